@@ -1,0 +1,280 @@
+//! The validated configuration: states that can't be run can't be written here.
+//!
+//! The exact JSON shape is in `raw`; `parse` turns it into these types and reports every problem at once.
+
+pub mod secret;
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::health::HealthPolicy;
+use crate::core::upstream::Weight;
+
+pub use secret::Secret;
+
+/// A whole configuration that can be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The listening side.
+    pub server: Server,
+    /// Who may use the proxy.
+    pub authentication: Authentication,
+    /// The upstreams in file order, disabled and zero-weight ones included; no two have the same [`Upstream::key`].
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How far one request may go in search of an upstream that serves it.
+    pub failover: Failover,
+    /// Ejection, recovery, active checks.
+    pub health: Health,
+    /// What a peer may make us hold.
+    pub limits: Limits,
+    /// How logs are written.
+    pub logging: Logging,
+    /// Files other than the configuration itself that it was read from (`${file:…}`, `ca_file`, …), for watching.
+    pub sources: Vec<PathBuf>,
+    /// Things that will run but probably not as meant, each as `path: text`.
+    pub warnings: Vec<String>,
+}
+
+/// The listening side. Everything but the name, endpoint and `via` needs a restart to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// For people: logs and /stats.
+    pub name: String,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Path of the statistics, starting with `/`.
+    pub stats_endpoint: String,
+    /// Loopback clients need credentials for the statistics as well.
+    pub stats_require_auth: bool,
+    /// Host names (besides loopback ones) under which loopback clients may read the statistics without credentials.
+    pub stats_hosts: Vec<String>,
+    /// Where the process id goes.
+    pub pid_file: PidFile,
+    /// The pseudonym in `Via`.
+    pub via: Via,
+    /// Drain, first phase: unready but still serving.
+    pub drain_delay: Duration,
+    /// Drain, second phase: how long what runs may go on once accepting stopped.
+    pub drain_timeout: Duration,
+}
+
+/// Where the process id goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PidFile {
+    /// Not configured: `proxy.pid` in the working directory; a failure to write it is only warned about.
+    Default,
+    /// Configured: a failure to write it is an error.
+    At(PathBuf),
+    /// `"pid_file": ""`: none.
+    Off,
+}
+
+/// What we call ourselves in `Via` (RFC 9110 section 7.6.3).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Via {
+    /// A random pseudonym per process, so that two chained proxies never refuse each other.
+    Random,
+    /// A configured pseudonym (a token).
+    Pseudonym(String),
+    /// Never sent on CONNECT; plain HTTP uses a random one, since RFC 9110 requires it there.
+    Off,
+}
+
+/// Who may use the proxy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Authentication {
+    /// Anyone who can connect.
+    Off,
+    /// HTTP Basic.
+    Basic {
+        /// The protection space named in the challenge.
+        realm: String,
+        /// At least one; names are distinct.
+        users: Vec<User>,
+        /// Close the connection after every 407 to CONNECT (RFC 9931) instead of only where bytes followed its head.
+        close_after_refusal: bool,
+    },
+}
+
+/// One user of the proxy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// Any characters but `:` and control characters.
+    pub name: String,
+    /// How its password is known.
+    pub password: Password,
+}
+
+/// How a password stands in the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Password {
+    /// As itself.
+    Plain(Secret),
+    /// A bcrypt hash (`$2a$`, `$2b$`, `$2y$`), checked to be well-formed.
+    Bcrypt(Secret),
+    /// An argon2 PHC string (`$argon2id$`, `$argon2i$`, `$argon2d$`), checked to be well-formed.
+    Argon2(Secret),
+}
+
+/// One upstream proxy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// URL without credentials, normalised (`http://host:port`): how it is shown.
+    pub url: String,
+    /// Host: a DNS name or an address (without brackets).
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether TLS is spoken to it.
+    pub transport: Transport,
+    /// Sent as its `Proxy-Authorization`.
+    pub credentials: Option<Credentials>,
+    /// Share of first picks; zero where `enabled` is false.
+    pub weight: Weight,
+    /// As configured, shown in /stats.
+    pub enabled: bool,
+    /// Free word to group by in /stats and logs.
+    pub tag: Option<String>,
+    /// Free text for whoever reads the file.
+    pub note: Option<String>,
+    /// Extra fields of our CONNECT to it, checked to be valid and not of ours.
+    pub connect_headers: Vec<(String, Secret)>,
+}
+
+/// What makes an upstream the same one across a reload: where it is and as whom we come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpstreamKey {
+    /// [`Upstream::url`].
+    pub url: String,
+    /// User name of the credentials, if any.
+    pub username: Option<String>,
+}
+
+/// Plain TCP or TLS to the upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transport {
+    /// `http://`
+    Plain,
+    /// `https://`
+    Tls {
+        /// The name the certificate must carry.
+        server_name: String,
+        /// PEM certificates to trust instead of the system's, as read.
+        roots: Option<Arc<[u8]>>,
+    },
+}
+
+/// What we show an upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credentials {
+    /// Decoded; no `:`.
+    pub username: String,
+    /// Decoded.
+    pub password: Secret,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeouts {
+    /// One upstream: name resolution, TCP and TLS together. Default 10 s (`upstream_timeout` sets it).
+    pub connect: Duration,
+    /// One upstream: from our CONNECT (or plain request) to its whole response head. Default 30 s (`upstream_timeout` sets it).
+    pub reply: Duration,
+    /// All attempts of a request together. Default 90 s.
+    pub request: Duration,
+    /// A client's whole request head, from its first byte (and for the first head from accept). Default 10 s.
+    pub header: Duration,
+    /// A kept-alive client connection between requests. Default 60 s.
+    pub keep_alive: Duration,
+    /// A plain-HTTP body that moves no byte. Default 60 s.
+    pub body: Duration,
+    /// A tunnel that moves no byte. Default 1 h.
+    pub idle_tunnel: Duration,
+    /// A tunnel with one direction ended and no byte moving. Default 60 s.
+    pub half_closed: Duration,
+    /// An unused kept-alive upstream connection. Default 30 s.
+    pub pool_idle: Duration,
+    /// How long a name's addresses are used before it is resolved again. Default 30 s.
+    pub dns: Duration,
+}
+
+/// How far one request may go in search of an upstream that serves it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failover {
+    /// Upstreams tried at most; `None`: as many as are eligible when the request starts.
+    pub max_attempts: Option<NonZeroU32>,
+}
+
+/// Ejection, recovery, active checks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// Thresholds and back-off.
+    pub policy: HealthPolicy,
+    /// Checks beside the traffic; `None`: traffic alone tells, and an ejected upstream is probed by one client request.
+    pub active: Option<ActiveChecks>,
+}
+
+/// Checks through every upstream on an interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActiveChecks {
+    /// From one check of an upstream to its next, before jitter of one tenth either way. Default 30 s.
+    pub interval: Duration,
+    /// One check as a whole. Default 10 s.
+    pub timeout: Duration,
+    /// What is CONNECTed to; at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// Take the endpoints in turn; otherwise the first, the others only while it fails through every upstream.
+    pub rotate: bool,
+}
+
+/// A host and port that checks are made to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Name or address (IPv6 without brackets).
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// What a peer may make us hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// A request or response head, in bytes. Default 16 KiB; beyond: 431 to a client, blame to an upstream.
+    pub max_header_bytes: usize,
+    /// Fields in a head. Default 100.
+    pub max_header_fields: usize,
+    /// Client connections at once; `None`: from the descriptor limit.
+    pub max_connections: Option<NonZeroUsize>,
+    /// Idle kept-alive connections held per upstream. Default 32.
+    pub pool_per_upstream: usize,
+}
+
+/// How logs are written (to standard error).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logging {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// A tracing filter such as `info` or `proxy=debug`.
+    pub level: String,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Upstream {
+    /// What identifies it across reloads.
+    pub fn key(&self) -> UpstreamKey {
+        UpstreamKey { url: self.url.clone(), username: self.credentials.as_ref().map(|c| c.username.clone()) }
+    }
+}
