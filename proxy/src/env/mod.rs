@@ -3,6 +3,9 @@
 //! Static dispatch, nothing boxed on the byte path. `os` is the only implementation that ships; the simulator
 //! brings its own. Intervals use `tokio::time`, which follows paused time, so clocks are not part of this.
 
+pub mod os;
+mod relay;
+
 use std::any::Any;
 use std::future::Future;
 use std::io;
@@ -12,8 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
+
+pub use relay::relay_buffered;
 
 /// A connected byte stream that can also be reset.
 pub trait Duplex: AsyncRead + AsyncWrite + Any + Send + Unpin + 'static {
@@ -89,6 +95,7 @@ pub trait Env: Clone + Send + Sync + 'static {
         &self,
         client: C,
         upstream: U,
+        early: Early,
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
@@ -98,6 +105,15 @@ pub trait Env: Clone + Send + Sync + 'static {
 /// There was no room for another offloaded job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
+
+/// Bytes that were read from one side before the relay began; they go out first.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// What the client sent behind its CONNECT head.
+    pub to_upstream: Bytes,
+    /// What the upstream sent behind its 2xx head.
+    pub to_client: Bytes,
+}
 
 /// When a relay ends by itself.
 #[derive(Clone, Copy, Debug)]

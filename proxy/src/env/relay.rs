@@ -1,0 +1,278 @@
+//! Both directions of a tunnel as one small future, and the copy through a buffer that works on any stream.
+//!
+//! A pump owns nothing while its source is dry: the buffer comes from a per-thread list when bytes arrive and
+//! goes back when they are delivered. An idle tunnel therefore costs its two sockets and this future.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::{Duplex, Early, RelayEnd, RelayLimits, Stop, Traffic};
+
+/// Which end of a pump failed.
+#[derive(Debug)]
+pub(super) enum PumpError {
+    /// The source: nothing more will come.
+    Source,
+    /// The destination: nothing more will be taken.
+    Destination,
+}
+
+/// Carries one direction.
+pub(super) trait Pump<S, D> {
+    /// Moves what can be moved; ready once the source's end has been passed on to the destination.
+    fn poll_pump(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        destination: &mut D,
+        delivered: &AtomicU64,
+    ) -> Poll<Result<(), PumpError>>;
+}
+
+/// What one buffer holds. 16 KiB is a full TLS record, the unit most tunnels speak in.
+pub(super) const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Buffers kept for reuse on each thread; beyond it they are freed.
+const SPARE_BUFFERS: usize = 64;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take_buffer() -> Box<[u8]> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
+}
+
+fn give_buffer(buffer: Box<[u8]>) {
+    SPARE.with_borrow_mut(|spare| {
+        // Early bytes come in odd sizes; only whole buffers are worth keeping.
+        if spare.len() < SPARE_BUFFERS && buffer.len() == BUFFER_BYTES {
+            spare.push(buffer);
+        }
+    });
+}
+
+/// Copies through a buffer.
+#[derive(Debug, Default)]
+pub(super) struct BufferPump {
+    held: Option<Held>,
+    unflushed: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    buffer: Box<[u8]>,
+    from: usize,
+    to: usize,
+}
+
+impl BufferPump {
+    /// A pump that delivers `early` before anything it reads.
+    pub(super) fn starting_with(early: &[u8]) -> Self {
+        let held = (!early.is_empty()).then(|| Held { buffer: early.into(), from: 0, to: early.len() });
+        BufferPump { held, unflushed: false, ended: false }
+    }
+
+    /// Delivers what is held; ready when nothing is.
+    pub(super) fn poll_deliver<D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        destination: &mut D,
+        delivered: &AtomicU64,
+    ) -> Poll<Result<(), PumpError>> {
+        while let Some(held) = &mut self.held {
+            let waiting = held.buffer.get(held.from..held.to).unwrap_or_default();
+            let written =
+                ready!(Pin::new(&mut *destination).poll_write(cx, waiting)).map_err(|_| PumpError::Destination)?;
+            if written == 0 {
+                return Poll::Ready(Err(PumpError::Destination));
+            }
+            self.unflushed = true;
+            held.from += written;
+            delivered.fetch_add(written as u64, Ordering::Relaxed);
+            if held.from == held.to
+                && let Some(held) = self.held.take()
+            {
+                give_buffer(held.buffer);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once into a buffer; ready with the count, zero at the end. Keeps no buffer while nothing comes.
+    pub(super) fn poll_fill<S: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+    ) -> Poll<Result<usize, PumpError>> {
+        let mut buffer = take_buffer();
+        let mut target = ReadBuf::new(&mut buffer);
+        let outcome = Pin::new(source).poll_read(cx, &mut target);
+        let count = target.filled().len();
+        match outcome {
+            Poll::Ready(Ok(())) if count > 0 => {
+                self.held = Some(Held { buffer, from: 0, to: count });
+                Poll::Ready(Ok(count))
+            }
+            other => {
+                give_buffer(buffer);
+                other.map(|result| match result {
+                    Ok(()) => Ok(0),
+                    // TLS without a close_notify. What runs inside a tunnel has an integrity of its own, and a
+                    // reset here would throw away bytes that the peer has not read yet.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                    Err(_) => Err(PumpError::Source),
+                })
+            }
+        }
+    }
+
+    /// Flushes what was written, then ends the destination; ready when both are done.
+    pub(super) fn poll_end<D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        destination: &mut D,
+    ) -> Poll<Result<(), PumpError>> {
+        self.ended = true;
+        Pin::new(destination).poll_shutdown(cx).map_err(|_| PumpError::Destination)
+    }
+}
+
+impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
+    fn poll_pump(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        destination: &mut D,
+        delivered: &AtomicU64,
+    ) -> Poll<Result<(), PumpError>> {
+        loop {
+            if self.ended {
+                return self.poll_end(cx, destination);
+            }
+            ready!(self.poll_deliver(cx, destination, delivered))?;
+            match self.poll_fill(cx, source)? {
+                Poll::Ready(0) => self.ended = true,
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    // TLS holds records back until told: flush whenever the source pauses.
+                    if self.unflushed
+                        && Pin::new(&mut *destination).poll_flush(cx).map_err(|_| PumpError::Destination)?.is_ready()
+                    {
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+/// How far one direction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Open,
+    /// Its end was passed on.
+    Ended,
+    /// Its destination takes nothing more. What comes the other way is still worth delivering: a server that
+    /// answers early and closes is reported by a failing write before its answer has been read.
+    Refused,
+}
+
+/// Runs both pumps until the tunnel ends; see [`super::Env::relay`].
+pub(super) async fn relay<C, U, Up, Down>(
+    mut client: C,
+    mut upstream: U,
+    (mut up, mut down): (Up, Down),
+    limits: RelayLimits,
+    traffic: Arc<Traffic>,
+    stop: Stop,
+) -> RelayEnd
+where
+    C: Duplex,
+    U: Duplex,
+    Up: Pump<C, U>,
+    Down: Pump<U, C>,
+{
+    let end = {
+        let mut timer = pin!(tokio::time::sleep(limits.idle));
+        let mut stopped = pin!(stop.wait());
+        let (mut going_up, mut going_down) = (Direction::Open, Direction::Open);
+        let mut seen = (0, 0);
+        let mut last = Instant::now();
+        poll_fn(|cx| {
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(RelayEnd::Stopped);
+            }
+            let before = (going_up, going_down);
+            if going_up == Direction::Open {
+                match up.poll_pump(cx, &mut client, &mut upstream, &traffic.up) {
+                    Poll::Ready(Ok(())) => going_up = Direction::Ended,
+                    Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::ClientReset),
+                    Poll::Ready(Err(PumpError::Destination)) => going_up = Direction::Refused,
+                    Poll::Pending => {}
+                }
+            }
+            if going_down == Direction::Open {
+                match down.poll_pump(cx, &mut upstream, &mut client, &traffic.down) {
+                    Poll::Ready(Ok(())) => going_down = Direction::Ended,
+                    Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
+                    Poll::Ready(Err(PumpError::Destination)) => going_down = Direction::Refused,
+                    Poll::Pending => {}
+                }
+            }
+            match (going_up, going_down) {
+                (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
+                (Direction::Open, _) | (_, Direction::Open) => {}
+                (Direction::Refused, _) => return Poll::Ready(RelayEnd::UpstreamReset),
+                (_, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
+            }
+            let half_closed = going_up != Direction::Open || going_down != Direction::Open;
+            let limit = if half_closed { limits.half_closed } else { limits.idle };
+            let counted = traffic.read();
+            if counted != seen || before != (going_up, going_down) {
+                seen = counted;
+                last = Instant::now();
+                if half_closed && timer.deadline() > last + limit {
+                    timer.as_mut().reset(last + limit);
+                }
+            }
+            // The timer is moved only when it fires, not with every byte.
+            while timer.as_mut().poll(cx).is_ready() {
+                if last.elapsed() >= limit {
+                    return Poll::Ready(if half_closed { RelayEnd::HalfClosedIdle } else { RelayEnd::Idle });
+                }
+                timer.as_mut().reset(last + limit);
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    if end != RelayEnd::Closed {
+        client.abort();
+        upstream.abort();
+    }
+    end
+}
+
+/// The relay for any two streams.
+pub async fn relay_buffered<C: Duplex, U: Duplex>(
+    client: C,
+    upstream: U,
+    early: Early,
+    limits: RelayLimits,
+    traffic: Arc<Traffic>,
+    stop: Stop,
+) -> RelayEnd {
+    let pumps = (BufferPump::starting_with(&early.to_upstream), BufferPump::starting_with(&early.to_client));
+    relay(client, upstream, pumps, limits, traffic, stop).await
+}
