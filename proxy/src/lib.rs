@@ -3,6 +3,8 @@
 //! The binary and the simulator both start at [`proxy::Proxy`]; everything the outside world does to a
 //! running proxy (bytes, time, randomness, tasks) comes in through [`env::Env`]. ARCHITECTURE.md is the map.
 
+pub mod addresses;
 pub mod config;
 pub mod core;
 pub mod env;
+pub mod leg;

@@ -23,7 +23,6 @@ use super::relay;
 use super::{Busy, Duplex, Early, Env, Listener, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
 use splice::SplicePump;
 
-
 /// Connections the kernel may hold for us before we accept them; the system's own cap applies too.
 const BACKLOG: u32 = 4096;
 

@@ -1,0 +1,134 @@
+//! The connection to an upstream: plain, or inside TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::Transport;
+use crate::env::Duplex;
+
+/// A connected upstream.
+#[derive(Debug)]
+pub enum Leg<S> {
+    /// `http://`
+    Plain(S),
+    /// `https://`. Boxed: a session's state is some kilobytes, and most legs are plain.
+    Tls(Box<TlsStream<S>>),
+}
+
+impl<S: Duplex> Duplex for Leg<S> {
+    fn abort(self) {
+        match self {
+            Leg::Plain(stream) => stream.abort(),
+            Leg::Tls(stream) => stream.into_inner().0.abort(),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Leg<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Leg::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Leg::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Leg<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Leg::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Leg::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Leg::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Leg::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Leg::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Leg::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Turns a connected stream into a [`Leg`] as the upstream's URL asks.
+#[derive(Clone)]
+pub enum Wrapper {
+    /// Leave it plain.
+    Plain,
+    /// Speak TLS and check that the certificate carries the name.
+    Tls(TlsConnector, ServerName<'static>),
+}
+
+impl Wrapper {
+    /// For `transport`.
+    ///
+    /// # Errors
+    /// Certificates that can't be read, a server name that can't stand in one, no roots at all.
+    pub fn new(transport: &Transport) -> Result<Self, TlsSetupError> {
+        let Transport::Tls { server_name, roots } = transport else { return Ok(Wrapper::Plain) };
+        let name = ServerName::try_from(server_name.clone()).map_err(|_| TlsSetupError::Name(server_name.clone()))?;
+        let mut store = RootCertStore::empty();
+        match roots {
+            Some(pem) => {
+                for certificate in CertificateDer::pem_slice_iter(pem) {
+                    let certificate = certificate.map_err(|error| TlsSetupError::Roots(error.to_string()))?;
+                    store.add(certificate).map_err(|error| TlsSetupError::Roots(error.to_string()))?;
+                }
+            }
+            // One broken file among the system's must not take the good ones with it.
+            None => {
+                store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        if store.is_empty() {
+            return Err(TlsSetupError::NoRoots);
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsSetupError::Roots(error.to_string()))?
+            .with_root_certificates(store)
+            .with_no_client_auth();
+        Ok(Wrapper::Tls(TlsConnector::from(Arc::new(config)), name))
+    }
+
+    /// The leg over `stream`.
+    ///
+    /// # Errors
+    /// The handshake's, a wrong certificate among them.
+    pub async fn wrap<S: Duplex>(&self, stream: S) -> io::Result<Leg<S>> {
+        match self {
+            Wrapper::Plain => Ok(Leg::Plain(stream)),
+            Wrapper::Tls(connector, name) => Ok(Leg::Tls(Box::new(connector.connect(name.clone(), stream).await?))),
+        }
+    }
+}
+
+/// An upstream's TLS can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsSetupError {
+    /// Not a name that a certificate can carry.
+    #[error("{0:?} can't be the name in a certificate; set tls.server_name")]
+    Name(String),
+    /// The given roots don't parse.
+    #[error("the root certificates can't be used: {0}")]
+    Roots(String),
+    /// Nothing to trust.
+    #[error("no root certificates: install the system's (package ca-certificates) or set tls.ca_file")]
+    NoRoots,
+}
