@@ -4,7 +4,15 @@
 //! running proxy (bytes, time, randomness, tasks) comes in through [`env::Env`]. ARCHITECTURE.md is the map.
 
 pub mod addresses;
+pub mod auth;
+pub mod authority;
+pub mod body;
 pub mod config;
 pub mod core;
 pub mod env;
+pub mod head;
 pub mod leg;
+pub mod pidfile;
+pub mod rlimit;
+pub mod target;
+pub mod watch;

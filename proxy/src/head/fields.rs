@@ -1,0 +1,183 @@
+//! The field lines of a head, in order.
+
+use std::fmt;
+
+use bytes::BytesMut;
+
+use super::is_token;
+
+/// Fields that end at the next hop whether or not Connection names them (RFC 9110 sections 7.6.1, 11.7).
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "proxy-connection",
+    "keep-alive",
+    "te",
+    "upgrade",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+];
+
+/// Fields that Connection can't take from a message: they frame it, route it, or stop loops. A sender must not name
+/// such fields (RFC 9110 section 7.6.1), and one who does wants the next hop to miss them.
+const NOT_FOR_CONNECTION: [&str; 7] =
+    ["host", "content-length", "transfer-encoding", "trailer", "via", "max-forwards", "cache-control"];
+
+/// The field lines of a head in order, as names and values without the white space around them.
+///
+/// Names are compared without regard to case and kept as written. Equality is that of the lines in order.
+#[derive(Clone, Default)]
+pub struct Fields {
+    /// Name, value, name, value …, with nothing between them.
+    text: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+/// Where a line lies in [`Fields::text`].
+#[derive(Clone, Copy)]
+struct Line {
+    start: usize,
+    colon: usize,
+    end: usize,
+}
+
+/// A field that may stand once stands more often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate;
+
+impl Fields {
+    /// None.
+    pub fn new() -> Self {
+        Fields::default()
+    }
+
+    /// None, with room for `lines` of `bytes` together.
+    pub fn with_capacity(bytes: usize, lines: usize) -> Self {
+        Fields { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
+    }
+
+    /// Every line as name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.lines.iter().map(|line| (self.name(line), &self.text[line.colon..line.end]))
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The values of every line called `name`.
+    pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The value of the one line called `name`, if there is one.
+    ///
+    /// # Errors
+    /// There is more than one.
+    pub fn get_one(&self, name: &str) -> Result<Option<&[u8]>, Duplicate> {
+        let mut values = self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let first = values.next();
+        if values.next().is_some() { Err(Duplicate) } else { Ok(first) }
+    }
+
+    /// Whether there is a line called `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get_all(name).next().is_some()
+    }
+
+    /// Whether `token` is a member of the comma-separated lists in the lines called `name`, without regard to case.
+    pub fn contains_token(&self, name: &str, token: &str) -> bool {
+        self.get_all(name).flat_map(members).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// Removes every line called `name`.
+    pub fn remove(&mut self, name: &str) {
+        self.retain(|n| !n.eq_ignore_ascii_case(name));
+    }
+
+    /// Keeps the lines whose name passes.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        let text = &self.text;
+        self.lines.retain(|line| keep(name_of(text, line)));
+    }
+
+    /// Appends a line. `name` is a token. The value loses the white space around it, and each control byte but HTAB
+    /// becomes a space (RFC 9110 section 5.5), so that no value can begin another line.
+    pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        debug_assert!(is_token(name.as_bytes()), "a field name is a token");
+        let start = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        let colon = self.text.len();
+        let clean = |&byte: &u8| if byte.is_ascii_control() && byte != b'\t' { b' ' } else { byte };
+        let value: Vec<u8> = value.as_ref().iter().map(clean).collect();
+        self.text.extend_from_slice(value.trim_ascii());
+        self.lines.push(Line { start, colon, end: self.text.len() });
+    }
+
+    /// Removes what ends at this hop: the fields named by Connection, and those that are about one connection by
+    /// definition (Connection, Proxy-Connection, Keep-Alive, TE, Upgrade, Proxy-Authorization, Proxy-Authenticate,
+    /// Proxy-Authentication-Info).
+    ///
+    /// Content-Length, Transfer-Encoding and Trailer stay: the body is passed on in the framing it came in. Where
+    /// Connection names a field that frames, routes or guards the message (Host, Via, …) that name is ignored. A caller
+    /// that passes an upgrade on looks at Upgrade first and adds it back.
+    pub fn strip_hop_by_hop(&mut self) {
+        let named: Vec<Vec<u8>> = self
+            .get_all("connection")
+            .flat_map(members)
+            .filter(|member| !NOT_FOR_CONNECTION.iter().any(|kept| member.eq_ignore_ascii_case(kept.as_bytes())))
+            .map(<[u8]>::to_vec)
+            .collect();
+        self.retain(|name| {
+            !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+                && !named.iter().any(|member| name.as_bytes().eq_ignore_ascii_case(member))
+        });
+    }
+
+    /// Appends every line and the empty line that ends them.
+    pub fn write_to(&self, out: &mut BytesMut) {
+        for (name, value) in self.iter() {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn name(&self, line: &Line) -> &str {
+        name_of(&self.text, line)
+    }
+}
+
+/// A line's name; names come in as `str`, so that the fallback is never taken.
+fn name_of<'a>(text: &'a [u8], line: &Line) -> &'a str {
+    str::from_utf8(&text[line.start..line.colon]).unwrap_or_default()
+}
+
+/// The members of a comma-separated list without the white space around them; empty ones are left out (RFC 9110
+/// section 5.6.1).
+fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
+
+/// Names alone: a value may be a credential.
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
