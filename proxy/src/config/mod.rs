@@ -2,7 +2,20 @@
 //!
 //! The exact JSON shape is in `raw`; `parse` turns it into these types and reports every problem at once.
 
-pub mod secret;
+mod interpolate;
+mod json;
+mod parse;
+mod problem;
+mod raw;
+mod secret;
+mod shape;
+mod span;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+mod url;
+mod users;
+mod warn;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -13,7 +26,14 @@ use std::time::Duration;
 use crate::core::health::HealthPolicy;
 use crate::core::upstream::Weight;
 
+pub use interpolate::{Lookup, System};
+pub use parse::{load, parse};
+pub use problem::{Problem, Problems};
+pub use raw::schema;
 pub use secret::Secret;
+pub use users::hash_password;
+
+use span::Span;
 
 /// A whole configuration that can be run.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,274 @@
+//! Bytes of a configuration file → [`Config`], or every problem at once.
+//!
+//! Three steps: [`super::json`] reads a tree, [`super::shape`] holds it against the schema, and the functions here
+//! and in `users` and `upstreams` give the fields their meaning. Each section is read whole before the first `?`,
+//! so that one bad field doesn't hide the next.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::interpolate::{Lookup, System, read_at_most};
+use super::problem::Problems;
+use super::shape::{Shape, shown};
+use super::{
+    ActiveChecks, Authentication, Config, Failover, Health, Limits, LogFormat, Logging, PidFile, Server, Timeouts, Via,
+    json, raw, upstreams, url, users, warn,
+};
+use crate::core::health::HealthPolicy;
+
+/// Paths that answer health probes, so that the statistics can't take them.
+const RESERVED_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+/// What the sections share while they are read.
+pub(super) struct Reading<'a> {
+    pub(super) world: &'a dyn Lookup,
+    pub(super) problems: Problems,
+    pub(super) warnings: Vec<String>,
+    pub(super) sources: Vec<PathBuf>,
+    /// Where we will listen, once known: to warn of upstreams that are ourselves.
+    pub(super) listen: Option<SocketAddr>,
+}
+
+impl Reading<'_> {
+    /// The value, or `None` with the problem noted at `at`.
+    pub(super) fn good<T>(&mut self, at: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|what| self.problems.add(at, what)).ok()
+    }
+}
+
+/// Reads the configuration file at `path`, with the environment and the files it refers to.
+///
+/// # Errors
+/// Everything that is wrong with it, an unreadable file among it.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    match read_at_most(path, json::MAX_BYTES) {
+        Ok(bytes) => parse(&name, &bytes, &System::beside(path)),
+        Err(err) => {
+            let mut problems = Problems::in_file(&name);
+            problems.add("", format!("can't read the file: {err}"));
+            Err(problems)
+        }
+    }
+}
+
+/// Reads a configuration from `bytes`; `file` is only for naming it, `world` answers its references.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(file: &str, bytes: &[u8], world: &dyn Lookup) -> Result<Config, Problems> {
+    let mut reading =
+        Reading { world, problems: Problems::in_file(file), warnings: Vec::new(), sources: Vec::new(), listen: None };
+    match read(bytes, &mut reading) {
+        Some(config) if reading.problems.is_empty() => Ok(config),
+        _ => Err(reading.problems),
+    }
+}
+
+fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
+    let mut tree = json::read(bytes, &mut reading.problems)?;
+    let mut shape = Shape {
+        world: reading.world,
+        sources: &mut reading.sources,
+        problems: &mut reading.problems,
+        path: String::new(),
+    };
+    if !shape.fit(raw::schema().as_value(), &mut tree) {
+        return None;
+    }
+    let raw: raw::Config = reading.good("", serde_json::from_value(tree).map_err(|err| err.to_string()))?;
+
+    let open_to_all = raw.server.allow_unauthenticated_clients;
+    let server = read_server(raw.server, &raw.stats, reading);
+    reading.listen = server.as_ref().map(|server| server.listen);
+    let authentication = users::read(raw.authentication, reading);
+    let upstreams = upstreams::read(raw.upstream_proxies.unwrap_or_default(), reading);
+    let timeouts = read_timeouts(&raw.timeouts, raw.upstream_timeout);
+    let health = read_health(raw.health_check, reading);
+    let logging = read_logging(raw.logging, reading);
+    let (server, authentication) = (server?, authentication?);
+    check_exposure(&server, &authentication, open_to_all, reading);
+
+    let mut config = Config {
+        server,
+        authentication,
+        upstreams,
+        timeouts,
+        failover: Failover { max_attempts: raw.failover.max_attempts.and_then(NonZeroU32::new) },
+        health: health?,
+        limits: Limits {
+            max_header_bytes: raw.limits.max_header_bytes,
+            max_header_fields: raw.limits.max_header_fields,
+            max_connections: raw.limits.max_connections.and_then(NonZeroUsize::new),
+            pool_per_upstream: raw.limits.pool_per_upstream,
+        },
+        logging: logging?,
+        sources: std::mem::take(&mut reading.sources),
+        warnings: std::mem::take(&mut reading.warnings),
+    };
+    config.sources.sort();
+    config.sources.dedup();
+    let doubts = warn::doubts(&config);
+    config.warnings.extend(doubts);
+    Some(config)
+}
+
+/// A proxy that anyone can reach and use is asked for in words or not at all.
+fn check_exposure(server: &Server, authentication: &Authentication, allowed: bool, reading: &mut Reading<'_>) {
+    let reachable = !server.listen.ip().to_canonical().is_loopback();
+    if reachable && *authentication == Authentication::Off && !allowed && !reading.problems.touch("authentication") {
+        let what = format!(
+            "{} can be reached from outside, but no authentication is enabled; enable it, listen on 127.0.0.1, \
+             or set server.allow_unauthenticated_clients to true",
+            server.listen
+        );
+        reading.problems.add("server.listen_address", what);
+    }
+}
+
+fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) -> Option<Server> {
+    if raw.name.contains(char::is_control) {
+        reading.problems.add("server.name", "must not contain control characters");
+    }
+    let listen = reading.good("server.listen_address", read_listen(&raw.listen_address));
+    let stats_endpoint = reading.good("server.stats_endpoint", read_stats_endpoint(raw.stats_endpoint));
+    let via = reading.good("server.via", read_via(raw.via));
+    let mut stats_hosts = Vec::new();
+    for (index, host) in raw.stats_hosts.into_iter().enumerate() {
+        let host = host.map(|host| reading.good(&format!("server.stats_hosts[{index}]"), url::host(&host)));
+        stats_hosts.extend(host.flatten());
+    }
+    Some(Server {
+        name: raw.name,
+        listen: listen?,
+        stats_endpoint: stats_endpoint?,
+        stats_require_auth: stats.require_auth,
+        stats_hosts,
+        pid_file: match raw.pid_file {
+            None => PidFile::Default,
+            Some(path) if path.is_empty() => PidFile::Off,
+            Some(path) => PidFile::At(path.into()),
+        },
+        via: via?,
+        drain_delay: raw.drain_delay.0,
+        drain_timeout: raw.drain_timeout.0,
+    })
+}
+
+fn read_listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let ip = |host: &str| match host {
+        "" => Some(IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+        "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        _ => None,
+    };
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| digits);
+    ip(host).zip(port).map(SocketAddr::from).ok_or_else(|| {
+        format!(
+            "must be an address and a port, such as \"127.0.0.1:3130\", \"[::1]:3130\" or \":3130\" (got {})",
+            shown(text)
+        )
+    })
+}
+
+fn read_stats_endpoint(path: String) -> Result<String, String> {
+    if !path.starts_with('/') || !path.chars().all(|c| c.is_ascii_graphic() && !"?#%\\".contains(c)) {
+        return Err(format!("must be a path that starts with \"/\", such as \"/stats\" (got {})", shown(&path)));
+    }
+    if RESERVED_PATHS.contains(&path.as_str()) {
+        return Err(format!("{path} answers health probes; choose another path"));
+    }
+    Ok(path)
+}
+
+fn read_via(via: Option<String>) -> Result<Via, String> {
+    match via {
+        None => Ok(Via::Random),
+        Some(text) if text == "off" => Ok(Via::Off),
+        Some(text) if is_token(&text) => Ok(Via::Pseudonym(text)),
+        Some(text) => Err(format!("must be \"off\" or one word of letters, digits and \"-\" (got {})", shown(&text))),
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn read_timeouts(raw: &raw::Timeouts, upstream_timeout: Option<u64>) -> Timeouts {
+    let both = upstream_timeout.map(Duration::from_secs);
+    Timeouts {
+        connect: raw.connect.map(|span| span.0).or(both).unwrap_or(Duration::from_secs(10)),
+        reply: raw.reply.map(|span| span.0).or(both).unwrap_or(Duration::from_secs(30)),
+        request: raw.request.0,
+        header: raw.header.0,
+        keep_alive: raw.keep_alive.0,
+        body: raw.body.0,
+        idle_tunnel: raw.idle_tunnel.0,
+        half_closed: raw.half_closed.0,
+        pool_idle: raw.pool_idle.0,
+        dns: raw.dns.0,
+    }
+}
+
+fn read_health(raw: raw::HealthCheck, reading: &mut Reading<'_>) -> Option<Health> {
+    let mut endpoints = Vec::new();
+    for (index, text) in raw.endpoints.iter().enumerate() {
+        let endpoint = text.as_deref().map(url::endpoint);
+        let endpoint = endpoint.map(|read| reading.good(&format!("health_check.endpoints[{index}]"), read));
+        endpoints.extend(endpoint.flatten());
+    }
+    if raw.backoff_base > raw.backoff_max {
+        let what = format!("must not be longer than backoff_max, {} (got {})", raw.backoff_max, raw.backoff_base);
+        reading.problems.add("health_check.backoff_base", what);
+    }
+    if raw.enabled && raw.endpoints.is_empty() {
+        reading.warnings.push(
+            "health_check.endpoints: none given, so nothing is checked and the traffic alone tells who works"
+                .to_owned(),
+        );
+    }
+    let active = raw.enabled && !endpoints.is_empty();
+    Some(Health {
+        policy: HealthPolicy {
+            failure_threshold: NonZeroU32::new(raw.failure_threshold)?,
+            recovery_threshold: NonZeroU32::new(raw.recovery_threshold)?,
+            backoff_base: raw.backoff_base.0,
+            backoff_max: raw.backoff_max.0,
+        },
+        active: active.then(|| ActiveChecks {
+            interval: Duration::from_secs(raw.interval_seconds),
+            timeout: Duration::from_secs(raw.timeout_seconds),
+            endpoints,
+            rotate: raw.endpoint_rotation,
+        }),
+    })
+}
+
+fn read_logging(raw: raw::Logging, reading: &mut Reading<'_>) -> Option<Logging> {
+    let format = match raw.format {
+        raw::LogFormat::Text => LogFormat::Text,
+        raw::LogFormat::Json => LogFormat::Json,
+    };
+    // A lone word that is no level would be taken for the name of a module, and silence everything else.
+    let lone = !raw.level.contains(['=', ',', '[']);
+    let ok = if lone { raw.level.parse::<LevelFilter>().is_ok() } else { EnvFilter::try_new(&raw.level).is_ok() };
+    let level = if ok {
+        Ok(raw.level)
+    } else {
+        Err(format!(
+            "must be off, error, warn, info, debug, trace, or a filter such as \"info,proxy=debug\" (got {})",
+            shown(&raw.level)
+        ))
+    };
+    Some(Logging { format, level: reading.good("logging.level", level)? })
+}

@@ -1,0 +1,174 @@
+//! The `upstream_proxies` section, and the rules over the pool as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use super::parse::{Reading, is_token};
+use super::url::ProxyUrl;
+use super::{Secret, Transport, Upstream, raw};
+use crate::core::upstream::Weight;
+
+/// The largest sum of the weights once divided by what they have in common: the length of the schedule.
+const MAX_REDUCED_SUM: u64 = 1_000_000;
+
+/// Fields that a CONNECT of ours already has, or that change how it is read.
+const RESERVED: [&str; 14] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "proxy-status",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+pub(super) fn read(raw: Vec<Option<raw::Upstream>>, reading: &mut Reading<'_>) -> Vec<Arc<Upstream>> {
+    let mut seen = BTreeMap::new();
+    let mut upstreams = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let at = format!("upstream_proxies[{index}]");
+        let Some(upstream) = raw.and_then(|raw| read_one(raw, &at, reading)) else { continue };
+        if let Some(first) = seen.insert(upstream.key(), index) {
+            let what =
+                format!("is the same upstream as upstream_proxies[{first}] ({}); give one the sum", upstream.url);
+            reading.problems.add(format!("{at}.url"), what);
+        }
+        upstreams.push(Arc::new(upstream));
+    }
+    if !reading.problems.touch("upstream_proxies") {
+        check_pool(&upstreams, reading);
+    }
+    upstreams
+}
+
+fn check_pool(upstreams: &[Arc<Upstream>], reading: &mut Reading<'_>) {
+    let weights: Vec<u64> = upstreams.iter().map(|upstream| upstream.weight.get().into()).collect();
+    let common = weights.iter().copied().fold(0, gcd);
+    if common == 0 {
+        reading.problems.add("upstream_proxies", "needs at least one upstream that is enabled with a weight above 0");
+        return;
+    }
+    let reduced = weights.iter().sum::<u64>() / common;
+    if reduced > MAX_REDUCED_SUM {
+        let what = format!(
+            "the weights must sum to {MAX_REDUCED_SUM} or less once divided by their greatest common divisor \
+             (got {reduced}); use rounder weights"
+        );
+        reading.problems.add("upstream_proxies", what);
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<Upstream> {
+    let url_at = format!("{at}.url");
+    let url = raw.url.and_then(|url| reading.good(&url_at, ProxyUrl::read(url.expose())));
+    let weight = Weight::new(raw.weight);
+    let tag = raw.tag.map(|tag| reading.good(&format!("{at}.tag"), no_controls(tag)));
+    let mut connect_headers = Vec::new();
+    let mut names = BTreeSet::new();
+    for (name, value) in raw.connect_headers {
+        let fresh = names.insert(name.to_ascii_lowercase());
+        let header = check_header(&name, &value, fresh).map(|()| (name, value));
+        connect_headers.extend(reading.good(&format!("{at}.connect_headers"), header));
+    }
+    let url = url?;
+    let transport = read_transport(raw.tls, &url, at, reading);
+    if !url.port_given {
+        reading.warnings.push(format!("{url_at}: no port given, so {} is used", url.port));
+    }
+    let own = reading.listen.filter(|listen| listen.port() == url.port);
+    let here = |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if own.is_some_and(|own| own.ip().to_string() == url.host || (own.ip().is_unspecified() && here(&url.host))) {
+        reading.warnings.push(format!("{url_at}: is this proxy's own listen_address: requests to it end as loops"));
+    }
+    Some(Upstream {
+        url: url.shown(),
+        host: url.host,
+        port: url.port,
+        transport: transport?,
+        credentials: url.credentials,
+        weight: if raw.enabled { weight? } else { Weight::ZERO },
+        enabled: raw.enabled,
+        tag: match tag {
+            Some(tag) => Some(tag?),
+            None => None,
+        },
+        note: raw.note,
+        connect_headers,
+    })
+}
+
+fn no_controls(text: String) -> Result<String, String> {
+    if text.contains(char::is_control) { Err("must not contain control characters".to_owned()) } else { Ok(text) }
+}
+
+fn check_header(name: &str, value: &Secret, fresh: bool) -> Result<(), String> {
+    if !is_token(name) {
+        Err(format!("{name:?} is not a field name: letters, digits and - _ . ! # $ % & ' * + ^ ` | ~ only"))
+    } else if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
+        Err(format!("{name} can't be set: it is the proxy's own"))
+    } else if !fresh {
+        Err(format!("{name} stands more than once; capitals make no difference"))
+    } else if value.expose().contains(char::is_control) {
+        Err(format!("the value of {name} must not contain control characters"))
+    } else {
+        Ok(())
+    }
+}
+
+fn read_transport(raw: Option<raw::Tls>, url: &ProxyUrl, at: &str, reading: &mut Reading<'_>) -> Option<Transport> {
+    match raw {
+        None if !url.tls => Some(Transport::Plain),
+        None => Some(Transport::Tls { server_name: url.host.clone(), roots: None }),
+        Some(_) if !url.tls => {
+            reading.problems.add(format!("{at}.tls"), "needs a url that starts with https://");
+            None
+        }
+        Some(raw) => {
+            let name_at = format!("{at}.tls.server_name");
+            let name = raw.server_name.map_or(Ok(url.host.clone()), |name| match ServerName::try_from(name.as_str()) {
+                Ok(_) => Ok(name),
+                Err(_) => Err("must be a DNS name or an IP address".to_owned()),
+            });
+            let name = reading.good(&name_at, name);
+            let roots = raw.ca_file.map(|path| {
+                let roots = read_roots(&path, reading);
+                reading.good(&format!("{at}.tls.ca_file"), roots)
+            });
+            let roots = match roots {
+                Some(roots) => Some(roots?),
+                None => None,
+            };
+            Some(Transport::Tls { server_name: name?, roots })
+        }
+    }
+}
+
+/// The file's bytes, once every certificate in it has proven usable as a root.
+fn read_roots(path: &str, reading: &mut Reading<'_>) -> Result<Arc<[u8]>, String> {
+    let bytes = reading.world.file(path).map_err(|err| format!("can't read the file {path:?}: {err}"))?;
+    reading.sources.push(reading.world.resolve(path));
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let certificate = certificate.map_err(|err| format!("the file {path:?} is not well-formed PEM: {err}"))?;
+        roots.add(certificate).map_err(|err| format!("a certificate in {path:?} can't be used as a root: {err}"))?;
+    }
+    if roots.is_empty() {
+        return Err(format!("the file {path:?} holds no PEM certificate"));
+    }
+    Ok(bytes.into())
+}

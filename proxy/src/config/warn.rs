@@ -1,0 +1,60 @@
+//! What will run, but probably not as meant.
+
+use super::{Authentication, Config, Password};
+
+/// The password in the sample configuration that everybody can read.
+const SAMPLE_PASSWORD: &str = "Proxy234";
+
+/// Doubts about a configuration that is valid, each as `path: text`.
+pub(super) fn doubts(config: &Config) -> Vec<String> {
+    [attempts(config), checks(config)].into_iter().flatten().chain(sample_passwords(config)).collect()
+}
+
+/// Time for every attempt to use up its own time-outs; without it the last upstreams are never tried.
+fn attempts(config: &Config) -> Option<String> {
+    let usable = config.upstreams.iter().filter(|upstream| !upstream.weight.is_zero()).count();
+    let attempts = config.failover.max_attempts.map_or(usable, |most| usable.min(most.get() as usize));
+    let each = config.timeouts.connect.saturating_add(config.timeouts.reply);
+    let all = each.saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX));
+    (all > config.timeouts.request).then(|| {
+        let show = humantime::format_duration;
+        format!(
+            "timeouts.request: {attempts} attempts of up to {} each (connect {} and reply {}) don't fit into {}: \
+             where upstreams are silent, a request may end before all were tried",
+            show(each),
+            show(config.timeouts.connect),
+            show(config.timeouts.reply),
+            show(config.timeouts.request),
+        )
+    })
+}
+
+fn checks(config: &Config) -> Option<String> {
+    let active = config.health.active.as_ref().filter(|active| active.timeout > active.interval)?;
+    let show = humantime::format_duration;
+    Some(format!(
+        "health_check.timeout_seconds: {} is longer than the {} between checks",
+        show(active.timeout),
+        show(active.interval)
+    ))
+}
+
+fn sample_passwords(config: &Config) -> Vec<String> {
+    let users = match &config.authentication {
+        Authentication::Basic { users, .. } if !config.server.listen.ip().to_canonical().is_loopback() => {
+            users.as_slice()
+        }
+        _ => &[],
+    };
+    let sample = |password: &Password| matches!(password, Password::Plain(text) if text.expose() == SAMPLE_PASSWORD);
+    let known = users.iter().enumerate().filter(|(_, user)| sample(&user.password));
+    known
+        .map(|(index, user)| {
+            format!(
+                "authentication.users[{index}].password: {} has the password of the published sample, on an address \
+                 that can be reached from outside",
+                user.name
+            )
+        })
+        .collect()
+}
