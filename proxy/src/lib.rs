@@ -6,3 +6,6 @@
 pub mod config;
 pub mod core;
 pub mod env;
+pub mod pidfile;
+pub mod rlimit;
+pub mod watch;
