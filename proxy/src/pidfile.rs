@@ -415,6 +415,28 @@ mod tests {
     }
 
     #[test]
+    fn through_starts_and_exits_never_two_hold_it() {
+        let (folder, path) = folder();
+        let holders = AtomicU64::new(0);
+        let held = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let Ok(file) = PidFile::create(&path) else { continue };
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                        held.fetch_add(1, Ordering::SeqCst);
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                        drop(file);
+                    }
+                });
+            }
+        });
+        assert!(held.into_inner() > 0);
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
     fn what_another_put_in_our_place_is_not_removed() {
         let (_folder, path) = folder();
         let file = PidFile::create(&path).unwrap();
