@@ -106,24 +106,9 @@ impl PidFile {
                     Err(source) => return Err(failed(path, "create")(source)),
                 }
             };
-            let named = parse(&old, path)?;
-            match old.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(PidFileError::AlreadyRunning { path: path.to_owned(), pid: named });
-                }
-                Err(TryLockError::Error(source)) => return Err(failed(path, "lock")(source)),
+            if draft.take_over(&old, path, me, program)? {
+                return Ok(ours(file));
             }
-            if !stands_at(&old, path) {
-                continue;
-            }
-            // A process that wrote the file by other means holds no lock, and is to be respected all the same.
-            if let Some(pid) = named.filter(|pid| *pid != me && is_program(*pid, program) == Some(true)) {
-                return Err(PidFileError::AlreadyRunning { path: path.to_owned(), pid: Some(pid) });
-            }
-            // `old` stays locked until the new file stands in its place.
-            fs::rename(&draft.0, path).map_err(failed(path, "replace"))?;
-            return Ok(ours(file));
         }
         Err(PidFileError::AlreadyRunning { path: path.to_owned(), pid: None })
     }
@@ -188,6 +173,27 @@ impl Draft {
         file.lock().map_err(failed(target, "lock"))?;
         writeln!(file, "{me}").map_err(failed(target, "write"))?;
         Ok((draft, file))
+    }
+
+    /// Puts the draft in the place of the stale file `old`; `false` if `old` no longer stands at `path`.
+    fn take_over(&self, old: &File, path: &Path, me: Pid, program: Option<&str>) -> Result<bool, PidFileError> {
+        let named = parse(old, path)?;
+        let running = |pid| PidFileError::AlreadyRunning { path: path.to_owned(), pid };
+        match old.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(running(named)),
+            Err(TryLockError::Error(source)) => return Err(failed(path, "lock")(source)),
+        }
+        if !stands_at(old, path) {
+            return Ok(false);
+        }
+        // A process that wrote the file by other means holds no lock, and is to be respected all the same.
+        if named.is_some_and(|pid| pid != me && is_program(pid, program) == Some(true)) {
+            return Err(running(named));
+        }
+        // The caller keeps `old` open, and so locked, until the new file stands in its place.
+        fs::rename(&self.0, path).map_err(failed(path, "replace"))?;
+        Ok(true)
     }
 }
 
@@ -415,25 +421,14 @@ mod tests {
     }
 
     #[test]
-    fn through_starts_and_exits_never_two_hold_it() {
-        let (folder, path) = folder();
-        let holders = AtomicU64::new(0);
-        let held = AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..500 {
-                        let Ok(file) = PidFile::create(&path) else { continue };
-                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two at once");
-                        held.fetch_add(1, Ordering::SeqCst);
-                        holders.fetch_sub(1, Ordering::SeqCst);
-                        drop(file);
-                    }
-                });
-            }
-        });
-        assert!(held.into_inner() > 0);
-        assert_eq!(names(folder.path()), [""; 0]);
+    fn a_file_replaced_between_look_and_lock_is_not_replaced_again() {
+        let (_folder, path) = folder();
+        fs::write(&path, "").unwrap();
+        let stale = open(&path).unwrap().unwrap();
+        let winner = PidFile::create(&path).unwrap();
+        let (draft, _file) = Draft::write(&path, me()).unwrap();
+        assert!(!draft.take_over(&stale, &path, me(), None).unwrap());
+        assert!(stands_at(&winner.file, &path));
     }
 
     #[test]
