@@ -1,0 +1,109 @@
+# Every target with a "##" is shown by `make help`. No target needs the network but for crates and base images.
+
+CARGO ?= cargo
+DOCKER ?= docker
+IMAGE ?= netdrift
+# The base images, for where no registry can be reached: make docker-prod BUILD_IMAGE=my-rust RUN_IMAGE=my-debian
+BUILD_IMAGE ?= rust:1-bookworm
+RUN_IMAGE ?= debian:bookworm-slim
+
+release := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
+docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-arg RUN_IMAGE=$(RUN_IMAGE)
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build build-test build-faulty clean demo run-proxy run-test-proxies test test-unit test-integration \
+  test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
+  docker-prod docker-test docker-build docker-run docker-clean
+
+help: tools ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+tools: ## Check for the programs needed, and say how to get what is missing
+	@missing=; \
+	for tool in $(CARGO) cc curl openssl; do command -v "$$tool" >/dev/null 2>&1 || missing="$$missing $$tool"; done; \
+	test -z "$$missing" || { \
+	  echo "missing:$$missing"; \
+	  echo "  cargo    the Rust toolchain: https://rustup.rs"; \
+	  echo "  cc       apt-get install gcc libc6-dev   (or: dnf install gcc, xcode-select --install)"; \
+	  echo "  curl     apt-get install curl            (or: dnf install curl)"; \
+	  echo "  openssl  apt-get install openssl         (or: dnf install openssl)"; \
+	  exit 1; } >&2
+
+# Release binaries are built one package at a time: built together they would share tokio's test features.
+
+build: tools ## Build the proxy: bin/proxy
+	@mkdir -p bin
+	$(CARGO) build --locked --release -p proxy
+	@ln -sfn $(release)/proxy bin/proxy
+
+build-test: tools ## Build the mock upstreams: bin/test-proxy
+	@mkdir -p bin
+	$(CARGO) build --locked --release -p mock-upstreams
+	@ln -sfn $(release)/mock-upstreams bin/test-proxy
+
+build-faulty: tools ## Build the faulty upstream: bin/faulty-proxy
+	@mkdir -p bin
+	$(CARGO) build --locked --release -p faulty-upstream
+	@ln -sfn $(release)/faulty-upstream bin/faulty-proxy
+
+clean: ## Remove everything that was built
+	rm -rf bin
+	$(CARGO) clean
+
+demo: build build-test ## Show shares, failover, recovery and drain on real sockets
+	@scripts/demo.sh
+
+run-proxy: build ## Run the proxy with configs/us.json, on port 3130
+	bin/proxy --config configs/us.json
+
+run-test-proxies: build-test ## Run two mock upstreams, on ports 3025 and 3026
+	bin/test-proxy 3025 3026
+
+test: tools ## Basic connectivity test of the two above, while they run
+	@scripts/test-runner.sh check
+
+test-unit: tools ## Unit and property tests
+	$(CARGO) test --locked --workspace --lib --bins
+
+test-integration: tools ## Integration tests, then the real binaries together
+	$(CARGO) test --locked --workspace --test '*'
+	@MAKE="$(MAKE)" scripts/test-runner.sh
+
+test-faultyproxy: tools ## Unit tests of the faulty upstream
+	$(CARGO) test --locked -p faulty-upstream --lib --bins
+
+test-faultyproxy-full: tools ## All tests of the faulty upstream
+	$(CARGO) test --locked -p faulty-upstream
+
+test-faultyproxy-bench: tools ## Benchmarks of the faulty upstream
+	$(CARGO) bench --locked -p faulty-upstream
+
+check: tools ## The whole gate: format, lints, documentation, every test
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) test --locked --workspace
+
+bench: tools ## Benchmarks of the proxy
+	$(CARGO) bench --locked -p proxy
+
+tunnels: tools ## Hold thousands of idle tunnels and tell bytes and descriptors each
+	$(CARGO) bench --locked -p proxy --bench tunnels
+
+docker-prod: ## Build the production image (proxy only)
+	$(docker_build) -f Dockerfile -t $(IMAGE):latest .
+
+docker-test: ## Build the test image (proxy and mock upstreams)
+	$(docker_build) -f Dockerfile.test -t $(IMAGE):test .
+
+docker-build: docker-prod ## The same as docker-prod
+
+docker-run: docker-prod ## Run a single production container, on port 3130
+	$(DOCKER) run --rm --init --name netdrift -p 127.0.0.1:3130:3130 --stop-timeout 45 --ulimit nofile=65536:65536 \
+	  -e PROXY_PASSWORD -v "$(CURDIR)/configs:/app/configs:ro" $(IMAGE):latest
+
+docker-clean: ## Remove containers, networks, volumes and images of this project
+	-$(DOCKER) compose -f docker-compose.prod.yml down --volumes --remove-orphans
+	-$(DOCKER) compose -f docker-compose.test.yml down --volumes --remove-orphans
+	-$(DOCKER) rm -f netdrift
+	-$(DOCKER) rmi -f $(IMAGE):latest $(IMAGE):test
