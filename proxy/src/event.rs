@@ -1,0 +1,189 @@
+//! What a proxy tells of itself while it runs: typed events, heard by an [`Observer`] in the order they happened.
+//!
+//! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::attribution::{Blame, Rule};
+use crate::core::time::Timestamp;
+use crate::core::upstream::UpstreamId;
+use crate::env::RelayEnd;
+
+/// Hears events. Called inline: it must not block.
+pub trait Observer: Send + Sync + 'static {
+    /// `event` happened at `at` (since the proxy started).
+    fn on(&self, at: Timestamp, event: &Event<'_>);
+}
+
+/// Hears nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deaf;
+
+impl Observer for Deaf {
+    fn on(&self, _: Timestamp, _: &Event<'_>) {}
+}
+
+impl Observer for Vec<Arc<dyn Observer>> {
+    fn on(&self, at: Timestamp, event: &Event<'_>) {
+        for observer in self {
+            observer.on(at, event);
+        }
+    }
+}
+
+/// Numbers the requests of one proxy from 1.
+pub type RequestId = u64;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// The eligible upstreams changed; picks follow a new schedule.
+    EpochStarted {
+        /// Counted from 0.
+        number: u64,
+        /// The schedule's position that ticket 0 stands for.
+        offset: u64,
+        /// Who is in it with what weight, by id.
+        members: &'a [(UpstreamId, u32)],
+    },
+    /// An upstream was chosen for an attempt.
+    PickMade {
+        /// For which request; `None` for a check by the prober.
+        request: Option<RequestId>,
+        /// Attempts of this request before this one.
+        attempt: u32,
+        /// The epoch that was in force.
+        epoch: u64,
+        /// The ticket of a first pick; `None` for failover, probes and least-failed picks.
+        ticket: Option<u64>,
+        /// Who was chosen.
+        upstream: UpstreamId,
+        /// Chosen to find out whether it has recovered.
+        probe: bool,
+    },
+    /// An attempt has its verdict.
+    AttemptEnded {
+        /// Of which request; `None` for a check.
+        request: Option<RequestId>,
+        /// Through whom.
+        upstream: UpstreamId,
+        /// `None`: it opened the target or brought a response head.
+        failure: Option<&'static str>,
+        /// From its start to its verdict.
+        took: Duration,
+    },
+    /// A failed attempt was blamed.
+    Blamed {
+        /// Through whom it went.
+        upstream: UpstreamId,
+        /// Whose fault it was.
+        blame: Blame,
+        /// By which rule.
+        rule: Rule,
+    },
+    /// An upstream takes no more traffic.
+    Ejected {
+        /// Who.
+        upstream: UpstreamId,
+        /// Its URL without credentials.
+        url: &'a str,
+        /// Failures in a row that were charged to it.
+        failures: u32,
+        /// When it will be probed.
+        until: Timestamp,
+    },
+    /// A probe failed; the next one comes later.
+    BackedOff {
+        /// Who.
+        upstream: UpstreamId,
+        /// Its URL without credentials.
+        url: &'a str,
+        /// When it will be probed again.
+        until: Timestamp,
+    },
+    /// An upstream takes traffic again.
+    Recovered {
+        /// Who.
+        upstream: UpstreamId,
+        /// Its URL without credentials.
+        url: &'a str,
+        /// How long it was out.
+        after: Duration,
+    },
+    /// A request has its verdict: it will be answered by a target, or not at all.
+    Verdict {
+        /// Which.
+        request: RequestId,
+        /// A 2xx to CONNECT, or a response head.
+        success: bool,
+    },
+    /// A request is over, its tunnel included.
+    Finished(&'a Summary),
+    /// The configuration in force was replaced.
+    Reloaded {
+        /// Counted from 1, the configuration at start.
+        epoch: u64,
+        /// What changed, a line each.
+        changes: &'a [String],
+        /// What keeps its old value until a restart.
+        restart_required: &'a [String],
+    },
+    /// A new configuration was refused; the old one stays in force.
+    ReloadFailed {
+        /// All problems.
+        problems: &'a str,
+    },
+    /// The proxy has become unready and will stop.
+    DrainStarted {
+        /// Connections open.
+        open: usize,
+    },
+    /// Nothing is left.
+    Drained {
+        /// Connections that had to be reset.
+        reset: usize,
+    },
+    /// A connection could not be accepted; accepting goes on after a pause.
+    AcceptFailed {
+        /// The system's words.
+        error: &'a str,
+    },
+}
+
+/// Everything a log line says of one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Its number.
+    pub request: RequestId,
+    /// The client's address.
+    pub client: String,
+    /// Who asked, once known.
+    pub user: Option<Arc<str>>,
+    /// The method, or `-` where the head could not be read.
+    pub method: String,
+    /// `host:port`, or `-`.
+    pub target: String,
+    /// The status that went to the client; 0 where none did.
+    pub status: u16,
+    /// `ok`, or the word for what went wrong.
+    pub outcome: &'static str,
+    /// Whose fault it was, where something went wrong.
+    pub blame: Option<Blame>,
+    /// URL of the upstream that served it, or was tried last.
+    pub upstream: Option<Arc<str>>,
+    /// The failed attempts in order: URL and what went wrong.
+    pub failed_attempts: Vec<(Arc<str>, &'static str)>,
+    /// Attempts in all.
+    pub attempts: u32,
+    /// Bytes from client to target, without heads.
+    pub bytes_up: u64,
+    /// Bytes from target to client, without heads.
+    pub bytes_down: u64,
+    /// From the complete head to the verdict.
+    pub latency: Duration,
+    /// From the complete head to the end.
+    pub duration: Duration,
+    /// How a tunnel ended.
+    pub end: Option<RelayEnd>,
+}
