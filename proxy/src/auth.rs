@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::sync::OnceCell;
 
 use crate::config::{Authentication, Password, Secret, User};
-use crate::env::Env;
+use crate::env::{Busy, Env};
 use crate::head::Fields;
 
 /// A keyed digest; without the key it tells nothing of what it was made from, and comparing it leaks nothing.
@@ -151,13 +151,10 @@ impl Authenticator {
     /// # Errors
     /// Why the client is not let in.
     pub async fn check<E: Env>(&self, env: &E, value: Option<&[u8]>) -> Result<Arc<str>, Refusal> {
-        let guess = match self.begin(value)? {
-            Step::Known(user) => return Ok(user),
-            Step::Verify(guess) => guess,
-        };
-        let turn = self.join(guess.digest);
-        let verdict = turn.verdict.get_or_try_init(|| env.offload(move || guess.verify())).await;
-        verdict.map_err(|_| Refusal::Busy)?.clone().ok_or(Refusal::Wrong)
+        match self.begin(value)? {
+            Step::Known(user) => Ok(user),
+            Step::Verify(guess) => self.settle(guess, |guess| env.offload(move || guess.verify())).await,
+        }
     }
 
     /// All that can be said without hashing.
@@ -175,6 +172,16 @@ impl Authenticator {
         let hashed = account.filter(|account| account.hash.is_some()).cloned();
         let hash = hashed.as_ref().and_then(|account| account.hash.clone()).or_else(|| self.decoy.clone());
         hash.map(|hash| Step::Verify(Guess { account: hashed, hash, password, digest })).ok_or(Refusal::Wrong)
+    }
+
+    /// Waits for the verdict on `guess`; of those who wait for the same one at a time hashes it.
+    async fn settle<F>(&self, guess: Guess, verify: impl FnOnce(Guess) -> F) -> Result<Arc<str>, Refusal>
+    where
+        F: Future<Output = Result<Option<Arc<str>>, Busy>>,
+    {
+        let turn = self.join(guess.digest);
+        let verdict = turn.verdict.get_or_try_init(|| verify(guess)).await;
+        verdict.map_err(|Busy| Refusal::Busy)?.clone().ok_or(Refusal::Wrong)
     }
 
     /// Joins those who wait for the verdict on the same guess.
