@@ -1,7 +1,21 @@
 //! When an upstream is ejected and when it comes back.
+//!
+//! ```text
+//!             failures charged in a row ≥ failure_threshold
+//!  eligible ───────────────────────────────────────────────► ejected ──┐ failed attempt: longer back-off
+//!     ▲                                                         │  ▲───┘
+//!     └─────────────────────────────────────────────────────────┘
+//!             successes since the ejection ≥ recovery_threshold
+//! ```
+//!
+//! News older than the present state changes nothing: only attempts started after an ejection can end it or
+//! lengthen it, and a failure of an attempt started before a recovery no longer counts.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+use super::time::Timestamp;
+use super::upstream::Attempt;
 
 /// The figures that health follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +26,195 @@ pub struct HealthPolicy {
     pub recovery_threshold: NonZeroU32,
     /// The first back-off between an ejection and its probe; doubles with every failed probe.
     pub backoff_base: Duration,
-    /// The longest back-off.
+    /// The longest back-off, before jitter of a fifth either way.
     pub backoff_max: Duration,
 }
+
+impl HealthPolicy {
+    /// The back-off of the given round (0 is the first): doubling, capped, and spread by a fifth either way with
+    /// `random`, so that upstreams ejected together are not probed together. Never zero.
+    pub fn backoff(&self, round: u32, random: u64) -> Duration {
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let factor = 1u64.checked_shl(round).unwrap_or(u64::MAX);
+        let whole = nanos(self.backoff_base).saturating_mul(factor).min(nanos(self.backoff_max)).max(1);
+        let fifth = whole / 5;
+        Duration::from_nanos((whole - fifth).saturating_add(random % (2 * fifth + 1)))
+    }
+}
+
+/// What an attempt's end says about its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The upstream did its work.
+    Success,
+    /// The failure is charged to the upstream.
+    Failure,
+    /// It says nothing: somebody else's fault, nobody's, or the client went away.
+    Neutral,
+}
+
+/// A change in an upstream's health that others should hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It takes no more picks.
+    Ejected {
+        /// Failures in a row.
+        failures: u32,
+        /// No probe before this.
+        until: Timestamp,
+    },
+    /// It takes picks again.
+    Recovered {
+        /// How long it was out.
+        after: Duration,
+    },
+    /// It failed again while ejected and is left alone for longer.
+    BackedOff {
+        /// No probe before this.
+        until: Timestamp,
+    },
+}
+
+/// An ejection that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// When it began.
+    pub since: Timestamp,
+    /// No probe before this.
+    pub until: Timestamp,
+    /// How often the back-off has grown.
+    pub round: u32,
+    /// A probe is under way.
+    pub probing: bool,
+    /// When the back-off last grew. Attempts that ran side by side and fail together make it grow once.
+    grown: Timestamp,
+    successes: u32,
+}
+
+/// The health of one upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    failures: u32,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Eligible { recovered: Option<Timestamp> },
+    Ejected(Ejection),
+}
+
+impl Default for Health {
+    /// Eligible, with no failure.
+    fn default() -> Self {
+        Health { failures: 0, standing: Standing::Eligible { recovered: None } }
+    }
+}
+
+impl Health {
+    /// It takes picks.
+    pub fn is_eligible(&self) -> bool {
+        self.ejection().is_none()
+    }
+
+    /// Failures charged since the last success.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The ejection it is under.
+    pub fn ejection(&self) -> Option<Ejection> {
+        match self.standing {
+            Standing::Eligible { .. } => None,
+            Standing::Ejected(ejection) => Some(ejection),
+        }
+    }
+
+    /// When a probe may be taken; `None` where none is wanted or one is under way.
+    pub fn probe_due(&self) -> Option<Timestamp> {
+        self.ejection().filter(|ejection| !ejection.probing).map(|ejection| ejection.until)
+    }
+
+    /// Takes the probe if it is due. Whoever gets `true` reports an [`Attempt`] with `probe` set, whatever comes of it.
+    pub fn take_probe(&mut self, now: Timestamp) -> bool {
+        match &mut self.standing {
+            Standing::Ejected(ejection) if !ejection.probing && ejection.until <= now => {
+                ejection.probing = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// An attempt has ended. `random` spreads the back-off.
+    pub fn report(
+        &mut self,
+        policy: &HealthPolicy,
+        attempt: Attempt,
+        verdict: Verdict,
+        random: u64,
+        now: Timestamp,
+    ) -> Option<Change> {
+        match &mut self.standing {
+            Standing::Eligible { recovered } => match verdict {
+                Verdict::Success => {
+                    self.failures = 0;
+                    None
+                }
+                Verdict::Failure if recovered.is_none_or(|at| attempt.started > at) => {
+                    self.failures = self.failures.saturating_add(1);
+                    (self.failures >= policy.failure_threshold.get()).then(|| self.eject(policy, random, now))
+                }
+                Verdict::Failure | Verdict::Neutral => None,
+            },
+            Standing::Ejected(ejection) if attempt.started > ejection.since => {
+                ejection.probing &= !attempt.probe;
+                match verdict {
+                    Verdict::Success => {
+                        self.failures = 0;
+                        ejection.successes += 1;
+                        // It answers, so the next probe need not wait.
+                        ejection.until = now;
+                        let after = now.since(ejection.since);
+                        (ejection.successes >= policy.recovery_threshold.get()).then(|| {
+                            self.standing = Standing::Eligible { recovered: Some(now) };
+                            Change::Recovered { after }
+                        })
+                    }
+                    Verdict::Failure => {
+                        self.failures = self.failures.saturating_add(1);
+                        ejection.successes = 0;
+                        (attempt.started > ejection.grown).then(|| ejection.back_off(policy, random, now))
+                    }
+                    Verdict::Neutral => {
+                        // Once more after the first back-off: at once would hammer a check endpoint that is itself dead.
+                        if attempt.probe {
+                            ejection.until = ejection.until.max(now.after(policy.backoff(0, random)));
+                        }
+                        None
+                    }
+                }
+            }
+            Standing::Ejected(_) => None,
+        }
+    }
+
+    fn eject(&mut self, policy: &HealthPolicy, random: u64, now: Timestamp) -> Change {
+        let until = now.after(policy.backoff(0, random));
+        let ejection = Ejection { since: now, until, round: 0, probing: false, grown: now, successes: 0 };
+        self.standing = Standing::Ejected(ejection);
+        Change::Ejected { failures: self.failures, until }
+    }
+}
+
+impl Ejection {
+    fn back_off(&mut self, policy: &HealthPolicy, random: u64, now: Timestamp) -> Change {
+        self.round = self.round.saturating_add(1);
+        self.grown = now;
+        self.until = now.after(policy.backoff(self.round, random));
+        Change::BackedOff { until: self.until }
+    }
+}
+
+#[cfg(test)]
+mod tests;

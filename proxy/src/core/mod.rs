@@ -2,7 +2,22 @@
 //!
 //! Nothing here knows a socket, a clock, a task or a logger: `now` and random numbers come in as arguments, so
 //! that every law can be a property test and every run a replay (ARCHITECTURE.md, "The pure core").
+//!
+//! | Question | Answered by |
+//! |---|---|
+//! | Whose turn is it? | [`schedule`], through the [`balancer::Epoch`] in force |
+//! | Who is fit to be picked? | [`health`], one state machine an upstream |
+//! | Who comes next when that one failed? | [`balancer`] |
+//! | Whose fault was it? | [`attribution`] |
+//! | How long may the next attempt take? | [`failover`] |
+//! | What happened so far, and of late? | [`stats`], over a [`window`] |
 
+pub mod attribution;
+pub mod balancer;
+pub mod failover;
 pub mod health;
+pub mod schedule;
+pub mod stats;
 pub mod time;
 pub mod upstream;
+pub mod window;

@@ -1,6 +1,8 @@
-//! The two facts about an upstream that picking needs: who it is and how much it weighs.
+//! What picking knows of an upstream: who it is and how much it weighs; and one attempt through it.
 
 use std::fmt;
+
+use super::time::Timestamp;
 
 /// Names one upstream for as long as the process lives; a reload keeps it, and it is never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,4 +61,15 @@ pub struct Member {
     pub id: UpstreamId,
     /// Its share; zero for a disabled upstream as well.
     pub weight: Weight,
+}
+
+/// One try through one upstream, as its end is judged: old news must be told from new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Through whom.
+    pub upstream: UpstreamId,
+    /// When it was picked.
+    pub started: Timestamp,
+    /// It was handed out as a probe; its end, whatever it is, gives the probe back.
+    pub probe: bool,
 }

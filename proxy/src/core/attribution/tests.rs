@@ -1,0 +1,222 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const TTL: Duration = DEFAULT_MEMORY;
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::ZERO.after(Duration::from_millis(millis))
+}
+
+fn id(number: u32) -> UpstreamId {
+    UpstreamId::new(number)
+}
+
+fn attempt(upstream: u32, started: u64) -> Attempt {
+    Attempt { upstream: id(upstream), started: at(started), probe: false }
+}
+
+/// A request whose attempts through these upstreams failed so.
+fn evidence(failures: &[(u32, Failure)]) -> Evidence {
+    let mut evidence = Evidence::default();
+    for (started, &(upstream, failure)) in (0..).zip(failures) {
+        assert_eq!(evidence.failed(attempt(upstream, started), failure), None);
+    }
+    evidence
+}
+
+fn blames(attributed: &[Attributed]) -> Vec<(u32, Blame, Rule)> {
+    attributed.iter().map(|one| (one.attempt.upstream.number(), one.blame, one.rule)).collect()
+}
+
+const BAD_GATEWAY: Failure = Failure::Status(502);
+
+#[test]
+fn plain_failures_are_blamed_at_once() {
+    for (failure, blame, rule) in [
+        (Failure::ConnectRefused, Blame::Upstream, Rule::Unreachable),
+        (Failure::ConnectTimeout, Blame::Upstream, Rule::Unreachable),
+        (Failure::ConnectFailed, Blame::Upstream, Rule::Unreachable),
+        (Failure::TlsFailed, Blame::Upstream, Rule::Tls),
+        (Failure::MalformedHead, Blame::Upstream, Rule::MalformedHead),
+        (Failure::Status(407), Blame::Upstream, Rule::CredentialsRefused),
+        (Failure::ResetBehindHead, Blame::Upstream, Rule::CutBehindHead),
+        (Failure::ClientGone, Blame::Client, Rule::ClientWentAway),
+        (Failure::OwnResources, Blame::Netdrift, Rule::OwnResources),
+    ] {
+        let mut evidence = Evidence::default();
+        let attempt = attempt(1, 5);
+        assert_eq!(evidence.failed(attempt, failure), Some(Attributed { attempt, blame, rule }));
+        assert!(evidence.is_empty(), "{failure:?} waits for nothing");
+    }
+}
+
+#[test]
+fn failures_that_cannot_tell_wait() {
+    let silent = [Failure::ReplyTimeout, Failure::ClosedBeforeHead, Failure::ResetBeforeHead];
+    let statuses = [301, 400, 403, 404, 408, 429, 500, 502, 503, 504].map(Failure::Status);
+    for failure in silent.into_iter().chain(statuses) {
+        assert!(!evidence(&[(1, failure)]).is_empty(), "{failure:?}");
+    }
+}
+
+#[test]
+fn only_the_upstreams_fault_counts_against_it() {
+    for blame in [Blame::Client, Blame::Netdrift, Blame::Target, Blame::Unknown] {
+        assert_eq!(blame.verdict(), Verdict::Neutral, "{blame:?}");
+    }
+    assert_eq!(Blame::Upstream.verdict(), Verdict::Failure);
+}
+
+#[test]
+fn another_upstream_opening_the_target_in_the_same_request_charges_those_that_failed() {
+    let mut attribution = Attribution::new(TTL);
+    let evidence = evidence(&[(1, BAD_GATEWAY), (2, BAD_GATEWAY)]);
+    let charged = attribution.opened("a:443", id(3), evidence, at(60_000));
+    let upstream = |n| (n, Blame::Upstream, Rule::OpenedElsewhere);
+    assert_eq!(blames(&charged), [upstream(1), upstream(2)]);
+    assert_eq!(charged[1].attempt.started, at(1));
+}
+
+#[test]
+fn upstreams_that_fail_alike_make_it_the_targets_fault_and_it_stays_so() {
+    let mut attribution = Attribution::new(TTL);
+    let evidence = evidence(&[(1, BAD_GATEWAY), (2, Failure::ReplyTimeout), (3, Failure::Status(403))]);
+    let blamed = attribution.gave_up("a:443", evidence, at(5));
+    let target = |n| (n, Blame::Target, Rule::FailedAlike);
+    assert_eq!(blames(&blamed), [target(1), (2, Blame::Unknown, Rule::StoodAlone), target(3)]);
+    // The target comes back: only the failure that stood alone is looked at again.
+    let charged = attribution.opened("a:443", id(4), Evidence::default(), at(6));
+    assert_eq!(blames(&charged), [(2, Blame::Upstream, Rule::OpenedElsewhere)]);
+}
+
+#[test]
+fn one_upstream_failing_twice_is_no_second_opinion() {
+    let mut attribution = Attribution::new(TTL);
+    let blamed = attribution.gave_up("a:443", evidence(&[(1, BAD_GATEWAY), (1, BAD_GATEWAY)]), at(5));
+    assert_eq!(blames(&blamed), [(1, Blame::Unknown, Rule::StoodAlone); 2]);
+}
+
+#[test]
+fn a_failure_that_stood_alone_is_charged_when_another_opens_the_target_in_time() {
+    for (later, charges) in [(9_999, 1), (10_000, 0)] {
+        let mut attribution = Attribution::new(TTL);
+        attribution.gave_up("a:443", evidence(&[(1, BAD_GATEWAY)]), at(5));
+        assert_eq!(attribution.opened("b:443", id(2), Evidence::default(), at(5)), []);
+        assert_eq!(attribution.opened("a:443", id(2), Evidence::default(), at(5 + later)).len(), charges);
+        assert_eq!(attribution.opened("a:443", id(3), Evidence::default(), at(5 + later)), [], "charged once");
+        assert!(attribution.is_empty());
+    }
+}
+
+#[test]
+fn an_upstream_that_opens_what_it_failed_clears_itself_and_shows_the_target_has_changed() {
+    let mut attribution = Attribution::new(TTL);
+    attribution.gave_up("a:443", evidence(&[(1, BAD_GATEWAY)]), at(1));
+    attribution.gave_up("a:443", evidence(&[(2, BAD_GATEWAY)]), at(2));
+    assert_eq!(attribution.opened("a:443", id(1), Evidence::default(), at(3)), []);
+    assert_eq!(attribution.opened("a:443", id(3), Evidence::default(), at(3)), []);
+}
+
+#[test]
+fn a_probe_is_given_back_with_its_first_blame_and_not_again() {
+    let mut attribution = Attribution::new(TTL);
+    let mut evidence = Evidence::default();
+    evidence.failed(Attempt { probe: true, ..attempt(1, 0) }, BAD_GATEWAY);
+    assert!(attribution.gave_up("a:443", evidence, at(1))[0].attempt.probe);
+    assert!(!attribution.opened("a:443", id(2), Evidence::default(), at(2))[0].attempt.probe);
+}
+
+#[test]
+fn the_target_that_failed_longest_ago_gives_way() {
+    let mut attribution = Attribution::new(TTL);
+    for n in 0..=MAX_TARGETS as u64 {
+        attribution.gave_up(&format!("t{n}:80"), evidence(&[(1, BAD_GATEWAY)]), at(n));
+    }
+    let mut charges = |n: usize| attribution.opened(&format!("t{n}:80"), id(2), Evidence::default(), at(1025)).len();
+    assert_eq!([charges(0), charges(1), charges(MAX_TARGETS)], [0, 1, 1]);
+}
+
+#[test]
+fn of_one_target_the_oldest_failures_give_way() {
+    let mut attribution = Attribution::new(TTL);
+    for n in 0..=MAX_PENDING as u32 {
+        attribution.gave_up("a:443", evidence(&[(n, BAD_GATEWAY)]), at(1));
+    }
+    let charged = attribution.opened("a:443", id(99), Evidence::default(), at(2));
+    assert_eq!((charged.len(), charged[0].attempt.upstream), (MAX_PENDING, id(1)));
+}
+
+/// One request: its target, the upstreams it tries in turn (each once), the pause before it.
+fn requests() -> impl Strategy<Value = Vec<(u8, Vec<u32>, u64)>> {
+    let upstreams = Just((0u32..6).collect::<Vec<_>>()).prop_shuffle();
+    let tried = (upstreams, 1usize..6).prop_map(|(order, attempts)| order[..attempts].to_vec());
+    prop::collection::vec((0u8..3, tried, 0u64..4_000), 1..80)
+}
+
+proptest! {
+    #[test]
+    fn a_dead_target_charges_nobody(requests in requests()) {
+        let mut attribution = Attribution::new(TTL);
+        let mut now = 0;
+        for (target, tried, pause) in requests {
+            now += pause;
+            // Target 0 is dead, the others open through everybody.
+            let name = format!("t{target}:443");
+            if target == 0 {
+                let failures: Vec<_> = tried.iter().map(|&upstream| (upstream, BAD_GATEWAY)).collect();
+                let blamed = attribution.gave_up(&name, evidence(&failures), at(now));
+                prop_assert!(blamed.iter().all(|one| one.blame != Blame::Upstream));
+                let expected = if tried.len() > 1 { Blame::Target } else { Blame::Unknown };
+                prop_assert!(blamed.iter().all(|one| one.blame == expected));
+            } else {
+                let charged = attribution.opened(&name, id(tried[0]), Evidence::default(), at(now));
+                prop_assert_eq!(charged, []);
+            }
+        }
+    }
+
+    #[test]
+    fn an_upstream_that_fails_what_others_open_is_charged_once_for_each_failure(requests in requests()) {
+        let mut attribution = Attribution::new(TTL);
+        let (mut now, mut failures, mut charges) = (0, 0, 0);
+        let mut waiting: Vec<(u8, u64)> = Vec::new();
+        for (target, tried, pause) in requests {
+            now += pause;
+            let name = format!("t{target}:443");
+            // Upstream 0 answers 502 to everything, the others open everything.
+            let failed: Vec<_> = tried.iter().take_while(|&&upstream| upstream == 0).collect();
+            let evidence = evidence(&failed.iter().map(|&&upstream| (upstream, BAD_GATEWAY)).collect::<Vec<_>>());
+            let charged = if let Some(&good) = tried.get(failed.len()) {
+                failures += failed.len();
+                // Those remembered of this target that are still fresh are charged now.
+                failures += waiting.iter().filter(|(t, since)| *t == target && now - since < 10_000).count();
+                waiting.retain(|(t, _)| *t != target);
+                attribution.opened(&name, id(good), evidence, at(now))
+            } else {
+                waiting.push((target, now));
+                attribution.gave_up(&name, evidence, at(now))
+            };
+            let charged: Vec<_> = charged.into_iter().filter(|one| one.blame == Blame::Upstream).collect();
+            prop_assert!(charged.iter().all(|one| one.attempt.upstream == id(0)));
+            charges += charged.len();
+            prop_assert_eq!(charges, failures);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn the_memory_is_bounded(seed in any::<u64>()) {
+        let mut attribution = Attribution::new(TTL);
+        for n in 0..4_000u64 {
+            let mixed = seed.wrapping_add(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            let target = format!("t{}", if n % 2 == 0 { mixed } else { mixed % 3 });
+            attribution.gave_up(&target, evidence(&[(n as u32 % 7, BAD_GATEWAY)]), at(n));
+        }
+        prop_assert!(attribution.targets.len() <= MAX_TARGETS);
+        prop_assert!(attribution.targets.values().all(|pending| pending.len() <= MAX_PENDING));
+    }
+}

@@ -1,0 +1,336 @@
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::upstream::Weight;
+
+fn policy(failures: u32, successes: u32) -> HealthPolicy {
+    HealthPolicy {
+        failure_threshold: NonZeroU32::new(failures).unwrap(),
+        recovery_threshold: NonZeroU32::new(successes).unwrap(),
+        backoff_base: Duration::from_secs(5),
+        backoff_max: Duration::from_secs(60),
+    }
+}
+
+fn id(number: u32) -> UpstreamId {
+    UpstreamId::new(number)
+}
+
+fn members(weights: &[u32]) -> Vec<Member> {
+    (0..).zip(weights).map(|(n, &weight)| Member { id: id(n), weight: Weight::new(weight).unwrap() }).collect()
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::ZERO.after(Duration::from_secs(seconds))
+}
+
+/// One failure ejects, one success restores.
+fn balancer(weights: &[u32]) -> Balancer {
+    Balancer::new(policy(1, 1), Probing::Lent, &members(weights)).unwrap()
+}
+
+impl Balancer {
+    fn ends(&mut self, upstream: u32, verdict: Verdict, started: u64, now: u64) -> Option<Transition> {
+        let attempt = Attempt { upstream: id(upstream), started: at(started), probe: false };
+        self.report(attempt, verdict, 0, 0, at(now))
+    }
+
+    /// The next `count` turns.
+    fn turns(&self, count: u64) -> Vec<u32> {
+        (0..count).map(|ticket| self.epoch().pick(ticket).unwrap().number()).collect()
+    }
+}
+
+fn no_load(_: UpstreamId) -> u64 {
+    0
+}
+
+#[test]
+fn turns_follow_the_weights() {
+    assert_eq!(balancer(&[3, 2, 1, 0]).turns(6), [0, 1, 0, 1, 0, 2]);
+}
+
+#[test]
+fn an_ejection_and_a_recovery_each_start_an_epoch() {
+    let mut balancer = balancer(&[3, 2, 1]);
+    let transition = balancer.ends(0, Verdict::Failure, 1, 2).unwrap();
+    assert_eq!(transition, Transition { upstream: id(0), change: Change::Ejected { failures: 1, until: at(6) } });
+    assert_eq!((balancer.epoch().number(), balancer.eligible_count()), (1, 2));
+    assert!(!balancer.turns(30).contains(&0));
+    let transition = balancer.ends(0, Verdict::Success, 3, 4).unwrap();
+    assert_eq!(transition.change, Change::Recovered { after: Duration::from_secs(2) });
+    assert_eq!((balancer.epoch().number(), balancer.eligible_count()), (2, 3));
+    assert!(balancer.turns(6).contains(&0));
+}
+
+#[test]
+fn reports_that_change_nobodys_eligibility_keep_the_epoch() {
+    let mut balancer = balancer(&[3, 2, 0]);
+    balancer.ends(0, Verdict::Success, 1, 1);
+    balancer.ends(1, Verdict::Neutral, 1, 1);
+    assert!(balancer.ends(2, Verdict::Failure, 1, 1).is_some(), "left over from before its weight was 0");
+    assert_eq!(balancer.epoch().number(), 0);
+}
+
+#[test]
+fn reports_on_strangers_are_ignored() {
+    assert_eq!(balancer(&[1]).ends(7, Verdict::Failure, 1, 1), None);
+}
+
+#[test]
+fn failover_takes_the_least_loaded_for_its_weight() {
+    let balancer = balancer(&[1, 4, 2, 0]);
+    let loads = [1, 7, 2, 0];
+    let load = |id: UpstreamId| loads[id.number() as usize];
+    assert_eq!(balancer.failover(&[], 0, load), Some(id(2)), "2/1, 8/4, 3/2");
+    assert_eq!(balancer.failover(&[id(2)], 0, load), Some(id(0)), "2/1 and 8/4 tie");
+    assert_eq!(balancer.failover(&[id(2), id(0)], 0, load), Some(id(1)));
+    assert_eq!(balancer.failover(&[id(2), id(0), id(1)], 0, load), None);
+    assert_eq!(balancer.failover(&[], 0, no_load), Some(id(1)));
+    assert_eq!(balancer.failover(&[], 0, |_| u64::MAX), Some(id(1)), "no load overflows");
+}
+
+#[test]
+fn failover_passes_over_the_ejected_while_anybody_is_eligible() {
+    let mut balancer = balancer(&[1, 1]);
+    balancer.ends(0, Verdict::Failure, 1, 1);
+    assert_eq!(balancer.failover(&[id(1)], 0, no_load), None);
+}
+
+#[test]
+fn with_all_ejected_the_least_failed_is_picked_and_ties_rotate() {
+    let mut balancer = balancer(&[1, 1, 1, 0]);
+    for upstream in 0..4 {
+        balancer.ends(upstream, Verdict::Failure, 1, 1);
+    }
+    assert_eq!(balancer.epoch().pick(0), None);
+    assert_eq!((balancer.eligible_count(), balancer.candidates()), (0, 3));
+    let picks = [0, 1, 2, 3].map(|turn| balancer.failover(&[], turn, no_load).unwrap().number());
+    assert_eq!(picks, [0, 1, 2, 0]);
+    balancer.ends(1, Verdict::Failure, 2, 3);
+    let picks = [0, 1, 2].map(|turn| balancer.failover(&[], turn, no_load).unwrap().number());
+    assert_eq!(picks, [0, 2, 0]);
+    assert_eq!(balancer.failover(&[id(0), id(2)], 0, no_load), Some(id(1)));
+    balancer.ends(1, Verdict::Success, 4, 5);
+    assert_eq!(balancer.turns(3), [1, 1, 1]);
+}
+
+#[test]
+fn probes_go_out_when_due_one_each_to_whom_they_belong() {
+    let mut balancer = balancer(&[1, 1, 1, 0]);
+    for upstream in [1, 0, 3] {
+        balancer.ends(upstream, Verdict::Failure, 1, 1 + u64::from(upstream));
+    }
+    assert_eq!(balancer.next_wakeup(), Some(at(5)));
+    assert_eq!(balancer.take_probe(Probing::Lent, at(4)), None);
+    assert_eq!(balancer.take_probe(Probing::Checked, at(9)), None, "probes are lent here");
+    assert_eq!(balancer.take_probe(Probing::Lent, at(9)), Some(id(0)), "the one due first");
+    assert_eq!(balancer.next_wakeup(), Some(at(6)));
+    assert_eq!(balancer.take_probe(Probing::Lent, at(9)), Some(id(1)));
+    assert_eq!(balancer.take_probe(Probing::Lent, at(9)), None, "weight 0 is not probed");
+    assert_eq!(balancer.next_wakeup(), None);
+    let probe = Attempt { upstream: id(1), started: at(9), probe: true };
+    assert!(balancer.report(probe, Verdict::Success, 0, 0, at(10)).is_some());
+    assert_eq!(balancer.eligible_count(), 2);
+}
+
+#[test]
+fn a_reload_keeps_health_and_an_unchanged_epoch() {
+    let mut balancer = balancer(&[3, 2, 1]);
+    balancer.ends(2, Verdict::Failure, 1, 1);
+    let before = balancer.epoch().clone();
+    let mut reordered = members(&[6, 4, 1]);
+    reordered.reverse();
+    assert_eq!(balancer.configure(policy(2, 1), Probing::Checked, &reordered, 5), Ok(None), "the same shares");
+    assert_eq!(balancer.epoch(), &before);
+    assert!(!balancer.health(id(2)).unwrap().is_eligible());
+
+    let epoch = balancer.configure(policy(2, 1), Probing::Checked, &members(&[0, 4, 1, 1]), 5).unwrap().unwrap();
+    assert_eq!((epoch.number(), epoch.eligible()), (2, 2));
+    assert_eq!(balancer.usable_count(), 3);
+    assert!(!balancer.health(id(2)).unwrap().is_eligible());
+    assert_eq!(balancer.ends(1, Verdict::Failure, 2, 2), None, "the new threshold holds");
+
+    balancer.configure(policy(2, 1), Probing::Checked, &members(&[1]), 0).unwrap();
+    assert_eq!(balancer.health(id(2)), None);
+}
+
+#[test]
+fn a_reload_that_fails_changes_nothing() {
+    let mut balancer = balancer(&[3, 2, 1]);
+    let before = balancer.clone();
+    let mut weights = vec![10_000; 100];
+    weights.push(1);
+    let error = balancer.configure(policy(9, 9), Probing::Checked, &members(&weights), 5).unwrap_err();
+    assert_eq!(error, ScheduleTooLong { period: 1_000_001 });
+    assert_eq!(format!("{balancer:?}"), format!("{before:?}"));
+}
+
+/// An upstream of small weight is ejected and restored over and over, after one to three picks each. The others' shares
+/// must stay near their weights. Each epoch is a draw from a schedule, less than two picks off its share; over n
+/// epochs a fair draw strays by about √n, while starting each epoch at the top strays by a part of n.
+#[test]
+fn epochs_that_last_a_few_picks_favour_nobody() {
+    const EPOCHS: u64 = 20_000;
+    for seed in 1..=5 {
+        let weights = [5.0, 3.0, 2.0, 1.0];
+        let mut balancer = balancer(&[5, 3, 2, 1]);
+        let (mut picked, mut share) = ([0.0; 4], [0.0; 4]);
+        for round in 0..EPOCHS {
+            let out = round % 2 == 1;
+            let picks = 1 + mix(seed * EPOCHS + round) % 3;
+            for ticket in 0..picks {
+                picked[balancer.epoch().pick(ticket).unwrap().number() as usize] += 1.0;
+            }
+            for (upstream, share) in share.iter_mut().enumerate() {
+                *share += match (out, upstream) {
+                    (true, 3) => 0.0,
+                    (true, _) => picks as f64 * weights[upstream] / 10.0,
+                    (false, _) => picks as f64 * weights[upstream] / 11.0,
+                };
+            }
+            let verdict = if out { Verdict::Success } else { Verdict::Failure };
+            let attempt = Attempt { upstream: id(3), started: at(round * 10 + 5), probe: false };
+            balancer.report(attempt, verdict, picks, 0, at(round * 10 + 6)).unwrap();
+        }
+        let strays: Vec<f64> = picked.iter().zip(share).map(|(picked, share)| picked - share).collect();
+        let bound = 4.0 * (EPOCHS as f64).sqrt();
+        assert!(strays.iter().all(|stray| stray.abs() < bound), "seed {seed}: {strays:?} against {bound}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Pick,
+    Report { upstream: u32, verdict: Verdict, age: u64, probe: bool },
+    Probe,
+    Failover { excluded: Vec<u32>, turn: u64 },
+    Configure { weights: Vec<u32>, probing: Probing },
+    Wait { secs: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let verdict =
+        prop_oneof![Just(Verdict::Success), Just(Verdict::Failure), Just(Verdict::Failure), Just(Verdict::Neutral)];
+    let probing = prop_oneof![Just(Probing::Lent), Just(Probing::Checked)];
+    let report = (0u32..6, verdict, 0u64..4, any::<bool>());
+    prop_oneof![
+        4 => Just(Step::Pick),
+        6 => report.prop_map(|(upstream, verdict, age, probe)| Step::Report { upstream, verdict, age, probe }),
+        2 => Just(Step::Probe),
+        3 => (prop::collection::vec(0u32..6, 0..4), any::<u64>())
+            .prop_map(|(excluded, turn)| Step::Failover { excluded, turn }),
+        1 => (prop::collection::vec(0u32..4, 0..6), probing)
+            .prop_map(|(weights, probing)| Step::Configure { weights, probing }),
+        3 => (0u64..20).prop_map(|secs| Step::Wait { secs }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_laws_hold_whatever_happens(
+        weights in prop::collection::vec(0u32..4, 0..6),
+        failures in 1u32..4,
+        successes in 1u32..3,
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let policy = policy(failures, successes);
+        let mut balancer = Balancer::new(policy, Probing::Lent, &members(&weights)).unwrap();
+        let (mut weights, mut probing, mut now, mut ticket) = (weights, Probing::Lent, 100, 0u64);
+        // The transitions told so far, which must be the truth about who is picked.
+        let mut ejected = BTreeSet::new();
+        let mut picked = [0i64; 6];
+        let mut number = 0;
+        for step in steps {
+            let usable: Vec<u32> = (0..).zip(&weights).filter(|(_, weight)| **weight > 0).map(|(n, _)| n).collect();
+            let eligible: Vec<u32> = usable.iter().copied().filter(|n| !ejected.contains(n)).collect();
+            prop_assert_eq!(balancer.eligible_count(), eligible.len());
+            prop_assert_eq!(balancer.usable_count(), usable.len());
+            match step {
+                Step::Pick => {
+                    let pick = balancer.epoch().pick(ticket).map(UpstreamId::number);
+                    ticket += 1;
+                    prop_assert_eq!(pick.is_some(), !eligible.is_empty());
+                    if let Some(pick) = pick {
+                        prop_assert!(eligible.contains(&pick), "{} of {:?}", pick, eligible);
+                        picked[pick as usize] += 1;
+                    }
+                    // Within an epoch that starts anywhere: less than two picks off.
+                    let sum: i64 = eligible.iter().map(|&n| i64::from(weights[n as usize])).sum();
+                    for &n in &eligible {
+                        let off = picked[n as usize] * sum - ticket as i64 * i64::from(weights[n as usize]);
+                        prop_assert!(off.abs() < 2 * sum);
+                    }
+                }
+                Step::Report { upstream, verdict, age, probe } => {
+                    let attempt = Attempt { upstream: id(upstream), started: at(now - age), probe };
+                    let before = balancer.health(id(upstream));
+                    let transition = balancer.report(attempt, verdict, ticket, 7, at(now));
+                    let was_ejected = ejected.contains(&upstream);
+                    match transition.map(|transition| transition.change) {
+                        Some(Change::Ejected { failures: row, until }) => {
+                            prop_assert!(!was_ejected && row >= failures && until > at(now));
+                            ejected.insert(upstream);
+                        }
+                        Some(Change::Recovered { .. }) => {
+                            prop_assert!(was_ejected && verdict == Verdict::Success);
+                            ejected.remove(&upstream);
+                        }
+                        Some(Change::BackedOff { until }) => {
+                            prop_assert!(was_ejected && verdict == Verdict::Failure && until > at(now));
+                        }
+                        None => {}
+                    }
+                    let since = before.and_then(|health| health.ejection()).map(|ejection| ejection.since);
+                    if successes == 1 && verdict == Verdict::Success && since.is_some_and(|since| at(now - age) > since) {
+                        prop_assert!(!ejected.contains(&upstream), "the first success restores");
+                    }
+                }
+                Step::Probe => {
+                    let wakeup = balancer.next_wakeup();
+                    let other = if probing == Probing::Lent { Probing::Checked } else { Probing::Lent };
+                    prop_assert_eq!(balancer.take_probe(other, at(now)), None);
+                    let probe = balancer.take_probe(probing, at(now)).map(UpstreamId::number);
+                    prop_assert_eq!(probe.is_some(), wakeup.is_some_and(|due| due <= at(now)));
+                    if let Some(probe) = probe {
+                        prop_assert!(ejected.contains(&probe) && usable.contains(&probe));
+                        prop_assert!(balancer.health(id(probe)).unwrap().probe_due().is_none());
+                    }
+                }
+                Step::Failover { excluded, turn } => {
+                    let rest = |among: &[u32]| -> Vec<u32> {
+                        among.iter().copied().filter(|n| !excluded.contains(n)).collect()
+                    };
+                    let ids: Vec<UpstreamId> = excluded.iter().map(|&n| id(n)).collect();
+                    let pick = balancer.failover(&ids, turn, |id| u64::from(id.number())).map(UpstreamId::number);
+                    if eligible.is_empty() {
+                        let rest = rest(&usable);
+                        prop_assert_eq!(pick.is_some(), !rest.is_empty());
+                        let failed = |n: u32| balancer.health(id(n)).unwrap().failures();
+                        prop_assert!(pick.is_none_or(|pick| rest.iter().all(|&n| failed(pick) <= failed(n))));
+                    } else {
+                        let rest = rest(&eligible);
+                        prop_assert_eq!(pick.is_some(), !rest.is_empty());
+                        prop_assert!(pick.is_none_or(|pick| rest.contains(&pick)));
+                    }
+                }
+                Step::Configure { weights: new, probing: by } => {
+                    (weights, probing) = (new, by);
+                    let epoch = balancer.configure(policy, by, &members(&weights), ticket).unwrap();
+                    prop_assert_eq!(epoch.is_some(), balancer.epoch().number() != number);
+                    ejected.retain(|&n| (n as usize) < weights.len());
+                }
+                Step::Wait { secs } => now += secs,
+            }
+            if balancer.epoch().number() != number {
+                number = balancer.epoch().number();
+                ticket = 0;
+                picked.fill(0);
+            }
+        }
+    }
+}
