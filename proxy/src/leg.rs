@@ -24,12 +24,9 @@ pub enum Leg<S> {
     Tls(Box<TlsStream<S>>),
 }
 
-impl<S: Duplex> Duplex for Leg<S> {
+impl<S: Duplex> Duplex for TlsStream<S> {
     fn abort(self) {
-        match self {
-            Leg::Plain(stream) => stream.abort(),
-            Leg::Tls(stream) => stream.into_inner().0.abort(),
-        }
+        self.into_inner().0.abort();
     }
 }
 

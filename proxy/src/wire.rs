@@ -10,7 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::head::{HeadError, HeadLimits, Scan, scan};
 
 /// Asked of one read while a head is awaited: most heads fit, and a waiting connection holds no more.
-const READ_BYTES: usize = 2048;
+const HEAD_READ_BYTES: usize = 2048;
+
+/// Asked of one read of a body.
+const BODY_READ_BYTES: usize = 16 * 1024;
 
 /// Bytes read from one peer that nobody has taken yet.
 #[derive(Debug, Default)]
@@ -37,17 +40,27 @@ impl Inbox {
 
     /// Reads once; the count, zero at the end of the stream. Cancel safe.
     pub(crate) async fn fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<usize> {
-        self.bytes.reserve(READ_BYTES);
+        self.bytes.reserve(HEAD_READ_BYTES);
         stream.read_buf(&mut self.bytes).await
     }
 
-    /// As [`Inbox::fill`], for a caller that polls.
-    pub(crate) fn poll_fill<S: AsyncRead + Unpin>(
+    /// As [`Inbox::fill`], for a caller that polls for a body.
+    pub(crate) fn poll_fill_body<S: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<usize>> {
+        self.bytes.reserve(BODY_READ_BYTES);
         // A read keeps no state between polls, so a new one each time is the same one.
+        pin!(stream.read_buf(&mut self.bytes)).poll(cx)
+    }
+
+    /// As [`Inbox::fill`], for a caller that polls for a head.
+    pub(crate) fn poll_fill_head<S: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+    ) -> Poll<io::Result<usize>> {
         pin!(self.fill(stream)).poll(cx)
     }
 
@@ -77,4 +90,3 @@ pub(crate) async fn client_reset<S: AsyncRead + Unpin>(client: &mut S, inbox: &m
         }
     }
 }
-

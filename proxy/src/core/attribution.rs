@@ -143,6 +143,27 @@ enum Judgement {
 }
 
 impl Failure {
+    /// Its name in logs, events and metric labels; a bounded set.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Failure::ClientGone => "client_gone",
+            Failure::OwnResources => "own_resources",
+            Failure::ConnectRefused => "connect_refused",
+            Failure::ConnectTimeout => "connect_timeout",
+            Failure::ConnectFailed => "connect_failed",
+            Failure::TlsFailed => "tls_failed",
+            Failure::MalformedHead => "malformed_head",
+            Failure::ResetBehindHead => "reset_behind_head",
+            Failure::ReplyTimeout => "reply_timeout",
+            Failure::ClosedBeforeHead => "closed_before_head",
+            Failure::ResetBeforeHead => "reset_before_head",
+            Failure::Status(407) => "status_407",
+            Failure::Status(300..=399) => "status_3xx",
+            Failure::Status(400..=499) => "status_4xx",
+            Failure::Status(_) => "status_5xx",
+        }
+    }
+
     fn judge(self) -> Judgement {
         use Judgement::{CannotTell, Plain};
         match self {

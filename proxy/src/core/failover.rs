@@ -75,6 +75,11 @@ impl Budget {
         })
     }
 
+    /// Whether [`Budget::next`] would give an attempt.
+    pub fn allows(&self, now: Timestamp) -> bool {
+        self.attempts_left > 0 && !self.deadline.since(now).is_zero()
+    }
+
     /// When the request's time is over.
     pub fn deadline(&self) -> Timestamp {
         self.deadline

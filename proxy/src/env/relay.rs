@@ -8,13 +8,12 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{Duplex, Early, RelayEnd, RelayLimits, Stop, Traffic};
+use super::{Counter, Duplex, Early, RelayEnd, RelayLimits, Stop, Traffic};
 
 /// Which end of a pump failed.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ pub(super) trait Pump<S, D> {
         cx: &mut Context<'_>,
         source: &mut S,
         destination: &mut D,
-        delivered: &AtomicU64,
+        delivered: &Counter,
     ) -> Poll<Result<(), PumpError>>;
 }
 
@@ -87,7 +86,7 @@ impl BufferPump {
         &mut self,
         cx: &mut Context<'_>,
         destination: &mut D,
-        delivered: &AtomicU64,
+        delivered: &Counter,
     ) -> Poll<Result<(), PumpError>> {
         while let Some(held) = &mut self.held {
             let waiting = held.buffer.get(held.from..held.to).unwrap_or_default();
@@ -98,7 +97,7 @@ impl BufferPump {
             }
             self.unflushed = true;
             held.from += written;
-            delivered.fetch_add(written as u64, Ordering::Relaxed);
+            delivered.add(written as u64);
             if held.from == held.to
                 && let Some(held) = self.held.take()
             {
@@ -153,7 +152,7 @@ impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
         cx: &mut Context<'_>,
         source: &mut S,
         destination: &mut D,
-        delivered: &AtomicU64,
+        delivered: &Counter,
     ) -> Poll<Result<(), PumpError>> {
         loop {
             if self.ended {

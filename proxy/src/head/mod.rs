@@ -61,6 +61,11 @@ impl Method {
         is_token(text.as_bytes()).then(|| Method(text.into()))
     }
 
+    /// CONNECT.
+    pub fn connect() -> Self {
+        Method("CONNECT".into())
+    }
+
     /// As it stands in the request line.
     pub fn as_str(&self) -> &str {
         &self.0

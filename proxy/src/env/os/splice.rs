@@ -5,7 +5,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -13,6 +12,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use tokio::io::Interest;
 
 use super::OsStream;
+use crate::env::Counter;
 use crate::env::relay::{BUFFER_BYTES, BufferPump, Pump, PumpError};
 
 /// Pipes open at once in this process; a direction that finds none keeps to its buffer.
@@ -86,7 +86,7 @@ impl SplicePump {
         cx: &mut Context<'_>,
         source: &OsStream,
         destination: &OsStream,
-        delivered: &AtomicU64,
+        delivered: &Counter,
     ) -> Poll<Result<(), PumpError>> {
         let Some(lent) = &mut self.pipe else { return Poll::Ready(Ok(())) };
         let Some(pipe) = &lent.pipe else { return Poll::Ready(Ok(())) };
@@ -100,7 +100,7 @@ impl SplicePump {
                     Ok(0) => return Poll::Ready(Err(PumpError::Destination)),
                     Ok(moved) => {
                         lent.held -= moved;
-                        delivered.fetch_add(moved as u64, Ordering::Relaxed);
+                        delivered.add(moved as u64);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(_) => return Poll::Ready(Err(PumpError::Destination)),
@@ -135,7 +135,7 @@ impl Pump<OsStream, OsStream> for SplicePump {
         cx: &mut Context<'_>,
         source: &mut OsStream,
         destination: &mut OsStream,
-        delivered: &AtomicU64,
+        delivered: &Counter,
     ) -> Poll<Result<(), PumpError>> {
         loop {
             if self.ended {

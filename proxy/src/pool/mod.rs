@@ -1,0 +1,497 @@
+//! The upstreams in force, and leases on them.
+//!
+//! A first pick reads an immutable snapshot and takes an atomic ticket; nothing is locked. Everything rarer (a
+//! verdict, a probe, a transition, a reload) goes through one short mutex that is never held across an await.
+
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::config::{Config, Health as HealthConfig, UpstreamKey};
+use crate::core::attribution::{Attributed, Attribution, Blame, DEFAULT_MEMORY, Evidence, Failure};
+use crate::core::balancer::{Balancer, Epoch, Probing, Transition};
+use crate::core::failover::FailoverPolicy;
+use crate::core::health::{Change, Verdict};
+use crate::core::schedule::ScheduleTooLong;
+use crate::core::stats::Stats;
+use crate::core::time::Timestamp;
+use crate::core::upstream::{Attempt, Member, UpstreamId};
+use crate::env::Env;
+use crate::event::{Event, Observer, RequestId};
+use crate::leg::{Leg, TlsSetupError};
+
+pub(crate) use upstream::{Percentiles, Upstream};
+
+/// The upstreams of one proxy.
+pub(crate) struct Pool<E: Env> {
+    env: E,
+    zero: Instant,
+    observer: Arc<dyn Observer>,
+    current: ArcSwap<Snapshot<E::Stream>>,
+    state: Mutex<State>,
+    /// Nanoseconds at which a probe is to be lent; `u64::MAX` where none is. Read on every pick.
+    probe_due: AtomicU64,
+    /// Rotates ties among the least-failed.
+    turn: AtomicU64,
+    /// Wakes whoever sweeps idle connections, and the prober.
+    pub(crate) idle_kept: Notify,
+    pub(crate) changed: Notify,
+}
+
+/// What a pick needs, never changed once published.
+pub(crate) struct Snapshot<S> {
+    pub(crate) epoch: Epoch,
+    /// The next ticket of the epoch; shared by snapshots of the same epoch.
+    ticket: Arc<AtomicU64>,
+    /// In order of id.
+    pub(crate) upstreams: Vec<Arc<Upstream<S>>>,
+    failover: FailoverPolicy,
+}
+
+impl<S> Snapshot<S> {
+    pub(crate) fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream<S>>> {
+        let index = self.upstreams.binary_search_by_key(&id, |upstream| upstream.id).ok()?;
+        self.upstreams.get(index)
+    }
+}
+
+struct State {
+    balancer: Balancer,
+    attribution: Attribution,
+    stats: Stats,
+    next_id: u32,
+}
+
+/// Why a pool can't be built from a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// The weights have too little in common.
+    #[error("upstream_proxies: {0}")]
+    Weights(#[from] ScheduleTooLong),
+    /// An upstream's TLS.
+    #[error("upstream_proxies: {url}: {error}")]
+    Tls {
+        /// Without credentials.
+        url: String,
+        /// What is wrong.
+        error: TlsSetupError,
+    },
+}
+
+/// A claim on an upstream for one attempt and whatever it opens. Dropped without a verdict it counts as "the client
+/// went away", which is the only way that happens.
+pub(crate) struct Lease<E: Env> {
+    pool: Arc<Pool<E>>,
+    pub(crate) upstream: Arc<Upstream<E::Stream>>,
+    attempt: Attempt,
+    request: Option<RequestId>,
+    judged: bool,
+}
+
+impl<E: Env> Pool<E> {
+    /// The pool of `config`, all of it eligible.
+    pub(crate) fn new(env: E, config: &Config, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
+        let upstreams = build(config, &[], &mut 0)?;
+        let members = members(&upstreams);
+        let balancer = Balancer::new(config.health.policy, probing(&config.health), &members)?;
+        let snapshot = Snapshot {
+            epoch: balancer.epoch().clone(),
+            ticket: Arc::default(),
+            failover: failover_policy(config),
+            upstreams,
+        };
+        let state = State {
+            stats: Stats::new(members.iter().map(|member| member.id)),
+            next_id: members.len() as u32,
+            attribution: Attribution::new(DEFAULT_MEMORY),
+            balancer,
+        };
+        let pool = Arc::new(Pool {
+            env,
+            zero: Instant::now(),
+            observer,
+            current: ArcSwap::from_pointee(snapshot),
+            state: Mutex::new(state),
+            probe_due: AtomicU64::new(u64::MAX),
+            turn: AtomicU64::new(0),
+            idle_kept: Notify::new(),
+            changed: Notify::new(),
+        });
+        pool.tell_epoch(&pool.current.load());
+        Ok(pool)
+    }
+
+    /// Takes over another configuration; unchanged upstreams keep health, statistics and connections.
+    pub(crate) fn configure(&self, config: &Config) -> Result<(), PoolError> {
+        let mut state = self.state();
+        let before = self.current.load_full();
+        let mut next_id = state.next_id;
+        let upstreams = build(config, &before.upstreams, &mut next_id)?;
+        let members = members(&upstreams);
+        let ticket = before.ticket.load(Ordering::Relaxed);
+        let renewed = state.balancer.configure(config.health.policy, probing(&config.health), &members, ticket)?;
+        state.next_id = next_id;
+        state.stats.configure(members.iter().map(|member| member.id));
+        let snapshot = Arc::new(Snapshot {
+            epoch: state.balancer.epoch().clone(),
+            ticket: if renewed.is_some() { Arc::default() } else { Arc::clone(&before.ticket) },
+            failover: failover_policy(config),
+            upstreams,
+        });
+        self.current.store(Arc::clone(&snapshot));
+        self.note_probe_due(&state);
+        drop(state);
+        if renewed.is_some() {
+            self.tell_epoch(&snapshot);
+        }
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Time since the proxy started.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::ZERO.after(self.zero.elapsed())
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.observer.on(self.now(), event);
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot<E::Stream>> {
+        self.current.load_full()
+    }
+
+    /// Whether anybody is eligible.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.current.load().epoch.eligible() > 0
+    }
+
+    /// How many upstreams a request may be sent to, and the figures that bound it.
+    pub(crate) fn failover_policy(&self) -> (FailoverPolicy, usize) {
+        let current = self.current.load();
+        let candidates = match current.epoch.eligible() {
+            0 => current.upstreams.iter().filter(|upstream| !upstream.config.weight.is_zero()).count(),
+            eligible => eligible,
+        };
+        (current.failover, candidates)
+    }
+
+    /// The first pick of a request: a probe that is due, else whose turn it is, else the least-failed.
+    pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId) -> Option<Lease<E>> {
+        if self.probe_due.load(Ordering::Relaxed) != u64::MAX
+            && let Some(lease) = self.take_probe(Probing::Lent, Some(request))
+        {
+            return Some(lease);
+        }
+        let current = self.current.load();
+        if current.epoch.eligible() == 0 {
+            drop(current);
+            return self.pick_behind(request, 0, &[]);
+        }
+        let ticket = current.ticket.fetch_add(1, Ordering::Relaxed);
+        let upstream = current.get(current.epoch.pick(ticket)?)?;
+        Some(self.lease(upstream, Some(request), 0, (current.epoch.number(), Some(ticket)), false))
+    }
+
+    /// The pick of a request behind failed ones.
+    pub(crate) fn pick_behind(
+        self: &Arc<Self>,
+        request: RequestId,
+        attempt: u32,
+        tried: &[UpstreamId],
+    ) -> Option<Lease<E>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let state = self.state();
+        // Under the mutex, so that the snapshot is the balancer's.
+        let current = self.current.load();
+        let load = |id| current.get(id).map_or(0, |upstream| upstream.leased());
+        let id = state.balancer.failover(tried, turn, load)?;
+        drop(state);
+        let upstream = current.get(id)?;
+        Some(self.lease(upstream, Some(request), attempt, (current.epoch.number(), None), false))
+    }
+
+    /// Whether [`Pool::pick_behind`] would find somebody.
+    pub(crate) fn has_behind(&self, tried: &[UpstreamId]) -> bool {
+        self.state().balancer.failover(tried, 0, |_| 0).is_some()
+    }
+
+    /// A probe that is due and is `prober`'s to send.
+    pub(crate) fn take_probe(self: &Arc<Self>, prober: Probing, request: Option<RequestId>) -> Option<Lease<E>> {
+        let now = self.now();
+        if now.as_nanos() < self.probe_due.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut state = self.state();
+        let id = state.balancer.take_probe(prober, now);
+        self.note_probe_due(&state);
+        let current = self.current.load();
+        drop(state);
+        let upstream = current.get(id?)?;
+        Some(self.lease(upstream, request, 0, (current.epoch.number(), None), true))
+    }
+
+    /// A lease for an active check, outside all picking.
+    pub(crate) fn lease_for_check(self: &Arc<Self>, upstream: &Arc<Upstream<E::Stream>>) -> Lease<E> {
+        let attempt = Attempt { upstream: upstream.id, started: self.now(), probe: false };
+        self.leased(upstream, attempt, None)
+    }
+
+    /// When the next probe is due.
+    pub(crate) fn next_probe(&self) -> Option<Timestamp> {
+        self.state().balancer.next_wakeup()
+    }
+
+    /// Whether the upstream takes picks.
+    pub(crate) fn is_eligible(&self, id: UpstreamId) -> bool {
+        self.state().balancer.health(id).is_some_and(|health| health.is_eligible())
+    }
+
+    fn lease(
+        self: &Arc<Self>,
+        upstream: &Arc<Upstream<E::Stream>>,
+        request: Option<RequestId>,
+        attempt: u32,
+        (epoch, ticket): (u64, Option<u64>),
+        probe: bool,
+    ) -> Lease<E> {
+        let now = self.now();
+        self.tell(&Event::PickMade { request, attempt, epoch, ticket, upstream: upstream.id, probe });
+        self.leased(upstream, Attempt { upstream: upstream.id, started: now, probe }, request)
+    }
+
+    fn leased(
+        self: &Arc<Self>,
+        upstream: &Arc<Upstream<E::Stream>>,
+        attempt: Attempt,
+        request: Option<RequestId>,
+    ) -> Lease<E> {
+        upstream.figures.leased.fetch_add(1, Ordering::Relaxed);
+        if request.is_some() {
+            self.state().stats.attempt_entered(upstream.id, attempt.started);
+        }
+        Lease { pool: Arc::clone(self), upstream: Arc::clone(upstream), attempt, request, judged: false }
+    }
+
+    /// A request for `target` was opened by `upstream`: whoever failed on it before is charged.
+    pub(crate) fn opened(&self, target: &str, upstream: UpstreamId, evidence: Evidence) -> Vec<Attributed> {
+        let mut state = self.state();
+        if evidence.is_empty() && state.attribution.is_empty() {
+            return Vec::new();
+        }
+        let blamed = state.attribution.opened(target, upstream, evidence, self.now());
+        self.settle(state, &blamed);
+        blamed
+    }
+
+    /// A request for `target` was opened by nobody.
+    pub(crate) fn gave_up(&self, target: &str, evidence: Evidence) -> Vec<Attributed> {
+        if evidence.is_empty() {
+            return Vec::new();
+        }
+        let mut state = self.state();
+        let blamed = state.attribution.gave_up(target, evidence, self.now());
+        self.settle(state, &blamed);
+        blamed
+    }
+
+    /// A failed attempt was blamed at once.
+    pub(crate) fn blamed(&self, attributed: Attributed) {
+        self.settle(self.state(), &[attributed]);
+    }
+
+    /// What an attempt's end says of its upstream.
+    pub(crate) fn report(&self, attempt: Attempt, verdict: Verdict) {
+        let mut state = self.state();
+        let transition = self.report_to(&mut state, attempt, verdict);
+        drop(state);
+        self.tell_transition(transition);
+    }
+
+    fn settle(&self, mut state: MutexGuard<'_, State>, blamed: &[Attributed]) {
+        let transitions: Vec<_> =
+            blamed.iter().map(|one| self.report_to(&mut state, one.attempt, one.blame.verdict())).collect();
+        drop(state);
+        for (one, transition) in blamed.iter().zip(transitions) {
+            self.tell(&Event::Blamed { upstream: one.attempt.upstream, blame: one.blame, rule: one.rule });
+            self.tell_transition(transition);
+        }
+    }
+
+    fn report_to(&self, state: &mut State, attempt: Attempt, verdict: Verdict) -> Option<Changed<E::Stream>> {
+        let before = self.current.load();
+        let ticket = before.ticket.load(Ordering::Relaxed);
+        let transition = state.balancer.report(attempt, verdict, ticket, self.env.rand_u64(), self.now());
+        if transition.is_none() && !attempt.probe {
+            return None;
+        }
+        self.note_probe_due(state);
+        let transition = transition?;
+        let epoch = state.balancer.epoch();
+        let renewed = (epoch.number() != before.epoch.number()).then(|| {
+            let snapshot = Arc::new(Snapshot {
+                epoch: epoch.clone(),
+                ticket: Arc::default(),
+                upstreams: before.upstreams.clone(),
+                failover: before.failover,
+            });
+            self.current.store(Arc::clone(&snapshot));
+            snapshot
+        });
+        Some(Changed { transition, renewed })
+    }
+
+    fn tell_transition(&self, changed: Option<Changed<E::Stream>>) {
+        let Some(Changed { transition, renewed }) = changed else { return };
+        let upstream = transition.upstream;
+        let current = self.current.load();
+        let url = current.get(upstream).map_or("", |upstream| &upstream.url);
+        self.tell(&match transition.change {
+            Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, until },
+            Change::BackedOff { until } => Event::BackedOff { upstream, url, until },
+            Change::Recovered { after } => Event::Recovered { upstream, url, after },
+        });
+        if let Some(snapshot) = renewed {
+            self.tell_epoch(&snapshot);
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn tell_epoch(&self, snapshot: &Snapshot<E::Stream>) {
+        let state = self.state();
+        let members: Vec<(UpstreamId, u32)> = (snapshot.upstreams.iter())
+            .filter(|one| !one.config.weight.is_zero())
+            .filter(|one| state.balancer.health(one.id).is_some_and(|health| health.is_eligible()))
+            .map(|one| (one.id, one.config.weight.get()))
+            .collect();
+        drop(state);
+        let epoch = &snapshot.epoch;
+        self.tell(&Event::EpochStarted { number: epoch.number(), offset: epoch.offset(), members: &members });
+    }
+
+    fn note_probe_due(&self, state: &State) {
+        let due = state.balancer.next_wakeup().unwrap_or(Timestamp::NEVER);
+        self.probe_due.store(due.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Counts something, or reads the counts.
+    pub(crate) fn with_stats<T>(&self, f: impl FnOnce(&mut Stats, Timestamp) -> T) -> T {
+        let now = self.now();
+        f(&mut self.state().stats, now)
+    }
+
+    /// Failures in a row and the ejection, if any, for the statistics.
+    pub(crate) fn health_of(&self, id: UpstreamId) -> Option<crate::core::health::Health> {
+        self.state().balancer.health(id)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Changed<S> {
+    transition: Transition,
+    renewed: Option<Arc<Snapshot<S>>>,
+}
+
+impl<E: Env> Lease<E> {
+    pub(crate) fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
+    pub(crate) fn judge(&mut self, failure: Option<&'static str>) {
+        self.judged = true;
+        let took = self.pool.now().since(self.attempt.started);
+        let now = self.pool.now();
+        if self.request.is_some() {
+            let mut state = self.pool.state();
+            state.stats.attempt_ended(self.upstream.id, failure.is_none(), took, now);
+            drop(state);
+            if failure.is_none() {
+                let mut latency = self.upstream.figures.latency.lock().unwrap_or_else(PoisonError::into_inner);
+                latency.record(took, now.since(Timestamp::ZERO));
+            }
+        }
+        self.pool.tell(&Event::AttemptEnded { request: self.request, upstream: self.upstream.id, failure, took });
+    }
+
+    /// Gives a connection back for the next request.
+    pub(crate) fn keep(&self, leg: Leg<E::Stream>, most: usize) {
+        if self.upstream.keep_idle(leg, most) {
+            self.pool.idle_kept.notify_one();
+        }
+    }
+}
+
+impl<E: Env> Drop for Lease<E> {
+    fn drop(&mut self) {
+        if !self.judged {
+            self.judge(Some(Failure::ClientGone.as_str()));
+            self.pool.report(self.attempt, Blame::Client.verdict());
+        }
+        self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);
+        if self.request.is_some() {
+            let now = self.pool.now();
+            self.pool.state().stats.attempt_left(self.upstream.id, now);
+        }
+    }
+}
+
+fn probing(health: &HealthConfig) -> Probing {
+    if health.active.is_some() { Probing::Checked } else { Probing::Lent }
+}
+
+fn failover_policy(config: &Config) -> FailoverPolicy {
+    FailoverPolicy {
+        max_attempts: config.failover.max_attempts,
+        request_timeout: config.timeouts.request,
+        connect_timeout: config.timeouts.connect,
+        reply_timeout: config.timeouts.reply,
+    }
+}
+
+fn members<S>(upstreams: &[Arc<Upstream<S>>]) -> Vec<Member> {
+    upstreams.iter().map(|upstream| Member { id: upstream.id, weight: upstream.config.weight }).collect()
+}
+
+/// The upstreams of `config` in order of id, keeping what is unchanged in `before`.
+fn build<S>(
+    config: &Config,
+    before: &[Arc<Upstream<S>>],
+    next_id: &mut u32,
+) -> Result<Vec<Arc<Upstream<S>>>, PoolError> {
+    let known: BTreeMap<UpstreamKey, &Arc<Upstream<S>>> = before.iter().map(|one| (one.config.key(), one)).collect();
+    let mut upstreams = Vec::with_capacity(config.upstreams.len());
+    for wanted in &config.upstreams {
+        let former = known.get(&wanted.key()).copied();
+        let upstream = match former {
+            Some(former) if former.config == *wanted => Arc::clone(former),
+            _ => {
+                let id = former.map_or_else(
+                    || {
+                        *next_id += 1;
+                        UpstreamId::new(*next_id - 1)
+                    },
+                    |former| former.id,
+                );
+                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref));
+                Arc::new(built.map_err(|error| PoolError::Tls { url: wanted.url.clone(), error })?)
+            }
+        };
+        upstreams.push(upstream);
+    }
+    upstreams.sort_by_key(|upstream| upstream.id);
+    Ok(upstreams)
+}
+
+/// How long idle connections may go unswept.
+pub(crate) const SWEEP: Duration = Duration::from_secs(1);

@@ -1,0 +1,145 @@
+//! One request from its complete head to its end: counted once, told of once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::attempt::Record;
+use crate::core::attribution::Blame;
+use crate::core::time::Timestamp;
+use crate::env::{Counter, Env, RelayEnd, Traffic};
+use crate::error::Told;
+use crate::event::{Event, RequestId, Summary};
+use crate::pool::{Lease, Pool};
+
+/// A request that an upstream is sought for. Dropped without a verdict it failed because the client went away.
+pub(crate) struct Request<E: Env> {
+    pool: Arc<Pool<E>>,
+    pub(crate) id: RequestId,
+    started: Timestamp,
+    /// Replaced by one that feeds the upstream's sums once there is an upstream.
+    pub(crate) traffic: Arc<Traffic>,
+    summary: Summary,
+    judged: bool,
+}
+
+/// What is known of a request before any upstream is thought of.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) request: RequestId,
+    pub(crate) client: SocketAddr,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) method: String,
+    pub(crate) target: String,
+}
+
+impl Origin {
+    fn summary(&self) -> Summary {
+        Summary {
+            request: self.request,
+            client: self.client.to_string(),
+            user: self.user.clone(),
+            method: self.method.clone(),
+            target: self.target.clone(),
+            status: 0,
+            outcome: "client_gone",
+            blame: Some(Blame::Client),
+            upstream: None,
+            failed_attempts: Vec::new(),
+            attempts: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            end: None,
+        }
+    }
+}
+
+/// A request that was refused for what it was or who asked.
+pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: &Origin, told: &Told) {
+    pool.with_stats(|stats, _| stats.request_rejected());
+    let mut summary = origin.summary();
+    (summary.status, summary.outcome, summary.blame) = (told.status, told.token, Some(told.blame));
+    pool.tell(&Event::Finished(&summary));
+}
+
+impl<E: Env> Request<E> {
+    /// A request begins: its head is complete and it is let in.
+    pub(crate) fn begin(pool: &Arc<Pool<E>>, origin: &Origin) -> Self {
+        let started = pool.now();
+        pool.with_stats(|stats, now| stats.request_entered(now));
+        Request {
+            pool: Arc::clone(pool),
+            id: origin.request,
+            started,
+            traffic: Arc::default(),
+            summary: origin.summary(),
+            judged: false,
+        }
+    }
+
+    /// An upstream opened the target, or brought a response head.
+    pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: Record, status: u16) {
+        let figures = &lease.upstream.figures;
+        self.traffic = Arc::new(Traffic {
+            up: Counter::within(Arc::clone(&figures.bytes_up)),
+            down: Counter::within(Arc::clone(&figures.bytes_down)),
+        });
+        self.summary.upstream = Some(Arc::clone(&lease.upstream.url));
+        self.note(record, true);
+        (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
+        self.judge(true);
+    }
+
+    /// No upstream did.
+    pub(crate) fn failed(&mut self, record: Record, told: &Told) {
+        self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
+        self.note(record, false);
+        (self.summary.status, self.summary.outcome, self.summary.blame) = (told.status, told.token, Some(told.blame));
+        self.judge(false);
+    }
+
+    /// The client went away before there was a verdict.
+    pub(crate) fn client_gone(&mut self, record: Record) {
+        self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
+        self.note(record, false);
+        self.judge(false);
+    }
+
+    /// Something went wrong behind the verdict.
+    pub(crate) fn spoiled(&mut self, outcome: &'static str, blame: Blame) {
+        (self.summary.outcome, self.summary.blame) = (outcome, Some(blame));
+    }
+
+    /// A tunnel ended.
+    pub(crate) fn ended(&mut self, end: RelayEnd) {
+        self.summary.end = Some(end);
+    }
+
+    fn note(&mut self, record: Record, success: bool) {
+        self.summary.attempts = record.attempts(success);
+        self.summary.failed_attempts =
+            record.failures.into_iter().map(|(url, failure)| (url, failure.as_str())).collect();
+    }
+
+    fn judge(&mut self, success: bool) {
+        self.judged = true;
+        let latency = self.pool.now().since(self.started);
+        self.summary.latency = latency;
+        self.pool.with_stats(|stats, now| stats.request_ended(success, latency, now));
+        self.pool.tell(&Event::Verdict { request: self.id, success });
+    }
+}
+
+impl<E: Env> Drop for Request<E> {
+    fn drop(&mut self) {
+        if !self.judged {
+            self.judge(false);
+        }
+        self.pool.with_stats(|stats, now| stats.request_left(now));
+        (self.summary.bytes_up, self.summary.bytes_down) = self.traffic.read();
+        self.summary.duration = self.pool.now().since(self.started);
+        self.pool.tell(&Event::Finished(&self.summary));
+    }
+}
