@@ -275,5 +275,4 @@ fn digest(key: &hmac::Key, parts: &[&str]) -> Digest {
 }
 
 #[cfg(test)]
-#[path = "auth_tests.rs"]
 mod tests;

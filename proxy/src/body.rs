@@ -342,5 +342,4 @@ fn move_bytes(input: &mut BytesMut, output: &mut BytesMut, count: usize) {
 }
 
 #[cfg(test)]
-#[path = "body_tests.rs"]
 mod tests;

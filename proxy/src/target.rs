@@ -125,5 +125,4 @@ pub fn is_ourselves(authority: &Authority, listen: &[SocketAddr]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "target_tests.rs"]
 mod tests;

@@ -111,12 +111,14 @@ impl Fields {
     /// becomes a space (RFC 9110 section 5.5), so that no value can begin another line.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
         debug_assert!(is_token(name.as_bytes()), "a field name is a token");
+        let is_blank = |byte: u8| byte == b' ' || byte.is_ascii_control();
+        let value = value.as_ref();
+        let from = value.iter().position(|&b| !is_blank(b)).unwrap_or(value.len());
+        let to = value.iter().rposition(|&b| !is_blank(b)).map_or(from, |last| last + 1);
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         let colon = self.text.len();
-        let clean = |&byte: &u8| if byte.is_ascii_control() && byte != b'\t' { b' ' } else { byte };
-        let value: Vec<u8> = value.as_ref().iter().map(clean).collect();
-        self.text.extend_from_slice(value.trim_ascii());
+        self.text.extend(value[from..to].iter().map(|&b| if b != b'\t' && is_blank(b) { b' ' } else { b }));
         self.lines.push(Line { start, colon, end: self.text.len() });
     }
 

@@ -153,4 +153,6 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
