@@ -162,21 +162,38 @@ fn every_shipped_file_parses_without_a_doubt() {
     assert_eq!(us.upstreams.iter().map(|u| u.port).collect::<Vec<_>>(), [3025, 3026]);
 }
 
-#[test]
-fn the_reference_names_every_field_of_the_schema() {
-    fn names(schema: &Value, into: &mut Vec<String>) {
+/// Every field of the schema by its path (`upstream_proxies[].url`), with its own schema.
+fn fields() -> Vec<(String, Value)> {
+    fn collect(schema: &Value, at: &str, into: &mut Vec<(String, Value)>) {
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-            into.push(name.clone());
-            names(field, into);
-            names(&field["items"], into);
+            let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+            into.push((path.clone(), field.clone()));
+            collect(field, &path, into);
+            collect(&field["items"], &format!("{path}[]"), into);
         }
     }
-    let mut all = Vec::new();
-    names(schema().as_value(), &mut all);
-    assert!(all.len() > 50, "{all:?}");
+    let mut fields = Vec::new();
+    collect(schema().as_value(), "", &mut fields);
+    fields
+}
+
+#[test]
+fn the_reference_has_every_field_of_the_schema_and_its_default() {
     let reference = std::fs::read_to_string(shipped("README.md")).unwrap();
-    let missing: Vec<_> = all.iter().filter(|name| !reference.contains(&format!("| `{name}` |"))).collect();
-    assert!(missing.is_empty(), "configs/README.md has no row for {missing:?}");
+    let fields = fields();
+    assert!(fields.len() > 50, "{fields:?}");
+    for (path, schema) in &fields {
+        let row = reference.lines().find(|line| line.starts_with(&format!("| `{path}` |")));
+        let row = row.unwrap_or_else(|| panic!("configs/README.md has no row for {path}"));
+        let default = &schema["default"];
+        let shown = format!("| `{default}` |");
+        assert!(default.is_null() || default.is_object() || row.contains(&shown), "{row} should have {shown}");
+    }
+    let rows: Vec<_> = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let known = |row: &&str| fields.iter().any(|(path, _)| path == row);
+    let unknown: Vec<_> =
+        rows.iter().filter(|row| !row.contains("json") && !row.starts_with('$')).filter(|row| !known(row)).collect();
+    assert!(unknown.is_empty(), "configs/README.md has rows for no field: {unknown:?}");
 }
 
 #[test]
@@ -509,7 +526,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         "\\$?\\$\\{(env|file)?:?[A-Za-z]{0,4}\\}?".prop_map(Value::from),
         "[0-9]{0,22}(ms|s|m|h|y)?".prop_map(Value::from),
     ];
-    let name = prop_oneof![proptest::sample::select(field_names()), "\\PC{0,6}",];
+    let name = prop_oneof![
+        proptest::sample::select(fields()).prop_map(|(path, _)| path.rsplit('.').next().unwrap_or_default().to_owned()),
+        "\\PC{0,6}",
+    ];
     leaf.prop_recursive(5, 64, 6, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
@@ -517,19 +537,6 @@ fn any_json() -> impl Strategy<Value = Value> {
                 .prop_map(|fields| Value::Object(fields.into_iter().collect())),
         ]
     })
-}
-
-fn field_names() -> Vec<String> {
-    fn collect(schema: &Value, into: &mut Vec<String>) {
-        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-            into.push(name.clone());
-            collect(field, into);
-            collect(&field["items"], into);
-        }
-    }
-    let mut names = Vec::new();
-    collect(schema().as_value(), &mut names);
-    names
 }
 
 /// A configuration that is valid but for at most one value anywhere in it, replaced by `broken`.
