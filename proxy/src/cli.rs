@@ -49,7 +49,7 @@ pub enum Command {
 
 /// netdrift: a forward proxy that spreads traffic over upstream proxies by weight
 #[derive(Parser)]
-#[command(name = "proxy", version, args_conflicts_with_subcommands = false)]
+#[command(name = "proxy", version)]
 struct Args {
     /// Configuration file; PROXY_CONFIG beats it [default: configs/us.json]
     #[arg(long, value_name = "FILE", global = true)]
@@ -127,7 +127,7 @@ fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         .collect()
 }
 
-/// What `--check` prints about the file at `path`.
+/// What `--check` prints about the file at `path`, without the last line break.
 pub fn check_report(path: &Path, outcome: &Result<Config, Problems>) -> String {
     let file = path.display();
     let mut report = format!("{file}: checking\n");
@@ -182,6 +182,9 @@ mod tests {
         let run = |config: &str| Command::Run { config: config.into() };
         assert_eq!(read(&["-config", "a.json"], None).unwrap(), run("a.json"));
         assert_eq!(read(&["-config=a.json"], None).unwrap(), run("a.json"));
+        // Behind `--config` stands a file name, whatever it looks like; clap then wants it written with `=`.
+        assert_eq!(normalise(["-config", "-check"].map(OsString::from)), ["--config", "-check"]);
+        assert_eq!(read(&["--config=-check"], None).unwrap(), run("-check"));
         assert_eq!(read(&["--config=a.json"], None).unwrap(), run("a.json"));
         assert_eq!(read(&["-check", "-config", "a.json"], None).unwrap(), Command::Check { config: "a.json".into() });
         for (word, kind) in [

@@ -276,11 +276,12 @@ mod tests {
         let mut new = base();
         new["server"] = json!({ "listen_address": "127.0.0.1:2", "name": "new", "pid_file": "x.pid" });
         new["limits"] = json!({ "max_connections": 5, "max_header_fields": 50 });
+        new["logging"] = json!({ "level": "debug" });
         let mut new = config(&new);
         let kept = new.keep_restart_only(&old);
-        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert_eq!(kept.len(), 4, "{kept:?}");
         assert_eq!((new.server.listen, &new.server.pid_file), (old.server.listen, &PidFile::Default));
-        assert_eq!(new.limits.max_connections, None);
+        assert_eq!((new.limits.max_connections, &new.logging), (None, &old.logging));
         assert_eq!((new.server.name.as_str(), new.limits.max_header_fields), ("new", 50));
         assert_eq!(diff(&old, &new).restart_required, [""; 0]);
     }

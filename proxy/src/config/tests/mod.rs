@@ -184,6 +184,9 @@ fn the_reference_has_every_field_of_the_schema_and_its_default() {
     let reference = std::fs::read_to_string(shipped("README.md")).unwrap();
     let fields = fields();
     assert!(fields.len() > 50, "{fields:?}");
+    let secret = fields.iter().filter(|(_, schema)| schema["writeOnly"] == true);
+    let secret: Vec<_> = secret.map(|(path, _)| path.as_str()).collect();
+    assert_eq!(secret, ["authentication.users[].password", "upstream_proxies[].url"]);
     for (path, schema) in &fields {
         let row = reference.lines().find(|line| line.starts_with(&format!("| `{path}` |")));
         let row = row.unwrap_or_else(|| panic!("configs/README.md has no row for {path}"));
