@@ -1,7 +1,8 @@
 //! The validated configuration: states that can't be run can't be written here.
 //!
-//! The exact JSON shape is in `raw`; `parse` turns it into these types and reports every problem at once.
+//! The exact JSON shape is in `raw`; [`parse`] turns it into these types and reports every problem at once.
 
+mod diff;
 mod interpolate;
 mod json;
 mod parse;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::core::health::HealthPolicy;
 use crate::core::upstream::Weight;
 
+pub use diff::{Diff, diff};
 pub use interpolate::{Lookup, System};
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems};
@@ -60,7 +62,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// The listening side. Everything but the name, endpoint and `via` needs a restart to change.
+/// The listening side. `listen` and `pid_file` need a restart to change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// For people: logs and /stats.
@@ -268,13 +270,13 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Fields in a head. Default 100.
     pub max_header_fields: usize,
-    /// Client connections at once; `None`: from the descriptor limit.
+    /// Client connections at once; `None`: from the descriptor limit. Needs a restart to change.
     pub max_connections: Option<NonZeroUsize>,
     /// Idle kept-alive connections held per upstream. Default 32.
     pub pool_per_upstream: usize,
 }
 
-/// How logs are written (to standard error).
+/// How logs are written (to standard error). Needs a restart to change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logging {
     /// Text or JSON.

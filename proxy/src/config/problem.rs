@@ -11,47 +11,51 @@ pub struct Problem {
     pub what: String,
 }
 
-/// Everything that is wrong with one file. Prints one problem a line, at most [`Problems::SHOWN`] of them.
+/// Everything that is wrong with one file. Prints one problem a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     file: String,
-    found: Vec<Problem>,
+    kept: Vec<Problem>,
+    total: usize,
 }
 
 impl Problems {
-    /// Lines printed before the rest is only counted.
-    pub const SHOWN: usize = 100;
+    /// Problems kept and printed; those beyond are only counted, so that a huge wrong file stays cheap.
+    pub const MAX_KEPT: usize = 100;
 
     /// None so far, in the file named `file`.
     pub(super) fn in_file(file: &str) -> Self {
-        Problems { file: file.to_owned(), found: Vec::new() }
+        Problems { file: file.to_owned(), kept: Vec::new(), total: 0 }
     }
 
     /// Notes that at `at` something is wrong.
     pub(super) fn add(&mut self, at: impl Into<String>, what: impl Into<String>) {
-        self.found.push(Problem { at: at.into(), what: what.into() });
+        self.total += 1;
+        if self.kept.len() < Self::MAX_KEPT {
+            self.kept.push(Problem { at: at.into(), what: what.into() });
+        }
     }
 
     /// Whether anything is wrong at `path` or below it: rules over several fields hold their tongue then.
     pub(super) fn touch(&self, path: &str) -> bool {
-        self.found.iter().any(|problem| {
+        self.kept.iter().any(|problem| {
             problem.at.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }
 
     /// Nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.total == 0
     }
 
-    /// How many things are wrong.
+    /// How many things are wrong, those not kept among them.
     pub fn len(&self) -> usize {
-        self.found.len()
+        self.total
     }
 
-    /// Each thing that is wrong.
+    /// The problems kept.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.found.iter()
+        self.kept.iter()
     }
 }
 
@@ -66,12 +70,12 @@ impl<'a> IntoIterator for &'a Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.found.iter().take(Self::SHOWN).map(|problem| match problem.at.as_str() {
+        let lines = self.kept.iter().map(|problem| match problem.at.as_str() {
             "" => format!("{}: {}", self.file, problem.what),
             at => format!("{}: {at}: {}", self.file, problem.what),
         });
-        let rest = self.found.len().saturating_sub(Self::SHOWN);
-        let more = (rest > 0).then(|| format!("{}: and {rest} more problems", self.file));
+        let rest = self.total - self.kept.len();
+        let more = (rest > 0).then(|| format!("{}: and {rest} more", self.file));
         f.write_str(&lines.chain(more).collect::<Vec<_>>().join("\n"))
     }
 }

@@ -173,14 +173,12 @@ pub(super) struct Upstream {
     pub(super) connect_headers: BTreeMap<String, Secret>,
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Tls {
     /// PEM certificates to trust instead of the system's.
-    #[serde(default)]
     pub(super) ca_file: Option<String>,
     /// The name its certificate must carry. Left out: the host of its URL.
-    #[serde(default)]
     pub(super) server_name: Option<String>,
 }
 

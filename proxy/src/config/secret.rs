@@ -35,7 +35,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// `writeOnly` is JSON Schema's word for what may be given but not shown; the shape check goes by it.
+/// `writeOnly` is JSON Schema's word for what may be given but not shown.
 impl JsonSchema for Secret {
     fn inline_schema() -> bool {
         true

@@ -1,7 +1,8 @@
 //! Holds a JSON tree against the schema: every unknown field, missing field, wrong type and number out of range.
 //!
 //! What doesn't fit is said and taken out, so that the rest can still be read and its own problems found.
-//! References (`${env:…}`) are replaced on the way, since here it is known which fields are secret.
+//! References (`${env:…}`) are replaced on the way. A value is only quoted where it is a number, or where the schema
+//! allows nothing but a time or one of a few words; any other text could be a secret.
 
 use std::path::PathBuf;
 

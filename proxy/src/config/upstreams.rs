@@ -1,6 +1,7 @@
 //! The `upstream_proxies` section, and the rules over the pool as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -77,7 +78,9 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
     let url_at = format!("{at}.url");
     let url = raw.url.and_then(|url| reading.good(&url_at, ProxyUrl::read(url.expose())));
     let weight = Weight::new(raw.weight);
-    let tag = raw.tag.map(|tag| reading.good(&format!("{at}.tag"), no_controls(tag)));
+    if raw.tag.as_ref().is_some_and(|tag| tag.contains(char::is_control)) {
+        reading.problems.add(format!("{at}.tag"), "must not contain control characters");
+    }
     let mut connect_headers = Vec::new();
     let mut names = BTreeSet::new();
     for (name, value) in raw.connect_headers {
@@ -90,9 +93,7 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
     if !url.port_given {
         reading.warnings.push(format!("{url_at}: no port given, so {} is used", url.port));
     }
-    let own = reading.listen.filter(|listen| listen.port() == url.port);
-    let here = |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if own.is_some_and(|own| own.ip().to_string() == url.host || (own.ip().is_unspecified() && here(&url.host))) {
+    if reading.listen.is_some_and(|listen| leads_to(&url, listen)) {
         reading.warnings.push(format!("{url_at}: is this proxy's own listen_address: requests to it end as loops"));
     }
     Some(Upstream {
@@ -103,17 +104,20 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
         credentials: url.credentials,
         weight: if raw.enabled { weight? } else { Weight::ZERO },
         enabled: raw.enabled,
-        tag: match tag {
-            Some(tag) => Some(tag?),
-            None => None,
-        },
+        tag: raw.tag,
         note: raw.note,
         connect_headers,
     })
 }
 
-fn no_controls(text: String) -> Result<String, String> {
-    if text.contains(char::is_control) { Err("must not contain control characters".to_owned()) } else { Ok(text) }
+/// Whether the upstream is ourselves, as far as can be seen without resolving names.
+fn leads_to(url: &ProxyUrl, listen: SocketAddr) -> bool {
+    let ip = match url.host.as_str() {
+        "localhost" => Ok(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        host => host.parse::<IpAddr>(),
+    };
+    let reached = |ip: IpAddr| ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback());
+    url.port == listen.port() && ip.is_ok_and(reached)
 }
 
 fn check_header(name: &str, value: &Secret, fresh: bool) -> Result<(), String> {
@@ -131,31 +135,30 @@ fn check_header(name: &str, value: &Secret, fresh: bool) -> Result<(), String> {
 }
 
 fn read_transport(raw: Option<raw::Tls>, url: &ProxyUrl, at: &str, reading: &mut Reading<'_>) -> Option<Transport> {
-    match raw {
-        None if !url.tls => Some(Transport::Plain),
-        None => Some(Transport::Tls { server_name: url.host.clone(), roots: None }),
-        Some(_) if !url.tls => {
+    if !url.tls {
+        if raw.is_some() {
             reading.problems.add(format!("{at}.tls"), "needs a url that starts with https://");
-            None
         }
-        Some(raw) => {
-            let name_at = format!("{at}.tls.server_name");
-            let name = raw.server_name.map_or(Ok(url.host.clone()), |name| match ServerName::try_from(name.as_str()) {
-                Ok(_) => Ok(name),
-                Err(_) => Err("must be a DNS name or an IP address".to_owned()),
-            });
-            let name = reading.good(&name_at, name);
-            let roots = raw.ca_file.map(|path| {
-                let roots = read_roots(&path, reading);
-                reading.good(&format!("{at}.tls.ca_file"), roots)
-            });
-            let roots = match roots {
-                Some(roots) => Some(roots?),
-                None => None,
-            };
-            Some(Transport::Tls { server_name: name?, roots })
-        }
+        return Some(Transport::Plain);
     }
+    let raw = raw.unwrap_or_default();
+    let (name, name_at) = match raw.server_name {
+        Some(name) => (name, format!("{at}.tls.server_name")),
+        None => (url.host.clone(), format!("{at}.url")),
+    };
+    let named = match ServerName::try_from(name.as_str()) {
+        Ok(_) => Ok(name),
+        Err(_) => Err("a certificate can't carry this name: it must be a DNS name or an IP address".to_owned()),
+    };
+    let server_name = reading.good(&name_at, named);
+    let roots = match raw.ca_file {
+        None => Some(None),
+        Some(path) => {
+            let roots = read_roots(&path, reading);
+            reading.good(&format!("{at}.tls.ca_file"), roots).map(Some)
+        }
+    };
+    Some(Transport::Tls { server_name: server_name?, roots: roots? })
 }
 
 /// The file's bytes, once every certificate in it has proven usable as a root.

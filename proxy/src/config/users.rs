@@ -24,12 +24,11 @@ pub(super) fn read(raw: raw::Authentication, reading: &mut Reading<'_>) -> Optio
     let count = raw.users.len();
     for (index, user) in raw.users.into_iter().enumerate() {
         let at = format!("authentication.users[{index}]");
-        users.extend(user.and_then(|user| read_user(user, &at, reading)));
-        if let Some(user) = users.last()
-            && let Some(first) = seen.insert(user.name.clone(), index).filter(|first| *first != index)
-        {
+        let Some(user) = user.and_then(|user| read_user(user, &at, reading)) else { continue };
+        if let Some(first) = seen.insert(user.name.clone(), index) {
             reading.problems.add(format!("{at}.username"), format!("is the same as authentication.users[{first}]"));
         }
+        users.push(user);
     }
     let realm_ok = raw.realm.chars().all(|c| (c.is_ascii_graphic() || c == ' ') && c != '"' && c != '\\');
     if !realm_ok {

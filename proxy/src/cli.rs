@@ -1,0 +1,249 @@
+//! Arguments → what to do. `main` does it.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Authentication, Config, Problems};
+
+/// Exit code for arguments that make no sense (EX_USAGE of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;
+/// Exit code for a configuration that can't be run (EX_CONFIG of sysexits.h).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// The variable that names the configuration file; it beats the flag.
+pub const CONFIG_VARIABLE: &str = "PROXY_CONFIG";
+/// The configuration file where neither variable nor flag names one.
+pub const DEFAULT_CONFIG: &str = "configs/us.json";
+
+/// What the proxy was started for. Every configuration named here is already decided: variable, flag or default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve.
+    Run {
+        /// The configuration file.
+        config: PathBuf,
+    },
+    /// Say whether the configuration can be run, with every problem and doubt.
+    Check {
+        /// The configuration file.
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of configuration files.
+    Schema,
+    /// Ask the running proxy whether it is healthy.
+    Healthcheck {
+        /// The configuration file it runs with.
+        config: PathBuf,
+    },
+    /// Have the running proxy read its configuration again, and wait for the outcome.
+    Reload {
+        /// The configuration file it runs with.
+        config: PathBuf,
+    },
+    /// Hash the password on standard input.
+    HashPassword,
+}
+
+/// netdrift: a forward proxy that spreads traffic over upstream proxies by weight
+#[derive(Parser)]
+#[command(name = "proxy", version)]
+struct Args {
+    /// Configuration file; PROXY_CONFIG beats it [default: configs/us.json]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Check the configuration, say every problem, and exit (0, or 78 with problems)
+    #[arg(long, conflicts_with = "schema")]
+    check: bool,
+    /// Print the JSON Schema of the configuration and exit
+    #[arg(long)]
+    schema: bool,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Ask the running proxy whether it is healthy (exit 0 or 1)
+    Healthcheck,
+    /// Have the running proxy read its configuration again, and wait for the outcome
+    Reload,
+    /// Read a password from standard input and print its argon2id hash for the configuration
+    HashPassword,
+}
+
+impl Command {
+    /// Reads the arguments (the program's name first) and the value of [`CONFIG_VARIABLE`].
+    ///
+    /// # Errors
+    /// Arguments that make no sense, and also `--help` and `--version`: clap's error prints itself, and
+    /// [`exit_code`] tells which it is.
+    pub fn read(args: impl IntoIterator<Item = OsString>, variable: Option<OsString>) -> Result<Self, clap::Error> {
+        let args = Args::try_parse_from(normalise(args))?;
+        let config = variable
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+            .or(args.config)
+            .unwrap_or_else(|| DEFAULT_CONFIG.into());
+        if args.verb.is_some() && (args.check || args.schema) {
+            let what = "--check and --schema stand alone, without a subcommand";
+            return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, format!("{what}\n")));
+        }
+        Ok(match args.verb {
+            Some(Verb::Healthcheck) => Command::Healthcheck { config },
+            Some(Verb::Reload) => Command::Reload { config },
+            Some(Verb::HashPassword) => Command::HashPassword,
+            None if args.schema => Command::Schema,
+            None if args.check => Command::Check { config },
+            None => Command::Run { config },
+        })
+    }
+}
+
+/// The exit code for what [`Command::read`] refused: help and version were asked for, the rest is misuse.
+pub fn exit_code(refusal: &clap::Error) -> u8 {
+    if refusal.use_stderr() { EXIT_USAGE } else { 0 }
+}
+
+/// Gives the long options that also exist with one dash (`-config FILE`) their second one. clap would read them as
+/// a row of short options. Nothing else is touched, the value of `--config` among it.
+fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut value_next = false;
+    args.into_iter()
+        .map(|arg| {
+            let is_value = std::mem::replace(&mut value_next, false);
+            let single = match arg.to_str() {
+                _ if is_value => false,
+                Some("-config" | "-check" | "-version" | "-help") => true,
+                Some(text) => text.starts_with("-config="),
+                None => arg.as_encoded_bytes().starts_with(b"-config="),
+            };
+            let arg = if single { [OsString::from("-"), arg].into_iter().collect() } else { arg };
+            value_next = !is_value && arg == "--config";
+            arg
+        })
+        .collect()
+}
+
+/// What `--check` prints about the file at `path`, without the last line break.
+pub fn check_report(path: &Path, outcome: &Result<Config, Problems>) -> String {
+    let file = path.display();
+    let mut report = format!("{file}: checking\n");
+    let printed = match outcome {
+        Err(problems) => write!(report, "{problems}\n{file}: {} to solve", count(problems.len(), "problem")),
+        Ok(config) => {
+            for warning in &config.warnings {
+                report.push_str(&format!("{file}: warning: {warning}\n"));
+            }
+            let used = config.upstreams.iter().filter(|upstream| !upstream.weight.is_zero()).count();
+            let users = match &config.authentication {
+                Authentication::Off => "no authentication".to_owned(),
+                Authentication::Basic { users, .. } => count(users.len(), "user"),
+            };
+            let upstreams = count(config.upstreams.len(), "upstream");
+            write!(
+                report,
+                "{file}: ok: {upstreams}, {used} of them in use; {users}; listens on {}",
+                config.server.listen
+            )
+        }
+    };
+    printed.expect("writing to a String can't fail");
+    report
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str], variable: Option<&str>) -> Result<Command, clap::Error> {
+        let args = std::iter::once("proxy").chain(args.iter().copied()).map(OsString::from);
+        Command::read(args, variable.map(OsString::from))
+    }
+
+    #[test]
+    fn the_variable_beats_the_flag_beats_the_default() {
+        let run = |config: &str| Command::Run { config: config.into() };
+        assert_eq!(read(&[], None).unwrap(), run("configs/us.json"));
+        assert_eq!(read(&["--config", "a.json"], None).unwrap(), run("a.json"));
+        assert_eq!(read(&["--config", "a.json"], Some("b.json")).unwrap(), run("b.json"));
+        assert_eq!(read(&[], Some("b.json")).unwrap(), run("b.json"));
+        assert_eq!(read(&["--config", "a.json"], Some("")).unwrap(), run("a.json"));
+    }
+
+    #[test]
+    fn one_dash_does_as_two_for_the_known_words() {
+        let run = |config: &str| Command::Run { config: config.into() };
+        assert_eq!(read(&["-config", "a.json"], None).unwrap(), run("a.json"));
+        assert_eq!(read(&["-config=a.json"], None).unwrap(), run("a.json"));
+        // Behind `--config` stands a file name, whatever it looks like; clap then wants it written with `=`.
+        assert_eq!(normalise(["-config", "-check"].map(OsString::from)), ["--config", "-check"]);
+        assert_eq!(read(&["--config=-check"], None).unwrap(), run("-check"));
+        assert_eq!(read(&["--config=a.json"], None).unwrap(), run("a.json"));
+        assert_eq!(read(&["-check", "-config", "a.json"], None).unwrap(), Command::Check { config: "a.json".into() });
+        for (word, kind) in [
+            ("-help", clap::error::ErrorKind::DisplayHelp),
+            ("-h", clap::error::ErrorKind::DisplayHelp),
+            ("--help", clap::error::ErrorKind::DisplayHelp),
+            ("-version", clap::error::ErrorKind::DisplayVersion),
+            ("-V", clap::error::ErrorKind::DisplayVersion),
+        ] {
+            let refusal = read(&[word], None).unwrap_err();
+            assert_eq!((refusal.kind(), exit_code(&refusal)), (kind, 0), "{word}");
+        }
+    }
+
+    #[test]
+    fn misuse_exits_64() {
+        for args in [
+            &["-configs", "a.json"][..],
+            &["--config"],
+            &["--check", "--schema"],
+            &["--check", "reload"],
+            &["extra"],
+            &["--unknown"],
+            &["-check=yes"],
+        ] {
+            let refusal = read(args, None).expect_err("must be refused");
+            assert_eq!(exit_code(&refusal), 64, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn subcommands_find_the_same_configuration() {
+        let config = PathBuf::from("a.json");
+        let reload = Command::Reload { config: config.clone() };
+        assert_eq!(read(&["reload", "--config", "a.json"], None).unwrap(), reload);
+        assert_eq!(read(&["-config", "a.json", "reload"], None).unwrap(), reload);
+        assert_eq!(read(&["healthcheck"], Some("a.json")).unwrap(), Command::Healthcheck { config });
+        assert_eq!(read(&["hash-password"], None).unwrap(), Command::HashPassword);
+        assert_eq!(read(&["--schema"], None).unwrap(), Command::Schema);
+    }
+
+    #[test]
+    fn the_check_names_its_file_and_counts() {
+        let check = |text: &str| {
+            let outcome =
+                crate::config::parse("c.json", text.as_bytes(), &crate::config::System::beside(Path::new("")));
+            check_report(Path::new("c.json"), &outcome)
+        };
+        assert_eq!(
+            check(r#"{"upstream_proxies": [{"url": "http://a"}, {"url": "http://b:1", "weight": 0}]}"#),
+            "c.json: checking\n\
+             c.json: warning: upstream_proxies[0].url: no port given, so 80 is used\n\
+             c.json: ok: 2 upstreams, 1 of them in use; no authentication; listens on 127.0.0.1:3130"
+        );
+        assert_eq!(
+            check(r#"{"upstream_proxies": [{"url": "http://a:1", "weight": -1}]}"#),
+            "c.json: checking\n\
+             c.json: upstream_proxies[0].weight: must be 0 or more (got -1)\n\
+             c.json: 1 problem to solve"
+        );
+    }
+}
