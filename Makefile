@@ -16,7 +16,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
   docker-prod docker-test docker-build docker-run docker-clean
 
 help: tools ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: ## Check for the programs needed, and say how to get what is missing
 	@missing=; \
@@ -100,7 +100,7 @@ docker-build: docker-prod ## The same as docker-prod
 
 docker-run: docker-prod ## Run a single production container, on port 3130
 	$(DOCKER) run --rm --init --name netdrift -p 127.0.0.1:3130:3130 --stop-timeout 45 --ulimit nofile=65536:65536 \
-	  -e PROXY_PASSWORD -v "$(CURDIR)/configs:/app/configs:ro" $(IMAGE):latest
+	  -e PROXY_CONFIG -e PROXY_PASSWORD -v "$(CURDIR)/configs:/app/configs:ro" $(IMAGE):latest
 
 docker-clean: ## Remove containers, networks, volumes and images of this project
 	-$(DOCKER) compose -f docker-compose.prod.yml down --volumes --remove-orphans

@@ -27,14 +27,16 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' green='' red='' plain=''
+if [ -t 1 ]; then bold=$'\033[1m' green=$'\033[32m' red=$'\033[31m' plain=$'\033[0m'; fi
+step() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 say() { printf '  %s\n' "$*"; }
 # claim TEXT TEST…: prints TEXT with a tick, or ends the demo.
 claim() {
   local text=$1
   shift
-  if "$@"; then printf '  \033[32m✓\033[0m %s\n' "$text"; else
-    printf '  \033[31m✗ does not hold: %s\033[0m\n' "$text" >&2
+  if "$@"; then printf '  %s✓%s %s\n' "$green" "$plain" "$text"; else
+    printf '  %s✗ does not hold: %s%s\n' "$red" "$text" "$plain" >&2
     exit 1
   fi
 }
@@ -120,8 +122,11 @@ cat >"$folder/demo.json" <<JSON
 JSON
 "$binaries/proxy" --config "$folder/demo.json" >"$folder/proxy.log" 2>&1 &
 proxy_pid=$!
-wait_for "the proxy to be ready" curl -fsS --max-time 5 "http://127.0.0.1:$port/readyz"
+ready() { curl -fsS --max-time 5 "http://127.0.0.1:$port/readyz"; }
+ready_or_dead() { gone "$proxy_pid" || ready; }
+wait_for "the proxy to be ready" ready_or_dead
 say "upstreams A, B, C on ports $a, $b, $c; proxy on port $port"
+claim "the proxy is ready" eval 'ready >/dev/null 2>&1'
 claim "the PID file names the proxy" [ "$(cat "$folder/proxy.pid")" = "$proxy_pid" ]
 
 step "Credentials"

@@ -59,10 +59,10 @@ expect() {
   fi
 }
 
-# code CURL-ARGUMENTS…: the HTTP status of the reply, that to CONNECT where it was refused, else curl's error.
+# code CURL-ARGUMENTS…: the HTTP status of the reply, or that to CONNECT where it was refused; 000 for no reply.
 code() {
   local codes
-  codes=$(curl -sS -o /dev/null -w '%{http_code} %{http_connect}' --max-time 30 "$@" 2>&1) || true
+  codes=$(curl -s -o /dev/null -w '%{http_code} %{http_connect}' --max-time 30 "$@") || true
   case "$codes" in "000 "[1-9]*) echo "${codes#000 }" ;; *) echo "${codes%% *}" ;; esac
 }
 
