@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
@@ -14,9 +14,10 @@ use tokio::io::Interest;
 use super::OsStream;
 use crate::env::Counter;
 use crate::env::relay::{BUFFER_BYTES, BufferPump, Pump, PumpError};
+use crate::rlimit::{nofile, pipe_descriptors_for};
 
-/// Pipes open at once in this process; a direction that finds none keeps to its buffer.
-const MAX_PIPES: usize = 256;
+/// Pipes open at once in this process, from its descriptor limit; a direction that finds none keeps to its buffer.
+static MAX_PIPES: LazyLock<usize> = LazyLock::new(|| pipe_descriptors_for(nofile()) / 2);
 
 /// Whole buffers in a row that make a direction "streaming".
 const FULL_READS: u8 = 2;
@@ -41,7 +42,7 @@ fn borrow_pipe() -> Option<LentPipe> {
     if let Some(pipe) = pipes.spare.pop() {
         return Some(LentPipe { pipe: Some(pipe), held: 0 });
     }
-    if pipes.open >= MAX_PIPES {
+    if pipes.open >= *MAX_PIPES {
         return None;
     }
     // Out of descriptors: the buffer does as well.
