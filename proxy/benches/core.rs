@@ -1,5 +1,4 @@
 //! What the core costs: a pick on the hot path, a schedule when eligibility changes, a report when an attempt ends.
-#![expect(missing_docs, reason = "criterion's macros write undocumented items")]
 
 use std::hint::black_box;
 use std::num::NonZeroU32;

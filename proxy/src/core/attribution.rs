@@ -256,11 +256,6 @@ impl Attribution {
         Attribution { memory, targets: BTreeMap::new() }
     }
 
-    /// Nothing is remembered, so that a request without [`Evidence`] need not tell of its success.
-    pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
-    }
-
     /// `upstream` opened `target`. Returns the failures that are charged to other upstreams for it: this request's,
     /// and those remembered of this target. An upstream that itself failed on the target of late proves that the
     /// target has changed, so then nothing remembered is charged.
@@ -305,7 +300,7 @@ impl Attribution {
         let attempt = Attempt { probe: false, ..suspicion.attempt };
         let remembered = Remembered { suspicion: Suspicion { attempt, ..suspicion }, since: now };
         if !self.targets.contains_key(target) && self.targets.len() >= MAX_TARGETS {
-            self.forget(now);
+            self.forget_oldest();
         }
         let pending = self.targets.entry(target.into()).or_default();
         if pending.len() >= MAX_PENDING {
@@ -314,14 +309,11 @@ impl Attribution {
         pending.push(remembered);
     }
 
-    /// Makes room for one target: all that are past the memory go, or else the one that failed longest ago.
-    fn forget(&mut self, now: Timestamp) {
-        let latest = |pending: &Vec<Remembered>| pending.last().map_or(Timestamp::ZERO, |one| one.since);
-        self.targets.retain(|_, pending| now.since(latest(pending)) < self.memory);
-        if self.targets.len() >= MAX_TARGETS {
-            let oldest =
-                self.targets.iter().min_by_key(|(_, pending)| latest(pending)).map(|(target, _)| target.clone());
-            self.targets.remove(&oldest.unwrap_or_default());
+    fn forget_oldest(&mut self) {
+        let latest = |pending: &[Remembered]| pending.last().map(|one| one.since);
+        let oldest = self.targets.iter().min_by_key(|(_, pending)| latest(pending)).map(|(target, _)| target.clone());
+        if let Some(target) = oldest {
+            self.targets.remove(&target);
         }
     }
 }

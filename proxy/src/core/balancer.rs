@@ -22,6 +22,10 @@ pub enum Probing {
 }
 
 /// A span of picks during which the same upstreams are eligible with the same weights.
+///
+/// Counted from the schedule's start no upstream is ever a whole pick off its share. An epoch that starts elsewhere
+/// (every one but the first) is the difference of two such counts: less than two picks off, and exact after each
+/// period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Epoch {
     number: u64,

@@ -243,6 +243,17 @@ mod tests {
         assert_eq!((stats.rejected(), stats.requests().total().total()), (1, 0));
     }
 
+    #[test]
+    fn an_attempt_under_way_moves_with_its_upstream() {
+        let upstream = UpstreamId::new(1);
+        let mut stats = Stats::new([upstream]);
+        stats.attempt_entered(upstream, at(0));
+        stats.configure([]);
+        assert_eq!(stats.departed().current(), 1);
+        stats.attempt_left(upstream, at(1));
+        assert_eq!(stats.departed().current(), 0);
+    }
+
     proptest! {
         /// Requests over five upstreams that come and go: `fails` attempts fail first, then one succeeds or none does.
         #[test]

@@ -111,6 +111,7 @@ mod tests {
         window.record(at(100), |count| *count += 10);
         window.record(at(990), |count| *count += 100);
         assert_eq!(window.sum(at(1000)), 101);
+        assert_eq!(window.sum(at(995)), 100, "a late reader sees no more than there was");
     }
 
     proptest! {

@@ -105,7 +105,7 @@ fn a_failure_that_stood_alone_is_charged_when_another_opens_the_target_in_time()
         assert_eq!(attribution.opened("b:443", id(2), Evidence::default(), at(5)), []);
         assert_eq!(attribution.opened("a:443", id(2), Evidence::default(), at(5 + later)).len(), charges);
         assert_eq!(attribution.opened("a:443", id(3), Evidence::default(), at(5 + later)), [], "charged once");
-        assert!(attribution.is_empty());
+        assert!(attribution.targets.is_empty());
     }
 }
 

@@ -101,6 +101,14 @@ fn several_successes_restore_where_several_are_asked_for() {
 }
 
 #[test]
+fn a_success_that_does_not_yet_restore_makes_the_probe_due() {
+    let mut bench = Bench::ejected();
+    bench.policy.recovery_threshold = NonZeroU32::new(2).unwrap();
+    assert_eq!(bench.ends(Verdict::Success, 11, false, 12), None);
+    assert_eq!(bench.health.probe_due(), Some(at(12)));
+}
+
+#[test]
 fn a_failure_started_before_the_recovery_is_old_news() {
     let mut bench = Bench::ejected();
     bench.ends(Verdict::Success, 15, false, 16);
