@@ -20,7 +20,7 @@ const MAX_ADDRESSES: usize = 8;
 
 /// The addresses of one host, remembered for a while.
 #[derive(Debug)]
-pub struct Addresses {
+pub(crate) struct Addresses {
     host: String,
     port: u16,
     known: Mutex<Option<Known>>,
@@ -34,7 +34,7 @@ struct Known {
 
 impl Addresses {
     /// Of `host` (a name or a literal without brackets).
-    pub fn new(host: &str, port: u16) -> Self {
+    pub(crate) fn new(host: &str, port: u16) -> Self {
         Addresses { host: host.to_owned(), port, known: Mutex::new(None) }
     }
 
@@ -42,7 +42,7 @@ impl Addresses {
     ///
     /// # Errors
     /// The resolver's, or the last address's.
-    pub async fn connect<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<E::Stream> {
+    pub(crate) async fn connect<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<E::Stream> {
         let addresses = self.resolve(env, fresh_for).await?;
         if let [only] = addresses.as_slice() {
             return env.connect(*only).await;

@@ -8,7 +8,7 @@ use crate::core::health::Verdict;
 use crate::core::upstream::UpstreamId;
 use crate::env::Env;
 use crate::event::RequestId;
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Memory, Pool};
 use crate::target::Authority;
 
 /// The attempts of one request, made one after the other.
@@ -96,7 +96,7 @@ impl<E: Env> Attempts<E> {
         lease.judge(None);
         self.pool.report(lease.attempt(), Verdict::Success);
         let evidence = std::mem::take(&mut self.evidence);
-        let blamed = self.pool.opened(&self.target, lease.upstream.id, evidence);
+        let blamed = self.pool.opened(Memory::Requests, &self.target, lease.upstream.id, evidence);
         (lease, self.record(blamed))
     }
 
@@ -106,14 +106,14 @@ impl<E: Env> Attempts<E> {
         let mut evidence = std::mem::take(&mut self.evidence);
         // A gateway's status is never plain, so it joins the evidence.
         let _ = evidence.failed(lease.attempt(), Failure::Status(status));
-        let blamed = self.pool.gave_up(&self.target, evidence);
+        let blamed = self.pool.gave_up(Memory::Requests, &self.target, evidence);
         (lease, self.record(blamed))
     }
 
     /// No attempt opened the target.
     pub(crate) fn gave_up(mut self) -> Record {
         let evidence = std::mem::take(&mut self.evidence);
-        let blamed = self.pool.gave_up(&self.target, evidence);
+        let blamed = self.pool.gave_up(Memory::Requests, &self.target, evidence);
         self.record(blamed)
     }
 

@@ -55,11 +55,6 @@ pub(crate) struct Told {
 }
 
 impl Error {
-    /// Refused for what it was or who asked: counted as rejected, not as a request.
-    pub(crate) fn is_rejection(&self) -> bool {
-        !matches!(self, Error::GaveUp(_) | Error::BodyCut | Error::BodyTimeout | Error::Body(_))
-    }
-
     /// The one mapping from error to response, log and label.
     pub(crate) fn tell(&self) -> Told {
         let client = |status: u16, token, text: String| Told {

@@ -17,7 +17,7 @@ use crate::env::Duplex;
 
 /// A connected upstream.
 #[derive(Debug)]
-pub enum Leg<S> {
+pub(crate) enum Leg<S> {
     /// `http://`
     Plain(S),
     /// `https://`. Boxed: a session's state is some kilobytes, and most legs are plain.
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Leg<S> {
 
 /// Turns a connected stream into a [`Leg`] as the upstream's URL asks.
 #[derive(Clone)]
-pub enum Wrapper {
+pub(crate) enum Wrapper {
     /// Leave it plain.
     Plain,
     /// Speak TLS and check that the certificate carries the name.
@@ -76,7 +76,7 @@ impl Wrapper {
     ///
     /// # Errors
     /// Certificates that can't be read, a server name that can't stand in one, no roots at all.
-    pub fn new(transport: &Transport) -> Result<Self, TlsSetupError> {
+    pub(crate) fn new(transport: &Transport) -> Result<Self, TlsSetupError> {
         let Transport::Tls { server_name, roots } = transport else { return Ok(Wrapper::Plain) };
         let name = ServerName::try_from(server_name.clone()).map_err(|_| TlsSetupError::Name(server_name.clone()))?;
         let mut store = RootCertStore::empty();
@@ -108,7 +108,7 @@ impl Wrapper {
     ///
     /// # Errors
     /// The handshake's, a wrong certificate among them.
-    pub async fn wrap<S: Duplex>(&self, stream: S) -> io::Result<Leg<S>> {
+    pub(crate) async fn wrap<S: Duplex>(&self, stream: S) -> io::Result<Leg<S>> {
         match self {
             Wrapper::Plain => Ok(Leg::Plain(stream)),
             Wrapper::Tls(connector, name) => Ok(Leg::Tls(Box::new(connector.connect(name.clone(), stream).await?))),

@@ -17,7 +17,7 @@ pub(crate) struct Request<E: Env> {
     pool: Arc<Pool<E>>,
     pub(crate) id: RequestId,
     started: Timestamp,
-    /// Replaced by one that feeds the upstream's sums once there is an upstream.
+    /// Replaced by one that feeds an upstream's sums once there is an upstream.
     pub(crate) traffic: Arc<Traffic>,
     summary: Summary,
     judged: bool,
@@ -79,13 +79,17 @@ impl<E: Env> Request<E> {
         }
     }
 
-    /// An upstream opened the target, or brought a response head.
-    pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: Record, status: u16) {
+    /// The bytes from now on go through this upstream.
+    pub(crate) fn goes_through(&mut self, lease: &Lease<E>) {
         let figures = &lease.upstream.figures;
         self.traffic = Arc::new(Traffic {
             up: Counter::within(Arc::clone(&figures.bytes_up)),
             down: Counter::within(Arc::clone(&figures.bytes_down)),
         });
+    }
+
+    /// An upstream opened the target, or brought a response head.
+    pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: Record, status: u16) {
         self.summary.upstream = Some(Arc::clone(&lease.upstream.url));
         self.note(record, true);
         (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
@@ -100,8 +104,12 @@ impl<E: Env> Request<E> {
         self.judge(false);
     }
 
-    /// The client went away before there was a verdict.
-    pub(crate) fn client_gone(&mut self, record: Record) {
+    /// The client went away, or sent what can't be passed on, before there was a verdict.
+    pub(crate) fn client_failed(&mut self, record: Record, told: Option<&Told>) {
+        if let Some(told) = told {
+            (self.summary.status, self.summary.outcome, self.summary.blame) =
+                (told.status, told.token, Some(told.blame));
+        }
         self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
         self.note(record, false);
         self.judge(false);

@@ -256,6 +256,11 @@ impl Attribution {
         Attribution { memory, targets: BTreeMap::new() }
     }
 
+    /// Nothing is remembered, so that a request without [`Evidence`] need not tell of its success.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
     /// `upstream` opened `target`. Returns the failures that are charged to other upstreams for it: this request's,
     /// and those remembered of this target. An upstream that itself failed on the target of late proves that the
     /// target has changed, so then nothing remembered is charged.

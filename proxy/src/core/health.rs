@@ -51,6 +51,11 @@ pub enum Verdict {
     Failure,
     /// It says nothing: somebody else's fault, nobody's, or the client went away.
     Neutral,
+    /// A tunnel that was opened (and reported as a success then) was reset before any byte of the target: charged to
+    /// the upstream. Counted apart from failures to open, since each comes behind a success that would reset those.
+    Cut,
+    /// A tunnel carried a byte of its target.
+    Delivered,
 }
 
 /// A change in an upstream's health that others should hear of.
@@ -95,6 +100,8 @@ pub struct Ejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
     failures: u32,
+    /// Tunnels cut in a row, with none between them that delivered.
+    cuts: u32,
     standing: Standing,
 }
 
@@ -107,7 +114,7 @@ enum Standing {
 impl Default for Health {
     /// Eligible, with no failure.
     fn default() -> Self {
-        Health { failures: 0, standing: Standing::Eligible { recovered: None } }
+        Health { failures: 0, cuts: 0, standing: Standing::Eligible { recovered: None } }
     }
 }
 
@@ -165,7 +172,18 @@ impl Health {
                     self.failures = self.failures.saturating_add(1);
                     (self.failures >= policy.failure_threshold.get()).then(|| self.eject(policy, random, now))
                 }
-                Verdict::Failure | Verdict::Neutral => None,
+                Verdict::Cut if recovered.is_none_or(|at| attempt.started >= at) => {
+                    self.cuts = self.cuts.saturating_add(1);
+                    (self.cuts >= policy.failure_threshold.get()).then(|| {
+                        self.failures = self.failures.max(self.cuts);
+                        self.eject(policy, random, now)
+                    })
+                }
+                Verdict::Delivered => {
+                    self.cuts = 0;
+                    None
+                }
+                Verdict::Failure | Verdict::Cut | Verdict::Neutral => None,
             },
             Standing::Ejected(ejection) if attempt.started > ejection.since => {
                 ejection.probing &= !attempt.probe;
@@ -186,6 +204,8 @@ impl Health {
                         ejection.successes = 0;
                         (attempt.started > ejection.grown).then(|| ejection.back_off(policy, random, now))
                     }
+                    // What a tunnel came to says nothing new of an upstream that is out.
+                    Verdict::Cut | Verdict::Delivered => None,
                     Verdict::Neutral => {
                         // Once more after the first back-off: at once would hammer a check endpoint that is itself dead.
                         if attempt.probe {
@@ -200,6 +220,7 @@ impl Health {
     }
 
     fn eject(&mut self, policy: &HealthPolicy, random: u64, now: Timestamp) -> Change {
+        self.cuts = 0;
         let until = now.after(policy.backoff(0, random));
         let ejection = Ejection { since: now, until, round: 0, probing: false, grown: now, successes: 0 };
         self.standing = Standing::Ejected(ejection);

@@ -185,6 +185,20 @@ pub enum RelayEnd {
     Stopped,
 }
 
+impl RelayEnd {
+    /// Its name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RelayEnd::Closed => "closed",
+            RelayEnd::ClientReset => "client_reset",
+            RelayEnd::UpstreamReset => "upstream_reset",
+            RelayEnd::Idle => "idle",
+            RelayEnd::HalfClosedIdle => "half_closed_idle",
+            RelayEnd::Stopped => "stopped",
+        }
+    }
+}
+
 /// A signal that fires once and stays fired; every clone hears it, in the order they began to wait.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<StopState>);

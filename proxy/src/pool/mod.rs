@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::{Config, Health as HealthConfig, UpstreamKey};
-use crate::core::attribution::{Attributed, Attribution, Blame, DEFAULT_MEMORY, Evidence, Failure};
+use crate::core::attribution::{Attributed, Attribution, Blame, DEFAULT_MEMORY, Evidence, Failure, Rule};
 use crate::core::balancer::{Balancer, Epoch, Probing, Transition};
 use crate::core::failover::FailoverPolicy;
 use crate::core::health::{Change, Verdict};
@@ -62,11 +62,30 @@ impl<S> Snapshot<S> {
     }
 }
 
+/// Where failures that cannot tell are remembered until another upstream opens the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Of clients' requests: some seconds.
+    Requests,
+    /// Of active checks, which come at their interval: longer than that.
+    Checks,
+}
+
 struct State {
     balancer: Balancer,
-    attribution: Attribution,
+    requests: Attribution,
+    checks: Attribution,
     stats: Stats,
     next_id: u32,
+}
+
+impl State {
+    fn attribution(&mut self, memory: Memory) -> &mut Attribution {
+        match memory {
+            Memory::Requests => &mut self.requests,
+            Memory::Checks => &mut self.checks,
+        }
+    }
 }
 
 /// Why a pool can't be built from a configuration.
@@ -110,7 +129,8 @@ impl<E: Env> Pool<E> {
         let state = State {
             stats: Stats::new(members.iter().map(|member| member.id)),
             next_id: members.len() as u32,
-            attribution: Attribution::new(DEFAULT_MEMORY),
+            requests: Attribution::new(DEFAULT_MEMORY),
+            checks: check_memory(config),
             balancer,
         };
         let pool = Arc::new(Pool {
@@ -138,6 +158,7 @@ impl<E: Env> Pool<E> {
         let ticket = before.ticket.load(Ordering::Relaxed);
         let renewed = state.balancer.configure(config.health.policy, probing(&config.health), &members, ticket)?;
         state.next_id = next_id;
+        state.checks = check_memory(config);
         state.stats.configure(members.iter().map(|member| member.id));
         let snapshot = Arc::new(Snapshot {
             epoch: state.balancer.epoch().clone(),
@@ -281,23 +302,30 @@ impl<E: Env> Pool<E> {
     }
 
     /// A request for `target` was opened by `upstream`: whoever failed on it before is charged.
-    pub(crate) fn opened(&self, target: &str, upstream: UpstreamId, evidence: Evidence) -> Vec<Attributed> {
+    pub(crate) fn opened(
+        &self,
+        memory: Memory,
+        target: &str,
+        upstream: UpstreamId,
+        evidence: Evidence,
+    ) -> Vec<Attributed> {
         let mut state = self.state();
-        if evidence.is_empty() && state.attribution.is_empty() {
+        let attribution = state.attribution(memory);
+        if evidence.is_empty() && attribution.is_empty() {
             return Vec::new();
         }
-        let blamed = state.attribution.opened(target, upstream, evidence, self.now());
+        let blamed = attribution.opened(target, upstream, evidence, self.now());
         self.settle(state, &blamed);
         blamed
     }
 
     /// A request for `target` was opened by nobody.
-    pub(crate) fn gave_up(&self, target: &str, evidence: Evidence) -> Vec<Attributed> {
+    pub(crate) fn gave_up(&self, memory: Memory, target: &str, evidence: Evidence) -> Vec<Attributed> {
         if evidence.is_empty() {
             return Vec::new();
         }
         let mut state = self.state();
-        let blamed = state.attribution.gave_up(target, evidence, self.now());
+        let blamed = state.attribution(memory).gave_up(target, evidence, self.now());
         self.settle(state, &blamed);
         blamed
     }
@@ -424,6 +452,22 @@ impl<E: Env> Lease<E> {
         self.pool.tell(&Event::AttemptEnded { request: self.request, upstream: self.upstream.id, failure, took });
     }
 
+    /// The tunnel this lease opened has ended: with a byte of its target or none, reset by the upstream's side or not.
+    pub(crate) fn tunnel_ended(&self, delivered: bool, reset: bool) {
+        let was_cut = &self.upstream.figures.was_cut;
+        if delivered {
+            // Only what may have been counted needs to be undone; the usual end takes no lock.
+            if was_cut.swap(false, Ordering::Relaxed) {
+                self.pool.report(self.attempt, Verdict::Delivered);
+            }
+        } else if reset {
+            was_cut.store(true, Ordering::Relaxed);
+            let (blame, rule) = (Blame::Upstream, Rule::CutBehindHead);
+            self.pool.tell(&Event::Blamed { upstream: self.upstream.id, blame, rule });
+            self.pool.report(self.attempt, Verdict::Cut);
+        }
+    }
+
     /// Gives a connection back for the next request.
     pub(crate) fn keep(&self, leg: Leg<E::Stream>, most: usize) {
         if self.upstream.keep_idle(leg, most) {
@@ -448,6 +492,10 @@ impl<E: Env> Drop for Lease<E> {
 
 fn probing(health: &HealthConfig) -> Probing {
     if health.active.is_some() { Probing::Checked } else { Probing::Lent }
+}
+
+fn check_memory(config: &Config) -> Attribution {
+    Attribution::new(config.health.active.as_ref().map_or(DEFAULT_MEMORY, |checks| checks.interval * 2))
 }
 
 fn failover_policy(config: &Config) -> FailoverPolicy {

@@ -1,6 +1,6 @@
 //! One upstream while the proxy runs: its configuration, its connections, its figures.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(crate) struct Figures {
     pub(crate) leased: AtomicU64,
     pub(crate) bytes_up: Arc<AtomicU64>,
     pub(crate) bytes_down: Arc<AtomicU64>,
+    /// Tunnels were cut since one delivered.
+    pub(crate) was_cut: AtomicBool,
     pub(crate) latency: Mutex<Latency>,
 }
 

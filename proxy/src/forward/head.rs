@@ -1,0 +1,106 @@
+//! What a plain-HTTP head loses and gains on its way through (RFC 9110 section 7.6).
+
+use bytes::BytesMut;
+
+use crate::config::Upstream as UpstreamConfig;
+use crate::dial::authorize;
+use crate::head::{Fields, Framing, RequestHead, ResponseHead, Version};
+use crate::proxy::Live;
+use crate::target::Authority;
+
+/// A request as upstreams get it, but for their credentials.
+pub(super) struct Outgoing {
+    head: RequestHead,
+    /// A change to WebSocket is asked for; no other is passed on.
+    pub(super) upgrade: bool,
+    /// The body waits for a 100.
+    pub(super) expects_continue: bool,
+}
+
+impl Outgoing {
+    /// From the client's head; `absolute` is the target to ask for.
+    pub(super) fn new(
+        live: &Live,
+        client: &RequestHead,
+        framing: Framing,
+        authority: &Authority,
+        absolute: String,
+    ) -> Self {
+        let modern = client.version == Version::Http11;
+        let upgrade = modern
+            && framing == Framing::None
+            && client.fields.contains_token("connection", "upgrade")
+            && matches!(client.fields.get_one("upgrade"), Ok(Some(value)) if value.eq_ignore_ascii_case(b"websocket"));
+        let trailers = client.fields.contains_token("te", "trailers");
+        let expects_continue =
+            modern && framing != Framing::None && client.fields.contains_token("expect", "100-continue");
+        let mut inner = client.fields.clone();
+        inner.strip_hop_by_hop();
+        inner.remove("host");
+        if !expects_continue {
+            inner.remove("expect");
+        }
+        let mut fields = Fields::with_capacity(1024, inner.len() + 6);
+        // The target decides, not what the client's Host said (RFC 9112 section 3.2.2).
+        fields.push("Host", authority.in_http());
+        for (name, value) in inner.iter() {
+            fields.push(name, value);
+        }
+        fields.push("Via", live.via(if modern { "1.1" } else { "1.0" }));
+        if upgrade {
+            fields.push("Connection", "Upgrade");
+            fields.push("Upgrade", "websocket");
+        } else if trailers {
+            fields.push("Connection", "TE");
+            fields.push("TE", "trailers");
+        }
+        let head = RequestHead { method: client.method.clone(), target: absolute, version: Version::Http11, fields };
+        Outgoing { head, upgrade, expects_continue }
+    }
+
+    /// The head as `upstream` gets it.
+    pub(super) fn write(&self, upstream: &UpstreamConfig) -> BytesMut {
+        let mut head = self.head.clone();
+        authorize(&mut head.fields, upstream);
+        let mut out = BytesMut::with_capacity(1024);
+        head.write_to(&mut out);
+        out
+    }
+}
+
+/// The response's head as the client gets it.
+pub(super) fn incoming(
+    live: &Live,
+    mut head: ResponseHead,
+    client: Version,
+    framing: Framing,
+    close: bool,
+) -> BytesMut {
+    let version = head.version.as_str().trim_start_matches("HTTP/");
+    let via = live.via(version);
+    let switched = head.status == 101;
+    head.fields.strip_hop_by_hop();
+    if client == Version::Http10 && framing == Framing::Chunked {
+        head.fields.remove("transfer-encoding");
+        head.fields.remove("trailer");
+    }
+    head.fields.push("Via", via);
+    if switched {
+        head.fields.push("Connection", "Upgrade");
+        head.fields.push("Upgrade", "websocket");
+    } else if close {
+        head.fields.push("Connection", "close");
+    }
+    head.version = Version::Http11;
+    let mut out = BytesMut::with_capacity(1024);
+    head.write_to(&mut out);
+    out
+}
+
+/// Whether the upstream's connection can carry another request behind this response.
+pub(super) fn is_reusable(head: &ResponseHead, framing: Framing) -> bool {
+    head.version == Version::Http11
+        && framing != Framing::UntilClose
+        && !head.fields.contains_token("connection", "close")
+        && !head.fields.contains_token("proxy-connection", "close")
+}

@@ -1,0 +1,296 @@
+//! Plain HTTP: a request in absolute-form goes to an upstream, its response comes back.
+//!
+//! It is tried again elsewhere only where nothing of it was sent, or where its method is idempotent and none of its
+//! body was taken. Until a response's head goes to the client nothing is lost by that.
+
+mod exchange;
+mod head;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::attempt::Attempts;
+use crate::body::BodyCodec;
+use crate::carry::{Carry, CarryError};
+use crate::core::attribution::{Blame, Failure};
+use crate::core::failover::Allowance;
+use crate::dial::{self, Terms};
+use crate::env::{Early, Env};
+use crate::error::Error;
+use crate::head::{Framing, RequestHead, Version};
+use crate::leg::Leg;
+use crate::pool::Lease;
+use crate::proxy::Live;
+use crate::request::{Origin, Request};
+use crate::session::{After, Opened, Session};
+use crate::target::Authority;
+use crate::wire::Inbox;
+use exchange::{Asked, Bounds, Client, Miss, Reply, exchange};
+use head::{Outgoing, incoming, is_reusable};
+
+/// Statuses by which a gateway says that it could not reach the target: another upstream may.
+const GATEWAY: [u16; 3] = [502, 503, 504];
+
+/// A plain-HTTP request on its way.
+struct Forward<'a, E: Env> {
+    session: &'a mut Session<E>,
+    live: &'a Arc<Live>,
+    head: RequestHead,
+    framing: Framing,
+    outgoing: Outgoing,
+    upload: Carry,
+    told_to_continue: bool,
+    request: Request<E>,
+}
+
+/// A response's head and the connection that its body is still on.
+struct Answered<E: Env> {
+    reply: Reply,
+    leg: Leg<E::Stream>,
+    inbox: Inbox,
+}
+
+/// Serves one plain-HTTP request.
+pub(crate) async fn forward<E: Env>(
+    session: &mut Session<E>,
+    live: &Arc<Live>,
+    head: RequestHead,
+    framing: Framing,
+    (authority, absolute): (Authority, String),
+    origin: Origin,
+) -> After<E> {
+    let pool = Arc::clone(&session.shared.pool);
+    let mut attempts = Attempts::begin(&pool, origin.request, &authority);
+    let mut forward = Forward {
+        outgoing: Outgoing::new(live, &head, framing, &authority, absolute),
+        upload: Carry::new(BodyCodec::new(framing, live.limits)),
+        told_to_continue: false,
+        request: Request::begin(&pool, &origin),
+        session,
+        live,
+        head,
+        framing,
+    };
+    loop {
+        let Some((lease, allowance)) = attempts.next() else { return forward.give_up(attempts).await };
+        forward.request.goes_through(&lease);
+        match forward.attempt(&lease, &allowance).await {
+            Ok(answered) => {
+                let status = answered.reply.head.status;
+                let doubtful = GATEWAY.contains(&status);
+                if status == 407 || (doubtful && forward.may_try_again() && attempts.has_next()) {
+                    attempts.failed(lease, Failure::Status(status));
+                    if !forward.may_try_again() {
+                        return forward.give_up(attempts).await;
+                    }
+                    continue;
+                }
+                let (lease, record) = if doubtful { attempts.relayed(lease, status) } else { attempts.opened(lease) };
+                forward.request.succeeded(&lease, record, status);
+                return forward.deliver(answered, lease).await;
+            }
+            Err((Miss::Upstream(failure), sent)) => {
+                attempts.failed(lease, failure);
+                if sent && !forward.may_try_again() {
+                    return forward.give_up(attempts).await;
+                }
+            }
+            Err((miss, _)) => {
+                drop(lease);
+                return forward.client_failed(miss, attempts).await;
+            }
+        }
+    }
+}
+
+impl<E: Env> Forward<'_, E> {
+    /// What was sent can be sent once more.
+    fn may_try_again(&self) -> bool {
+        self.head.method.is_idempotent() && !self.upload.is_started()
+    }
+
+    /// One attempt; a failure tells whether anything of the request was sent.
+    async fn attempt(&mut self, lease: &Lease<E>, allowance: &Allowance) -> Result<Answered<E>, (Miss, bool)> {
+        // A kept connection may be ending in this very moment, so only what can be sent twice goes on one.
+        if self.framing == Framing::None
+            && self.may_try_again()
+            && let Some(leg) = lease.upstream.take_idle(self.live.config.timeouts.pool_idle)
+        {
+            match self.exchange(leg, lease, allowance).await {
+                Err(Miss::Upstream(Failure::ClosedBeforeHead | Failure::ResetBeforeHead)) => {}
+                done => return done.map_err(|miss| (miss, true)),
+            }
+        }
+        let env = self.session.shared.env.clone();
+        let terms = Terms { limits: self.live.limits, dns: self.live.config.timeouts.dns, via: None };
+        match dial::connect(&env, &lease.upstream, allowance, terms).await {
+            Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|miss| (miss, true)),
+            Err(failure) => Err((Miss::Upstream(failure), false)),
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        mut leg: Leg<E::Stream>,
+        lease: &Lease<E>,
+        allowance: &Allowance,
+    ) -> Result<Answered<E>, Miss> {
+        let mut inbox = Inbox::default();
+        let client = Client {
+            stream: &mut self.session.stream,
+            inbox: &mut self.session.inbox,
+            upload: &mut self.upload,
+            told_to_continue: &mut self.told_to_continue,
+            sent: &self.request.traffic.up,
+        };
+        let asked = Asked {
+            method: &self.head.method,
+            upgrade: self.outgoing.upgrade,
+            expects_continue: self.outgoing.expects_continue,
+        };
+        let bounds = Bounds {
+            reply: allowance.reply(self.session.shared.pool.now()),
+            stall: self.live.config.timeouts.body,
+            limits: self.live.limits,
+        };
+        let head = self.outgoing.write(&lease.upstream.config);
+        let reply = exchange(client, (&mut leg, &mut inbox), head, asked, bounds).await?;
+        Ok(Answered { reply, leg, inbox })
+    }
+
+    /// Passes the response on, with what is left of the request's body beside it.
+    async fn deliver(mut self, answered: Answered<E>, lease: Lease<E>) -> After<E> {
+        let Answered { reply: Reply { head, framing }, mut leg, mut inbox } = answered;
+        if head.status == 101 {
+            return self.switch(head, leg, inbox, lease).await;
+        }
+        let mut close = self.session.must_close(&self.head)
+            || framing == Framing::UntilClose
+            // Whether the rest of the body will still be wanted is not known here.
+            || !self.upload.is_finished();
+        let reusable = is_reusable(&head, framing);
+        let client = self.head.version;
+        close |= client == Version::Http10;
+        let codec = if client == Version::Http10 {
+            BodyCodec::unchunking(framing, self.live.limits)
+        } else {
+            BodyCodec::new(framing, self.live.limits)
+        };
+        let mut down = Carry::behind(incoming(self.live, head, client, framing, close), codec);
+        let carried = self.carry(&mut down, &mut leg, &mut inbox).await;
+        match carried {
+            Ok(()) => {
+                if reusable && inbox.is_empty() && self.upload.is_finished() {
+                    lease.keep(leg, self.live.config.limits.pool_per_upstream);
+                }
+                if close { After::Linger } else { After::Next }
+            }
+            Err((outcome, blame)) => {
+                self.request.spoiled(outcome, blame);
+                After::Abort
+            }
+        }
+    }
+
+    async fn carry(
+        &mut self,
+        down: &mut Carry,
+        leg: &mut Leg<E::Stream>,
+        inbox: &mut Inbox,
+    ) -> Result<(), (&'static str, Blame)> {
+        let Forward { session, upload, request, live, .. } = self;
+        let stall = live.config.timeouts.body;
+        let traffic = Arc::clone(&request.traffic);
+        let mut timer = pin!(sleep(stall));
+        let mut seen = traffic.read();
+        let mut uploading = !upload.is_finished();
+        poll_fn(|cx| {
+            if uploading {
+                match upload.poll(cx, (&mut session.inbox, &mut session.stream), leg, &traffic.up) {
+                    Poll::Pending => {}
+                    // An upstream that answers early need not take the rest, and a client that has its answer need
+                    // not send it.
+                    Poll::Ready(_) => uploading = false,
+                }
+            }
+            match down.poll(cx, (inbox, leg), &mut session.stream, &traffic.down) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(CarryError::Destination)) => {
+                    return Poll::Ready(Err(("client_gone", Blame::Client)));
+                }
+                Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(("reply_cut", Blame::Unknown))),
+                Poll::Ready(Err(CarryError::Malformed(_))) => {
+                    return Poll::Ready(Err(("reply_malformed", Blame::Unknown)));
+                }
+                Poll::Pending => {}
+            }
+            let now = traffic.read();
+            if now != seen {
+                seen = now;
+                timer.as_mut().reset(Instant::now() + stall);
+            }
+            if timer.as_mut().poll(cx).is_ready() {
+                let blame = if down.is_blocked() { Blame::Client } else { Blame::Unknown };
+                return Poll::Ready(Err(("body_timeout", blame)));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The connection changes to WebSocket: bytes both ways from here on.
+    async fn switch(
+        mut self,
+        head: crate::head::ResponseHead,
+        leg: Leg<E::Stream>,
+        mut inbox: Inbox,
+        lease: Lease<E>,
+    ) -> After<E> {
+        let head = incoming(self.live, head, self.head.version, Framing::None, false);
+        let told = timeout(self.live.config.timeouts.body, self.session.stream.write_all(&head)).await;
+        if !matches!(told, Ok(Ok(()))) {
+            self.request.spoiled("client_gone", Blame::Client);
+            return After::Abort;
+        }
+        let early = Early { to_upstream: self.session.inbox.take_rest(), to_client: inbox.take_rest() };
+        let limits = self.live.relay_limits();
+        After::Tunnel(Box::new(Opened { leg, early, limits, request: self.request, lease }))
+    }
+
+    /// No upstream brought a response.
+    async fn give_up(mut self, attempts: Attempts<E>) -> After<E> {
+        let close = self.framing != Framing::None || self.session.must_close(&self.head);
+        let error = Error::GaveUp(attempts.gave_up());
+        let told = error.tell();
+        if let Error::GaveUp(record) = error {
+            self.request.failed(record, &told);
+        }
+        let wall = self.session.shared.env.wall();
+        self.session.answer(&told.response(close, !self.head.method.is_head(), wall)).await;
+        if close { After::Linger } else { After::Next }
+    }
+
+    /// The client's own side failed.
+    async fn client_failed(mut self, miss: Miss, attempts: Attempts<E>) -> After<E> {
+        let record = attempts.gave_up();
+        let error = match miss {
+            Miss::ClientGone | Miss::Upstream(_) => {
+                self.request.client_failed(record, None);
+                return After::Abort;
+            }
+            Miss::BodyCut => Error::BodyCut,
+            Miss::BodyTimeout => Error::BodyTimeout,
+            Miss::Body(error) => Error::Body(error),
+        };
+        let told = error.tell();
+        self.request.client_failed(record, Some(&told));
+        let wall = self.session.shared.env.wall();
+        self.session.answer(&told.response(true, !self.head.method.is_head(), wall)).await;
+        After::Linger
+    }
+}

@@ -1,0 +1,99 @@
+//! Renders events through tracing: one line per request, and one for whatever an operator should know.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+
+use tracing::{debug, error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogFormat, Logging};
+use crate::core::time::Timestamp;
+use crate::event::{Event, Observer, Summary};
+
+/// Writes logs to standard error as configured. The first call wins.
+///
+/// # Errors
+/// The level is no filter; told with what is wrong in it.
+pub fn install(logging: &Logging) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&logging.level).map_err(|error| format!("logging.level: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let installed = match logging.format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    // A second subscriber in one process is a test's doing; the first goes on.
+    drop(installed);
+    Ok(())
+}
+
+/// The observer that logs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Log;
+
+impl Observer for Log {
+    fn on(&self, _: Timestamp, event: &Event<'_>) {
+        match event {
+            Event::Finished(summary) => finished(summary),
+            Event::Ejected { url, failures, until, upstream } => {
+                warn!(upstream = url, %upstream, failures, probe_at = ?until, "upstream ejected");
+            }
+            Event::BackedOff { url, until, upstream } => {
+                info!(upstream = url, %upstream, probe_at = ?until, "probe failed, backing off");
+            }
+            Event::Recovered { url, after, upstream } => {
+                info!(upstream = url, %upstream, after_ms = after.as_millis() as u64, "upstream recovered");
+            }
+            Event::Reloaded { epoch, changes, restart_required } => {
+                info!(epoch, changes = changes.join("; "), "configuration reloaded");
+                for what in *restart_required {
+                    warn!("a change of {what} needs a restart; the old value stays");
+                }
+            }
+            Event::ReloadFailed { problems } => {
+                error!("configuration not reloaded, the old one stays in force:\n{problems}");
+            }
+            Event::DrainStarted { open } => info!(open, "draining"),
+            Event::Drained { reset } => info!(reset, "drained"),
+            Event::AcceptFailed { error } => warn!(error, "can't accept connections for the moment"),
+            Event::EpochStarted { number, offset, members } => debug!(number, offset, ?members, "epoch started"),
+            Event::PickMade { request, attempt, epoch, ticket, upstream, probe } => {
+                debug!(request, attempt, epoch, ticket, %upstream, probe, "pick");
+            }
+            Event::AttemptEnded { request, upstream, failure, took } => {
+                debug!(request, %upstream, failure, took_ms = took.as_secs_f64() * 1e3, "attempt ended");
+            }
+            Event::Blamed { upstream, blame, rule } => {
+                debug!(%upstream, blame = blame.as_str(), rule = rule.as_str(), "blamed");
+            }
+            Event::Verdict { request, success } => debug!(request, success, "verdict"),
+        }
+    }
+}
+
+fn finished(summary: &Summary) {
+    let failed = summary.failed_attempts.iter().fold(String::new(), |mut text, (url, failure)| {
+        let space = if text.is_empty() { "" } else { " " };
+        // Writing to a string does not fail.
+        let _ = write!(text, "{space}{url}={failure}");
+        text
+    });
+    info!(
+        request = summary.request,
+        client = summary.client,
+        user = summary.user.as_deref(),
+        method = summary.method,
+        target = summary.target,
+        status = summary.status,
+        outcome = summary.outcome,
+        blame = summary.blame.map(|blame| blame.as_str()),
+        upstream = summary.upstream.as_deref(),
+        attempts = summary.attempts,
+        failed,
+        bytes_up = summary.bytes_up,
+        bytes_down = summary.bytes_down,
+        latency_ms = summary.latency.as_micros() as f64 / 1e3,
+        duration_ms = summary.duration.as_micros() as f64 / 1e3,
+        end = summary.end.map(|end| end.as_str()),
+        "request"
+    );
+}
