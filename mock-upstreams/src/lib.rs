@@ -1,1 +1,28 @@
-//! Placeholder replaced by the first real commit of this crate.
+//! Stand-ins for upstream proxies: they answer CONNECT and absolute-form requests and write down what they saw.
+//!
+//! [`Upstream::serve`] serves *one already connected* byte stream and reaches targets through a `connect` closure, so
+//! the same double runs on sockets, on in-memory pipes and in a simulation. Nothing in the library outside
+//! [`listen`] opens a socket, spawns a task or reads a clock: those come in from the caller.
+//!
+//! HTTP is hyper's here, never the proxy's, so that one bug can't cancel itself out.
+
+pub mod asked;
+pub mod checksum;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod forward;
+pub mod journal;
+pub mod listen;
+pub mod pidfile;
+pub mod script;
+mod status;
+pub mod target;
+pub mod tunnel;
+pub mod upstream;
+
+pub use asked::{Asked, Form, Target};
+pub use client::Client;
+pub use journal::{Clock, Journal};
+pub use script::{Decision, Plain, Script};
+pub use upstream::{Auth, Handed, Settings, Upstream};

@@ -1,0 +1,97 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::config::{self, ConfigError, Member};
+use crate::upstream::{Auth, Settings};
+
+/// Upstream proxies to test against, several in one process.
+#[derive(Debug, Parser)]
+#[command(name = "mock-upstreams", version, max_term_width = 100)]
+pub struct Args {
+    /// Ports to listen on, one upstream each; 0 lets the system choose.
+    #[arg(value_name = "PORT", default_values_t = [3025, 3026], conflicts_with = "config")]
+    ports: Vec<u16>,
+    /// Ask for these credentials.
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = auth, conflicts_with = "config")]
+    auth: Option<Auth>,
+    /// Read the upstreams from a JSON file instead.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1].
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<IpAddr>,
+    /// Append the journal to this file as JSON lines ("-": standard output).
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// Where the PID files test-proxy-PORT.pid go.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub pid_dir: PathBuf,
+    /// Write no PID files.
+    #[arg(long, conflicts_with = "pid_dir")]
+    pub no_pid_file: bool,
+}
+
+fn auth(pair: &str) -> Result<Auth, String> {
+    Auth::parse(pair).ok_or_else(|| "must be USER:PASSWORD".to_owned())
+}
+
+impl Args {
+    /// From the command line; `-help` is the original's spelling of `--help`.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Args::try_parse_from(words.into_iter().map(|word| if word == "-help" { "--help".into() } else { word }))
+    }
+
+    /// The address to listen on and the upstreams.
+    ///
+    /// # Errors
+    /// The configuration file can't be used.
+    pub fn members(&self) -> Result<(IpAddr, Vec<Member>), ConfigError> {
+        let (from_file, members) = match &self.config {
+            Some(path) => config::read(path)?,
+            None => {
+                let settings = Settings { auth: self.auth.clone(), ..Settings::default() };
+                (None, self.ports.iter().map(|port| Member::on_port(*port, settings.clone())).collect())
+            }
+        };
+        Ok((self.bind.or(from_file).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), members))
+    }
+
+    /// Whether the user named the place of the PID files, which makes failing to write there an error.
+    pub fn pid_dir_is_default(&self) -> bool {
+        self.pid_dir.as_os_str() == "."
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(words: &[&str]) -> Result<Args, clap::Error> {
+        Args::read(["mock-upstreams"].iter().chain(words).map(OsString::from))
+    }
+
+    #[test]
+    fn the_originals_ports_are_the_default() {
+        let (bind, members) = args(&[]).unwrap().members().unwrap();
+        assert_eq!(bind.to_string(), "127.0.0.1");
+        assert_eq!(members.iter().map(|member| member.port).collect::<Vec<_>>(), [3025, 3026]);
+    }
+
+    #[test]
+    fn credentials_hold_for_every_port_and_are_not_printed() {
+        let args = args(&["--auth", "u:geheim", "4000"]).unwrap();
+        let (_, members) = args.members().unwrap();
+        assert!(members[0].settings.auth.is_some());
+        assert!(!format!("{args:?} {members:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn help_may_have_one_dash() {
+        assert_eq!(args(&["-help"]).unwrap_err().kind(), clap::error::ErrorKind::DisplayHelp);
+    }
+}

@@ -1,0 +1,121 @@
+//! `--config FILE.json`: the upstreams of one process, in detail.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::upstream::{Auth, Settings};
+
+/// One upstream as the process runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// For the journal, and what `/ip` answers.
+    pub name: String,
+    /// 0 lets the system choose.
+    pub port: u16,
+    /// How it behaves.
+    pub settings: Settings,
+}
+
+impl Member {
+    /// One on `port` with the usual name.
+    pub fn on_port(port: u16, settings: Settings) -> Self {
+        Member { name: format!("mock-{port}"), port, settings }
+    }
+}
+
+/// The file, as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    bind: Option<IpAddr>,
+    upstreams: Vec<RawMember>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMember {
+    name: Option<String>,
+    port: u16,
+    auth: Option<String>,
+    latency: Option<String>,
+}
+
+/// A configuration file that can't be used, with the file and where in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// Reads `path`: the address to bind, if it names one, and at least one upstream.
+///
+/// # Errors
+/// Unreadable, not JSON, unknown fields, no upstream, two of one name.
+pub fn read(path: &Path) -> Result<(Option<IpAddr>, Vec<Member>), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+    parse(&text).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+}
+
+fn parse(text: &str) -> Result<(Option<IpAddr>, Vec<Member>), ConfigError> {
+    let raw: Raw = serde_json::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
+    if raw.upstreams.is_empty() {
+        return Err(ConfigError("upstreams: must name at least one".to_owned()));
+    }
+    let members = raw.upstreams.into_iter().enumerate().map(|(index, raw)| member(index, raw));
+    let members = members.collect::<Result<Vec<_>, _>>()?;
+    let mut names = BTreeSet::new();
+    for (index, member) in members.iter().enumerate() {
+        if !names.insert(&member.name) {
+            return Err(ConfigError(format!("upstreams[{index}].name: {:?} is taken by another", member.name)));
+        }
+    }
+    Ok((raw.bind, members))
+}
+
+fn member(index: usize, raw: RawMember) -> Result<Member, ConfigError> {
+    let at = |field: &str, text: String| ConfigError(format!("upstreams[{index}].{field}: {text}"));
+    let auth = match raw.auth {
+        Some(pair) => Some(Auth::parse(&pair).ok_or_else(|| at("auth", "must be \"user:password\"".to_owned()))?),
+        None => None,
+    };
+    let latency = match raw.latency {
+        Some(text) => humantime::parse_duration(&text)
+            .map_err(|error| at("latency", format!("must be like \"250ms\" ({error}; got {text:?})")))?,
+        None => Duration::ZERO,
+    };
+    let settings = Settings { auth, latency };
+    Ok(Member { name: raw.name.unwrap_or_else(|| format!("mock-{}", raw.port)), port: raw.port, settings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_read() {
+        let text = r#"{"bind": "127.0.0.2",
+            "upstreams": [{"name": "a", "port": 4000, "auth": "u:p:q", "latency": "20ms"}, {"port": 4001}]}"#;
+        let (bind, members) = parse(text).unwrap();
+        assert_eq!(bind.unwrap().to_string(), "127.0.0.2");
+        let auth = Auth { user: "u".to_owned(), password: "p:q".to_owned() };
+        let settings = Settings { auth: Some(auth), latency: Duration::from_millis(20) };
+        assert_eq!(members[0], Member { name: "a".to_owned(), port: 4000, settings });
+        assert_eq!(members[1], Member::on_port(4001, Settings::default()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (text, expected) in [
+            (r#"{"upstreams": []}"#, "at least one"),
+            (r#"{"upstreams": [{"port": 1, "latency": "fast"}]}"#, "upstreams[0].latency"),
+            (r#"{"upstreams": [{"port": 1, "auth": "x"}]}"#, "upstreams[0].auth"),
+            (r#"{"upstreams": [{"port": 1, "name": "a"}, {"port": 2, "name": "a"}]}"#, "upstreams[1].name"),
+            (r#"{"upstreams": [{"port": 1, "latencyy": "1s"}]}"#, "unknown field `latencyy`"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! `slow.mock`: an echo that takes its time.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, delay: Duration) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        tokio::time::sleep(delay).await;
+        if count == 0 {
+            return stream.shutdown().await;
+        }
+        stream.write_all(&buffer[..count]).await?;
+        stream.flush().await?;
+    }
+}
