@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::core::failover::FailoverPolicy;
 use crate::core::health::HealthPolicy;
 use crate::core::upstream::Weight;
 
@@ -292,6 +293,18 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl Config {
+    /// What bounds one request's attempts.
+    pub fn failover_policy(&self) -> FailoverPolicy {
+        FailoverPolicy {
+            max_attempts: self.failover.max_attempts,
+            request_timeout: self.timeouts.request,
+            connect_timeout: self.timeouts.connect,
+            reply_timeout: self.timeouts.reply,
+        }
+    }
 }
 
 impl Upstream {

@@ -10,18 +10,17 @@ pub(super) fn doubts(config: &Config) -> Vec<String> {
     [attempts(config), checks(config)].into_iter().flatten().chain(sample_passwords(config)).collect()
 }
 
-/// Time for every attempt to use up its own time-outs; without it the last upstreams are never tried.
+/// Time for all silent upstreams but the last, so that the last is reached.
 fn attempts(config: &Config) -> Option<String> {
     let usable = config.upstreams.iter().filter(|upstream| !upstream.weight.is_zero()).count();
-    let attempts = config.failover.max_attempts.map_or(usable, |most| usable.min(most.get() as usize));
-    let each = config.timeouts.connect.saturating_add(config.timeouts.reply);
-    let all = each.saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX));
-    (all > config.timeouts.request).then(|| {
+    let policy = config.failover_policy();
+    (!policy.fits(usable)).then(|| {
         let show = humantime::format_duration;
+        let attempts = config.failover.max_attempts.map_or(usable, |most| usable.min(most.get() as usize));
         format!(
-            "timeouts.request: {attempts} attempts of up to {} each (connect {} and reply {}) don't fit into {}: \
-             where upstreams are silent, a request may end before all were tried",
-            show(each),
+            "timeouts.request: with {attempts} attempts of up to {} each (connect {} and reply {}), {} is too short to \
+             reach the last upstream when the others are silent; attempts will be cut short",
+            show(policy.connect_timeout.saturating_add(policy.reply_timeout)),
             show(config.timeouts.connect),
             show(config.timeouts.reply),
             show(config.timeouts.request),

@@ -123,7 +123,7 @@ impl<E: Env> Pool<E> {
         let snapshot = Snapshot {
             epoch: balancer.epoch().clone(),
             ticket: Arc::default(),
-            failover: failover_policy(config),
+            failover: config.failover_policy(),
             upstreams,
         };
         let state = State {
@@ -163,7 +163,7 @@ impl<E: Env> Pool<E> {
         let snapshot = Arc::new(Snapshot {
             epoch: state.balancer.epoch().clone(),
             ticket: if renewed.is_some() { Arc::default() } else { Arc::clone(&before.ticket) },
-            failover: failover_policy(config),
+            failover: config.failover_policy(),
             upstreams,
         });
         self.current.store(Arc::clone(&snapshot));
@@ -496,15 +496,6 @@ fn probing(health: &HealthConfig) -> Probing {
 
 fn check_memory(config: &Config) -> Attribution {
     Attribution::new(config.health.active.as_ref().map_or(DEFAULT_MEMORY, |checks| checks.interval * 2))
-}
-
-fn failover_policy(config: &Config) -> FailoverPolicy {
-    FailoverPolicy {
-        max_attempts: config.failover.max_attempts,
-        request_timeout: config.timeouts.request,
-        connect_timeout: config.timeouts.connect,
-        reply_timeout: config.timeouts.reply,
-    }
 }
 
 fn members<S>(upstreams: &[Arc<Upstream<S>>]) -> Vec<Member> {

@@ -1,0 +1,84 @@
+//! A client that sends what it is told, byte for byte, and shows what comes.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A raw connection to a proxy.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    /// Read but not asked for yet.
+    held: Vec<u8>,
+}
+
+impl Client {
+    /// Connects.
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Client::over(TcpStream::connect(addr).await.unwrap())
+    }
+
+    /// Over a connected stream.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        Client { stream, held: Vec::new() }
+    }
+
+    /// Sends all of it.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Ends our direction (FIN).
+    pub(crate) async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Drops the connection with a reset (RST).
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
+    /// Reads a head, up to and with its empty line.
+    pub(crate) async fn head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.held.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head: Vec<u8> = self.held.drain(..end + 4).collect();
+                return String::from_utf8(head).unwrap();
+            }
+            assert!(self.more().await.unwrap() > 0, "no head, but {:?}", String::from_utf8_lossy(&self.held));
+        }
+    }
+
+    /// Reads exactly `count` bytes.
+    pub(crate) async fn exactly(&mut self, count: usize) -> Vec<u8> {
+        while self.held.len() < count {
+            let got = self.more().await.unwrap();
+            assert!(got > 0, "ended after {} of {count} bytes", self.held.len());
+        }
+        self.held.drain(..count).collect()
+    }
+
+    /// A response with a Content-Length, or one that ends with the connection.
+    pub(crate) async fn response(&mut self) -> (String, Vec<u8>) {
+        let head = self.head().await;
+        let lower = head.to_ascii_lowercase();
+        let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+        let body = match length {
+            Some(length) => self.exactly(length).await,
+            None => self.rest().await.unwrap(),
+        };
+        (head, body)
+    }
+
+    /// Everything up to the end of the stream, or how the stream failed.
+    pub(crate) async fn rest(&mut self) -> io::Result<Vec<u8>> {
+        while self.more().await? > 0 {}
+        Ok(std::mem::take(&mut self.held))
+    }
+
+    async fn more(&mut self) -> io::Result<usize> {
+        self.stream.read_buf(&mut self.held).await
+    }
+}
