@@ -2,6 +2,7 @@
 
 mod client;
 mod ear;
+mod memory;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 pub(crate) use client::Client;
 pub(crate) use ear::{Ear, Heard};
+pub(crate) use memory::{Memory, Names, Stream as MemoryStream, run_paused};
 pub(crate) use upstream::{Double, Peer};
 
 /// Ends a test that hangs. Nothing is measured by it, so it is generous.
