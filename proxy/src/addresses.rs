@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::env::Env;
 
@@ -17,6 +17,9 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// Addresses tried at once for one name, so that a name with hundreds can't take our descriptors.
 const MAX_ADDRESSES: usize = 8;
+
+/// For how long a resolver is waited for while older addresses are at hand: RFC 8767 section 5, "client response timer".
+const STALE_PATIENCE: Duration = Duration::from_millis(1800);
 
 /// The addresses of one host, remembered for a while.
 #[derive(Debug)]
@@ -60,20 +63,23 @@ impl Addresses {
         {
             return Ok(known.addresses.clone());
         }
-        match env.resolve(&self.host, self.port).await {
-            Ok(found) if !found.is_empty() => {
-                let addresses = interleave(&found);
-                let known = Known { addresses: addresses.clone(), fresh_until: Instant::now() + fresh_for };
-                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
-                Ok(addresses)
-            }
-            // A resolver that is down for a moment must not take down an upstream that we could reach a moment ago.
-            failed => match (known, failed) {
-                (Some(known), _) => Ok(known.addresses),
-                (None, Ok(_)) => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
-                (None, Err(error)) => Err(error),
-            },
-        }
+        let Some(stale) = known else {
+            return match interleave(&env.resolve(&self.host, self.port).await?) {
+                none if none.is_empty() => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
+                found => Ok(self.remember(found, fresh_for)),
+            };
+        };
+        // A resolver that is down for a moment must not take down an upstream that we could reach a moment ago; nor
+        // must every request wait for it meanwhile.
+        let found = timeout(STALE_PATIENCE, env.resolve(&self.host, self.port)).await;
+        let found = found.ok().and_then(Result::ok).filter(|found| !found.is_empty());
+        Ok(self.remember(found.map_or(stale.addresses, |found| interleave(&found)), fresh_for))
+    }
+
+    fn remember(&self, addresses: Vec<SocketAddr>, fresh_for: Duration) -> Vec<SocketAddr> {
+        let known = Known { addresses: addresses.clone(), fresh_until: Instant::now() + fresh_for };
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        addresses
     }
 }
 

@@ -100,6 +100,10 @@ async fn read_reply<S: AsyncRead + Unpin>(
                 _ => return Ok(head),
             }
         }
+        // What can't become a reply is not waited for: whoever speaks another protocol may wait for us.
+        if !begins_like_a_reply(&inbox.bytes) {
+            return Err(Failure::MalformedHead);
+        }
         match inbox.fill(leg).await {
             Ok(0) if !received => return Err(Failure::ClosedBeforeHead),
             Err(_) if !received => return Err(Failure::ResetBeforeHead),
@@ -107,6 +111,11 @@ async fn read_reply<S: AsyncRead + Unpin>(
             Ok(_) => received = true,
         }
     }
+}
+
+/// Whether these first bytes may be those of an HTTP/1 reply.
+fn begins_like_a_reply(bytes: &[u8]) -> bool {
+    bytes.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted)
 }
 
 /// Our CONNECT: Host, the upstream's own credentials and fields, our Via; nothing that the client sent.

@@ -3,12 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A raw connection to a proxy.
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+/// A raw connection to a proxy, over TCP unless a test says otherwise.
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     /// Read but not asked for yet.
     held: Vec<u8>,
 }
@@ -22,6 +22,18 @@ impl Client {
     /// Over a connected stream.
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
+        Client::on(stream)
+    }
+
+    /// Drops the connection with a reset (RST).
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// On any connected stream.
+    pub(crate) fn on(stream: S) -> Self {
         Client { stream, held: Vec::new() }
     }
 
@@ -33,11 +45,6 @@ impl Client {
     /// Ends our direction (FIN).
     pub(crate) async fn finish(&mut self) {
         self.stream.shutdown().await.unwrap();
-    }
-
-    /// Drops the connection with a reset (RST).
-    pub(crate) fn reset(self) {
-        self.stream.set_zero_linger().unwrap();
     }
 
     /// Reads a head, up to and with its empty line.

@@ -2,6 +2,7 @@
 
 mod client;
 mod ear;
+mod memory;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 pub(crate) use client::Client;
 pub(crate) use ear::{Ear, Heard};
+pub(crate) use memory::{Memory, Names, Stream as MemoryStream, run_paused};
 pub(crate) use upstream::{Double, Peer};
 
 /// Ends a test that hangs. Nothing is measured by it, so it is generous.
@@ -66,8 +68,13 @@ pub(crate) fn config(upstreams: &[SocketAddr]) -> Value {
 impl TestProxy {
     /// Starts one with `config`.
     pub(crate) async fn start(config: Value) -> Self {
+        Self::with(parse(&config)).await
+    }
+
+    /// Starts one with a configuration that was read elsewhere.
+    pub(crate) async fn with(config: Config) -> Self {
         let ear = Ear::default();
-        let proxy = Proxy::start(parse(&config), Os::new(), Arc::new(ear.clone())).await.unwrap();
+        let proxy = Proxy::start(config, Os::new(), Arc::new(ear.clone())).await.unwrap();
         TestProxy { addr: proxy.local_addr(), proxy, ear }
     }
 
@@ -81,10 +88,16 @@ impl TestProxy {
         Client::connect(self.addr).await
     }
 
-    /// A client whose tunnel to `target` is open.
-    pub(crate) async fn tunnel(&self, target: &str) -> Client {
+    /// A client that has asked for a tunnel to `target` and read nothing yet.
+    pub(crate) async fn asked(&self, target: &str) -> Client {
         let mut client = self.client().await;
         client.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n")).await;
+        client
+    }
+
+    /// A client whose tunnel to `target` is open.
+    pub(crate) async fn tunnel(&self, target: &str) -> Client {
+        let mut client = self.asked(target).await;
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         client

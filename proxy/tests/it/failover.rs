@@ -1,0 +1,260 @@
+//! Failover inside a CONNECT, and what the client hears when nothing is left to try.
+
+use proxy::core::attribution::Blame;
+use serde_json::json;
+
+use super::support::{Double, Heard, TestProxy, config, run};
+
+/// An upstream that fails every CONNECT in one way, and the word for it.
+async fn failing(how: &'static str) -> std::net::SocketAddr {
+    let double = match how {
+        "connect_refused" => return Double::refusing().await,
+        "closed_before_head" => Double::scripted(|_, mut peer| async move { drop(peer.head().await) }).await,
+        "reset_before_head" => {
+            Double::scripted(|_, mut peer| async move {
+                peer.head().await;
+                peer.reset();
+            })
+            .await
+        }
+        "reply_timeout" => {
+            Double::scripted(|_, mut peer| async move {
+                peer.head().await;
+                let _ = peer.rest().await;
+            })
+            .await
+        }
+        "malformed_head" => Double::replying("220 mail.test ESMTP\r\n").await,
+        "status_407" => Double::replying("HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n").await,
+        "status_4xx" => Double::replying("HTTP/1.1 403 No\r\nContent-Length: 3\r\n\r\nno\n").await,
+        "status_5xx" => Double::replying("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await,
+        _ => panic!("no such failure: {how}"),
+    };
+    double.addr
+}
+
+const FAILURES: [&str; 8] = [
+    "connect_refused",
+    "closed_before_head",
+    "reset_before_head",
+    "reply_timeout",
+    "malformed_head",
+    "status_407",
+    "status_4xx",
+    "status_5xx",
+];
+
+#[test]
+fn every_failing_upstream_in_front_of_a_good_one_costs_the_client_nothing() {
+    run(async {
+        for how in FAILURES {
+            let (good, journal) = Double::mock("good").await;
+            let mut config = config(&[failing(how).await, good.addr]);
+            config["timeouts"] = json!({ "reply": if how == "reply_timeout" { "300ms" } else { "30s" } });
+            let proxy = TestProxy::start(config).await;
+            let mut attempts = 0;
+            // Enough for the failing one to be first, and to be ejected or not.
+            for _ in 0..8 {
+                let mut client = proxy.asked("echo.mock:80").await;
+                // Our own success and nothing before it.
+                assert_eq!(client.head().await, "HTTP/1.1 200 Connection established\r\n\r\n", "{how}");
+                client.send("hello").await;
+                client.finish().await;
+                assert_eq!(client.rest().await.unwrap(), b"hello", "{how}");
+            }
+            for number in 1..=8 {
+                let summary = proxy.ear.finished(number).await;
+                assert_eq!((summary.status, summary.outcome), (200, "ok"), "{how}");
+                assert!(summary.failed_attempts.iter().all(|(_, word)| *word == how), "{how}: {summary:?}");
+                attempts += summary.failed_attempts.len();
+            }
+            assert_eq!(attempts, 3, "{how}: ejected at the third failure");
+            assert_eq!(journal.until(|counts| counts.completed == 8).await.requests, 8, "{how}");
+            let stats = proxy.stats().await;
+            assert_eq!(
+                (&stats["total"]["failed_requests"], &stats["total"]["success_requests"]),
+                (&0.into(), &8.into())
+            );
+        }
+    });
+}
+
+#[test]
+fn a_chain_of_different_failures_is_walked_to_its_end() {
+    run(async {
+        let mut upstreams = Vec::new();
+        for how in FAILURES {
+            upstreams.push(failing(how).await);
+        }
+        let (good, _) = Double::mock("good").await;
+        upstreams.push(good.addr);
+        let mut config = config(&upstreams);
+        config["timeouts"] = json!({ "reply": "300ms" });
+        let proxy = TestProxy::start(config).await;
+        let mut most = 0;
+        for number in 1..=upstreams.len() {
+            let mut client = proxy.tunnel("echo.mock:80").await;
+            client.finish().await;
+            client.rest().await.unwrap();
+            let summary = proxy.ear.finished(number).await;
+            // Nobody is asked twice.
+            let mut asked: Vec<_> = summary.failed_attempts.iter().map(|(url, _)| url.clone()).collect();
+            asked.extend(summary.upstream.clone());
+            asked.sort();
+            asked.dedup();
+            assert_eq!(asked.len() as u32, summary.attempts);
+            most = most.max(summary.attempts);
+        }
+        assert!(most > 1, "nobody had to fail over");
+    });
+}
+
+/// The response to a CONNECT that nothing could be done for, with all that holds for each of them.
+async fn refusal(upstreams: &[&'static str]) -> (String, super::support::Ear) {
+    let mut addrs = Vec::new();
+    for how in upstreams {
+        addrs.push(failing(how).await);
+    }
+    let mut config = config(&addrs);
+    config["timeouts"] = json!({ "reply": "300ms" });
+    let proxy = TestProxy::start(config).await;
+    let mut client = proxy.asked("a.test:80").await;
+    let head = client.head().await;
+    let body = String::from_utf8(client.rest().await.unwrap()).unwrap();
+    assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
+    assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+    assert!(body.starts_with("netdrift: ") && body.ends_with('\n') && body.len() < 120, "{body}");
+    let attempts = format!("details=\"{} attempt{}\"", upstreams.len(), if upstreams.len() == 1 { "" } else { "s" });
+    assert!(head.contains("\r\nProxy-Status: netdrift; error=") && head.contains(&attempts), "{head}");
+    let summary = proxy.ear.finished(1).await;
+    assert_eq!(summary.failed_attempts.len(), upstreams.len());
+    assert!(head.starts_with(&format!("HTTP/1.1 {} ", summary.status)), "{head}");
+    let stats = proxy.stats().await;
+    assert_eq!((&stats["total"]["failed_requests"], &stats["total"]["success_requests"]), (&1.into(), &0.into()));
+    (head, proxy.ear)
+}
+
+#[test]
+fn when_everything_fails_the_client_hears_what_and_how_often() {
+    run(async {
+        for (upstreams, status, kind) in [
+            (&["connect_refused"][..], 502, "connection_refused"),
+            (&["connect_refused", "connect_refused", "connect_refused"], 502, "connection_refused"),
+            (&["closed_before_head", "closed_before_head"], 502, "connection_terminated"),
+            (&["reset_before_head", "reset_before_head"], 502, "connection_terminated"),
+            (&["reply_timeout", "reply_timeout"], 504, "http_response_timeout"),
+            (&["malformed_head", "malformed_head"], 502, "http_protocol_error"),
+            (&["status_407", "status_407"], 502, "http_request_denied"),
+            (&["status_5xx", "status_5xx"], 502, "destination_unavailable"),
+            // One voice alone can't tell the target from the upstream; two alike are the target's.
+            (&["status_4xx"], 502, "http_request_denied"),
+            (&["status_4xx", "status_4xx"], 403, "http_request_denied"),
+        ] {
+            let (head, _) = refusal(upstreams).await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{upstreams:?}: {head}");
+            assert!(head.contains(&format!("error={kind};")), "{upstreams:?}: {head}");
+        }
+    });
+}
+
+#[test]
+fn the_overall_deadline_answers_504() {
+    run(async {
+        let silent = [failing("reply_timeout").await, failing("reply_timeout").await, failing("reply_timeout").await];
+        let mut config = config(&silent);
+        // The second attempt uses up what is left by more halving than there are attempts.
+        config["timeouts"] = json!({ "request": "200ms", "reply": "30s", "connect": "30s" });
+        let proxy = TestProxy::start(config).await;
+        let (head, _) = proxy.asked("a.test:80").await.response().await;
+        assert!(head.starts_with("HTTP/1.1 504 "), "{head}");
+        assert_eq!(proxy.ear.finished(1).await.status, 504);
+    });
+}
+
+#[test]
+fn no_more_than_max_attempts_are_made() {
+    run(async {
+        let (good, _) = Double::mock("good").await;
+        let refusing = [Double::refusing().await, Double::refusing().await];
+        let mut config = config(&[refusing[0], refusing[1], good.addr]);
+        config["failover"] = json!({ "max_attempts": 2 });
+        config["health_check"] = json!({ "failure_threshold": 1000 });
+        let proxy = TestProxy::start(config).await;
+        let mut refused = 0;
+        for number in 1..=12 {
+            let mut client = proxy.asked("echo.mock:80").await;
+            refused += usize::from(client.head().await.starts_with("HTTP/1.1 502 "));
+            drop(client);
+            assert!(proxy.ear.finished(number).await.attempts <= 2);
+        }
+        assert!(refused > 0);
+    });
+}
+
+#[test]
+fn nothing_behind_a_refused_connect_is_processed() {
+    run(async {
+        let (good, journal) = Double::mock("good").await;
+        let mut config = config(&[good.addr]);
+        config["server"]["via"] = json!("here");
+        let proxy = TestProxy::start(config).await;
+        let mut client = proxy.client().await;
+        client
+            .send(
+                "CONNECT dead.mock:80 HTTP/1.1\r\nHost: dead.mock\r\n\r\n\
+                 GET http://http.mock/ip HTTP/1.1\r\nHost: http.mock\r\n\r\n",
+            )
+            .await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+        let rest = String::from_utf8(client.rest().await.unwrap()).unwrap();
+        assert!(!rest.contains("HTTP/1.1"), "{rest}");
+        proxy.ear.finished(1).await;
+        assert_eq!(journal.requests().len(), 1);
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_blames_nobody() {
+    run(async {
+        let (told, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let silent = Double::scripted(move |_, mut peer| {
+            let told = told.clone();
+            async move {
+                peer.head().await;
+                told.send(()).unwrap();
+                let _ = peer.rest().await;
+            }
+        })
+        .await;
+        let mut config = config(&[silent.addr]);
+        config["health_check"] = json!({ "failure_threshold": 1 });
+        let proxy = TestProxy::start(config).await;
+        for number in 1..=5 {
+            let client = proxy.asked("a.test:80").await;
+            asked.recv().await.unwrap();
+            client.reset();
+            let summary = proxy.ear.finished(number).await;
+            assert_eq!((summary.status, summary.outcome, summary.blame), (0, "client_gone", Some(Blame::Client)));
+        }
+        let heard = proxy.ear.heard();
+        assert!(!heard.iter().any(|one| matches!(one, Heard::Blamed { .. } | Heard::Ejected { .. })), "{heard:?}");
+        assert_eq!(proxy.stats().await["total"]["upstream_metrics"][0]["failures"], 0);
+    });
+}
+
+/// Half a client is still a client: one that ended its own direction wants its answer.
+#[test]
+fn a_client_that_ended_its_direction_is_still_served() {
+    run(async {
+        let (good, _) = Double::mock("good").await;
+        let proxy = TestProxy::before(&[Double::refusing().await, good.addr]).await;
+        for _ in 0..2 {
+            let mut client = proxy.client().await;
+            client.send("CONNECT n5.source.mock:80 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            client.finish().await;
+            assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+            assert_eq!(client.rest().await.unwrap(), [0, 1, 2, 3, 4]);
+        }
+    });
+}

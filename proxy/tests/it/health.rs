@@ -1,0 +1,364 @@
+//! Whose fault it was, who is ejected for it, and how they come back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proxy::core::attribution::{Blame, Rule};
+use serde_json::{Value, json};
+
+use super::support::{Double, Heard, Peer, TestProxy, config, run};
+
+/// `config` of these upstreams with probes as soon as can be.
+fn eager(upstreams: &[SocketAddr]) -> Value {
+    let mut config = config(upstreams);
+    config["health_check"] = json!({ "backoff_base": "50ms", "backoff_max": "50ms" });
+    config
+}
+
+/// `config` of these upstreams with probes only after the test.
+fn patient(upstreams: &[SocketAddr]) -> Value {
+    let mut config = config(upstreams);
+    config["health_check"] = json!({ "backoff_base": "1h", "backoff_max": "1h" });
+    config
+}
+
+/// Sends one CONNECT and returns the status once the request is over and counted.
+async fn request(proxy: &TestProxy, target: &str, number: usize) -> u16 {
+    let mut client = proxy.asked(target).await;
+    let head = client.head().await;
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    client.finish().await;
+    let _ = client.rest().await;
+    proxy.ear.finished(number).await;
+    status
+}
+
+fn ejected(proxy: &TestProxy) -> Vec<String> {
+    let of = |heard| if let Heard::Ejected { url } = heard { Some(url) } else { None };
+    proxy.ear.heard().into_iter().filter_map(of).collect()
+}
+
+fn blamed(proxy: &TestProxy) -> Vec<(u32, Blame, Rule)> {
+    let of = |heard| match heard {
+        Heard::Blamed { upstream, blame, rule } => Some((upstream, blame, rule)),
+        _ => None,
+    };
+    proxy.ear.heard().into_iter().filter_map(of).collect()
+}
+
+async fn recovered(proxy: &TestProxy) -> String {
+    proxy.ear.wait(|heard| if let Heard::Recovered { url } = heard { Some(url.clone()) } else { None }).await
+}
+
+/// Answers every CONNECT as a mock's `echo.mock` would, with `reply` as its head.
+async fn echo_behind(mut peer: Peer, reply: &str) {
+    peer.head().await;
+    peer.send(reply).await;
+    let (mut from, mut to) = peer.stream.split();
+    let _ = tokio::io::copy(&mut from, &mut to).await;
+    let _ = tokio::io::AsyncWriteExt::shutdown(&mut to).await;
+}
+
+/// An upstream that fails for as long as the flag is set, with `failure` or a reset.
+async fn moody(failure: Option<&'static str>) -> (Double, Arc<AtomicBool>) {
+    let failing = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&failing);
+    let double = Double::scripted(move |_, mut peer| {
+        let failing = flag.load(Ordering::SeqCst);
+        async move {
+            match failure {
+                _ if !failing => echo_behind(peer, "HTTP/1.1 200 OK\r\n\r\n").await,
+                Some(reply) => {
+                    peer.head().await;
+                    peer.send(reply).await;
+                    let _ = peer.rest().await;
+                }
+                None => {
+                    peer.head().await;
+                    peer.reset();
+                }
+            }
+        }
+    })
+    .await;
+    (double, failing)
+}
+
+#[test]
+fn a_dead_target_ejects_nobody() {
+    run(async {
+        for (reply, status) in [
+            ("HTTP/1.1 502 Bad Gateway\r\n\r\n", 502),
+            ("HTTP/1.1 503 Unavailable\r\n\r\n", 503),
+            ("HTTP/1.1 504 Timeout\r\n\r\n", 504),
+            ("HTTP/1.1 403 Forbidden\r\n\r\n", 403),
+            ("HTTP/1.1 429 Too Many\r\n\r\n", 429),
+            ("", 504),
+        ] {
+            let upstreams = [Double::replying(reply).await, Double::replying(reply).await];
+            let mut config = patient(&[upstreams[0].addr, upstreams[1].addr]);
+            config["timeouts"] = json!({ "reply": if reply.is_empty() { "20ms" } else { "30s" } });
+            let proxy = TestProxy::start(config).await;
+            for number in 1..=20 {
+                assert_eq!(request(&proxy, "dead.test:80", number).await, status, "{reply}");
+            }
+            assert_eq!(ejected(&proxy), [""; 0], "{reply}");
+            let blamed = blamed(&proxy);
+            assert_eq!(blamed.len(), 40, "{reply}");
+            let alike = |one: &(u32, Blame, Rule)| (one.1, one.2) == (Blame::Target, Rule::FailedAlike);
+            assert!(blamed.iter().all(alike), "{reply}: {blamed:?}");
+        }
+    });
+}
+
+#[test]
+fn a_dead_target_ejects_nobody_while_others_are_open() {
+    run(async {
+        let (a, _) = Double::mock("a").await;
+        let (b, _) = Double::mock("b").await;
+        let proxy = TestProxy::start(patient(&[a.addr, b.addr])).await;
+        for number in 1..=30 {
+            let target = if number % 2 == 0 { "echo.mock:80" } else { "dead.mock:80" };
+            let expected = if number % 2 == 0 { 200 } else { 502 };
+            assert_eq!(request(&proxy, target, number).await, expected);
+        }
+        assert_eq!(ejected(&proxy), [""; 0]);
+    });
+}
+
+/// A failing upstream beside a good one is ejected after three, whoever finds out: the same request or the next.
+#[test]
+fn an_upstream_that_cannot_open_what_others_open_is_ejected() {
+    run(async {
+        for (reply, rule) in [
+            ("HTTP/1.1 502 Bad Gateway\r\n\r\n", Rule::OpenedElsewhere),
+            ("HTTP/1.1 403 Forbidden\r\n\r\n", Rule::OpenedElsewhere),
+            ("HTTP/1.1 407 Who?\r\n\r\n", Rule::CredentialsRefused),
+            ("garbage\r\n\r\n", Rule::MalformedHead),
+        ] {
+            let bad = Double::replying(reply).await;
+            let (good, _) = Double::mock("good").await;
+            let proxy = TestProxy::start(patient(&[bad.addr, good.addr])).await;
+            for number in 1..=10 {
+                assert_eq!(request(&proxy, "echo.mock:80", number).await, 200, "{reply}");
+            }
+            assert_eq!(ejected(&proxy), [format!("http://{}", bad.addr)], "{reply}");
+            assert_eq!(blamed(&proxy), [(0, Blame::Upstream, rule); 3], "{reply}");
+            let metrics = proxy.stats().await["total"]["upstream_metrics"].clone();
+            assert_eq!((&metrics[0]["healthy"], &metrics[0]["failures"]), (&false.into(), &3.into()));
+            assert_eq!(metrics[1]["healthy"], true);
+        }
+    });
+}
+
+#[test]
+fn an_unreachable_upstream_is_ejected_at_the_configured_threshold() {
+    run(async {
+        let (good, _) = Double::mock("good").await;
+        let dead = Double::refusing().await;
+        let mut config = patient(&[dead, good.addr]);
+        config["health_check"]["failure_threshold"] = json!(5);
+        let proxy = TestProxy::start(config).await;
+        for number in 1..=20 {
+            assert_eq!(request(&proxy, "echo.mock:80", number).await, 200);
+        }
+        assert_eq!(blamed(&proxy), [(0, Blame::Upstream, Rule::Unreachable); 5]);
+        assert_eq!(ejected(&proxy), [format!("http://{dead}")]);
+    });
+}
+
+#[test]
+fn a_success_between_failures_starts_the_count_again() {
+    run(async {
+        // Fails twice, works once, over and over.
+        let flaky = Double::scripted(|number, mut peer| async move {
+            if number % 3 == 2 {
+                echo_behind(peer, "HTTP/1.1 200 OK\r\n\r\n").await;
+            } else {
+                peer.head().await;
+                peer.send("HTTP/1.1 407 Who?\r\n\r\n").await;
+                let _ = peer.rest().await;
+            }
+        })
+        .await;
+        let (good, _) = Double::mock("good").await;
+        let proxy = TestProxy::start(patient(&[flaky.addr, good.addr])).await;
+        for number in 1..=24 {
+            assert_eq!(request(&proxy, "echo.mock:80", number).await, 200);
+        }
+        assert_eq!(blamed(&proxy).len(), 8);
+        assert_eq!(ejected(&proxy), [""; 0]);
+    });
+}
+
+#[test]
+fn tunnels_cut_behind_a_good_head_eject_the_upstream() {
+    run(async {
+        let cutting = Double::scripted(|_, mut peer| async move {
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+            // Reset once the client is known to have seen the 200.
+            peer.exactly(1).await;
+            peer.reset();
+        })
+        .await;
+        let (good, _) = Double::mock("good").await;
+        let proxy = TestProxy::start(patient(&[cutting.addr, good.addr])).await;
+        for number in 1..=12 {
+            let mut client = proxy.tunnel("echo.mock:80").await;
+            client.send("x").await;
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut client.stream).await;
+            let _ = client.rest().await;
+            proxy.ear.finished(number).await;
+        }
+        assert_eq!(blamed(&proxy), [(0, Blame::Upstream, Rule::CutBehindHead); 3]);
+        assert_eq!(ejected(&proxy), [format!("http://{}", cutting.addr)]);
+    });
+}
+
+#[test]
+fn tunnels_reset_behind_the_targets_first_byte_blame_nobody() {
+    run(async {
+        let (told, mut delivered) = tokio::sync::mpsc::unbounded_channel::<tokio::sync::oneshot::Sender<()>>();
+        let resetting = Double::scripted(move |_, mut peer| {
+            let told = told.clone();
+            async move {
+                peer.head().await;
+                peer.send("HTTP/1.1 200 OK\r\n\r\nx").await;
+                let (go, wait) = tokio::sync::oneshot::channel();
+                told.send(go).unwrap();
+                wait.await.unwrap();
+                peer.reset();
+            }
+        })
+        .await;
+        let proxy = TestProxy::start(patient(&[resetting.addr])).await;
+        for number in 1..=6 {
+            let mut client = proxy.tunnel("a.test:80").await;
+            client.exactly(1).await;
+            delivered.recv().await.unwrap().send(()).unwrap();
+            client.rest().await.unwrap_err();
+            proxy.ear.finished(number).await;
+        }
+        assert_eq!((blamed(&proxy).len(), ejected(&proxy).len()), (0, 0));
+    });
+}
+
+#[test]
+fn one_request_is_lent_as_a_probe_and_its_success_brings_the_upstream_back() {
+    run(async {
+        let (bad, failing) = moody(None).await;
+        let (good, _) = Double::mock("good").await;
+        let mut config = eager(&[bad.addr, good.addr]);
+        config["health_check"]["failure_threshold"] = json!(1);
+        let proxy = TestProxy::start(config).await;
+        let mut number = 0;
+        // Requests until `reached`; each of them succeeds, probe or not.
+        let mut until = async |reached: &dyn Fn(&Heard) -> bool| {
+            while !proxy.ear.heard().iter().any(reached) {
+                number += 1;
+                assert_eq!(request(&proxy, "echo.mock:80", number).await, 200);
+            }
+        };
+        until(&|heard| matches!(heard, Heard::Ejected { .. })).await;
+        // A probe that fails is followed by a longer wait, and the client it was lent by does not notice.
+        until(&|heard| matches!(heard, Heard::BackedOff { .. })).await;
+        failing.store(false, Ordering::SeqCst);
+        until(&|heard| matches!(heard, Heard::Recovered { .. })).await;
+        assert_eq!(recovered(&proxy).await, format!("http://{}", bad.addr));
+        // Between ejection and recovery it got marked probes only.
+        let heard = proxy.ear.heard();
+        let at = |wanted: fn(&Heard) -> bool| heard.iter().position(wanted).unwrap();
+        let out =
+            at(|heard| matches!(heard, Heard::Ejected { .. }))..at(|heard| matches!(heard, Heard::Recovered { .. }));
+        let probes = heard[out].iter().filter_map(|one| match one {
+            Heard::Pick { upstream: 0, probe, .. } => Some(*probe),
+            _ => None,
+        });
+        let probes: Vec<bool> = probes.collect();
+        assert!(probes.len() >= 2 && probes.iter().all(|probe| *probe), "{probes:?}");
+    });
+}
+
+#[test]
+fn when_all_are_ejected_the_least_failed_is_tried() {
+    run(async {
+        let (bad, _) = moody(Some("HTTP/1.1 407 Who?\r\n\r\n")).await;
+        let (other, failing) = moody(Some("HTTP/1.1 407 Who?\r\n\r\n")).await;
+        let mut config = patient(&[bad.addr, other.addr]);
+        config["failover"] = json!({ "max_attempts": 1 });
+        let proxy = TestProxy::start(config).await;
+        let mut number = 0;
+        while ejected(&proxy).len() < 2 {
+            number += 1;
+            assert_eq!(request(&proxy, "echo.mock:80", number).await, 502);
+        }
+        // Tried in turn while they fail alike; who works again is found and kept.
+        failing.store(false, Ordering::SeqCst);
+        let mut statuses = Vec::new();
+        while statuses.last() != Some(&200) {
+            number += 1;
+            statuses.push(request(&proxy, "echo.mock:80", number).await);
+        }
+        assert!(statuses.len() <= 3, "{statuses:?}");
+        assert_eq!(recovered(&proxy).await, format!("http://{}", other.addr));
+        for _ in 0..5 {
+            number += 1;
+            assert_eq!(request(&proxy, "echo.mock:80", number).await, 200);
+        }
+    });
+}
+
+/// Checks on the shortest interval there is, through these upstreams to these endpoints.
+fn checked(upstreams: &[SocketAddr], endpoints: &Value) -> Value {
+    let mut config = eager(upstreams);
+    config["health_check"]["enabled"] = json!(true);
+    config["health_check"]["interval_seconds"] = json!(1);
+    config["health_check"]["failure_threshold"] = json!(1);
+    config["health_check"]["endpoints"] = endpoints.clone();
+    config
+}
+
+#[test]
+fn active_checks_eject_and_bring_back_without_a_single_request() {
+    run(async {
+        let (bad, failing) = moody(None).await;
+        let (dead, dead_failing) = moody(Some("HTTP/1.1 407 Who?\r\n\r\n")).await;
+        let (good, journal) = Double::mock("good").await;
+        let upstreams = [bad.addr, dead.addr, good.addr];
+        let proxy = TestProxy::start(checked(&upstreams, &json!(["echo.mock:80"]))).await;
+        let ejection = |nth| {
+            proxy.ear.wait_nth(nth, |heard| if let Heard::Ejected { url } = heard { Some(url.clone()) } else { None })
+        };
+        let mut out = [ejection(1).await, ejection(2).await];
+        out.sort();
+        let mut expected = [bad.addr, dead.addr].map(|addr| format!("http://{addr}"));
+        expected.sort();
+        assert_eq!(out, expected);
+        failing.store(false, Ordering::SeqCst);
+        assert_eq!(recovered(&proxy).await, format!("http://{}", bad.addr));
+        dead_failing.store(false, Ordering::SeqCst);
+        let second = |heard: &Heard| if let Heard::Recovered { url } = heard { Some(url.clone()) } else { None };
+        assert_eq!(proxy.ear.wait_nth(2, second).await, format!("http://{}", dead.addr));
+        journal.until(|counts| counts.connections > 0).await;
+        let stats = proxy.stats().await;
+        assert_eq!(stats["total"]["total_requests"], 0, "checks are no requests");
+        assert!(!ejected(&proxy).contains(&format!("http://{}", good.addr)));
+    });
+}
+
+#[test]
+fn a_dead_endpoint_ejects_nobody() {
+    run(async {
+        let (a, a_journal) = Double::mock("a").await;
+        let (b, b_journal) = Double::mock("b").await;
+        let proxy = TestProxy::start(checked(&[a.addr, b.addr], &json!(["dead.mock:80"]))).await;
+        for journal in [a_journal, b_journal] {
+            journal.until(|counts| counts.unreachable >= 3).await;
+        }
+        assert_eq!(ejected(&proxy), [""; 0]);
+        assert!(!blamed(&proxy).is_empty());
+        assert!(blamed(&proxy).iter().all(|one| one.1 != Blame::Upstream));
+    });
+}

@@ -1,0 +1,376 @@
+//! Everything that takes time in a CONNECT, to the millisecond, on a clock that stands still between deadlines.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proxy::env::RelayEnd;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::support::{Client, Heard, Memory, MemoryStream, Names, config, parse, run_paused};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn addr(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], 3128))
+}
+
+/// A configuration of these upstreams with these time-outs.
+fn with_timeouts(upstreams: &[SocketAddr], timeouts: Value) -> Value {
+    let mut config = config(upstreams);
+    config["server"]["listen_address"] = json!("127.0.0.1:3130");
+    config["timeouts"] = timeouts;
+    config
+}
+
+/// One upstream called `up.test`.
+fn named(timeouts: Value) -> Value {
+    let mut config = with_timeouts(&[], timeouts);
+    config["upstream_proxies"] = json!([{ "url": "http://up.test:3128" }]);
+    config
+}
+
+async fn opening(mut peer: Client<MemoryStream>) {
+    peer.head().await;
+    peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+    let _ = peer.rest().await;
+}
+
+/// Accepts connections and never says a word.
+async fn silent(mut peer: Client<MemoryStream>) {
+    let _ = peer.rest().await;
+}
+
+/// Sends a CONNECT and returns the status of its answer.
+async fn connect(client: &mut Client<MemoryStream>) -> u16 {
+    client.send("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n").await;
+    let head = client.head().await;
+    head.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// An open tunnel and both its ends.
+async fn joined(world: &Memory, timeouts: Value) -> (super::support::Ear, Client<MemoryStream>, Client<MemoryStream>) {
+    let (give, mut take) = tokio::sync::mpsc::unbounded_channel();
+    world.serve(addr(1), Duration::ZERO, move |mut peer| {
+        let give = give.clone();
+        async move {
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+            give.send(peer).unwrap_or_else(|_| panic!("the test has ended"));
+        }
+    });
+    let (_, ear) = world.start(parse(&with_timeouts(&[addr(1)], timeouts))).await;
+    let mut client = world.client();
+    assert_eq!(connect(&mut client).await, 200);
+    (ear, client, take.recv().await.unwrap())
+}
+
+async fn reset(peer: &mut Client<MemoryStream>) {
+    assert_eq!(peer.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn an_idle_tunnel_is_reset_when_its_time_is_over_and_every_byte_renews_it() {
+    run_paused(async {
+        let world = Memory::new();
+        let (ear, mut client, mut peer) = joined(&world, json!({ "idle_tunnel": "10m" })).await;
+        for _ in 0..2 {
+            sleep(secs(599)).await;
+            client.send("a").await;
+            assert_eq!(peer.exactly(1).await, b"a");
+            sleep(secs(599)).await;
+            peer.send("b").await;
+            assert_eq!(client.exactly(1).await, b"b");
+        }
+        reset(&mut client).await;
+        assert_eq!(world.now(), secs(4 * 599 + 600));
+        reset(&mut peer).await;
+        assert_eq!(ear.finished(1).await.end, Some(RelayEnd::Idle));
+    });
+}
+
+#[test]
+fn a_half_closed_tunnel_has_a_limit_of_its_own_either_way() {
+    run_paused(async {
+        for client_ends in [true, false] {
+            let world = Memory::new();
+            let (ear, client, peer) = joined(&world, json!({ "idle_tunnel": "1h", "half_closed": "30s" })).await;
+            let (mut ending, mut other) = if client_ends { (client, peer) } else { (peer, client) };
+            sleep(secs(600)).await;
+            ending.finish().await;
+            assert_eq!(other.rest().await.unwrap(), b"");
+            // What still comes the other way renews it.
+            for _ in 0..3 {
+                sleep(secs(29)).await;
+                other.send("more").await;
+                assert_eq!(ending.exactly(4).await, b"more");
+            }
+            reset(&mut ending).await;
+            assert_eq!(world.now(), secs(600 + 3 * 29 + 30));
+            assert_eq!(ear.finished(1).await.end, Some(RelayEnd::HalfClosedIdle));
+        }
+    });
+}
+
+#[test]
+fn a_half_closed_limit_longer_than_the_idle_one_is_kept_too() {
+    run_paused(async {
+        let world = Memory::new();
+        let (ear, mut client, _peer) = joined(&world, json!({ "idle_tunnel": "10s", "half_closed": "1m" })).await;
+        sleep(secs(9)).await;
+        client.finish().await;
+        reset(&mut client).await;
+        assert_eq!(world.now(), secs(69));
+        assert_eq!(ear.finished(1).await.end, Some(RelayEnd::HalfClosedIdle));
+    });
+}
+
+#[test]
+fn silence_costs_the_reply_time_out_and_no_more() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(1), secs(2), silent);
+        world.serve(addr(2), secs(3), opening);
+        let (_, ear) = world.start(parse(&with_timeouts(&[addr(1), addr(2)], json!({ "reply": "20s" })))).await;
+        assert_eq!(connect(&mut world.client()).await, 200);
+        assert_eq!(world.now(), secs(2 + 20 + 3));
+        drop(ear);
+    });
+}
+
+/// The time-out is for the whole head: a byte now and then does not renew it.
+#[test]
+fn a_reply_that_drips_is_silence() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(1), Duration::ZERO, async |mut peer: Client<MemoryStream>| {
+            peer.head().await;
+            for byte in b"HTTP/1.1 200 OK\r\n\r\n" {
+                sleep(secs(2)).await;
+                if tokio::io::AsyncWriteExt::write_all(&mut peer.stream, &[*byte]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let (_, ear) = world.start(parse(&with_timeouts(&[addr(1)], json!({ "reply": "20s" })))).await;
+        assert_eq!(connect(&mut world.client()).await, 504);
+        assert_eq!(world.now(), secs(20));
+        let failed = ear.finished(1).await.failed_attempts;
+        assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["reply_timeout"]);
+    });
+}
+
+#[test]
+fn a_connection_that_vanishes_costs_the_connect_time_out() {
+    run_paused(async {
+        let world = Memory::new();
+        world.vanish(addr(1));
+        world.serve(addr(2), Duration::ZERO, opening);
+        let (_, _ear) = world.start(parse(&with_timeouts(&[addr(1), addr(2)], json!({ "connect": "7s" })))).await;
+        assert_eq!(connect(&mut world.client()).await, 200);
+        assert_eq!(world.now(), secs(7));
+    });
+}
+
+/// Each attempt may take half of what is left, the last one all of it.
+#[test]
+fn all_attempts_together_end_at_the_deadline() {
+    run_paused(async {
+        let world = Memory::new();
+        for last in 1..=3 {
+            world.serve(addr(last), Duration::ZERO, silent);
+        }
+        let timeouts = json!({ "request": "40s", "reply": "1h", "connect": "1h" });
+        let (_, _ear) = world.start(parse(&with_timeouts(&[addr(1), addr(2), addr(3)], timeouts))).await;
+        assert_eq!(connect(&mut world.client()).await, 504);
+        assert_eq!(world.now(), secs(40));
+        let starts: Vec<Duration> = world.dialled().iter().map(|(at, _)| *at).collect();
+        assert_eq!(starts, [0, 20, 30].map(secs));
+    });
+}
+
+#[test]
+fn a_client_that_leaves_stops_the_search_at_once() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(1), Duration::ZERO, silent);
+        let (_, ear) = world.start(parse(&with_timeouts(&[addr(1)], json!({})))).await;
+        let mut client = world.client();
+        client.send("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n").await;
+        sleep(secs(5)).await;
+        client.abort();
+        assert_eq!(ear.finished(1).await.outcome, "client_gone");
+        assert_eq!(world.now(), secs(5));
+    });
+}
+
+#[test]
+fn addresses_of_a_name_are_tried_a_quarter_of_a_second_apart() {
+    run_paused(async {
+        let world = Memory::new();
+        let six: SocketAddr = "[2001:db8::1]:3128".parse().unwrap();
+        let other_six: SocketAddr = "[2001:db8::2]:3128".parse().unwrap();
+        world.names(Names::Are(vec![six, other_six, addr(1), addr(2)]));
+        world.vanish(six);
+        world.vanish(other_six);
+        world.serve(addr(1), millis(300), opening);
+        world.serve(addr(2), secs(9), opening);
+        let (_, _ear) = world.start(parse(&named(json!({})))).await;
+        assert_eq!(connect(&mut world.client()).await, 200);
+        // The families take turns, and the first to stand wins.
+        assert_eq!(world.dialled(), [(millis(0), six), (millis(250), addr(1)), (millis(500), other_six)]);
+        assert_eq!(world.now(), millis(550));
+    });
+}
+
+#[test]
+fn an_address_that_refuses_makes_way_at_once() {
+    run_paused(async {
+        let world = Memory::new();
+        world.names(Names::Are(vec![addr(1), addr(2), addr(3)]));
+        world.serve(addr(3), millis(20), opening);
+        let (_, _ear) = world.start(parse(&named(json!({})))).await;
+        assert_eq!(connect(&mut world.client()).await, 200);
+        assert_eq!(world.dialled(), [1, 2, 3].map(|last| (millis(0), addr(last))));
+        assert_eq!(world.now(), millis(20));
+    });
+}
+
+#[test]
+fn a_name_is_resolved_again_over_time_and_old_addresses_outlive_the_resolver() {
+    run_paused(async {
+        let world = Memory::new();
+        world.names(Names::Are(vec![addr(1)]));
+        for last in 1..=2 {
+            world.serve(addr(last), Duration::ZERO, opening);
+        }
+        let (_, _ear) = world.start(parse(&named(json!({ "dns": "30s", "connect": "10s" })))).await;
+        let reached = async || {
+            assert_eq!(connect(&mut world.client()).await, 200);
+            world.dialled().last().unwrap().1
+        };
+        assert_eq!(reached().await, addr(1));
+        world.names(Names::Are(vec![addr(2)]));
+        sleep(secs(29)).await;
+        assert_eq!(reached().await, addr(1));
+        assert_eq!(world.resolved(), [secs(0)], "known is known");
+        sleep(secs(1)).await;
+        assert_eq!(reached().await, addr(2));
+        for (down, patience) in [(Names::Fail, 0), (Names::Hang, 1_800)] {
+            world.names(down);
+            sleep(secs(31)).await;
+            for patience in [patience, 0] {
+                let before = world.now();
+                assert_eq!(reached().await, addr(2));
+                assert_eq!(world.now() - before, millis(patience), "only the first one waits");
+            }
+        }
+        world.names(Names::Are(vec![addr(1)]));
+        sleep(secs(31)).await;
+        assert_eq!(reached().await, addr(1));
+    });
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_the_upstreams_fault() {
+    run_paused(async {
+        let world = Memory::new();
+        let (_, ear) = world.start(parse(&named(json!({})))).await;
+        assert_eq!(connect(&mut world.client()).await, 502);
+        let failed = ear.finished(1).await.failed_attempts;
+        assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["connect_failed"]);
+    });
+}
+
+fn checked(endpoints: Value) -> Value {
+    let mut config = with_timeouts(&[addr(1)], json!({}));
+    config["health_check"] = json!({
+        "enabled": true, "endpoints": endpoints, "interval_seconds": 30, "timeout_seconds": 10,
+        "failure_threshold": 2, "backoff_base": "5s", "backoff_max": "40s"
+    });
+    config
+}
+
+/// The world's random numbers are 0: the first check comes at once, each next one a tenth early, and each back-off a
+/// fifth early.
+#[test]
+fn checks_come_on_their_interval_and_probes_on_a_growing_back_off() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(1), Duration::ZERO, opening);
+        let (_, ear) = world.start(parse(&checked(json!(["e.test:443"])))).await;
+        sleep(secs(60)).await;
+        let times = |world: &Memory| -> Vec<u64> { world.dialled().iter().map(|(at, _)| at.as_secs()).collect() };
+        assert_eq!(times(&world), [0, 27, 54]);
+        // Two failures eject; then 4, 8, 16, 32 and, capped, 32 seconds.
+        world.refuse(addr(1));
+        ear.wait(|heard| matches!(heard, Heard::Ejected { .. }).then_some(())).await;
+        assert_eq!(world.now(), secs(108));
+        let back_off = |heard: &Heard| matches!(heard, Heard::BackedOff { .. }).then_some(());
+        ear.wait_nth(5, back_off).await;
+        assert_eq!(times(&world)[3..], [81, 108, 112, 120, 136, 168, 200]);
+        world.serve(addr(1), Duration::ZERO, opening);
+        ear.wait(|heard| matches!(heard, Heard::Recovered { .. }).then_some(())).await;
+        assert_eq!(world.now(), secs(232));
+    });
+}
+
+#[test]
+fn a_check_takes_no_longer_than_it_may() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(1), Duration::ZERO, silent);
+        let (_, ear) = world.start(parse(&checked(json!(["e.test:443"])))).await;
+        let failed = |heard: &Heard| match heard {
+            Heard::Attempt { failure, .. } => Some(*failure),
+            _ => None,
+        };
+        assert_eq!(ear.wait(failed).await, Some("reply_timeout"));
+        assert_eq!(world.now(), secs(10));
+    });
+}
+
+/// Without checks, traffic probes: not before the back-off is over, and then with one request at a time.
+#[test]
+fn a_probe_is_lent_when_the_back_off_is_over_and_only_one_at_a_time() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(2), Duration::ZERO, opening);
+        let mut config = with_timeouts(&[addr(1), addr(2)], json!({ "reply": "20s" }));
+        config["health_check"] = json!({ "failure_threshold": 1, "backoff_base": "5s" });
+        let (_, ear) = world.start(parse(&config)).await;
+        let to_first = || world.dialled().iter().filter(|(_, to)| *to == addr(1)).count();
+        let open = async || assert_eq!(connect(&mut world.client()).await, 200);
+        open().await;
+        open().await;
+        assert_eq!(to_first(), 1, "ejected by its first failure");
+        sleep(millis(3_999)).await;
+        open().await;
+        assert_eq!(to_first(), 1, "not before 4 s");
+        sleep(millis(1)).await;
+        world.serve(addr(1), Duration::ZERO, silent);
+        // The lent request waits for the silent one; the others do not.
+        let before = world.now();
+        let lent = async {
+            open().await;
+            assert_eq!(world.now() - before, secs(20), "the lent one fails over behind its probe");
+        };
+        let others = async {
+            sleep(millis(1)).await;
+            for _ in 0..4 {
+                open().await;
+            }
+            assert_eq!(world.now() - before, millis(1));
+        };
+        tokio::join!(lent, others);
+        assert_eq!(to_first(), 2, "one probe");
+        drop(ear);
+    });
+}

@@ -1,0 +1,239 @@
+//! Open tunnels: every byte, every end and every reset reaches the other side.
+
+use std::io::ErrorKind;
+
+use mock_upstreams::checksum::Tally;
+use mock_upstreams::target::{pattern, tally_of_pattern};
+use proxy::env::RelayEnd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::support::{Client, Double, Peer, TestProxy, run};
+
+/// A proxy with one open tunnel, and both ends of it.
+async fn joined() -> (TestProxy, Client, Peer) {
+    let (give, mut take) = mpsc::unbounded_channel();
+    let upstream = Double::scripted(move |_, mut peer| {
+        let give = give.clone();
+        async move {
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+            give.send(peer).unwrap_or_else(|_| panic!("the test has ended"));
+        }
+    })
+    .await;
+    let proxy = TestProxy::before(&[upstream.addr]).await;
+    let client = proxy.tunnel("a.test:80").await;
+    let peer = take.recv().await.unwrap();
+    (proxy, client, peer)
+}
+
+#[test]
+fn the_clients_end_is_passed_on_and_the_other_direction_goes_on() {
+    run(async {
+        let (proxy, mut client, mut peer) = joined().await;
+        client.send("last words").await;
+        client.finish().await;
+        assert_eq!(peer.rest().await.unwrap(), b"last words");
+        // The upstream speaks only after it saw the end.
+        for part in ["still ", "here"] {
+            peer.send(part).await;
+            assert_eq!(client.exactly(part.len()).await, part.as_bytes());
+        }
+        peer.finish().await;
+        assert_eq!(client.rest().await.unwrap(), b"");
+        let summary = proxy.ear.finished(1).await;
+        assert_eq!((summary.bytes_up, summary.bytes_down, summary.end), (10, 10, Some(RelayEnd::Closed)));
+    });
+}
+
+#[test]
+fn the_upstreams_end_is_passed_on_and_the_other_direction_goes_on() {
+    run(async {
+        let (proxy, mut client, mut peer) = joined().await;
+        peer.send("last words").await;
+        peer.finish().await;
+        assert_eq!(client.rest().await.unwrap(), b"last words");
+        for part in ["still ", "here"] {
+            client.send(part).await;
+            assert_eq!(peer.exactly(part.len()).await, part.as_bytes());
+        }
+        client.finish().await;
+        assert_eq!(peer.rest().await.unwrap(), b"");
+        let summary = proxy.ear.finished(1).await;
+        assert_eq!((summary.bytes_up, summary.bytes_down, summary.end), (10, 10, Some(RelayEnd::Closed)));
+    });
+}
+
+#[test]
+fn the_clients_reset_resets_the_upstream() {
+    run(async {
+        let (proxy, client, mut peer) = joined().await;
+        client.reset();
+        assert_eq!(peer.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(proxy.ear.finished(1).await.end, Some(RelayEnd::ClientReset));
+    });
+}
+
+#[test]
+fn the_upstreams_reset_resets_the_client() {
+    run(async {
+        let (proxy, mut client, peer) = joined().await;
+        peer.reset();
+        assert_eq!(client.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(proxy.ear.finished(1).await.end, Some(RelayEnd::UpstreamReset));
+    });
+}
+
+#[test]
+fn a_reset_behind_an_end_is_passed_on_too() {
+    run(async {
+        let (_proxy, mut client, mut peer) = joined().await;
+        client.finish().await;
+        assert_eq!(peer.rest().await.unwrap(), b"");
+        peer.reset();
+        assert_eq!(client.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn bytes_delivered_before_a_reset_are_not_lost() {
+    run(async {
+        let (_proxy, mut client, mut peer) = joined().await;
+        peer.send("kept").await;
+        // Delivered once the client has seen the first of it.
+        assert_eq!(client.exactly(1).await, b"k");
+        peer.reset();
+        assert_eq!(client.exactly(3).await, b"ept");
+        assert_eq!(client.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn bytes_in_front_of_an_end_are_not_lost_however_many() {
+    run(async {
+        const MANY: usize = 3_000_000;
+        let (proxy, mut client, mut peer) = joined().await;
+        let sending = tokio::spawn(async move {
+            peer.send(pattern(0, MANY)).await;
+            // Closed at once: everything is in buffers on the way by now.
+            peer.finish().await;
+            peer.rest().await.unwrap();
+        });
+        client.finish().await;
+        assert_eq!(Tally::of(&client.rest().await.unwrap()), tally_of_pattern(MANY as u64));
+        sending.await.unwrap();
+        assert_eq!(proxy.ear.finished(1).await.bytes_down, MANY as u64);
+    });
+}
+
+/// A server that answers before it has read everything and closes: what the client sends then is refused by a reset,
+/// but the answer was there first.
+#[test]
+fn an_answer_is_delivered_although_the_upstream_takes_nothing_more() {
+    run(async {
+        const ANSWER: usize = 400_000;
+        let (_proxy, mut client, mut peer) = joined().await;
+        // Received, never read: what the system makes of closing then is a reset.
+        client.send(vec![0; 100_000]).await;
+        assert_eq!(peer.exactly(1).await, [0]);
+        let answering = tokio::spawn(async move {
+            peer.send(pattern(0, ANSWER)).await;
+            peer.finish().await;
+            // The proxy has everything only when the client has; then the refusal comes.
+            peer
+        });
+        let answer = client.exactly(ANSWER).await;
+        assert_eq!(Tally::of(&answer), tally_of_pattern(ANSWER as u64));
+        drop(answering.await.unwrap());
+    });
+}
+
+/// One direction through the kernel's pipes: both ends at full speed, both ways at once.
+#[test]
+fn large_transfers_both_ways_at_once_keep_every_byte() {
+    const BYTES: u64 = 64 << 20;
+    const PART: usize = 1 << 20;
+    async fn send(mut to: impl tokio::io::AsyncWrite + Unpin) {
+        for part in 0..BYTES / PART as u64 {
+            to.write_all(&pattern(part * PART as u64, PART)).await.unwrap();
+        }
+        to.shutdown().await.unwrap();
+    }
+    async fn receive(mut from: impl tokio::io::AsyncRead + Unpin) -> Tally {
+        let mut tally = Tally::EMPTY;
+        let mut buffer = vec![0; PART];
+        loop {
+            match from.read(&mut buffer).await.unwrap() {
+                0 => return tally,
+                count => tally.add(&buffer[..count]),
+            }
+        }
+    }
+    run(async {
+        let (proxy, client, peer) = joined().await;
+        let (client_from, client_to) = client.stream.into_split();
+        let (peer_from, peer_to) = peer.stream.into_split();
+        let up = tokio::spawn(send(client_to));
+        let down = tokio::spawn(send(peer_to));
+        let (at_peer, at_client) = (tokio::spawn(receive(peer_from)), tokio::spawn(receive(client_from)));
+        let whole = tally_of_pattern(BYTES);
+        assert_eq!(at_peer.await.unwrap(), whole);
+        assert_eq!(at_client.await.unwrap(), whole);
+        up.await.unwrap();
+        down.await.unwrap();
+        let summary = proxy.ear.finished(1).await;
+        assert_eq!((summary.bytes_up, summary.bytes_down, summary.end), (BYTES, BYTES, Some(RelayEnd::Closed)));
+    });
+}
+
+#[test]
+fn two_hundred_tunnels_at_once_keep_their_bytes_apart() {
+    const TUNNELS: u64 = 200;
+    run(async {
+        let (upstream, journal) = Double::mock("a").await;
+        let proxy = TestProxy::before(&[upstream.addr]).await;
+        let mut clients = Vec::new();
+        for number in 0..TUNNELS {
+            clients.push(proxy.tunnel(&format!("r{number}.echo.mock:80")).await);
+        }
+        let stats = proxy.stats().await;
+        assert_eq!(stats["current_requests"], TUNNELS);
+        assert_eq!(stats["total"]["upstream_metrics"][0]["current_connections"], TUNNELS);
+        let mut running = tokio::task::JoinSet::new();
+        for (number, mut client) in clients.into_iter().enumerate() {
+            running.spawn(async move {
+                let sent = pattern(number as u64, 5_000 + number);
+                client.send(&sent).await;
+                client.finish().await;
+                assert_eq!(client.rest().await.unwrap(), sent, "tunnel {number}");
+            });
+        }
+        while let Some(done) = running.join_next().await {
+            done.unwrap();
+        }
+        proxy.ear.finished(TUNNELS as usize).await;
+        let bytes = 5_000 * TUNNELS + (0..TUNNELS).sum::<u64>();
+        let counts = journal.until(|counts| counts.completed == TUNNELS).await;
+        assert_eq!((counts.bytes_up, counts.bytes_down), (bytes, bytes));
+        let stats = proxy.stats().await;
+        let one = &stats["total"]["upstream_metrics"][0];
+        assert_eq!((&one["bytes_up"], &one["bytes_down"]), (&bytes.into(), &bytes.into()));
+        assert_eq!((&one["current_connections"], &stats["current_requests"]), (&0.into(), &0.into()));
+        assert_eq!(stats["total"]["success_requests"], TUNNELS);
+    });
+}
+
+/// Bytes are counted when they are delivered, not when the tunnel ends.
+#[test]
+fn an_open_tunnels_bytes_are_in_the_statistics() {
+    run(async {
+        let (upstream, _) = Double::mock("a").await;
+        let proxy = TestProxy::before(&[upstream.addr]).await;
+        let mut client = proxy.tunnel("echo.mock:80").await;
+        client.send("0123456789").await;
+        client.exactly(10).await;
+        let one = &proxy.stats().await["total"]["upstream_metrics"][0];
+        assert_eq!((&one["bytes_up"], &one["bytes_down"]), (&10.into(), &10.into()));
+    });
+}
