@@ -1,11 +1,11 @@
 //! Reading heads off a stream into a bounded buffer.
 
 use std::io;
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::head::{HeadError, HeadLimits, Scan, scan};
 
@@ -72,6 +72,50 @@ impl Inbox {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+}
+
+/// Bytes on their way to one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    bytes: BytesMut,
+    unflushed: bool,
+}
+
+impl Outbox {
+    /// With `bytes` in it.
+    pub(crate) fn holding(bytes: BytesMut) -> Self {
+        Outbox { bytes, unflushed: false }
+    }
+
+    /// Adds `bytes`.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Writes what can be written; ready once all of it is, and none waits in TLS.
+    pub(crate) fn poll_send<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut W,
+    ) -> Poll<io::Result<()>> {
+        while !self.bytes.is_empty() {
+            match ready!(Pin::new(&mut *stream).poll_write(cx, &self.bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.bytes.advance(count),
+            }
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What is not written yet, taken out.
+    pub(crate) fn take_rest(&mut self) -> BytesMut {
+        std::mem::take(&mut self.bytes)
     }
 }
 

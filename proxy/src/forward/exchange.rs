@@ -1,12 +1,11 @@
 //! One request on one upstream connection, up to the head of its final response.
 
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
@@ -15,7 +14,7 @@ use crate::carry::{Carry, CarryError};
 use crate::core::attribution::Failure;
 use crate::env::Counter;
 use crate::head::{Framing, HeadLimits, Method, ResponseHead, parse_response, response_framing};
-use crate::wire::Inbox;
+use crate::wire::{Inbox, Outbox};
 
 /// How long the body of a request with `Expect: 100-continue` waits for the upstream's word: one that does not know
 /// the expectation never says it (RFC 9110 section 10.1.1).
@@ -45,9 +44,25 @@ pub(super) struct Client<'a, S> {
     pub(super) stream: &'a mut S,
     pub(super) inbox: &'a mut Inbox,
     pub(super) upload: &'a mut Carry,
-    /// A 100 was sent already, for an earlier attempt.
-    pub(super) told_to_continue: &'a mut bool,
+    pub(super) go_ahead: &'a mut GoAhead,
     pub(super) sent: &'a Counter,
+}
+
+/// The 100 that tells a client to send its body: sent once, whichever attempt brings it.
+#[derive(Default)]
+pub(super) struct GoAhead {
+    told: bool,
+    /// What has not gone out yet; it goes before anything else does.
+    pub(super) unsent: Outbox,
+}
+
+impl GoAhead {
+    fn tell(&mut self) {
+        if !self.told {
+            self.told = true;
+            self.unsent.push(CONTINUE);
+        }
+    }
 }
 
 /// What bounds an exchange.
@@ -72,6 +87,8 @@ pub(super) struct Asked<'a> {
 pub(super) struct Reply {
     pub(super) head: ResponseHead,
     pub(super) framing: Framing,
+    /// The upstream may be sent what is left of the request's body.
+    pub(super) takes_body: bool,
 }
 
 /// Sends `head` and the body, and reads the response's head; the body may still be on its way then.
@@ -87,9 +104,9 @@ where
     L: AsyncRead + AsyncWrite + Unpin,
 {
     let mut state = State {
-        out: head,
-        to_client: BytesMut::new(),
-        gate_open: !asked.expects_continue || *client.told_to_continue,
+        out: Outbox::holding(head),
+        head_sent: false,
+        gate_open: !asked.expects_continue || client.go_ahead.told,
         refused: false,
         received: false,
         interim: 0,
@@ -100,7 +117,8 @@ where
     let mut progress = (false, 0);
     poll_fn(|cx| {
         if !state.gate_open && gate.as_mut().poll(cx).is_ready() {
-            state.open_gate(client.told_to_continue);
+            state.gate_open = true;
+            client.go_ahead.tell();
         }
         if let Poll::Ready(done) = state.poll(cx, &mut client, (leg, leg_inbox), asked, bounds.limits) {
             return Poll::Ready(done);
@@ -112,7 +130,7 @@ where
             timer.as_mut().reset(Instant::now() + if uploading { bounds.stall } else { bounds.reply });
         }
         if timer.as_mut().poll(cx).is_ready() {
-            let clients = uploading && !client.upload.is_blocked();
+            let clients = uploading && state.head_sent && !client.upload.is_blocked();
             return Poll::Ready(Err(if clients { Miss::BodyTimeout } else { Miss::Upstream(Failure::ReplyTimeout) }));
         }
         Poll::Pending
@@ -121,9 +139,10 @@ where
 }
 
 struct State {
-    out: BytesMut,
-    /// The 100 on its way to the client.
-    to_client: BytesMut,
+    /// Our head on its way to the upstream.
+    out: Outbox,
+    head_sent: bool,
+    /// The body may go.
     gate_open: bool,
     /// The upstream takes no more of the request; what it says is still worth reading.
     refused: bool,
@@ -133,12 +152,9 @@ struct State {
 }
 
 impl State {
-    fn open_gate(&mut self, told: &mut bool) {
-        self.gate_open = true;
-        if !*told {
-            *told = true;
-            self.to_client.extend_from_slice(CONTINUE);
-        }
+    /// Whether the next bytes the upstream gets are of the body.
+    fn takes_body(&self) -> bool {
+        self.head_sent && self.gate_open && !self.refused
     }
 
     fn poll<S, L>(
@@ -154,13 +170,17 @@ impl State {
         L: AsyncRead + AsyncWrite + Unpin,
     {
         loop {
-            if !self.refused && poll_write_all(cx, leg, &mut self.out).is_err() {
-                self.refused = true;
+            if !self.refused && !self.head_sent {
+                match self.out.poll_send(cx, leg) {
+                    Poll::Ready(Ok(())) => self.head_sent = true,
+                    Poll::Ready(Err(_)) => self.refused = true,
+                    Poll::Pending => {}
+                }
             }
-            if poll_write_all(cx, client.stream, &mut self.to_client).is_err() {
+            if let Poll::Ready(Err(_)) = client.go_ahead.unsent.poll_send(cx, client.stream) {
                 return Poll::Ready(Err(Miss::ClientGone));
             }
-            if self.gate_open && !self.refused && self.out.is_empty() && !client.upload.is_finished() {
+            if self.takes_body() && !client.upload.is_finished() {
                 match client.upload.poll(cx, (client.inbox, client.stream), leg, client.sent) {
                     Poll::Pending | Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(CarryError::Destination)) => self.refused = true,
@@ -173,7 +193,8 @@ impl State {
                 // A 100: the body may go.
                 Poll::Ready(Ok(None)) => {
                     if asked.expects_continue {
-                        self.open_gate(client.told_to_continue);
+                        self.gate_open = true;
+                        client.go_ahead.tell();
                     }
                     continue;
                 }
@@ -205,9 +226,10 @@ impl State {
         loop {
             while let Some(head) = inbox.take_head(limits).map_err(|_| Failure::MalformedHead)? {
                 let head = parse_response(&head, limits).map_err(|_| Failure::MalformedHead)?;
+                let framing = response_framing(&head, asked.method).map_err(|_| Failure::MalformedHead)?;
                 match head.status {
                     101 if asked.upgrade && is_websocket(&head) => {
-                        return Poll::Ready(Ok(Some(Reply { head, framing: Framing::None })));
+                        return Poll::Ready(Ok(Some(Reply { head, framing, takes_body: false })));
                     }
                     // Nothing was asked to be switched, or something else was switched to.
                     101 => return Poll::Ready(Err(Failure::MalformedHead)),
@@ -221,8 +243,7 @@ impl State {
                         }
                     }
                     _ => {
-                        let framing = response_framing(&head, asked.method).map_err(|_| Failure::MalformedHead)?;
-                        return Poll::Ready(Ok(Some(Reply { head, framing })));
+                        return Poll::Ready(Ok(Some(Reply { head, framing, takes_body: self.takes_body() })));
                     }
                 }
             }
@@ -240,22 +261,5 @@ fn is_websocket(head: &ResponseHead) -> bool {
     head.fields.contains_token("upgrade", "websocket") && head.fields.contains_token("connection", "upgrade")
 }
 
-/// Writes what can be written of `out`.
-fn poll_write_all<W: AsyncWrite + Unpin>(cx: &mut Context<'_>, stream: &mut W, out: &mut BytesMut) -> io::Result<()> {
-    if out.is_empty() {
-        return Ok(());
-    }
-    while !out.is_empty() {
-        match Pin::new(&mut *stream).poll_write(cx, out) {
-            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Ok(count)) => out.advance(count),
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => return Ok(()),
-        }
-    }
-    match Pin::new(stream).poll_flush(cx) {
-        Poll::Ready(flushed) => flushed,
-        // Polled again with the next event; only TLS can be here, and it then holds the bytes itself.
-        Poll::Pending => Ok(()),
-    }
-}
+#[cfg(test)]
+mod tests;

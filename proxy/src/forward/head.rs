@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use crate::config::Upstream as UpstreamConfig;
 use crate::dial::authorize;
+use crate::error::{Answer, text_response};
 use crate::head::{Fields, Framing, RequestHead, ResponseHead, Version};
 use crate::proxy::Live;
 use crate::target::Authority;
@@ -32,8 +33,8 @@ impl Outgoing {
             && client.fields.contains_token("connection", "upgrade")
             && matches!(client.fields.get_one("upgrade"), Ok(Some(value)) if value.eq_ignore_ascii_case(b"websocket"));
         let trailers = client.fields.contains_token("te", "trailers");
-        let expects_continue =
-            modern && framing != Framing::None && client.fields.contains_token("expect", "100-continue");
+        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        let expects_continue = modern && has_body && client.fields.contains_token("expect", "100-continue");
         let mut inner = client.fields.clone();
         inner.strip_hop_by_hop();
         inner.remove("host");
@@ -69,18 +70,12 @@ impl Outgoing {
 }
 
 /// The response's head as the client gets it.
-pub(super) fn incoming(
-    live: &Live,
-    mut head: ResponseHead,
-    client: Version,
-    framing: Framing,
-    close: bool,
-) -> BytesMut {
+pub(super) fn incoming(live: &Live, mut head: ResponseHead, client: Version, close: bool) -> BytesMut {
     let version = head.version.as_str().trim_start_matches("HTTP/");
     let via = live.via(version);
     let switched = head.status == 101;
     head.fields.strip_hop_by_hop();
-    if client == Version::Http10 && framing == Framing::Chunked {
+    if client == Version::Http10 {
         head.fields.remove("transfer-encoding");
         head.fields.remove("trailer");
     }
@@ -96,6 +91,32 @@ pub(super) fn incoming(
     head.write_to(&mut out);
     out
 }
+
+/// Takes one hop off Max-Forwards. What we answer ourselves where none is left (RFC 9110 section 7.6.2).
+pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMut> {
+    let (options, trace) = (head.method == *"OPTIONS", head.method == *"TRACE");
+    if !options && !trace {
+        return None;
+    }
+    // What is no number says nothing.
+    let left: u64 = str::from_utf8(head.fields.get_one("max-forwards").ok()??).ok()?.parse().ok()?;
+    if left > 0 {
+        head.fields.remove("max-forwards");
+        head.fields.push("Max-Forwards", (left - 1).to_string());
+        return None;
+    }
+    if options {
+        return Some(text_response(200, Fields::new(), "text/plain; charset=utf-8", "", answer));
+    }
+    let mut seen = head.clone();
+    seen.fields.retain(|name| !SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)));
+    let mut text = BytesMut::with_capacity(1024);
+    seen.write_to(&mut text);
+    Some(text_response(200, Fields::new(), "message/http", &String::from_utf8_lossy(&text), answer))
+}
+
+/// Not shown to whoever made somebody else's browser send a TRACE (RFC 9110 section 9.3.8).
+const SECRET: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
 /// Whether the upstream's connection can carry another request behind this response.
 pub(super) fn is_reusable(head: &ResponseHead, framing: Framing) -> bool {

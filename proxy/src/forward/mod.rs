@@ -1,17 +1,19 @@
 //! Plain HTTP: a request in absolute-form goes to an upstream, its response comes back.
 //!
-//! It is tried again elsewhere only where nothing of it was sent, or where its method is idempotent and none of its
-//! body was taken. Until a response's head goes to the client nothing is lost by that.
+//! It is tried again elsewhere only where nothing of it was acted on, or where acting on it twice does no harm: where
+//! it was not sent, or none of its body was taken and its method is idempotent, or its body waited for a 100, or the
+//! upstream refused it with 407. Until a response's head goes to the client nothing is lost by that.
 
 mod exchange;
 mod head;
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::attempt::Attempts;
@@ -21,7 +23,7 @@ use crate::core::attribution::{Blame, Failure};
 use crate::core::failover::Allowance;
 use crate::dial::{self, Terms};
 use crate::env::{Early, Env};
-use crate::error::Error;
+use crate::error::{Answer, Error, Told, relayed_status};
 use crate::head::{Framing, RequestHead, Version};
 use crate::leg::Leg;
 use crate::pool::Lease;
@@ -29,9 +31,9 @@ use crate::proxy::Live;
 use crate::request::{Origin, Request};
 use crate::session::{After, Opened, Session};
 use crate::target::Authority;
-use crate::wire::Inbox;
-use exchange::{Asked, Bounds, Client, Miss, Reply, exchange};
-use head::{Outgoing, incoming, is_reusable};
+use crate::wire::{Inbox, client_reset};
+use exchange::{Asked, Bounds, Client, GoAhead, Miss, Reply, exchange};
+use head::{Outgoing, incoming, is_reusable, last_hop};
 
 /// Statuses by which a gateway says that it could not reach the target: another upstream may.
 const GATEWAY: [u16; 3] = [502, 503, 504];
@@ -44,7 +46,7 @@ struct Forward<'a, E: Env> {
     framing: Framing,
     outgoing: Outgoing,
     upload: Carry,
-    told_to_continue: bool,
+    go_ahead: GoAhead,
     request: Request<E>,
 }
 
@@ -55,21 +57,36 @@ struct Answered<E: Env> {
     inbox: Inbox,
 }
 
+/// What became of the rest of a request's body while its response was passed on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    /// Sent, or left where it was.
+    Left,
+    /// The upstream took no more of it.
+    Refused,
+}
+
 /// Serves one plain-HTTP request.
 pub(crate) async fn forward<E: Env>(
     session: &mut Session<E>,
     live: &Arc<Live>,
-    head: RequestHead,
+    mut head: RequestHead,
     framing: Framing,
     (authority, absolute): (Authority, String),
     origin: Origin,
 ) -> After<E> {
+    let close = framing != Framing::None || session.must_close(&head);
+    let answer = Answer { close, with_body: true, wall: session.shared.env.wall() };
+    if let Some(response) = last_hop(&mut head, answer) {
+        session.answer(&response).await;
+        return if close { After::Linger } else { After::Next };
+    }
     let pool = Arc::clone(&session.shared.pool);
     let mut attempts = Attempts::begin(&pool, origin.request, &authority);
     let mut forward = Forward {
         outgoing: Outgoing::new(live, &head, framing, &authority, absolute),
         upload: Carry::new(BodyCodec::new(framing, live.limits)),
-        told_to_continue: false,
+        go_ahead: GoAhead::default(),
         request: Request::begin(&pool, &origin),
         session,
         live,
@@ -80,17 +97,25 @@ pub(crate) async fn forward<E: Env>(
         let Some((lease, allowance)) = attempts.next() else { return forward.give_up(attempts).await };
         forward.request.goes_through(&lease);
         match forward.attempt(&lease, &allowance).await {
-            Ok(answered) => {
+            Ok(mut answered) => {
                 let status = answered.reply.head.status;
                 let doubtful = GATEWAY.contains(&status);
-                if status == 407 || (doubtful && forward.may_try_again() && attempts.has_next()) {
+                if status == 407 {
                     attempts.failed(lease, Failure::Status(status));
-                    if !forward.may_try_again() {
+                    if forward.upload.is_started() {
                         return forward.give_up(attempts).await;
                     }
                     continue;
                 }
+                if doubtful && forward.may_try_again() && attempts.has_next() {
+                    attempts.failed(lease, Failure::Status(status));
+                    continue;
+                }
                 let (lease, record) = if doubtful { attempts.relayed(lease, status) } else { attempts.opened(lease) };
+                if doubtful {
+                    let ours = relayed_status(status, record.attempts(true));
+                    answered.reply.head.fields.push("Proxy-Status", ours);
+                }
                 forward.request.succeeded(&lease, record, status);
                 return forward.deliver(answered, lease).await;
             }
@@ -109,9 +134,10 @@ pub(crate) async fn forward<E: Env>(
 }
 
 impl<E: Env> Forward<'_, E> {
-    /// What was sent can be sent once more.
+    /// What was sent can be sent once more: the body is all there still, and without it nothing was acted on, or
+    /// nothing is lost by acting twice.
     fn may_try_again(&self) -> bool {
-        self.head.method.is_idempotent() && !self.upload.is_started()
+        !self.upload.is_started() && (self.head.method.is_idempotent() || self.outgoing.expects_continue)
     }
 
     /// One attempt; a failure tells whether anything of the request was sent.
@@ -119,16 +145,21 @@ impl<E: Env> Forward<'_, E> {
         // A kept connection may be ending in this very moment, so only what can be sent twice goes on one.
         if self.framing == Framing::None
             && self.may_try_again()
-            && let Some(leg) = lease.upstream.take_idle(self.live.config.timeouts.pool_idle)
+            && let Some(leg) = take_kept(lease, self.live.config.timeouts.pool_idle).await
         {
             match self.exchange(leg, lease, allowance).await {
                 Err(Miss::Upstream(Failure::ClosedBeforeHead | Failure::ResetBeforeHead)) => {}
                 done => return done.map_err(|miss| (miss, true)),
             }
         }
-        let env = self.session.shared.env.clone();
+        let Session { shared, stream, inbox, .. } = &mut *self.session;
         let terms = Terms { limits: self.live.limits, dns: self.live.config.timeouts.dns, via: None };
-        match dial::connect(&env, &lease.upstream, allowance, terms).await {
+        let connected = tokio::select! {
+            biased;
+            connected = dial::connect(&shared.env, &lease.upstream, allowance, terms) => connected,
+            () = client_reset(stream, inbox, self.live.limits.max_bytes) => return Err((Miss::ClientGone, false)),
+        };
+        match connected {
             Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|miss| (miss, true)),
             Err(failure) => Err((Miss::Upstream(failure), false)),
         }
@@ -145,7 +176,7 @@ impl<E: Env> Forward<'_, E> {
             stream: &mut self.session.stream,
             inbox: &mut self.session.inbox,
             upload: &mut self.upload,
-            told_to_continue: &mut self.told_to_continue,
+            go_ahead: &mut self.go_ahead,
             sent: &self.request.traffic.up,
         };
         let asked = Asked {
@@ -165,7 +196,7 @@ impl<E: Env> Forward<'_, E> {
 
     /// Passes the response on, with what is left of the request's body beside it.
     async fn deliver(mut self, answered: Answered<E>, lease: Lease<E>) -> After<E> {
-        let Answered { reply: Reply { head, framing }, mut leg, mut inbox } = answered;
+        let Answered { reply: Reply { head, framing, takes_body }, mut leg, mut inbox } = answered;
         if head.status == 101 {
             return self.switch(head, leg, inbox, lease).await;
         }
@@ -181,10 +212,16 @@ impl<E: Env> Forward<'_, E> {
         } else {
             BodyCodec::new(framing, self.live.limits)
         };
-        let mut down = Carry::behind(incoming(self.live, head, client, framing, close), codec);
-        let carried = self.carry(&mut down, &mut leg, &mut inbox).await;
+        let mut out = self.go_ahead.unsent.take_rest();
+        out.unsplit(incoming(self.live, head, client, close));
+        let mut down = Carry::behind(out, codec);
+        let mut carried = self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await;
+        if carried == Ok(Upload::Refused) && framing == Framing::UntilClose {
+            // The failed write may have taken the reset's place, so that the end seen need not be the body's.
+            carried = Err(("reply_cut", Blame::Unknown));
+        }
         match carried {
-            Ok(()) => {
+            Ok(_) => {
                 if reusable && inbox.is_empty() && self.upload.is_finished() {
                     lease.keep(leg, self.live.config.limits.pool_per_upstream);
                 }
@@ -200,26 +237,32 @@ impl<E: Env> Forward<'_, E> {
     async fn carry(
         &mut self,
         down: &mut Carry,
-        leg: &mut Leg<E::Stream>,
-        inbox: &mut Inbox,
-    ) -> Result<(), (&'static str, Blame)> {
+        (leg, inbox): (&mut Leg<E::Stream>, &mut Inbox),
+        takes_body: bool,
+    ) -> Result<Upload, (&'static str, Blame)> {
         let Forward { session, upload, request, live, .. } = self;
         let stall = live.config.timeouts.body;
         let traffic = Arc::clone(&request.traffic);
         let mut timer = pin!(sleep(stall));
         let mut seen = traffic.read();
-        let mut uploading = !upload.is_finished();
+        let mut uploading = takes_body && !upload.is_finished();
+        let mut end = Upload::Left;
         poll_fn(|cx| {
             if uploading {
                 match upload.poll(cx, (&mut session.inbox, &mut session.stream), leg, &traffic.up) {
                     Poll::Pending => {}
                     // An upstream that answers early need not take the rest, and a client that has its answer need
                     // not send it.
-                    Poll::Ready(_) => uploading = false,
+                    Poll::Ready(carried) => {
+                        uploading = false;
+                        if carried == Err(CarryError::Destination) {
+                            end = Upload::Refused;
+                        }
+                    }
                 }
             }
             match down.poll(cx, (inbox, leg), &mut session.stream, &traffic.down) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(end)),
                 Poll::Ready(Err(CarryError::Destination)) => {
                     return Poll::Ready(Err(("client_gone", Blame::Client)));
                 }
@@ -251,7 +294,7 @@ impl<E: Env> Forward<'_, E> {
         mut inbox: Inbox,
         lease: Lease<E>,
     ) -> After<E> {
-        let head = incoming(self.live, head, self.head.version, Framing::None, false);
+        let head = incoming(self.live, head, self.head.version, false);
         let told = timeout(self.live.config.timeouts.body, self.session.stream.write_all(&head)).await;
         if !matches!(told, Ok(Ok(()))) {
             self.request.spoiled("client_gone", Blame::Client);
@@ -270,8 +313,7 @@ impl<E: Env> Forward<'_, E> {
         if let Error::GaveUp(record) = error {
             self.request.failed(record, &told);
         }
-        let wall = self.session.shared.env.wall();
-        self.session.answer(&told.response(close, !self.head.method.is_head(), wall)).await;
+        self.answer(&told, close).await;
         if close { After::Linger } else { After::Next }
     }
 
@@ -289,8 +331,28 @@ impl<E: Env> Forward<'_, E> {
         };
         let told = error.tell();
         self.request.client_failed(record, Some(&told));
-        let wall = self.session.shared.env.wall();
-        self.session.answer(&told.response(true, !self.head.method.is_head(), wall)).await;
+        self.answer(&told, true).await;
         After::Linger
     }
+
+    async fn answer(&mut self, told: &Told, close: bool) {
+        let mut out = self.go_ahead.unsent.take_rest();
+        out.unsplit(told.response(close, !self.head.method.is_head(), self.session.shared.env.wall()));
+        self.session.answer(&out).await;
+    }
+}
+
+/// A kept connection on which nothing has come since: what came, its end as well as bytes that nobody asked for, must
+/// not be taken for an answer.
+async fn take_kept<E: Env>(lease: &Lease<E>, idle_for: Duration) -> Option<Leg<E::Stream>> {
+    while let Some(mut leg) = lease.upstream.take_idle(idle_for) {
+        let spoke = poll_fn(|cx| {
+            let mut byte = [0];
+            Poll::Ready(Pin::new(&mut leg).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready())
+        });
+        if !spoke.await {
+            return Some(leg);
+        }
+    }
+    None
 }

@@ -3,11 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod balance;
+mod bodies;
 mod connect;
 mod curl;
+mod expect;
 mod failover;
 mod health;
+mod keepalive;
+mod plain;
+mod plain_clients;
+mod retry;
 mod support;
 mod timing;
 mod tls;
 mod tunnel;
+mod upgrade;

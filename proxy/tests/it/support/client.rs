@@ -49,12 +49,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Reads a head, up to and with its empty line.
     pub(crate) async fn head(&mut self) -> String {
+        match self.next_head().await {
+            Some(head) => head,
+            None => panic!("no head, but {:?}", String::from_utf8_lossy(&self.held)),
+        }
+    }
+
+    /// As [`Client::head`]; `None` where the stream ends or fails first.
+    pub(crate) async fn next_head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.held.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head: Vec<u8> = self.held.drain(..end + 4).collect();
-                return String::from_utf8(head).unwrap();
+                return Some(String::from_utf8(head).unwrap());
             }
-            assert!(self.more().await.unwrap() > 0, "no head, but {:?}", String::from_utf8_lossy(&self.held));
+            if self.more().await.unwrap_or(0) == 0 {
+                return None;
+            }
         }
     }
 
