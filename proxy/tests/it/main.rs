@@ -1,5 +1,7 @@
 //! The proxy on real sockets: bytes, ends, resets and order. What takes time is proven elsewhere, under paused time.
 #![expect(clippy::disallowed_methods, reason = "a test is its own world: it spawns tasks and reads no clock")]
 
+mod binary;
 mod connect;
+mod hostile;
 mod support;
