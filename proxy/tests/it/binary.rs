@@ -1,6 +1,7 @@
 //! The real binary in a process of its own, with its log.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -46,16 +47,16 @@ impl Log {
 impl Binary {
     /// Starts it with `config`, which has to ask for the log level "info" or finer.
     pub(crate) async fn start(config: &Value) -> Self {
-        Self::start_as(config, |binary| Command::new(binary)).await
+        Self::start_as(config, |binary, _| Command::new(binary)).await
     }
 
     /// As [`Binary::start`], with a command of the caller's that ends in running the binary it is given, and passes
-    /// its arguments on.
-    pub(crate) async fn start_as(config: &Value, command: impl FnOnce(&str) -> Command) -> Self {
+    /// its arguments on; it runs in the folder it is given.
+    pub(crate) async fn start_as(config: &Value, command: impl FnOnce(&str, &Path) -> Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         std::fs::write(&path, config.to_string()).unwrap();
-        let mut child = command(env!("CARGO_BIN_EXE_proxy"))
+        let mut child = command(env!("CARGO_BIN_EXE_proxy"), folder.path())
             .arg("--config")
             .arg(&path)
             .env_remove("PROXY_CONFIG")
