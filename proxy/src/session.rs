@@ -27,6 +27,10 @@ use crate::wire::{Inbox, client_reset};
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
+/// How long a client above the connection limit may take to send its request: the few places there must not be held by
+/// the silent.
+const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A connection from a client.
 pub(crate) struct Session<E: Env> {
     pub(crate) shared: Arc<Shared<E>>,
@@ -117,8 +121,9 @@ impl<E: Env> Session<E> {
     /// The next head, checked; `None` where the client has no more requests or says nothing for too long.
     async fn next_head(&mut self, live: &Live) -> Result<Option<RequestHead>, Error> {
         let timeouts = &live.config.timeouts;
+        let allowed = if self.overloaded { timeouts.header.min(RESERVE_PATIENCE) } else { timeouts.header };
         if self.inbox.is_empty() {
-            let patience = if self.requests == 0 { timeouts.header } else { timeouts.keep_alive };
+            let patience = if self.requests == 0 { allowed } else { timeouts.keep_alive };
             let closing = self.shared.life.closing.clone();
             let arrived = tokio::select! {
                 // A request that has arrived is served, drain or not.
@@ -131,7 +136,7 @@ impl<E: Env> Session<E> {
                 return Ok(None);
             }
         }
-        let deadline = Instant::now() + timeouts.header;
+        let deadline = Instant::now() + allowed;
         loop {
             if let Some(head) = self.inbox.take_head(live.limits).map_err(Error::Head)? {
                 let head = parse_request(&head, live.limits).map_err(Error::Head)?;
@@ -295,7 +300,8 @@ impl<E: Env> Session<E> {
     /// head: such bytes may be the client's tunnel data, sent in the hope of a 2xx (RFC 9931).
     async fn refuse(&mut self, live: &Live, head: Option<&RequestHead>, error: Error) -> After<E> {
         let may_stay = match (&error, head) {
-            (Error::Auth(..), Some(head)) if head.method.is_connect() => {
+            // Where too many passwords are being checked the answer is no 407.
+            (Error::Auth(refusal, _), Some(head)) if refusal.status() == 407 && head.method.is_connect() => {
                 let strict = match &live.config.authentication {
                     Authentication::Basic { close_after_refusal, .. } => *close_after_refusal,
                     Authentication::Off => true,

@@ -2,17 +2,22 @@
 #![expect(clippy::disallowed_methods, reason = "a test is its own world: it spawns tasks and reads no clock")]
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod auth;
 mod balance;
+mod binary;
 mod bodies;
 mod connect;
 mod curl;
 mod expect;
 mod failover;
 mod health;
+mod hostile;
 mod keepalive;
 mod plain;
 mod plain_clients;
+mod refusal;
 mod retry;
+mod secrets;
 mod support;
 mod timing;
 mod tls;
