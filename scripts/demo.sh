@@ -150,18 +150,22 @@ claim "the proxy's statistics agree: 61 requests, none failed" \
   [ "$(total total_requests) $(total success_requests) $(total failed_requests)" = "61 61 0" ]
 
 step "Upstream B is killed in mid-run"
+# Between rounds, since a tunnel that is open through an upstream can't outlive it. Connections kept to B can be, and
+# break.
 : >"$folder/answers"
-answered() { [ "$(wc -l <"$folder/answers")" -ge "$1" ]; }
-workers=()
-for worker in 1 2 3 4; do
-  (for n in {1..30}; do ask "$((worker + n))" >>"$folder/answers"; done) &
-  workers+=("$!")
+for round in {1..30}; do
+  clients=()
+  for client in 1 2 3 4; do
+    ask "$((round + client))" >>"$folder/answers" &
+    clients+=("$!")
+  done
+  wait "${clients[@]}"
+  if [ "$round" -eq 5 ]; then
+    kill -KILL "${mock_pid[$b]}"
+    wait "${mock_pid[$b]}" 2>/dev/null || true
+  fi
 done
-wait_for "the run to get going" answered 20
-kill -KILL "${mock_pid[$b]}"
-wait "${mock_pid[$b]}" 2>/dev/null || true
-wait "${workers[@]}"
-claim "120 requests from 4 clients at once, B killed after the first 20 or so: zero failed" \
+claim "120 requests from 4 clients at once, B killed after the first 20: zero failed" \
   [ "$(grep -c '^200$' "$folder/answers") $(wc -l <"$folder/answers")" = "120 120" ]
 claim "the proxy's statistics agree: none failed" [ "$(total failed_requests)" -eq 0 ]
 claim "B is ejected" ejected "$b"

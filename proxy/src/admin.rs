@@ -76,7 +76,10 @@ async fn admit<E: Env>(
         return Ok(());
     }
     let Some(authenticator) = &live.auth else {
-        return Err((403, "netdrift: without users only loopback clients may read this, under a loopback host\n"));
+        return Err((
+            403,
+            "netdrift: the statistics are for loopback clients that ask for a loopback host, or for users\n",
+        ));
     };
     let name = if head.fields.contains("authorization") { "authorization" } else { "proxy-authorization" };
     let checked = match auth::credentials(&head.fields, name) {
@@ -91,9 +94,11 @@ async fn admit<E: Env>(
 }
 
 fn is_local_host(fields: &Fields, allowed: &[String]) -> bool {
-    let Ok(Some(value)) = fields.get_one("host") else {
+    let value = match fields.get_one("host") {
+        Ok(Some(value)) => value,
         // HTTP/1.0 may leave it out; a browser never does.
-        return true;
+        Ok(None) => return true,
+        Err(_) => return false,
     };
     let Ok(authority) = Authority::parse_bytes(value, Some(80)) else { return false };
     match &authority.host {

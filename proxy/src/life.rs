@@ -14,6 +14,8 @@ pub(crate) struct Life {
     unready: AtomicBool,
     /// Accepting has stopped; connections between requests close.
     pub(crate) closing: Stop,
+    /// Nobody waits to be accepted any more.
+    pub(crate) closed: Stop,
     /// The drain deadline has passed; what is left is reset.
     pub(crate) reset: Stop,
     open: AtomicUsize,

@@ -16,7 +16,12 @@ use crate::event::{Event, Observer, Summary};
 /// The level is no filter; told with what is wrong in it.
 pub fn install(logging: &Logging) -> Result<(), String> {
     let filter = EnvFilter::try_new(&logging.level).map_err(|error| format!("logging.level: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A log that can't be written is no reason to stop, and there is nowhere left to say so.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .log_internal_errors(false);
     let installed = match logging.format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

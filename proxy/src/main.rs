@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy::cli::{self, Command};
-use proxy::config::{self, Config, PidFile as PidPath, Problems};
+use proxy::config::{self, Config, Files, Loaded, PidFile as PidPath, Problems};
 use proxy::env::os::Os;
 use proxy::log::{self, Log};
-use proxy::pidfile::{self, PidFile};
+use proxy::pidfile::{self, PidFile, PidFileError};
 use proxy::proxy::Proxy;
 use proxy::watch::Changes;
 use proxy::{control, rlimit};
 use rustix::process::{Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tracing::{info, warn};
 
 /// Where the PID goes unless configured.
@@ -36,11 +37,11 @@ fn main() -> ExitCode {
     match carry_out(command) {
         Ok(code) => code,
         Err(Failed::Configuration(problems)) => {
-            eprintln!("{problems}");
+            complain(problems);
             ExitCode::from(cli::EXIT_CONFIG)
         }
         Err(Failed::Other(text)) => {
-            eprintln!("proxy: {text}");
+            complain(format_args!("proxy: {text}"));
             ExitCode::FAILURE
         }
     }
@@ -62,18 +63,25 @@ fn other(error: impl std::fmt::Display) -> Failed {
     Failed::Other(error.to_string())
 }
 
+/// Prints a line. A reader that has seen enough (`| head`) is no failure, nor a reason to panic as `println!` does.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn complain(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 fn carry_out(command: Command) -> Result<ExitCode, Failed> {
     match command {
         Command::Run { config } => run(&config),
         Command::Check { config } => {
-            let outcome = config::load(&config);
-            println!("{}", cli::check_report(&config, &outcome));
+            let outcome = config::load(&config).outcome;
+            say(cli::check_report(&config, &outcome));
             Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(cli::EXIT_CONFIG) })
         }
         Command::Schema => {
-            let text = serde_json::to_string_pretty(config::schema().as_value()).map_err(other)?;
-            // A reader that has seen enough (`| head`) is no failure.
-            let _ = writeln!(std::io::stdout(), "{text}");
+            say(serde_json::to_string_pretty(config::schema().as_value()).map_err(other)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::HashPassword => {
@@ -81,33 +89,34 @@ fn carry_out(command: Command) -> Result<ExitCode, Failed> {
             std::io::stdin().read_to_string(&mut password).map_err(other)?;
             let password = password.strip_suffix('\n').unwrap_or(&password);
             let password = password.strip_suffix('\r').unwrap_or(password);
-            println!("{}", config::hash_password(password).map_err(Failed::Other)?);
+            say(config::hash_password(password).map_err(Failed::Other)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Healthcheck { config } => {
-            let config = config::load(&config)?;
-            let health = runtime()?.block_on(control::health(&config)).map_err(Failed::Other)?;
-            println!("{} (configuration {})", health.status, health.config_epoch);
+            let config = config::load(&config).outcome?;
+            let health = small_runtime()?.block_on(control::health(&config)).map_err(Failed::Other)?;
+            say(format_args!("{} (configuration {})", health.status, health.config_epoch));
             Ok(ExitCode::SUCCESS)
         }
         Command::Reload { config } => reload(&config),
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)
+/// For one question to a running proxy.
+fn small_runtime() -> Result<Runtime, Failed> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)
 }
 
 /// Has the running proxy read its configuration, and waits until it has said what came of it.
 fn reload(path: &Path) -> Result<ExitCode, Failed> {
-    let config = config::load(path)?;
+    let config = config::load(path).outcome?;
     let pid_path = match &config.server.pid_file {
         PidPath::Default => PathBuf::from(PID_FILE),
         PidPath::At(path) => path.clone(),
         PidPath::Off => return Err(other("server.pid_file is empty, so the running proxy can't be found")),
     };
     let pid = pidfile::read(&pid_path).map_err(other)?;
-    runtime()?.block_on(async {
+    small_runtime()?.block_on(async {
         let before = control::health(&config).await.map_err(Failed::Other)?;
         kill_process(pid, Signal::HUP).map_err(other)?;
         let deadline = tokio::time::Instant::now() + RELOAD_WAIT;
@@ -117,7 +126,7 @@ fn reload(path: &Path) -> Result<ExitCode, Failed> {
                 return if now.reload_failed {
                     Err(other("the running proxy refused the configuration; its log says why"))
                 } else {
-                    println!("reloaded (configuration {})", now.config_epoch);
+                    say(format_args!("reloaded (configuration {})", now.config_epoch));
                     Ok(ExitCode::SUCCESS)
                 };
             }
@@ -128,7 +137,8 @@ fn reload(path: &Path) -> Result<ExitCode, Failed> {
 }
 
 fn run(path: &Path) -> Result<ExitCode, Failed> {
-    let config = config::load(path)?;
+    let Loaded { outcome, files } = config::load(path);
+    let config = outcome?;
     log::install(&config.logging).map_err(Failed::Other)?;
     for warning in &config.warnings {
         warn!("{}: {warning}", path.display());
@@ -137,18 +147,22 @@ fn run(path: &Path) -> Result<ExitCode, Failed> {
         warn!("the descriptor limit stays at {}: {error}", rlimit::nofile());
     }
     let pid_file = write_pid(&config)?;
-    let code = runtime()?.block_on(serve(path, config));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
+    let code = runtime.block_on(serve(path, config, files));
+    // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
+    runtime.shutdown_background();
     drop(pid_file);
     code
 }
 
-/// The PID file; one that nobody asked for may fail to be written.
+/// The PID file; one that nobody asked for may fail to be written. A second proxy on the same one is refused.
 fn write_pid(config: &Config) -> Result<Option<PidFile>, Failed> {
     match &config.server.pid_file {
         PidPath::Off => Ok(None),
         PidPath::At(path) => PidFile::create(path).map(Some).map_err(other),
         PidPath::Default => match PidFile::create(Path::new(PID_FILE)) {
             Ok(file) => Ok(Some(file)),
+            Err(error @ PidFileError::AlreadyRunning { .. }) => Err(other(error)),
             Err(error) => {
                 warn!("no PID file: {error}");
                 Ok(None)
@@ -157,29 +171,50 @@ fn write_pid(config: &Config) -> Result<Option<PidFile>, Failed> {
     }
 }
 
-async fn serve(path: &Path, config: Config) -> Result<ExitCode, Failed> {
+/// The signals that end a proxy.
+struct Endings {
+    terminate: Signals,
+    interrupt: Signals,
+}
+
+impl Endings {
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, Failed> {
     let mut hangup = signal(SignalKind::hangup()).map_err(other)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(other)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(other)?;
-    let mut source = Source::new(path, &config);
+    let mut ending = Endings {
+        terminate: signal(SignalKind::terminate()).map_err(other)?,
+        interrupt: signal(SignalKind::interrupt()).map_err(other)?,
+    };
     let name = config.server.name.clone();
     let upstreams = config.upstreams.len();
     let proxy = Proxy::start(config, Os::new(), Arc::new(Log)).await.map_err(other)?;
+    let mut source = Source::watch(path, files);
     info!(name, listen = %proxy.local_addr(), upstreams, config = %path.display(), "netdrift {}", env!("CARGO_PKG_VERSION"));
     loop {
+        let asked = tokio::select! {
+            biased;
+            () = ending.next() => break,
+            _ = hangup.recv() => true,
+            () = source.changes.next() => false,
+        };
         tokio::select! {
             biased;
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => source.reload(&proxy, true).await,
-            () = source.changes.next() => source.reload(&proxy, false).await,
+            () = ending.next() => break,
+            () = source.reload(&proxy, asked) => {}
         }
     }
     tokio::select! {
         biased;
         reset = proxy.drain() => info!(reset, "stopped"),
-        _ = terminate.recv() => warn!("stopped at once by a second signal"),
-        _ = interrupt.recv() => warn!("stopped at once by a second signal"),
+        () = ending.next() => warn!("stopped at once by a second signal"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -187,18 +222,20 @@ async fn serve(path: &Path, config: Config) -> Result<ExitCode, Failed> {
 /// Where the configuration comes from, and what it was made of when it was last read.
 struct Source {
     path: PathBuf,
+    files: Files,
     changes: Changes,
-    last: Vec<Option<Vec<u8>>>,
 }
 
 impl Source {
-    fn new(path: &Path, config: &Config) -> Self {
-        let files = files(path, config);
-        let changes = Changes::watch(&files);
+    /// Watches the `files` that the configuration at `path` was read from.
+    fn watch(path: &Path, files: Files) -> Self {
+        let changes = Changes::watch(&files.paths());
+        // They may have changed since they were read.
+        changes.again();
         if let Some(trouble) = changes.trouble() {
             warn!("files are looked at every few seconds only: {trouble}");
         }
-        Source { last: contents(&files), path: path.to_owned(), changes }
+        Source { path: path.to_owned(), files, changes }
     }
 
     /// Reads the configuration and puts it in force. Without `asked` only where a file's bytes have changed: a folder
@@ -206,35 +243,25 @@ impl Source {
     async fn reload(&mut self, proxy: &Proxy<Os>, asked: bool) {
         let path = self.path.clone();
         #[expect(clippy::disallowed_methods, reason = "files are read off the runtime; only the binary does so")]
-        let read = tokio::task::spawn_blocking(move || {
-            let outcome = config::load(&path);
-            let files = outcome.as_ref().map_or_else(|_| vec![path.clone()], |config| files(&path, config));
-            (outcome, contents(&files), files)
-        });
-        let Ok((outcome, contents, files)) = read.await else { return };
-        if !asked && contents == self.last {
+        let read = tokio::task::spawn_blocking(move || config::load(&path));
+        let Ok(Loaded { outcome, files }) = read.await else { return };
+        if !asked && files == self.files {
             return;
         }
+        if files.paths() != self.files.paths() {
+            self.changes.set_paths(&files.paths());
+            self.changes.again();
+        }
+        self.files = files;
         match outcome {
             Ok(config) => {
                 for warning in &config.warnings {
                     warn!("{}: {warning}", self.path.display());
                 }
                 // A refusal is told by the proxy itself.
-                if proxy.reload(config).is_ok() {
-                    self.changes.set_paths(&files);
-                }
+                let _ = proxy.reload(config);
             }
             Err(problems) => proxy.refuse_reload(&problems.to_string()),
         }
-        self.last = contents;
     }
-}
-
-fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
-    std::iter::once(path.to_owned()).chain(config.sources.iter().cloned()).collect()
-}
-
-fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
-    files.iter().map(|file| std::fs::read(file).ok()).collect()
 }

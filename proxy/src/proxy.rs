@@ -111,7 +111,11 @@ impl<E: Env> Proxy<E> {
             env,
         });
         let env = &shared.env;
-        env.spawn(server::accept(Arc::clone(&shared), listener));
+        let accepting = Arc::clone(&shared);
+        env.spawn(async move {
+            server::accept(Arc::clone(&accepting), listener).await;
+            accepting.life.closed.fire();
+        });
         env.spawn(prober::check(Arc::clone(&shared)));
         env.spawn(prober::sweep(Arc::clone(&shared)));
         Ok(Proxy { shared })
@@ -152,6 +156,7 @@ impl<E: Env> Proxy<E> {
 
     /// A new configuration could not be read: tells of it and keeps the old one.
     pub fn refuse_reload(&self, problems: &str) {
+        // Told first: who sees the failure counted finds the reason in the log.
         self.shared.pool.tell(&Event::ReloadFailed { problems });
         let mut state = self.shared.reload.lock().unwrap_or_else(PoisonError::into_inner);
         state.tried += 1;
@@ -170,6 +175,8 @@ impl<E: Env> Proxy<E> {
         self.shared.pool.tell(&Event::DrainStarted { open: life.open() });
         tokio::time::sleep(delay).await;
         life.closing.fire();
+        // Who stood in the queue counts among those that run.
+        life.closed.wait().await;
         if tokio::time::timeout(limit, life.wait_for_fewer(1)).await.is_err() {
             life.reset.fire();
             life.wait_for_fewer(1).await;

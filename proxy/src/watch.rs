@@ -100,6 +100,11 @@ impl Changes {
         self.look();
     }
 
+    /// Tells once more, as if something had changed: for what may have happened before the watch stood.
+    pub fn again(&self) {
+        self.shared.changed.notify_one();
+    }
+
     /// Why changes are noticed late (within [`POLL`]) instead of at once, if so: for a warning in the log.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
@@ -453,6 +458,14 @@ mod tests {
             () = changes.next() => assert_eq!(start.elapsed().as_millis(), PATIENCE.as_millis()),
             () = burst(1000) => panic!("an endless burst was never told"),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_told_again_when_asked() {
+        let mut changes = deaf(&[]);
+        changes.again();
+        changes.next().await;
+        silent(&mut changes).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,11 +13,6 @@ pub trait Lookup {
     /// # Errors
     /// What opening or reading it failed with.
     fn file(&self, path: &str) -> io::Result<Vec<u8>>;
-
-    /// Where that file is, for watching it.
-    fn resolve(&self, path: &str) -> PathBuf {
-        PathBuf::from(path)
-    }
 }
 
 /// The largest referenced file read.
@@ -34,6 +29,11 @@ impl System {
     pub fn beside(config: &Path) -> Self {
         System { base: config.parent().unwrap_or(Path::new("")).to_owned() }
     }
+
+    /// Where the file is that the configuration calls `path`.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
 }
 
 impl Lookup for System {
@@ -43,10 +43,6 @@ impl Lookup for System {
 
     fn file(&self, path: &str) -> io::Result<Vec<u8>> {
         read_at_most(&self.resolve(path), MAX_FILE_BYTES)
-    }
-
-    fn resolve(&self, path: &str) -> PathBuf {
-        self.base.join(path)
     }
 }
 
@@ -64,11 +60,11 @@ pub(super) fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces every reference in `text`; `$${` stands for a plain `${`. Files read are added to `sources`.
+/// Replaces every reference in `text`; `$${` stands for a plain `${`.
 ///
 /// # Errors
 /// What is wrong, without any text of a value.
-pub(super) fn interpolate(text: &str, world: &dyn Lookup, sources: &mut Vec<PathBuf>) -> Result<String, String> {
+pub(super) fn interpolate(text: &str, world: &dyn Lookup) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -82,14 +78,14 @@ pub(super) fn interpolate(text: &str, world: &dyn Lookup, sources: &mut Vec<Path
         out.push_str(before);
         let end =
             reference.find('}').ok_or("\"${\" has no closing \"}\"; write \"$${\" for the characters themselves")?;
-        out.push_str(&look_up(&reference[2..end], world, sources)?);
+        out.push_str(&look_up(&reference[2..end], world)?);
         rest = &reference[end + 1..];
     }
     out.push_str(rest);
     Ok(out)
 }
 
-fn look_up(reference: &str, world: &dyn Lookup, sources: &mut Vec<PathBuf>) -> Result<String, String> {
+fn look_up(reference: &str, world: &dyn Lookup) -> Result<String, String> {
     if let Some(name) = reference.strip_prefix("env:") {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err("\"${env:…}\" must name a variable of letters, digits and \"_\"".to_owned());
@@ -98,7 +94,6 @@ fn look_up(reference: &str, world: &dyn Lookup, sources: &mut Vec<PathBuf>) -> R
     }
     if let Some(path) = reference.strip_prefix("file:").filter(|path| !path.is_empty() && !path.contains('\0')) {
         let bytes = world.file(path).map_err(|err| format!("can't read the file {path:?}: {err}"))?;
-        sources.push(world.resolve(path));
         let mut text = String::from_utf8(bytes).map_err(|_| format!("the file {path:?} is not UTF-8 text"))?;
         // Editors and `echo` end a file with a newline that is no part of the secret.
         if text.ends_with('\n') {

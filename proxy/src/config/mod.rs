@@ -5,6 +5,7 @@
 mod diff;
 mod interpolate;
 mod json;
+mod load;
 mod parse;
 mod problem;
 mod raw;
@@ -30,7 +31,8 @@ use crate::core::upstream::Weight;
 
 pub use diff::{Diff, diff};
 pub use interpolate::{Lookup, System};
-pub use parse::{load, parse};
+pub use load::{Files, Loaded, load};
+pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use raw::schema;
 pub use secret::Secret;
@@ -57,8 +59,6 @@ pub struct Config {
     pub limits: Limits,
     /// How logs are written.
     pub logging: Logging,
-    /// Files other than the configuration itself that it was read from (`${file:…}`, `ca_file`, …), for watching.
-    pub sources: Vec<PathBuf>,
     /// Things that will run but probably not as meant, each as `path: text`.
     pub warnings: Vec<String>,
 }

@@ -6,13 +6,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::interpolate::{Lookup, System, read_at_most};
+use super::interpolate::Lookup;
 use super::problem::Problems;
 use super::shape::{Shape, shown};
 use super::{
@@ -33,7 +32,6 @@ pub(super) struct Reading<'a> {
     pub(super) world: &'a dyn Lookup,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<String>,
-    pub(super) sources: Vec<PathBuf>,
     /// Where we will listen, once known: to warn of upstreams that are ourselves.
     pub(super) listen: Option<SocketAddr>,
 }
@@ -45,29 +43,12 @@ impl Reading<'_> {
     }
 }
 
-/// Reads the configuration file at `path`, with the environment and the files it refers to.
-///
-/// # Errors
-/// Everything that is wrong with it, an unreadable file among it.
-pub fn load(path: &Path) -> Result<Config, Problems> {
-    let name = path.display().to_string();
-    match read_at_most(path, json::MAX_BYTES) {
-        Ok(bytes) => parse(&name, &bytes, &System::beside(path)),
-        Err(err) => {
-            let mut problems = Problems::in_file(&name);
-            problems.add("", format!("can't read the file: {err}"));
-            Err(problems)
-        }
-    }
-}
-
 /// Reads a configuration from `bytes`; `file` is only for naming it, `world` answers its references.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(file: &str, bytes: &[u8], world: &dyn Lookup) -> Result<Config, Problems> {
-    let mut reading =
-        Reading { world, problems: Problems::in_file(file), warnings: Vec::new(), sources: Vec::new(), listen: None };
+    let mut reading = Reading { world, problems: Problems::in_file(file), warnings: Vec::new(), listen: None };
     match read(bytes, &mut reading) {
         Some(config) if reading.problems.is_empty() => Ok(config),
         _ => Err(reading.problems),
@@ -76,12 +57,7 @@ pub fn parse(file: &str, bytes: &[u8], world: &dyn Lookup) -> Result<Config, Pro
 
 fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
     let mut tree = json::read(bytes, &mut reading.problems)?;
-    let mut shape = Shape {
-        world: reading.world,
-        sources: &mut reading.sources,
-        problems: &mut reading.problems,
-        path: String::new(),
-    };
+    let mut shape = Shape { world: reading.world, problems: &mut reading.problems, path: String::new() };
     if !shape.fit(raw::schema().as_value(), &mut tree) {
         return None;
     }
@@ -112,11 +88,8 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
             pool_per_upstream: raw.limits.pool_per_upstream,
         },
         logging: logging?,
-        sources: std::mem::take(&mut reading.sources),
         warnings: std::mem::take(&mut reading.warnings),
     };
-    config.sources.sort();
-    config.sources.dedup();
     let doubts = warn::doubts(&config);
     config.warnings.extend(doubts);
     Some(config)

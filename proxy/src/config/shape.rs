@@ -4,8 +4,6 @@
 //! References (`${env:…}`) are replaced on the way. A value is only quoted where it is a number, or where the schema
 //! allows nothing but a time or one of a few words; any other text could be a secret.
 
-use std::path::PathBuf;
-
 use serde_json::{Map, Value};
 
 use super::Span;
@@ -18,7 +16,6 @@ pub(super) struct Shape<'a> {
     /// What the tree may refer to.
     pub(super) world: &'a dyn Lookup,
     /// Files that it did refer to.
-    pub(super) sources: &'a mut Vec<PathBuf>,
     /// What didn't fit.
     pub(super) problems: &'a mut Problems,
     /// Where we are.
@@ -86,7 +83,7 @@ impl Shape<'_> {
     }
 
     fn string(&mut self, schema: &Value, text: &mut String) -> bool {
-        match interpolate(text, self.world, self.sources) {
+        match interpolate(text, self.world) {
             Ok(value) => *text = value,
             Err(what) => {
                 self.wrong(what);

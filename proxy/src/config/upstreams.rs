@@ -164,7 +164,6 @@ fn read_transport(raw: Option<raw::Tls>, url: &ProxyUrl, at: &str, reading: &mut
 /// The file's bytes, once every certificate in it has proven usable as a root.
 fn read_roots(path: &str, reading: &mut Reading<'_>) -> Result<Arc<[u8]>, String> {
     let bytes = reading.world.file(path).map_err(|err| format!("can't read the file {path:?}: {err}"))?;
-    reading.sources.push(reading.world.resolve(path));
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
         let certificate = certificate.map_err(|err| format!("the file {path:?} is not well-formed PEM: {err}"))?;

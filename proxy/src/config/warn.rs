@@ -7,7 +7,11 @@ const SAMPLE_PASSWORD: &str = "Proxy234";
 
 /// Doubts about a configuration that is valid, each as `path: text`.
 pub(super) fn doubts(config: &Config) -> Vec<String> {
-    [attempts(config), checks(config)].into_iter().flatten().chain(sample_passwords(config)).collect()
+    [attempts(config), checks(config), statistics(config)]
+        .into_iter()
+        .flatten()
+        .chain(sample_passwords(config))
+        .collect()
 }
 
 /// Time for all silent upstreams but the last, so that the last is reached.
@@ -36,6 +40,12 @@ fn checks(config: &Config) -> Option<String> {
         show(active.timeout),
         show(active.interval)
     ))
+}
+
+/// A page that nobody may read.
+fn statistics(config: &Config) -> Option<String> {
+    let unreadable = config.server.stats_require_auth && config.authentication == Authentication::Off;
+    unreadable.then(|| "stats.require_auth: without authentication nobody can read the statistics".to_owned())
 }
 
 fn sample_passwords(config: &Config) -> Vec<String> {

@@ -237,7 +237,6 @@ fn values_come_from_the_environment_and_from_files() {
     let credentials = upstream.credentials.as_ref().unwrap();
     assert_eq!((credentials.username.as_str(), credentials.password.expose()), ("me@home", "s3cret"));
     assert_eq!(upstream.connect_headers, [("X-Key".to_owned(), Secret::new("line"))]);
-    assert_eq!(parsed.sources, [Path::new("crlf"), Path::new("secrets/upstream")]);
 
     let config = with(json!({ "server": { "name": "${file:bin}" } }));
     let found = lines(parse("t.json", config.to_string().as_bytes(), &world));
