@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use mock_upstreams::checksum::Checksum;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -16,9 +15,8 @@ pub struct Draw(ChaCha8Rng);
 impl Draw {
     /// The draw with these coordinates.
     pub fn new(seed: u64, upstream: &str, entry: &str, connection: u64, request: u64) -> Self {
-        let name = |name: &str| Checksum::of(name.as_bytes()).value();
         let mut key = [0; 32];
-        for (part, number) in key.chunks_exact_mut(8).zip([seed, name(upstream), name(entry), connection]) {
+        for (part, number) in key.chunks_exact_mut(8).zip([seed, fnv1a(upstream), fnv1a(entry), connection]) {
             part.copy_from_slice(&number.to_le_bytes());
         }
         let mut numbers = ChaCha8Rng::from_seed(key);
@@ -53,6 +51,11 @@ impl Draw {
         self.0.fill_bytes(&mut key);
         Draw(ChaCha8Rng::from_seed(key))
     }
+}
+
+/// A name as a number: FNV-1a with 64 bits, the same on every machine and for ever.
+fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// A probability.

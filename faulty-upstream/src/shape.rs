@@ -5,9 +5,10 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use mock_upstreams::pause::pause;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::draw::Draw;
 
@@ -222,7 +223,7 @@ where
     };
     let write = async {
         while let Some((due, mut chunk)) = receiver.recv().await {
-            sleep_until(due).await;
+            pause(due.saturating_duration_since(Instant::now())).await;
             if let Some(flips) = &mut flow.flips {
                 flips.apply(&mut chunk);
             }
@@ -236,7 +237,7 @@ where
     let (stop, ()) = tokio::try_join!(read, write)?;
     match stop {
         None => {
-            sleep(flow.late_end).await;
+            pause(flow.late_end).await;
             to.shutdown().await?;
         }
         Some(Stop::HalfClose) => {
@@ -263,7 +264,7 @@ async fn deliver<W: AsyncWrite + Unpin>(to: &mut W, mut bytes: Bytes, flow: &Flo
             sleep(Duration::from_nanos(1_000_000_000_u64.saturating_mul(length as u64) / rate)).await;
         }
         if flow.slice.is_some() {
-            sleep(flow.gap).await;
+            pause(flow.gap).await;
         }
     }
     Ok(())

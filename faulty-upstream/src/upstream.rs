@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mock_upstreams::journal::{End, Event, Outcome};
+use mock_upstreams::pause::pause;
 use mock_upstreams::tunnel::finish;
 use mock_upstreams::upstream::{Handed, Settings};
 use mock_upstreams::{Asked, Client, Decision, Form, Journal, Script, Target, Upstream};
@@ -140,7 +141,7 @@ impl FaultyUpstream {
                 Handed::Over => return,
                 Handed::Tunnel(client, asked) => return self.mock.tunnel(client, &asked, &connect).await,
                 Handed::Taken(mut taken, asked, chosen) => {
-                    sleep(self.mock.latency() + chosen.delay).await;
+                    pause(self.mock.latency() + chosen.delay).await;
                     if let Some(record) = taken.record() {
                         record.faults = chosen.labels;
                     }
@@ -228,7 +229,7 @@ pub(crate) async fn say<S: Duplex>(client: &mut Client<S>, parts: &[Part]) -> io
     for part in parts {
         match part {
             Part::Write(bytes) => client.write_raw(bytes).await?,
-            Part::Wait(time) => sleep(*time).await,
+            Part::Wait(time) => pause(*time).await,
         }
     }
     Ok(())

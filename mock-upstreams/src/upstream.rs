@@ -22,6 +22,7 @@ use crate::asked::{Asked, Form, Target, credentials};
 use crate::client::Client;
 use crate::forward;
 use crate::journal::{Journal, Outcome, Recording};
+use crate::pause::pause;
 use crate::script::{Decision, Plain, Script};
 use crate::status;
 use crate::target::{self, Body, Builtin};
@@ -232,7 +233,7 @@ impl Upstream {
             recording.outcome = Outcome::Refused;
             return Ok(ask_for_credentials());
         }
-        tokio::time::sleep(delay).await;
+        pause(delay).await;
         if asked.form == Form::Connect || target::websocket::is_opening(&asked) {
             return hand_over(asked, recording, None);
         }
