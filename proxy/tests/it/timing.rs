@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::support::{Client, Heard, Memory, MemoryStream, Names, config, parse, run_paused};
+use super::tls::Certificates;
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -56,7 +57,10 @@ async fn connect(client: &mut Client<MemoryStream>) -> u16 {
 }
 
 /// An open tunnel and both its ends.
-async fn joined(world: &Memory, timeouts: Value) -> (super::support::Ear, Client<MemoryStream>, Client<MemoryStream>) {
+pub(crate) async fn joined(
+    world: &Memory,
+    timeouts: Value,
+) -> (super::support::Ear, Client<MemoryStream>, Client<MemoryStream>) {
     let (give, mut take) = tokio::sync::mpsc::unbounded_channel();
     world.serve(addr(1), Duration::ZERO, move |mut peer| {
         let give = give.clone();
@@ -176,6 +180,24 @@ fn a_connection_that_vanishes_costs_the_connect_time_out() {
         let (_, _ear) = world.start(parse(&with_timeouts(&[addr(1), addr(2)], json!({ "connect": "7s" })))).await;
         assert_eq!(connect(&mut world.client()).await, 200);
         assert_eq!(world.now(), secs(7));
+    });
+}
+
+/// An upstream that accepts the connection and never answers the handshake is one that can't be reached.
+#[test]
+fn a_tls_handshake_that_vanishes_costs_the_connect_time_out() {
+    run_paused(async {
+        let certificates = Certificates::new();
+        let world = Memory::new();
+        world.serve(addr(1), secs(2), silent);
+        let mut config = with_timeouts(&[], json!({ "connect": "7s" }));
+        let url = format!("https://{}", addr(1));
+        config["upstream_proxies"] = json!([{ "url": url, "tls": { "ca_file": "ca.pem" } }]);
+        let (_, ear) = world.start(certificates.read(&config)).await;
+        assert_eq!(connect(&mut world.client()).await, 504);
+        assert_eq!(world.now(), secs(7));
+        let failed = ear.finished(1).await.failed_attempts;
+        assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["connect_timeout"]);
     });
 }
 
