@@ -153,6 +153,26 @@ fn an_upstream_that_cannot_open_what_others_open_is_ejected() {
     });
 }
 
+/// With a single attempt a request never hears a second opinion, but the next one for the same target does.
+#[test]
+fn a_failure_is_remembered_until_another_upstream_opens_the_target() {
+    run(async {
+        let bad = Double::replying("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
+        let (good, _) = Double::mock("good").await;
+        let mut config = patient(&[bad.addr, good.addr]);
+        config["failover"] = json!({ "max_attempts": 1 });
+        let proxy = TestProxy::start(config).await;
+        let mut statuses = Vec::new();
+        for number in 1..=12 {
+            statuses.push(request(&proxy, "echo.mock:80", number).await);
+        }
+        assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 3, "{statuses:?}");
+        assert_eq!(ejected(&proxy), [format!("http://{}", bad.addr)]);
+        let charged = blamed(&proxy).into_iter().filter(|one| one.1 == Blame::Upstream);
+        assert_eq!(charged.collect::<Vec<_>>(), [(0, Blame::Upstream, Rule::OpenedElsewhere); 3]);
+    });
+}
+
 #[test]
 fn an_unreachable_upstream_is_ejected_at_the_configured_threshold() {
     run(async {

@@ -7,6 +7,7 @@ mod connect;
 mod curl;
 mod failover;
 mod health;
+mod names;
 mod support;
 mod timing;
 mod tls;
