@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -136,10 +136,8 @@ fn curl_hears_of_a_wrong_password_and_of_a_dead_target() {
 fn curl_reaches_openssls_own_server() {
     run(async {
         let certificates = Certificates::new();
-        // Nobody tells which port it got if it chooses one, so it is given one that was free a moment ago.
-        let port = Double::refusing().await.port().to_string();
         let mut server = Command::new("openssl")
-            .args(["s_server", "-www", "-cert", "leaf.pem", "-key", "leaf.key", "-accept", &port])
+            .args(["s_server", "-www", "-cert", "leaf.pem", "-key", "leaf.key", "-accept", "127.0.0.1:0"])
             .current_dir(certificates.folder())
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::piped())
@@ -147,12 +145,14 @@ fn curl_reaches_openssls_own_server() {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("this test needs the program openssl: {error}"));
-        // It says ACCEPT once it listens.
-        let mut said = server.stdout.take().unwrap();
-        let mut heard = Vec::new();
-        while !heard.windows(6).any(|six| six == b"ACCEPT") {
-            assert!(said.read_buf(&mut heard).await.unwrap() > 0, "openssl s_server ended");
-        }
+        // It says where once it listens.
+        let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = said.next_line().await.unwrap().expect("openssl s_server says where it listens");
+            if let Some(addr) = line.strip_prefix("ACCEPT ") {
+                break addr.trim().parse::<SocketAddr>().unwrap().port();
+            }
+        };
         let proxy = proxy().await;
         let url = format!("https://localhost:{port}/");
         let output = curl(&proxy, "me:pass%20word", &[&url], certificates.folder()).await;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use proxy::core::attribution::{Blame, Rule};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use super::support::{Double, Heard, Peer, TestProxy, config, run};
 
@@ -57,7 +58,7 @@ async fn echo_behind(mut peer: Peer, reply: &str) {
     peer.send(reply).await;
     let (mut from, mut to) = peer.stream.split();
     let _ = tokio::io::copy(&mut from, &mut to).await;
-    let _ = tokio::io::AsyncWriteExt::shutdown(&mut to).await;
+    let _ = to.shutdown().await;
 }
 
 /// An upstream that fails for as long as the flag is set, with `failure` or a reset.
@@ -152,6 +153,26 @@ fn an_upstream_that_cannot_open_what_others_open_is_ejected() {
     });
 }
 
+/// With a single attempt a request never hears a second opinion, but the next one for the same target does.
+#[test]
+fn a_failure_is_remembered_until_another_upstream_opens_the_target() {
+    run(async {
+        let bad = Double::replying("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
+        let (good, _) = Double::mock("good").await;
+        let mut config = patient(&[bad.addr, good.addr]);
+        config["failover"] = json!({ "max_attempts": 1 });
+        let proxy = TestProxy::start(config).await;
+        let mut statuses = Vec::new();
+        for number in 1..=12 {
+            statuses.push(request(&proxy, "echo.mock:80", number).await);
+        }
+        assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 3, "{statuses:?}");
+        assert_eq!(ejected(&proxy), [format!("http://{}", bad.addr)]);
+        let charged = blamed(&proxy).into_iter().filter(|one| one.1 == Blame::Upstream);
+        assert_eq!(charged.collect::<Vec<_>>(), [(0, Blame::Upstream, Rule::OpenedElsewhere); 3]);
+    });
+}
+
 #[test]
 fn an_unreachable_upstream_is_ejected_at_the_configured_threshold() {
     run(async {
@@ -192,28 +213,33 @@ fn a_success_between_failures_starts_the_count_again() {
     });
 }
 
+/// An early 200 followed by a reset, at once or when the client has spoken.
 #[test]
 fn tunnels_cut_behind_a_good_head_eject_the_upstream() {
     run(async {
-        let cutting = Double::scripted(|_, mut peer| async move {
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
-            // Reset once the client is known to have seen the 200.
-            peer.exactly(1).await;
-            peer.reset();
-        })
-        .await;
-        let (good, _) = Double::mock("good").await;
-        let proxy = TestProxy::start(patient(&[cutting.addr, good.addr])).await;
-        for number in 1..=12 {
-            let mut client = proxy.tunnel("echo.mock:80").await;
-            client.send("x").await;
-            let _ = tokio::io::AsyncWriteExt::shutdown(&mut client.stream).await;
-            let _ = client.rest().await;
-            proxy.ear.finished(number).await;
+        for at_once in [true, false] {
+            let cutting = Double::scripted(move |_, mut peer| async move {
+                peer.head().await;
+                peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+                if !at_once {
+                    peer.exactly(1).await;
+                }
+                peer.reset();
+            })
+            .await;
+            let (good, _) = Double::mock("good").await;
+            let proxy = TestProxy::start(patient(&[cutting.addr, good.addr])).await;
+            for number in 1..=12 {
+                let mut client = proxy.tunnel("echo.mock:80").await;
+                // It may be cut by now.
+                let _ = client.stream.write_all(b"x").await;
+                let _ = client.stream.shutdown().await;
+                let _ = client.rest().await;
+                proxy.ear.finished(number).await;
+            }
+            assert_eq!(blamed(&proxy), [(0, Blame::Upstream, Rule::CutBehindHead); 3]);
+            assert_eq!(ejected(&proxy), [format!("http://{}", cutting.addr)]);
         }
-        assert_eq!(blamed(&proxy), [(0, Blame::Upstream, Rule::CutBehindHead); 3]);
-        assert_eq!(ejected(&proxy), [format!("http://{}", cutting.addr)]);
     });
 }
 

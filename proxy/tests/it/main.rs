@@ -13,6 +13,7 @@ mod failover;
 mod health;
 mod hostile;
 mod keepalive;
+mod names;
 mod plain;
 mod plain_clients;
 mod refusal;

@@ -69,7 +69,7 @@ impl Certificates {
     }
 
     /// The configuration `value`, whose files lie beside the certificates.
-    fn read(&self, value: &Value) -> Config {
+    pub(crate) fn read(&self, value: &Value) -> Config {
         let text = value.to_string();
         proxy::config::parse("test.json", text.as_bytes(), &System::beside(&self.path("test.json")))
             .unwrap_or_else(|problems| panic!("{problems}"))
