@@ -114,3 +114,49 @@ impl Carry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::head::{Framing, HeadLimits};
+
+    const LIMITS: HeadLimits = HeadLimits { max_bytes: 1024, max_fields: 10 };
+
+    /// Carries what can be carried without anybody reading at the other end; says how much was taken.
+    async fn taken_for_a_receiver_that_reads_nothing(framing: Framing, bytes: Vec<u8>) -> usize {
+        let (mut sender, mut source) = duplex(bytes.len());
+        let (mut destination, _receiver) = duplex(1000);
+        let length = bytes.len();
+        sender.write_all(&bytes).await.unwrap();
+        let (mut carry, mut inbox) = (Carry::new(BodyCodec::new(framing, LIMITS)), Inbox::default());
+        let count = Counter::default();
+        for _ in 0..3 {
+            let polled = poll_fn(|cx| {
+                Poll::Ready(carry.poll(cx, (&mut inbox, &mut source), &mut destination, &count).is_pending())
+            });
+            assert!(polled.await);
+        }
+        assert_eq!(count.get(), 1000, "what the receiver has room for is delivered");
+        assert!(carry.is_blocked());
+        drop(sender);
+        let mut left = Vec::new();
+        source.read_to_end(&mut left).await.unwrap();
+        length - left.len()
+    }
+
+    #[tokio::test]
+    async fn no_more_is_taken_than_one_read_while_the_receiver_is_slow() {
+        let bytes = vec![b'x'; 1 << 20];
+        for framing in [Framing::Length(1 << 20), Framing::UntilClose] {
+            let taken = taken_for_a_receiver_that_reads_nothing(framing, bytes.clone()).await;
+            assert!(taken <= 64 * 1024, "{framing:?}: {taken}");
+        }
+        let chunk = [b"1000\r\n".as_slice(), &[b'x'; 0x1000], b"\r\n"].concat();
+        let taken = taken_for_a_receiver_that_reads_nothing(Framing::Chunked, chunk.repeat(256)).await;
+        assert!(taken <= 64 * 1024, "{taken}");
+    }
+}

@@ -1,5 +1,7 @@
 //! What a plain-HTTP head loses and gains on its way through (RFC 9110 section 7.6).
 
+use std::time::SystemTime;
+
 use bytes::BytesMut;
 
 use crate::config::Upstream as UpstreamConfig;
@@ -70,7 +72,12 @@ impl Outgoing {
 }
 
 /// The response's head as the client gets it.
-pub(super) fn incoming(live: &Live, mut head: ResponseHead, client: Version, close: bool) -> BytesMut {
+pub(super) fn incoming(
+    live: &Live,
+    mut head: ResponseHead,
+    client: Version,
+    (close, wall): (bool, SystemTime),
+) -> BytesMut {
     let version = head.version.as_str().trim_start_matches("HTTP/");
     let via = live.via(version);
     let switched = head.status == 101;
@@ -78,6 +85,10 @@ pub(super) fn incoming(live: &Live, mut head: ResponseHead, client: Version, clo
     if client == Version::Http10 {
         head.fields.remove("transfer-encoding");
         head.fields.remove("trailer");
+    }
+    if !switched && !head.fields.contains("date") {
+        // Whoever passes on a response that says not when it was made says when it came (RFC 9110 section 6.6.1).
+        head.fields.push("Date", httpdate::fmt_http_date(wall));
     }
     head.fields.push("Via", via);
     if switched {

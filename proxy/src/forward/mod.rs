@@ -213,7 +213,7 @@ impl<E: Env> Forward<'_, E> {
             BodyCodec::new(framing, self.live.limits)
         };
         let mut out = self.go_ahead.unsent.take_rest();
-        out.unsplit(incoming(self.live, head, client, close));
+        out.unsplit(incoming(self.live, head, client, (close, self.session.shared.env.wall())));
         let mut down = Carry::behind(out, codec);
         let mut carried = self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await;
         if carried == Ok(Upload::Refused) && framing == Framing::UntilClose {
@@ -294,7 +294,7 @@ impl<E: Env> Forward<'_, E> {
         mut inbox: Inbox,
         lease: Lease<E>,
     ) -> After<E> {
-        let head = incoming(self.live, head, self.head.version, false);
+        let head = incoming(self.live, head, self.head.version, (false, self.session.shared.env.wall()));
         let told = timeout(self.live.config.timeouts.body, self.session.stream.write_all(&head)).await;
         if !matches!(told, Ok(Ok(()))) {
             self.request.spoiled("client_gone", Blame::Client);

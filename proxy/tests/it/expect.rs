@@ -3,7 +3,7 @@
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::plain::reply;
-use super::support::{Client, Double, TestProxy, run};
+use super::support::{Client, Double, Heard, TestProxy, run};
 
 const ASK: &str = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 
@@ -90,6 +90,8 @@ fn the_client_is_told_once_even_if_the_upstream_fails_after_it() {
         let proxy = TestProxy::before(&[fails.addr, orderly().await.addr]).await;
         let mut client = proxy.client().await;
         client.send(ASK).await;
+        // Its body would not be there any more for another upstream, had it come sooner.
+        proxy.ear.wait_nth(2, |heard| matches!(heard, Heard::Pick { .. }).then_some(())).await;
         sends_when_told(&mut client).await;
         client.finish().await;
         assert_eq!(client.rest().await.unwrap(), b"");

@@ -1,6 +1,7 @@
 //! Connections that are used again, on either leg, and those that must not be.
 
 use serde_json::json;
+use tokio::sync::Barrier;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::plain::{get, reply, server};
@@ -70,17 +71,18 @@ fn a_request_behind_a_body_is_found_where_the_body_ends() {
 fn no_more_connections_are_kept_than_the_pool_holds() {
     run(async {
         let (tell, mut told) = unbounded_channel();
-        // Answers once eight have asked.
-        let gate = std::sync::Arc::new(tokio::sync::Barrier::new(8));
+        // Answer once eight, then two have asked, so that each takes a connection of its own.
+        let gates = std::sync::Arc::new([Barrier::new(8), Barrier::new(2)]);
         let upstream = Double::scripted(move |_, mut peer| {
-            let (tell, gate) = (tell.clone(), gate.clone());
+            let (tell, gates) = (tell.clone(), gates.clone());
             async move {
                 peer.head().await;
-                gate.wait().await;
+                gates[0].wait().await;
                 peer.send(reply(200, "x")).await;
                 let again = peer.next_head().await.is_some();
                 let _ = tell.send(again);
                 if again {
+                    gates[1].wait().await;
                     peer.send(reply(200, "y")).await;
                     let _ = peer.rest().await;
                 }
@@ -226,19 +228,18 @@ fn bytes_that_come_while_a_connection_is_kept_answer_nobody() {
     run(async {
         let (told, forge) = tokio::sync::oneshot::channel();
         let forge = std::sync::Mutex::new(Some(forge));
-        let (forged, mut was_forged) = unbounded_channel();
+        let (forged, was_forged) = tokio::sync::oneshot::channel();
+        let forged = std::sync::Mutex::new(Some(forged));
         let upstream = Double::scripted(move |number, mut peer| {
             let forge = forge.lock().unwrap().take();
-            let forged = forged.clone();
+            let forged = forged.lock().unwrap().take();
             async move {
                 peer.head().await;
                 peer.send(reply(200, if number == 0 { "first" } else { "true" })).await;
                 if number == 0 {
                     forge.unwrap().await.unwrap();
                     peer.send(reply(200, "forged")).await;
-                    // What the proxy does with them is to close, at the latest when it sweeps.
-                    let _ = peer.rest().await;
-                    let _ = forged.send(());
+                    let _ = forged.unwrap().send(());
                 }
                 let _ = peer.rest().await;
             }
@@ -249,7 +250,7 @@ fn bytes_that_come_while_a_connection_is_kept_answer_nobody() {
         client.send(get("/")).await;
         assert_eq!(client.response().await.1, b"first");
         told.send(()).unwrap();
-        was_forged.recv().await.unwrap();
+        was_forged.await.unwrap();
         client.send(get("/")).await;
         assert_eq!(client.response().await.1, b"true");
     });
