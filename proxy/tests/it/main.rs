@@ -5,6 +5,7 @@ mod auth;
 mod binary;
 mod connect;
 mod hostile;
+mod limits;
 mod refusal;
 mod secrets;
 mod support;
