@@ -158,13 +158,17 @@ async fn everyone_in_the_queue_is_let_in_before_accepting_stops() {
     let (proxy, env) = start(json!({})).await;
     let proxy = Arc::new(proxy);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    // More than a task is let do in one go.
-    let mut clients = Vec::new();
-    for _ in 0..500 {
-        let mut client = client(&proxy, &env).await;
-        client.write_all(HEALTH).await.unwrap();
-        clients.push(client);
-    }
+    // More than a task is let do in one go, and before the listener has seen any of them.
+    let mut clients = tokio::task::unconstrained(async {
+        let mut clients = Vec::new();
+        for _ in 0..500 {
+            let mut client = client(&proxy, &env).await;
+            client.write_all(HEALTH).await.unwrap();
+            clients.push(client);
+        }
+        clients
+    })
+    .await;
     env.spawn({
         let proxy = Arc::clone(&proxy);
         async move {
