@@ -363,3 +363,6 @@ impl<E: Env> Session<E> {
         let _ = timeout(LINGER, lingering).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod failover;
 mod health;
 mod hostile;
 mod keepalive;
+mod limits;
 mod names;
 mod plain;
 mod plain_clients;

@@ -1,0 +1,220 @@
+//! What a session does as time passes, in memory and under paused time.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::config::Lookup;
+use crate::core::time::Timestamp;
+use crate::env::Listener;
+use crate::env::memory::{CONNECTION_BYTES, Memory, MemoryStream};
+use crate::event::{Event, Observer};
+use crate::proxy::Proxy;
+
+const UPSTREAM: &str = "10.0.0.1:3128";
+
+struct Deaf;
+
+impl Observer for Deaf {
+    fn on(&self, _: Timestamp, _: &Event<'_>) {}
+}
+
+impl Lookup for Deaf {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &str) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+/// A proxy with these settings beside one upstream at [`UPSTREAM`], in a network of its own.
+async fn start(settings: Value) -> (Proxy<Memory>, Memory) {
+    let mut config = json!({
+        "server": { "listen_address": "127.0.0.1:3130", "pid_file": "" },
+        "upstream_proxies": [{ "url": format!("http://{UPSTREAM}") }],
+    });
+    config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    let config = crate::config::parse("test.json", config.to_string().as_bytes(), &Deaf).unwrap();
+    let env = Memory::default();
+    (Proxy::start(config, env.clone(), Arc::new(Deaf)).await.unwrap(), env)
+}
+
+async fn client(proxy: &Proxy<Memory>, env: &Memory) -> MemoryStream {
+    env.connect(proxy.local_addr()).await.unwrap()
+}
+
+/// All that comes until the proxy ends the connection, and how long that took.
+async fn to_end(client: &mut MemoryStream) -> (String, Duration) {
+    let from = Instant::now();
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.unwrap();
+    (text, from.elapsed())
+}
+
+/// The head of one answer, with its body where that is `length` long.
+async fn answer(client: &mut MemoryStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        text.push(client.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(text).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().unwrap());
+    client.read_exact(&mut vec![0; length]).await.unwrap();
+    head
+}
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_takes_too_long_is_answered_with_408() {
+    let (proxy, env) = start(json!({ "timeouts": { "header": "7s" } })).await;
+    let mut client = client(&proxy, &env).await;
+    // A byte now and then must not put it off.
+    let slow = tokio::time::sleep(Duration::from_secs(2));
+    client.write_all(b"GET http://a.test/ HTTP/1.1\r\n").await.unwrap();
+    slow.await;
+    client.write_all(b"Host: a").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    client.write_all(b".test").await.unwrap();
+    let (text, took) = to_end(&mut client).await;
+    assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("\r\nConnection: close\r\n"), "{text}");
+    assert_eq!(took.as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_asks_is_let_go_without_a_word() {
+    let (proxy, env) = start(json!({ "timeouts": { "header": "7s" } })).await;
+    let mut client = client(&proxy, &env).await;
+    let (text, took) = to_end(&mut client).await;
+    assert_eq!((text.as_str(), took.as_secs()), ("", 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_idle_between_requests_is_let_go_without_a_word() {
+    let (proxy, env) = start(json!({ "timeouts": { "header": "7s", "keep_alive": "30s" } })).await;
+    let mut client = client(&proxy, &env).await;
+    for _ in 0..3 {
+        client.write_all(HEALTH).await.unwrap();
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 200 "));
+        tokio::time::sleep(Duration::from_secs(29)).await;
+    }
+    let (text, took) = to_end(&mut client).await;
+    assert_eq!((text.as_str(), took.as_secs()), ("", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_client_that_goes_on_sending_is_listened_to_for_a_moment_only() {
+    let (proxy, env) = start(json!({})).await;
+    let mut client = client(&proxy, &env).await;
+    client.write_all(b"\0").await.unwrap();
+    let from = Instant::now();
+    // The 256 KiB that the proxy reads at most, and what the network holds.
+    let mut sent = 0;
+    while client.write_all(&[0; 1024]).await.is_ok() {
+        sent += 1024;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(sent <= 300 * 1024, "{sent}");
+    assert!(from.elapsed() <= Duration::from_millis(1010));
+}
+
+#[tokio::test(start_paused = true)]
+async fn above_the_reserve_clients_wait_in_the_queue() {
+    let (proxy, env) = start(json!({ "limits": { "max_connections": 3 } })).await;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(client(&proxy, &env).await);
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    // Three and the reserve of sixteen.
+    assert_eq!(env.accepted(), 19);
+    // Who waits there is served when somebody leaves.
+    let mut last = client(&proxy, &env).await;
+    last.write_all(HEALTH).await.unwrap();
+    drop(clients);
+    assert!(answer(&mut last).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accept_that_fails_is_tried_again_after_a_rest() {
+    let (proxy, env) = start(json!({})).await;
+    env.fail_accepts(1_000);
+    let _client = client(&proxy, &env).await;
+    // The listener was waiting already when it began to fail, so one got in.
+    let _second = client(&proxy, &env).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let first = env.failures_left();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let failures = first - env.failures_left();
+    assert!((50..=200).contains(&failures), "{failures} failures in ten seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn everyone_in_the_queue_is_let_in_before_accepting_stops() {
+    let (proxy, env) = start(json!({})).await;
+    let proxy = Arc::new(proxy);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    // More than a task is let do in one go, and before the listener has seen any of them.
+    let mut clients = tokio::task::unconstrained(async {
+        let mut clients = Vec::new();
+        for _ in 0..500 {
+            let mut client = client(&proxy, &env).await;
+            client.write_all(HEALTH).await.unwrap();
+            clients.push(client);
+        }
+        clients
+    })
+    .await;
+    env.spawn({
+        let proxy = Arc::clone(&proxy);
+        async move {
+            proxy.drain().await;
+        }
+    });
+    for client in &mut clients {
+        assert!(answer(client).await.starts_with("HTTP/1.1 200 "));
+    }
+}
+
+/// What an upstream can send towards a client that reads nothing, in bytes.
+async fn sent_to_one_who_reads_nothing(request: &str, reply: &'static str) -> u64 {
+    let (proxy, env) = start(json!({ "timeouts": { "idle_tunnel": "1h", "body": "1h" } })).await;
+    let mut listener = env.bind(UPSTREAM.parse::<SocketAddr>().unwrap()).await.unwrap();
+    let sent = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counter = Arc::clone(&sent);
+    env.spawn(async move {
+        let (mut upstream, _) = listener.accept().await.unwrap();
+        answer(&mut upstream).await;
+        upstream.write_all(reply.as_bytes()).await.unwrap();
+        while let Ok(count) = upstream.write(&[b'x'; 4096]).await {
+            counter.fetch_add(count as u64, std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    let mut client = client(&proxy, &env).await;
+    client.write_all(request.as_bytes()).await.unwrap();
+    // Paused time moves on only when nobody has anything left to do.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    sent.load(std::sync::atomic::Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stops_holds_a_bounded_number_of_bytes() {
+    let tunnel = sent_to_one_who_reads_nothing(
+        "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+    );
+    let sized = sent_to_one_who_reads_nothing(
+        "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n",
+    );
+    let endless =
+        sent_to_one_who_reads_nothing("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n");
+    for (what, held) in [("tunnel", tunnel.await), ("sized", sized.await), ("endless", endless.await)] {
+        // The two connections' own room, and no more than that again for us.
+        assert!((1..=4 * CONNECTION_BYTES as u64 + 64 * 1024).contains(&held), "{what}: {held}");
+    }
+}
