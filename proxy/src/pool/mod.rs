@@ -16,12 +16,12 @@ use tokio::time::Instant;
 
 use crate::config::{Config, Health as HealthConfig};
 use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY, Evidence};
-use crate::core::balancer::{Balancer, Epoch, Probing, Transition};
+use crate::core::balancer::{Balancer, Probing, Transition};
 use crate::core::failover::FailoverPolicy;
 use crate::core::health::{Change, Verdict};
 use crate::core::stats::Stats;
 use crate::core::time::Timestamp;
-use crate::core::upstream::{Attempt, Member, UpstreamId};
+use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 use crate::event::{Event, Observer, RequestId};
 
