@@ -140,8 +140,9 @@ impl<E: Env> Proxy<E> {
         let changes = diff(&before.config, &config).lines;
         if let Err(error) = shared.pool.configure(&config) {
             let problems = error.to_string();
+            state.error = Some(problems.clone());
+            drop(state);
             shared.pool.tell(&Event::ReloadFailed { problems: &problems });
-            state.error = Some(problems);
             return Err(error);
         }
         let epoch = before.epoch + 1;
@@ -156,11 +157,11 @@ impl<E: Env> Proxy<E> {
 
     /// A new configuration could not be read: tells of it and keeps the old one.
     pub fn refuse_reload(&self, problems: &str) {
-        // Told first: who sees the failure counted finds the reason in the log.
-        self.shared.pool.tell(&Event::ReloadFailed { problems });
         let mut state = self.shared.reload.lock().unwrap_or_else(PoisonError::into_inner);
         state.tried += 1;
         state.error = Some(problems.to_owned());
+        drop(state);
+        self.shared.pool.tell(&Event::ReloadFailed { problems });
     }
 
     /// Finishes and stops: unready for `drain_delay`, then nothing is accepted, then what still runs after

@@ -111,6 +111,8 @@ impl<E: Env> Session<E> {
                 Err(error) => return self.refuse(&live, None, error).await,
             };
             self.requests += 1;
+            // The one in force now: the client may have been silent for long.
+            let live = self.shared.live.load_full();
             match self.request(&live, head).await {
                 After::Next => {}
                 after => return after,

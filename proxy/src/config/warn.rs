@@ -1,6 +1,7 @@
 //! What will run, but probably not as meant.
 
 use super::{Authentication, Config, Password};
+use crate::core::failover::FailoverPolicy;
 
 /// The password in the sample configuration that everybody can read.
 const SAMPLE_PASSWORD: &str = "Proxy234";
@@ -17,10 +18,11 @@ pub(super) fn doubts(config: &Config) -> Vec<String> {
 /// Time for all silent upstreams but the last, so that the last is reached.
 fn attempts(config: &Config) -> Option<String> {
     let usable = config.upstreams.iter().filter(|upstream| !upstream.weight.is_zero()).count();
-    let policy = config.failover_policy();
-    (!policy.fits(usable)).then(|| {
+    let attempts = config.failover.max_attempts.map_or(usable, |most| usable.min(most.get() as usize));
+    // An attempt limit above the number of upstreams makes no more attempts.
+    let policy = FailoverPolicy { max_attempts: None, ..config.failover_policy() };
+    (!policy.fits(attempts)).then(|| {
         let show = humantime::format_duration;
-        let attempts = config.failover.max_attempts.map_or(usable, |most| usable.min(most.get() as usize));
         format!(
             "timeouts.request: with {attempts} attempts of up to {} each (connect {} and reply {}), {} is too short to \
              reach the last upstream when the others are silent; attempts will be cut short",

@@ -3,31 +3,34 @@
 //! A first pick reads an immutable snapshot and takes an atomic ticket; nothing is locked. Everything rarer (a
 //! verdict, a probe, a transition, a reload) goes through one short mutex that is never held across an await.
 
+mod lease;
+mod snapshot;
 mod upstream;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::config::{Config, Health as HealthConfig, UpstreamKey};
-use crate::core::attribution::{Attributed, Attribution, Blame, DEFAULT_MEMORY, Evidence, Failure, Rule};
-use crate::core::balancer::{Balancer, Epoch, Probing, Transition};
+use crate::config::{Config, Health as HealthConfig};
+use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY, Evidence};
+use crate::core::balancer::{Balancer, Probing, Transition};
 use crate::core::failover::FailoverPolicy;
 use crate::core::health::{Change, Verdict};
-use crate::core::schedule::ScheduleTooLong;
 use crate::core::stats::Stats;
 use crate::core::time::Timestamp;
-use crate::core::upstream::{Attempt, Member, UpstreamId};
+use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 use crate::event::{Event, Observer, RequestId};
-use crate::leg::{Leg, TlsSetupError};
 
-pub(crate) use upstream::{Percentiles, Upstream};
+pub(crate) use lease::Lease;
+pub use snapshot::PoolError;
+pub(crate) use snapshot::Snapshot;
+pub(crate) use upstream::{Percentiles, SWEEP, Upstream};
+
+use snapshot::{build, members};
 
 /// The upstreams of one proxy.
 pub(crate) struct Pool<E: Env> {
@@ -43,23 +46,6 @@ pub(crate) struct Pool<E: Env> {
     /// Wakes whoever sweeps idle connections, and the prober.
     pub(crate) idle_kept: Notify,
     pub(crate) changed: Notify,
-}
-
-/// What a pick needs, never changed once published.
-pub(crate) struct Snapshot<S> {
-    pub(crate) epoch: Epoch,
-    /// The next ticket of the epoch; shared by snapshots of the same epoch.
-    ticket: Arc<AtomicU64>,
-    /// In order of id.
-    pub(crate) upstreams: Vec<Arc<Upstream<S>>>,
-    failover: FailoverPolicy,
-}
-
-impl<S> Snapshot<S> {
-    pub(crate) fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream<S>>> {
-        let index = self.upstreams.binary_search_by_key(&id, |upstream| upstream.id).ok()?;
-        self.upstreams.get(index)
-    }
 }
 
 /// Where failures that cannot tell are remembered until another upstream opens the target.
@@ -86,32 +72,6 @@ impl State {
             Memory::Checks => &mut self.checks,
         }
     }
-}
-
-/// Why a pool can't be built from a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum PoolError {
-    /// The weights have too little in common.
-    #[error("upstream_proxies: {0}")]
-    Weights(#[from] ScheduleTooLong),
-    /// An upstream's TLS.
-    #[error("upstream_proxies: {url}: {error}")]
-    Tls {
-        /// Without credentials.
-        url: String,
-        /// What is wrong.
-        error: TlsSetupError,
-    },
-}
-
-/// A claim on an upstream for one attempt and whatever it opens. Dropped without a verdict it counts as "the client
-/// went away", which is the only way that happens.
-pub(crate) struct Lease<E: Env> {
-    pool: Arc<Pool<E>>,
-    pub(crate) upstream: Arc<Upstream<E::Stream>>,
-    attempt: Attempt,
-    request: Option<RequestId>,
-    judged: bool,
 }
 
 impl<E: Env> Pool<E> {
@@ -430,66 +390,6 @@ struct Changed<S> {
     renewed: Option<Arc<Snapshot<S>>>,
 }
 
-impl<E: Env> Lease<E> {
-    pub(crate) fn attempt(&self) -> Attempt {
-        self.attempt
-    }
-
-    /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
-    pub(crate) fn judge(&mut self, failure: Option<&'static str>) {
-        self.judged = true;
-        let took = self.pool.now().since(self.attempt.started);
-        let now = self.pool.now();
-        if self.request.is_some() {
-            let mut state = self.pool.state();
-            state.stats.attempt_ended(self.upstream.id, failure.is_none(), took, now);
-            drop(state);
-            if failure.is_none() {
-                let mut latency = self.upstream.figures.latency.lock().unwrap_or_else(PoisonError::into_inner);
-                latency.record(took, now.since(Timestamp::ZERO));
-            }
-        }
-        self.pool.tell(&Event::AttemptEnded { request: self.request, upstream: self.upstream.id, failure, took });
-    }
-
-    /// The tunnel this lease opened has ended: with a byte of its target or none, reset by the upstream's side or not.
-    pub(crate) fn tunnel_ended(&self, delivered: bool, reset: bool) {
-        let was_cut = &self.upstream.figures.was_cut;
-        if delivered {
-            // Only what may have been counted needs to be undone; the usual end takes no lock.
-            if was_cut.swap(false, Ordering::Relaxed) {
-                self.pool.report(self.attempt, Verdict::Delivered);
-            }
-        } else if reset {
-            was_cut.store(true, Ordering::Relaxed);
-            let (blame, rule) = (Blame::Upstream, Rule::CutBehindHead);
-            self.pool.tell(&Event::Blamed { upstream: self.upstream.id, blame, rule });
-            self.pool.report(self.attempt, Verdict::Cut);
-        }
-    }
-
-    /// Gives a connection back for the next request.
-    pub(crate) fn keep(&self, leg: Leg<E::Stream>, most: usize) {
-        if self.upstream.keep_idle(leg, most) {
-            self.pool.idle_kept.notify_one();
-        }
-    }
-}
-
-impl<E: Env> Drop for Lease<E> {
-    fn drop(&mut self) {
-        if !self.judged {
-            self.judge(Some(Failure::ClientGone.as_str()));
-            self.pool.report(self.attempt, Blame::Client.verdict());
-        }
-        self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);
-        if self.request.is_some() {
-            let now = self.pool.now();
-            self.pool.state().stats.attempt_left(self.upstream.id, now);
-        }
-    }
-}
-
 fn probing(health: &HealthConfig) -> Probing {
     if health.active.is_some() { Probing::Checked } else { Probing::Lent }
 }
@@ -497,40 +397,3 @@ fn probing(health: &HealthConfig) -> Probing {
 fn check_memory(config: &Config) -> Attribution {
     Attribution::new(config.health.active.as_ref().map_or(DEFAULT_MEMORY, |checks| checks.interval * 2))
 }
-
-fn members<S>(upstreams: &[Arc<Upstream<S>>]) -> Vec<Member> {
-    upstreams.iter().map(|upstream| Member { id: upstream.id, weight: upstream.config.weight }).collect()
-}
-
-/// The upstreams of `config` in order of id, keeping what is unchanged in `before`.
-fn build<S>(
-    config: &Config,
-    before: &[Arc<Upstream<S>>],
-    next_id: &mut u32,
-) -> Result<Vec<Arc<Upstream<S>>>, PoolError> {
-    let known: BTreeMap<UpstreamKey, &Arc<Upstream<S>>> = before.iter().map(|one| (one.config.key(), one)).collect();
-    let mut upstreams = Vec::with_capacity(config.upstreams.len());
-    for wanted in &config.upstreams {
-        let former = known.get(&wanted.key()).copied();
-        let upstream = match former {
-            Some(former) if former.config == *wanted => Arc::clone(former),
-            _ => {
-                let id = former.map_or_else(
-                    || {
-                        *next_id += 1;
-                        UpstreamId::new(*next_id - 1)
-                    },
-                    |former| former.id,
-                );
-                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref));
-                Arc::new(built.map_err(|error| PoolError::Tls { url: wanted.url.clone(), error })?)
-            }
-        };
-        upstreams.push(upstream);
-    }
-    upstreams.sort_by_key(|upstream| upstream.id);
-    Ok(upstreams)
-}
-
-/// How long idle connections may go unswept.
-pub(crate) const SWEEP: Duration = Duration::from_secs(1);

@@ -12,6 +12,9 @@ use crate::config;
 use crate::core::upstream::UpstreamId;
 use crate::leg::{Leg, TlsSetupError, Wrapper};
 
+/// How long idle connections may go unswept.
+pub(crate) const SWEEP: Duration = Duration::from_secs(1);
+
 /// One upstream proxy. `S` is the stream it is reached by.
 pub(crate) struct Upstream<S> {
     pub(crate) id: UpstreamId,

@@ -160,7 +160,7 @@ fn every_shipped_file_parses_without_a_doubt() {
         let config = parse(name, &bytes, &world).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(config.warnings, [""; 0], "{name}");
     }
-    let us = load(&shipped("us.json")).unwrap();
+    let us = load(&shipped("us.json")).outcome.unwrap();
     assert_eq!(us.upstreams.iter().map(|u| u.port).collect::<Vec<_>>(), [3025, 3026]);
 }
 
@@ -277,6 +277,6 @@ fn files_are_found_beside_the_configuration() {
     assert_eq!(system.file("minimal.json").unwrap(), std::fs::read(shipped("minimal.json")).unwrap());
     assert_eq!(system.resolve("minimal.json"), shipped("minimal.json"));
     assert_eq!(system.resolve("/etc/secret"), Path::new("/etc/secret"));
-    let found = lines(load(Path::new("no/such.json")));
+    let found = lines(load(Path::new("no/such.json")).outcome);
     assert!(found.len() == 1 && found[0].starts_with("no/such.json: can't read the file: "), "{found:?}");
 }

@@ -290,13 +290,20 @@ fn what_runs_but_hardly_as_meant_is_warned_about() {
         let config = parse_json(&with(more)).unwrap_or_else(|problems| panic!("{problems}"));
         assert!(config.warnings.iter().any(|found| found.starts_with(warning)), "{warning}: {:?}", config.warnings);
     };
-    let three: Vec<_> = (1..4).map(|port| json!({ "url": format!("http://a:{port}") })).collect();
+    let upstreams: Vec<_> = (1..5).map(|port| json!({ "url": format!("http://a:{port}") })).collect();
     warned(
-        json!({ "upstream_proxies": three }),
-        "timeouts.request: 3 attempts of up to 40s each (connect 10s and reply 30s) don't fit into 1m 30s",
+        json!({ "upstream_proxies": upstreams }),
+        "timeouts.request: with 4 attempts of up to 40s each (connect 10s and reply 30s), 1m 30s is too short",
     );
-    let two = parse_json(&with(json!({ "upstream_proxies": three, "failover": { "max_attempts": 2 } }))).unwrap();
-    assert_eq!(two.warnings, [""; 0]);
+    // Three fit: the last one needs to be reached only.
+    for fitting in [
+        json!({ "upstream_proxies": upstreams, "failover": { "max_attempts": 3 } }),
+        json!({ "upstream_proxies": upstreams[..3] }),
+        json!({ "upstream_proxies": upstreams[..3], "failover": { "max_attempts": 10 } }),
+    ] {
+        assert_eq!(parse_json(&with(fitting)).unwrap().warnings, [""; 0]);
+    }
+    warned(json!({ "stats": { "require_auth": true } }), "stats.require_auth: without authentication nobody");
     warned(json!({ "upstream_proxies": [{ "url": "https://a" }] }), "upstream_proxies[0].url: no port given, so 443");
     warned(json!({ "health_check": { "enabled": true } }), "health_check.endpoints: none given");
     warned(

@@ -1,0 +1,80 @@
+//! The upstreams and the schedule in force: built from a configuration, never changed once published.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::Upstream;
+use crate::config::{Config, UpstreamKey};
+use crate::core::balancer::Epoch;
+use crate::core::failover::FailoverPolicy;
+use crate::core::schedule::ScheduleTooLong;
+use crate::core::upstream::{Member, UpstreamId};
+use crate::leg::TlsSetupError;
+
+/// What a pick needs, never changed once published.
+pub(crate) struct Snapshot<S> {
+    pub(crate) epoch: Epoch,
+    /// The next ticket of the epoch; shared by snapshots of the same epoch.
+    pub(super) ticket: Arc<AtomicU64>,
+    /// In order of id.
+    pub(crate) upstreams: Vec<Arc<Upstream<S>>>,
+    pub(super) failover: FailoverPolicy,
+}
+
+impl<S> Snapshot<S> {
+    pub(crate) fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream<S>>> {
+        let index = self.upstreams.binary_search_by_key(&id, |upstream| upstream.id).ok()?;
+        self.upstreams.get(index)
+    }
+}
+
+/// Why a pool can't be built from a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// The weights have too little in common.
+    #[error("upstream_proxies: {0}")]
+    Weights(#[from] ScheduleTooLong),
+    /// An upstream's TLS.
+    #[error("upstream_proxies: {url}: {error}")]
+    Tls {
+        /// Without credentials.
+        url: String,
+        /// What is wrong.
+        error: TlsSetupError,
+    },
+}
+
+pub(super) fn members<S>(upstreams: &[Arc<Upstream<S>>]) -> Vec<Member> {
+    upstreams.iter().map(|upstream| Member { id: upstream.id, weight: upstream.config.weight }).collect()
+}
+
+/// The upstreams of `config` in order of id, keeping what is unchanged in `before`.
+pub(super) fn build<S>(
+    config: &Config,
+    before: &[Arc<Upstream<S>>],
+    next_id: &mut u32,
+) -> Result<Vec<Arc<Upstream<S>>>, PoolError> {
+    let known: BTreeMap<UpstreamKey, &Arc<Upstream<S>>> = before.iter().map(|one| (one.config.key(), one)).collect();
+    let mut upstreams = Vec::with_capacity(config.upstreams.len());
+    for wanted in &config.upstreams {
+        let former = known.get(&wanted.key()).copied();
+        let upstream = match former {
+            Some(former) if former.config == *wanted => Arc::clone(former),
+            _ => {
+                let id = former.map_or_else(
+                    || {
+                        *next_id += 1;
+                        UpstreamId::new(*next_id - 1)
+                    },
+                    |former| former.id,
+                );
+                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref));
+                Arc::new(built.map_err(|error| PoolError::Tls { url: wanted.url.clone(), error })?)
+            }
+        };
+        upstreams.push(upstream);
+    }
+    upstreams.sort_by_key(|upstream| upstream.id);
+    Ok(upstreams)
+}

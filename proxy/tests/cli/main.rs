@@ -1,0 +1,9 @@
+//! The proxy as a process: arguments, exit codes, PID file, signals, reloads.
+#![expect(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
+
+mod commands;
+mod ends;
+mod pid_file;
+mod questions;
+mod reload;
+mod support;

@@ -1,0 +1,91 @@
+//! The PID file's life.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Place, address, outcome};
+
+#[test]
+fn holds_the_id_while_the_proxy_runs_and_goes_with_it() {
+    let place = Place::new();
+    let mut proxy = place.start();
+    assert_eq!(fs::read_to_string(place.path("proxy.pid")).unwrap(), format!("{}\n", proxy.child.id()));
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.end(), 0);
+    assert!(!place.path("proxy.pid").exists());
+}
+
+#[test]
+fn a_configured_path_is_used() {
+    let mut place = Place::new();
+    place.config["server"]["pid_file"] = json!("other.pid");
+    let proxy = place.start();
+    assert_eq!(fs::read_to_string(place.path("other.pid")).unwrap(), format!("{}\n", proxy.child.id()));
+    assert!(!place.path("proxy.pid").exists());
+}
+
+#[test]
+fn none_is_written_where_none_is_wanted() {
+    let mut place = Place::new();
+    place.config["server"]["pid_file"] = json!("");
+    let _proxy = place.start();
+    assert!(!place.path("proxy.pid").exists());
+}
+
+#[test]
+fn one_left_by_a_crash_is_replaced() {
+    let place = Place::new();
+    let mut crashed = place.start();
+    crashed.signal(Signal::KILL);
+    assert_eq!(crashed.end(), -9);
+    let proxy = place.start();
+    assert_eq!(fs::read_to_string(place.path("proxy.pid")).unwrap(), format!("{}\n", proxy.child.id()));
+}
+
+#[test]
+fn a_second_proxy_is_refused_and_harms_nothing() {
+    let mut place = Place::new();
+    let first = place.start();
+    place.config["server"]["listen_address"] = json!(address().to_string());
+    place.write();
+    for path in [None, Some("proxy.pid")] {
+        if let Some(path) = path {
+            place.config["server"]["pid_file"] = json!(path);
+            place.write();
+        }
+        let (code, _, err) = outcome(&mut place.command(&[]));
+        let named = format!("already running (process {})", first.child.id());
+        assert!(code == Some(1) && err.contains(&named), "{code:?} {err}");
+        assert_eq!(fs::read_to_string(place.path("proxy.pid")).unwrap(), format!("{}\n", first.child.id()));
+    }
+}
+
+#[test]
+fn a_default_path_that_cannot_be_had_is_warned_about_and_a_configured_one_is_an_error() {
+    let mut place = Place::new();
+    // Not permissions: tests may run as root.
+    fs::create_dir(place.path("proxy.pid")).unwrap();
+    let mut proxy = place.start();
+    assert!(proxy.lines.iter().any(|line| line.contains("WARN") && line.contains("no PID file")), "{:?}", proxy.lines);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.end(), 0);
+    assert!(place.path("proxy.pid").is_dir(), "left alone");
+
+    for path in ["proxy.pid", "missing/proxy.pid"] {
+        place.config["server"]["pid_file"] = json!(path);
+        place.write();
+        let (code, _, err) = outcome(&mut place.command(&[]));
+        assert!(code == Some(1) && err.contains(path), "{code:?} {err}");
+    }
+}
+
+#[test]
+fn others_may_read_it_and_not_write() {
+    let place = Place::new();
+    let _proxy = place.start();
+    let mode = fs::metadata(place.path("proxy.pid")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o022, 0);
+}
