@@ -120,6 +120,7 @@ async fn echoes(addr: SocketAddr, deadline: Instant) -> io::Result<f64> {
 /// Megabytes.
 async fn bulk(addr: SocketAddr, deadline: Instant) -> io::Result<f64> {
     let mut stream = tunnel(addr, "source.test:80").await?;
+    stream.write_all(b"go").await?;
     let mut buffer = vec![0; 256 * 1024];
     let mut bytes = 0;
     while Instant::now() < deadline {

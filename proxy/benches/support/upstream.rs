@@ -15,8 +15,8 @@ const BUFFER: usize = 2048;
 /// Sent at a time by `source.test`.
 const BLOCK: usize = 256 * 1024;
 
-/// Says where it listens, then serves until it is killed. `CONNECT source.test:80` sends for as long as it is read,
-/// any other CONNECT echoes, and everything else gets a short answer.
+/// Says where it listens, then serves until it is killed. Behind `CONNECT source.test:80` the first byte starts a
+/// download without end, any other CONNECT echoes, and everything else gets a short answer.
 pub(crate) async fn serve() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
@@ -49,6 +49,9 @@ async fn connection(mut stream: TcpStream) -> io::Result<()> {
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
         if head.starts_with(b"CONNECT source.test") {
+            if held.is_empty() && stream.read_buf(&mut held).await? == 0 {
+                return Ok(());
+            }
             let block = vec![7; BLOCK];
             loop {
                 stream.write_all(&block).await?;
