@@ -188,90 +188,96 @@ enum Direction {
 }
 
 /// Runs both pumps until the tunnel ends; see [`super::Env::relay`].
-pub(super) async fn relay<C, U, Up, Down>(
+///
+/// No `async fn`: that would keep room for every argument twice, and this future is most of what an idle tunnel costs.
+pub(super) fn relay<C, U, Up, Down>(
     mut client: C,
     mut upstream: U,
-    (mut up, mut down): (Up, Down),
+    pumps: (Up, Down),
     limits: RelayLimits,
     traffic: Arc<Traffic>,
     stop: Stop,
-) -> RelayEnd
+) -> impl Future<Output = RelayEnd> + Send
 where
     C: Duplex,
     U: Duplex,
-    Up: Pump<C, U>,
-    Down: Pump<U, C>,
+    Up: Pump<C, U> + Send,
+    Down: Pump<U, C> + Send,
 {
-    let end = {
-        let mut timer = pin!(tokio::time::sleep(limits.idle));
-        let mut stopped = pin!(stop.wait());
-        let (mut going_up, mut going_down) = (Direction::Open, Direction::Open);
-        let mut seen = (0, 0);
-        let mut last = Instant::now();
-        poll_fn(|cx| {
-            if stopped.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(RelayEnd::Stopped);
-            }
-            let before = (going_up, going_down);
-            if going_up == Direction::Open {
-                match up.poll_pump(cx, &mut client, &mut upstream, &traffic.up) {
-                    Poll::Ready(Ok(())) => going_up = Direction::Ended,
-                    Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::ClientReset),
-                    Poll::Ready(Err(PumpError::Destination)) => going_up = Direction::Refused,
-                    Poll::Pending => {}
+    let (mut up, mut down) = pumps;
+    async move {
+        let end = {
+            let mut timer = pin!(tokio::time::sleep(limits.idle));
+            let mut stopped = pin!(stop.wait());
+            let (mut going_up, mut going_down) = (Direction::Open, Direction::Open);
+            let mut seen = (0, 0);
+            let mut last = Instant::now();
+            poll_fn(|cx| {
+                if stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(RelayEnd::Stopped);
                 }
-            }
-            if going_down == Direction::Open {
-                match down.poll_pump(cx, &mut upstream, &mut client, &traffic.down) {
-                    Poll::Ready(Ok(())) => going_down = Direction::Ended,
-                    Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
-                    Poll::Ready(Err(PumpError::Destination)) => going_down = Direction::Refused,
-                    Poll::Pending => {}
+                let before = (going_up, going_down);
+                if going_up == Direction::Open {
+                    match up.poll_pump(cx, &mut client, &mut upstream, &traffic.up) {
+                        Poll::Ready(Ok(())) => going_up = Direction::Ended,
+                        Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::ClientReset),
+                        Poll::Ready(Err(PumpError::Destination)) => going_up = Direction::Refused,
+                        Poll::Pending => {}
+                    }
                 }
-            }
-            match (going_up, going_down) {
-                (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
-                (Direction::Open, _) | (_, Direction::Open) => {}
-                (Direction::Refused, _) => return Poll::Ready(RelayEnd::UpstreamReset),
-                (_, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
-            }
-            let half_closed = going_up != Direction::Open || going_down != Direction::Open;
-            let limit = if half_closed { limits.half_closed } else { limits.idle };
-            let counted = traffic.read();
-            if counted != seen || before != (going_up, going_down) {
-                seen = counted;
-                last = Instant::now();
-                if half_closed && timer.deadline() > last + limit {
+                if going_down == Direction::Open {
+                    match down.poll_pump(cx, &mut upstream, &mut client, &traffic.down) {
+                        Poll::Ready(Ok(())) => going_down = Direction::Ended,
+                        Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
+                        Poll::Ready(Err(PumpError::Destination)) => going_down = Direction::Refused,
+                        Poll::Pending => {}
+                    }
+                }
+                match (going_up, going_down) {
+                    (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
+                    (Direction::Open, _) | (_, Direction::Open) => {}
+                    (Direction::Refused, _) => return Poll::Ready(RelayEnd::UpstreamReset),
+                    (_, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
+                }
+                let half_closed = going_up != Direction::Open || going_down != Direction::Open;
+                let limit = if half_closed { limits.half_closed } else { limits.idle };
+                let counted = traffic.read();
+                if counted != seen || before != (going_up, going_down) {
+                    seen = counted;
+                    last = Instant::now();
+                    if half_closed && timer.deadline() > last + limit {
+                        timer.as_mut().reset(last + limit);
+                    }
+                }
+                // The timer is moved only when it fires, not with every byte.
+                while timer.as_mut().poll(cx).is_ready() {
+                    if last.elapsed() >= limit {
+                        return Poll::Ready(if half_closed { RelayEnd::HalfClosedIdle } else { RelayEnd::Idle });
+                    }
                     timer.as_mut().reset(last + limit);
                 }
-            }
-            // The timer is moved only when it fires, not with every byte.
-            while timer.as_mut().poll(cx).is_ready() {
-                if last.elapsed() >= limit {
-                    return Poll::Ready(if half_closed { RelayEnd::HalfClosedIdle } else { RelayEnd::Idle });
-                }
-                timer.as_mut().reset(last + limit);
-            }
-            Poll::Pending
-        })
-        .await
-    };
-    if end != RelayEnd::Closed {
-        client.abort();
-        upstream.abort();
+                Poll::Pending
+            })
+            .await
+        };
+        if end != RelayEnd::Closed {
+            client.abort();
+            upstream.abort();
+        }
+        end
     }
-    end
 }
 
 /// The relay for any two streams.
-pub async fn relay_buffered<C: Duplex, U: Duplex>(
+pub fn relay_buffered<C: Duplex, U: Duplex>(
     client: C,
     upstream: U,
     early: Early,
     limits: RelayLimits,
     traffic: Arc<Traffic>,
     stop: Stop,
-) -> RelayEnd {
+) -> impl Future<Output = RelayEnd> + Send {
+    // Copied, because an early byte's buffer is a whole head's and would be held for as long as the tunnel lasts.
     let pumps = (BufferPump::starting_with(&early.to_upstream), BufferPump::starting_with(&early.to_client));
-    relay(client, upstream, pumps, limits, traffic, stop).await
+    relay(client, upstream, pumps, limits, traffic, stop)
 }

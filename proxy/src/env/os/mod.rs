@@ -181,7 +181,7 @@ impl Env for Os {
         tokio::task::spawn_blocking(job).await.map_err(|_| Busy)
     }
 
-    async fn relay<C: Duplex, U: Duplex>(
+    fn relay<C: Duplex, U: Duplex>(
         &self,
         client: C,
         upstream: U,
@@ -189,18 +189,27 @@ impl Env for Os {
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
-    ) -> RelayEnd {
-        // A leg with TLS has to be seen by us; two plain sockets can be joined by the kernel.
-        match (downcast::<C, OsStream>(client), downcast::<U, OsStream>(upstream)) {
-            (Ok(client), Ok(upstream)) => {
-                let pumps =
-                    (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
-                relay::relay(client, upstream, pumps, limits, traffic, stop).await
-            }
-            (Ok(client), Err(upstream)) => relay_buffered(client, upstream, early, limits, traffic, stop).await,
-            (Err(client), Ok(upstream)) => relay_buffered(client, upstream, early, limits, traffic, stop).await,
-            (Err(client), Err(upstream)) => relay_buffered(client, upstream, early, limits, traffic, stop).await,
-        }
+    ) -> impl Future<Output = RelayEnd> + Send {
+        // Boxed, so that an idle tunnel holds one of these futures instead of room for all of them.
+        let relay: Pin<Box<dyn Future<Output = RelayEnd> + Send>> =
+            // A leg with TLS has to be seen by us; two plain sockets can be joined by the kernel.
+            match (downcast::<C, OsStream>(client), downcast::<U, OsStream>(upstream)) {
+                (Ok(client), Ok(upstream)) => {
+                    let pumps =
+                        (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
+                    Box::pin(relay::relay(client, upstream, pumps, limits, traffic, stop))
+                }
+                (Ok(client), Err(upstream)) => {
+                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
+                }
+                (Err(client), Ok(upstream)) => {
+                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
+                }
+                (Err(client), Err(upstream)) => {
+                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
+                }
+            };
+        relay
     }
 }
 
