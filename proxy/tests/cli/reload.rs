@@ -101,6 +101,10 @@ fn a_file_that_it_refers_to_counts_also_one_named_later_or_missing_at_first() {
     fs::write(place.path("secrets"), "three").unwrap();
     proxy.line("configuration reloaded");
     assert_eq!((ask("two"), ask("three")), (407, 200));
+    // And it is watched from then on.
+    fs::write(place.path("secrets"), "four").unwrap();
+    proxy.line("configuration reloaded");
+    assert_eq!((ask("three"), ask("four")), (407, 200));
 }
 
 #[test]
