@@ -22,8 +22,11 @@ const TUNNELS: usize = 4_000;
 /// Opened before anything is measured, so that threads, heap and name tables are there.
 const WARM_UP: usize = 64;
 
-/// How long after the last byte the figures are read: everything has been given back by then, or never will be.
-const SETTLE: Duration = Duration::from_millis(500);
+/// Figures count once two readings this far apart agree.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Readings at most; a process that never settles is a figure too.
+const READINGS: usize = 40;
 
 struct Options {
     json: bool,
@@ -82,18 +85,14 @@ async fn measure(options: &Options) -> io::Result<(Vec<Cost>, usize)> {
     let mut warm = open(listen, WARM_UP).await?;
     talk(&mut warm).await?;
     drop(warm);
-    sleep(SETTLE).await;
-    let nothing = proxy.holding()?;
+    let nothing = settled(&proxy).await?;
 
     let mut open = open(listen, tunnels).await?;
-    sleep(SETTLE).await;
-    let fresh = proxy.holding()?;
+    let fresh = settled(&proxy).await?;
     talk(&mut open).await?;
-    sleep(SETTLE).await;
-    let used = proxy.holding()?;
+    let used = settled(&proxy).await?;
     drop(open);
-    sleep(SETTLE).await;
-    let closed = proxy.holding()?;
+    let closed = settled(&proxy).await?;
 
     let costs = vec![
         Cost::between("opened, silent", nothing, fresh, tunnels),
@@ -101,6 +100,18 @@ async fn measure(options: &Options) -> io::Result<(Vec<Cost>, usize)> {
         Cost::between("closed again", nothing, closed, tunnels),
     ];
     Ok((costs, tunnels))
+}
+
+async fn settled(proxy: &Process) -> io::Result<Holding> {
+    let mut holding = proxy.holding()?;
+    for _ in 0..READINGS {
+        sleep(SETTLE).await;
+        let before = std::mem::replace(&mut holding, proxy.holding()?);
+        if before == holding {
+            break;
+        }
+    }
+    Ok(holding)
 }
 
 async fn open(listen: std::net::SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {

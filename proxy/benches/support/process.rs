@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 pub(crate) struct Process(Child);
 
 /// What a process holds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holding {
     pub(crate) descriptors: usize,
     /// Its own memory and its share of what it shares, in bytes.

@@ -64,12 +64,17 @@ pub struct OsStream {
 }
 
 impl OsStream {
-    fn new(tcp: TcpStream) -> Self {
-        // Neither option can fail on a live socket, and a dead one is reported by its first read.
-        let _ = tcp.set_nodelay(true);
-        let _ = SockRef::from(&tcp).set_tcp_keepalive(&KEEPALIVE);
+    fn connected(tcp: TcpStream) -> Self {
+        // Can't fail on a live socket, and a dead one is reported by its first read.
+        let _ = set_options(SockRef::from(&tcp));
         OsStream { tcp }
     }
+}
+
+/// What every connection has: small writes go out at once, and a peer that vanished is noticed.
+fn set_options(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)
 }
 
 impl Duplex for OsStream {
@@ -122,7 +127,7 @@ impl Listener for OsListener {
 
     async fn accept(&mut self) -> io::Result<(OsStream, SocketAddr)> {
         let (tcp, peer) = self.tcp.accept().await?;
-        Ok((OsStream::new(tcp), peer))
+        Ok((OsStream { tcp }, peer))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -142,12 +147,14 @@ impl Env for Os {
             // `[::]` means every address of either family, whatever the system's default is.
             SockRef::from(&socket).set_only_v6(false)?;
         }
+        // Accepted connections inherit them; setting them on each would be five system calls for every client.
+        set_options(SockRef::from(&socket))?;
         socket.bind(addr)?;
         Ok(OsListener { tcp: socket.listen(BACKLOG)? })
     }
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<OsStream> {
-        TcpStream::connect(addr).await.map(OsStream::new)
+        TcpStream::connect(addr).await.map(OsStream::connected)
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -222,5 +229,28 @@ fn downcast<A: Any, B: Any>(value: A) -> Result<B, A> {
         (None, Some(value)) => Err(value),
         // Taking leaves `slot` empty only where it was found.
         (None, None) => unreachable!("a value is either found or left"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn both_legs_send_at_once_and_notice_a_vanished_peer() {
+        let os = Os::new();
+        let mut listener = os.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let connected = os.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        for stream in [connected, accepted] {
+            let socket = SockRef::from(&stream.tcp);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        }
     }
 }
