@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 pub(crate) struct Client<S = TcpStream> {
     pub(crate) stream: S,
     /// Read but not asked for yet.
-    held: Vec<u8>,
+    pub(crate) held: Vec<u8>,
 }
 
 impl Client {

@@ -1,0 +1,175 @@
+//! Plays the rows.
+
+use std::time::Duration;
+
+use proxy::core::attribution::{Blame, Rule};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::binary::{Binary, settled, stats};
+use super::scene::{Faulty, THRESHOLD, config};
+use super::support::{Double, Ear, Heard, TestProxy, run};
+use super::table::{Asks, Blamed, Failover, Row, Sees, TABLE};
+
+/// Rows played at a time.
+const AT_ONCE: usize = 6;
+/// Ends a row that hangs.
+const WATCHDOG: Duration = Duration::from_secs(40);
+
+/// Plays each row in each of its ways by `play` and names all that failed.
+async fn all<F: Future<Output = ()> + Send + 'static>(play: impl Fn(&'static Row, Asks) -> F) {
+    let mut playing = JoinSet::new();
+    let mut failed = Vec::new();
+    let mut names = std::collections::BTreeMap::new();
+    let mut rows = TABLE.iter().flat_map(|row| row.asks.iter().map(move |asks| (row, *asks)));
+    loop {
+        while playing.len() < AT_ONCE
+            && let Some((row, asks)) = rows.next()
+        {
+            let played = timeout(WATCHDOG, play(row, asks));
+            let id = playing.spawn(async { played.await.expect("the watchdog: it hangs") }).id();
+            names.insert(id, format!("{} ({asks:?})", row.fault));
+        }
+        match playing.join_next_with_id().await {
+            None => break,
+            Some(Ok(_)) => {}
+            Some(Err(error)) => failed.extend(names.remove(&error.id())),
+        }
+    }
+    assert!(failed.is_empty(), "rows that don't hold, their panics are above: {failed:#?}");
+}
+
+#[test]
+fn with_a_good_upstream_behind_it_every_fault_is_what_its_row_says() {
+    run(all(behind_a_good_one));
+}
+
+async fn behind_a_good_one(row: &Row, asks: Asks) {
+    let faulty = Faulty::start(row).await;
+    let (good, journal) = Double::mock("good").await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.address, good.addr])).await;
+    let mut watching = proxy.client().await;
+
+    let rounds = if row.ejects { THRESHOLD } else { THRESHOLD + 1 };
+    let mut requests = 0;
+    for _ in 0..rounds {
+        asks.ask(proxy.addr, row.sees).await;
+        for _ in 0..asks.requests() {
+            requests += 1;
+            let summary = proxy.ear.finished(requests).await;
+            let failed: Vec<_> = summary.failed_attempts.iter().map(|(_, word)| *word).collect();
+            let expected: Vec<_> = row.failover.iter().map(|failover| failover.failure).collect();
+            assert_eq!(failed, expected);
+            assert_eq!(summary.attempts as usize, 1 + expected.len());
+            let spoiled = match row.blamed {
+                Blamed::Client => Some(Blame::Client),
+                Blamed::Unknown => Some(Blame::Unknown),
+                Blamed::Nobody | Blamed::Upstream(_) | Blamed::Suspect => None,
+            };
+            assert_eq!(summary.blame, spoiled, "{summary:?}");
+        }
+    }
+    assert!(faulty.struck() > 0, "the fault did not strike");
+    let expected = match row.blamed {
+        Blamed::Upstream(rule) => vec![(0, Blame::Upstream, rule); requests],
+        Blamed::Suspect => vec![(0, Blame::Upstream, Rule::OpenedElsewhere); requests],
+        Blamed::Nobody | Blamed::Client | Blamed::Unknown => Vec::new(),
+    };
+    assert_eq!(blamed(&proxy.ear), expected);
+    assert_eq!(is_ejected(&proxy.ear), row.ejects, "after {rounds} rounds");
+
+    // Nothing is left of it, and the proxy lives.
+    faulty.mend();
+    asks.ask(proxy.addr, Sees::Success).await;
+    while row.ejects && !proxy.ear.heard().iter().any(|heard| matches!(heard, Heard::Recovered { .. })) {
+        asks.ask(proxy.addr, Sees::Success).await;
+    }
+    settled(&mut watching, proxy.addr).await;
+    at_rest(&stats(&mut watching, proxy.addr).await);
+    journal.until(|counts| counts.open_connections == 0).await;
+}
+
+#[test]
+fn without_another_upstream_every_fault_that_can_be_told_is_told() {
+    run(all(alone));
+}
+
+async fn alone(row: &Row, asks: Asks) {
+    let Some(Failover { alone, alike, .. }) = row.failover else { return };
+    let faulty = Faulty::start(row).await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.address])).await;
+    for number in 1..=THRESHOLD {
+        assert_eq!(asks.ask_in_vain(proxy.addr).await, alone, "alone");
+        let (blame, rule) = match row.blamed {
+            Blamed::Upstream(rule) => (Blame::Upstream, rule),
+            _ => (Blame::Unknown, Rule::StoodAlone),
+        };
+        let summary = proxy.ear.finished(number).await;
+        assert_eq!(blamed(&proxy.ear).last(), Some(&(0, blame, rule)), "alone");
+        assert_eq!((summary.status, summary.attempts), (alone, 1));
+    }
+    assert_eq!(is_ejected(&proxy.ear), matches!(row.blamed, Blamed::Upstream(_)), "alone");
+
+    let other = Faulty::start(row).await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.address, other.address])).await;
+    for number in 1..=THRESHOLD {
+        assert_eq!(asks.ask_in_vain(proxy.addr).await, alike, "both alike");
+        assert_eq!(proxy.ear.finished(number).await.attempts, 2);
+    }
+    let blames: Vec<_> = blamed(&proxy.ear).into_iter().map(|(_, blame, rule)| (blame, rule)).collect();
+    let expected = match row.blamed {
+        Blamed::Upstream(rule) => (Blame::Upstream, rule),
+        _ => (Blame::Target, Rule::FailedAlike),
+    };
+    assert_eq!(blames, vec![expected; 2 * THRESHOLD], "both alike");
+    assert_eq!(is_ejected(&proxy.ear), matches!(row.blamed, Blamed::Upstream(_)), "both alike");
+}
+
+#[test]
+fn the_binary_stands_every_fault_and_keeps_no_descriptor_of_it() {
+    run(all(binary));
+}
+
+async fn binary(row: &Row, asks: Asks) {
+    let faulty = Faulty::start(row).await;
+    let (good, _) = Double::mock("good").await;
+    let mut proxy = Binary::start(&config(row, asks, &[faulty.address, good.addr])).await;
+    let mut watching = proxy.client().await;
+    settled(&mut watching, proxy.addr).await;
+    let before = proxy.descriptors();
+    for _ in 0..THRESHOLD {
+        asks.ask(proxy.addr, row.sees).await;
+        settled(&mut watching, proxy.addr).await;
+    }
+    faulty.mend();
+    asks.ask(proxy.addr, Sees::Success).await;
+    settled(&mut watching, proxy.addr).await;
+    // Kept connections are let go when their time is over; nothing tells of it.
+    while proxy.descriptors() > before {
+        tokio::task::yield_now().await;
+    }
+    at_rest(&stats(&mut watching, proxy.addr).await);
+    drop(watching);
+    proxy.stop().await;
+}
+
+fn blamed(ear: &Ear) -> Vec<(u32, Blame, Rule)> {
+    let heard = ear.heard().into_iter();
+    heard
+        .filter_map(|heard| match heard {
+            Heard::Blamed { upstream, blame, rule } => Some((upstream, blame, rule)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn is_ejected(ear: &Ear) -> bool {
+    ear.heard().iter().any(|heard| matches!(heard, Heard::Ejected { .. }))
+}
+
+/// Nobody is served but the client that asks.
+fn at_rest(stats: &Value) {
+    assert_eq!(stats["open_connections"], 1, "{stats:#}");
+    assert_eq!(stats["current_requests"], 0, "{stats:#}");
+}

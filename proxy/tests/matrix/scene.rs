@@ -1,0 +1,88 @@
+//! What a row is played with: faulty upstreams on real sockets, and the configuration of the proxy in front of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use faulty_upstream::listen::{SocketListener, serve};
+use faulty_upstream::{FaultyUpstream, plan};
+use mock_upstreams::journal::{Entry, Event};
+use mock_upstreams::{Journal, Settings};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::support;
+use super::table::{Asks, Row};
+
+/// Charged failures that eject.
+pub(crate) const THRESHOLD: usize = 2;
+/// A time-out that a row waits for.
+const SHORT: &str = "1s";
+
+/// An upstream that does what its row says; gone when dropped.
+pub(crate) struct Faulty {
+    pub(crate) address: SocketAddr,
+    upstream: Arc<FaultyUpstream>,
+    _serving: JoinSet<()>,
+}
+
+impl Faulty {
+    /// One that does `row`'s fault to everybody, from now on.
+    pub(crate) async fn start(row: &Row) -> Self {
+        let plan = format!(r#"{{"seed": 1, "faults": [{{"fault": "{}", "with": {}}}]}}"#, row.fault, row.with);
+        let plan = plan::parse(&plan).unwrap();
+        let journal = Arc::new(Journal::new("faulty", Arc::new(|| SystemTime::UNIX_EPOCH), 1000, None));
+        let listener = SocketListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.address();
+        let upstream = Arc::new(FaultyUpstream::new("faulty", Settings::default(), journal, plan));
+        let mut serving = JoinSet::new();
+        let served = serve(listener, Arc::clone(&upstream), std::future::pending());
+        serving.spawn(async move { served.await.unwrap() });
+        let faulty = Faulty { address, upstream, _serving: serving };
+        if acts_on_the_listener(row) {
+            faulty.listener_changed().await;
+        }
+        faulty
+    }
+
+    /// How often the fault has struck.
+    pub(crate) fn struck(&self) -> u64 {
+        self.upstream.plan().entries().iter().map(|entry| entry.struck).sum()
+    }
+
+    /// From now on it is a good upstream.
+    pub(crate) fn mend(&self) {
+        let mended = self.upstream.change_plan(|plan| {
+            *plan = plan::Plan::new(0);
+            Ok::<_, String>("mended".to_owned())
+        });
+        mended.unwrap();
+    }
+
+    /// Waits until the listener stands as the fault wants it.
+    async fn listener_changed(&self) {
+        let journal = self.upstream.journal();
+        let changed = |entry: &Entry| matches!(entry.event, Event::Listener { .. });
+        journal.until(|_| journal.entries().iter().any(changed)).await;
+    }
+}
+
+fn acts_on_the_listener(row: &Row) -> bool {
+    let fault = faulty_upstream::Fault::named(row.fault).unwrap();
+    fault.needs().contains(&"listener")
+}
+
+/// The proxy's configuration for a row: the first upstream is picked first as long as it is eligible.
+pub(crate) fn config(row: &Row, asks: Asks, upstreams: &[SocketAddr]) -> Value {
+    let mut config = support::config(upstreams);
+    config["upstream_proxies"][0]["weight"] = 10_000.into();
+    // A back-off that is over at once lets the mended upstream show that it comes back.
+    config["health_check"] = json!({ "failure_threshold": THRESHOLD, "backoff_base": "1ms", "backoff_max": "10ms" });
+    config["timeouts"] = json!({ "pool_idle": SHORT });
+    if let Some(waits) = row.waits {
+        config["timeouts"][waits] = SHORT.into();
+    }
+    // Kept connections would hide those that are left behind.
+    config["limits"] = json!({ "pool_per_upstream": u8::from(asks == Asks::GetTwice) });
+    config
+}
