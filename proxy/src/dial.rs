@@ -13,7 +13,7 @@ use crate::config::Upstream as UpstreamConfig;
 use crate::core::attribution::Failure;
 use crate::core::failover::Allowance;
 use crate::env::Env;
-use crate::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, parse_response};
+use crate::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, parse_response, response_framing};
 use crate::leg::Leg;
 use crate::pool::{Pool, Upstream};
 use crate::target::Authority;
@@ -77,7 +77,11 @@ pub(crate) async fn open_tunnel<E: Env>(
     match reply.status {
         // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
         200..=299 => Ok((leg, surplus)),
-        status => Err(Failure::Status(status)),
+        // Nobody will read its body, but a head that frames none says nothing that can be trusted.
+        status => Err(match response_framing(&reply, &Method::connect()) {
+            Ok(_) => Failure::Status(status),
+            Err(_) => Failure::MalformedHead,
+        }),
     }
 }
 
@@ -142,13 +146,15 @@ pub(crate) fn authorize(fields: &mut Fields, upstream: &UpstreamConfig) {
 }
 
 fn connect_failure(error: &io::Error) -> Failure {
-    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, OutOfMemory, TimedOut};
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, ConnectionReset, OutOfMemory, TimedOut};
     // Linux numbers of what only this side can lack: EMFILE, ENFILE, ENOBUFS.
     const OWN: [i32; 3] = [24, 23, 105];
     match error.kind() {
         AddrNotAvailable | OutOfMemory => Failure::OwnResources,
         _ if error.raw_os_error().is_some_and(|number| OWN.contains(&number)) => Failure::OwnResources,
         ConnectionRefused => Failure::ConnectRefused,
+        // It stood, and was reset before we could look: the same as a moment later.
+        ConnectionReset => Failure::ResetBeforeHead,
         TimedOut => Failure::ConnectTimeout,
         _ => Failure::ConnectFailed,
     }

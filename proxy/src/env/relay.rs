@@ -26,7 +26,7 @@ pub(super) enum PumpError {
 
 /// Carries one direction.
 pub(super) trait Pump<S, D> {
-    /// Moves what can be moved; ready once the source's end has been passed on to the destination.
+    /// Moves what can be moved; ready once the source has ended and all that came before is delivered.
     fn poll_pump(
         &mut self,
         cx: &mut Context<'_>,
@@ -64,7 +64,6 @@ fn give_buffer(buffer: Box<[u8]>) {
 pub(super) struct BufferPump {
     held: Option<Held>,
     unflushed: bool,
-    ended: bool,
 }
 
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl BufferPump {
     /// A pump that delivers `early` before anything it reads.
     pub(super) fn starting_with(early: &[u8]) -> Self {
         let held = (!early.is_empty()).then(|| Held { buffer: early.into(), from: 0, to: early.len() });
-        BufferPump { held, unflushed: false, ended: false }
+        BufferPump { held, unflushed: false }
     }
 
     /// Delivers what is held; ready when nothing is.
@@ -134,16 +133,6 @@ impl BufferPump {
             }
         }
     }
-
-    /// Flushes what was written, then ends the destination; ready when both are done.
-    pub(super) fn poll_end<D: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        destination: &mut D,
-    ) -> Poll<Result<(), PumpError>> {
-        self.ended = true;
-        Pin::new(destination).poll_shutdown(cx).map_err(|_| PumpError::Destination)
-    }
 }
 
 impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
@@ -155,12 +144,9 @@ impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
         delivered: &Counter,
     ) -> Poll<Result<(), PumpError>> {
         loop {
-            if self.ended {
-                return self.poll_end(cx, destination);
-            }
             ready!(self.poll_deliver(cx, destination, delivered))?;
             match self.poll_fill(cx, source)? {
-                Poll::Ready(0) => self.ended = true,
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {}
                 Poll::Pending => {
                     // TLS holds records back until told: flush whenever the source pauses.
@@ -180,11 +166,29 @@ impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
     Open,
+    /// Its source ended; the end is on its way to the destination.
+    Ending,
     /// Its end was passed on.
     Ended,
     /// Its destination takes nothing more. What comes the other way is still worth delivering: a server that
     /// answers early and closes is reported by a failing write before its answer has been read.
     Refused,
+}
+
+impl Direction {
+    fn is_over(self) -> bool {
+        matches!(self, Direction::Ended | Direction::Refused)
+    }
+
+    /// Passes an end on to `destination`.
+    fn poll_end<D: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, destination: &mut D) {
+        // Flushes what was written before.
+        match Pin::new(destination).poll_shutdown(cx) {
+            Poll::Ready(Ok(())) => *self = Direction::Ended,
+            Poll::Ready(Err(_)) => *self = Direction::Refused,
+            Poll::Pending => {}
+        }
+    }
 }
 
 /// Runs both pumps until the tunnel ends; see [`super::Env::relay`].
@@ -219,7 +223,7 @@ where
                 let before = (going_up, going_down);
                 if going_up == Direction::Open {
                     match up.poll_pump(cx, &mut client, &mut upstream, &traffic.up) {
-                        Poll::Ready(Ok(())) => going_up = Direction::Ended,
+                        Poll::Ready(Ok(())) => going_up = Direction::Ending,
                         Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::ClientReset),
                         Poll::Ready(Err(PumpError::Destination)) => going_up = Direction::Refused,
                         Poll::Pending => {}
@@ -227,17 +231,30 @@ where
                 }
                 if going_down == Direction::Open {
                     match down.poll_pump(cx, &mut upstream, &mut client, &traffic.down) {
-                        Poll::Ready(Ok(())) => going_down = Direction::Ended,
+                        Poll::Ready(Ok(())) => going_down = Direction::Ending,
                         Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
                         Poll::Ready(Err(PumpError::Destination)) => going_down = Direction::Refused,
                         Poll::Pending => {}
                     }
                 }
                 match (going_up, going_down) {
+                    // A failed write takes the reset's place, and the next read sees an end. It must not be passed
+                    // on as one: what was cut would look whole.
+                    (Direction::Refused, Direction::Ending) => return Poll::Ready(RelayEnd::UpstreamReset),
+                    (Direction::Ending, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
+                    _ => {}
+                }
+                if going_up == Direction::Ending {
+                    going_up.poll_end(cx, &mut upstream);
+                }
+                if going_down == Direction::Ending {
+                    going_down.poll_end(cx, &mut client);
+                }
+                match (going_up, going_down) {
                     (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
-                    (Direction::Open, _) | (_, Direction::Open) => {}
-                    (Direction::Refused, _) => return Poll::Ready(RelayEnd::UpstreamReset),
-                    (_, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
+                    (Direction::Refused, over) if over.is_over() => return Poll::Ready(RelayEnd::UpstreamReset),
+                    (over, Direction::Refused) if over.is_over() => return Poll::Ready(RelayEnd::ClientReset),
+                    _ => {}
                 }
                 let half_closed = going_up != Direction::Open || going_down != Direction::Open;
                 let limit = if half_closed { limits.half_closed } else { limits.idle };

@@ -139,12 +139,9 @@ impl Pump<OsStream, OsStream> for SplicePump {
         delivered: &Counter,
     ) -> Poll<Result<(), PumpError>> {
         loop {
-            if self.ended {
-                return self.buffered.poll_end(cx, destination);
-            }
             ready!(self.poll_stream(cx, source, destination, delivered))?;
             if self.ended {
-                continue;
+                return Poll::Ready(Ok(()));
             }
             ready!(self.buffered.poll_deliver(cx, destination, delivered))?;
             if self.full_reads >= FULL_READS {
@@ -155,7 +152,7 @@ impl Pump<OsStream, OsStream> for SplicePump {
                 }
             }
             match ready!(self.buffered.poll_fill(cx, source))? {
-                0 => self.ended = true,
+                0 => return Poll::Ready(Ok(())),
                 BUFFER_BYTES => self.full_reads += 1,
                 _ => self.full_reads = 0,
             }
