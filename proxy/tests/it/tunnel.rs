@@ -86,6 +86,27 @@ fn the_upstreams_reset_resets_the_client() {
     });
 }
 
+/// A write that runs into a reset takes its place: the next read sees an end, which must not be passed on as one.
+#[test]
+fn a_reset_that_early_bytes_run_into_resets_the_client() {
+    run(async {
+        let upstream = Double::scripted(|_, mut peer| async move {
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+            peer.reset();
+        })
+        .await;
+        let proxy = TestProxy::before(&[upstream.addr]).await;
+        for _ in 0..20 {
+            let mut client = proxy.client().await;
+            client.send("CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\nearly").await;
+            // Ejected or not, it is the only one there is.
+            assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+            assert_eq!(client.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        }
+    });
+}
+
 #[test]
 fn a_reset_behind_an_end_is_passed_on_too() {
     run(async {
