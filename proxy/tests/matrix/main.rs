@@ -33,9 +33,8 @@ fn meets(fault: &Fault) -> &'static [Asks] {
 #[test]
 fn every_fault_has_a_row_for_each_way_to_meet_it_and_every_row_a_fault() {
     let kind = |asks: Asks| if asks == Asks::Tunnel { "by CONNECT" } else { "by plain HTTP" };
-    let wanted: BTreeSet<_> = (CATALOGUE.iter())
-        .flat_map(|fault| meets(fault).iter().map(|asks| (fault.name, kind(*asks))))
-        .collect();
+    let wanted: BTreeSet<_> =
+        (CATALOGUE.iter()).flat_map(|fault| meets(fault).iter().map(|asks| (fault.name, kind(*asks)))).collect();
     let rows: Vec<_> = TABLE.iter().flat_map(|row| row.asks.iter().map(|asks| (row.fault, kind(*asks)))).collect();
     let given: BTreeSet<_> = rows.iter().copied().collect();
     let missing: Vec<_> = wanted.difference(&given).collect();

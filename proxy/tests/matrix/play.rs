@@ -1,5 +1,6 @@
 //! Plays the rows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proxy::core::attribution::{Blame, Rule};
@@ -8,12 +9,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::binary::{Binary, settled, stats};
-use super::scene::{Faulty, THRESHOLD, config};
+use super::scene::{Faulty, SHORT, SHORTEST, THRESHOLD, config};
 use super::support::{Double, Ear, Heard, TestProxy, run};
 use super::table::{Asks, Blamed, Failover, Row, Sees, TABLE};
 
 /// Rows played at a time.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 12;
 /// Ends a row that hangs.
 const WATCHDOG: Duration = Duration::from_secs(40);
 
@@ -21,7 +22,7 @@ const WATCHDOG: Duration = Duration::from_secs(40);
 async fn all<F: Future<Output = ()> + Send + 'static>(play: impl Fn(&'static Row, Asks) -> F) {
     let mut playing = JoinSet::new();
     let mut failed = Vec::new();
-    let mut names = std::collections::BTreeMap::new();
+    let mut names = BTreeMap::new();
     let mut rows = TABLE.iter().flat_map(|row| row.asks.iter().map(move |asks| (row, *asks)));
     loop {
         while playing.len() < AT_ONCE
@@ -48,7 +49,7 @@ fn with_a_good_upstream_behind_it_every_fault_is_what_its_row_says() {
 async fn behind_a_good_one(row: &Row, asks: Asks) {
     let faulty = Faulty::start(row).await;
     let (good, journal) = Double::mock("good").await;
-    let proxy = TestProxy::start(config(row, asks, &[faulty.address, good.addr])).await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.address, good.addr], SHORT)).await;
     let mut watching = proxy.client().await;
 
     let rounds = if row.ejects { THRESHOLD } else { THRESHOLD + 1 };
@@ -82,7 +83,7 @@ async fn behind_a_good_one(row: &Row, asks: Asks) {
     // Nothing is left of it, and the proxy lives.
     faulty.mend();
     asks.ask(proxy.addr, Sees::Success).await;
-    while row.ejects && !proxy.ear.heard().iter().any(|heard| matches!(heard, Heard::Recovered { .. })) {
+    while row.ejects && !has_recovered(&proxy.ear) {
         asks.ask(proxy.addr, Sees::Success).await;
     }
     settled(&mut watching, proxy.addr).await;
@@ -98,7 +99,7 @@ fn without_another_upstream_every_fault_that_can_be_told_is_told() {
 async fn alone(row: &Row, asks: Asks) {
     let Some(Failover { alone, alike, .. }) = row.failover else { return };
     let faulty = Faulty::start(row).await;
-    let proxy = TestProxy::start(config(row, asks, &[faulty.address])).await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.address], SHORTEST)).await;
     for number in 1..=THRESHOLD {
         assert_eq!(asks.ask_in_vain(proxy.addr).await, alone, "alone");
         let (blame, rule) = match row.blamed {
@@ -112,7 +113,7 @@ async fn alone(row: &Row, asks: Asks) {
     assert_eq!(is_ejected(&proxy.ear), matches!(row.blamed, Blamed::Upstream(_)), "alone");
 
     let other = Faulty::start(row).await;
-    let proxy = TestProxy::start(config(row, asks, &[faulty.address, other.address])).await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.address, other.address], SHORTEST)).await;
     for number in 1..=THRESHOLD {
         assert_eq!(asks.ask_in_vain(proxy.addr).await, alike, "both alike");
         assert_eq!(proxy.ear.finished(number).await.attempts, 2);
@@ -134,7 +135,7 @@ fn the_binary_stands_every_fault_and_keeps_no_descriptor_of_it() {
 async fn binary(row: &Row, asks: Asks) {
     let faulty = Faulty::start(row).await;
     let (good, _) = Double::mock("good").await;
-    let mut proxy = Binary::start(&config(row, asks, &[faulty.address, good.addr])).await;
+    let mut proxy = Binary::start(&config(row, asks, &[faulty.address, good.addr], SHORT)).await;
     let mut watching = proxy.client().await;
     settled(&mut watching, proxy.addr).await;
     let before = proxy.descriptors();
@@ -154,6 +155,31 @@ async fn binary(row: &Row, asks: Asks) {
     proxy.stop().await;
 }
 
+/// The other rows of whole upstreams find it dead; here it dies.
+#[test]
+fn a_death_ends_open_tunnels_and_the_upstream_takes_part_again_when_it_is_back() {
+    run(async {
+        let row = TABLE.iter().find(|row| row.fault == "die").unwrap();
+        let faulty = Faulty::sound();
+        let (good, _) = Double::mock("good").await;
+        let proxy = TestProxy::start(config(row, Asks::Tunnel, &[faulty.address, good.addr], SHORT)).await;
+        let mut open = proxy.tunnel("echo.mock:80").await;
+        open.send("hello").await;
+        assert_eq!(open.exactly(5).await, b"hello");
+        faulty.spoil(row);
+        assert_eq!(open.rest().await.unwrap_or_default(), b"");
+        drop(open);
+        assert_eq!(proxy.ear.finished(1).await.blame, None, "whose end it was is between the ends");
+        while !is_ejected(&proxy.ear) {
+            Asks::Tunnel.ask(proxy.addr, Sees::Success).await;
+        }
+        faulty.mend();
+        while !has_recovered(&proxy.ear) {
+            Asks::Tunnel.ask(proxy.addr, Sees::Success).await;
+        }
+    });
+}
+
 fn blamed(ear: &Ear) -> Vec<(u32, Blame, Rule)> {
     let heard = ear.heard().into_iter();
     heard
@@ -166,6 +192,10 @@ fn blamed(ear: &Ear) -> Vec<(u32, Blame, Rule)> {
 
 fn is_ejected(ear: &Ear) -> bool {
     ear.heard().iter().any(|heard| matches!(heard, Heard::Ejected { .. }))
+}
+
+fn has_recovered(ear: &Ear) -> bool {
+    ear.heard().iter().any(|heard| matches!(heard, Heard::Recovered { .. }))
 }
 
 /// Nobody is served but the client that asks.

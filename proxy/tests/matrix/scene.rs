@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use faulty_upstream::listen::{SocketListener, serve};
-use faulty_upstream::{FaultyUpstream, plan};
+use faulty_upstream::{FaultyUpstream, Plan, plan};
 use mock_upstreams::journal::{Entry, Event};
 use mock_upstreams::{Journal, Settings};
 use serde_json::{Value, json};
@@ -16,8 +16,10 @@ use super::table::{Asks, Row};
 
 /// Charged failures that eject.
 pub(crate) const THRESHOLD: usize = 2;
-/// A time-out that a row waits for.
-const SHORT: &str = "1s";
+/// A time-out that a row waits for, and within which a good upstream behind the faulty one has to do its work.
+pub(crate) const SHORT: &str = "1s";
+/// The same where nobody does any work.
+pub(crate) const SHORTEST: &str = "50ms";
 
 /// An upstream that does what its row says; gone when dropped.
 pub(crate) struct Faulty {
@@ -29,8 +31,19 @@ pub(crate) struct Faulty {
 impl Faulty {
     /// One that does `row`'s fault to everybody, from now on.
     pub(crate) async fn start(row: &Row) -> Self {
-        let plan = format!(r#"{{"seed": 1, "faults": [{{"fault": "{}", "with": {}}}]}}"#, row.fault, row.with);
-        let plan = plan::parse(&plan).unwrap();
+        let faulty = Self::follow(plan_of(row));
+        if acts_on_the_listener(row) {
+            faulty.listener_changed().await;
+        }
+        faulty
+    }
+
+    /// One without a fault as yet.
+    pub(crate) fn sound() -> Self {
+        Self::follow(Plan::default())
+    }
+
+    fn follow(plan: Plan) -> Self {
         let journal = Arc::new(Journal::new("faulty", Arc::new(|| SystemTime::UNIX_EPOCH), 1000, None));
         let listener = SocketListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
@@ -38,11 +51,7 @@ impl Faulty {
         let mut serving = JoinSet::new();
         let served = serve(listener, Arc::clone(&upstream), std::future::pending());
         serving.spawn(async move { served.await.unwrap() });
-        let faulty = Faulty { address, upstream, _serving: serving };
-        if acts_on_the_listener(row) {
-            faulty.listener_changed().await;
-        }
-        faulty
+        Faulty { address, upstream, _serving: serving }
     }
 
     /// How often the fault has struck.
@@ -52,11 +61,20 @@ impl Faulty {
 
     /// From now on it is a good upstream.
     pub(crate) fn mend(&self) {
-        let mended = self.upstream.change_plan(|plan| {
-            *plan = plan::Plan::new(0);
-            Ok::<_, String>("mended".to_owned())
+        self.change(Plan::default());
+    }
+
+    /// From now on it does `row`'s fault.
+    pub(crate) fn spoil(&self, row: &Row) {
+        self.change(plan_of(row));
+    }
+
+    fn change(&self, to: Plan) {
+        let changed = self.upstream.change_plan(|plan| {
+            *plan = to;
+            Ok::<_, String>("by the test".to_owned())
         });
-        mended.unwrap();
+        changed.unwrap();
     }
 
     /// Waits until the listener stands as the fault wants it.
@@ -67,20 +85,25 @@ impl Faulty {
     }
 }
 
+fn plan_of(row: &Row) -> Plan {
+    let text = format!(r#"{{"seed": 1, "faults": [{{"fault": "{}", "with": {}}}]}}"#, row.fault, row.with);
+    plan::parse(&text).unwrap_or_else(|problems| panic!("{}: {problems:?}", row.fault))
+}
+
 fn acts_on_the_listener(row: &Row) -> bool {
     let fault = faulty_upstream::Fault::named(row.fault).unwrap();
     fault.needs().contains(&"listener")
 }
 
 /// The proxy's configuration for a row: the first upstream is picked first as long as it is eligible.
-pub(crate) fn config(row: &Row, asks: Asks, upstreams: &[SocketAddr]) -> Value {
+pub(crate) fn config(row: &Row, asks: Asks, upstreams: &[SocketAddr], short: &str) -> Value {
     let mut config = support::config(upstreams);
     config["upstream_proxies"][0]["weight"] = 10_000.into();
     // A back-off that is over at once lets the mended upstream show that it comes back.
     config["health_check"] = json!({ "failure_threshold": THRESHOLD, "backoff_base": "1ms", "backoff_max": "10ms" });
-    config["timeouts"] = json!({ "pool_idle": SHORT });
+    config["timeouts"] = json!({ "pool_idle": short });
     if let Some(waits) = row.waits {
-        config["timeouts"][waits] = SHORT.into();
+        config["timeouts"][waits] = short.into();
     }
     // Kept connections would hide those that are left behind.
     config["limits"] = json!({ "pool_per_upstream": u8::from(asks == Asks::GetTwice) });
