@@ -275,3 +275,6 @@ pub async fn relay_buffered<C: Duplex, U: Duplex>(
     let pumps = (BufferPump::starting_with(&early.to_upstream), BufferPump::starting_with(&early.to_client));
     relay(client, upstream, pumps, limits, traffic, stop).await
 }
+
+#[cfg(test)]
+mod tests;
