@@ -1,11 +1,12 @@
 //! Real sockets: a listener that can be closed, filled up and opened again.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mock_upstreams::listen::dial;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -24,6 +25,8 @@ const HANGS: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct SocketListener {
     address: SocketAddr,
+    /// Bound and never listening: keeps the port ours while the listener is closed.
+    _reservation: TcpSocket,
     /// `None`: closed.
     socket: Option<TcpListener>,
     fillers: Vec<TcpStream>,
@@ -35,8 +38,10 @@ impl SocketListener {
     /// # Errors
     /// Those of bind(2) and listen(2).
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = listen(address, BACKLOG)?;
-        Ok(SocketListener { address: socket.local_addr()?, socket: Some(socket), fillers: Vec::new() })
+        let reservation = bind(address)?;
+        let address = reservation.local_addr()?;
+        let socket = Some(bind(address)?.listen(BACKLOG)?);
+        Ok(SocketListener { address, _reservation: reservation, socket, fillers: Vec::new() })
     }
 
     /// Where it listens, or would.
@@ -56,12 +61,12 @@ impl SocketListener {
     }
 }
 
-fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Otherwise connections of an earlier state would keep the address.
+    // Otherwise the reservation, and connections of an earlier state, would keep the listener from the address.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(backlog)
+    Ok(socket)
 }
 
 impl Listener for SocketListener {
@@ -79,14 +84,17 @@ impl Listener for SocketListener {
     }
 
     async fn set(&mut self, state: State) -> io::Result<()> {
-        // Whoever waits in the backlog is reset by this.
-        self.socket = None;
+        if let Some(socket) = self.socket.take() {
+            // Closing alone would leave it listening while a child that this process is just forking holds a copy.
+            // Whoever waits in the backlog is reset by this.
+            SockRef::from(&socket).shutdown(Shutdown::Read)?;
+        }
         self.fillers.clear();
         match state {
             State::Closed => {}
-            State::Open => self.socket = Some(listen(self.address, BACKLOG)?),
+            State::Open => self.socket = Some(bind(self.address)?.listen(BACKLOG)?),
             State::Full => {
-                self.socket = Some(listen(self.address, 0)?);
+                self.socket = Some(bind(self.address)?.listen(0)?);
                 self.fill().await?;
             }
         }

@@ -85,7 +85,9 @@ pub async fn attend<L: Listener>(
             wanted = upstream.listener_change(&standing) => {
                 if wanted.state != standing.state {
                     listener.set(wanted.state).await.map_err(|error| {
-                        let text = format!("{}: {}: {error}", upstream.name(), wanted.faults.join(", "));
+                        // Also where a fault can't be undone, its name is what is of use.
+                        let faults = [standing.faults.as_slice(), &wanted.faults].concat().join(", ");
+                        let text = format!("{}: {faults}: {error}", upstream.name());
                         io::Error::new(error.kind(), text)
                     })?;
                 }

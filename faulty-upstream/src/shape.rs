@@ -29,6 +29,15 @@ impl Effects {
         let (up, down) = (way != "down", way != "up");
         up.then_some(&mut self.up).into_iter().chain(down.then_some(&mut self.down))
     }
+
+    /// Whether they end the tunnel by a reset.
+    pub(crate) fn reset(&self) -> bool {
+        let by_bytes = [&self.up, &self.down]
+            .into_iter()
+            .filter_map(|flow| flow.stop)
+            .any(|(_, stop)| stop == Stop::Over(Over::Reset));
+        by_bytes || self.end.is_some_and(|(_, over)| over == Over::Reset)
+    }
 }
 
 /// What is done to the bytes of one way.

@@ -215,7 +215,7 @@ impl Script for Planned<'_> {
     fn decide(&self, asked: &Asked) -> Decision<Chosen> {
         let upstream = self.upstream;
         let chosen = upstream.lock().on_request(upstream.name(), upstream.elapsed(), asked);
-        let tunnel = asked.form == Form::Connect && (self.answered || chosen.effects.is_some());
+        let tunnel = asked.form == Form::Connect && asked.admitted && (self.answered || chosen.effects.is_some());
         if chosen.reply.is_some() || tunnel {
             Decision::Take(chosen)
         } else {

@@ -69,13 +69,15 @@ pub struct Asked {
     pub target: Target,
     /// The user of its `Proxy-Authorization`, verified or not.
     pub user: Option<String>,
+    /// Whether its credentials are good for this upstream, if it asks for any.
+    pub admitted: bool,
     /// `Sec-WebSocket-Key`, where the request opens a WebSocket.
     pub websocket_key: Option<String>,
 }
 
 impl Asked {
     /// Reads a request head; `None` for origin-form, asterisk-form and a CONNECT without authority.
-    pub(crate) fn read<B>(request: &Request<B>, connection: u64, number: u64) -> Option<Self> {
+    pub(crate) fn read<B>(request: &Request<B>, connection: u64, number: u64, admitted: bool) -> Option<Self> {
         let authority = request.uri().authority()?;
         let form = if request.method() == Method::CONNECT { Form::Connect } else { Form::Absolute };
         Some(Asked {
@@ -85,6 +87,7 @@ impl Asked {
             method: request.method().to_string(),
             target: Target::from_authority(authority),
             user: credentials(request.headers()).map(|(user, _)| user),
+            admitted,
             websocket_key: websocket_key(request.headers()),
         })
     }

@@ -159,7 +159,8 @@ impl Upstream {
         let requests = AtomicU64::new(client.requests());
         let left = Mutex::new(None);
         let service = service_fn(|request: Request<Incoming>| {
-            let asked = Asked::read(&request, connection, requests.load(Ordering::Relaxed) + 1);
+            let admitted = self.settings.auth.as_ref().is_none_or(|auth| auth.admits(&request));
+            let asked = Asked::read(&request, connection, requests.load(Ordering::Relaxed) + 1, admitted);
             if asked.is_some() {
                 requests.fetch_add(1, Ordering::Relaxed);
             }
@@ -228,12 +229,12 @@ impl Upstream {
                 return hand_over(asked, recording, Some(taken));
             }
         };
-        if self.settings.auth.as_ref().is_some_and(|auth| !auth.admits(&request)) {
+        pause(delay).await;
+        if !asked.admitted {
             recording.status = Some(407);
             recording.outcome = Outcome::Refused;
             return Ok(ask_for_credentials());
         }
-        pause(delay).await;
         if asked.form == Form::Connect || target::websocket::is_opening(&asked) {
             return hand_over(asked, recording, None);
         }

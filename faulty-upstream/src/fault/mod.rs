@@ -8,12 +8,12 @@ mod whole;
 
 use std::time::Duration;
 
-use mock_upstreams::{Asked, Form};
+use mock_upstreams::{Asked, Form, Target};
 
 use crate::draw::Draw;
 use crate::listener::Phase;
 use crate::param::{Param, Values};
-use crate::reply::Reply;
+use crate::reply::{Reply, Then};
 use crate::shape::Effects;
 
 /// One thing that an upstream can do wrong.
@@ -119,9 +119,20 @@ impl Fault {
         }
     }
 
-    /// Whether, by default, it ends in a reset.
+    /// Whether it ends in a reset, found by playing it.
     fn resets(&self) -> bool {
-        self.name.ends_with("reset")
+        let with = Values::defaults(self.params);
+        let mut draw = Draw::new(0, "", self.name, 1, 1);
+        match self.act {
+            Act::Listener(_) | Act::Delay(_) => false,
+            Act::Connection(act) => act(&with, &mut draw).then == Then::Reset,
+            Act::Reply(_, act) => act(&with, &any_request(), &mut draw).then == Then::Reset,
+            Act::Tunnel(act) => {
+                let mut effects = Effects::default();
+                act(&with, &mut draw, &mut effects);
+                effects.reset()
+            }
+        }
     }
 
     /// Which requests or connections it strikes, in words.
@@ -143,6 +154,19 @@ impl Fault {
     }
 }
 
+fn any_request() -> Asked {
+    Asked {
+        connection: 1,
+        request: 1,
+        form: Form::Connect,
+        method: "CONNECT".to_owned(),
+        target: Target { host: "echo.mock".to_owned(), port: 80 },
+        user: None,
+        admitted: true,
+        websocket_key: None,
+    }
+}
+
 /// Every fault, in the order of the families. A fault that is not here does not exist.
 pub const CATALOGUE: &[Fault] = &[
     before::refuse::FAULT,
@@ -155,9 +179,9 @@ pub const CATALOGUE: &[Fault] = &[
     reply::status::STATUS_401,
     reply::status::STATUS_403,
     reply::status::STATUS_404,
-    reply::status::STATUS_408,
     reply::status::STATUS_407,
     reply::status::STATUS_407_BARE,
+    reply::status::STATUS_408,
     reply::status::STATUS_429,
     reply::status::STATUS_500,
     reply::status::STATUS_502,
@@ -225,3 +249,33 @@ pub const CATALOGUE: &[Fault] = &[
     whole::leak::FAULT,
     whole::blame_shifting::FAULT,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_fault_needs_is_what_it_does() {
+        let needing =
+            |need| CATALOGUE.iter().filter(move |fault| fault.needs().contains(&need)).map(|fault| fault.name);
+        assert_eq!(needing("listener").collect::<Vec<_>>(), ["refuse", "backlog-full", "flap", "die"]);
+        let resets = ["accept-reset", "early-200-reset", "reply-reset", "tunnel-reset", "timed-reset", "body-reset"];
+        assert_eq!(needing("reset").collect::<Vec<_>>(), resets);
+    }
+
+    #[test]
+    fn names_are_told_apart_and_the_readme_explains_them_all() {
+        let readme = include_str!("../../README.md");
+        let mut names: Vec<&str> = CATALOGUE.iter().map(|fault| fault.name).collect();
+        for fault in CATALOGUE {
+            let row = format!("| `{}` | {} |", fault.name, fault.summary);
+            assert!(readme.contains(&row), "README.md lacks the row\n{row}");
+            for param in fault.params {
+                assert!(readme.contains(&format!("`{}`", param.name)), "README.md lacks {}", param.name);
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CATALOGUE.len());
+    }
+}

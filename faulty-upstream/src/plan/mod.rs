@@ -186,39 +186,43 @@ impl Plan {
     pub(crate) fn on_request(&mut self, upstream: &str, now: Duration, asked: &Asked) -> Chosen {
         let mut chosen = Chosen::default();
         let seed = self.seed;
+        let draw = |entry: &Entry| {
+            let included = entry.whom.includes(asked);
+            included.then(|| entry.strikes(seed, upstream, now, asked.connection, asked.request)).flatten()
+        };
         let mut labels = Vec::new();
         let mut strike = |entry: &mut Entry| {
-            if !entry.whom.includes(asked) {
-                return None;
-            }
-            let draw = entry.strikes(seed, upstream, now, asked.connection, asked.request)?;
             entry.struck += 1;
             labels.push(entry.label());
-            Some(draw)
         };
         for entry in &mut self.entries {
+            let Some(mut draw) = draw(entry) else { continue };
             match entry.fault.act {
                 Act::Delay(act) => {
-                    if let Some(mut draw) = strike(entry) {
-                        let moment = Moment { since: now.saturating_sub(entry.begun()), connection: asked.connection };
-                        chosen.delay += act(&entry.with, &moment, &mut draw);
-                    }
+                    let moment = Moment { since: now.saturating_sub(entry.begun()), connection: asked.connection };
+                    chosen.delay += act(&entry.with, &moment, &mut draw);
+                    strike(entry);
                 }
                 Act::Reply(applies, act) if chosen.reply.is_none() && applies.to(asked) => {
-                    if let Some(mut draw) = strike(entry) {
-                        chosen.reply = Some(act(&entry.with, asked, &mut draw));
+                    let reply = act(&entry.with, asked, &mut draw);
+                    // No fault lets in whom the upstream does not admit.
+                    if asked.admitted || !reply.opens_tunnel() {
+                        chosen.reply = Some(reply);
+                        strike(entry);
                     }
                 }
                 _ => {}
             }
         }
         // Known only now: a refusal leaves no tunnel to do anything to.
-        if asked.form == Form::Connect && chosen.reply.as_ref().is_none_or(Reply::opens_tunnel) {
+        let tunnel = asked.form == Form::Connect && asked.admitted;
+        if tunnel && chosen.reply.as_ref().is_none_or(Reply::opens_tunnel) {
             for entry in &mut self.entries {
                 if let Act::Tunnel(act) = entry.fault.act
-                    && let Some(mut draw) = strike(entry)
+                    && let Some(mut draw) = draw(entry)
                 {
                     act(&entry.with, &mut draw, chosen.effects.get_or_insert_default());
+                    strike(entry);
                 }
             }
         }
@@ -276,6 +280,7 @@ mod tests {
             method: "CONNECT".to_owned(),
             target: Target { host: "echo.mock".to_owned(), port: 80 },
             user: None,
+            admitted: true,
             websocket_key: None,
         }
     }
@@ -347,6 +352,15 @@ mod tests {
         let opened = plan.on_request("a", Duration::ZERO, &asked(2, 1));
         assert_eq!(opened.labels, ["reply-late", "http-1.0", "reply-late@reply-late-2", "slice"]);
         assert!(opened.effects.is_some());
+    }
+
+    #[test]
+    fn whom_the_upstream_does_not_admit_no_fault_lets_in() {
+        let mut plan =
+            parse(r#"{"faults": [{"fault": "drip"}, {"fault": "latency"}, {"fault": "reply-late"}]}"#).unwrap();
+        let chosen = plan.on_request("a", Duration::ZERO, &Asked { admitted: false, ..asked(1, 1) });
+        assert!(chosen.reply.is_none() && chosen.effects.is_none());
+        assert_eq!(chosen.labels, ["reply-late"]);
     }
 
     #[test]
