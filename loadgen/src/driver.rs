@@ -365,10 +365,12 @@ mod tests {
         done.into_inner()
     }
 
-    /// Waits for a head, answers with `text` and ends.
+    /// Waits for a head, answers with `text` and ends its side.
     async fn answer(mut stream: DuplexStream, text: &'static str) {
         let _ = stream.read(&mut [0; 900]).await;
         let _ = stream.write_all(text.as_bytes()).await;
+        let _ = stream.shutdown().await;
+        while stream.read(&mut [0; 900]).await.is_ok_and(|count| count > 0) {}
     }
 
     #[tokio::test(start_paused = true)]

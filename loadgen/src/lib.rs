@@ -14,14 +14,17 @@ pub mod draw;
 pub mod driver;
 pub mod outcome;
 pub mod quantity;
+pub mod report;
 pub mod schedule;
 pub mod tally;
+pub mod verdict;
 pub mod wire;
 pub mod workload;
 
 pub use action::Action;
 pub use client::{Done, Net, Phases};
-pub use driver::{Event, Shard, drive};
+pub use driver::{Event, Gauge, Shard, drive};
 pub use outcome::{Failure, Kind, Outcome, Phase};
+pub use report::Report;
 pub use tally::Tally;
 pub use workload::{Mix, Pace, Stage, Stop, User, Workload};
