@@ -136,7 +136,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "COMMAND", help_heading = "Fault")]
     victim_command: Option<String>,
     /// What is done to the started victim.
-    #[arg(long, value_name = "FAULT", value_enum, requires = "victim_command", conflicts_with = "fault_command", help_heading = "Fault")]
+    #[arg(
+        long,
+        value_name = "FAULT",
+        value_enum,
+        requires = "victim_command",
+        conflicts_with = "fault_command",
+        help_heading = "Fault"
+    )]
     fault: Option<FaultKind>,
     /// A command that does the fault instead (a reset, a brown-out).
     #[arg(long, value_name = "COMMAND", help_heading = "Fault")]
@@ -250,7 +257,9 @@ fn lines(path: &std::path::Path) -> Result<Vec<String>, String> {
 
 fn shared_action(text: &str) -> Result<(u32, Action), String> {
     let (share, action) = match text.split_once('*') {
-        Some((share, action)) => (share.parse().map_err(|_| format!("`{text}`: the share before * is no number"))?, action),
+        Some((share, action)) => {
+            (share.parse().map_err(|_| format!("`{text}`: the share before * is no number"))?, action)
+        }
         None => (1, text),
     };
     Ok((share, action.parse().map_err(|error| format!("--do {text}: {error}"))?))
@@ -281,7 +290,9 @@ impl RunArgs {
         words.extend(actions.iter().map(|(share, action)| format!("{share}*{action}")));
         let mix = Mix::new(actions)?;
         if self.verify_ledger && mix.actions().any(|(_, action)| !action.target.contains("{id}")) {
-            return Err("--verify-ledger finds requests by the id in their targets: put {id} into each target".to_owned());
+            return Err(
+                "--verify-ledger finds requests by the id in their targets: put {id} into each target".to_owned()
+            );
         }
         let endless = self.requests.is_none() && self.stages.is_none();
         let span = self.span.or(endless.then_some(Duration::from_secs(10)));
@@ -323,7 +334,8 @@ impl RunArgs {
         if self.verify_failover && doing.is_none() {
             return Err("--verify-failover needs a fault: --victim-command with --fault, or --fault-command".to_owned());
         }
-        let fault = doing.map(|doing| Fault { doing, at: self.fault_at, span: self.fault_for, command: self.victim_command });
+        let fault =
+            doing.map(|doing| Fault { doing, at: self.fault_at, span: self.fault_for, command: self.victim_command });
         let weight = |(name, weight): (String, Option<u64>)| match weight {
             Some(weight) => Ok((name, weight)),
             None => Err(format!("--weight {name}: expected EXIT=WEIGHT")),

@@ -94,7 +94,8 @@ fn by_stats(looks: &Looks) -> Vec<Verdict> {
         if shares.iter().all(|share| share.picked == 0) && verdicts.len() + 1 < looks.len() && looks.len() > run.len() {
             continue;
         }
-        let failed: u64 = pairs().map(|(before, after)| after.failed_requests.saturating_sub(before.failed_requests)).sum();
+        let failed: u64 =
+            pairs().map(|(before, after)| after.failed_requests.saturating_sub(before.failed_requests)).sum();
         let label = format!("{:.1} s to {:.1} s", from.as_secs_f64(), to.as_secs_f64());
         // A failed attempt is followed by one that takes no turn; what is in flight at either end is counted later.
         let slack = failed + first.current_requests + last.current_requests;

@@ -37,11 +37,13 @@ impl Live {
         )];
         if self.terminal {
             lines.extend(total.failed.iter().map(|(failure, count)| format!("  {count:>9}  {failure}")));
-            let (seen, sum): (u64, u64) = (stretch.shares.values().sum(), weights.iter().map(|(_, weight)| weight).sum());
+            let (seen, sum): (u64, u64) =
+                (stretch.shares.values().sum(), weights.iter().map(|(_, weight)| weight).sum());
             let percent = |part: u64, of: u64| part as f64 * 100.0 / of.max(1) as f64;
             for (name, count) in &stretch.shares {
                 let weight = weights.iter().find(|(other, _)| other == name);
-                let against = weight.map_or(String::new(), |(_, weight)| format!("against {:.1} %", percent(*weight, sum)));
+                let against =
+                    weight.map_or(String::new(), |(_, weight)| format!("against {:.1} %", percent(*weight, sum)));
                 let state = if stretch.ejected.contains(name) { "  EJECTED" } else { "" };
                 lines.push(format!("  {:>7.1} % {against}  {name}{state}", percent(*count, seen)));
             }

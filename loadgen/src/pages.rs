@@ -86,7 +86,8 @@ pub(crate) async fn get(address: &str, path: &str, authorization: Option<&str>) 
 /// The proxy's statistics.
 pub(crate) async fn stats(proxy: &str, path: &str, authorization: Option<&str>) -> Result<Stats, String> {
     let body = get(proxy, path, authorization).await?;
-    serde_json::from_slice(&body).map_err(|error| format!("http://{proxy}{path} has no statistics of netdrift: {error}"))
+    serde_json::from_slice(&body)
+        .map_err(|error| format!("http://{proxy}{path} has no statistics of netdrift: {error}"))
 }
 
 /// A mock upstream's counts.

@@ -200,7 +200,8 @@ fn start(
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let body = move || {
         runtime.block_on(async {
-            let net = Tcp::new(proxy, tls).expect("timerfd_create fails only for want of descriptors, which were counted");
+            let net =
+                Tcp::new(proxy, tls).expect("timerfd_create fails only for want of descriptors, which were counted");
             let mut observe = |event| lock(&sees).0.on(&event);
             let driving = drive(&workload, shard, &net, &gauge, &mut observe, stopped.notified());
             tokio::select! {

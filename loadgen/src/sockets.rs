@@ -30,7 +30,9 @@ pub(crate) struct Tcp {
 impl Tcp {
     pub(crate) fn new(proxy: SocketAddr, tls: Option<Arc<ClientConfig>>) -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = AsyncFd::register(rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        #[expect(deprecated, reason = "it is unsound for types that lie about their descriptor; OwnedFd owns its own")]
+        let timer = AsyncFd::new(timer)?;
         Ok(Tcp { proxy, tls, timer })
     }
 

@@ -347,7 +347,10 @@ mod tests {
     async fn each_framing_is_read_to_its_end() {
         for (text, body) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello"),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nhel\r\n2\r\nlo\r\n0\r\nA: b\r\n\r\n", "hello"),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nhel\r\n2\r\nlo\r\n0\r\nA: b\r\n\r\n",
+                "hello",
+            ),
             ("HTTP/1.0 200 OK\r\n\r\nhello", "hello"),
             ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ""),
             ("HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", "x"),
@@ -375,9 +378,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_early_end_is_told_from_a_right_one() {
-        for text in
-            ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n"]
-        {
+        for text in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
+            "HTTP/1.1 200 OK\r\nContent-Le",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n",
+        ] {
             assert_eq!(read(text.as_bytes()).await.unwrap_err().kind(), ErrorKind::UnexpectedEof, "{text}");
         }
     }

@@ -129,7 +129,11 @@ impl<N: Net> Attempt<'_, N> {
         }
         self.seen.down = down;
         self.seen.exit = exit_from.and_then(|from| exit(from, head, &text));
-        if same && checked.is_none_or(|bytes| bytes == down.bytes) { Ok(()) } else { Err(Kind::Corrupt.at(Phase::Data)) }
+        if same && checked.is_none_or(|bytes| bytes == down.bytes) {
+            Ok(())
+        } else {
+            Err(Kind::Corrupt.at(Phase::Data))
+        }
     }
 }
 

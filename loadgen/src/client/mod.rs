@@ -155,7 +155,20 @@ impl<'a, N: Net> Attempt<'a, N> {
         let Seen { phases, status, up, down, exit, reused, .. } = self.seen;
         let (started, ended) = (self.began - epoch, ended - epoch);
         let tunnel = self.workload.mix.action(self.request.action).is_tunnel();
-        Done { request: self.request, intended, started, ended, phases, outcome, status, up, down, exit, reused, tunnel }
+        Done {
+            request: self.request,
+            intended,
+            started,
+            ended,
+            phases,
+            outcome,
+            status,
+            up,
+            down,
+            exit,
+            reused,
+            tunnel,
+        }
     }
 
     async fn connect(&mut self) -> Result<Wire<N::Stream>, Failure> {

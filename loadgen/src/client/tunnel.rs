@@ -59,7 +59,8 @@ impl<N: Net> Attempt<'_, N> {
     /// CONNECT and its reply; `early` goes right behind it.
     async fn open(&mut self, action: &Action, wire: &mut Wire<N::Stream>, early: Option<&[u8]>) -> Outcome {
         let target = &self.request.target;
-        let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", self.credentials()).into_bytes();
+        let mut head =
+            format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", self.credentials()).into_bytes();
         if let Some(early) = early {
             head.extend_from_slice(early);
             self.seen.up.add(early);

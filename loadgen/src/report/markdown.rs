@@ -24,7 +24,10 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     for line in &report.workload {
         writeln!(text, "    {line}")?;
     }
-    writeln!(text, "\n| requests | seconds | ok/s | ok | errors | not judged | tunnels |\n|--:|--:|--:|--:|--:|--:|--:|")?;
+    writeln!(
+        text,
+        "\n| requests | seconds | ok/s | ok | errors | not judged | tunnels |\n|--:|--:|--:|--:|--:|--:|--:|"
+    )?;
     let (rate, seconds) = (report.rate(), report.seconds);
     let (began, ok, errors, other) = (report.began, report.ok, report.errors, report.not_judged);
     writeln!(text, "| {began} | {seconds:.2} | {rate:.1} | {ok} | {errors} | {other} | {} |", report.tunnels)?;

@@ -47,7 +47,13 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         }
     }
     let (up, down) = (report.bytes_up as f64, report.bytes_down as f64);
-    writeln!(text, "  bytes up {}, down {}; tunnels open at once {}", show_bytes(up), show_bytes(down), report.tunnels)?;
+    writeln!(
+        text,
+        "  bytes up {}, down {}; tunnels open at once {}",
+        show_bytes(up),
+        show_bytes(down),
+        report.tunnels
+    )?;
     write!(text, "\n{:<34}", "")?;
     for column in COLUMNS {
         write!(text, "{column:>11}")?;
@@ -75,7 +81,10 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(text, "\nfault from {began:.2} s to {until}")?;
     }
     if report.saturated {
-        writeln!(text, "\nTHE LOAD GENERATOR WAS SATURATED: its own lag is in these latencies; ask for less, or give it more cores")?;
+        writeln!(
+            text,
+            "\nTHE LOAD GENERATOR WAS SATURATED: its own lag is in these latencies; ask for less, or give it more cores"
+        )?;
     }
     for note in &report.notes {
         writeln!(text, "note: {note}")?;

@@ -80,7 +80,10 @@ impl FromStr for Expect {
             Some(Unit::Bytes) => quantity::bytes(value.trim_end_matches("/s"))? as f64,
             None => {
                 let names = [&POINTS[..], &FAILOVER, &COUNTS, &["error_rate", "throughput"]].concat().join(", ");
-                return Err(format!("`{metric}` is no metric; there are {names}; and {}.POINT", TIMES.join(".POINT, ")));
+                return Err(format!(
+                    "`{metric}` is no metric; there are {names}; and {}.POINT",
+                    TIMES.join(".POINT, ")
+                ));
             }
         };
         Ok(Expect { metric, comparison, bound, text: text.trim().to_owned() })

@@ -66,13 +66,18 @@ pub fn two_sided(z: f64) -> f64 {
     chi_square_above(z * z, 1.0)
 }
 
-/// The non-centrality at which a test at `level` with `freedom` degrees finds a difference four times in five
-/// (Patnaik's approximation of the non-central chi-square distribution).
+/// The non-centrality at which a test at `level` with `freedom` degrees finds a difference four times in five.
 pub fn detectable(level: f64, freedom: f64) -> f64 {
     let bound = chi_square_bound(level, freedom);
+    // The non-central distribution is a mixture of central ones, weighted as a Poisson variable.
     let power = |extra: f64| {
-        let scale = (freedom + 2.0 * extra) / (freedom + extra);
-        chi_square_above(bound / scale, (freedom + extra).powi(2) / (freedom + 2.0 * extra))
+        let (mut weight, mut sum) = ((-extra / 2.0).exp(), 0.0);
+        for step in 0..500 {
+            let step = f64::from(step);
+            sum += weight * chi_square_above(bound, freedom + 2.0 * step);
+            weight *= extra / 2.0 / (step + 1.0);
+        }
+        sum
     };
     let (mut low, mut high) = (0.0, 1.0);
     while power(high) < 0.8 {

@@ -83,9 +83,14 @@ pub fn consistent(shares: &[Share], strangers: u64) -> Verdict {
     if weighted.len() < 2 {
         return Verdict::new(name, false, "fewer than two exits have a weight: nothing to compare");
     }
-    if let Some(thin) = weighted.iter().find(|share| expected(share) < 5.0) {
+    let thinnest = weighted.iter().min_by_key(|share| share.weight);
+    if let Some(thin) = thinnest.filter(|share| expected(share) < 5.0) {
         let least = (5 * weights).div_ceil(thin.weight);
-        return Verdict::new(name, false, format!("too few answers ({seen}): {} needs {least} for 5 expected", thin.name));
+        return Verdict::new(
+            name,
+            false,
+            format!("too few answers ({seen}): {} needs {least} for 5 expected", thin.name),
+        );
     }
     if let Some(idle) = shares.iter().find(|share| share.weight == 0 && share.picked > 0) {
         return Verdict::new(name, false, format!("{} has weight 0 and carried {} answers", idle.name, idle.picked));
@@ -119,7 +124,10 @@ mod tests {
     use super::*;
 
     fn shares(of: &[(u64, u64)]) -> Vec<Share> {
-        of.iter().enumerate().map(|(n, (weight, picked))| Share { name: format!("u{n}"), weight: *weight, picked: *picked }).collect()
+        of.iter()
+            .enumerate()
+            .map(|(n, (weight, picked))| Share { name: format!("u{n}"), weight: *weight, picked: *picked })
+            .collect()
     }
 
     fn passes(of: &[(u64, u64)], slack: u64) -> bool {
