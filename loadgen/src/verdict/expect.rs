@@ -62,7 +62,7 @@ impl FromStr for Expect {
     fn from_str(text: &str) -> Result<Self, String> {
         let at = text.find(['<', '>', '=']).ok_or_else(|| format!("`{text}`: expected METRIC < VALUE"))?;
         let metric = text[..at].trim().to_owned();
-        let (comparison, value) = match text[at..].as_bytes() {
+        let (comparison, value) = match &text.as_bytes()[at..] {
             [b'<', b'=', ..] => (Comparison::AtMost, &text[at + 2..]),
             [b'>', b'=', ..] => (Comparison::AtLeast, &text[at + 2..]),
             [b'=', b'=', ..] => (Comparison::Equal, &text[at + 2..]),
