@@ -73,6 +73,16 @@ async fn every_action_works_with_a_good_upstream_which_saw_the_same_bytes() {
     }
 }
 
+#[test]
+fn driving_may_move_between_threads_where_its_net_may() {
+    fn sent(_: impl Send) {}
+    let workload = closed(1, 1, "tls");
+    let net = || async { Ok::<_, io::Error>(tokio::io::duplex(1).0) };
+    let gauge = Gauge::default();
+    let mut observe = |_| {};
+    sent(drive(&workload, Shard::WHOLE, &net, &gauge, &mut observe, std::future::pending()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn kept_connections_are_used_again() {
     let upstream = upstream();
