@@ -129,6 +129,13 @@ pub(crate) struct RunArgs {
     #[arg(long = "weight", value_name = "EXIT=WEIGHT", value_parser = named_weight, requires = "exit_from", help_heading = "Witnesses")]
     weights: Vec<(String, Option<u64>)>,
 
+    /// The proxy's process: its memory and descriptors are watched.
+    #[arg(long, value_name = "PID", help_heading = "Witnesses")]
+    pid: Option<u32>,
+    /// Growth of its memory counts from then on.
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "0s", requires = "pid", help_heading = "Witnesses")]
+    warm_up: Duration,
+
     /// The upstream that shall fail, as the proxy's statistics name it (host:port).
     #[arg(long, value_name = "HOST:PORT", help_heading = "Fault")]
     victim: Option<String>,
@@ -221,6 +228,8 @@ pub(crate) struct Witnesses {
     pub(crate) upstreams: Vec<(String, Option<u64>)>,
     pub(crate) journals: Vec<PathBuf>,
     pub(crate) weights: Vec<(String, u64)>,
+    /// The proxy's process, and from when on its memory counts.
+    pub(crate) process: Option<(u32, Duration)>,
 }
 
 /// Where reports go.
@@ -361,7 +370,13 @@ impl RunArgs {
                 failover: self.verify_failover,
                 expects: self.expects,
             },
-            witnesses: Witnesses { stats: self.stats, upstreams: self.upstreams, journals: self.journals, weights },
+            witnesses: Witnesses {
+                process: self.pid.map(|pid| (pid, self.warm_up)),
+                stats: self.stats,
+                upstreams: self.upstreams,
+                journals: self.journals,
+                weights,
+            },
             fault,
             victim: self.victim,
             reports: Reports { json: self.json, html: self.html, markdown: self.markdown, junit: self.junit },

@@ -42,7 +42,7 @@ pub(crate) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) ->
     let expected: Vec<_> =
         settings.verify.expects.iter().map(|expect| expect.judge(report.figure(expect.metric()))).collect();
     report.verdicts.extend(expected);
-    if report.saturated && settings.verify.expects.iter().any(|expect| expect.metric().contains('p')) {
+    if report.saturated && settings.verify.expects.iter().any(|expect| expect.is_of_latency()) {
         report.notes.push("thresholds on latency were judged on a saturated load generator".to_owned());
     }
     Ok(())

@@ -6,6 +6,7 @@ mod judge;
 mod live;
 mod pages;
 mod preflight;
+mod process;
 mod run;
 mod sockets;
 

@@ -20,6 +20,7 @@ use crate::judge;
 use crate::live::Live;
 use crate::pages::{self, Stats};
 use crate::preflight;
+use crate::process::Watch;
 use crate::sockets::{self, Tcp};
 
 /// From one line of progress, and point of the plots, to the next.
@@ -88,6 +89,7 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
     for (upstream, _) in &settings.witnesses.upstreams {
         before.push(pages::counts(upstream).await?);
     }
+    let mut watch = settings.witnesses.process.map(|(pid, from)| Watch::new(pid, from)).transpose()?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
         .map_err(|error| format!("no signals: {error}"))?;
 
@@ -141,6 +143,9 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
         }
         let over = workers.iter().all(|worker| worker.thread.is_finished());
         let _ = look(&settings, &mut ran.looks, began.elapsed(), false).await;
+        if let Some(watch) = &mut watch {
+            watch.look(now);
+        }
         if now >= stretch_began + STRETCH || over {
             let mut part = pending.take();
             part.add(collect(&workers, &mut lag));
@@ -168,9 +173,13 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
     {
         tokio::time::sleep(CLOSE_LOOK).await;
     }
+    if let Some(watch) = &mut watch {
+        watch.look(began.elapsed());
+    }
     let mut report = Report::new(&workload, &ran.tally, &lag, span, gauge.most());
     report.workload = std::mem::take(&mut settings.words);
     report.interrupted = interrupted;
+    report.process = watch.map(Watch::finish).transpose()?;
     report.series = series;
     report.fault = ran.fault.map(|(from, to)| (from.as_secs_f64(), to.map(|to| to.as_secs_f64())));
     if ran.looks.is_empty() {

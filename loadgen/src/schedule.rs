@@ -1,5 +1,6 @@
 //! When the requests of an open loop are due: the inverse of the rate's integral, in integers.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::draw::Draw;
@@ -13,7 +14,7 @@ const ARRIVALS: u64 = u64::MAX;
 
 /// The times at which the requests of an open loop are due, in order, from the run's begin.
 pub struct Arrivals {
-    stages: std::vec::IntoIter<Stage>,
+    stages: VecDeque<Stage>,
     /// The stage that is on, when it began, and how much of a request its beginning stands behind.
     current: Option<(Stage, Duration, u128)>,
     /// Requests' worth of rate before the next is due, counted over all stages.
@@ -24,8 +25,8 @@ pub struct Arrivals {
 impl Arrivals {
     /// Of `stages`; independent ones where `poisson`.
     pub fn new(stages: &[Stage], poisson: bool, seed: u64) -> Self {
-        let mut stages = stages.to_vec().into_iter();
-        let current = stages.next().map(|stage| (stage, Duration::ZERO, 0));
+        let mut stages: VecDeque<Stage> = stages.iter().copied().collect();
+        let current = stages.pop_front().map(|stage| (stage, Duration::ZERO, 0));
         let mut arrivals = Arrivals { stages, current, due: 0, poisson: poisson.then(|| Draw::new(seed, ARRIVALS)) };
         if poisson {
             arrivals.due = arrivals.gap();
@@ -52,7 +53,7 @@ impl Iterator for Arrivals {
                 return Some(began + at);
             }
             let behind = before + stage.whole();
-            self.current = self.stages.next().map(|next| (next, began + stage.span, behind));
+            self.current = self.stages.pop_front().map(|next| (next, began + stage.span, behind));
         }
     }
 }
@@ -72,7 +73,7 @@ impl Stage {
         // from·t + (to − from)·t² / 2·span = amount, solved for t so that nothing cancels out; 16 binary places.
         let turn = 2 * (from.abs_diff(to)) * amount / span;
         let square = if to >= from { from * from + turn } else { (from * from).saturating_sub(turn) };
-        let nanos = (2 * amount << 16) / ((from << 16) + (square << 32).isqrt()).max(1);
+        let nanos = ((2 * amount) << 16) / ((from << 16) + (square << 32).isqrt()).max(1);
         Some(Duration::from_nanos(u64::try_from(nanos.min(span)).unwrap_or(u64::MAX)))
     }
 }

@@ -59,10 +59,30 @@ pub struct Report {
     pub failover: Option<Failover>,
     /// When the fault was on, in seconds.
     pub fault: Option<(f64, Option<f64>)>,
+    /// What the proxy's process used.
+    #[serde(default)]
+    pub process: Option<Process>,
     /// The judgements.
     pub verdicts: Vec<Verdict>,
     /// What the reader should know besides.
     pub notes: Vec<String>,
+}
+
+/// What a process used: bytes of resident memory, and descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Before the load, or behind the warm-up.
+    pub memory_begin: u64,
+    /// The most.
+    pub memory_most: u64,
+    /// When it was at rest again.
+    pub memory_end: u64,
+    /// Before the load.
+    pub descriptors_begin: u64,
+    /// The most.
+    pub descriptors_most: u64,
+    /// When it was at rest again.
+    pub descriptors_end: u64,
 }
 
 /// Requests of one action.
@@ -193,6 +213,7 @@ impl Report {
             series: Vec::new(),
             failover: None,
             fault: None,
+            process: None,
             verdicts: Vec::new(),
             notes: Vec::new(),
         }
@@ -223,6 +244,12 @@ impl Report {
             "detect" => seconds(self.failover?.detect),
             "avoid" => seconds(self.failover?.avoid),
             "restore" => seconds(self.failover?.restore),
+            "memory_growth" => self.process.map(|seen| seen.memory_end as f64 - seen.memory_begin as f64),
+            "memory_per_tunnel" => {
+                let seen = self.process.filter(|_| self.tunnels > 0)?;
+                Some(seen.memory_most.saturating_sub(seen.memory_begin) as f64 / self.tunnels as f64)
+            }
+            "descriptors_left" => self.process.map(|seen| seen.descriptors_end as f64 - seen.descriptors_begin as f64),
             "harmed" => Some(self.failover?.harmed as f64),
             _ => {
                 let (times, point) = metric

@@ -80,6 +80,16 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         let until = ended.map_or_else(|| "the end".to_owned(), |ended| format!("{ended:.2} s"));
         writeln!(text, "\nfault from {began:.2} s to {until}")?;
     }
+    if let Some(seen) = report.process {
+        let show = |bytes: u64| show_bytes(bytes as f64);
+        let (begin, most, end) = (show(seen.memory_begin), show(seen.memory_most), show(seen.memory_end));
+        write!(text, "\nproxy's memory {begin} at the begin, {most} at most, {end} at rest")?;
+        if let Some(each) = report.figure("memory_per_tunnel") {
+            write!(text, " ({} for each tunnel open at once)", show_bytes(each))?;
+        }
+        let (begin, most, end) = (seen.descriptors_begin, seen.descriptors_most, seen.descriptors_end);
+        writeln!(text, "\nproxy's descriptors {begin} at the begin, {most} at most, {end} at rest")?;
+    }
     if report.saturated {
         writeln!(
             text,

@@ -35,7 +35,9 @@ enum Unit {
     /// Hundredths.
     Percent,
     /// Bytes in a second.
-    Bytes,
+    Throughput,
+    /// Bytes.
+    Size,
 }
 
 /// Times of which percentiles can be asked, in front of a dot; alone: the corrected latency.
@@ -43,7 +45,8 @@ pub const TIMES: [&str; 7] = ["uncorrected", "connect", "reply", "tls", "first_b
 /// What can be asked of times.
 pub const POINTS: [&str; 9] = ["p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "max", "mean"];
 const FAILOVER: [&str; 3] = ["detect", "avoid", "restore"];
-const COUNTS: [&str; 6] = ["errors", "requests", "ok", "rate", "harmed", "tunnels"];
+const COUNTS: [&str; 7] = ["errors", "requests", "ok", "rate", "harmed", "tunnels", "descriptors_left"];
+const SIZES: [&str; 2] = ["memory_growth", "memory_per_tunnel"];
 
 fn unit(metric: &str) -> Option<Unit> {
     let point = metric.split_once('.').filter(|(time, _)| TIMES.contains(time)).map_or(metric, |(_, point)| point);
@@ -51,7 +54,8 @@ fn unit(metric: &str) -> Option<Unit> {
         _ if POINTS.contains(&point) || FAILOVER.contains(&metric) => Some(Unit::Time),
         _ if COUNTS.contains(&metric) => Some(Unit::Count),
         "error_rate" => Some(Unit::Percent),
-        "throughput" => Some(Unit::Bytes),
+        "throughput" => Some(Unit::Throughput),
+        _ if SIZES.contains(&metric) => Some(Unit::Size),
         _ => None,
     }
 }
@@ -62,7 +66,7 @@ impl FromStr for Expect {
     fn from_str(text: &str) -> Result<Self, String> {
         let at = text.find(['<', '>', '=']).ok_or_else(|| format!("`{text}`: expected METRIC < VALUE"))?;
         let metric = text[..at].trim().to_owned();
-        let (comparison, value) = match text[at..].as_bytes() {
+        let (comparison, value) = match &text.as_bytes()[at..] {
             [b'<', b'=', ..] => (Comparison::AtMost, &text[at + 2..]),
             [b'>', b'=', ..] => (Comparison::AtLeast, &text[at + 2..]),
             [b'=', b'=', ..] => (Comparison::Equal, &text[at + 2..]),
@@ -77,9 +81,11 @@ impl FromStr for Expect {
             Some(Unit::Time) => quantity::duration(value)?.as_secs_f64(),
             Some(Unit::Count) => number(value).ok_or_else(wrong)?,
             Some(Unit::Percent) => number(value.trim_end_matches('%').trim()).ok_or_else(wrong)? / 100.0,
-            Some(Unit::Bytes) => quantity::bytes(value.trim_end_matches("/s"))? as f64,
+            Some(Unit::Throughput) => quantity::bytes(value.trim_end_matches("/s"))? as f64,
+            Some(Unit::Size) => quantity::bytes(value)? as f64,
             None => {
-                let names = [&POINTS[..], &FAILOVER, &COUNTS, &["error_rate", "throughput"]].concat().join(", ");
+                let names =
+                    [&POINTS[..], &FAILOVER, &COUNTS, &SIZES, &["error_rate", "throughput"]].concat().join(", ");
                 return Err(format!(
                     "`{metric}` is no metric; there are {names}; and {}.POINT",
                     TIMES.join(".POINT, ")
@@ -94,6 +100,11 @@ impl Expect {
     /// Which figure it needs. Times are in seconds, `error_rate` is a share of 1.
     pub fn metric(&self) -> &str {
         &self.metric
+    }
+
+    /// Whether it is about latency, which a saturated load generator can't tell.
+    pub fn is_of_latency(&self) -> bool {
+        unit(&self.metric) == Some(Unit::Time) && !FAILOVER.contains(&self.metric.as_str())
     }
 
     /// Judges a figure; one that there is not has not passed.
@@ -115,7 +126,9 @@ impl Expect {
         match unit(&self.metric) {
             Some(Unit::Time) => quantity::show(Duration::try_from_secs_f64(figure).unwrap_or(Duration::MAX)),
             Some(Unit::Percent) => format!("{:.4} %", figure * 100.0),
-            Some(Unit::Bytes) => format!("{}/s", quantity::show_bytes(figure)),
+            Some(Unit::Throughput) => format!("{}/s", quantity::show_bytes(figure)),
+            Some(Unit::Size) if figure < 0.0 => format!("-{}", quantity::show_bytes(-figure)),
+            Some(Unit::Size) => quantity::show_bytes(figure),
             _ if figure.fract() == 0.0 => format!("{figure}"),
             _ => format!("{figure:.1}"),
         }
@@ -143,6 +156,7 @@ mod tests {
         assert!(judge("errors == 0", 0.0) && !judge("errors == 0", 1.0));
         assert!(judge("rate > 5000", 5001.0) && !judge("rate > 5000", 5000.0));
         assert!(judge("error_rate <= 1%", 0.01) && judge("throughput >= 1m/s", 1_048_576.0));
+        assert!(judge("memory_growth < 10m", -1.0) && !judge("memory_growth < 10m", 10_485_760.0));
         assert!(!"detect < 1s".parse::<Expect>().unwrap().judge(None).passed);
     }
 

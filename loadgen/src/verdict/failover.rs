@@ -35,7 +35,7 @@ pub fn figures(samples: &[Sample], began: Duration, ended: Option<Duration>, har
     let ejected = samples.iter().find(|sample| sample.at >= began && !sample.healthy);
     let until = ended.unwrap_or(Duration::MAX);
     let moved = |pair: &&[Sample]| pair[1].at >= began && pair[1].at <= until && pair[1].failed > pair[0].failed;
-    let last_failure = samples.windows(2).filter(moved).next_back().map(|pair| pair[1].at);
+    let last_failure = samples.windows(2).rfind(moved).map(|pair| pair[1].at);
     let restored = ended.and_then(|ended| {
         let from = ejected?.at.max(ended);
         samples.iter().find(|sample| sample.at >= from && sample.healthy).map(|sample| sample.at - ended)

@@ -44,7 +44,7 @@ pub fn exact(period: &Period) -> Verdict {
     if picked == 0 {
         return Verdict::new(name, false, "no request was seen at any upstream");
     }
-    let whole = picked % sum == 0 && period.slack == 0;
+    let whole = picked.is_multiple_of(sum) && period.slack == 0;
     let mut passed = true;
     let mut parts = Vec::new();
     for share in &period.shares {

@@ -1,5 +1,7 @@
 //! The binary against mock upstreams on loopback, which are HTTP proxies themselves.
 
+#![expect(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
+
 mod support;
 
 use support::{Proxy, run};
