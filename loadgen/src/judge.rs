@@ -168,3 +168,44 @@ fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) -> Res
     report.failover = Some(figures);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Statistics of two upstreams of weights 3 and 1: picks, whether the second is healthy, requests in flight.
+    fn stats(picks: [u64; 2], healthy: bool, current: u64) -> Stats {
+        let upstream = |at: usize, healthy: bool| {
+            let weight = if at == 0 { 3 } else { 1 };
+            serde_json::json!({ "url": format!("u{at}"), "weight": weight, "enabled": true, "healthy": healthy,
+                "total_requests": picks[at], "failed_requests": 0 })
+        };
+        let metrics = [upstream(0, true), upstream(1, healthy)];
+        let total = serde_json::json!({ "success_requests": 0, "failed_requests": 0, "upstream_metrics": metrics });
+        serde_json::from_value(serde_json::json!({ "current_requests": current, "total": total })).unwrap()
+    }
+
+    fn passed(looks: &[Stats]) -> Vec<bool> {
+        let looks: Looks = (0..).map(Duration::from_secs).zip(looks.iter().cloned()).collect();
+        by_stats(&looks).iter().map(|verdict| verdict.passed).collect()
+    }
+
+    #[test]
+    fn each_period_of_unchanged_health_has_its_own_verdict() {
+        let healthy = [stats([10, 5], true, 0), stats([40, 15], true, 0)];
+        assert_eq!(passed(&healthy), [true]);
+        // Over all of it the first has 80 of 90: only by period it is right.
+        let ejected = [stats([40, 15], false, 0), stats([60, 15], false, 0)];
+        let back = [stats([60, 15], true, 0), stats([90, 25], true, 0)];
+        assert_eq!(passed(&[&healthy[..], &ejected, &back].concat()), [true, true, true]);
+        let still_picked = [stats([40, 15], false, 0), stats([50, 25], false, 0)];
+        assert_eq!(passed(&still_picked), [false]);
+    }
+
+    #[test]
+    fn requests_in_flight_widen_the_bound() {
+        assert_eq!(passed(&[stats([0, 0], true, 0), stats([31, 9], true, 0)]), [false]);
+        assert_eq!(passed(&[stats([0, 0], true, 0), stats([31, 9], true, 1)]), [true]);
+    }
+}
