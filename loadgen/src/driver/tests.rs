@@ -139,6 +139,7 @@ async fn each_failure_is_told_from_the_others() {
         ("download:bytes=3", "HTTP/1.1 200 OK\r\n\r\n\0\x01\x02\x03", Corrupt, Phase::Data),
         ("http:bytes=3", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n\0\x01", Cut, Phase::Data),
         ("http:bytes=3", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\0\x01", Corrupt, Phase::Data),
+        ("http:bytes=2", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\0\x02", Corrupt, Phase::Data),
         ("http", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Status(503), Phase::Reply),
         ("upload:bytes=3", "HTTP/1.1 200 OK\r\n\r\n3 0\n", Corrupt, Phase::Data),
     ] {
