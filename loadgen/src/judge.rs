@@ -1,9 +1,9 @@
 //! Which verdicts are wanted, and what each needs.
 
-use loadgen::Report;
 use loadgen::verdict::ledger::{self, Counted};
 use loadgen::verdict::weights::{self, Period, Share};
 use loadgen::verdict::{Verdict, failover};
+use loadgen::{Failure, Kind, Report};
 
 use crate::cli::Settings;
 use crate::pages::{self, Stats};
@@ -29,6 +29,16 @@ fn weighted_upstreams(settings: &Settings) -> Option<Vec<(&str, u64)>> {
 pub(crate) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) -> Result<(), String> {
     if report.began == 0 {
         report.verdicts.push(Verdict::new("load", false, "no request began"));
+    }
+    let starved = |(failure, _): &(&Failure, &u64)| failure.kind == Kind::Local;
+    let starved: u64 = ran.tally.failed.iter().filter(starved).map(|(_, count)| count).sum();
+    if starved > 0 {
+        let text =
+            format!("{starved} requests were never sent for want of descriptors, ports or memory of loadgen's own");
+        report.verdicts.push(Verdict::new("load", false, text));
+    }
+    if report.ok == 0 && report.errors > 0 {
+        report.verdicts.push(Verdict::new("load", false, format!("not one of {} requests went well", report.errors)));
     }
     if settings.verify.weights {
         report.verdicts.extend(weights_verdicts(settings, &ran).await?);
