@@ -1,9 +1,9 @@
 //! Which verdicts are wanted, and what each needs.
 
-use loadgen::Report;
 use loadgen::verdict::ledger::{self, Counted};
 use loadgen::verdict::weights::{self, Period, Share};
 use loadgen::verdict::{Verdict, failover};
+use loadgen::{Failure, Kind, Report};
 
 use crate::cli::Settings;
 use crate::pages::{self, Stats};
@@ -29,6 +29,16 @@ fn weighted_upstreams(settings: &Settings) -> Option<Vec<(&str, u64)>> {
 pub(crate) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) -> Result<(), String> {
     if report.began == 0 {
         report.verdicts.push(Verdict::new("load", false, "no request began"));
+    }
+    let starved = |(failure, _): &(&Failure, &u64)| failure.kind == Kind::Local;
+    let starved: u64 = ran.tally.failed.iter().filter(starved).map(|(_, count)| count).sum();
+    if starved > 0 {
+        let text =
+            format!("{starved} requests were never sent for want of descriptors, ports or memory of loadgen's own");
+        report.verdicts.push(Verdict::new("load", false, text));
+    }
+    if report.ok == 0 && report.errors > 0 {
+        report.verdicts.push(Verdict::new("load", false, format!("not one of {} requests went well", report.errors)));
     }
     if settings.verify.weights {
         report.verdicts.extend(weights_verdicts(settings, &ran).await?);
@@ -167,4 +177,45 @@ fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) -> Res
     report.verdicts.extend(own.filter(|verdict| !(bound("harmed") && verdict.name == "failover harmed")));
     report.failover = Some(figures);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Statistics of two upstreams of weights 3 and 1: picks, whether the second is healthy, requests in flight.
+    fn stats(picks: [u64; 2], healthy: bool, current: u64) -> Stats {
+        let upstream = |at: usize, healthy: bool| {
+            let weight = if at == 0 { 3 } else { 1 };
+            serde_json::json!({ "url": format!("u{at}"), "weight": weight, "enabled": true, "healthy": healthy,
+                "total_requests": picks[at], "failed_requests": 0 })
+        };
+        let metrics = [upstream(0, true), upstream(1, healthy)];
+        let total = serde_json::json!({ "success_requests": 0, "failed_requests": 0, "upstream_metrics": metrics });
+        serde_json::from_value(serde_json::json!({ "current_requests": current, "total": total })).unwrap()
+    }
+
+    fn passed(looks: &[Stats]) -> Vec<bool> {
+        let looks: Looks = (0..).map(Duration::from_secs).zip(looks.iter().cloned()).collect();
+        by_stats(&looks).iter().map(|verdict| verdict.passed).collect()
+    }
+
+    #[test]
+    fn each_period_of_unchanged_health_has_its_own_verdict() {
+        let healthy = [stats([10, 5], true, 0), stats([40, 15], true, 0)];
+        assert_eq!(passed(&healthy), [true]);
+        // Over all of it the first has 80 of 90: only by period it is right.
+        let ejected = [stats([40, 15], false, 0), stats([60, 15], false, 0)];
+        let back = [stats([60, 15], true, 0), stats([90, 25], true, 0)];
+        assert_eq!(passed(&[&healthy[..], &ejected, &back].concat()), [true, true, true]);
+        let still_picked = [stats([40, 15], false, 0), stats([50, 25], false, 0)];
+        assert_eq!(passed(&still_picked), [false]);
+    }
+
+    #[test]
+    fn requests_in_flight_widen_the_bound() {
+        assert_eq!(passed(&[stats([0, 0], true, 0), stats([31, 9], true, 0)]), [false]);
+        assert_eq!(passed(&[stats([0, 0], true, 0), stats([31, 9], true, 1)]), [true]);
+    }
 }

@@ -117,3 +117,23 @@ pub(crate) fn entries(journal: &str, prefix: &str) -> Result<Vec<Entry>, String>
     }
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_requests_are_read_from_a_journal_and_only_answered_ones_were_served() {
+        let journal = [
+            r#"{"seq":1,"event":"opened","connection":1}"#,
+            r#"{"seq":2,"event":"request","id":"rab1","status":200,"outcome":"completed"}"#,
+            r#"{"seq":3,"event":"request","id":"rab2","status":502,"outcome":"unreachable"}"#,
+            r#"{"seq":4,"event":"request","id":"zz1","status":200,"outcome":"completed"}"#,
+            r#"{"seq":5,"event":"request","id":"rab3","status":null,"outcome":"aborted"}"#,
+        ];
+        let found = entries(&journal.join("\n"), "rab").unwrap();
+        let found: Vec<_> = found.iter().map(|entry| (entry.id.as_str(), entry.served)).collect();
+        assert_eq!(found, [("rab1", true), ("rab2", false), ("rab3", false)]);
+        assert!(entries("half a line", "rab").unwrap_err().starts_with("line 1"));
+    }
+}

@@ -139,6 +139,7 @@ async fn each_failure_is_told_from_the_others() {
         ("download:bytes=3", "HTTP/1.1 200 OK\r\n\r\n\0\x01\x02\x03", Corrupt, Phase::Data),
         ("http:bytes=3", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n\0\x01", Cut, Phase::Data),
         ("http:bytes=3", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\0\x01", Corrupt, Phase::Data),
+        ("http:bytes=2", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\0\x02", Corrupt, Phase::Data),
         ("http", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Status(503), Phase::Reply),
         ("upload:bytes=3", "HTTP/1.1 200 OK\r\n\r\n3 0\n", Corrupt, Phase::Data),
     ] {
@@ -219,4 +220,27 @@ async fn stopping_tells_of_what_was_in_flight() {
     let stop = tokio::time::sleep(Duration::from_secs(1));
     drive(&workload, Shard::WHOLE, &net, &Gauge::default(), &mut observe, stop).await;
     assert_eq!(ended, vec![Err(Kind::Unfinished.at(Phase::Data)); 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_that_was_closed_meanwhile_is_replaced_once() {
+    // Promises to keep each connection and closes it behind its first answer.
+    let text = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\0";
+    let done = against(&closed(1, 3, "http:bytes=1,keep-alive"), |stream| answer(stream, text)).await;
+    assert!(done.iter().all(|one| one.outcome == Ok(()) && !one.reused), "{done:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn phases_add_up_to_the_latency() {
+    let done = against(&closed(1, 1, "http:bytes=2"), |mut stream| async move {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\0").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let _ = stream.write_all(b"\x01").await;
+    })
+    .await;
+    let phases = done[0].phases;
+    let millis = |ms| Some(Duration::from_millis(ms));
+    assert_eq!((phases.connect, phases.first_byte, phases.last_byte), (millis(0), millis(30), millis(50)));
+    assert_eq!(done[0].uncorrected(), Duration::from_millis(80));
 }

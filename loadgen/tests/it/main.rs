@@ -141,7 +141,7 @@ fn failures_are_in_every_report_and_two_runs_compare() {
         assert!(!text.contains("src=") && !text.contains("href="), "{name} needs nothing else");
     }
     let xml = std::fs::read_to_string(path("bad.xml")).unwrap();
-    assert!(xml.contains("failures=\"1\"") && xml.contains("errors is 50"), "{xml}");
+    assert!(xml.contains("failures=\"2\"") && xml.contains("errors is 50") && xml.contains("not one of 50"), "{xml}");
     let compared = support::loadgen(&["compare", &path("good.json"), &path("bad.json")]);
     assert_eq!(compared.status, 1, "{compared:?}");
     assert!(compared.stdout.contains("more errors"), "{compared:?}");
