@@ -212,7 +212,6 @@ where
         // Moved here, so that the channel closes when reading is done.
         let sender = sender;
         let mut left = stop.map_or(u64::MAX, |(after, _)| after);
-        let mut last = Instant::now();
         while left > 0 {
             let mut chunk = BytesMut::zeroed(CHUNK.min(left) as usize);
             let count = from.read(&mut chunk).await?;
@@ -222,9 +221,9 @@ where
             chunk.truncate(count);
             left -= count as u64;
             let jitter = jitter.as_mut().map_or(Duration::ZERO, |(most, draw)| draw.span(*most));
-            // Never before what came before.
-            last = last.max(Instant::now() + delay + jitter);
-            if sender.send((last, chunk)).await.is_err() {
+            // The queue keeps the order: what is due earlier than its forerunner waits for it.
+            let due = Instant::now() + delay + jitter;
+            if sender.send((due, chunk)).await.is_err() {
                 return Ok(None);
             }
         }

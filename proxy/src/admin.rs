@@ -29,6 +29,12 @@ pub(crate) async fn respond<E: Env>(
     let plain = |status, text: &str| text_response(status, Fields::new(), "text/plain; charset=utf-8", text, answer);
     let path = path.split('?').next().unwrap_or_default();
     let stats = path == live.config.server.stats_endpoint;
+    if path == "*" {
+        // OPTIONS of this server as a whole (RFC 9110 section 9.3.7).
+        let mut fields = Fields::new();
+        fields.push("Allow", "GET, HEAD, OPTIONS, CONNECT");
+        return text_response(200, fields, "text/plain; charset=utf-8", "", answer);
+    }
     if !matches!(path, "/healthz" | "/readyz") && !stats {
         return plain(404, "netdrift: no such page; a proxied request names its target in full (http://host/path)\n");
     }

@@ -29,6 +29,8 @@ pub(crate) struct Attempts<E: Env> {
 /// What the attempts of a request came to.
 #[derive(Debug)]
 pub(crate) struct Record {
+    /// How many were begun.
+    pub(crate) attempts: u32,
     /// The failed ones in order.
     pub(crate) failures: Vec<(Arc<str>, Failure)>,
     /// Whose fault the last one was.
@@ -123,13 +125,11 @@ impl<E: Env> Attempts<E> {
             .filter(|one| Some(&one.attempt.upstream) == last)
             .map(|one| one.blame)
             .next_back();
-        Record { failures: self.failures, blame, deadline_passed: self.deadline_passed }
-    }
-}
-
-impl Record {
-    /// Attempts made, given whether the last one succeeded.
-    pub(crate) fn attempts(&self, success: bool) -> u32 {
-        self.failures.len() as u32 + u32::from(success)
+        Record {
+            attempts: self.tried.len() as u32,
+            failures: self.failures,
+            blame,
+            deadline_passed: self.deadline_passed,
+        }
     }
 }

@@ -102,7 +102,7 @@ impl Error {
 
 /// What the last failed attempt means to the client (status by ARCHITECTURE.md, "What the client sees").
 fn tell_record(record: &Record) -> Told {
-    let details = tell_attempts(record.failures.len());
+    let details = tell_attempts(record.attempts);
     let blame = record.blame.unwrap_or(Blame::Netdrift);
     let Some((_, last)) = record.failures.last() else {
         return Told {
@@ -183,10 +183,10 @@ pub(crate) fn proxy_status(kind: &str, details: &str) -> String {
 
 /// Our member of the Proxy-Status of a gateway's status that is passed on behind so many attempts.
 pub(crate) fn relayed_status(status: u16, attempts: u32) -> String {
-    format!("netdrift; received-status={status}; details=\"{}\"", tell_attempts(attempts as usize))
+    format!("netdrift; received-status={status}; details=\"{}\"", tell_attempts(attempts))
 }
 
-fn tell_attempts(attempts: usize) -> String {
+fn tell_attempts(attempts: u32) -> String {
     format!("{attempts} attempt{}", if attempts == 1 { "" } else { "s" })
 }
 

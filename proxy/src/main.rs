@@ -139,7 +139,7 @@ fn reload(path: &Path) -> Result<ExitCode, Failed> {
 fn run(path: &Path) -> Result<ExitCode, Failed> {
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
-    log::install(&config.logging).map_err(Failed::Other)?;
+    let log = log::install(&config.logging).map_err(Failed::Other)?;
     for warning in &config.warnings {
         warn!("{}: {warning}", path.display());
     }
@@ -152,6 +152,8 @@ fn run(path: &Path) -> Result<ExitCode, Failed> {
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();
     drop(pid_file);
+    // The last lines are written here.
+    drop(log);
     code
 }
 

@@ -10,11 +10,15 @@ use crate::core::time::Timestamp;
 use crate::env::{Counter, Env, RelayEnd, Traffic};
 use crate::error::Told;
 use crate::event::{Event, RequestId, Summary};
+use crate::life::Life;
 use crate::pool::{Lease, Pool};
+use crate::proxy::Shared;
 
-/// A request that an upstream is sought for. Dropped without a verdict it failed because the client went away.
+/// A request that an upstream is sought for. Dropped without a verdict it failed because the client went away, or
+/// because our own time to finish was over.
 pub(crate) struct Request<E: Env> {
     pool: Arc<Pool<E>>,
+    life: Arc<Life>,
     pub(crate) id: RequestId,
     started: Timestamp,
     /// Replaced by one that feeds an upstream's sums once there is an upstream.
@@ -66,11 +70,13 @@ pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: &Origin, told: &Told) {
 
 impl<E: Env> Request<E> {
     /// A request begins: its head is complete and it is let in.
-    pub(crate) fn begin(pool: &Arc<Pool<E>>, origin: &Origin) -> Self {
+    pub(crate) fn begin(shared: &Shared<E>, origin: &Origin) -> Self {
+        let pool = &shared.pool;
         let started = pool.now();
         pool.with_stats(|stats, now| stats.request_entered(now));
         Request {
             pool: Arc::clone(pool),
+            life: Arc::clone(&shared.life),
             id: origin.request,
             started,
             traffic: Arc::default(),
@@ -91,7 +97,7 @@ impl<E: Env> Request<E> {
     /// An upstream opened the target, or brought a response head.
     pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: Record, status: u16) {
         self.summary.upstream = Some(Arc::clone(&lease.upstream.url));
-        self.note(record, true);
+        self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
         self.judge(true);
     }
@@ -99,7 +105,7 @@ impl<E: Env> Request<E> {
     /// No upstream did.
     pub(crate) fn failed(&mut self, record: Record, told: &Told) {
         self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
-        self.note(record, false);
+        self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) = (told.status, told.token, Some(told.blame));
         self.judge(false);
     }
@@ -111,7 +117,7 @@ impl<E: Env> Request<E> {
                 (told.status, told.token, Some(told.blame));
         }
         self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
-        self.note(record, false);
+        self.note(record);
         self.judge(false);
     }
 
@@ -125,8 +131,8 @@ impl<E: Env> Request<E> {
         self.summary.end = Some(end);
     }
 
-    fn note(&mut self, record: Record, success: bool) {
-        self.summary.attempts = record.attempts(success);
+    fn note(&mut self, record: Record) {
+        self.summary.attempts = record.attempts;
         self.summary.failed_attempts =
             record.failures.into_iter().map(|(url, failure)| (url, failure.as_str())).collect();
     }
@@ -143,6 +149,9 @@ impl<E: Env> Request<E> {
 impl<E: Env> Drop for Request<E> {
     fn drop(&mut self) {
         if !self.judged {
+            if self.life.reset.fired() {
+                (self.summary.outcome, self.summary.blame) = ("drain_deadline", Some(Blame::Netdrift));
+            }
             self.judge(false);
         }
         self.pool.with_stats(|stats, now| stats.request_left(now));

@@ -222,7 +222,7 @@ impl<E: Env> Session<E> {
     async fn connect(&mut self, live: &Live, head: &RequestHead, target: Authority, origin: Origin) -> After<E> {
         let shared = Arc::clone(&self.shared);
         let pool = &shared.pool;
-        let mut request = Request::begin(pool, &origin);
+        let mut request = Request::begin(&shared, &origin);
         let mut attempts = Attempts::begin(pool, origin.request, &target);
         let via = live.connect_via(&head.fields);
         let terms = Terms { limits: live.limits, dns: live.config.timeouts.dns, via: via.as_deref() };

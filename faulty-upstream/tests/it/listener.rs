@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faulty_upstream::listener::attend;
-use faulty_upstream::{Listener, State};
+use faulty_upstream::{FaultyUpstream, Listener, State};
 use mock_upstreams::journal::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::support::{Faulty, connect_to, expect_silence, plan_of, proofs, read_head, upstream};
 
@@ -53,11 +53,14 @@ impl Listener for Fake {
 
 /// What the listener is told within a minute, by the second.
 async fn schedule(entry: &str) -> Vec<(u64, State)> {
+    told_meanwhile(&upstream(plan_of(entry)), tokio::time::sleep(Duration::from_secs(60))).await
+}
+
+/// What the listener is told until `done`, by the second.
+async fn told_meanwhile(upstream: &FaultyUpstream, done: impl Future<Output = ()>) -> Vec<(u64, State)> {
     let told = Arc::new(Mutex::new(Vec::new()));
-    let upstream = upstream(plan_of(entry));
     let fake = Fake(told.clone(), Instant::now());
-    let attended = attend(&upstream, fake, |_| {}, pending());
-    assert!(timeout(Duration::from_secs(60), attended).await.is_err(), "attend ended");
+    attend(upstream, fake, |_| {}, done).await.unwrap();
     told.lock().unwrap().clone()
 }
 
@@ -127,6 +130,17 @@ proofs! {
 async fn a_window_opens_and_closes_the_fault() {
     let told = schedule(r#"{"fault": "backlog-full", "when": {"from": "5s", "until": "8s"}}"#).await;
     assert_eq!(told, [(5, State::Full), (8, State::Open)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_is_armed_by_hand_begins_then() {
+    let upstream = upstream(plan_of(r#"{"fault": "die", "with": {"down": "5s"}, "armed": false}"#));
+    let by_hand = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        upstream.change_plan(|plan| plan.arm("die", true).map(|()| String::new())).unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    };
+    assert_eq!(told_meanwhile(&upstream, by_hand).await, [(30, State::Closed), (35, State::Open)]);
 }
 
 #[tokio::test]

@@ -298,3 +298,6 @@ pub fn relay_buffered<C: Duplex, U: Duplex>(
     let pumps = (BufferPump::starting_with(&early.to_upstream), BufferPump::starting_with(&early.to_client));
     relay(client, upstream, pumps, limits, traffic, stop)
 }
+
+#[cfg(test)]
+mod tests;

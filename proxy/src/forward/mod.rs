@@ -87,7 +87,7 @@ pub(crate) async fn forward<E: Env>(
         outgoing: Outgoing::new(live, &head, framing, &authority, absolute),
         upload: Carry::new(BodyCodec::new(framing, live.limits)),
         go_ahead: GoAhead::default(),
-        request: Request::begin(&pool, &origin),
+        request: Request::begin(&session.shared, &origin),
         session,
         live,
         head,
@@ -113,7 +113,7 @@ pub(crate) async fn forward<E: Env>(
                 }
                 let (lease, record) = if doubtful { attempts.relayed(lease, status) } else { attempts.opened(lease) };
                 if doubtful {
-                    let ours = relayed_status(status, record.attempts(true));
+                    let ours = relayed_status(status, record.attempts);
                     answered.reply.head.fields.push("Proxy-Status", ours);
                 }
                 forward.request.succeeded(&lease, record, status);

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use proxy::core::attribution::Blame;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -148,6 +149,32 @@ fn what_is_left_at_the_deadline_is_reset_and_counted() {
             _ => false,
         });
         assert_eq!(stopped.count(), 2, "the log says why they ended");
+    });
+}
+
+#[test]
+fn a_request_cut_at_the_deadline_is_our_fault_not_the_clients() {
+    run(async {
+        let asked = Arc::new(Notify::new());
+        let tell = Arc::clone(&asked);
+        let upstream = Double::scripted(move |_, mut peer| {
+            let tell = Arc::clone(&tell);
+            async move {
+                peer.head().await;
+                tell.notify_one();
+                // Silent for as long as it is asked.
+                let _ = peer.rest().await;
+            }
+        })
+        .await;
+        let proxy = Arc::new(before(upstream.addr, "0s", "1ms").await);
+        let mut client = proxy.client().await;
+        client.send("CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n").await;
+        asked.notified().await;
+        assert_eq!(drain(&proxy).await.await.unwrap(), 1);
+        assert_eq!(client.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        let summary = proxy.ear.finished(1).await;
+        assert_eq!((summary.outcome, summary.blame), ("drain_deadline", Some(Blame::Netdrift)));
     });
 }
 

@@ -1,4 +1,10 @@
 //! The proxy on real sockets: bytes, ends, resets and order. What takes time is proven elsewhere, under paused time.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test is its own world: it spawns tasks, reads no clock, and fails where it can't go on"
+)]
+
 mod auth;
 mod balance;
 mod binary;

@@ -144,6 +144,8 @@ fn only_get_and_head_and_the_connection_goes_on() {
                 );
             }
         }
+        ask(&mut client, "OPTIONS", "*", LOCAL).await;
+        assert!(client.response().await.0.starts_with("HTTP/1.1 200 "), "OPTIONS of the server as a whole");
         ask(&mut client, "GET", "/nothing", LOCAL).await;
         assert!(client.response().await.0.starts_with("HTTP/1.1 404 "));
         // A body is not read: the connection ends with the answer.

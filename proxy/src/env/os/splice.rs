@@ -19,8 +19,9 @@ use crate::rlimit::{nofile, pipe_descriptors_for};
 /// Pipes open at once in this process, from its descriptor limit; a direction that finds none keeps to its buffer.
 static MAX_PIPES: LazyLock<usize> = LazyLock::new(|| pipe_descriptors_for(nofile()) / 2);
 
-/// Whole buffers in a row that make a direction "streaming".
-const FULL_READS: u8 = 2;
+/// Whole buffers in a row, 1 MiB together, that make a direction "streaming". Measured on loopback (`cargo bench -p proxy
+/// --bench relay`): 64 MiB are 1.7 times faster by splice(2), bursts of 1 MiB 1.7 times slower.
+const FULL_READS: u8 = 64;
 
 /// Asked of one splice: more than a pipe holds by default (64 KiB), so that the pipe is the limit.
 const SPLICE_BYTES: usize = 1 << 20;

@@ -1,0 +1,221 @@
+//! Which verdicts are wanted, and what each needs.
+
+use loadgen::verdict::ledger::{self, Counted};
+use loadgen::verdict::weights::{self, Period, Share};
+use loadgen::verdict::{Verdict, failover};
+use loadgen::{Failure, Kind, Report};
+
+use crate::cli::Settings;
+use crate::pages::{self, Stats};
+use crate::run::{Looks, Ran};
+
+/// Whether a verdict can't be given without the proxy's statistics.
+pub(crate) fn needs_stats(settings: &Settings) -> bool {
+    let by_stats = settings.workload.exit_from.is_none() && weighted_upstreams(settings).is_none();
+    settings.verify.ledger || settings.verify.failover || (settings.verify.weights && by_stats)
+}
+
+/// The mock upstreams with their weights, if all have one.
+fn weighted_upstreams(settings: &Settings) -> Option<Vec<(&str, u64)>> {
+    let upstreams = &settings.witnesses.upstreams;
+    let all: Option<Vec<_>> = upstreams.iter().map(|(name, weight)| Some((name.as_str(), (*weight)?))).collect();
+    all.filter(|all| !all.is_empty())
+}
+
+/// Puts all verdicts into `report`.
+///
+/// # Errors
+/// A witness that is needed does not answer.
+pub(crate) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) -> Result<(), String> {
+    if report.began == 0 {
+        report.verdicts.push(Verdict::new("load", false, "no request began"));
+    }
+    let starved = |(failure, _): &(&Failure, &u64)| failure.kind == Kind::Local;
+    let starved: u64 = ran.tally.failed.iter().filter(starved).map(|(_, count)| count).sum();
+    if starved > 0 {
+        let text =
+            format!("{starved} requests were never sent for want of descriptors, ports or memory of loadgen's own");
+        report.verdicts.push(Verdict::new("load", false, text));
+    }
+    if report.ok == 0 && report.errors > 0 {
+        report.verdicts.push(Verdict::new("load", false, format!("not one of {} requests went well", report.errors)));
+    }
+    if settings.verify.weights {
+        report.verdicts.extend(weights_verdicts(settings, &ran).await?);
+    }
+    if settings.verify.ledger {
+        report.verdicts.extend(ledger_verdicts(settings, &ran).await?);
+    }
+    if settings.verify.failover {
+        failover_verdicts(settings, &ran, report)?;
+    }
+    let expected: Vec<_> =
+        settings.verify.expects.iter().map(|expect| expect.judge(report.figure(expect.metric()))).collect();
+    report.verdicts.extend(expected);
+    if report.saturated && settings.verify.expects.iter().any(|expect| expect.is_of_latency()) {
+        report.notes.push("thresholds on latency were judged on a saturated load generator".to_owned());
+    }
+    Ok(())
+}
+
+async fn weights_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>, String> {
+    if settings.workload.exit_from.is_some() {
+        let weights = &settings.witnesses.weights;
+        let share = |(name, weight): &(String, u64)| Share {
+            name: name.clone(),
+            weight: *weight,
+            picked: ran.tally.exits.get(name).copied().unwrap_or(0),
+        };
+        let known: Vec<_> = weights.iter().map(share).collect();
+        let strangers = ran.tally.exits.values().sum::<u64>() - known.iter().map(|share| share.picked).sum::<u64>();
+        return Ok(vec![weights::consistent(&known, strangers)]);
+    }
+    let Some(upstreams) = weighted_upstreams(settings) else { return Ok(by_stats(&ran.looks)) };
+    let mut period = Period { label: "by upstreams' counts".to_owned(), shares: Vec::new(), slack: 0 };
+    for ((name, weight), before) in upstreams.into_iter().zip(&ran.before) {
+        let after = pages::counts(name).await?;
+        let picked = (after.requests + after.open_requests) - (before.requests + before.open_requests);
+        // Requests that an upstream turned away may have been tried elsewhere.
+        period.slack += (after.refused + after.unreachable) - (before.refused + before.unreachable);
+        period.shares.push(Share { name: name.to_owned(), weight, picked });
+    }
+    Ok(vec![weights::exact(&period)])
+}
+
+/// What must not change within a period.
+fn state(stats: &Stats) -> (u64, Vec<(&str, u64)>) {
+    let upstreams = &stats.total.upstream_metrics;
+    (stats.config_epoch, upstreams.iter().map(|upstream| (upstream.url.as_str(), upstream.live_weight())).collect())
+}
+
+/// A verdict for each stretch in which neither health nor configuration changed.
+fn by_stats(looks: &Looks) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for run in looks.chunk_by(|a, b| state(&a.1) == state(&b.1)) {
+        let [(from, first), .., (to, last)] = run else { continue };
+        let pairs = || first.total.upstream_metrics.iter().zip(&last.total.upstream_metrics);
+        let shares: Vec<_> = pairs()
+            .map(|(before, after)| Share {
+                name: after.url.clone(),
+                weight: after.live_weight(),
+                picked: after.total_requests.saturating_sub(before.total_requests),
+            })
+            .collect();
+        if shares.iter().all(|share| share.picked == 0) && verdicts.len() + 1 < looks.len() && looks.len() > run.len() {
+            continue;
+        }
+        let failed: u64 =
+            pairs().map(|(before, after)| after.failed_requests.saturating_sub(before.failed_requests)).sum();
+        let label = format!("{:.1} s to {:.1} s", from.as_secs_f64(), to.as_secs_f64());
+        // A failed attempt is followed by one that takes no turn; what is in flight at either end is counted later.
+        let slack = failed + first.current_requests + last.current_requests;
+        verdicts.push(weights::exact(&Period { label, shares, slack }));
+    }
+    if verdicts.is_empty() {
+        verdicts.push(Verdict::new("weights", false, "health changed at every look: no period to judge"));
+    }
+    verdicts
+}
+
+async fn ledger_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>, String> {
+    let lines = ran.tally.ledger.as_deref().unwrap_or_default();
+    let mut verdicts = Vec::new();
+    if let ([(_, first), ..], Some((_, last))) = (ran.looks.as_slice(), ran.looks.last()) {
+        let counted = Counted {
+            success: last.total.success_requests.saturating_sub(first.total.success_requests),
+            failed: last.total.failed_requests.saturating_sub(first.total.failed_requests),
+            rejected: last.rejected_requests.saturating_sub(first.rejected_requests),
+        };
+        verdicts.push(ledger::by_counts(lines, counted));
+    }
+    let (mut journals, prefix) = (Vec::new(), &settings.workload.id_prefix);
+    for path in &settings.witnesses.journals {
+        journals.push(std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?);
+    }
+    if journals.is_empty() {
+        for ((upstream, _), before) in settings.witnesses.upstreams.iter().zip(&ran.before) {
+            if pages::counts(upstream).await?.entries_dropped > before.entries_dropped {
+                let text = format!("{upstream} has dropped lines of its journal; give the journal's file by --journal");
+                verdicts.push(Verdict::new("ledger ids", false, text));
+                return Ok(verdicts);
+            }
+            let body = pages::get(upstream, "/journal", None).await?;
+            journals.push(String::from_utf8_lossy(&body).into_owned());
+        }
+    }
+    if journals.is_empty() {
+        let text = "no journal to look ids up in: give --upstream or --journal";
+        verdicts.push(Verdict::new("ledger ids", false, text));
+        return Ok(verdicts);
+    }
+    let mut entries = Vec::new();
+    for journal in &journals {
+        entries.extend(pages::entries(journal, prefix).map_err(|error| format!("a journal can't be read: {error}"))?);
+    }
+    verdicts.extend(ledger::by_ids(lines, &entries));
+    Ok(verdicts)
+}
+
+fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) -> Result<(), String> {
+    let victim = settings.victim.as_deref().unwrap_or_default();
+    let Some((began, ended)) = ran.fault else {
+        report.verdicts.push(Verdict::new("failover", false, "the run was over before the fault was due (--fault-at)"));
+        return Ok(());
+    };
+    let sample = |(at, stats): &(std::time::Duration, Stats)| {
+        let upstream = stats.total.upstream_metrics.iter().find(|upstream| upstream.url.contains(victim))?;
+        Some(failover::Sample { at: *at, healthy: upstream.healthy, failed: upstream.failed_requests })
+    };
+    let samples: Vec<_> = ran.looks.iter().filter_map(sample).collect();
+    if samples.is_empty() {
+        return Err(format!("--victim {victim}: the proxy's statistics have no such upstream"));
+    }
+    let figures = failover::figures(&samples, began, ended, ran.tally.errors().saturating_sub(ran.harmed_before));
+    let bound = |metric: &str| settings.verify.expects.iter().any(|expect| expect.metric() == metric);
+    let own = figures.judge(ended.is_some()).into_iter();
+    // A threshold in words takes the place of the built-in bound.
+    report.verdicts.extend(own.filter(|verdict| !(bound("harmed") && verdict.name == "failover harmed")));
+    report.failover = Some(figures);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Statistics of two upstreams of weights 3 and 1: picks, whether the second is healthy, requests in flight.
+    fn stats(picks: [u64; 2], healthy: bool, current: u64) -> Stats {
+        let upstream = |at: usize, healthy: bool| {
+            let weight = if at == 0 { 3 } else { 1 };
+            serde_json::json!({ "url": format!("u{at}"), "weight": weight, "enabled": true, "healthy": healthy,
+                "total_requests": picks[at], "failed_requests": 0 })
+        };
+        let metrics = [upstream(0, true), upstream(1, healthy)];
+        let total = serde_json::json!({ "success_requests": 0, "failed_requests": 0, "upstream_metrics": metrics });
+        serde_json::from_value(serde_json::json!({ "current_requests": current, "total": total })).unwrap()
+    }
+
+    fn passed(looks: &[Stats]) -> Vec<bool> {
+        let looks: Looks = (0..).map(Duration::from_secs).zip(looks.iter().cloned()).collect();
+        by_stats(&looks).iter().map(|verdict| verdict.passed).collect()
+    }
+
+    #[test]
+    fn each_period_of_unchanged_health_has_its_own_verdict() {
+        let healthy = [stats([10, 5], true, 0), stats([40, 15], true, 0)];
+        assert_eq!(passed(&healthy), [true]);
+        // Over all of it the first has 80 of 90: only by period it is right.
+        let ejected = [stats([40, 15], false, 0), stats([60, 15], false, 0)];
+        let back = [stats([60, 15], true, 0), stats([90, 25], true, 0)];
+        assert_eq!(passed(&[&healthy[..], &ejected, &back].concat()), [true, true, true]);
+        let still_picked = [stats([40, 15], false, 0), stats([50, 25], false, 0)];
+        assert_eq!(passed(&still_picked), [false]);
+    }
+
+    #[test]
+    fn requests_in_flight_widen_the_bound() {
+        assert_eq!(passed(&[stats([0, 0], true, 0), stats([31, 9], true, 0)]), [false]);
+        assert_eq!(passed(&[stats([0, 0], true, 0), stats([31, 9], true, 1)]), [true]);
+    }
+}

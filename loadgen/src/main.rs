@@ -1,0 +1,63 @@
+//! `loadgen run` and `loadgen compare`: the library over real sockets.
+
+mod cli;
+mod fault;
+mod judge;
+mod live;
+mod pages;
+mod preflight;
+mod process;
+mod run;
+mod sockets;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use loadgen::Report;
+
+use crate::cli::{Args, Command, CompareArgs};
+
+/// sysexits.h: the command line is wrong.
+const USAGE: u8 = 64;
+/// sysexits.h: something that is needed is not there.
+const UNAVAILABLE: u8 = 69;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version come this way as well.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match args.command {
+        Command::Run(args) => match args.settings() {
+            Ok(settings) => finish(run::run(settings), UNAVAILABLE),
+            Err(error) => finish(Err(error), USAGE),
+        },
+        Command::Compare(args) => finish(compare(&args), USAGE),
+    }
+}
+
+/// 0 where every bound was kept, 1 where one was not.
+fn finish(result: Result<bool, String>, code: u8) -> ExitCode {
+    match result {
+        Ok(passed) => ExitCode::from(u8::from(!passed)),
+        Err(error) => {
+            eprintln!("loadgen: {error}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn compare(args: &CompareArgs) -> Result<bool, String> {
+    let read = |path: &std::path::Path| -> Result<Report, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        serde_json::from_str(&text).map_err(|error| format!("{}: no report of loadgen: {error}", path.display()))
+    };
+    let (text, worse) = loadgen::report::compare::compare(&read(&args.before)?, &read(&args.after)?);
+    print!("{text}");
+    Ok(!worse)
+}

@@ -1,0 +1,69 @@
+//! Memory and descriptors of the proxy's process, from /proc.
+
+use std::time::Duration;
+
+use loadgen::report::Process;
+
+/// A process that is watched during a run.
+pub(crate) struct Watch {
+    pid: u32,
+    /// Memory counts from then on.
+    from: Duration,
+    settled: bool,
+    seen: Process,
+}
+
+impl Watch {
+    /// Watches `pid`.
+    ///
+    /// # Errors
+    /// There is none, or it is someone else's.
+    pub(crate) fn new(pid: u32, from: Duration) -> Result<Self, String> {
+        let (memory, descriptors) =
+            usage(pid).ok_or_else(|| format!("--pid {pid}: no process of ours has that number"))?;
+        let seen = Process {
+            memory_begin: memory,
+            memory_most: memory,
+            memory_end: memory,
+            descriptors_begin: descriptors,
+            descriptors_most: descriptors,
+            descriptors_end: descriptors,
+        };
+        Ok(Watch { pid, from, settled: false, seen })
+    }
+
+    /// Looks at it, `at` since the run's begin.
+    pub(crate) fn look(&mut self, at: Duration) {
+        let Some((memory, descriptors)) = usage(self.pid) else { return };
+        if !self.settled && at >= self.from {
+            self.settled = true;
+            if !self.from.is_zero() {
+                self.seen.memory_begin = memory;
+            }
+        }
+        self.seen.memory_most = self.seen.memory_most.max(memory);
+        self.seen.memory_end = memory;
+        self.seen.descriptors_most = self.seen.descriptors_most.max(descriptors);
+        self.seen.descriptors_end = descriptors;
+    }
+
+    /// What was seen.
+    ///
+    /// # Errors
+    /// The process is gone: it died under the load.
+    pub(crate) fn finish(self) -> Result<Process, String> {
+        match usage(self.pid) {
+            Some(_) => Ok(self.seen),
+            None => Err(format!("process {} has ended during the run", self.pid)),
+        }
+    }
+}
+
+/// Resident bytes, and open descriptors.
+fn usage(pid: u32) -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+    Some((kilobytes * 1024, descriptors as u64))
+}

@@ -1,0 +1,62 @@
+//! For a pull request or a job's summary.
+
+use std::fmt::Write;
+
+use super::Report;
+use super::text::{COLUMNS, TIMES};
+use crate::quantity::show;
+
+/// The whole report.
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = write(&mut text, report);
+    text
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+fn write(text: &mut String, report: &Report) -> std::fmt::Result {
+    let word = if report.passed() { "passed" } else { "FAILED" };
+    writeln!(text, "## loadgen: {word}\n")?;
+    for line in &report.workload {
+        writeln!(text, "    {line}")?;
+    }
+    writeln!(
+        text,
+        "\n| requests | seconds | ok/s | ok | errors | not judged | tunnels |\n|--:|--:|--:|--:|--:|--:|--:|"
+    )?;
+    let (rate, seconds) = (report.rate(), report.seconds);
+    let (began, ok, errors, other) = (report.began, report.ok, report.errors, report.not_judged);
+    writeln!(text, "| {began} | {seconds:.2} | {rate:.1} | {ok} | {errors} | {other} | {} |", report.tunnels)?;
+    if report.saturated {
+        writeln!(text, "\n**The load generator was saturated: its own lag is in these latencies.**")?;
+    }
+    writeln!(text, "\n| | {} |\n|---|{}", COLUMNS.join(" | "), "--:|".repeat(COLUMNS.len()))?;
+    for (name, what) in TIMES {
+        let latency = report.latency(name);
+        if latency.count > 0 {
+            let cells: Vec<_> = COLUMNS.iter().map(|column| show(latency.point(column))).collect();
+            writeln!(text, "| {what} | {} |", cells.join(" | "))?;
+        }
+    }
+    if !report.failures.is_empty() {
+        writeln!(text, "\n| failures | |\n|--:|---|")?;
+        for (failure, count) in &report.failures {
+            writeln!(text, "| {count} | {} |", cell(failure))?;
+        }
+    }
+    if !report.verdicts.is_empty() {
+        writeln!(text, "\n| verdict | | |\n|---|---|---|")?;
+        for verdict in &report.verdicts {
+            let word = if verdict.passed { "pass" } else { "**FAIL**" };
+            writeln!(text, "| {word} | {} | {} |", cell(&verdict.name), cell(&verdict.text))?;
+        }
+    }
+    for note in &report.notes {
+        writeln!(text, "\nNote: {note}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! What a fault in mid-run cost: how soon it was noticed and avoided, who was harmed, how soon it was over.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Verdict;
+
+/// The proxy's statistics of one upstream at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Since the run's begin.
+    pub at: Duration,
+    /// Whether the proxy thinks it fit for traffic.
+    pub healthy: bool,
+    /// Attempts that went through it and failed.
+    pub failed: u64,
+}
+
+/// The figures. Those that were never reached are not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failover {
+    /// From the fault to the ejection.
+    pub detect: Option<Duration>,
+    /// From the fault to the last attempt that failed there before the fault was over.
+    pub avoid: Option<Duration>,
+    /// From the fault's end to the recovery.
+    pub restore: Option<Duration>,
+    /// Requests of this client that failed from the fault on.
+    pub harmed: u64,
+}
+
+/// Reads the figures off the victim's `samples`, in order, for a fault from `began` to `ended`.
+pub fn figures(samples: &[Sample], began: Duration, ended: Option<Duration>, harmed: u64) -> Failover {
+    let ejected = samples.iter().find(|sample| sample.at >= began && !sample.healthy);
+    let until = ended.unwrap_or(Duration::MAX);
+    let moved = |pair: &&[Sample]| pair[1].at >= began && pair[1].at <= until && pair[1].failed > pair[0].failed;
+    let last_failure = samples.windows(2).rfind(moved).map(|pair| pair[1].at);
+    let restored = ended.and_then(|ended| {
+        let from = ejected?.at.max(ended);
+        samples.iter().find(|sample| sample.at >= from && sample.healthy).map(|sample| sample.at - ended)
+    });
+    Failover {
+        detect: ejected.map(|sample| sample.at - began),
+        // Ejected without a failed request of ours: the proxy's own checks were quicker.
+        avoid: ejected.map(|sample| last_failure.unwrap_or(sample.at).saturating_sub(began)),
+        restore: restored,
+        harmed,
+    }
+}
+
+impl Failover {
+    /// The judgement without further thresholds: it was noticed, nobody was harmed, and it came back where it could.
+    pub fn judge(&self, healed: bool) -> Vec<Verdict> {
+        let show = |span: Option<Duration>| span.map_or_else(|| "never".to_owned(), crate::quantity::show);
+        let mut verdicts = vec![
+            Verdict::new("failover detected", self.detect.is_some(), format!("ejected after: {}", show(self.detect))),
+            Verdict::new("failover avoided", self.avoid.is_some(), format!("last failure after: {}", show(self.avoid))),
+            Verdict::new("failover harmed", self.harmed == 0, format!("{} requests failed, bound 0", self.harmed)),
+        ];
+        if healed {
+            let text = format!("restored after: {}", show(self.restore));
+            verdicts.push(Verdict::new("failover restored", self.restore.is_some(), text));
+        }
+        verdicts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(at: u64, healthy: bool, failed: u64) -> Sample {
+        Sample { at: Duration::from_millis(at), healthy, failed }
+    }
+
+    #[test]
+    fn the_figures_are_read_off_the_samples() {
+        let samples = [
+            sample(0, true, 0),
+            sample(100, true, 2),
+            sample(200, false, 3),
+            sample(300, false, 3),
+            sample(500, false, 4),
+            sample(600, true, 4),
+        ];
+        let millis = |ms| Some(Duration::from_millis(ms));
+        let found = figures(&samples, Duration::from_millis(90), millis(400), 7);
+        assert_eq!(found, Failover { detect: millis(110), avoid: millis(110), restore: millis(200), harmed: 7 });
+        assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed).count(), 1);
+    }
+
+    #[test]
+    fn what_never_happened_has_no_figure() {
+        let found = figures(&[sample(0, true, 0), sample(100, true, 0)], Duration::ZERO, None, 0);
+        assert_eq!(found, Failover::default());
+        assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed).count(), 3);
+    }
+}
