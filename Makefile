@@ -72,8 +72,8 @@ test-integration: tools ## Integration tests, then the real binaries together
 test-faultyproxy: tools ## Unit tests of the faulty upstream
 	$(CARGO) test --locked -p faulty-upstream --lib --bins
 
-test-faultyproxy-full: tools ## All tests of the faulty upstream
-	$(CARGO) test --locked -p faulty-upstream
+test-faultyproxy-full: tools ## Every fault against the proxy: tests, the matrix, the real binaries
+	@CARGO="$(CARGO)" scripts/test-faultyproxy.sh all
 
 test-faultyproxy-bench: tools ## Benchmarks of the faulty upstream
 	$(CARGO) bench --locked -p faulty-upstream

@@ -1,4 +1,9 @@
 //! The matrix: every fault of the catalogue against the proxy, on real sockets. `table.rs` says what must come of it.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test is its own world: it spawns tasks, reads no clock, and fails where it can't go on"
+)]
 
 mod ask;
 #[path = "../it/binary.rs"]
