@@ -236,6 +236,7 @@ where
                 match (going_up, going_down) {
                     (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
                     (Direction::Open, _) | (_, Direction::Open) => {}
+                    (Direction::Refused, Direction::Ended) => return Poll::Ready(RelayEnd::UpstreamClosed),
                     (Direction::Refused, _) => return Poll::Ready(RelayEnd::UpstreamReset),
                     (_, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
                 }
