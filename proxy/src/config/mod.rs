@@ -251,7 +251,7 @@ pub struct ActiveChecks {
     pub timeout: Duration,
     /// What is CONNECTed to; at least one.
     pub endpoints: Vec<Endpoint>,
-    /// Take the endpoints in turn; otherwise the first, the others only while it fails through every upstream.
+    /// Take the endpoints in turn; otherwise the first, and where it does not answer the others in the same check.
     pub rotate: bool,
 }
 
