@@ -236,7 +236,10 @@ where
                 match (going_up, going_down) {
                     (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
                     (Direction::Open, _) | (_, Direction::Open) => {}
-                    (Direction::Refused, Direction::Ended) => return Poll::Ready(RelayEnd::UpstreamClosed),
+                    // An end that is read only behind a failed write may be a reset whose place that write took.
+                    (Direction::Refused, _) if before.1 == Direction::Ended => {
+                        return Poll::Ready(RelayEnd::UpstreamClosed);
+                    }
                     (Direction::Refused, _) => return Poll::Ready(RelayEnd::UpstreamReset),
                     (_, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
                 }
