@@ -247,11 +247,11 @@ pub struct Health {
 pub struct ActiveChecks {
     /// From one check of an upstream to its next, before jitter of one tenth either way. Default 30 s.
     pub interval: Duration,
-    /// One check as a whole. Default 10 s.
+    /// For each endpoint that a check tries. Default 10 s.
     pub timeout: Duration,
     /// What is CONNECTed to; at least one.
     pub endpoints: Vec<Endpoint>,
-    /// Take the endpoints in turn; otherwise the first, the others only while it fails through every upstream.
+    /// Take the endpoints in turn; otherwise the first, and where it does not answer the others in the same check.
     pub rotate: bool,
 }
 

@@ -190,7 +190,7 @@ pub(super) struct HealthCheck {
     /// Seconds from one check of an upstream to its next.
     #[schemars(range(min = 1, max = 31_557_600))]
     pub(super) interval_seconds: u64,
-    /// Seconds one check may take.
+    /// Seconds a check may take for each endpoint it tries.
     #[schemars(range(min = 1, max = 31_557_600))]
     pub(super) timeout_seconds: u64,
     /// Failures in a row that eject an upstream.

@@ -186,7 +186,10 @@ impl Health {
                 Verdict::Failure | Verdict::Cut | Verdict::Neutral => None,
             },
             Standing::Ejected(ejection) if attempt.started > ejection.since => {
-                ejection.probing &= !attempt.probe;
+                // A tunnel's end comes behind the report that gave the probe back; another may be under way by then.
+                if !matches!(verdict, Verdict::Cut | Verdict::Delivered) {
+                    ejection.probing &= !attempt.probe;
+                }
                 match verdict {
                     Verdict::Success => {
                         self.failures = 0;

@@ -179,6 +179,8 @@ pub enum RelayEnd {
     ClientReset,
     /// The upstream's side failed.
     UpstreamReset,
+    /// The upstream ended in order and took nothing more: what a target does that hangs up, so nobody's failure.
+    UpstreamClosed,
     /// [`RelayLimits::idle`] passed.
     Idle,
     /// [`RelayLimits::half_closed`] passed.
@@ -194,6 +196,7 @@ impl RelayEnd {
             RelayEnd::Closed => "closed",
             RelayEnd::ClientReset => "client_reset",
             RelayEnd::UpstreamReset => "upstream_reset",
+            RelayEnd::UpstreamClosed => "upstream_closed",
             RelayEnd::Idle => "idle",
             RelayEnd::HalfClosedIdle => "half_closed_idle",
             RelayEnd::Stopped => "stopped",

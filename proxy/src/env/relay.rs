@@ -176,10 +176,6 @@ enum Direction {
 }
 
 impl Direction {
-    fn is_over(self) -> bool {
-        matches!(self, Direction::Ended | Direction::Refused)
-    }
-
     /// Passes an end on to `destination`.
     fn poll_end<D: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, destination: &mut D) {
         // Flushes what was written before.
@@ -252,8 +248,10 @@ where
                 }
                 match (going_up, going_down) {
                     (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
-                    (Direction::Refused, over) if over.is_over() => return Poll::Ready(RelayEnd::UpstreamReset),
-                    (over, Direction::Refused) if over.is_over() => return Poll::Ready(RelayEnd::ClientReset),
+                    // It ended in order long before: a target that hangs up refuses what is sent then.
+                    (Direction::Refused, Direction::Ended) => return Poll::Ready(RelayEnd::UpstreamClosed),
+                    (Direction::Refused, Direction::Refused) => return Poll::Ready(RelayEnd::UpstreamReset),
+                    (Direction::Ended, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
                     _ => {}
                 }
                 let half_closed = going_up != Direction::Open || going_down != Direction::Open;

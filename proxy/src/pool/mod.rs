@@ -1,7 +1,7 @@
 //! The upstreams in force, and leases on them.
 //!
-//! A first pick reads an immutable snapshot and takes an atomic ticket; nothing is locked. Everything rarer (a
-//! verdict, a probe, a transition, a reload) goes through one short mutex that is never held across an await.
+//! Whose turn it is takes an immutable snapshot and an atomic ticket; nothing is locked. All else (counting, a verdict,
+//! a probe, a transition, a reload) goes through one short mutex that is never held across an await.
 
 mod lease;
 mod snapshot;
@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::config::{Config, Health as HealthConfig};
+use crate::config::Config;
 use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY, Evidence};
 use crate::core::balancer::{Balancer, Probing, Transition};
 use crate::core::failover::FailoverPolicy;
@@ -30,7 +30,7 @@ pub use snapshot::PoolError;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use upstream::{Percentiles, SWEEP, Upstream};
 
-use snapshot::{build, members};
+use snapshot::{build, check_memory, members, probing};
 
 /// The upstreams of one proxy.
 pub(crate) struct Pool<E: Env> {
@@ -129,6 +129,7 @@ impl<E: Env> Pool<E> {
         self.current.store(Arc::clone(&snapshot));
         self.note_probe_due(&state);
         drop(state);
+        before.retire_all_but(&snapshot);
         if renewed.is_some() {
             self.tell_epoch(&snapshot);
         }
@@ -317,10 +318,13 @@ impl<E: Env> Pool<E> {
         let before = self.current.load();
         let ticket = before.ticket.load(Ordering::Relaxed);
         let transition = state.balancer.report(attempt, verdict, ticket, self.env.rand_u64(), self.now());
-        if transition.is_none() && !attempt.probe {
+        let ejected = state.balancer.health(attempt.upstream).is_some_and(|health| !health.is_eligible());
+        if transition.is_none() && !attempt.probe && !ejected {
             return None;
         }
         self.note_probe_due(state);
+        // Without a transition too: the prober sleeps until what was due before.
+        self.changed.notify_waiters();
         let transition = transition?;
         let epoch = state.balancer.epoch();
         let renewed = (epoch.number() != before.epoch.number()).then(|| {
@@ -349,7 +353,6 @@ impl<E: Env> Pool<E> {
         if let Some(snapshot) = renewed {
             self.tell_epoch(&snapshot);
         }
-        self.changed.notify_waiters();
     }
 
     fn tell_epoch(&self, snapshot: &Snapshot<E::Stream>) {
@@ -388,12 +391,4 @@ impl<E: Env> Pool<E> {
 struct Changed<S> {
     transition: Transition,
     renewed: Option<Arc<Snapshot<S>>>,
-}
-
-fn probing(health: &HealthConfig) -> Probing {
-    if health.active.is_some() { Probing::Checked } else { Probing::Lent }
-}
-
-fn check_memory(config: &Config) -> Attribution {
-    Attribution::new(config.health.active.as_ref().map_or(DEFAULT_MEMORY, |checks| checks.interval * 2))
 }

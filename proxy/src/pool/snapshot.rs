@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::Upstream;
-use crate::config::{Config, UpstreamKey};
-use crate::core::balancer::Epoch;
+use crate::config::{Config, Health, UpstreamKey};
+use crate::core::attribution::{Attribution, DEFAULT_MEMORY};
+use crate::core::balancer::{Epoch, Probing};
 use crate::core::failover::FailoverPolicy;
 use crate::core::schedule::ScheduleTooLong;
 use crate::core::upstream::{Member, UpstreamId};
@@ -26,6 +27,15 @@ impl<S> Snapshot<S> {
     pub(crate) fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream<S>>> {
         let index = self.upstreams.binary_search_by_key(&id, |upstream| upstream.id).ok()?;
         self.upstreams.get(index)
+    }
+
+    /// Has the upstreams that `next` holds no more, or not as they were, give up their idle connections.
+    pub(super) fn retire_all_but(&self, next: &Snapshot<S>) {
+        for upstream in &self.upstreams {
+            if !next.get(upstream.id).is_some_and(|other| Arc::ptr_eq(other, upstream)) {
+                upstream.retire();
+            }
+        }
     }
 }
 
@@ -77,4 +87,15 @@ pub(super) fn build<S>(
     }
     upstreams.sort_by_key(|upstream| upstream.id);
     Ok(upstreams)
+}
+
+pub(super) fn probing(health: &Health) -> Probing {
+    if health.active.is_some() { Probing::Checked } else { Probing::Lent }
+}
+
+/// Until every other upstream has come to the same endpoint: a round of them, and one interval since they are not in step.
+pub(super) fn check_memory(config: &Config) -> Attribution {
+    let Some(checks) = &config.health.active else { return Attribution::new(DEFAULT_MEMORY) };
+    let round = if checks.rotate { u32::try_from(checks.endpoints.len()).unwrap_or(u32::MAX) } else { 1 };
+    Attribution::new(checks.interval.saturating_mul(round.saturating_add(1)))
 }

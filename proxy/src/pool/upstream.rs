@@ -24,7 +24,8 @@ pub(crate) struct Upstream<S> {
     pub(crate) addresses: Addresses,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
-    idle: Mutex<Vec<Idle<S>>>,
+    /// `None` once a reload has put another in its place: a tunnel may keep this one for long, and nobody sweeps it.
+    idle: Mutex<Option<Vec<Idle<S>>>>,
 }
 
 /// What is measured of an upstream; survives a change of its weight or tag.
@@ -63,7 +64,7 @@ impl<S> Upstream<S> {
             addresses: Addresses::new(&config.host, config.port),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
-            idle: Mutex::new(Vec::new()),
+            idle: Mutex::new(Some(Vec::new())),
             config,
         })
     }
@@ -71,6 +72,7 @@ impl<S> Upstream<S> {
     /// The connection that was used last, if it is younger than `idle_for`; older ones are closed.
     pub(crate) fn take_idle(&self, idle_for: Duration) -> Option<Leg<S>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = idle.as_mut()?;
         let last = idle.pop()?;
         if last.since.elapsed() < idle_for {
             return Some(last.leg);
@@ -83,6 +85,7 @@ impl<S> Upstream<S> {
     /// Keeps a connection that is between requests, unless `most` are kept already. Tells whether it is the first.
     pub(crate) fn keep_idle(&self, leg: Leg<S>, most: usize) -> bool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(idle) = idle.as_mut() else { return false };
         if idle.len() < most {
             idle.push(Idle { leg, since: Instant::now() });
         }
@@ -92,12 +95,18 @@ impl<S> Upstream<S> {
     /// Closes the kept connections that are past `idle_for` or that `is_dead` finds ended. Tells whether any is left.
     pub(crate) fn sweep_idle(&self, idle_for: Duration, mut is_dead: impl FnMut(&mut Leg<S>) -> bool) -> bool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(idle) = idle.as_mut() else { return false };
         idle.retain_mut(|kept| kept.since.elapsed() < idle_for && !is_dead(&mut kept.leg));
         !idle.is_empty()
     }
 
     pub(crate) fn idle_count(&self) -> usize {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Vec::len)
+    }
+
+    /// Closes the kept connections and keeps none from now on.
+    pub(crate) fn retire(&self) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn leased(&self) -> u64 {
@@ -164,7 +173,7 @@ impl Latency {
         let number = now.as_secs() / SLOT.as_secs();
         let mut sum = histogram();
         for (held, histogram) in self.recent.iter().flatten() {
-            if number - held < RECENT_SLOTS as u64 {
+            if number.saturating_sub(*held) < RECENT_SLOTS as u64 {
                 // Equal bounds, so that it can't fail.
                 let _ = sum.add(histogram);
             }
@@ -208,6 +217,13 @@ mod tests {
         assert!(latency.recent(minutes(14)).p99 > 8000.0);
         assert!(latency.recent(minutes(15)).p99 < 2.0);
         assert!(latency.total().p99 > 8000.0);
+    }
+
+    #[test]
+    fn a_reader_that_looked_at_the_clock_first_is_no_trouble() {
+        let mut latency = Latency::default();
+        latency.record(Duration::from_millis(1), minutes(3));
+        assert!(latency.recent(minutes(2)).p99 < 2.0);
     }
 
     #[test]

@@ -49,6 +49,41 @@ fn upstream_of<'a>(stats: &'a Value, addr: &std::net::SocketAddr) -> &'a Value {
     all.iter().find(|one| one["url"] == url.as_str()).unwrap_or(&Value::Null)
 }
 
+/// Nobody would look after them any more while the tunnel keeps the upstream's old self alive.
+#[test]
+fn a_replaced_upstreams_idle_connections_close_although_a_tunnel_goes_on() {
+    run(async {
+        let (closed, mut closes) = tokio::sync::mpsc::unbounded_channel();
+        let upstream = Double::scripted(move |_, mut peer| {
+            let closed = closed.clone();
+            async move {
+                let head = peer.head().await;
+                if head.starts_with("CONNECT ") {
+                    peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+                    let _ = peer.rest().await;
+                } else {
+                    peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+                    let _ = peer.rest().await;
+                    closed.send(()).unwrap_or_else(|_| panic!("the test has ended"));
+                }
+            }
+        })
+        .await;
+        let mut config = config(&[upstream.addr]);
+        config["timeouts"] = json!({ "pool_idle": "1h" });
+        let proxy = TestProxy::start(config.clone()).await;
+        let _tunnel = proxy.tunnel("a.test:80").await;
+        let mut client = proxy.client().await;
+        client.send("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        client.head().await;
+        proxy.ear.finished(1).await;
+        assert_eq!(upstream_of(&proxy.stats().await, &upstream.addr)["idle_connections"], 1);
+        config["upstream_proxies"][0]["weight"] = json!(2);
+        proxy.proxy.reload(parse(&config)).unwrap();
+        closes.recv().await.unwrap();
+    });
+}
+
 #[test]
 fn an_open_tunnel_outlives_its_upstream_in_the_configuration() {
     run(async {

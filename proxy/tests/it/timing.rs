@@ -266,6 +266,53 @@ fn checks_come_on_their_interval_and_probes_on_a_growing_back_off() {
     });
 }
 
+/// A probe that decides nothing changes nothing that anybody is told of, but the next one has to come all the same.
+#[test]
+fn a_probe_that_decides_nothing_is_followed_by_the_next() {
+    run_paused(async {
+        let world = Memory::new();
+        let mut config = checked(json!(["e.test:443"]));
+        config["health_check"]["recovery_threshold"] = json!(2);
+        let (_, ear) = world.start(parse(&config)).await;
+        ear.wait(|heard| matches!(heard, Heard::Ejected { .. }).then_some(())).await;
+        assert_eq!(world.now(), secs(27));
+        // Whose fault this is can't be told with a single upstream.
+        world.serve(addr(1), Duration::ZERO, async |mut peer: Client<MemoryStream>| {
+            peer.head().await;
+            peer.send("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
+        });
+        sleep(secs(13)).await;
+        let times: Vec<u64> = world.dialled().iter().map(|(at, _)| at.as_secs()).collect();
+        assert_eq!(times, [0, 27, 31, 35, 39]);
+        world.serve(addr(1), Duration::ZERO, opening);
+        ear.wait(|heard| matches!(heard, Heard::Recovered { .. }).then_some(())).await;
+        assert_eq!(world.now(), secs(43), "the second success need not wait");
+    });
+}
+
+/// The endpoints come round only every third time, and the good upstream has been there before the bad one fails.
+#[test]
+fn checks_that_take_their_endpoints_in_turn_bear_witness_for_each_other() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(1), Duration::ZERO, opening);
+        world.serve(addr(2), millis(1), async |mut peer: Client<MemoryStream>| {
+            peer.head().await;
+            peer.send("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
+        });
+        let mut config = checked(json!(["a.test:443", "b.test:443", "c.test:443"]));
+        config["health_check"]["endpoint_rotation"] = json!(true);
+        config["upstream_proxies"] = super::support::config(&[addr(1), addr(2)])["upstream_proxies"].take();
+        let (_, ear) = world.start(parse(&config)).await;
+        sleep(secs(600)).await;
+        let ejected = ear.heard().into_iter().find_map(|heard| match heard {
+            Heard::Ejected { url } => Some(url),
+            _ => None,
+        });
+        assert_eq!(ejected, Some(format!("http://{}", addr(2))));
+    });
+}
+
 #[test]
 fn a_check_takes_no_longer_than_it_may() {
     run_paused(async {

@@ -166,6 +166,22 @@ fn an_answer_is_delivered_although_the_upstream_takes_nothing_more() {
     });
 }
 
+/// Writes are refused behind its orderly end, which says nothing of the upstream that passed it on.
+#[test]
+fn a_target_that_hangs_up_without_a_word_is_not_the_upstreams_fault() {
+    run_paused(async {
+        let world = Memory::new();
+        let (ear, mut client, mut peer) = super::timing::joined(&world, json!({})).await;
+        peer.finish().await;
+        assert_eq!(client.rest().await.unwrap(), b"");
+        drop(peer);
+        client.send("hello").await;
+        assert_eq!(ear.finished(1).await.end, Some(RelayEnd::UpstreamClosed));
+        let blamed = ear.heard().into_iter().any(|heard| matches!(heard, super::support::Heard::Blamed { .. }));
+        assert!(!blamed);
+    });
+}
+
 /// One direction through the kernel's pipes: both ends at full speed, both ways at once.
 #[test]
 fn large_transfers_both_ways_at_once_keep_every_byte() {

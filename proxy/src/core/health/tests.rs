@@ -172,6 +172,19 @@ fn an_attempt_that_is_no_probe_does_not_give_the_probe_back() {
     assert_eq!(bench.health.probe_due(), None);
 }
 
+#[test]
+fn the_end_of_a_probes_tunnel_does_not_give_back_the_next_probe() {
+    for end in [Verdict::Cut, Verdict::Delivered] {
+        let mut bench = Bench::ejected();
+        bench.policy.recovery_threshold = NonZeroU32::new(2).unwrap();
+        assert!(bench.health.take_probe(at(15)));
+        assert_eq!(bench.ends(Verdict::Success, 15, true, 16), None);
+        assert!(bench.health.take_probe(at(16)));
+        assert_eq!(bench.ends(end, 15, true, 17), None);
+        assert_eq!(bench.health.probe_due(), None);
+    }
+}
+
 proptest! {
     #[test]
     fn the_back_off_keeps_within_a_fifth(base in 0u64..1 << 40, max in 0u64..1 << 50, round in 0u32..200, random: u64) {
