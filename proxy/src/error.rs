@@ -79,7 +79,7 @@ impl Error {
             },
             Error::Auth(refusal, challenge) => Told {
                 extra: Some(("Proxy-Authenticate", challenge.clone())),
-                ..client(407, refusal.token(), "this proxy needs a user name and password".into())
+                ..client(407, refusal.token(), "this proxy needs a valid user name and password".into())
             },
             Error::Loop => Told {
                 proxy_status: Some(("proxy_loop_detected", String::new())),

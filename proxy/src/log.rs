@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufWriter, IsTerminal};
+use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -48,17 +49,17 @@ pub fn install(logging: &Logging) -> Result<WorkerGuard, String> {
 pub struct Log;
 
 impl Observer for Log {
-    fn on(&self, _: Timestamp, event: &Event<'_>) {
+    fn on(&self, at: Timestamp, event: &Event<'_>) {
         match event {
             Event::Finished(summary) => finished(summary),
-            Event::Ejected { url, failures, until, upstream } => {
-                warn!(upstream = url, %upstream, failures, probe_at = ?until, "upstream ejected");
+            Event::Ejected { url, failures, until, .. } => {
+                warn!(upstream = url, failures, probe_in_ms = millis(until.since(at)), "upstream ejected");
             }
-            Event::BackedOff { url, until, upstream } => {
-                info!(upstream = url, %upstream, probe_at = ?until, "probe failed, backing off");
+            Event::BackedOff { url, until, .. } => {
+                info!(upstream = url, probe_in_ms = millis(until.since(at)), "probe failed, backing off");
             }
-            Event::Recovered { url, after, upstream } => {
-                info!(upstream = url, %upstream, after_ms = after.as_millis() as u64, "upstream recovered");
+            Event::Recovered { url, after, .. } => {
+                info!(upstream = url, after_ms = millis(*after), "upstream recovered");
             }
             Event::Reloaded { epoch, changes, restart_required } => {
                 info!(epoch, changes = changes.join("; "), "configuration reloaded");
@@ -85,6 +86,10 @@ impl Observer for Log {
             Event::Verdict { request, success } => debug!(request, success, "verdict"),
         }
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn finished(summary: &Summary) {

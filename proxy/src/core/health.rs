@@ -91,8 +91,6 @@ pub struct Ejection {
     pub round: u32,
     /// A probe is under way.
     pub probing: bool,
-    /// When the back-off last grew. Attempts that ran side by side and fail together make it grow once.
-    grown: Timestamp,
     successes: u32,
 }
 
@@ -205,7 +203,9 @@ impl Health {
                     Verdict::Failure => {
                         self.failures = self.failures.saturating_add(1);
                         ejection.successes = 0;
-                        (attempt.started > ejection.grown).then(|| ejection.back_off(policy, random, now))
+                        // Of a probe alone: last-resort picks while everybody is out come as fast as clients ask, and
+                        // would have the shortest outage end in the longest back-off.
+                        attempt.probe.then(|| ejection.back_off(policy, random, now))
                     }
                     // What a tunnel came to says nothing new of an upstream that is out.
                     Verdict::Cut | Verdict::Delivered => None,
@@ -225,7 +225,7 @@ impl Health {
     fn eject(&mut self, policy: &HealthPolicy, random: u64, now: Timestamp) -> Change {
         self.cuts = 0;
         let until = now.after(policy.backoff(0, random));
-        let ejection = Ejection { since: now, until, round: 0, probing: false, grown: now, successes: 0 };
+        let ejection = Ejection { since: now, until, round: 0, probing: false, successes: 0 };
         self.standing = Standing::Ejected(ejection);
         Change::Ejected { failures: self.failures, until }
     }
@@ -234,7 +234,6 @@ impl Health {
 impl Ejection {
     fn back_off(&mut self, policy: &HealthPolicy, random: u64, now: Timestamp) -> Change {
         self.round = self.round.saturating_add(1);
-        self.grown = now;
         self.until = now.after(policy.backoff(self.round, random));
         Change::BackedOff { until: self.until }
     }

@@ -145,12 +145,13 @@ fn a_failed_probe_doubles_the_back_off_up_to_its_cap() {
 }
 
 #[test]
-fn attempts_side_by_side_that_fail_together_back_off_once() {
+fn a_short_outage_with_many_requests_does_not_end_in_the_longest_back_off() {
     let mut bench = Bench::ejected();
-    assert!(bench.ends(Verdict::Failure, 11, false, 12).is_some());
-    assert!(bench.ends(Verdict::Failure, 12, false, 13).is_none());
-    assert_eq!(bench.health.ejection().map(|ejection| ejection.round), Some(1));
-    assert_eq!(bench.health.failures(), 5, "though each is counted");
+    for _ in 0..40 {
+        assert_eq!(bench.ends(Verdict::Failure, 11, false, 12), None);
+    }
+    assert_eq!(bench.health.probe_due(), Some(at(15)), "the probe comes when it was to come");
+    assert_eq!(bench.health.failures(), 43, "though each is counted");
 }
 
 #[test]
