@@ -7,7 +7,6 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::config::Config;
 use crate::env::Env;
 use crate::env::os::Os;
 use crate::head::{HeadLimits, Scan, parse_response, scan};
@@ -31,12 +30,12 @@ pub struct Health {
     pub reload_failed: bool,
 }
 
-/// Asks the proxy that runs with `config` for its health. No credentials are needed.
+/// Asks the proxy that listens on `listen` for its health. No credentials are needed.
 ///
 /// # Errors
 /// A sentence that says what failed: no answer, or one that is not ours.
-pub async fn health(config: &Config) -> Result<Health, String> {
-    let address = reachable(config.server.listen);
+pub async fn health(listen: SocketAddr) -> Result<Health, String> {
+    let address = reachable(listen);
     let asked = timeout(PATIENCE, ask(address)).await;
     let body = asked.map_err(|_| format!("{address} did not answer in time"))?;
     let body = body.map_err(|error| format!("{address}: {error}"))?;

@@ -93,8 +93,8 @@ fn carry_out(command: Command) -> Result<ExitCode, Failed> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Healthcheck { config } => {
-            let config = config::load(&config).outcome?;
-            let health = small_runtime()?.block_on(control::health(&config)).map_err(Failed::Other)?;
+            let listen = config::listen_address(&config).map_err(Failed::Other)?;
+            let health = small_runtime()?.block_on(control::health(listen)).map_err(Failed::Other)?;
             say(format_args!("{} (configuration {})", health.status, health.config_epoch));
             Ok(ExitCode::SUCCESS)
         }
@@ -117,11 +117,11 @@ fn reload(path: &Path) -> Result<ExitCode, Failed> {
     };
     let pid = pidfile::read(&pid_path).map_err(other)?;
     small_runtime()?.block_on(async {
-        let before = control::health(&config).await.map_err(Failed::Other)?;
+        let before = control::health(config.server.listen).await.map_err(Failed::Other)?;
         kill_process(pid, Signal::HUP).map_err(other)?;
         let deadline = tokio::time::Instant::now() + RELOAD_WAIT;
         while tokio::time::Instant::now() < deadline {
-            let now = control::health(&config).await.map_err(Failed::Other)?;
+            let now = control::health(config.server.listen).await.map_err(Failed::Other)?;
             if now.reloads > before.reloads {
                 return if now.reload_failed {
                     Err(other("the running proxy refused the configuration; its log says why"))

@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
 
 use super::interpolate::{Lookup, System, read_at_most};
+use super::parse::{parse, read_listen};
 use super::problem::Problems;
-use super::{Config, json, parse};
+use super::{Config, json, raw};
 
 /// What came of reading a configuration file.
 #[derive(Debug)]
@@ -54,6 +56,25 @@ pub fn load(path: &Path) -> Loaded {
         }
     };
     Loaded { outcome, files: noting.files.into_inner() }
+}
+
+/// Where the proxy that runs with the file at `path` listens, whatever else is wrong with the file by now: a running
+/// proxy keeps the configuration it has, so asking after it must not depend on the rest.
+///
+/// # Errors
+/// A sentence that says why the file does not tell.
+pub fn listen_address(path: &Path) -> Result<SocketAddr, String> {
+    if let Ok(config) = load(path).outcome {
+        return Ok(config.server.listen);
+    }
+    let wrong = |text: String| format!("{}: {text}", path.display());
+    let bytes = read_at_most(path, json::MAX_BYTES).map_err(|error| wrong(format!("can't read the file: {error}")))?;
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let json: serde_json::Value = serde_json::from_slice(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
+    let default = raw::Server::default().listen_address;
+    let listen = json.pointer("/server/listen_address").map_or(Some(default.as_str()), |value| value.as_str());
+    let listen = listen.ok_or_else(|| wrong("server.listen_address: must be a string".into()))?;
+    read_listen(listen).map_err(|what| wrong(format!("server.listen_address: {what}")))
 }
 
 /// The system, and what was read from it.

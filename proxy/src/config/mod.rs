@@ -31,7 +31,7 @@ use crate::core::upstream::Weight;
 
 pub use diff::{Diff, diff};
 pub use interpolate::{Lookup, System};
-pub use load::{Files, Loaded, load};
+pub use load::{Files, Loaded, listen_address, load};
 pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use raw::schema;

@@ -137,7 +137,7 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
     })
 }
 
-fn read_listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn read_listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }

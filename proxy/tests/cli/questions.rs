@@ -19,8 +19,13 @@ fn healthcheck_asks_without_credentials() {
     let (code, out, err) = outcome(&mut place.command(&["healthcheck"]));
     assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "ok (configuration 1)\n", ""));
 
+    // A bad edit leaves the running proxy as healthy as it was.
+    place.config["upstream_proxies"][0]["weight"] = json!(-1);
+    place.write();
+    assert_eq!(outcome(&mut place.command(&["healthcheck"])).0, Some(0));
     std::fs::write(place.file(), "{").unwrap();
-    assert_eq!(outcome(&mut place.command(&["healthcheck"])).0, Some(78));
+    let (code, _, err) = outcome(&mut place.command(&["healthcheck"]));
+    assert!(code == Some(1) && err.contains("not JSON"), "where to ask is not known: {err}");
 }
 
 #[test]
