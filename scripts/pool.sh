@@ -68,7 +68,7 @@ pool() {
   "server": { "name": "run", "listen_address": "127.0.0.1:$port", "pid_file": "$folder/proxy.pid" },
   "upstream_proxies": [$list],
   "health_check": { "backoff_base": "1s", "backoff_max": "2s" },
-  "timeouts": { "connect": "2s", "reply": "2s" },
+  "timeouts": { "connect": "2s", "reply": "2s", "pool_idle": "2s" },
   "logging": { "level": "error" }
 }
 JSON
@@ -80,6 +80,16 @@ start_proxy() {
   "$binaries/proxy" --config "$folder/config.json" >"$folder/proxy.log" 2>&1 &
   process[proxy]=$!
   wait_for "the proxy to be ready" curl -fsS --max-time 5 "http://127.0.0.1:$port/readyz"
+  descriptors_begin=$(descriptors)
+}
+
+# The proxy's open descriptors.
+descriptors() { find "/proc/${process[proxy]}/fd" -type l | wc -l; }
+no_more_than_begin() { [ "$(descriptors)" -le "$descriptors_begin" ]; }
+# nothing_left: whether the proxy has come back to the descriptors that it began with; kept connections may idle out first.
+nothing_left() {
+  wait_for "the proxy's descriptors to come back to $descriptors_begin" no_more_than_begin || true
+  claim "descriptors: $descriptors_begin before any load, $(descriptors) at rest" no_more_than_begin
 }
 
 healthz() { curl -fsS --max-time 10 "http://127.0.0.1:$port/healthz"; }
