@@ -9,15 +9,20 @@ ports=()
 declare -A process=()
 
 finish() {
-  local status=$? name
+  local status=$? name log
   trap - EXIT
-  # One that is stopped must go on to hear of its end; SIGKILL reaches it all the same.
-  for name in "${!process[@]}"; do kill -KILL "${process[$name]}" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  if [ "$status" -ne 0 ] && [ -s "$folder/proxy.log" ]; then
-    echo "--- the proxy's last words:" >&2
-    tail -n 20 "$folder/proxy.log" >&2
+  if [ "$status" -ne 0 ]; then
+    for log in "$folder"/*.log; do
+      [ -s "$log" ] || continue
+      echo "--- the last words in ${log##*/}:" >&2
+      tail -n 20 "$log" >&2
+    done
   fi
+  # The shell would tell of each one that it was killed.
+  exec 2>/dev/null
+  # SIGKILL reaches one that hangs as well.
+  for name in "${!process[@]}"; do kill -KILL "${process[$name]}" || true; done
+  wait || true
   rm -rf "$folder"
   exit "$status"
 }

@@ -12,15 +12,16 @@ whole CLIENTS "$clients" 1 5000
 
 for _ in 1 2 3 4 5; do free_port; done
 port=${ports[4]}
-upstreams=() journals=()
+upstreams=() witnesses=()
 for n in 0 1 2 3; do
   start_mock "${ports[n]}" --journal "$folder/journal-${ports[n]}"
   upstreams+=("${ports[n]}=$(((n + 1) * 10))")
-  journals+=(--journal "$folder/journal-${ports[n]}")
+  # Shares by the upstreams' own counts, requests by their journals.
+  witnesses+=(--upstream "127.0.0.1:${ports[n]}=$(((n + 1) * 10))" --journal "$folder/journal-${ports[n]}")
 done
 pool "${upstreams[@]}"
 start_proxy
 bin/loadgen run --proxy "127.0.0.1:$port" --clients "$clients" --requests "$requests" --do 'echo:rounds=1' \
-  --verify-weights --verify-ledger "${journals[@]}" --pid "${process[proxy]}" \
+  --verify-weights --verify-ledger "${witnesses[@]}" --pid "${process[proxy]}" \
   --expect 'errors == 0' --expect "ok == $requests"
 nothing_left
