@@ -11,12 +11,12 @@ release := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-arg RUN_IMAGE=$(RUN_IMAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build build-test build-faulty clean demo run-proxy run-test-proxies test test-unit test-integration \
-  test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
-  docker-prod docker-test docker-build docker-run docker-clean
+.PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
+  test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
+  stress tunnels-10k bench-memory soak docker-prod docker-test docker-build docker-run docker-clean
 
 help: tools ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: ## Check for the programs needed, and say how to get what is missing
 	@missing=; \
@@ -45,6 +45,11 @@ build-faulty: tools ## Build the faulty upstream: bin/faulty-proxy
 	@mkdir -p bin
 	$(CARGO) build --locked --release -p faulty-upstream
 	@ln -sfn $(release)/faulty-upstream bin/faulty-proxy
+
+build-loadgen: tools ## Build the load generator: bin/loadgen
+	@mkdir -p bin
+	$(CARGO) build --locked --release -p loadgen
+	@ln -sfn $(release)/loadgen bin/loadgen
 
 clean: ## Remove everything that was built
 	rm -rf bin
@@ -89,6 +94,18 @@ bench: tools ## Benchmarks of the proxy
 
 tunnels: tools ## Hold thousands of idle tunnels and tell bytes and descriptors each
 	$(CARGO) bench --locked -p proxy --bench tunnels
+
+stress: build build-test build-loadgen ## 100,000 requests from 100 clients: exact shares, no error, every request accounted for
+	@scripts/stress.sh
+
+tunnels-10k: build build-test build-loadgen ## 10,000 tunnels at once, all echoing: memory and descriptors each
+	@scripts/tunnels-10k.sh
+
+bench-memory: build build-test build-loadgen ## Less than 10 MB of growth over 1,000,000 requests
+	@scripts/bench-memory.sh
+
+soak: build build-test build-faulty build-loadgen ## Faults and reloads under load (DURATION=60): nothing lost, nothing left over
+	@scripts/soak.sh
 
 docker-prod: ## Build the production image (proxy only)
 	$(docker_build) -f Dockerfile -t $(IMAGE):latest .

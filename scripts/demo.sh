@@ -41,21 +41,6 @@ claim() {
   fi
 }
 
-# free_port: one below the range from which the system takes client ports, and not given out before.
-free_port() {
-  local port tries
-  for tries in {1..100}; do
-    port=$((20000 + RANDOM % 12000))
-    case " ${ports[*]} " in *" $port "*) continue ;; esac
-    if port_closed "$port"; then
-      ports+=("$port")
-      return
-    fi
-  done
-  echo "error: no free port found in $tries tries" >&2
-  return 1
-}
-
 start_mock() {
   (cd "$folder" && exec "$binaries/test-proxy" "$1") >>"$folder/mock-$1.log" 2>&1 &
   mock_pid[$1]=$!

@@ -40,3 +40,18 @@ port_closed() { ! port_open "$1"; }
 
 # number FIELD: the first value of that numeric field in the JSON on standard input.
 number() { tr -d ' \n' | grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d: -f2; }
+
+# free_port: puts into `ports` one below the range from which the system takes client ports, and not given out before.
+free_port() {
+  local port tries
+  for tries in {1..100}; do
+    port=$((20000 + RANDOM % 12000))
+    case " ${ports[*]} " in *" $port "*) continue ;; esac
+    if port_closed "$port"; then
+      ports+=("$port")
+      return
+    fi
+  done
+  echo "error: no free port found in $tries tries" >&2
+  return 1
+}
