@@ -1,1 +1,28 @@
-//! Placeholder replaced by the first real commit of this crate.
+//! An upstream proxy with a fault plan: a mock that does, to chosen connections, one of the things in [`CATALOGUE`].
+//!
+//! Like the mock it serves one already connected stream and reaches targets through a `connect` closure; what it needs
+//! beyond bytes, a reset and a hold on the listener, comes in through [`Duplex`] and [`Listener`]. Which connection gets
+//! which fault is a pure function of the seed, the upstream's name, the plan entry and the connection's and request's
+//! numbers ([`draw`]).
+
+pub mod admin;
+pub mod catalogue;
+pub mod cli;
+pub mod ctl;
+pub mod draw;
+pub mod duplex;
+pub mod fault;
+pub mod listen;
+pub mod listener;
+pub mod param;
+pub mod plan;
+pub mod reply;
+mod shape;
+mod tunnel;
+pub mod upstream;
+
+pub use duplex::Duplex;
+pub use fault::{CATALOGUE, Fault};
+pub use listener::{Listener, State};
+pub use plan::Plan;
+pub use upstream::FaultyUpstream;

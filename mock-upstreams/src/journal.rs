@@ -74,6 +74,11 @@ pub enum Event {
         /// Faults that asked for it.
         faults: Vec<String>,
     },
+    /// The fault plan was changed while it ran.
+    Plan {
+        /// How.
+        change: String,
+    },
 }
 
 /// A request that is over.
@@ -119,7 +124,7 @@ pub enum Outcome {
     Unreachable,
     /// Cut before its end, by the client, by the target, or because this upstream was stopped.
     Aborted,
-    /// A fault answered in the upstream's place.
+    /// A fault answered in the upstream's place, or ended the tunnel.
     Faulted,
 }
 
@@ -160,6 +165,8 @@ pub struct Counts {
     pub bytes_up: u64,
     /// Bytes to clients.
     pub bytes_down: u64,
+    /// Times that the listener changed.
+    pub listener_changes: u64,
     /// Entries that the journal has dropped to stay within its bound.
     pub entries_dropped: u64,
 }
@@ -284,7 +291,8 @@ impl Counts {
                 self.open_connections += 1;
             }
             Event::Closed { .. } => self.open_connections -= 1,
-            Event::Listener { .. } => {}
+            Event::Listener { .. } => self.listener_changes += 1,
+            Event::Plan { .. } => {}
             Event::Request(record) => {
                 self.requests += 1;
                 self.open_requests -= 1;

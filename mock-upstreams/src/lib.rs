@@ -14,6 +14,7 @@ pub mod config;
 pub mod forward;
 pub mod journal;
 pub mod listen;
+pub mod pause;
 pub mod pidfile;
 pub mod script;
 mod status;

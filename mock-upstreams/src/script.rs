@@ -1,6 +1,7 @@
 //! What an upstream answers: the hook through which a fault engine takes a request out of the mock's hands.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use crate::asked::Asked;
 
@@ -14,10 +15,15 @@ pub trait Script {
 }
 
 /// What becomes of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision<T> {
     /// The mock answers as a good upstream does.
-    Serve,
+    Serve {
+        /// But only that much later.
+        delay: Duration,
+        /// What the journal names as the faults that were done to the request.
+        faults: Vec<String>,
+    },
     /// Nothing is answered: the connection is handed to the caller at this point, with `T`.
     Take(T),
 }
@@ -30,6 +36,6 @@ impl Script for Plain {
     type Taken = Infallible;
 
     fn decide(&self, _: &Asked) -> Decision<Infallible> {
-        Decision::Serve
+        Decision::Serve { delay: Duration::ZERO, faults: Vec::new() }
     }
 }

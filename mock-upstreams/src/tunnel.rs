@@ -52,10 +52,9 @@ impl Upstream {
         F: Future<Output = io::Result<T>>,
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        tokio::time::sleep(self.latency()).await;
         let leg = match self.dial(asked, connect).await {
             Ok(leg) => leg,
-            Err(_) => return refuse(client).await,
+            Err(_) => return unreachable(client).await,
         };
         // Whatever fails from here on, the record says how far it came.
         let _ = carry(&mut client, asked, leg, self.name()).await;
@@ -78,7 +77,8 @@ where
     Ok(())
 }
 
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut client: Client<S>) {
+/// Answers 502: the target can't be reached.
+pub async fn unreachable<S: AsyncRead + AsyncWrite + Unpin>(mut client: Client<S>) {
     if let Some(record) = client.record() {
         record.outcome = Outcome::Unreachable;
     }
@@ -99,13 +99,17 @@ pub async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    /// Writes the head of the answer, which counts as the status and not among the bytes.
+    /// Writes bytes that the journal does not count: heads, and what faults say in the place of them.
     ///
     /// # Errors
     /// Those of writing.
-    pub async fn send_head(&mut self, status: u16, head: &[u8]) -> io::Result<()> {
-        self.stream.write_all(head).await?;
-        self.stream.flush().await?;
+    pub async fn write_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    async fn send_head(&mut self, status: u16, head: &[u8]) -> io::Result<()> {
+        self.write_raw(head).await?;
         if let Some(record) = self.record() {
             record.status = Some(status);
         }

@@ -22,6 +22,7 @@ use crate::asked::{Asked, Form, Target, credentials};
 use crate::client::Client;
 use crate::forward;
 use crate::journal::{Journal, Outcome, Recording};
+use crate::pause::pause;
 use crate::script::{Decision, Plain, Script};
 use crate::status;
 use crate::target::{self, Body, Builtin};
@@ -211,25 +212,31 @@ impl Upstream {
             *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(Left { asked, recording, taken });
             Err(HandOver)
         };
-        if let Decision::Take(taken) = script.decide(&asked) {
-            if asked.form == Form::Absolute {
-                while let Some(Ok(frame)) = request.body_mut().frame().await {
-                    if let Some(data) = frame.data_ref() {
-                        recording.up.add(data);
+        let delay = match script.decide(&asked) {
+            Decision::Serve { delay, faults } => {
+                recording.faults = faults;
+                self.settings.latency + delay
+            }
+            Decision::Take(taken) => {
+                if asked.form == Form::Absolute {
+                    while let Some(Ok(frame)) = request.body_mut().frame().await {
+                        if let Some(data) = frame.data_ref() {
+                            recording.up.add(data);
+                        }
                     }
                 }
+                return hand_over(asked, recording, Some(taken));
             }
-            return hand_over(asked, recording, Some(taken));
-        }
+        };
         if self.settings.auth.as_ref().is_some_and(|auth| !auth.admits(&request)) {
             recording.status = Some(407);
             recording.outcome = Outcome::Refused;
             return Ok(ask_for_credentials());
         }
+        pause(delay).await;
         if asked.form == Form::Connect || target::websocket::is_opening(&asked) {
             return hand_over(asked, recording, None);
         }
-        tokio::time::sleep(self.settings.latency).await;
         let (recording, request) = forward::record(recording, request);
         let answer = match Builtin::named(&asked.target.host) {
             Some(builtin) => builtin.answer(request, &self.name).await,

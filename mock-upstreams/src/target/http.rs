@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::pattern::PatternBody;
 use super::{Body, BoxError, bytes, http_server, text};
+use crate::pause::pause;
 
 /// Speaks HTTP on `stream` until it is over.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, upstream: &str) -> io::Result<()> {
@@ -43,7 +44,7 @@ where
         ("trailers", _) => with_trailers(number.unwrap_or(1000)),
         ("status", Some(code)) => of_status(code),
         ("delay", Some(millis)) => {
-            tokio::time::sleep(Duration::from_millis(millis)).await;
+            pause(Duration::from_millis(millis)).await;
             text(StatusCode::OK, &format!("after {millis} ms\n"))
         }
         ("headers", _) => bytes(StatusCode::OK, "application/json", head_as_json(&request).into()),

@@ -25,6 +25,7 @@ use hyper::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::forward::Counted;
+use crate::pause::pause;
 
 pub use pattern::{pattern, tally_of_pattern};
 
@@ -113,7 +114,7 @@ impl Builtin {
             Builtin::Tls => Ok(text(StatusCode::BAD_REQUEST, "tls.mock speaks TLS only: use CONNECT\n")),
             Builtin::Websocket => Ok(websocket::no_opening()),
             Builtin::Slow { delay } => {
-                tokio::time::sleep(delay).await;
+                pause(delay).await;
                 http::echo(request).await
             }
         }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::pause::pause;
+
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, delay: Duration) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let count = stream.read(&mut buffer).await?;
-        tokio::time::sleep(delay).await;
+        pause(delay).await;
         if count == 0 {
             return stream.shutdown().await;
         }

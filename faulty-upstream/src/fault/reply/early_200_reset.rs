@@ -1,0 +1,19 @@
+//! 200 before the target was dialled, then a reset.
+
+use crate::draw::Draw;
+use crate::fault::{Act, Applies, Family, Fault};
+use crate::param::Values;
+use crate::reply::{Reply, Then};
+use mock_upstreams::Asked;
+
+pub(in crate::fault) const FAULT: Fault = Fault {
+    name: "early-200-reset",
+    family: Family::Reply,
+    summary: "200 at once, then a reset",
+    params: &[],
+    act: Act::Reply(Applies::Connect, act),
+};
+
+fn act(_: &Values, _: &Asked, _: &mut Draw) -> Reply {
+    Reply::new(Some(200), super::ESTABLISHED, Then::Reset)
+}
