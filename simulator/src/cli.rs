@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -41,6 +42,10 @@ pub enum Command {
     },
     /// Print the trace of one run as JSON lines; the digest goes to standard error.
     Trace(One),
+    /// Make up scenarios and run them; those that fail are written down.
+    Sweep(Sweep),
+    /// Find the smallest scenario that still fails as this one does, and write it down.
+    Shrink(Shrink),
     /// Print the JSON Schema of scenario files.
     Schema,
 }
@@ -82,6 +87,42 @@ pub struct One {
     /// Left out: its own seed.
     #[arg(long)]
     pub seed: Option<u64>,
+}
+
+/// Make up scenarios and run them
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// Everything follows from it.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// No new run begins after so long. Left out: no limit but `--runs`.
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME", required_unless_present = "runs")]
+    pub time: Option<Duration>,
+    /// So many runs at most.
+    #[arg(long)]
+    pub runs: Option<u64>,
+    /// Runs at once. Left out: one for each core.
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Where scenarios that fail are written.
+    #[arg(long, default_value = "sweep", value_name = "DIR")]
+    pub keep: PathBuf,
+}
+
+/// Shrink a scenario that fails
+#[derive(Debug, Args)]
+pub struct Shrink {
+    /// Its file.
+    pub file: PathBuf,
+    /// Left out: its own seed.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Where the smaller one is written.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+    /// Runs at most.
+    #[arg(long, default_value_t = 2000)]
+    pub runs: usize,
 }
 
 /// `A..B`

@@ -286,6 +286,13 @@ impl<'a> History<'a> {
         name == upstream || self.scenario.upstreams.iter().all(|one| one.name != name)
     }
 
+    /// The upstream that was picked last for the request with `id`.
+    pub fn served_by(&self, id: &str) -> Option<&'a str> {
+        let asked = self.lives.iter().flat_map(|life| life.requests.values());
+        let mine = |asked: &&Asked<'_>| asked.finished.is_some_and(|(_, end)| id_of(&end.target) == Some(id));
+        asked.filter(mine).find_map(|asked| asked.picks.last()).map(|pick| pick.upstream)
+    }
+
     /// The client whose request has `id`, by the name in front of its number.
     pub fn client_of(id: &str) -> &str {
         id.rsplit_once('-').map_or(id, |(client, _)| client)

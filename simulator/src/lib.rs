@@ -15,5 +15,7 @@ pub mod invariant;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
+pub mod swarm;
 pub mod trace;
 pub mod upstream;

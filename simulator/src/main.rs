@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use clap::Parser;
 use simulator::batch::{Job, run_all, shard};
-use simulator::cli::{Cli, Command, One, Run};
+use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep};
 use simulator::report;
 use simulator::run::{Verdict, run};
 use simulator::scenario::{self, Scenario};
+use simulator::{shrink, swarm};
 
 /// sysexits.h: the command line is wrong; the input is; a file can't be written.
 const USAGE: u8 = 64;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         Command::Check { paths } => all(&paths).map(|_| 0),
         Command::List { paths } => list(&paths),
         Command::Trace(one) => trace(&one),
+        Command::Sweep(args) => sweep(&args),
+        Command::Shrink(args) => smaller(&args),
         Command::Schema => print(&format!("{:#}\n", scenario::schema().as_value())),
     };
     match ended {
@@ -121,15 +124,13 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     if let Some(part) = args.shard {
         jobs = shard(jobs, part.index, part.of);
     }
-    let threads = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()));
-    let reports = run_all(&jobs, threads, |job, report| {
+    let reports = run_all(&jobs, threads(args.jobs), |job, report| {
         let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
         // Nobody reads; the files and the exit code still tell.
         let _ = io::stdout().lock().write_all(text.as_bytes());
     });
     let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
-        Some(path) => std::fs::write(path, text())
-            .map_err(|error| Failed { code: IO, text: format!("{}: {error}\n", path.display()) }),
+        Some(path) => std::fs::write(path, text()).map_err(|error| unwritten(path, &error)),
         None => Ok(()),
     };
     write(&args.json, &|| report::json(&reports))?;
@@ -138,6 +139,66 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     let failed = reports.iter().filter(|report| report.verdict != Verdict::Passed).count();
     print(&format!("{} runs, {failed} failed\n", reports.len()))?;
     Ok(reports.iter().map(|report| report.verdict).min().map_or(0, Verdict::exit_code))
+}
+
+/// Runs in batches, so that time is looked at in between; what follows from the seed does not depend on it.
+fn sweep(args: &Sweep) -> Result<u8, Failed> {
+    const BATCH: u64 = 64;
+    #[expect(clippy::disallowed_methods, reason = "how long a sweep lasts is about real time")]
+    let begun = std::time::Instant::now();
+    let (mut next, mut failed, mut worst) = (0, 0, 0);
+    let most = args.runs.unwrap_or(u64::MAX);
+    while next < most && args.time.is_none_or(|limit| begun.elapsed() < limit) {
+        let end = most.min(next + BATCH);
+        let seeds = (next..end).map(|index| swarm::seed_of(args.seed, index));
+        let job = |seed| Job {
+            file: args.keep.join(format!("swarm-{seed}.json")),
+            scenario: Arc::new(swarm::scenario(seed)),
+            seed,
+        };
+        let jobs: Vec<Job> = seeds.map(job).collect();
+        let reports = run_all(&jobs, threads(args.jobs), |job, report| {
+            if report.verdict != Verdict::Passed {
+                let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
+                // Nobody reads; the files and the exit code still tell.
+                let _ = io::stdout().lock().write_all(text.as_bytes());
+            }
+        });
+        for (job, report) in jobs.iter().zip(&reports).filter(|(_, report)| report.verdict != Verdict::Passed) {
+            std::fs::create_dir_all(&args.keep).map_err(|error| unwritten(&args.keep, &error))?;
+            write_scenario(&job.file, &job.scenario)?;
+            failed += 1;
+            worst = worst.max(report.verdict.exit_code());
+        }
+        next = end;
+    }
+    print(&format!("{next} runs of seed {}, {failed} failed\n", args.seed))?;
+    Ok(worst)
+}
+
+fn smaller(args: &Shrink) -> Result<u8, Failed> {
+    let scenario = load(&args.file)?;
+    let seed = args.seed.unwrap_or(scenario.seed);
+    let Some(shrunk) = shrink::shrink(&scenario, seed, args.runs) else {
+        return print(&format!("{} holds with seed {seed}: nothing to shrink\n", scenario.name));
+    };
+    write_scenario(&args.to, &shrunk.scenario)?;
+    let report = run(&shrunk.scenario, seed);
+    print(&format!("{} runs\n{}\n{}", shrunk.runs, report::line(&report), report::failure(&report, &args.to)))?;
+    Ok(report.verdict.exit_code())
+}
+
+fn write_scenario(file: &Path, scenario: &Scenario) -> Result<(), Failed> {
+    let text = serde_json::to_string_pretty(scenario).expect("a scenario came from JSON") + "\n";
+    std::fs::write(file, text).map_err(|error| unwritten(file, &error))
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failed {
+    Failed { code: IO, text: format!("{}: {error}\n", path.display()) }
+}
+
+fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()))
 }
 
 fn replay(one: &One) -> Result<u8, Failed> {

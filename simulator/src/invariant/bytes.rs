@@ -18,8 +18,13 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         if verdict.outcome == Outcome::Wrong {
             violations.push(found(format!("{id} got other bytes than its target sent"), [seen.line]));
         }
-        let opened =
-            history.records.get(id).and_then(|records| records.iter().rfind(|(.., record)| record.status == Some(200)));
+        // Through the upstream that the proxy says served it: others may have said 200 too late.
+        let through = history.served_by(id);
+        let opened = history.records.get(id).and_then(|records| {
+            records.iter().rfind(|(_, host, record)| {
+                record.status == Some(200) && through.is_none_or(|through| history.leads_to(through, host))
+            })
+        });
         let Some((line, upstream, record)) = opened else { continue };
         if record.up.bytes > verdict.up.bytes || verdict.down.bytes > record.down.bytes {
             let text = format!("more came out of the tunnel of {id} than went in at {upstream}");

@@ -16,7 +16,8 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for asked in history.lives.iter().flat_map(|life| life.requests.values()) {
         let Some((line, end)) = asked.finished else { continue };
-        let by_client = matches!(end.blame, Some("client"));
+        // A request that may have been acted upon is not sent again.
+        let by_client = matches!(end.blame, Some("client")) || end.method == "POST";
         let host = end.target.rsplit_once(':').map_or(end.target.as_str(), |(host, _)| host);
         if end.outcome == "ok" || by_client || end.attempts == 0 || Builtin::named(host).is_none() {
             continue;

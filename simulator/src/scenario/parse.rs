@@ -164,9 +164,11 @@ impl<'a> Checker<'a> {
         if endless {
             self.problem(path, "give requests, every or think: without any of them it would never pause");
         }
-        let each = [client.every, Some(client.think)].into_iter().flatten().map(super::Span::get);
-        if each.clone().any(|pause| pause.is_zero()) && client.requests.is_none() && client.every.is_some() {
-            self.problem(&join(path, "every"), "must be longer than 0s where requests are not counted");
+        if client.every.is_some_and(|every| every.get().is_zero()) {
+            self.problem(&join(path, "every"), "must be longer than 0s");
+        }
+        if client.every.is_some() && client.concurrency.is_some() {
+            self.problem(&join(path, "concurrency"), "goes with think; with every, requests begin on time");
         }
         if client.from.get() > last {
             self.problem(&join(path, "from"), "comes behind its end");

@@ -119,6 +119,13 @@ pub(super) fn enter(index: usize) {
     turmoil_net::set_current(with_world(|world| world.hosts.0[index].id));
 }
 
+/// What follows is done by the host at `address`.
+pub(super) fn enter_at(address: IpAddr) {
+    if let Some(index) = with_world(|world| world.hosts.0.iter().position(|host| host.address == address)) {
+        enter(index);
+    }
+}
+
 /// `port` of the host as which the caller runs.
 pub(super) fn here(port: u16) -> SocketAddr {
     SocketAddr::new(with_world(|world| world.hosts.address(CURRENT.get())), port)

@@ -1,6 +1,6 @@
 //! The simulated network on turmoil-net's packets: hosts, links and virtual time on one thread.
 //!
-//! A [`World`] lives in a thread-local slot for as long as its [`Sim`], so that streams and environments stay plain
+//! What sockets and tasks share lives in a thread-local slot for as long as its [`Sim`], so that streams and environments stay plain
 //! values that can be sent between threads, as the proxy's types demand, though they never are.
 //!
 //! What the kernel underneath can't do is done here: resets on demand, a reset for data that comes after a close, the
@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
+use turmoil_net::shim::tokio::net::TcpListener;
 use turmoil_net::{EnterGuard, HostId, KernelConfig, Net, NetstatState};
 
 pub use env::{SimEnv, WallClock};
@@ -47,6 +48,8 @@ struct World {
     names: BTreeMap<String, Vec<IpAddr>>,
     /// Ports whose listener is not there for now.
     closed_ports: Vec<SocketAddr>,
+    /// Listeners that nobody has for now.
+    parked: Vec<(SocketAddr, TcpListener)>,
     panics: Vec<String>,
 }
 
@@ -73,6 +76,10 @@ struct WorldSlot;
 
 impl Drop for WorldSlot {
     fn drop(&mut self) {
+        for (address, listener) in with_world(|world| std::mem::take(&mut world.parked)) {
+            host::enter_at(address.ip());
+            drop(listener);
+        }
         let world = WORLD.with(|slot| slot.borrow_mut().take());
         drop(world);
     }
@@ -107,6 +114,7 @@ impl Sim {
             wire: Wire::new(link, seed),
             names,
             closed_ports: Vec::new(),
+            parked: Vec::new(),
             panics: Vec::new(),
         };
         WORLD.with(|slot| *slot.borrow_mut() = Some(world));
@@ -160,7 +168,6 @@ impl Sim {
                 with_world(|world| world.reset(entry.local, peer));
             }
         }
-        with_world(|world| world.closed_ports.retain(|port| port.ip() != address));
     }
 
     /// Changes the link from `from` to `to`.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use faulty_upstream::State;
@@ -110,10 +110,17 @@ impl AsyncWrite for SimStream {
 }
 
 /// A listening socket.
+///
+/// The kernel can't bind an address again while it remembers connections of its last listener. So a listener that is
+/// dropped is parked, the wire refuses in its place, and the next one on that address takes it over.
 #[derive(Debug)]
 pub struct SimListener {
-    tcp: TcpListener,
+    /// `None` only while it is being dropped.
+    tcp: Option<TcpListener>,
+    /// As asked for.
     address: SocketAddr,
+    /// As others know it.
+    here: SocketAddr,
 }
 
 impl SimListener {
@@ -122,9 +129,41 @@ impl SimListener {
     /// # Errors
     /// The address is taken or not this host's.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
+        let here = host::here(address.port());
+        let parked = with_world(|world| {
+            world.closed_ports.retain(|port| *port != here);
+            let place = world.parked.iter().position(|(port, _)| *port == here)?;
+            Some(world.parked.remove(place).1)
+        });
+        let tcp = match parked {
+            Some(tcp) => {
+                // Who came to the last listener and was not accepted is gone with it.
+                while let Poll::Ready(Ok((stream, _))) = tcp.poll_accept(&mut Context::from_waker(Waker::noop())) {
+                    proxy::env::Duplex::abort(SimStream::new(stream));
+                }
+                tcp
+            }
+            None => TcpListener::bind(address).await?,
+        };
         let address = tcp.local_addr()?;
-        Ok(SimListener { tcp, address })
+        Ok(SimListener { tcp: Some(tcp), address, here })
+    }
+
+    async fn next(&self) -> io::Result<(SimStream, SocketAddr)> {
+        let Some(tcp) = &self.tcp else { return std::future::pending().await };
+        let (stream, peer) = tcp.accept().await?;
+        Ok((SimStream::new(stream), peer))
+    }
+}
+
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        if let Some(tcp) = self.tcp.take() {
+            with_world(|world| {
+                world.closed_ports.push(self.here);
+                world.parked.push((self.here, tcp));
+            });
+        }
     }
 }
 
@@ -132,8 +171,7 @@ impl proxy::env::Listener for SimListener {
     type Stream = SimStream;
 
     async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
-        let (tcp, peer) = self.tcp.accept().await?;
-        Ok((SimStream::new(tcp), peer))
+        self.next().await
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -145,13 +183,11 @@ impl faulty_upstream::Listener for SimListener {
     type Stream = SimStream;
 
     async fn accept(&mut self) -> io::Result<SimStream> {
-        Ok(SimStream::new(self.tcp.accept().await?.0))
+        Ok(self.next().await?.0)
     }
 
-    /// The kernel can't bind an address again while connections of its last listener live, so the listener stays and
-    /// the wire refuses in its place.
     async fn set(&mut self, state: State) -> io::Result<()> {
-        let here = host::here(self.address.port());
+        let here = self.here;
         with_world(|world| world.closed_ports.retain(|port| *port != here));
         match state {
             State::Open => Ok(()),
