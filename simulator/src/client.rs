@@ -64,9 +64,8 @@ pub async fn run(client: Client, proxy: SocketAddr, recorder: Recorder, started:
     }
 }
 
-/// What is left of an answer behind its head, and the head's figures.
+/// A success: the length its head tells, and what was read behind the head.
 struct Answer {
-    status: u16,
     length: Option<u64>,
     rest: Vec<u8>,
 }
@@ -154,7 +153,7 @@ impl Work {
         if !(200..300).contains(&status) {
             return Err(Ended(Outcome::Refused));
         }
-        Ok(Answer { status, length, rest })
+        Ok(Answer { length, rest })
     }
 
     async fn tunnel(&self, target: &str, began: Instant, verdict: &mut Verdict) -> Result<(), Ended> {
@@ -164,9 +163,8 @@ impl Work {
         let early = pattern(0, usize::try_from(self.client.early).unwrap_or(usize::MAX));
         head.extend_from_slice(&early);
         self.patiently(stream.write_all(&head), Outcome::Cut).await?;
-        let answer = self.answer(&mut stream, began, verdict).await?;
-        debug_assert_eq!(answer.status / 100, 2);
         verdict.up.add(&early);
+        let answer = self.answer(&mut stream, began, verdict).await?;
         verdict.down.add(&answer.rest);
         let (reader, writer) = split(stream);
         let sent = Cell::new(verdict.up);

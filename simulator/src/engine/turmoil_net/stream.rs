@@ -137,10 +137,7 @@ impl SimListener {
         });
         let tcp = match parked {
             Some(tcp) => {
-                // Who came to the last listener and was not accepted is gone with it.
-                while let Poll::Ready(Ok((stream, _))) = tcp.poll_accept(&mut Context::from_waker(Waker::noop())) {
-                    proxy::env::Duplex::abort(SimStream::new(stream));
-                }
+                turn_away(&tcp);
                 tcp
             }
             None => TcpListener::bind(address).await?,
@@ -156,9 +153,17 @@ impl SimListener {
     }
 }
 
+/// Resets who came and was not accepted.
+fn turn_away(listener: &TcpListener) {
+    while let Poll::Ready(Ok((stream, _))) = listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
+        proxy::env::Duplex::abort(SimStream::new(stream));
+    }
+}
+
 impl Drop for SimListener {
     fn drop(&mut self) {
         if let Some(tcp) = self.tcp.take() {
+            turn_away(&tcp);
             with_world(|world| {
                 world.closed_ports.push(self.here);
                 world.parked.push((self.here, tcp));

@@ -1,46 +1,15 @@
-//! What happened, in order: the proxy's events, the upstreams' journals, the clients' verdicts and the scenario's own
-//! doings, stamped with virtual time.
+//! The kinds of things that happen in a run.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mock_upstreams::checksum::Tally;
 use mock_upstreams::journal;
-use proxy::config::{Config, UpstreamKey};
 use proxy::core::time::Timestamp;
 use proxy::core::upstream::UpstreamId;
-use proxy::event::{Event, Observer};
+use proxy::event::Event;
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::engine::turmoil_net::HostName;
-
-/// One thing that happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
-    /// Virtual time since the start, in microseconds.
-    pub at_us: u64,
-    /// Where.
-    pub host: HostName,
-    /// What.
-    #[serde(flatten)]
-    pub what: What,
-}
-
-impl Line {
-    /// Virtual time since the start.
-    pub fn at(&self) -> Duration {
-        Duration::from_micros(self.at_us)
-    }
-
-    /// As one line of JSON, without the line's end.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("plain strings and numbers always serialise")
-    }
-}
 
 /// What happened, by who tells of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -233,142 +202,6 @@ pub enum Outcome {
     Wrong,
 }
 
-/// Writes everything down. Clones write the same trace.
-#[derive(Clone)]
-pub struct Recorder {
-    started: Instant,
-    state: Arc<Mutex<State>>,
-    /// Whether the process that writes through this has ended.
-    ended: Arc<AtomicBool>,
-}
-
-#[derive(Default)]
-struct State {
-    lines: Vec<Line>,
-    /// The proxy's upstreams, as it numbers them.
-    known: BTreeMap<UpstreamKey, u32>,
-    names: BTreeMap<u32, HostName>,
-    next: u32,
-}
-
-impl Recorder {
-    /// An empty trace that begins at `started`.
-    pub fn new(started: Instant) -> Self {
-        Recorder { started, state: Arc::default(), ended: Arc::default() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// For one process, which can end.
-    pub fn process(&self) -> Self {
-        Recorder { ended: Arc::default(), ..self.clone() }
-    }
-
-    /// The process was killed: what its remains say is not heard.
-    pub fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
-    }
-
-    /// Writes `what` down, now.
-    pub fn write(&self, host: &HostName, what: What) {
-        if self.ended.load(Ordering::Relaxed) {
-            return;
-        }
-        let at_us = micros(self.started.elapsed());
-        self.state().lines.push(Line { at_us, host: host.clone(), what });
-    }
-
-    /// A new proxy process numbers its upstreams from 0.
-    pub fn proxy_starts(&self, config: &Config) {
-        let mut state = self.state();
-        (state.known, state.names, state.next) = Default::default();
-        state.number(config);
-    }
-
-    /// A reload keeps the numbers of upstreams that stay and goes on counting for new ones.
-    pub fn proxy_reloads(&self, config: &Config) {
-        self.state().number(config);
-    }
-
-    /// Shows the lines from `from` on, and moves it behind them.
-    pub fn each_from(&self, from: &mut usize, see: impl FnMut(&Line)) {
-        let state = self.state();
-        state.lines[*from..].iter().for_each(see);
-        *from = state.lines.len();
-    }
-
-    /// The trace; what is written from now on begins another.
-    pub fn take(&self) -> Trace {
-        Trace { lines: std::mem::take(&mut self.state().lines) }
-    }
-}
-
-impl State {
-    fn number(&mut self, config: &Config) {
-        let mut known = BTreeMap::new();
-        for upstream in &config.upstreams {
-            let number = self.known.get(&upstream.key()).copied().unwrap_or_else(|| {
-                self.next += 1;
-                self.next - 1
-            });
-            known.insert(upstream.key(), number);
-            self.names.insert(number, HostName::new(&upstream.host));
-        }
-        self.known = known;
-    }
-
-    fn name(&self, id: UpstreamId) -> HostName {
-        self.names.get(&id.number()).cloned().unwrap_or_else(|| HostName::new(&id.to_string()))
-    }
-}
-
-/// FNV-1a with 64 bits over a trace's lines. Prints as 16 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest(u64);
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// A whole run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trace {
-    /// In the order in which things happened.
-    pub lines: Vec<Line>,
-}
-
-impl Trace {
-    /// The same for two runs if, and but for accident only if, all of their lines are equal.
-    pub fn digest(&self) -> Digest {
-        let mut digest = 0xcbf2_9ce4_8422_2325_u64;
-        for line in &self.lines {
-            for byte in line.to_json().bytes().chain([b'\n']) {
-                digest = (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
-        }
-        Digest(digest)
-    }
-}
-
-/// Hears the proxy on `host`.
-pub struct ProxyWitness {
-    /// Where it runs.
-    pub host: HostName,
-    /// Where it is written down.
-    pub recorder: Recorder,
-}
-
-impl Observer for ProxyWitness {
-    fn on(&self, _: Timestamp, event: &Event<'_>) {
-        let event = owned(event, &self.recorder.state());
-        self.recorder.write(&self.host, What::Proxy(event));
-    }
-}
-
 /// Whole microseconds of `span`.
 pub fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
@@ -378,38 +211,39 @@ fn since_start(at: Timestamp) -> u64 {
     micros(at.since(Timestamp::ZERO))
 }
 
-fn owned(event: &Event<'_>, state: &State) -> ProxyEvent {
+/// `event` as it stands in a trace; `name` tells what an upstream is called.
+pub(super) fn owned(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostName) -> ProxyEvent {
     match event {
         Event::EpochStarted { number, offset, members } => ProxyEvent::EpochStarted {
             number: *number,
             offset: *offset,
-            members: members.iter().map(|(id, weight)| (state.name(*id), *weight)).collect(),
+            members: members.iter().map(|(id, weight)| (name(*id), *weight)).collect(),
         },
         Event::PickMade { request, attempt, epoch, ticket, upstream, probe } => ProxyEvent::PickMade {
             request: *request,
             attempt: *attempt,
             epoch: *epoch,
             ticket: *ticket,
-            upstream: state.name(*upstream),
+            upstream: name(*upstream),
             probe: *probe,
         },
         Event::AttemptEnded { request, upstream, failure, took } => ProxyEvent::AttemptEnded {
             request: *request,
-            upstream: state.name(*upstream),
+            upstream: name(*upstream),
             failure: *failure,
             took_us: micros(*took),
         },
         Event::Blamed { upstream, blame, rule } => {
-            ProxyEvent::Blamed { upstream: state.name(*upstream), blame: blame.as_str(), rule: rule.as_str() }
+            ProxyEvent::Blamed { upstream: name(*upstream), blame: blame.as_str(), rule: rule.as_str() }
         }
         Event::Ejected { upstream, failures, until, .. } => {
-            ProxyEvent::Ejected { upstream: state.name(*upstream), failures: *failures, until_us: since_start(*until) }
+            ProxyEvent::Ejected { upstream: name(*upstream), failures: *failures, until_us: since_start(*until) }
         }
         Event::BackedOff { upstream, until, .. } => {
-            ProxyEvent::BackedOff { upstream: state.name(*upstream), until_us: since_start(*until) }
+            ProxyEvent::BackedOff { upstream: name(*upstream), until_us: since_start(*until) }
         }
         Event::Recovered { upstream, after, .. } => {
-            ProxyEvent::Recovered { upstream: state.name(*upstream), after_us: micros(*after) }
+            ProxyEvent::Recovered { upstream: name(*upstream), after_us: micros(*after) }
         }
         Event::Verdict { request, success } => ProxyEvent::Verdict { request: *request, success: *success },
         Event::Finished(summary) => ProxyEvent::Finished(Finished {
