@@ -15,7 +15,7 @@ mod tests {
     #[test]
     fn fires_on_a_connection_that_is_left() {
         let mut twin = Twin::sound();
-        twin.played.left.push("connection 10.0.0.1:1 -> 10.0.0.2:2 ESTABLISHED".to_owned());
+        twin.played.left.push("1 connections of the proxy".to_owned());
         twin.fires("leftovers");
     }
 }

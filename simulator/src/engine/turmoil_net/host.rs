@@ -53,11 +53,32 @@ struct Host {
     /// In the order they were started; some may have ended.
     tasks: Vec<AbortHandle>,
     live: usize,
+    /// Streams that code of this host holds.
+    streams: usize,
+}
+
+/// One of the streams that a host holds.
+#[derive(Debug)]
+pub(super) struct Counted(usize);
+
+impl Counted {
+    /// Of the host as which the caller runs.
+    pub(super) fn here() -> Self {
+        let host = CURRENT.get();
+        with_world(|world| world.hosts.0[host].streams += 1);
+        Counted(host)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        with_world(|world| world.hosts.0[self.0].streams -= 1);
+    }
 }
 
 impl Hosts {
     pub(super) fn new(hosts: Vec<(HostName, HostId, IpAddr)>) -> Self {
-        let host = |(name, id, address)| Host { name, id, address, tasks: Vec::new(), live: 0 };
+        let host = |(name, id, address)| Host { name, id, address, tasks: Vec::new(), live: 0, streams: 0 };
         Hosts(hosts.into_iter().map(host).collect())
     }
 
@@ -83,6 +104,10 @@ impl Hosts {
 
     pub(super) fn live(&self, index: usize) -> usize {
         self.0[index].live
+    }
+
+    pub(super) fn streams(&self, index: usize) -> usize {
+        self.0[index].streams
     }
 
     pub(super) fn abort_all(&mut self, index: usize) {

@@ -192,16 +192,9 @@ impl Sim {
         with_world(|world| world.hosts.live(world.hosts.index(host)))
     }
 
-    /// Connections of `host`, as `local -> peer state`; listeners are not among them.
-    pub fn connections(&self, host: &HostName) -> Vec<String> {
-        let address = with_world(|world| world.hosts.address_named(host));
-        let entries = turmoil_net::netstat(address).entries.into_iter();
-        entries
-            .filter_map(|entry| {
-                let state = entry.state.map(|state| state.to_string()).unwrap_or_default();
-                entry.peer.map(|peer| format!("{} -> {peer} {state}", entry.local))
-            })
-            .collect()
+    /// Connections that code of `host` holds.
+    pub fn connections(&self, host: &HostName) -> usize {
+        with_world(|world| world.hosts.streams(world.hosts.index(host)))
     }
 
     /// What tasks panicked with so far.

@@ -28,11 +28,13 @@ pub struct SimStream {
     /// Taken from the kernel, not read yet.
     unread: Bytes,
     aborted: bool,
+    /// Counted among its host's for as long as it lives.
+    _counted: host::Counted,
 }
 
 impl SimStream {
     pub(super) fn new(tcp: TcpStream) -> Self {
-        SimStream { tcp, unread: Bytes::new(), aborted: false }
+        SimStream { tcp, unread: Bytes::new(), aborted: false, _counted: host::Counted::here() }
     }
 
     fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
