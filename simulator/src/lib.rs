@@ -1,3 +1,21 @@
-//! Runs the production proxy under a deterministic network, from JSON scenarios (ARCHITECTURE.md, "Crates and floors").
+//! The production proxy under a deterministic network, driven by scenario files.
 //!
-//! Nothing is here yet: the crate holds its place in the workspace so that the floors can be checked.
+//! A scenario and a seed give the same run, event for event, on every machine: one thread, virtual time, and every
+//! random number from the seed. [`run::run`] plays and judges one; [`invariant::INVARIANTS`] hold in all of them.
+
+pub mod batch;
+pub mod cli;
+pub mod client;
+pub mod configuration;
+pub mod director;
+pub mod engine;
+pub mod expect;
+pub mod history;
+pub mod invariant;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod shrink;
+pub mod swarm;
+pub mod trace;
+pub mod upstream;

@@ -1,0 +1,182 @@
+//! The command line.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Plays stories about the netdrift proxy in a simulated network
+///
+/// Exit codes: 0 all holds; 1 an invariant or expectation does not hold; 2 no progress once all was healed; 3 a task
+/// panicked; 64 a wrong command line; 65 a wrong scenario; 69 a scenario that this engine can't play; 74 a file that
+/// can't be written.
+#[derive(Debug, Parser)]
+#[command(name = "simulator", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios.
+    Run(Run),
+    /// Run one scenario with one seed and show what happened at the end of its trace.
+    Replay(One),
+    /// Only say what is wrong with scenario files.
+    Check {
+        /// Files, or directories of *.json.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Say what each scenario is about.
+    List {
+        /// Files, or directories of *.json.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Print the trace of one run as JSON lines; the digest goes to standard error.
+    Trace(One),
+    /// Make up scenarios and run them; those that fail are written down.
+    Sweep(Sweep),
+    /// Find the smallest scenario that still fails as this one does, and write it down.
+    Shrink(Shrink),
+    /// Print the JSON Schema of scenario files.
+    Schema,
+}
+
+/// Run scenarios
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Files, or directories of *.json.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// One seed for all. Left out: each scenario's own.
+    #[arg(long, conflicts_with = "seeds")]
+    pub seed: Option<u64>,
+    /// Every seed from A up to, but not including, B.
+    #[arg(long, value_name = "A..B")]
+    pub seeds: Option<Seeds>,
+    /// Runs at once. Left out: one for each core.
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// The I-th of N parts of all runs, from 1.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Write the reports as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the reports as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the reports as a Markdown table.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+}
+
+/// One scenario
+#[derive(Debug, Args)]
+pub struct One {
+    /// Its file.
+    pub file: PathBuf,
+    /// Left out: its own seed.
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// Make up scenarios and run them
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// Everything follows from it.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// No new run begins after so long. Left out: no limit but `--runs`.
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME", required_unless_present = "runs")]
+    pub time: Option<Duration>,
+    /// So many runs at most.
+    #[arg(long)]
+    pub runs: Option<u64>,
+    /// Runs at once. Left out: one for each core.
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Where scenarios that fail are written.
+    #[arg(long, default_value = "sweep", value_name = "DIR")]
+    pub keep: PathBuf,
+}
+
+/// Shrink a scenario that fails
+#[derive(Debug, Args)]
+pub struct Shrink {
+    /// Its file.
+    pub file: PathBuf,
+    /// Left out: its own seed.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Where the smaller one is written.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+    /// Runs at most.
+    #[arg(long, default_value_t = 2000)]
+    pub runs: usize,
+}
+
+/// `A..B`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeds(pub Range<u64>);
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let range = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+        let range = range.filter(|range: &Range<u64>| range.start < range.end);
+        range.map(Seeds).ok_or_else(|| format!("must be like 1..100, the first below the second (got {text:?})"))
+    }
+}
+
+/// `I/N`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which, from 1.
+    pub index: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let shard = text.split_once('/').and_then(|(a, b)| Some(Shard { index: a.parse().ok()?, of: b.parse().ok()? }));
+        let shard = shard.filter(|shard: &Shard| (1..=shard.of).contains(&shard.index));
+        shard.ok_or_else(|| format!("must be like 1/4 (got {text:?})"))
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_and_shards_are_read_or_refused_with_an_example() {
+        assert_eq!("1..9".parse::<Seeds>(), Ok(Seeds(1..9)));
+        assert_eq!("2/4".parse::<Shard>(), Ok(Shard { index: 2, of: 4 }));
+        for wrong in ["", "1", "9..1", "1..1", "a..b"] {
+            assert!(wrong.parse::<Seeds>().unwrap_err().contains("1..100"), "{wrong}");
+        }
+        for wrong in ["", "1", "0/4", "5/4", "a/b"] {
+            assert!(wrong.parse::<Shard>().unwrap_err().contains("1/4"), "{wrong}");
+        }
+    }
+}

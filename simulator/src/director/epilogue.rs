@@ -1,0 +1,177 @@
+//! The end of a play: all is healed, progress is demanded, and the stage is cleared.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use proxy::config::{Authentication, Password};
+use serde_json::Value as Json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{LIVENESS, Stage};
+use crate::engine::turmoil_net::{Gate, HostName, LinkChange, Sim, connect};
+use crate::scenario::{Client, PROXY, Span};
+use crate::trace::{ClientEvent, Outcome, ProxyEvent, ScenarioEvent, What};
+
+/// How long it takes at most until all is well again once all is healed: the longest back-off and some requests.
+const LIVENESS_LIMIT: Duration = Duration::from_secs(400);
+/// Requests in a row that must succeed.
+const LIVENESS_REQUESTS: u64 = 5;
+/// How long clients may take to finish, and a stopping proxy beyond its own limit.
+const END_LIMIT: Duration = Duration::from_secs(300);
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Stage<'_> {
+    /// Heals everything and asks until requests succeed in a row.
+    pub(super) fn demand_progress(&mut self) -> Option<String> {
+        self.change(None, LinkChange::Loss(0));
+        self.change(None, LinkChange::Gate(Gate::Open));
+        for (host, plan) in self.plans.clone() {
+            for entry in plan.entries().iter().filter(|entry| entry.armed) {
+                self.arm(&host, &entry.id, false);
+            }
+        }
+        for (name, hosts) in self.scenario.network.dns.clone() {
+            self.set_name(&name, &hosts);
+        }
+        for host in std::mem::take(&mut self.down) {
+            // Clients have told their story.
+            if host == self.host || self.upstreams.contains_key(&host) {
+                self.down.push(host.clone());
+                self.restart(&host);
+            }
+        }
+        if self.draining {
+            return None;
+        }
+        let healed = self.sim.now();
+        let until = healed + LIVENESS_LIMIT;
+        let client = liveness_client(Span::from(healed), Span::from(until), self.credentials());
+        self.start_client(client, Span::from(until));
+        let seen = std::cell::Cell::new((0, 0));
+        let recorder = self.recorder.clone();
+        self.sim.run(until, || {
+            let (mut from, mut row) = seen.get();
+            recorder.each_from(&mut from, |line| {
+                if line.host.as_str() == LIVENESS
+                    && let What::Client(ClientEvent::Ended(verdict)) = &line.what
+                {
+                    row = if verdict.outcome == Outcome::Ok { row + 1 } else { 0 };
+                }
+            });
+            seen.set((from, row));
+            row >= LIVENESS_REQUESTS
+        });
+        let (_, row) = seen.get();
+        self.sim.crash(&HostName::new(LIVENESS));
+        (row < LIVENESS_REQUESTS).then(|| {
+            format!(
+                "all was healed at {}, and {} later no {LIVENESS_REQUESTS} requests in a row had succeeded",
+                humantime::format_duration(healed),
+                humantime::format_duration(LIVENESS_LIMIT)
+            )
+        })
+    }
+
+    /// Credentials that the proxy takes, if it asks for any: those of the first client it would let in.
+    fn credentials(&self) -> Option<String> {
+        let Authentication::Basic { users, .. } = &self.config.authentication else { return None };
+        let clients = self.scenario.clients.iter().filter_map(|client| client.credentials.clone());
+        let mut clients = clients.filter(|pair| {
+            pair.split_once(':').is_some_and(|(name, password)| {
+                users.iter().any(|user| {
+                    let right = match &user.password {
+                        Password::Plain(secret) => secret.expose() == password,
+                        // A hash is not undone here; scenarios that use one name a right client first.
+                        _ => true,
+                    };
+                    user.name == name && right
+                })
+            })
+        });
+        clients.next()
+    }
+
+    /// Lets clients finish, reads the statistics, stops the proxy, and says what is left.
+    pub(super) fn clear(&mut self) -> Vec<String> {
+        let hosts: Vec<HostName> = self.scenario.clients.iter().map(|client| HostName::new(&client.name)).collect();
+        self.wait(END_LIMIT, |sim| hosts.iter().all(|host| sim.live_tasks(host) == 0));
+        let mut left: Vec<String> = Vec::new();
+        for host in &hosts {
+            if self.sim.live_tasks(host) > 0 {
+                left.push(format!(
+                    "client {host} has not finished {} after the end",
+                    humantime::format_duration(END_LIMIT)
+                ));
+            }
+        }
+        if self.draining {
+            self.wait(END_LIMIT, |sim| sim.live_tasks(&HostName::new(PROXY)) == 0);
+        } else {
+            // Sessions notice the ends of their clients first, so that the figures are at rest.
+            self.wait(GRACE, |_| false);
+            self.read_statistics();
+            self.drain();
+            let limit = self.config.server.drain_delay + self.config.server.drain_timeout + GRACE;
+            self.wait(limit, |sim| sim.live_tasks(&HostName::new(PROXY)) == 0);
+        }
+        // What remains are connections to upstreams that were kept for later requests; a process takes them along.
+        let proxy = self.proxy.take();
+        self.sim.as_host(&self.host, || drop(proxy));
+        let kept = self.config.timeouts.pool_idle + GRACE;
+        self.wait(kept, |sim| sim.live_tasks(&HostName::new(PROXY)) == 0);
+        let tasks = self.sim.live_tasks(&self.host);
+        if tasks > 0 {
+            left.push(format!("{tasks} tasks of the proxy"));
+        }
+        let connections = self.sim.connections(&self.host);
+        if connections > 0 {
+            left.push(format!("{connections} connections of the proxy"));
+        }
+        left
+    }
+
+    fn wait(&mut self, limit: Duration, done: impl Fn(&Sim) -> bool) {
+        let until = self.sim.now() + limit;
+        while self.sim.now() < until && !done(&self.sim) {
+            let step = self.sim.now() + Duration::from_millis(50);
+            self.sim.run(step.min(until), || false);
+        }
+    }
+
+    fn read_statistics(&mut self) {
+        let listen = self.config.server.listen;
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port());
+        let path = self.config.server.stats_endpoint.clone();
+        let (recorder, host) = (self.recorder.clone(), self.host.clone());
+        self.sim.spawn(&self.host, async move {
+            match statistics(address, &path).await {
+                Ok(page) => recorder.write(&host, What::Proxy(ProxyEvent::Statistics { page })),
+                Err(error) => {
+                    let what = format!("the statistics could not be read: {error}");
+                    recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what }));
+                }
+            }
+        });
+        self.wait(GRACE, |_| false);
+    }
+}
+
+async fn statistics(address: SocketAddr, path: &str) -> std::io::Result<Json> {
+    let mut stream = connect(address).await?;
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).await?;
+    let body = text.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
+    serde_json::from_slice(&text[body..]).map_err(|error| {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{error}: {}", String::from_utf8_lossy(&text)))
+    })
+}
+
+fn liveness_client(from: Span, until: Span, credentials: Option<String>) -> Client {
+    let client = serde_json::json!({
+        "name": LIVENESS, "think": "100ms", "from": from.to_string(), "until": until.to_string(),
+    });
+    let client: Client = serde_json::from_value(client).expect("a client as in a scenario file");
+    Client { credentials, ..client }
+}

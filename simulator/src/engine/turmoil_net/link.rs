@@ -1,0 +1,61 @@
+//! One direction between two hosts.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// How packets fare from one host to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Of every packet.
+    pub latency: Duration,
+    /// Up to this much more, drawn for every packet. Packets of one connection stay in order.
+    pub jitter: Duration,
+    /// Packets lost of a million. Pure acknowledgements are spared: the stack underneath has no way to ask for one again.
+    pub loss_ppm: u32,
+    /// Bytes a second; `None`: without limit.
+    pub bandwidth: Option<NonZeroU64>,
+    /// What happens to packets besides.
+    pub gate: Gate,
+}
+
+/// What happens to packets on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// They pass.
+    Open,
+    /// They are lost.
+    Cut,
+    /// They wait until the link is opened.
+    Held,
+}
+
+/// A change of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkChange {
+    /// Opens or shuts it.
+    Gate(Gate),
+    /// Loses so many of a million.
+    Loss(u32),
+    /// Takes so long, and up to so much more.
+    Delay(Duration, Duration),
+    /// Carries so many bytes a second.
+    Bandwidth(Option<NonZeroU64>),
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        let latency = Duration::from_millis(1);
+        Link { latency, jitter: Duration::ZERO, loss_ppm: 0, bandwidth: None, gate: Gate::Open }
+    }
+}
+
+impl Link {
+    pub(super) fn apply(&mut self, change: LinkChange) {
+        match change {
+            LinkChange::Gate(gate) => self.gate = gate,
+            LinkChange::Loss(ppm) => self.loss_ppm = ppm,
+            LinkChange::Delay(latency, jitter) => (self.latency, self.jitter) = (latency, jitter),
+            LinkChange::Bandwidth(bandwidth) => self.bandwidth = bandwidth,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Expectations held against a run.
+
+use std::time::Duration;
+
+use super::{Ending, Expectation, Health};
+use crate::history::History;
+use crate::invariant::Violation;
+use crate::trace::{Outcome, ProxyEvent, What};
+
+/// What the scenario expects and the run does not show.
+pub fn check(history: &History<'_>) -> Vec<Violation> {
+    let expectations = history.scenario.expect.iter().enumerate();
+    expectations
+        .filter_map(|(index, expectation)| {
+            let (text, lines) = judge(history, expectation)?;
+            let what = serde_json::to_string(expectation).unwrap_or_default();
+            Some(Violation { of: format!("expect[{index}]"), text: format!("{text}; expected {what}"), lines })
+        })
+        .collect()
+}
+
+type Found = Option<(String, Vec<usize>)>;
+
+fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
+    match expectation {
+        Expectation::Picks { upstream, exactly, at_least, at_most, from, until } => {
+            let until = until.map_or(history.liveness, |until| until.get());
+            let lines = places(history, |at, what| {
+                at >= from.get()
+                    && at < until
+                    && matches!(what, What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream: picked, .. })
+                        if picked.as_str() == upstream)
+            });
+            within(lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
+        }
+        Expectation::Requests { outcome, status, client, exactly, at_least, at_most } => {
+            let seen = history.clients.iter().filter(|(id, _)| !History::is_own(id));
+            let mine = seen.filter(|(id, _)| client.as_deref().is_none_or(|name| History::client_of(id) == name));
+            let fits = mine.filter(|(_, seen)| {
+                outcome.includes(seen.verdict.outcome)
+                    && status.is_none_or(|status| seen.verdict.status == Some(status))
+            });
+            let lines: Vec<usize> = fits.map(|(_, seen)| seen.line).collect();
+            within(lines.len(), "such requests", *exactly, *at_least, *at_most).map(|text| (text, lines))
+        }
+        Expectation::Turn { upstream, to, after, within } => {
+            let turns = places(history, |at, what| at >= after.get() && turn(what, upstream) == Some(*to));
+            match turns.first() {
+                None => Some((format!("{upstream} never became {to:?} after {after}"), Vec::new())),
+                Some(line) if history.lines[*line].at() > after.get() + within.get() => {
+                    Some((format!("{upstream} became {to:?} too late"), vec![*line]))
+                }
+                Some(_) => None,
+            }
+        }
+        Expectation::State { upstream, at, is } => {
+            let turns = places(history, |then, what| then <= at.get() && turn(what, upstream).is_some());
+            let stands = turns.last().and_then(|line| turn(&history.lines[*line].what, upstream));
+            let stands = stands.unwrap_or(Health::Eligible);
+            (stands != *is).then(|| (format!("{upstream} was {stands:?} at {at}"), turns))
+        }
+        Expectation::Failover { within } => {
+            let all = history.lives.iter().flat_map(|life| life.requests.values());
+            let late = all.filter_map(|asked| asked.finished).filter(|(_, end)| {
+                end.attempts > 1 && end.outcome == "ok" && Duration::from_micros(end.latency_us) > within.get()
+            });
+            let lines: Vec<usize> = late.map(|(line, _)| line).collect();
+            (!lines.is_empty()).then(|| (format!("{} requests failed over too late", lines.len()), lines))
+        }
+        Expectation::Latency { at_most } => {
+            let late = history.clients.values().filter(|seen| {
+                seen.verdict.outcome == Outcome::Ok
+                    && seen.verdict.answered_us.is_some_and(|took| Duration::from_micros(took) > at_most.get())
+            });
+            let lines: Vec<usize> = late.map(|seen| seen.line).collect();
+            (!lines.is_empty()).then(|| (format!("{} answers came too late", lines.len()), lines))
+        }
+        Expectation::Seen { event, at_least, at_most, with } => {
+            let word = format!("\"event\":\"{event}\"");
+            let lines: Vec<usize> = history
+                .lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| {
+                    let text = line.to_json();
+                    text.contains(&word) && with.as_ref().is_none_or(|with| text.contains(with.as_str()))
+                })
+                .map(|(place, _)| place)
+                .collect();
+            within(lines.len(), "such events", None, Some(*at_least), *at_most).map(|text| (text, lines))
+        }
+    }
+}
+
+fn places(history: &History<'_>, wanted: impl Fn(Duration, &What) -> bool) -> Vec<usize> {
+    let lines = history.lines.iter().enumerate();
+    lines.filter(|(_, line)| wanted(line.at(), &line.what)).map(|(place, _)| place).collect()
+}
+
+fn turn(what: &What, of: &str) -> Option<Health> {
+    match what {
+        What::Proxy(ProxyEvent::Ejected { upstream, .. }) if upstream.as_str() == of => Some(Health::Ejected),
+        What::Proxy(ProxyEvent::Recovered { upstream, .. }) if upstream.as_str() == of => Some(Health::Eligible),
+        _ => None,
+    }
+}
+
+fn within(
+    count: usize,
+    what: &str,
+    exactly: Option<u64>,
+    at_least: Option<u64>,
+    at_most: Option<u64>,
+) -> Option<String> {
+    let count = count as u64;
+    let wrong = exactly.is_some_and(|number| count != number)
+        || at_least.is_some_and(|number| count < number)
+        || at_most.is_some_and(|number| count > number);
+    wrong.then(|| format!("{count} {what}"))
+}
+
+impl Ending {
+    fn includes(self, outcome: Outcome) -> bool {
+        match self {
+            Ending::Ok => outcome == Outcome::Ok,
+            Ending::Failed => outcome != Outcome::Ok,
+            Ending::Refused => outcome == Outcome::Refused,
+            Ending::Unreachable => outcome == Outcome::Unreachable,
+            Ending::Cut => outcome == Outcome::Cut,
+            Ending::TimedOut => outcome == Outcome::TimedOut,
+            Ending::Wrong => outcome == Outcome::Wrong,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::run::{Verdict, run};
+    use crate::scenario;
+
+    fn unmet(expectation: &str) -> bool {
+        let text = format!(
+            r#"{{"name": "x", "story": "x", "duration": "6s",
+            "proxy": {{"health_check": {{"failure_threshold": 1}}}},
+            "upstreams": [{{"name": "a"}}, {{"name": "b"}}],
+            "clients": [{{"name": "c", "requests": 40, "every": "100ms"}}],
+            "timeline": [{{"at": "1s", "do": "crash", "host": "a"}}],
+            "expect": [{expectation}]}}"#
+        );
+        let report = run(&scenario::parse(&text).unwrap(), 1);
+        assert!(matches!(report.verdict, Verdict::Passed | Verdict::Violated), "{report:#?}");
+        assert!(report.violations.iter().all(|one| one.of == "expect[0]"), "{report:#?}");
+        report.verdict == Verdict::Violated
+    }
+
+    #[test]
+    fn each_kind_holds_and_fires() {
+        for (met, not) in [
+            (
+                r#"{"what": "picks", "upstream": "a", "exactly": 5, "until": "1s"}"#,
+                r#"{"what": "picks", "upstream": "a", "exactly": 4, "until": "1s"}"#,
+            ),
+            (
+                r#"{"what": "requests", "outcome": "ok", "exactly": 40}"#,
+                r#"{"what": "requests", "outcome": "failed", "at_least": 1}"#,
+            ),
+            (
+                r#"{"what": "turn", "upstream": "a", "to": "ejected", "after": "1s", "within": "1s"}"#,
+                r#"{"what": "turn", "upstream": "b", "to": "ejected", "after": "1s", "within": "1s"}"#,
+            ),
+            (
+                r#"{"what": "state", "upstream": "a", "at": "3s", "is": "ejected"}"#,
+                r#"{"what": "state", "upstream": "a", "at": "500ms", "is": "ejected"}"#,
+            ),
+            (r#"{"what": "failover", "within": "1s"}"#, r#"{"what": "failover", "within": "1ms"}"#),
+            (r#"{"what": "latency", "at_most": "1s"}"#, r#"{"what": "latency", "at_most": "2ms"}"#),
+            (r#"{"what": "seen", "event": "ejected"}"#, r#"{"what": "seen", "event": "reload_failed"}"#),
+        ] {
+            assert!(!unmet(met), "{met}");
+            assert!(unmet(not), "{not}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a scenario expects of its run, beyond what always holds.
+
+mod judge;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::Span;
+
+pub use judge::check;
+
+/// Something that must come of a run
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Expectation {
+    /// So many first picks of an upstream, within a window.
+    Picks {
+        /// Whose.
+        upstream: String,
+        /// Exactly so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exactly: Option<u64>,
+        /// At least so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_least: Option<u64>,
+        /// At most so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
+        /// Picks from then on. Left out: from the start.
+        #[serde(default)]
+        from: Span,
+        /// Picks before then. Left out: up to the end of the story.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Span>,
+    },
+    /// So many requests of clients end in one way.
+    Requests {
+        /// How: "ok", "failed" (anything else), or one of refused, unreachable, cut, timed_out, wrong.
+        outcome: Ending,
+        /// Answered with this status only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// Of this client only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<String>,
+        /// Exactly so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exactly: Option<u64>,
+        /// At least so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_least: Option<u64>,
+        /// At most so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
+    },
+    /// An upstream is ejected, or recovers, in time.
+    Turn {
+        /// Which.
+        upstream: String,
+        /// To what.
+        to: Health,
+        /// Counted from then.
+        after: Span,
+        /// No later than so long behind that.
+        within: Span,
+    },
+    /// An upstream stands so at a time.
+    State {
+        /// Which.
+        upstream: String,
+        /// When.
+        at: Span,
+        /// How.
+        is: Health,
+    },
+    /// Every request that was served by another than its first upstream had its verdict in time.
+    Failover {
+        /// From its complete head.
+        within: Span,
+    },
+    /// Every success had its answer in time.
+    Latency {
+        /// From the begin of its connection.
+        at_most: Span,
+    },
+    /// Something is told of, by its `event` word in the trace.
+    Seen {
+        /// The word, such as "reload_failed".
+        event: String,
+        /// At least so often.
+        #[serde(default = "once")]
+        at_least: u64,
+        /// At most so often.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
+        /// The line must contain this text as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<String>,
+    },
+}
+
+/// How a request ends
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Every byte came as it should.
+    Ok,
+    /// Anything else.
+    Failed,
+    /// Answered, but not with a success.
+    Refused,
+    /// The proxy could not be reached.
+    Unreachable,
+    /// The connection ended or was reset too early.
+    Cut,
+    /// It took longer than the client waits.
+    TimedOut,
+    /// All came, but not what should.
+    Wrong,
+}
+
+/// How an upstream stands
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It takes traffic.
+    Eligible,
+    /// It takes none but probes.
+    Ejected,
+}
+
+impl Expectation {
+    /// The upstream it is about, where it is about one.
+    pub fn upstream(&self) -> Option<&str> {
+        match self {
+            Expectation::Picks { upstream, .. }
+            | Expectation::Turn { upstream, .. }
+            | Expectation::State { upstream, .. } => Some(upstream),
+            _ => None,
+        }
+    }
+}
+
+const fn once() -> u64 {
+    1
+}

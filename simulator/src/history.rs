@@ -1,0 +1,332 @@
+//! A trace seen from three sides: what clients saw, what the proxy told, what upstreams wrote down; and what was done
+//! to whom and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mock_upstreams::journal::{Event as JournalEvent, Record};
+use proxy::config::Config;
+
+use crate::director::{LIVENESS, Played};
+use crate::scenario::{Action, PROXY, Scenario};
+use crate::trace::{ClientEvent, Finished, Line, ProxyEvent, ScenarioEvent, Verdict, What};
+use crate::{configuration, upstream};
+
+/// How long what was done to a host may have effects after it has ended: what was lost is sent again for that long.
+const AFTERMATH: Duration = Duration::from_secs(5);
+/// Losses up to this share (in parts of a million) are made good by sending again, so they excuse nothing.
+const HARMLESS_LOSS: f64 = 0.05;
+/// A delay up to this excuses nothing.
+const HARMLESS_DELAY: Duration = Duration::from_millis(500);
+
+/// A pick by the proxy, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Pick<'a> {
+    /// Its line in the trace.
+    pub line: usize,
+    /// Who was picked.
+    pub upstream: &'a str,
+    /// Its ticket, if it was a first pick.
+    pub ticket: Option<u64>,
+    /// In which epoch.
+    pub epoch: u64,
+    /// A probe.
+    pub probe: bool,
+}
+
+/// One request, as the proxy numbers them.
+#[derive(Clone, Debug, Default)]
+pub struct Asked<'a> {
+    /// In order.
+    pub picks: Vec<Pick<'a>>,
+    /// How it ended: line and figures. None if its process was killed before.
+    pub finished: Option<(usize, &'a Finished)>,
+}
+
+/// One life of the proxy's process.
+#[derive(Debug, Default)]
+pub struct Life<'a> {
+    /// The first line of it, and the line behind its last.
+    pub lines: (usize, usize),
+    /// By number.
+    pub requests: BTreeMap<u64, Asked<'a>>,
+}
+
+/// What a client saw of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// When it began.
+    pub began: Duration,
+    /// The line of its end.
+    pub line: usize,
+    /// When it was over.
+    pub ended: Duration,
+    /// Its method.
+    pub method: &'static str,
+    /// Its target.
+    pub target: &'a str,
+    /// How it went.
+    pub verdict: &'a Verdict,
+}
+
+/// A time during which something was done to somebody.
+#[derive(Clone, Debug)]
+struct Trouble<'a> {
+    /// Whom; a link troubles both its ends.
+    hosts: BTreeSet<&'a str>,
+    from: Duration,
+    until: Duration,
+}
+
+/// All of a run, indexed.
+pub struct History<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// What it left behind.
+    pub played: &'a Played,
+    /// All lines.
+    pub lines: &'a [Line],
+    /// The proxy's processes.
+    pub lives: Vec<Life<'a>>,
+    /// By id.
+    pub clients: BTreeMap<&'a str, Seen<'a>>,
+    /// The requests that upstreams wrote down, by id: line, upstream, record.
+    pub records: BTreeMap<&'a str, Vec<(usize, &'a str, &'a Record)>>,
+    /// When each part of the run began.
+    pub liveness: Duration,
+    /// The configuration the proxy started with.
+    pub config: Config,
+    troubles: Vec<Trouble<'a>>,
+}
+
+impl<'a> History<'a> {
+    /// Of what `scenario` left behind.
+    pub fn new(scenario: &'a Scenario, played: &'a Played) -> Self {
+        let lines = played.trace.lines.as_slice();
+        let config = configuration::first(scenario).expect("the configuration was checked with the scenario");
+        let mut history = History {
+            scenario,
+            played,
+            lines,
+            lives: Vec::new(),
+            clients: BTreeMap::new(),
+            records: BTreeMap::new(),
+            liveness: scenario.duration.get(),
+            config,
+            troubles: Vec::new(),
+        };
+        history.read();
+        history.note_troubles();
+        history
+    }
+
+    fn read(&mut self) {
+        let lines = self.lines;
+        let mut begun: BTreeMap<&str, (Duration, &'static str, &str)> = BTreeMap::new();
+        self.lives.push(Life::default());
+        for (index, line) in lines.iter().enumerate() {
+            match &line.what {
+                What::Proxy(event) => self.read_proxy(index, event),
+                What::Client(ClientEvent::Asked { id, method, target }) => {
+                    begun.insert(id, (line.at(), method, target));
+                }
+                What::Client(ClientEvent::Ended(verdict)) => {
+                    if let Some((began, method, target)) = begun.get(verdict.id.as_str()).copied() {
+                        let seen = Seen { began, line: index, ended: line.at(), method, target, verdict };
+                        self.clients.insert(&verdict.id, seen);
+                    }
+                }
+                What::Upstream(JournalEvent::Request(record)) => {
+                    if let Some(id) = &record.id {
+                        self.records.entry(id).or_default().push((index, line.host.as_str(), record));
+                    }
+                }
+                What::Scenario(ScenarioEvent::Phase { name: "liveness" }) => self.liveness = line.at(),
+                What::Scenario(_) | What::Upstream(_) => {}
+            }
+        }
+        if let Some(last) = self.lives.last_mut() {
+            last.lines.1 = lines.len();
+        }
+    }
+
+    fn read_proxy(&mut self, index: usize, event: &'a ProxyEvent) {
+        if matches!(event, ProxyEvent::EpochStarted { number: 0, .. }) && index > 0 {
+            if let Some(last) = self.lives.last_mut() {
+                last.lines.1 = index;
+            }
+            self.lives.push(Life { lines: (index, 0), requests: BTreeMap::new() });
+        }
+        let Some(life) = self.lives.last_mut() else { return };
+        match event {
+            ProxyEvent::PickMade { request: Some(request), epoch, ticket, upstream, probe, .. } => {
+                let upstream = upstream.as_str();
+                let pick = Pick { line: index, upstream, ticket: *ticket, epoch: *epoch, probe: *probe };
+                life.requests.entry(*request).or_default().picks.push(pick);
+            }
+            ProxyEvent::Finished(finished) => {
+                life.requests.entry(finished.request).or_default().finished = Some((index, finished));
+            }
+            _ => {}
+        }
+    }
+
+    fn note_troubles(&mut self) {
+        let end = Duration::MAX;
+        let scenario = self.scenario;
+        // Until something opens a link again or starts a host again, its trouble lasts.
+        let mut open: Vec<Trouble<'a>> = Vec::new();
+        for entry in &scenario.timeline {
+            let at = entry.at.get();
+            let hosts = |between: &'a Option<(String, String)>| -> BTreeSet<&'a str> {
+                match between {
+                    Some((one, other)) => BTreeSet::from([one.as_str(), other.as_str()]),
+                    None => all_hosts(scenario),
+                }
+            };
+            let begins = match &entry.action {
+                Action::Partition { between } | Action::Hold { between } => {
+                    Some(BTreeSet::from([between.0.as_str(), between.1.as_str()]))
+                }
+                Action::PartitionOneWay { from, to } => Some(BTreeSet::from([from.as_str(), to.as_str()])),
+                Action::Crash { host } => Some(BTreeSet::from([host.as_str()])),
+                Action::Restart { host } => Some(BTreeSet::from([host.as_str()])),
+                Action::Loss { between, share } if *share > HARMLESS_LOSS => Some(hosts(between)),
+                Action::Delay { between, latency, jitter } if latency.get() + jitter.get() > HARMLESS_DELAY => {
+                    Some(hosts(between))
+                }
+                _ => None,
+            };
+            let ends = match &entry.action {
+                Action::Heal { between } => hosts(between),
+                Action::Restart { host } => BTreeSet::from([host.as_str()]),
+                _ => BTreeSet::new(),
+            };
+            for trouble in &mut open {
+                if !ends.is_empty() && trouble.until == end && trouble.hosts.is_subset(&ends) {
+                    trouble.until = at + AFTERMATH;
+                }
+            }
+            if let Some(hosts) = begins {
+                let until = if matches!(entry.action, Action::Restart { .. }) { at + AFTERMATH } else { end };
+                open.push(Trouble { hosts, from: at, until });
+            }
+        }
+        for upstream in &scenario.upstreams {
+            let hosts = BTreeSet::from([upstream.name.as_str()]);
+            let slow = upstream.latency.is_some_and(|latency| latency.get() * 2 > self.config.timeouts.reply);
+            if slow || !self.credentials_fit(&upstream.name, upstream.auth.as_deref()) {
+                open.push(Trouble { hosts, from: Duration::ZERO, until: end });
+            } else if let Ok(plan) = upstream::read_plan(upstream, 0) {
+                // A plan's windows are fine-grained; its upstream is excused from the first on.
+                let armings = scenario.timeline.iter().filter_map(|entry| match &entry.action {
+                    Action::Arm { upstream: whose, .. } if *whose == upstream.name => Some(entry.at.get()),
+                    _ => None,
+                });
+                let armed = plan.entries().iter().filter(|entry| entry.armed).map(|entry| entry.when.from);
+                if let Some(from) = armings.chain(armed).min() {
+                    open.push(Trouble { hosts, from, until: end });
+                }
+            }
+        }
+        let liveness = self.liveness;
+        for trouble in &mut open {
+            // All is healed then.
+            trouble.until = trouble.until.min(liveness + AFTERMATH);
+        }
+        if scenario.network.loss > HARMLESS_LOSS {
+            open.push(Trouble { hosts: all_hosts(scenario), from: Duration::ZERO, until: liveness + AFTERMATH });
+        }
+        self.troubles = open;
+    }
+
+    fn credentials_fit(&self, upstream: &str, asked: Option<&str>) -> bool {
+        let Some(asked) = asked else { return true };
+        let known = self.config.upstreams.iter().filter(|one| one.host == upstream);
+        known
+            .filter_map(|one| one.credentials.as_ref())
+            .any(|credentials| asked == format!("{}:{}", credentials.username, credentials.password.expose()))
+    }
+
+    /// Whether anything was done to `host`, or still had effects, at some time from `from` to `until`.
+    pub fn troubled(&self, host: &str, from: Duration, until: Duration) -> bool {
+        self.troubles
+            .iter()
+            .any(|trouble| trouble.hosts.contains(host) && trouble.from <= until && from <= trouble.until)
+    }
+
+    /// The same for the proxy as such: killed, draining, or cut off from clients.
+    pub fn proxy_troubled(&self, from: Duration, until: Duration) -> bool {
+        let upstreams: BTreeSet<&str> = self.scenario.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+        let cut_off = self.troubles.iter().any(|trouble| {
+            let only_upstream_side =
+                trouble.hosts.iter().any(|host| upstreams.contains(host)) && trouble.hosts.len() == 2;
+            trouble.hosts.contains(PROXY) && !only_upstream_side && trouble.from <= until && from <= trouble.until
+        });
+        cut_off || self.drains().any(|drain| drain <= until)
+    }
+
+    /// When the proxy was told to stop.
+    pub fn drains(&self) -> impl Iterator<Item = Duration> {
+        self.lines.iter().filter(|line| matches!(line.what, What::Proxy(ProxyEvent::DrainStarted { .. }))).map(Line::at)
+    }
+
+    /// The proxy's lines of one life, with their places.
+    pub fn proxy_lines(&self, life: &Life<'a>) -> impl Iterator<Item = (usize, Duration, &'a ProxyEvent)> {
+        let (from, until) = life.lines;
+        let lines = self.lines;
+        lines[from..until].iter().enumerate().filter_map(move |(offset, line)| match &line.what {
+            What::Proxy(event) => Some((from + offset, line.at(), event)),
+            _ => None,
+        })
+    }
+
+    /// Whether a pick of `name` may lead to the host `upstream`: names of its own lead where the scenario says.
+    pub fn leads_to(&self, name: &str, upstream: &str) -> bool {
+        name == upstream || self.scenario.upstreams.iter().all(|one| one.name != name)
+    }
+
+    /// The upstream that was picked last for the request with `id`.
+    pub fn served_by(&self, id: &str) -> Option<&'a str> {
+        let asked = self.lives.iter().flat_map(|life| life.requests.values());
+        let mine = |asked: &&Asked<'_>| asked.finished.is_some_and(|(_, end)| id_of(&end.target) == Some(id));
+        asked.filter(mine).find_map(|asked| asked.picks.last()).map(|pick| pick.upstream)
+    }
+
+    /// The client whose request has `id`, by the name in front of its number.
+    pub fn client_of(id: &str) -> &str {
+        id.rsplit_once('-').map_or(id, |(client, _)| client)
+    }
+
+    /// Whether this is a request of the run's own.
+    pub fn is_own(id: &str) -> bool {
+        Self::client_of(id) == LIVENESS
+    }
+
+    /// Upstreams that were to take traffic throughout, and to which nothing was done from `from` to `until`.
+    pub fn sound_upstreams(&self, from: Duration, until: Duration) -> Vec<&'a str> {
+        let weighty = |host: &str| {
+            let mine = self.config.upstreams.iter().filter(|one| one.host == host);
+            mine.clone().count() > 0 && mine.clone().all(|one| one.weight.get() > 0)
+        };
+        let reloaded =
+            self.scenario.timeline.iter().any(|entry| {
+                matches!(entry.action, Action::Reload { .. } | Action::Dns { .. }) && entry.at.get() <= until
+            });
+        let upstreams = self.scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
+        let sound = |host: &&str| !reloaded && weighty(host) && !self.troubled(host, from, until);
+        upstreams.filter(sound).collect()
+    }
+}
+
+/// The id in a target: its left-most label.
+pub fn id_of(target: &str) -> Option<&str> {
+    let (first, rest) = target.split_once('.')?;
+    rest.contains('.').then_some(first)
+}
+
+fn all_hosts(scenario: &Scenario) -> BTreeSet<&str> {
+    let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
+    let clients = scenario.clients.iter().map(|client| client.name.as_str());
+    [PROXY].into_iter().chain(upstreams).chain(clients).collect()
+}

@@ -1,0 +1,80 @@
+use super::{Invariant, Violation, found};
+use crate::history::History;
+use crate::trace::Outcome;
+
+pub(super) const INVARIANT: Invariant = Invariant {
+    name: "bytes",
+    law: "A tunnel carries every byte both ways, unaltered and in order; nothing is ever made up.",
+    check,
+};
+
+fn check(history: &History<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (id, seen) in &history.clients {
+        let verdict = seen.verdict;
+        if seen.method != "CONNECT" {
+            continue;
+        }
+        if verdict.outcome == Outcome::Wrong {
+            violations.push(found(format!("{id} got other bytes than its target sent"), [seen.line]));
+        }
+        // Through the upstream that the proxy says served it: others may have said 200 too late.
+        let through = history.served_by(id);
+        let opened = history.records.get(id).and_then(|records| {
+            records.iter().rfind(|(_, host, record)| {
+                record.status == Some(200) && through.is_none_or(|through| history.leads_to(through, host))
+            })
+        });
+        let Some((line, upstream, record)) = opened else { continue };
+        if record.up.bytes > verdict.up.bytes || verdict.down.bytes > record.down.bytes {
+            let text = format!("more came out of the tunnel of {id} than went in at {upstream}");
+            violations.push(found(text, [seen.line, *line]));
+        }
+        // The last bytes may still be on their way when the client has written them.
+        let over = seen.ended.max(history.lines[*line].at());
+        let excused = !record.faults.is_empty()
+            || history.troubled(upstream, seen.began, over)
+            || history.troubled(History::client_of(id), seen.began, over)
+            || history.proxy_troubled(seen.began, over);
+        if excused || verdict.outcome == Outcome::TimedOut {
+            continue;
+        }
+        if verdict.status == Some(200) && verdict.outcome != Outcome::Ok {
+            let text = format!("nothing was done to {upstream}, but the tunnel of {id} ended as {:?}", verdict.outcome);
+            violations.push(found(text, [seen.line, *line]));
+        } else if verdict.outcome == Outcome::Ok && (record.up, record.down) != (verdict.up, verdict.down) {
+            let text = format!("client and upstream disagree on the bytes of {id}");
+            violations.push(found(text, [seen.line, *line]));
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use mock_upstreams::checksum::Tally;
+    use mock_upstreams::journal::Event;
+
+    use crate::invariant::support::Twin;
+    use crate::trace::{ClientEvent, Outcome, What};
+
+    #[test]
+    fn fires_where_a_byte_was_lost() {
+        let mut twin = Twin::sound();
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        if let What::Upstream(Event::Request(record)) = &mut twin.played.trace.lines[at].what {
+            record.up = Tally::of(b"short");
+        }
+        twin.fires("bytes");
+    }
+
+    #[test]
+    fn fires_where_a_tunnel_is_cut() {
+        let mut twin = Twin::sound();
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
+        if let What::Client(ClientEvent::Ended(verdict)) = &mut twin.played.trace.lines[at].what {
+            verdict.outcome = Outcome::Cut;
+        }
+        twin.fires("bytes");
+    }
+}

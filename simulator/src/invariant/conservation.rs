@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use super::{Invariant, Violation, found};
+use crate::history::{History, id_of};
+use crate::trace::{Outcome, What};
+
+pub(super) const INVARIANT: Invariant = Invariant {
+    name: "conservation",
+    law: "Client, proxy and upstreams tell of the same requests: none is lost, doubled or without an author.",
+    check,
+};
+
+fn check(history: &History<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut finished: BTreeMap<&str, Vec<(usize, u16, bool)>> = BTreeMap::new();
+    for life in &history.lives {
+        for asked in life.requests.values() {
+            let Some((line, end)) = asked.finished else { continue };
+            if let Some(id) = id_of(&end.target) {
+                finished.entry(id).or_default().push((line, end.status, end.upstream.is_some()));
+                if !asked_for(history, id) {
+                    violations.push(found(format!("the proxy finished {id}, which no client asked for"), [line]));
+                }
+            }
+        }
+    }
+    for (id, ends) in &finished {
+        if ends.len() > 1 {
+            let lines = ends.iter().map(|end| end.0);
+            violations.push(found(format!("the proxy finished {id} {} times", ends.len()), lines));
+        }
+    }
+    for (id, seen) in &history.clients {
+        let answered = seen.verdict.status.is_some();
+        let told = finished.get(id).and_then(|ends| ends.first());
+        match told {
+            // A killed process tells nothing, and what is under way at the end of a run is not over.
+            None if answered && !history.proxy_troubled(seen.began, seen.ended) => {
+                violations.push(found(format!("{id} was answered, but the proxy does not tell of it"), [seen.line]));
+            }
+            Some((line, status, _)) if answered && seen.verdict.status != Some(*status) => {
+                let text = format!("the client of {id} saw status {:?}, the proxy sent {status}", seen.verdict.status);
+                violations.push(found(text, [seen.line, *line]));
+            }
+            _ => {}
+        }
+        let served = history.records.get(id).map_or(&[][..], Vec::as_slice);
+        // Of one that something was done to, the answer may have come too late or never.
+        let excused = |host: &str| history.troubled(host, seen.began, seen.ended);
+        let whole: Vec<_> =
+            served.iter().filter(|(_, host, record)| record.status == Some(200) && !excused(host)).collect();
+        if whole.len() > 1 && seen.method == "CONNECT" {
+            let lines = whole.iter().map(|(line, ..)| *line);
+            violations.push(found(format!("{} upstreams opened a tunnel for {id}", whole.len()), lines));
+        }
+        let excused = history.scenario.upstreams.iter().any(|one| excused(&one.name));
+        if seen.verdict.outcome == Outcome::Ok && whole.is_empty() && !excused {
+            violations.push(found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
+        }
+    }
+    for (id, records) in &history.records {
+        for (line, upstream, _) in records {
+            let picked = history.lives.iter().flat_map(|life| life.requests.values()).any(|asked| {
+                asked.finished.is_none_or(|(_, end)| id_of(&end.target) == Some(id))
+                    && asked.picks.iter().any(|pick| history.leads_to(pick.upstream, upstream))
+            });
+            if !picked && asked_for(history, id) {
+                violations.push(found(format!("{upstream} got {id}, but was never picked for it"), [*line]));
+            }
+        }
+    }
+    violations
+}
+
+fn asked_for(history: &History<'_>, id: &str) -> bool {
+    history.clients.contains_key(id)
+        || history.lines.iter().any(|line| {
+            matches!(&line.what, What::Client(crate::trace::ClientEvent::Asked { id: asked, .. }) if asked == id)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::invariant::support::Twin;
+    use crate::trace::{ProxyEvent, What};
+
+    #[test]
+    fn fires_where_a_request_is_told_of_twice() {
+        let mut twin = Twin::sound();
+        let again = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+        let mut line = twin.played.trace.lines[again].clone();
+        if let What::Proxy(ProxyEvent::Finished(finished)) = &mut line.what {
+            finished.request = 999;
+        }
+        twin.played.trace.lines.push(line);
+        twin.fires("conservation");
+    }
+
+    #[test]
+    fn fires_where_the_proxy_does_not_tell_of_a_request() {
+        let mut twin = Twin::sound();
+        twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+        twin.fires("conservation");
+    }
+
+    #[test]
+    fn fires_where_no_upstream_has_it() {
+        let mut twin = Twin::sound();
+        twin.remove(|what| matches!(what, What::Upstream(mock_upstreams::journal::Event::Request(_))));
+        twin.fires("conservation");
+    }
+}

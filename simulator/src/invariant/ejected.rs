@@ -1,0 +1,53 @@
+use super::{Invariant, Violation, found};
+use crate::history::History;
+use crate::trace::ProxyEvent;
+
+pub(super) const INVARIANT: Invariant = Invariant {
+    name: "ejected",
+    law: "While another is eligible, an ejected upstream is picked for probes only.",
+    check,
+};
+
+fn check(history: &History<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for life in &history.lives {
+        let mut members: Vec<&str> = Vec::new();
+        let mut out: Vec<(&str, usize)> = Vec::new();
+        for (line, _, event) in history.proxy_lines(life) {
+            match event {
+                ProxyEvent::EpochStarted { members: now, .. } => {
+                    members = now.iter().map(|(name, _)| name.as_str()).collect();
+                }
+                ProxyEvent::Ejected { upstream, .. } => out.push((upstream.as_str(), line)),
+                ProxyEvent::Recovered { upstream, .. } => out.retain(|(name, _)| *name != upstream.as_str()),
+                ProxyEvent::PickMade { request: Some(_), upstream, probe: false, .. } => {
+                    let ejected = out.iter().find(|(name, _)| *name == upstream.as_str());
+                    let others = members.iter().any(|member| out.iter().all(|(name, _)| name != member));
+                    if let Some((name, since)) = ejected
+                        && others
+                    {
+                        violations.push(found(format!("{name} was picked while it was ejected"), [*since, line]));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::turmoil_net::HostName;
+    use crate::invariant::support::Twin;
+    use crate::trace::{Line, ProxyEvent, What};
+
+    #[test]
+    fn fires_on_a_pick_of_an_ejected_upstream() {
+        let mut twin = Twin::sound();
+        let upstream = HostName::new("alpha");
+        let what = What::Proxy(ProxyEvent::Ejected { upstream, failures: 3, until_us: 9 });
+        twin.played.trace.lines.insert(2, Line { at_us: 0, host: HostName::new("proxy"), what });
+        twin.fires("ejected");
+    }
+}

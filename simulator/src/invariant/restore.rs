@@ -1,0 +1,63 @@
+use super::{Invariant, Violation, found};
+use crate::history::History;
+use crate::trace::ProxyEvent;
+
+pub(super) const INVARIANT: Invariant = Invariant {
+    name: "restore",
+    law: "The first success of an attempt that began after the ejection restores the upstream at once.",
+    check,
+};
+
+fn check(history: &History<'_>) -> Vec<Violation> {
+    if history.config.health.policy.recovery_threshold.get() > 1 {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
+    for life in &history.lives {
+        let lines: Vec<_> = history.proxy_lines(life).collect();
+        for (index, (ejection, _, event)) in lines.iter().enumerate() {
+            let ProxyEvent::Ejected { upstream: who, .. } = event else { continue };
+            // Requests (or checks) picked since, whose success must restore it.
+            let mut since: Vec<Option<u64>> = Vec::new();
+            for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
+                match event {
+                    ProxyEvent::PickMade { request, upstream, .. } if upstream == who => since.push(*request),
+                    ProxyEvent::Recovered { upstream, .. } if upstream == who => break,
+                    // A reload may begin its health anew, or remove it.
+                    ProxyEvent::Reloaded { .. } => break,
+                    ProxyEvent::AttemptEnded { request, upstream, failure: None, .. }
+                        if upstream == who && since.contains(request) =>
+                    {
+                        let rest = &lines[index + 2 + offset..];
+                        let restored = rest.iter().take_while(|(_, then, _)| then == at).any(
+                            |(.., event)| matches!(event, ProxyEvent::Recovered { upstream, .. } if upstream == who),
+                        );
+                        if !restored {
+                            let text = format!("{who} opened a target and is still ejected");
+                            violations.push(found(text, [*ejection, *line]));
+                        }
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::turmoil_net::HostName;
+    use crate::invariant::support::Twin;
+    use crate::trace::{Line, ProxyEvent, What};
+
+    #[test]
+    fn fires_where_a_success_restores_nothing() {
+        let mut twin = Twin::sound();
+        let upstream = HostName::new("alpha");
+        let what = What::Proxy(ProxyEvent::Ejected { upstream, failures: 3, until_us: 9 });
+        twin.played.trace.lines.insert(2, Line { at_us: 0, host: HostName::new("proxy"), what });
+        twin.fires("restore");
+    }
+}

@@ -1,0 +1,44 @@
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::run::{Report, Verdict};
+
+/// Lines shown around each that disagrees.
+const AROUND: usize = 2;
+/// Violations shown whole, and lines shown for each.
+const SHOWN: usize = 5;
+const LINES_SHOWN: usize = 12;
+
+/// One run in one line.
+pub fn line(report: &Report) -> String {
+    let Report { scenario, seed, verdict, digest, requests, virtual_ms, .. } = report;
+    let seconds = virtual_ms / 1000;
+    format!("{:<11} {scenario} seed {seed}: {requests} requests in {seconds} s, digest {digest}", verdict.as_str())
+}
+
+/// What went wrong, the lines that disagree, and the one command that shows it again; empty where nothing did.
+pub fn failure(report: &Report, file: &Path) -> String {
+    let mut text = String::new();
+    if report.verdict == Verdict::Passed {
+        return text;
+    }
+    for violation in report.violations.iter().take(SHOWN) {
+        let _ = writeln!(text, "  {}: {}", violation.of, violation.text);
+        let mut last = None;
+        for place in violation.lines.iter().copied().take(LINES_SHOWN) {
+            for near in place.saturating_sub(AROUND)..=(place + AROUND) {
+                let Some(line) = report.trace.lines.get(near).filter(|_| last.is_none_or(|last| near > last)) else {
+                    continue;
+                };
+                let mark = if violation.lines.contains(&near) { '>' } else { ' ' };
+                let _ = writeln!(text, "    {mark} {near:>6} {}", line.to_json());
+                last = Some(near);
+            }
+        }
+    }
+    if report.violations.len() > SHOWN {
+        let _ = writeln!(text, "  and {} more", report.violations.len() - SHOWN);
+    }
+    let _ = writeln!(text, "  again: simulator replay {} --seed {}", file.display(), report.seed);
+    text
+}

@@ -1,0 +1,64 @@
+//! Upstream hosts: faulty-upstream's engine on the simulated network; without a plan it does as it should.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use faulty_upstream::listener::attend;
+use faulty_upstream::plan::{self, Problem};
+use faulty_upstream::{FaultyUpstream, Plan};
+use mock_upstreams::journal::{Clock, Journal};
+use mock_upstreams::{Auth, Settings, Target};
+use serde_json::{Value as Json, json};
+
+use crate::engine::turmoil_net::{HostName, SimListener, SimStream, WallClock};
+use crate::scenario::{self, UPSTREAM_PORT};
+use crate::trace::{Recorder, What};
+
+/// The trace holds what the journal would.
+const ENTRIES_KEPT: usize = 1;
+
+/// The plan of `upstream`; where it names no seed it draws from `seed`.
+///
+/// # Errors
+/// What faulty-upstream says of it.
+pub fn read_plan(upstream: &scenario::Upstream, seed: u64) -> Result<Plan, Vec<Problem>> {
+    let mut json = if upstream.plan.is_null() { json!({}) } else { upstream.plan.clone() };
+    if let Some(object) = json.as_object_mut() {
+        object.entry("seed").or_insert(Json::from(seed));
+    }
+    plan::parse(&json.to_string())
+}
+
+/// One process of an upstream.
+pub fn start(upstream: &scenario::Upstream, plan: Plan, wall: WallClock, recorder: Recorder) -> Arc<FaultyUpstream> {
+    let host = HostName::new(&upstream.name);
+    let clock: Clock = Arc::new(move || wall.now());
+    let sink = Box::new(move |entry: &mock_upstreams::journal::Entry| {
+        recorder.write(&host, What::Upstream(entry.event.clone()));
+    });
+    let settings = Settings {
+        auth: upstream.auth.as_deref().and_then(Auth::parse),
+        latency: upstream.latency.map_or(Duration::ZERO, scenario::Span::get),
+    };
+    let journal = Arc::new(Journal::new(&upstream.name, clock, ENTRIES_KEPT, Some(sink)));
+    Arc::new(FaultyUpstream::new(&upstream.name, settings, journal, plan))
+}
+
+/// Serves until the process is killed. A fault that this network can't do comes back as an error that names it.
+///
+/// # Errors
+/// The address is taken; a fault of the listener can't be done.
+pub async fn serve(upstream: Arc<FaultyUpstream>) -> std::io::Result<()> {
+    let listener = SimListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, UPSTREAM_PORT))).await?;
+    let each = |stream: SimStream| {
+        let upstream = Arc::clone(&upstream);
+        crate::engine::turmoil_net::spawn_here(async move { upstream.serve(stream, nowhere).await });
+    };
+    attend(&upstream, listener, each, std::future::pending()).await
+}
+
+/// There is no internet here: targets are those built into the upstreams.
+async fn nowhere(_: Target) -> std::io::Result<SimStream> {
+    Err(std::io::Error::new(std::io::ErrorKind::HostUnreachable, "only built-in targets exist here"))
+}
