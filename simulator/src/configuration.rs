@@ -1,7 +1,6 @@
 //! The proxy's configuration in a scenario: its own format, with what makes no difference to the story filled in.
 
 use std::io;
-use std::path::PathBuf;
 
 use proxy::config::{self, Config, Lookup};
 use serde_json::{Map, Value as Json, json};
@@ -18,10 +17,6 @@ impl Lookup for Nothing {
 
     fn file(&self, path: &str) -> io::Result<Vec<u8>> {
         Err(io::Error::new(io::ErrorKind::NotFound, format!("a simulated proxy has no files, so no {path}")))
-    }
-
-    fn resolve(&self, path: &str) -> PathBuf {
-        PathBuf::from(path)
     }
 }
 
