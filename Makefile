@@ -95,6 +95,15 @@ bench: tools ## Benchmarks of the proxy
 tunnels: tools ## Hold thousands of idle tunnels and tell bytes and descriptors each
 	$(CARGO) bench --locked -p proxy --bench tunnels
 
+scenarios: tools ## Play the shipped scenarios in the simulator
+	$(CARGO) run --locked --release -p simulator -- run scenarios
+
+SWEEP ?= 1m
+SEED ?= 1
+
+sweep: tools ## Play made-up scenarios from one SEED for SWEEP (1m); those that fail are kept in sweep/
+	$(CARGO) run --locked --release -p simulator -- sweep --time $(SWEEP) --seed $(SEED)
+
 stress: build build-test build-loadgen ## 100,000 requests from 100 clients: exact shares, no error, every request accounted for
 	@scripts/stress.sh
 
