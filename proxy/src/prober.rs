@@ -159,7 +159,11 @@ pub(crate) async fn sweep<E: Env>(shared: Arc<Shared<E>>) {
             () = shared.pool.idle_kept.notified() => {}
         }
         while sweep_once(&shared).await {
-            tokio::time::sleep(SWEEP).await;
+            tokio::select! {
+                biased;
+                () = shared.life.closing.wait() => return,
+                () = tokio::time::sleep(SWEEP) => {}
+            }
         }
     }
 }

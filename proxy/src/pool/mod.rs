@@ -110,11 +110,13 @@ impl<E: Env> Pool<E> {
 
     /// Takes over another configuration; unchanged upstreams keep health, statistics and connections.
     pub(crate) fn configure(&self, config: &Config) -> Result<(), PoolError> {
+        // Outside the mutex: a TLS upstream's roots may be read from files, and every request would wait. Only reloads
+        // change which upstreams there are, and they come one at a time.
+        let mut next_id = self.state().next_id;
+        let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id)?;
+        let members = members(&upstreams);
         let mut state = self.state();
         let before = self.current.load_full();
-        let mut next_id = state.next_id;
-        let upstreams = build(config, &before.upstreams, &mut next_id)?;
-        let members = members(&upstreams);
         let ticket = before.ticket.load(Ordering::Relaxed);
         let renewed = state.balancer.configure(config.health.policy, probing(&config.health), &members, ticket)?;
         state.next_id = next_id;

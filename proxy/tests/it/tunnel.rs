@@ -266,7 +266,13 @@ fn an_open_tunnels_bytes_are_in_the_statistics() {
         let mut client = proxy.tunnel("echo.mock:80").await;
         client.send("0123456789").await;
         client.exactly(10).await;
+        // A byte is counted once it is written, a moment after it may have arrived; the second round is carried by the
+        // same task, so that by its end the first is in the count.
+        client.send("x").await;
+        client.exactly(1).await;
         let one = &proxy.stats().await["total"]["upstream_metrics"][0];
-        assert_eq!((&one["bytes_up"], &one["bytes_down"]), (&10.into(), &10.into()));
+        let counted = |name: &str| one[name].as_u64().unwrap();
+        assert_eq!(counted("bytes_up"), 11);
+        assert!(counted("bytes_down") >= 10, "{one}");
     });
 }
