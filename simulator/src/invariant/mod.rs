@@ -7,6 +7,7 @@ mod credentials;
 mod drain;
 mod ejected;
 mod failover;
+mod in_a_row;
 mod leftovers;
 mod liveness;
 mod no_panic;
@@ -58,6 +59,7 @@ pub const INVARIANTS: &[Invariant] = &[
     failover::INVARIANT,
     restore::INVARIANT,
     blame::INVARIANT,
+    in_a_row::INVARIANT,
     statistics::INVARIANT,
     reload::INVARIANT,
     drain::INVARIANT,

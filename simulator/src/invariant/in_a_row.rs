@@ -1,0 +1,79 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Invariant, Violation, found};
+use crate::history::History;
+use crate::trace::ProxyEvent;
+
+pub(super) const INVARIANT: Invariant = Invariant {
+    name: "in-a-row",
+    law: "An upstream is ejected for failures in a row only: a success between them begins the count anew.",
+    check,
+};
+
+/// What was charged to an upstream since its last success.
+#[derive(Default)]
+struct Row {
+    charged: Vec<usize>,
+    last_success: Option<(usize, Duration)>,
+}
+
+fn check(history: &History<'_>) -> Vec<Violation> {
+    let threshold = history.config.health.policy.failure_threshold.get() as usize;
+    let reloads = |event: &ProxyEvent| matches!(event, ProxyEvent::Reloaded { .. });
+    let mut violations = Vec::new();
+    for life in &history.lives {
+        let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+        for (line, at, event) in history.proxy_lines(life) {
+            match event {
+                // The threshold may be another from here on.
+                event if reloads(event) => break,
+                ProxyEvent::AttemptEnded { upstream, failure: None, .. } => {
+                    let row = rows.entry(upstream.as_str()).or_default();
+                    row.charged.clear();
+                    row.last_success = Some((line, at));
+                }
+                ProxyEvent::Blamed { upstream, blame: "upstream", .. } => {
+                    rows.entry(upstream.as_str()).or_default().charged.push(line);
+                }
+                ProxyEvent::Ejected { upstream, .. } => {
+                    let row = rows.remove(upstream.as_str()).unwrap_or_default();
+                    // Cuts come each behind a success and are counted apart.
+                    let cut = row
+                        .charged
+                        .last()
+                        .is_some_and(|line| history.lines[*line].to_json().contains("\"rule\":\"cut_behind_head\""));
+                    let at_once = row.last_success.is_some_and(|(_, then)| then == at);
+                    if row.charged.len() < threshold && !cut && !at_once {
+                        let text = format!(
+                            "{upstream} was ejected for {} failures in a row of {threshold}",
+                            row.charged.len()
+                        );
+                        let success = row.last_success.map(|(line, _)| line);
+                        violations.push(found(text, success.into_iter().chain(row.charged).chain([line])));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::turmoil_net::HostName;
+    use crate::invariant::support::Twin;
+    use crate::trace::{Line, ProxyEvent, What};
+
+    #[test]
+    fn fires_where_a_success_lay_between() {
+        let mut twin = Twin::sound();
+        let upstream = HostName::new("alpha");
+        let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_)))) + 1;
+        let at_us = twin.played.trace.lines[at].at_us;
+        let what = What::Proxy(ProxyEvent::Ejected { upstream, failures: 3, until_us: 9 });
+        twin.played.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
+        twin.fires("in-a-row");
+    }
+}
