@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::run::{Report, run};
+use crate::engine::Kind;
+use crate::run::{Report, run_on};
 use crate::scenario::Scenario;
 
 /// A scenario, where it comes from, and a seed.
@@ -16,6 +17,8 @@ pub struct Job {
     pub scenario: std::sync::Arc<Scenario>,
     /// The seed.
     pub seed: u64,
+    /// Where it is played.
+    pub engine: Kind,
 }
 
 /// Runs `jobs` on `threads` threads. `done` hears of each as it ends; the reports come back in the order of `jobs`,
@@ -29,7 +32,7 @@ pub fn run_all(jobs: &[Job], threads: usize, done: impl Fn(&Job, &Report) + Sync
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(index) else { return };
-                    let mut report = run(&job.scenario, job.seed);
+                    let mut report = run_on(job.engine, &job.scenario, job.seed);
                     done(job, &report);
                     report.trace = Default::default();
                     reports.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(report);

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::engine::Kind;
+
 /// Plays stories about the netdrift proxy in a simulated network
 ///
 /// Exit codes: 0 all holds; 1 an invariant or expectation does not hold; 2 no progress once all was healed; 3 a task
@@ -62,6 +64,9 @@ pub struct Run {
     /// Every seed from A up to, but not including, B.
     #[arg(long, value_name = "A..B")]
     pub seeds: Option<Seeds>,
+    /// Where it is played.
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Kind,
     /// Runs at once. Left out: one for each core.
     #[arg(long)]
     pub jobs: Option<usize>,
@@ -87,6 +92,9 @@ pub struct One {
     /// Left out: its own seed.
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Where it is played.
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Kind,
 }
 
 /// Make up scenarios and run them

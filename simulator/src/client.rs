@@ -14,17 +14,18 @@ use mock_upstreams::target::{Builtin, pattern, tally_of_pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::engine::turmoil_net::{HostName, SimStream, connect, spawn_here};
-use crate::scenario::{Client, Ends, Method};
+use crate::engine::{Clock, Host, HostName};
+use crate::scenario::{Client, Ends, Method, Span};
 use crate::trace::{ClientEvent, Outcome, Recorder, Verdict, What, micros};
 
 /// The largest answer's head that a client reads.
 const HEAD_LIMIT: usize = 64 * 1024;
 
 /// One client at work.
-pub struct Work {
+struct Work<H> {
     client: Client,
-    host: HostName,
+    host: H,
+    name: HostName,
     proxy: SocketAddr,
     recorder: Recorder,
     /// The number of the last request.
@@ -33,17 +34,18 @@ pub struct Work {
     until: Instant,
 }
 
-/// Makes `client`'s requests to the proxy at `proxy`, none after `until`. Starts tasks on the host it runs on.
-pub async fn run(client: Client, proxy: SocketAddr, recorder: Recorder, started: Instant, until: Instant) {
-    let host = HostName::new(&client.name);
-    sleep_until(started + client.from.get()).await;
-    let work = Rc::new(Work { client, host, proxy, recorder, last: Cell::new(0), until });
+/// Makes `client`'s requests from `host` to the proxy at `proxy`, none after `last` unless it says itself. Starts tasks.
+pub async fn run<H: Host>(client: Client, host: H, proxy: SocketAddr, recorder: Recorder, clock: Clock, last: Span) {
+    let name = HostName::new(&client.name);
+    sleep(client.from.get().saturating_sub(clock.now())).await;
+    let until = Instant::now() + client.until.unwrap_or(last).get().saturating_sub(clock.now());
+    let work = Rc::new(Work { client, host, name, proxy, recorder, last: Cell::new(0), until });
     match work.client.every {
         Some(every) => {
             let mut next = Instant::now();
             while let Some(number) = work.next() {
                 let one = Rc::clone(&work);
-                spawn_here(async move { one.request(number).await });
+                work.host.spawn(async move { one.request(number).await });
                 next += every.get();
                 sleep_until(next).await;
             }
@@ -51,7 +53,7 @@ pub async fn run(client: Client, proxy: SocketAddr, recorder: Recorder, started:
         None => {
             for _ in 0..work.client.concurrency.unwrap_or(1) {
                 let worker = Rc::clone(&work);
-                spawn_here(async move {
+                work.host.spawn(async move {
                     while let Some(number) = worker.next() {
                         worker.request(number).await;
                         if !worker.client.think.get().is_zero() {
@@ -73,7 +75,7 @@ struct Answer {
 /// Why a request ended early.
 struct Ended(Outcome);
 
-impl Work {
+impl<H: Host> Work<H> {
     fn next(&self) -> Option<u64> {
         let number = self.last.get() + 1;
         let allowed = self.client.requests.is_none_or(|most| number <= most) && Instant::now() < self.until;
@@ -114,7 +116,7 @@ impl Work {
     }
 
     fn tell(&self, event: ClientEvent) {
-        self.recorder.write(&self.host, What::Client(event));
+        self.recorder.write(&self.name, What::Client(event));
     }
 
     /// What `step` gives, unless it fails or takes longer than this client waits.
@@ -133,7 +135,7 @@ impl Work {
             .map_or(String::new(), |pair| format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(pair)))
     }
 
-    async fn answer(&self, stream: &mut SimStream, began: Instant, verdict: &mut Verdict) -> Result<Answer, Ended> {
+    async fn answer(&self, stream: &mut H::Stream, began: Instant, verdict: &mut Verdict) -> Result<Answer, Ended> {
         let mut head = Vec::new();
         let end = loop {
             if let Some(at) = head.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -157,7 +159,7 @@ impl Work {
     }
 
     async fn tunnel(&self, target: &str, began: Instant, verdict: &mut Verdict) -> Result<(), Ended> {
-        let mut stream = self.patiently(connect(self.proxy), Outcome::Unreachable).await?;
+        let mut stream = self.patiently(self.host.connect(self.proxy), Outcome::Unreachable).await?;
         let authorization = self.authorization();
         let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{authorization}\r\n").into_bytes();
         let early = pattern(0, usize::try_from(self.client.early).unwrap_or(usize::MAX));
@@ -199,7 +201,7 @@ impl Work {
         }
     }
 
-    async fn write(&self, mut writer: WriteHalf<SimStream>, sent: &Cell<Tally>) -> Result<(), Ended> {
+    async fn write(&self, mut writer: WriteHalf<H::Stream>, sent: &Cell<Tally>) -> Result<(), Ended> {
         let Client { send, chunk, pace, hold, .. } = self.client;
         let step = chunk.map_or(u64::from(u16::MAX), std::num::NonZeroU64::get);
         while sent.get().bytes < send {
@@ -215,7 +217,7 @@ impl Work {
         self.patiently(writer.shutdown(), Outcome::Cut).await
     }
 
-    async fn read(&self, mut reader: ReadHalf<SimStream>, come: &Cell<Tally>) -> Result<(), Ended> {
+    async fn read(&self, mut reader: ReadHalf<H::Stream>, come: &Cell<Tally>) -> Result<(), Ended> {
         let Client { chunk, pace, hold, .. } = self.client;
         let size = chunk.map_or(16 * 1024, |chunk| usize::try_from(chunk.get()).unwrap_or(usize::MAX));
         let mut buffer = vec![0; size.min(64 * 1024)];
@@ -237,7 +239,7 @@ impl Work {
     }
 
     async fn forward(&self, target: &str, began: Instant, verdict: &mut Verdict) -> Result<(), Ended> {
-        let mut stream = self.patiently(connect(self.proxy), Outcome::Unreachable).await?;
+        let mut stream = self.patiently(self.host.connect(self.proxy), Outcome::Unreachable).await?;
         let method = self.client.method.as_str();
         let body = match self.client.method {
             Method::Post => pattern(0, usize::try_from(self.client.send).unwrap_or(usize::MAX)),

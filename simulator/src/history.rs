@@ -7,10 +7,11 @@ use std::time::Duration;
 use mock_upstreams::journal::{Event as JournalEvent, Record};
 use proxy::config::Config;
 
+use crate::configuration::ConfigFile;
 use crate::director::{LIVENESS, Played};
 use crate::scenario::{Action, PROXY, Scenario};
 use crate::trace::{ClientEvent, Finished, Line, ProxyEvent, ScenarioEvent, Verdict, What};
-use crate::{configuration, upstream};
+use crate::upstream;
 
 /// How long what was done to a host may have effects after it has ended: what was lost is sent again for that long.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -103,7 +104,7 @@ impl<'a> History<'a> {
     /// Of what `scenario` left behind.
     pub fn new(scenario: &'a Scenario, played: &'a Played) -> Self {
         let lines = played.trace.lines.as_slice();
-        let config = configuration::first(scenario).expect("the configuration was checked with the scenario");
+        let config = ConfigFile::first(scenario).config.expect("the configuration was checked with the scenario");
         let mut history = History {
             scenario,
             played,

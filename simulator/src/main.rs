@@ -8,8 +8,9 @@ use std::sync::Arc;
 use clap::Parser;
 use simulator::batch::{Job, run_all, shard};
 use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep};
+use simulator::engine::Kind;
 use simulator::report;
-use simulator::run::{Verdict, run};
+use simulator::run::{Verdict, run, run_on};
 use simulator::scenario::{self, Scenario};
 use simulator::{shrink, swarm};
 
@@ -118,7 +119,7 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
             (None, Some(seed)) => seed..seed.saturating_add(1),
             (None, None) => scenario.seed..scenario.seed.saturating_add(1),
         };
-        let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed };
+        let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed, engine: args.engine };
         jobs.extend(seeds.map(job));
     }
     if let Some(part) = args.shard {
@@ -155,6 +156,7 @@ fn sweep(args: &Sweep) -> Result<u8, Failed> {
             file: args.keep.join(format!("swarm-{seed}.json")),
             scenario: Arc::new(swarm::scenario(seed)),
             seed,
+            engine: Kind::default(),
         };
         let jobs: Vec<Job> = seeds.map(job).collect();
         let reports = run_all(&jobs, threads(args.jobs), |job, report| {
@@ -203,7 +205,7 @@ fn threads(asked: Option<usize>) -> usize {
 
 fn replay(one: &One) -> Result<u8, Failed> {
     let scenario = load(&one.file)?;
-    let report = run(&scenario, one.seed.unwrap_or(scenario.seed));
+    let report = run_on(one.engine, &scenario, one.seed.unwrap_or(scenario.seed));
     let from = report.trace.lines.len().saturating_sub(TAIL);
     let mut text = format!("{}: {}\n", scenario.name, scenario.story);
     for line in &report.trace.lines[from..] {
@@ -221,7 +223,7 @@ fn list(paths: &[PathBuf]) -> Result<u8, Failed> {
 
 fn trace(one: &One) -> Result<u8, Failed> {
     let scenario = load(&one.file)?;
-    let report = run(&scenario, one.seed.unwrap_or(scenario.seed));
+    let report = run_on(one.engine, &scenario, one.seed.unwrap_or(scenario.seed));
     let lines: String = report.trace.lines.iter().map(|line| line.to_json() + "\n").collect();
     print(&lines)?;
     eprintln!("digest {}", report.digest);

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::director::Played;
+use crate::engine::{Engine, Kind, turmoil_net};
 use crate::history::History;
 use crate::invariant::Violation;
 use crate::scenario::Scenario;
@@ -55,6 +57,8 @@ pub struct Report {
     pub scenario: String,
     /// Its seed.
     pub seed: u64,
+    /// Where it was played.
+    pub engine: Kind,
     /// How it ended.
     pub verdict: Verdict,
     /// Of its trace.
@@ -70,47 +74,71 @@ pub struct Report {
     pub trace: Trace,
 }
 
-/// Plays `scenario` with `seed` and judges it.
+/// Plays `scenario` with `seed` on the default engine and judges it.
 pub fn run(scenario: &Scenario, seed: u64) -> Report {
-    let played = director::play(scenario, seed);
-    let history = History::new(scenario, &played);
-    let unsupported: Vec<Violation> = played
-        .trace
-        .lines
-        .iter()
-        .enumerate()
-        .filter_map(|(place, line)| match &line.what {
-            What::Scenario(ScenarioEvent::Unsupported { what }) => {
-                Some(Violation { of: "unsupported".to_owned(), text: what.clone(), lines: vec![place] })
-            }
-            _ => None,
-        })
-        .collect();
-    let requests = history.clients.keys().filter(|id| !History::is_own(id)).count();
-    let (verdict, violations) = if unsupported.is_empty() {
-        let mut violations = invariant::check(&history);
-        violations.extend(expect::check(&history));
-        let verdict = if !played.panics.is_empty() {
-            Verdict::Crashed
-        } else if violations.is_empty() {
-            Verdict::Passed
-        } else if violations.iter().all(|violation| violation.of == "liveness") {
-            Verdict::Stuck
-        } else {
-            Verdict::Violated
-        };
-        (verdict, violations)
-    } else {
-        (Verdict::Unsupported, unsupported)
+    run_on(Kind::default(), scenario, seed)
+}
+
+/// Plays `scenario` with `seed` on `engine` and judges it.
+pub fn run_on(engine: Kind, scenario: &Scenario, seed: u64) -> Report {
+    let played = match engine {
+        Kind::TurmoilNet => play::<turmoil_net::Sim>(scenario, seed),
     };
-    Report {
+    let mut report = Report {
         scenario: scenario.name.clone(),
         seed,
-        verdict,
-        digest: played.trace.digest().to_string(),
-        requests,
-        virtual_ms: played.trace.lines.last().map_or(0, |line| line.at_us / 1000),
-        violations,
-        trace: played.trace,
+        engine,
+        verdict: Verdict::Unsupported,
+        digest: String::new(),
+        requests: 0,
+        virtual_ms: 0,
+        violations: Vec::new(),
+        trace: Trace::default(),
+    };
+    match played {
+        Ok(played) => report.judge(scenario, played),
+        Err(lacks) => report.violations = lacks.into_iter().map(|text| unsupported(text, Vec::new())).collect(),
+    }
+    report
+}
+
+fn play<E: Engine>(scenario: &Scenario, seed: u64) -> Result<Played, Vec<String>> {
+    let lacks = E::lacks(scenario);
+    if !lacks.is_empty() {
+        return Err(lacks);
+    }
+    director::play::<E>(scenario, seed).map_err(|error| vec![format!("this machine can't play it: {error}")])
+}
+
+fn unsupported(text: String, lines: Vec<usize>) -> Violation {
+    Violation { of: "unsupported".to_owned(), text, lines }
+}
+
+impl Report {
+    fn judge(&mut self, scenario: &Scenario, played: Played) {
+        let lines = &played.trace.lines;
+        self.digest = played.trace.digest().to_string();
+        self.virtual_ms = lines.last().map_or(0, |line| line.at_us / 1000);
+        let history = History::new(scenario, &played);
+        self.requests = history.clients.keys().filter(|id| !History::is_own(id)).count();
+        let asked = lines.iter().enumerate().filter_map(|(place, line)| match &line.what {
+            What::Scenario(ScenarioEvent::Unsupported { what }) => Some(unsupported(what.clone(), vec![place])),
+            _ => None,
+        });
+        self.violations = asked.collect();
+        if self.violations.is_empty() {
+            self.violations = invariant::check(&history);
+            self.violations.extend(expect::check(&history));
+            self.verdict = if !played.panics.is_empty() {
+                Verdict::Crashed
+            } else if self.violations.is_empty() {
+                Verdict::Passed
+            } else if self.violations.iter().all(|violation| violation.of == "liveness") {
+                Verdict::Stuck
+            } else {
+                Verdict::Violated
+            };
+        }
+        self.trace = played.trace;
     }
 }

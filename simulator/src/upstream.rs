@@ -1,6 +1,5 @@
 //! Upstream hosts: faulty-upstream's engine on the simulated network; without a plan it does as it should.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use mock_upstreams::journal::{Clock, Journal};
 use mock_upstreams::{Auth, Settings, Target};
 use serde_json::{Value as Json, json};
 
-use crate::engine::turmoil_net::{HostName, SimListener, SimStream, WallClock};
+use crate::engine::{Host, HostName, WallClock};
 use crate::scenario::{self, UPSTREAM_PORT};
 use crate::trace::{Recorder, What};
 
@@ -45,20 +44,20 @@ pub fn start(upstream: &scenario::Upstream, plan: Plan, wall: WallClock, recorde
     Arc::new(FaultyUpstream::new(&upstream.name, settings, journal, plan))
 }
 
-/// Serves until the process is killed. A fault that this network can't do comes back as an error that names it.
+/// Serves on `host` until the process is killed. A fault that this network can't do comes back as an error that names it.
 ///
 /// # Errors
 /// The address is taken; a fault of the listener can't be done.
-pub async fn serve(upstream: Arc<FaultyUpstream>) -> std::io::Result<()> {
-    let listener = SimListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, UPSTREAM_PORT))).await?;
-    let each = |stream: SimStream| {
+pub async fn serve<H: Host>(upstream: Arc<FaultyUpstream>, host: H) -> std::io::Result<()> {
+    let listener = host.listen(UPSTREAM_PORT).await?;
+    let each = |stream: H::Stream| {
         let upstream = Arc::clone(&upstream);
-        crate::engine::turmoil_net::spawn_here(async move { upstream.serve(stream, nowhere).await });
+        host.spawn(async move { upstream.serve(stream, nowhere::<H::Stream>).await });
     };
     attend(&upstream, listener, each, std::future::pending()).await
 }
 
 /// There is no internet here: targets are those built into the upstreams.
-async fn nowhere(_: Target) -> std::io::Result<SimStream> {
+async fn nowhere<S>(_: Target) -> std::io::Result<S> {
     Err(std::io::Error::new(std::io::ErrorKind::HostUnreachable, "only built-in targets exist here"))
 }

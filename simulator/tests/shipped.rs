@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use simulator::batch::{Job, run_all};
+use simulator::engine::Kind;
 use simulator::run::Verdict;
 use simulator::scenario;
 
@@ -21,7 +22,7 @@ fn shipped() -> Vec<Job> {
     let job = |file: PathBuf| {
         let scenario = scenario::load(&file).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
         let seed = scenario.seed;
-        Job { file, scenario: Arc::new(scenario), seed }
+        Job { file, scenario: Arc::new(scenario), seed, engine: Kind::default() }
     };
     files.into_iter().map(job).collect()
 }

@@ -1,6 +1,6 @@
 //! The end of a play: all is healed, progress is demanded, and the stage is cleared.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use proxy::config::{Authentication, Password};
@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{LIVENESS, Stage};
-use crate::engine::turmoil_net::{Gate, HostName, LinkChange, Sim, connect};
-use crate::scenario::{Client, PROXY, Span};
+use crate::engine::{Engine, Gate, Host, HostName, LinkChange};
+use crate::scenario::{Client, Span};
 use crate::trace::{ClientEvent, Outcome, ProxyEvent, ScenarioEvent, What};
 
 /// How long it takes at most until all is well again once all is healed: the longest back-off and some requests.
@@ -20,7 +20,7 @@ const LIVENESS_REQUESTS: u64 = 5;
 const END_LIMIT: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(5);
 
-impl Stage<'_> {
+impl<E: Engine> Stage<'_, E> {
     /// Heals everything and asks until requests succeed in a row.
     pub(super) fn demand_progress(&mut self) -> Option<String> {
         self.change(None, LinkChange::Loss(0));
@@ -43,13 +43,13 @@ impl Stage<'_> {
         if self.draining {
             return None;
         }
-        let healed = self.sim.now();
+        let healed = self.clock.now();
         let until = healed + LIVENESS_LIMIT;
         let client = liveness_client(Span::from(healed), Span::from(until), self.credentials());
         self.start_client(client, Span::from(until));
         let seen = std::cell::Cell::new((0, 0));
         let recorder = self.recorder.clone();
-        self.sim.run(until, || {
+        self.engine.run(until, || {
             let (mut from, mut row) = seen.get();
             recorder.each_from(&mut from, |line| {
                 if line.host.as_str() == LIVENESS
@@ -62,7 +62,7 @@ impl Stage<'_> {
             row >= LIVENESS_REQUESTS
         });
         let (_, row) = seen.get();
-        self.sim.crash(&HostName::new(LIVENESS));
+        self.engine.crash(&HostName::new(LIVENESS));
         (row < LIVENESS_REQUESTS).then(|| {
             format!(
                 "all was healed at {}, and {} later no {LIVENESS_REQUESTS} requests in a row had succeeded",
@@ -94,10 +94,10 @@ impl Stage<'_> {
     /// Lets clients finish, reads the statistics, stops the proxy, and says what is left.
     pub(super) fn clear(&mut self) -> Vec<String> {
         let hosts: Vec<HostName> = self.scenario.clients.iter().map(|client| HostName::new(&client.name)).collect();
-        self.wait(END_LIMIT, |sim| hosts.iter().all(|host| sim.live_tasks(host) == 0));
+        self.engine.wait(END_LIMIT, |engine| hosts.iter().all(|host| engine.live_tasks(host) == 0));
         let mut left: Vec<String> = Vec::new();
         for host in &hosts {
-            if self.sim.live_tasks(host) > 0 {
+            if self.engine.live_tasks(host) > 0 {
                 left.push(format!(
                     "client {host} has not finished {} after the end",
                     humantime::format_duration(END_LIMIT)
@@ -105,59 +105,38 @@ impl Stage<'_> {
             }
         }
         if self.draining {
-            self.wait(END_LIMIT, |sim| sim.live_tasks(&HostName::new(PROXY)) == 0);
+            self.engine.wait(END_LIMIT, |engine| !engine.proxy_works());
         } else {
             // Sessions notice the ends of their clients first, so that the figures are at rest.
-            self.wait(GRACE, |_| false);
+            self.engine.wait(GRACE, |_| false);
             self.read_statistics();
             self.drain();
             let limit = self.config.server.drain_delay + self.config.server.drain_timeout + GRACE;
-            self.wait(limit, |sim| sim.live_tasks(&HostName::new(PROXY)) == 0);
+            self.engine.wait(limit, |engine| !engine.proxy_works());
         }
-        // What remains are connections to upstreams that were kept for later requests; a process takes them along.
-        let proxy = self.proxy.take();
-        self.sim.as_host(&self.host, || drop(proxy));
-        let kept = self.config.timeouts.pool_idle + GRACE;
-        self.wait(kept, |sim| sim.live_tasks(&HostName::new(PROXY)) == 0);
-        let tasks = self.sim.live_tasks(&self.host);
-        if tasks > 0 {
-            left.push(format!("{tasks} tasks of the proxy"));
-        }
-        let connections = self.sim.connections(&self.host);
-        if connections > 0 {
-            left.push(format!("{connections} connections of the proxy"));
-        }
+        left.extend(self.engine.proxy_remains(self.config.timeouts.pool_idle + GRACE));
         left
     }
 
-    fn wait(&mut self, limit: Duration, done: impl Fn(&Sim) -> bool) {
-        let until = self.sim.now() + limit;
-        while self.sim.now() < until && !done(&self.sim) {
-            let step = self.sim.now() + Duration::from_millis(50);
-            self.sim.run(step.min(until), || false);
-        }
-    }
-
     fn read_statistics(&mut self) {
-        let listen = self.config.server.listen;
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port());
+        let address = self.engine.proxy_inside(self.config.server.listen.port());
         let path = self.config.server.stats_endpoint.clone();
-        let (recorder, host) = (self.recorder.clone(), self.host.clone());
-        self.sim.spawn(&self.host, async move {
-            match statistics(address, &path).await {
-                Ok(page) => recorder.write(&host, What::Proxy(ProxyEvent::Statistics { page })),
+        let (recorder, name) = (self.recorder.clone(), self.host.clone());
+        self.engine.spawn(&self.host, move |host| async move {
+            match statistics(&host, address, &path).await {
+                Ok(page) => recorder.write(&name, What::Proxy(ProxyEvent::Statistics { page })),
                 Err(error) => {
                     let what = format!("the statistics could not be read: {error}");
-                    recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what }));
+                    recorder.write(&name, What::Scenario(ScenarioEvent::Failed { what }));
                 }
             }
         });
-        self.wait(GRACE, |_| false);
+        self.engine.wait(GRACE, |_| false);
     }
 }
 
-async fn statistics(address: SocketAddr, path: &str) -> std::io::Result<Json> {
-    let mut stream = connect(address).await?;
+async fn statistics<H: Host>(host: &H, address: SocketAddr, path: &str) -> std::io::Result<Json> {
+    let mut stream = host.connect(address).await?;
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     let mut text = Vec::new();

@@ -4,6 +4,7 @@ mod epilogue;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,15 +12,15 @@ use std::sync::Arc;
 
 use faulty_upstream::{FaultyUpstream, Plan};
 use proxy::config::Config;
-use proxy::proxy::Proxy;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
-use crate::engine::turmoil_net::{Gate, HostName, Link, LinkChange, Sim, SimEnv, WallClock};
+use crate::configuration::ConfigFile;
+use crate::engine::{Clock, Engine, Gate, HostName, LinkChange, WallClock, parts_per_million};
 use crate::scenario::{Action, Client, PROXY, Scenario, Span};
-use crate::trace::{ProxyEvent, ProxyWitness, Recorder, ScenarioEvent, Trace, What};
-use crate::{client, configuration, upstream};
+use crate::trace::{Recorder, ScenarioEvent, Trace, What};
+use crate::{client, upstream};
 
 /// The host that demands progress.
 pub const LIVENESS: &str = "liveness";
@@ -36,76 +37,72 @@ pub struct Played {
     pub stuck: Option<String>,
 }
 
-/// A proxy's process.
-type Running = Rc<RefCell<Option<Arc<Proxy<SimEnv>>>>>;
+/// A running process of an upstream, once it has begun, and what writes down what it tells.
+type Upstream = (Rc<RefCell<Option<Arc<FaultyUpstream>>>>, Recorder);
 
-struct Stage<'a> {
+struct Stage<'a, E> {
     scenario: &'a Scenario,
-    sim: Sim,
-    recorder: Recorder,
+    engine: E,
+    clock: Clock,
     wall: WallClock,
+    recorder: Recorder,
     seeds: ChaCha8Rng,
     host: HostName,
-    proxy: Running,
     proxy_recorder: Recorder,
-    /// The configuration file as it is.
+    /// The newest configuration file that is right, and what it says.
+    file: ConfigFile,
     config: Config,
     draining: bool,
     plans: BTreeMap<HostName, Plan>,
-    upstreams: BTreeMap<HostName, (Arc<FaultyUpstream>, Recorder)>,
+    upstreams: BTreeMap<HostName, Upstream>,
     down: Vec<HostName>,
 }
 
-/// Plays `scenario` with `seed`.
-pub fn play(scenario: &Scenario, seed: u64) -> Played {
-    let mut stage = Stage::set(scenario, seed);
+/// Plays `scenario` with `seed` on an engine.
+///
+/// # Errors
+/// The machine does not give what the engine takes.
+pub fn play<E: Engine>(scenario: &Scenario, seed: u64) -> io::Result<Played> {
+    let mut stage = Stage::<E>::set(scenario, seed)?;
     stage.phase("safety");
     let mut entries: Vec<_> = scenario.timeline.iter().enumerate().collect();
     entries.sort_by_key(|(_, entry)| entry.at);
     for (index, entry) in entries {
-        stage.sim.run(entry.at.get(), || false);
+        stage.engine.run(entry.at.get(), || false);
         stage.play(index, &entry.action);
     }
-    stage.sim.run(scenario.duration.get(), || false);
+    stage.engine.run(scenario.duration.get(), || false);
     stage.phase("liveness");
     let stuck = stage.demand_progress();
     stage.phase("end");
     let left = stage.clear();
-    let panics = stage.sim.panics();
+    let panics = stage.engine.panics();
     let trace = stage.recorder.take();
-    Played { trace, panics, left, stuck }
+    Ok(Played { trace, panics, left, stuck })
 }
 
-impl<'a> Stage<'a> {
-    fn set(scenario: &'a Scenario, seed: u64) -> Self {
+impl<'a, E: Engine> Stage<'a, E> {
+    fn set(scenario: &'a Scenario, seed: u64) -> io::Result<Self> {
         let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
         let clients = scenario.clients.iter().map(|client| client.name.as_str());
         let names = [PROXY].into_iter().chain(upstreams).chain(clients).chain([LIVENESS]);
         let hosts: Vec<HostName> = names.map(HostName::new).collect();
         let mut seeds = ChaCha8Rng::seed_from_u64(seed);
-        let network = &scenario.network;
-        let link = Link {
-            latency: network.latency.get(),
-            jitter: network.jitter.get(),
-            loss_ppm: parts_per_million(network.loss),
-            bandwidth: network.bytes_per_second,
-            gate: Gate::Open,
-        };
-        let sim = Sim::new(&hosts, link, network.tick.get(), seeds.next_u64());
-        let recorder = Recorder::new(sim.started());
-        let wall = sim.wall_clock();
-        // Scenarios are parsed, and parsing tries the configuration.
-        let config = configuration::first(scenario).expect("the configuration was checked with the scenario");
+        let engine = E::new(&hosts, scenario, seeds.next_u64())?;
+        let (clock, wall) = (engine.clock(), engine.wall());
+        let recorder = Recorder::new(clock.clone());
+        let file = ConfigFile::first(scenario);
         let mut stage = Stage {
             scenario,
-            sim,
+            engine,
+            clock,
             wall,
             seeds,
             host: HostName::new(PROXY),
-            proxy: Running::default(),
             proxy_recorder: recorder.process(),
             recorder,
-            config,
+            config: file.config.clone().expect("the configuration was checked with the scenario"),
+            file,
             draining: false,
             plans: BTreeMap::new(),
             upstreams: BTreeMap::new(),
@@ -119,15 +116,15 @@ impl<'a> Stage<'a> {
             stage.start_upstream(&HostName::new(&upstream.name));
         }
         stage.start_proxy();
+        stage.engine.begin();
         for client in &scenario.clients {
             stage.start_client(client.clone(), scenario.duration);
         }
-        stage
+        Ok(stage)
     }
 
     fn tell(&self, event: ScenarioEvent) {
-        // As a host, since only there the clock is the virtual one.
-        self.sim.as_host(&self.host, || self.recorder.write(&self.host, What::Scenario(event)));
+        self.recorder.write(&self.host, What::Scenario(event));
     }
 
     fn phase(&self, name: &'static str) {
@@ -138,7 +135,7 @@ impl<'a> Stage<'a> {
         self.tell(ScenarioEvent::Failed { what });
     }
 
-    fn lay_links(&self) {
+    fn lay_links(&mut self) {
         let network = &self.scenario.network;
         for link in &network.links {
             let latency = link.latency.unwrap_or(network.latency).get();
@@ -153,19 +150,19 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn set_name(&self, name: &str, hosts: &[String]) {
+    fn set_name(&mut self, name: &str, hosts: &[String]) {
         let hosts: Vec<HostName> = hosts.iter().map(|host| HostName::new(host)).collect();
-        self.sim.set_name(name, &hosts);
+        self.engine.set_name(name, &hosts);
     }
 
-    fn change_both(&self, (one, other): &(String, String), change: LinkChange) {
+    fn change_both(&mut self, (one, other): &(String, String), change: LinkChange) {
         let (one, other) = (HostName::new(one), HostName::new(other));
-        self.sim.change_link(&one, &other, change);
-        self.sim.change_link(&other, &one, change);
+        self.engine.change_link(&one, &other, change);
+        self.engine.change_link(&other, &one, change);
     }
 
     /// Changes the links between the two, or all links.
-    fn change(&self, between: Option<&(String, String)>, change: LinkChange) {
+    fn change(&mut self, between: Option<&(String, String)>, change: LinkChange) {
         match between {
             Some(between) => self.change_both(between, change),
             None => {
@@ -179,15 +176,17 @@ impl<'a> Stage<'a> {
     }
 
     fn start_upstream(&mut self, host: &HostName) {
-        let Some(settings) = self.scenario.upstreams.iter().find(|one| one.name == host.as_str()) else { return };
-        let plan = self.plans[host].clone();
-        let recorder = self.recorder.process();
-        let (wall, heard) = (self.wall.clone(), recorder.clone());
-        let upstream = self.sim.as_host(host, || upstream::start(settings, plan, wall, heard));
-        self.upstreams.insert(host.clone(), (Arc::clone(&upstream), recorder.clone()));
+        let Some(settings) = self.scenario.upstreams.iter().find(|one| one.name == host.as_str()).cloned() else {
+            return;
+        };
+        let (plan, recorder, wall) = (self.plans[host].clone(), self.recorder.process(), self.wall.clone());
+        let slot = Rc::new(RefCell::new(None));
+        self.upstreams.insert(host.clone(), (Rc::clone(&slot), recorder.clone()));
         let name = host.clone();
-        self.sim.spawn(host, async move {
-            if let Err(error) = upstream::serve(upstream).await {
+        self.engine.spawn(host, move |host| async move {
+            let upstream = upstream::start(&settings, plan, wall, recorder.clone());
+            *slot.borrow_mut() = Some(Arc::clone(&upstream));
+            if let Err(error) = upstream::serve(upstream, host).await {
                 let what = error.to_string();
                 let event = match error.kind() {
                     ErrorKind::Unsupported => ScenarioEvent::Unsupported { what },
@@ -201,34 +200,19 @@ impl<'a> Stage<'a> {
     fn start_proxy(&mut self) {
         self.draining = false;
         self.recorder.proxy_starts(&self.config);
-        let env = self.sim.env(&self.host, self.wall.clone(), self.seeds.next_u64());
         self.proxy_recorder = self.recorder.process();
-        let observer = Arc::new(ProxyWitness { host: self.host.clone(), recorder: self.proxy_recorder.clone() });
-        let (config, slot, recorder, host) =
-            (self.config.clone(), Rc::clone(&self.proxy), self.recorder.clone(), self.host.clone());
-        self.sim.spawn(&self.host, async move {
-            match Proxy::start(config, env, observer).await {
-                Ok(proxy) => {
-                    recorder.write(&host, What::Proxy(ProxyEvent::Started { epoch: 1 }));
-                    *slot.borrow_mut() = Some(Arc::new(proxy));
-                }
-                Err(error) => {
-                    recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what: error.to_string() }));
-                }
-            }
-        });
+        let seed = self.seeds.next_u64();
+        self.engine.start_proxy(&self.file, self.proxy_recorder.clone(), seed);
     }
 
     fn proxy_address(&self) -> SocketAddr {
-        SocketAddr::new(self.sim.address(&self.host), self.config.server.listen.port())
+        SocketAddr::new(self.engine.address(&self.host), self.config.server.listen.port())
     }
 
-    fn start_client(&self, client: Client, last: Span) {
-        let started = self.sim.started();
-        let until = started + client.until.unwrap_or(last).get();
+    fn start_client(&mut self, client: Client, last: Span) {
         let host = HostName::new(&client.name);
-        let work = client::run(client, self.proxy_address(), self.recorder.clone(), started, until);
-        self.sim.spawn(&host, work);
+        let (proxy, recorder, clock) = (self.proxy_address(), self.recorder.clone(), self.clock.clone());
+        self.engine.spawn(&host, move |host| client::run(client, host, proxy, recorder, clock, last));
     }
 
     fn play(&mut self, entry: usize, action: &Action) {
@@ -238,7 +222,7 @@ impl<'a> Stage<'a> {
             Action::Partition { between } => self.change(Some(between), LinkChange::Gate(Gate::Cut)),
             Action::PartitionOneWay { from, to } => {
                 let change = LinkChange::Gate(Gate::Cut);
-                self.sim.change_link(&HostName::new(from), &HostName::new(to), change);
+                self.engine.change_link(&HostName::new(from), &HostName::new(to), change);
             }
             Action::Hold { between } => self.change(Some(between), LinkChange::Gate(Gate::Held)),
             Action::Heal { between } => {
@@ -272,11 +256,7 @@ impl<'a> Stage<'a> {
         } else if let Some((_, recorder)) = self.upstreams.get(host) {
             recorder.end();
         }
-        self.sim.crash(host);
-        if *host == self.host {
-            let proxy = self.proxy.take();
-            self.sim.as_host(host, || drop(proxy));
-        }
+        self.engine.crash(host);
         self.down.push(host.clone());
     }
 
@@ -286,8 +266,8 @@ impl<'a> Stage<'a> {
         }
         self.down.retain(|one| one != host);
         // What the crash has reset is forgotten when hosts send next, and only then is the port free.
-        let now = self.sim.now();
-        self.sim.run(now + 2 * self.scenario.network.tick.get(), || false);
+        self.engine.settle();
+        self.engine.settle();
         if *host == self.host {
             self.start_proxy();
         } else if self.upstreams.contains_key(host) {
@@ -304,53 +284,41 @@ impl<'a> Stage<'a> {
         {
             self.failed(text);
         }
-        if let Some((upstream, _)) = self.upstreams.get(host) {
+        let running = self.upstreams.get(host).filter(|_| !self.down.contains(host));
+        let Some((slot, recorder)) = running else { return };
+        let (slot, recorder, name, fault) = (Rc::clone(slot), recorder.clone(), host.clone(), fault.to_owned());
+        self.engine.spawn(host, move |_| async move {
             let word = if armed { "arm" } else { "disarm" };
-            let change = || upstream.change_plan(|plan| plan.arm(fault, armed).map(|()| format!("{word} {fault}")));
-            let change = self.sim.as_host(host, change);
-            if let Err(text) = change {
-                self.failed(text);
+            let change = |plan: &mut Plan| plan.arm(&fault, armed).map(|()| format!("{word} {fault}"));
+            let running = slot.borrow().clone();
+            if let Some(Err(what)) = running.map(|upstream| upstream.change_plan(change)) {
+                recorder.write(&name, What::Scenario(ScenarioEvent::Failed { what }));
             }
-        }
+        });
+        self.engine.settle();
     }
 
     fn reload(&mut self, proxy: &Json, text: Option<&str>) {
-        let config = match text {
-            Some(text) => configuration::text(text),
-            None => configuration::complete(proxy, self.scenario),
+        let file = match text {
+            Some(text) => ConfigFile::new(text.to_owned()),
+            None => ConfigFile::complete(proxy, self.scenario),
         };
-        let Some(running) = self.proxy.borrow().clone() else { return };
-        match config {
-            Ok(config) => {
-                self.recorder.proxy_reloads(&config);
-                self.config = config.clone();
-                let recorder = self.recorder.clone();
-                let host = self.host.clone();
-                self.sim.spawn(&self.host, async move {
-                    if let Err(error) = running.reload(config) {
-                        recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what: error.to_string() }));
-                    }
-                });
-            }
-            Err(problems) => self.sim.spawn(&self.host, async move { running.refuse_reload(&problems) }),
+        if self.down.contains(&self.host) {
+            return;
         }
-        self.settle();
+        if let Ok(config) = &file.config {
+            self.recorder.proxy_reloads(config);
+            self.config = config.clone();
+            self.file = file.clone();
+        }
+        self.engine.reload_proxy(&file);
+        self.engine.settle();
     }
 
     fn drain(&mut self) {
         self.draining = true;
-        if let Some(running) = self.proxy.borrow().clone() {
-            self.sim.spawn(&self.host, async move {
-                running.drain().await;
-            });
-        }
-        self.settle();
-    }
-
-    /// Lets what was just started have its first turn.
-    fn settle(&mut self) {
-        let now = self.sim.now();
-        self.sim.run(now + self.scenario.network.tick.get(), || false);
+        self.engine.drain_proxy();
+        self.engine.settle();
     }
 }
 
@@ -362,8 +330,4 @@ pub fn jump(text: &str) -> Option<i64> {
     };
     let length = humantime::parse_duration(length).ok()?;
     i64::try_from(length.as_millis()).ok().map(|milliseconds| sign * milliseconds)
-}
-
-fn parts_per_million(share: f64) -> u32 {
-    (share.clamp(0.0, 1.0) * 1_000_000.0).round() as u32
 }

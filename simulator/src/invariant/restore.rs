@@ -48,7 +48,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::turmoil_net::HostName;
+    use crate::engine::HostName;
     use crate::invariant::support::Twin;
     use crate::trace::{Line, ProxyEvent, What};
 

@@ -79,7 +79,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::turmoil_net::HostName;
+    use crate::engine::HostName;
     use crate::invariant::support::Twin;
     use crate::trace::{ProxyEvent, What};
 

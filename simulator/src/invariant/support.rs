@@ -1,6 +1,7 @@
 //! A sound run and its twins, each with one thing changed.
 
 use crate::director::{self, Played};
+use crate::engine::turmoil_net::Sim;
 use crate::history::History;
 use crate::scenario::{self, Scenario};
 use crate::trace::What;
@@ -25,7 +26,7 @@ impl Twin {
     /// One in which every invariant holds.
     pub(super) fn sound() -> Self {
         let scenario = scenario::parse(SOUND).unwrap();
-        let played = director::play(&scenario, 1);
+        let played = director::play::<Sim>(&scenario, 1).unwrap();
         let twin = Twin { scenario, played };
         assert_eq!(super::check(&History::new(&twin.scenario, &twin.played)), [], "the sound run is sound");
         twin

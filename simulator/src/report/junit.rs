@@ -53,6 +53,7 @@ mod tests {
         let violations = vec![Violation { of: "a<b".to_owned(), text: "\"x\" & \u{1}".to_owned(), lines: Vec::new() }];
         let report = Report {
             scenario: "s".to_owned(),
+            engine: Default::default(),
             seed: 1,
             verdict: Verdict::Violated,
             digest: String::new(),

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::configuration::ConfigFile;
+
 use super::shape::{check, join, nearest};
 use super::{Action, Client, Method, PROXY, Scenario, schema};
 
@@ -70,7 +72,7 @@ fn meaning(scenario: &Scenario) -> Vec<Problem> {
             checker.known(&format!("expect[{index}].upstream"), "upstream", upstream, known.collect());
         }
     }
-    if let Err(text) = crate::configuration::first(scenario) {
+    if let Err(text) = ConfigFile::first(scenario).config {
         checker.problem("proxy", text);
     }
     checker.problems

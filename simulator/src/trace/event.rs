@@ -9,7 +9,7 @@ use proxy::core::upstream::UpstreamId;
 use proxy::event::Event;
 use serde::Serialize;
 
-use crate::engine::turmoil_net::HostName;
+use crate::engine::HostName;
 
 /// What happened, by who tells of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -12,9 +12,8 @@ use proxy::core::time::Timestamp;
 use proxy::core::upstream::UpstreamId;
 use proxy::event::{Event, Observer};
 use serde::Serialize;
-use tokio::time::Instant;
 
-use crate::engine::turmoil_net::HostName;
+use crate::engine::{Clock, HostName};
 
 mod event;
 
@@ -47,7 +46,7 @@ impl Line {
 /// Writes everything down. Clones write the same trace.
 #[derive(Clone)]
 pub struct Recorder {
-    started: Instant,
+    clock: Clock,
     state: Arc<Mutex<State>>,
     /// Whether the process that writes through this has ended.
     ended: Arc<AtomicBool>,
@@ -63,9 +62,9 @@ struct State {
 }
 
 impl Recorder {
-    /// An empty trace that begins at `started`.
-    pub fn new(started: Instant) -> Self {
-        Recorder { started, state: Arc::default(), ended: Arc::default() }
+    /// An empty trace, stamped by `clock`.
+    pub fn new(clock: Clock) -> Self {
+        Recorder { clock, state: Arc::default(), ended: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,10 +83,15 @@ impl Recorder {
 
     /// Writes `what` down, now.
     pub fn write(&self, host: &HostName, what: What) {
+        self.write_at(self.clock.now(), host, what);
+    }
+
+    /// Writes `what` down, which happened at `at`.
+    pub fn write_at(&self, at: Duration, host: &HostName, what: What) {
         if self.ended.load(Ordering::Relaxed) {
             return;
         }
-        let at_us = micros(self.started.elapsed());
+        let at_us = micros(at);
         self.state().lines.push(Line { at_us, host: host.clone(), what });
     }
 

@@ -3,46 +3,17 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use proxy::env::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::Instant;
 
-use super::host::{self, HostName};
+use super::host;
 use super::stream::{SimListener, SimStream, connect};
-use super::{Sim, with_world};
-
-/// What every clock on a wall says when a scenario begins: 2026-01-01, in milliseconds of the Unix epoch.
-const BEGINS_AT: u64 = 1_767_225_600_000;
-
-/// A wall clock: virtual time, and the jumps that a scenario makes it do.
-#[derive(Clone, Debug)]
-pub struct WallClock(Arc<Wall>);
-
-#[derive(Debug)]
-struct Wall {
-    started: Instant,
-    jumped_ms: AtomicI64,
-}
-
-impl WallClock {
-    /// What it says.
-    pub fn now(&self) -> SystemTime {
-        let elapsed = self.0.started.elapsed();
-        let jumped = self.0.jumped_ms.load(Ordering::Relaxed);
-        let base = Duration::from_millis(BEGINS_AT.saturating_add_signed(jumped));
-        SystemTime::UNIX_EPOCH + base + elapsed
-    }
-
-    /// Sets it forward, or back.
-    pub fn jump(&self, milliseconds: i64) {
-        self.0.jumped_ms.fetch_add(milliseconds, Ordering::Relaxed);
-    }
-}
+use super::with_world;
+use crate::engine::WallClock;
 
 /// A host of the simulated network, as the proxy sees the world.
 #[derive(Clone, Debug)]
@@ -52,16 +23,9 @@ pub struct SimEnv {
     random: Arc<Mutex<ChaCha8Rng>>,
 }
 
-impl Sim {
-    /// A wall clock that starts now.
-    pub fn wall_clock(&self) -> WallClock {
-        let started = with_world(|world| world.started);
-        WallClock(Arc::new(Wall { started, jumped_ms: AtomicI64::new(0) }))
-    }
-
-    /// The environment of `host`.
-    pub fn env(&self, host: &HostName, wall: WallClock, seed: u64) -> SimEnv {
-        let host = with_world(|world| world.hosts.index(host));
+impl SimEnv {
+    /// That of the host with that index.
+    pub(super) fn new(host: usize, wall: WallClock, seed: u64) -> Self {
         SimEnv { host, wall, random: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))) }
     }
 }

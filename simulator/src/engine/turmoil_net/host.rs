@@ -1,52 +1,67 @@
 //! Hosts and their tasks: each task runs as its host, is counted, can be killed, and must not panic.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use serde::{Serialize, Serializer};
 use tokio::task::AbortHandle;
 use turmoil_net::HostId;
 
+use super::stream::{SimListener, SimStream, connect};
 use super::with_world;
+use crate::engine::{Host, HostName};
 
-/// What a scenario calls a host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HostName(Arc<str>);
+/// A host, as programs on it see it.
+#[derive(Clone, Copy, Debug)]
+pub struct SimHost(usize);
 
-impl HostName {
+impl SimHost {
     /// The host of that name.
-    pub fn new(name: &str) -> Self {
-        HostName(name.into())
+    pub(super) fn named(name: &HostName) -> Self {
+        SimHost(with_world(|world| world.hosts.index(name)))
     }
 
-    /// As written.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The one as which the caller runs.
+    pub(super) fn here() -> Self {
+        SimHost(CURRENT.get())
+    }
+
+    /// What follows is done by it.
+    pub(super) fn enter(self) {
+        enter(self.0);
+    }
+
+    /// Connections that its code holds.
+    pub(super) fn connections(self) -> usize {
+        with_world(|world| world.hosts.0[self.0].streams)
     }
 }
 
-impl Serialize for HostName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
+impl Host for SimHost {
+    type Stream = SimStream;
+    type Listener = SimListener;
 
-impl fmt::Display for HostName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
+        connect(address).await
+    }
+
+    async fn listen(&self, port: u16) -> io::Result<SimListener> {
+        SimListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        spawn(self.0, task);
     }
 }
 
 /// All hosts of a world.
-pub(super) struct Hosts(Vec<Host>);
+pub(super) struct Hosts(Vec<HostState>);
 
-struct Host {
+struct HostState {
     name: HostName,
     id: HostId,
     address: IpAddr,
@@ -78,7 +93,7 @@ impl Drop for Counted {
 
 impl Hosts {
     pub(super) fn new(hosts: Vec<(HostName, HostId, IpAddr)>) -> Self {
-        let host = |(name, id, address)| Host { name, id, address, tasks: Vec::new(), live: 0, streams: 0 };
+        let host = |(name, id, address)| HostState { name, id, address, tasks: Vec::new(), live: 0, streams: 0 };
         Hosts(hosts.into_iter().map(host).collect())
     }
 
@@ -104,10 +119,6 @@ impl Hosts {
 
     pub(super) fn live(&self, index: usize) -> usize {
         self.0[index].live
-    }
-
-    pub(super) fn streams(&self, index: usize) -> usize {
-        self.0[index].streams
     }
 
     pub(super) fn abort_all(&mut self, index: usize) {
@@ -175,11 +186,6 @@ pub(super) fn spawn<F: Future<Output = ()> + 'static>(host: usize, work: F) {
         }
         host.tasks.push(task.abort_handle());
     });
-}
-
-/// Starts a task on the host as which the caller runs.
-pub fn spawn_here(work: impl Future<Output = ()> + 'static) {
-    spawn(CURRENT.get(), work);
 }
 
 impl<F: Future<Output = ()>> Task<F> {

@@ -8,15 +8,14 @@
 
 mod env;
 mod host;
-mod link;
 mod stream;
 mod wire;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -25,11 +24,15 @@ use tokio::time::{Instant, sleep_until};
 use turmoil_net::shim::tokio::net::TcpListener;
 use turmoil_net::{EnterGuard, HostId, KernelConfig, Net, NetstatState};
 
-pub use env::{SimEnv, WallClock};
-pub use host::{HostName, spawn_here};
-pub use link::{Gate, Link, LinkChange};
+pub use env::SimEnv;
+pub use host::SimHost;
 pub use stream::{SimListener, SimStream, connect};
 
+use super::in_process::InProcess;
+use super::{Clock, Engine, Host, HostName, Link, LinkChange, WallClock};
+use crate::configuration::ConfigFile;
+use crate::scenario::{PROXY, Scenario};
+use crate::trace::Recorder;
 use host::Hosts;
 use wire::Wire;
 
@@ -64,11 +67,14 @@ fn with_world<R>(f: impl FnOnce(&mut World) -> R) -> R {
 
 /// One simulated network and the virtual time it runs in.
 pub struct Sim {
-    // Dropped in this order: tasks close their sockets while the network is still there.
+    // Dropped in this order: the proxy and the tasks close their sockets while the network is still there.
+    proxy: InProcess<SimEnv>,
     tasks: LocalSet,
     _world: WorldSlot,
-    runtime: Rc<Runtime>,
+    runtime: Runtime,
     tick: Duration,
+    clock: Clock,
+    wall: WallClock,
 }
 
 /// Takes the world off the thread.
@@ -85,16 +91,19 @@ impl Drop for WorldSlot {
     }
 }
 
-impl Sim {
-    /// A network of `hosts`, all reachable from all under their names, with `link` between any two. Time goes on in
-    /// steps of `tick`, at least a millisecond.
-    ///
-    /// # Panics
-    /// Another network is in place on this thread, or the runtime can't be built.
-    pub fn new(hosts: &[HostName], link: Link, tick: Duration, seed: u64) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let runtime = Rc::new(runtime.expect("a runtime without I/O needs nothing of the system"));
-        let tick = tick.max(Duration::from_millis(1));
+impl Engine for Sim {
+    type Host = SimHost;
+
+    fn lacks(_: &Scenario) -> Vec<String> {
+        // A backlog that is full is known to be lacking only when it is asked for: plans change while they run.
+        Vec::new()
+    }
+
+    /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
+    /// least a millisecond.
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        let tick = scenario.network.tick.get().max(Duration::from_millis(1));
         let patience = u32::try_from(RETRANSMIT_AFTER.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
         let kernel = KernelConfig::default().retx_threshold(patience.max(2)).retx_max(RETRANSMISSIONS);
         let mut net = Net::with_config(kernel);
@@ -111,99 +120,32 @@ impl Sim {
             guard: net.enter(),
             started,
             hosts: Hosts::new(known),
-            wire: Wire::new(link, seed),
+            wire: Wire::new(Link::usual(&scenario.network), seed),
             names,
             closed_ports: Vec::new(),
             parked: Vec::new(),
             panics: Vec::new(),
         };
         WORLD.with(|slot| *slot.borrow_mut() = Some(world));
-        Sim { tasks: LocalSet::new(), _world: WorldSlot, runtime, tick }
-    }
-
-    /// Virtual time since the start.
-    pub fn now(&self) -> Duration {
-        self.runtime.block_on(async { with_world(|world| world.started.elapsed()) })
-    }
-
-    /// The instant of the start.
-    pub fn started(&self) -> Instant {
-        with_world(|world| world.started)
-    }
-
-    /// The address of `host`.
-    pub fn address(&self, host: &HostName) -> IpAddr {
-        with_world(|world| world.hosts.address_named(host))
-    }
-
-    /// Starts a task on `host`.
-    pub fn spawn(&self, host: &HostName, task: impl Future<Output = ()> + 'static) {
-        let _local = self.tasks.enter();
-        let _runtime = self.runtime.enter();
-        host::spawn(with_world(|world| world.hosts.index(host)), task);
-    }
-
-    /// Runs `f` as code of `host` that is not a task, such as dropping what its tasks shared.
-    pub fn as_host<R>(&self, host: &HostName, f: impl FnOnce() -> R) -> R {
-        let _local = self.tasks.enter();
-        let _runtime = self.runtime.enter();
-        host::enter(with_world(|world| world.hosts.index(host)));
-        f()
-    }
-
-    /// Kills every task of `host` in the order in which they were started and resets its connections, as the end of a
-    /// process does.
-    pub fn crash(&mut self, host: &HostName) {
-        let index = with_world(|world| {
-            let index = world.hosts.index(host);
-            world.hosts.abort_all(index);
-            index
+        let handle = runtime.handle().clone();
+        let clock = Clock::new(move || {
+            // Virtual time is that of the runtime that the caller is in.
+            let _inside = handle.enter();
+            started.elapsed()
         });
-        // An aborted task is dropped when its set runs next.
-        let Sim { tasks, runtime, .. } = self;
-        runtime.block_on(tasks.run_until(tokio::task::yield_now()));
-        let address = with_world(|world| world.hosts.address(index));
-        for entry in turmoil_net::netstat(address).entries {
-            if let Some(peer) = entry.peer {
-                with_world(|world| world.reset(entry.local, peer));
-            }
-        }
+        let wall = WallClock::new(clock.clone());
+        Ok(Sim { proxy: InProcess::default(), tasks: LocalSet::new(), _world: WorldSlot, runtime, tick, clock, wall })
     }
 
-    /// Changes the link from `from` to `to`.
-    pub fn change_link(&self, from: &HostName, to: &HostName, change: LinkChange) {
-        let now = self.now();
-        with_world(|world| {
-            let (from, to) = (world.hosts.address_named(from), world.hosts.address_named(to));
-            world.wire.change(now, from, to, change);
-        });
+    fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
-    /// Lets `name` lead to `hosts`; to none, and it is unknown.
-    pub fn set_name(&self, name: &str, hosts: &[HostName]) {
-        with_world(|world| {
-            let addresses = hosts.iter().map(|host| world.hosts.address_named(host)).collect();
-            world.names.insert(name.to_owned(), addresses);
-        });
+    fn wall(&self) -> WallClock {
+        self.wall.clone()
     }
 
-    /// Tasks of `host` that have not ended.
-    pub fn live_tasks(&self, host: &HostName) -> usize {
-        with_world(|world| world.hosts.live(world.hosts.index(host)))
-    }
-
-    /// Connections that code of `host` holds.
-    pub fn connections(&self, host: &HostName) -> usize {
-        with_world(|world| world.hosts.streams(world.hosts.index(host)))
-    }
-
-    /// What tasks panicked with so far.
-    pub fn panics(&self) -> Vec<String> {
-        with_world(|world| world.panics.clone())
-    }
-
-    /// Lets the world run until virtual time `until`, or until `done` says so; it is asked after every step.
-    pub fn run(&mut self, until: Duration, mut done: impl FnMut() -> bool) {
+    fn run(&mut self, until: Duration, mut done: impl FnMut() -> bool) {
         let Sim { tasks, runtime, tick, .. } = self;
         let tick = *tick;
         runtime.block_on(async {
@@ -231,6 +173,113 @@ impl Sim {
                 with_world(|world| world.pass());
             }
         });
+    }
+
+    fn settle(&mut self) {
+        self.run(self.clock.now() + self.tick, || false);
+    }
+
+    fn address(&self, host: &HostName) -> IpAddr {
+        with_world(|world| world.hosts.address_named(host))
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(
+        &mut self,
+        host: &HostName,
+        program: impl FnOnce(SimHost) -> F + 'static,
+    ) {
+        let _local = self.tasks.enter();
+        let _runtime = self.runtime.enter();
+        SimHost::named(host).spawn(async move { program(SimHost::here()).await });
+    }
+
+    /// Kills every task of `host` in the order in which they were started.
+    fn crash(&mut self, host: &HostName) {
+        let index = with_world(|world| {
+            let index = world.hosts.index(host);
+            world.hosts.abort_all(index);
+            index
+        });
+        // An aborted task is dropped when its set runs next.
+        let Sim { tasks, runtime, .. } = self;
+        runtime.block_on(tasks.run_until(tokio::task::yield_now()));
+        let address = with_world(|world| world.hosts.address(index));
+        for entry in turmoil_net::netstat(address).entries {
+            if let Some(peer) = entry.peer {
+                with_world(|world| world.reset(entry.local, peer));
+            }
+        }
+        if host.as_str() == PROXY {
+            self.let_go_of_proxy();
+        }
+    }
+
+    fn live_tasks(&self, host: &HostName) -> usize {
+        with_world(|world| world.hosts.live(world.hosts.index(host)))
+    }
+
+    fn panics(&self) -> Vec<String> {
+        with_world(|world| world.panics.clone())
+    }
+
+    fn change_link(&mut self, from: &HostName, to: &HostName, change: LinkChange) {
+        let now = self.clock.now();
+        with_world(|world| {
+            let (from, to) = (world.hosts.address_named(from), world.hosts.address_named(to));
+            world.wire.change(now, from, to, change);
+        });
+    }
+
+    fn set_name(&mut self, name: &str, hosts: &[HostName]) {
+        with_world(|world| {
+            let addresses = hosts.iter().map(|host| world.hosts.address_named(host)).collect();
+            world.names.insert(name.to_owned(), addresses);
+        });
+    }
+
+    fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, seed: u64) {
+        let host = HostName::new(PROXY);
+        let env = SimEnv::new(with_world(|world| world.hosts.index(&host)), self.wall.clone(), seed);
+        let start = self.proxy.start(file, env, recorder);
+        self.spawn(&host, |_| start);
+    }
+
+    fn reload_proxy(&mut self, file: &ConfigFile) {
+        let reload = self.proxy.reload(file);
+        self.spawn(&HostName::new(PROXY), |_| reload);
+    }
+
+    fn drain_proxy(&mut self) {
+        let drain = self.proxy.drain();
+        self.spawn(&HostName::new(PROXY), |_| drain);
+    }
+
+    fn proxy_inside(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+
+    fn proxy_works(&self) -> bool {
+        self.live_tasks(&HostName::new(PROXY)) > 0
+    }
+
+    fn proxy_remains(&mut self, kept: Duration) -> Vec<String> {
+        // What remains are connections to upstreams that were kept for later requests; a process takes them along.
+        self.let_go_of_proxy();
+        self.wait(kept, |sim| !sim.proxy_works());
+        let host = HostName::new(PROXY);
+        let (tasks, connections) = (self.live_tasks(&host), SimHost::named(&host).connections());
+        let count = |number: usize, what: &str| (number > 0).then(|| format!("{number} {what} of the proxy"));
+        [count(tasks, "tasks"), count(connections, "connections")].into_iter().flatten().collect()
+    }
+}
+
+impl Sim {
+    fn let_go_of_proxy(&mut self) {
+        let rest = self.proxy.take();
+        let _local = self.tasks.enter();
+        let _runtime = self.runtime.enter();
+        SimHost::named(&HostName::new(PROXY)).enter();
+        drop(rest);
     }
 }
 

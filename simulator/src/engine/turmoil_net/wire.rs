@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use turmoil_net::{EnterGuard, Packet, TcpFlags, TcpSegment, Transport};
 
 use super::host::Hosts;
-use super::link::{Gate, Link, LinkChange};
+use crate::engine::{Gate, Link, LinkChange};
 
 /// Flows remembered before those that have nothing under way are forgotten.
 const FLOWS_KEPT: usize = 1024;

@@ -3,6 +3,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::scenario::Network;
+
 /// How packets fare from one host to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -50,6 +52,17 @@ impl Default for Link {
 }
 
 impl Link {
+    /// Every link of `network`, but for those that it names.
+    pub fn usual(network: &Network) -> Self {
+        Link {
+            latency: network.latency.get(),
+            jitter: network.jitter.get(),
+            loss_ppm: parts_per_million(network.loss),
+            bandwidth: network.bytes_per_second,
+            gate: Gate::Open,
+        }
+    }
+
     pub(super) fn apply(&mut self, change: LinkChange) {
         match change {
             LinkChange::Gate(gate) => self.gate = gate,
@@ -58,4 +71,9 @@ impl Link {
             LinkChange::Bandwidth(bandwidth) => self.bandwidth = bandwidth,
         }
     }
+}
+
+/// A share from 0 to 1 in parts of a million.
+pub fn parts_per_million(share: f64) -> u32 {
+    (share.clamp(0.0, 1.0) * 1_000_000.0).round() as u32
 }
