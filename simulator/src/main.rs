@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use simulator::batch::{Job, run_all, shard};
-use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep};
-use simulator::engine::Kind;
-use simulator::report;
+use simulator::cli::{Cli, Command, List, Means, One, Parity, Run, Shrink, Sweep};
+use simulator::engine::{Kind, live};
+use simulator::{parity, report};
 use simulator::run::{Verdict, run, run_on};
 use simulator::scenario::{self, Scenario};
 use simulator::{shrink, swarm};
@@ -36,7 +36,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run_many(&args),
         Command::Replay(one) => replay(&one),
         Command::Check { paths } => all(&paths).map(|_| 0),
-        Command::List { paths } => list(&paths),
+        Command::List(args) => list(&args),
+        Command::Parity(args) => compare(&args),
         Command::Trace(one) => trace(&one),
         Command::Sweep(args) => sweep(&args),
         Command::Shrink(args) => smaller(&args),
@@ -89,7 +90,11 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
 }
 
 fn load(file: &Path) -> Result<Arc<Scenario>, Failed> {
-    scenario::load(file).map(Arc::new).map_err(|problems| {
+    load_scaled(file, 1.0)
+}
+
+fn load_scaled(file: &Path, scale: f64) -> Result<Arc<Scenario>, Failed> {
+    scenario::load_scaled(file, scale).map(Arc::new).map_err(|problems| {
         let lines = problems.iter().map(|problem| format!("{}: {problem}\n", file.display()));
         Failed { code: DATA, text: lines.collect() }
     })
@@ -97,10 +102,14 @@ fn load(file: &Path) -> Result<Arc<Scenario>, Failed> {
 
 /// All scenarios at `paths`, or what is wrong with any of them.
 fn all(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
+    all_scaled(paths, 1.0)
+}
+
+fn all_scaled(paths: &[PathBuf], scale: f64) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
     let mut scenarios = Vec::new();
     let mut wrong = String::new();
     for file in files(paths)? {
-        match load(&file) {
+        match load_scaled(&file, scale) {
             Ok(scenario) => scenarios.push((file, scenario)),
             Err(failed) => wrong.push_str(&failed.text),
         }
@@ -112,14 +121,23 @@ fn all(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
 }
 
 fn run_many(args: &Run) -> Result<u8, Failed> {
+    prepare(args.world.engine, &args.world.means)?;
+    let (engine, scale) = (args.world.engine, args.world.means.scale);
     let mut jobs = Vec::new();
-    for (file, scenario) in all(&args.paths)? {
+    let scenarios = if args.where_possible {
+        let (playable, others) = sorted(&args.paths, engine, scale)?;
+        print(&others.iter().map(|(name, why)| format!("left out    {name}: {why}\n")).collect::<String>())?;
+        playable
+    } else {
+        all_scaled(&args.paths, scale)?
+    };
+    for (file, scenario) in scenarios {
         let seeds = match (&args.seeds, args.seed) {
             (Some(seeds), _) => seeds.0.clone(),
             (None, Some(seed)) => seed..seed.saturating_add(1),
             (None, None) => scenario.seed..scenario.seed.saturating_add(1),
         };
-        let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed, engine: args.engine };
+        let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed, engine };
         jobs.extend(seeds.map(job));
     }
     if let Some(part) = args.shard {
@@ -203,9 +221,68 @@ fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()))
 }
 
+/// Makes sure that `engine` can play at all.
+fn prepare(engine: Kind, means: &Means) -> Result<(), Failed> {
+    if let Some(path) = &means.proxy {
+        live::use_proxy(path.clone());
+    }
+    let code = Verdict::Unsupported.exit_code();
+    engine.prepare().map_err(|error| Failed { code, text: format!("{error}\n") })
+}
+
+/// Scenarios by their files, and the names of those that can't be played, with why.
+type Sorted = (Vec<(PathBuf, Arc<Scenario>)>, Vec<(String, String)>);
+
+/// The scenarios at `paths` that `engine` can play with that scale, and the others.
+fn sorted(paths: &[PathBuf], engine: Kind, scale: f64) -> Result<Sorted, Failed> {
+    let (mut playable, mut others) = (Vec::new(), Vec::new());
+    for (file, scenario) in all(paths)? {
+        let mut why = engine.lacks(&scenario);
+        match scenario::load_scaled(&file, scale) {
+            Ok(scaled) if why.is_empty() => playable.push((file, Arc::new(scaled))),
+            Ok(_) => {}
+            Err(problems) => why.extend(problems.iter().map(ToString::to_string)),
+        }
+        if !why.is_empty() {
+            others.push((scenario.name.clone(), why.join("; ")));
+        }
+    }
+    Ok((playable, others))
+}
+
+fn compare(args: &Parity) -> Result<u8, Failed> {
+    let engines = if args.engines.is_empty() { Kind::value_variants() } else { &args.engines };
+    for engine in engines {
+        prepare(*engine, &args.means)?;
+    }
+    let subjects = all(&args.paths)?.into_iter().map(|(file, scenario)| {
+        match scenario::load_scaled(&file, args.means.scale) {
+            Ok(scaled) => parity::Subject { file, scenario: Arc::new(scaled), unscaled: None },
+            // Played as it is rather than not at all.
+            Err(problems) => {
+                let why = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                parity::Subject { file, scenario, unscaled: Some(why) }
+            }
+        }
+    });
+    let report = parity::compare(&subjects.collect::<Vec<_>>(), engines, threads(args.jobs), |line| {
+        // Nobody reads; the files and the exit code still tell.
+        let _ = writeln!(io::stdout().lock(), "{line}");
+    });
+    if let Some(path) = &args.json {
+        std::fs::write(path, report.json()).map_err(|error| unwritten(path, &error))?;
+    }
+    if let Some(path) = &args.markdown {
+        std::fs::write(path, report.markdown()).map_err(|error| unwritten(path, &error))?;
+    }
+    print(&report.text())?;
+    Ok(u8::from(report.unexplained() > 0))
+}
+
 fn replay(one: &One) -> Result<u8, Failed> {
-    let scenario = load(&one.file)?;
-    let report = run_on(one.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    prepare(one.world.engine, &one.world.means)?;
+    let scenario = load_scaled(&one.file, one.world.means.scale)?;
+    let report = run_on(one.world.engine, &scenario, one.seed.unwrap_or(scenario.seed));
     let from = report.trace.lines.len().saturating_sub(TAIL);
     let mut text = format!("{}: {}\n", scenario.name, scenario.story);
     for line in &report.trace.lines[from..] {
@@ -216,14 +293,22 @@ fn replay(one: &One) -> Result<u8, Failed> {
     Ok(report.verdict.exit_code())
 }
 
-fn list(paths: &[PathBuf]) -> Result<u8, Failed> {
-    let lines = all(paths)?.into_iter().map(|(_, scenario)| format!("{:<28} {}\n", scenario.name, scenario.story));
-    print(&lines.collect::<String>())
+fn list(args: &List) -> Result<u8, Failed> {
+    let Some(engine) = args.engine else {
+        let scenarios = all(&args.paths)?.into_iter();
+        let lines = scenarios.map(|(_, scenario)| format!("{:<28} {}\n", scenario.name, scenario.story));
+        return print(&lines.collect::<String>());
+    };
+    let (playable, others) = sorted(&args.paths, engine, args.scale)?;
+    let can = playable.iter().map(|(_, scenario)| format!("can    {}\n", scenario.name));
+    let cannot = others.iter().map(|(name, why)| format!("can't  {name}: {why}\n"));
+    print(&can.chain(cannot).collect::<String>())
 }
 
 fn trace(one: &One) -> Result<u8, Failed> {
-    let scenario = load(&one.file)?;
-    let report = run_on(one.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    prepare(one.world.engine, &one.world.means)?;
+    let scenario = load_scaled(&one.file, one.world.means.scale)?;
+    let report = run_on(one.world.engine, &scenario, one.seed.unwrap_or(scenario.seed));
     let lines: String = report.trace.lines.iter().map(|line| line.to_json() + "\n").collect();
     print(&lines)?;
     eprintln!("digest {}", report.digest);

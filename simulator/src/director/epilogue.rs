@@ -1,6 +1,8 @@
 //! The end of a play: all is healed, progress is demanded, and the stage is cleared.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proxy::config::{Authentication, Password};
@@ -47,7 +49,7 @@ impl<E: Engine> Stage<'_, E> {
         let until = healed + LIVENESS_LIMIT;
         let client = liveness_client(Span::from(healed), Span::from(until), self.credentials());
         self.start_client(client, Span::from(until));
-        let seen = std::cell::Cell::new((0, 0));
+        let seen = Cell::new((0, 0));
         let recorder = self.recorder.clone();
         self.engine.run(until, || {
             let (mut from, mut row) = seen.get();
@@ -108,7 +110,7 @@ impl<E: Engine> Stage<'_, E> {
             self.engine.wait(END_LIMIT, |engine| !engine.proxy_works());
         } else {
             // Sessions notice the ends of their clients first, so that the figures are at rest.
-            self.engine.wait(GRACE, |_| false);
+            left.extend(self.engine.proxy_at_rest(self.config.timeouts.pool_idle));
             self.read_statistics();
             self.drain();
             let limit = self.config.server.drain_delay + self.config.server.drain_timeout + GRACE;
@@ -122,6 +124,8 @@ impl<E: Engine> Stage<'_, E> {
         let address = self.engine.proxy_inside(self.config.server.listen.port());
         let path = self.config.server.stats_endpoint.clone();
         let (recorder, name) = (self.recorder.clone(), self.host.clone());
+        let read = Rc::new(Cell::new(false));
+        let done = Rc::clone(&read);
         self.engine.spawn(&self.host, move |host| async move {
             match statistics(&host, address, &path).await {
                 Ok(page) => recorder.write(&name, What::Proxy(ProxyEvent::Statistics { page })),
@@ -130,8 +134,9 @@ impl<E: Engine> Stage<'_, E> {
                     recorder.write(&name, What::Scenario(ScenarioEvent::Failed { what }));
                 }
             }
+            done.set(true);
         });
-        self.engine.wait(GRACE, |_| false);
+        self.engine.wait(GRACE, |_| read.get());
     }
 }
 

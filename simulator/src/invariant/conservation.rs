@@ -35,7 +35,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         let told = finished.get(id).and_then(|ends| ends.first());
         match told {
             // A killed process tells nothing, and what is under way at the end of a run is not over.
-            None if answered && !history.proxy_troubled(seen.began, seen.ended) => {
+            None if answered && !history.proxy_troubled(seen.began, seen.ended + history.played.clocks_apart) => {
                 violations.push(found(format!("{id} was answered, but the proxy does not tell of it"), [seen.line]));
             }
             Some((line, status, _)) if answered && seen.verdict.status != Some(*status) => {

@@ -43,7 +43,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                         .charged
                         .last()
                         .is_some_and(|line| history.lines[*line].to_json().contains("\"rule\":\"cut_behind_head\""));
-                    let at_once = row.last_success.is_some_and(|(_, then)| then == at);
+                    let at_once = row.last_success.is_some_and(|(_, then)| at <= then + history.played.clocks_apart);
                     if row.charged.len() < threshold && !cut && !at_once {
                         let text = format!(
                             "{upstream} was ejected for {} failures in a row of {threshold}",

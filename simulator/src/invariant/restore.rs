@@ -13,15 +13,21 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         return Vec::new();
     }
     let mut violations = Vec::new();
+    let apart = history.played.clocks_apart;
     for life in &history.lives {
         let lines: Vec<_> = history.proxy_lines(life).collect();
-        for (index, (ejection, _, event)) in lines.iter().enumerate() {
+        for (index, (ejection, ejected, event)) in lines.iter().enumerate() {
             let ProxyEvent::Ejected { upstream: who, .. } = event else { continue };
             // Requests (or checks) picked since, whose success must restore it.
             let mut since: Vec<Option<u64>> = Vec::new();
             for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
                 match event {
-                    ProxyEvent::PickMade { request, upstream, .. } if upstream == who => since.push(*request),
+                    ProxyEvent::PickMade { request, upstream, .. } if upstream == who => {
+                        // One told of in the same instant may have begun before it.
+                        if apart.is_zero() || *at > *ejected + apart {
+                            since.push(*request);
+                        }
+                    }
                     ProxyEvent::Recovered { upstream, .. } if upstream == who => break,
                     // A reload may begin its health anew, or remove it.
                     ProxyEvent::Reloaded { .. } => break,
@@ -29,7 +35,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                         if upstream == who && since.contains(request) =>
                     {
                         let rest = &lines[index + 2 + offset..];
-                        let restored = rest.iter().take_while(|(_, then, _)| then == at).any(
+                        let restored = rest.iter().take_while(|(_, then, _)| *then <= *at + apart).any(
                             |(.., event)| matches!(event, ProxyEvent::Recovered { upstream, .. } if upstream == who),
                         );
                         if !restored {

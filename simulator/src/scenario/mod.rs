@@ -1,6 +1,7 @@
 //! What a scenario file says. scenarios/README.md is its reference; [`schema`] is its JSON Schema.
 
 mod parse;
+mod scale;
 mod shape;
 mod span;
 
@@ -11,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-pub use parse::{Problem, load, parse};
+pub use parse::{Problem, load, load_scaled, parse};
 pub use span::Span;
 
 use crate::expect::Expectation;
@@ -34,6 +35,9 @@ pub struct Scenario {
     pub name: String,
     /// What happens and why it matters, in a sentence.
     pub story: String,
+    /// Why engines may differ in what comes of it, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parity: Option<String>,
     /// How long the story goes on; after it everything is healed and progress is demanded.
     pub duration: Span,
     /// The seed where the command line names none.

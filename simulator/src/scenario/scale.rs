@@ -1,0 +1,119 @@
+//! A scenario in less time, or more: every length of time multiplied.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use super::Problem;
+use super::shape::join;
+
+/// Fields that hold no length of time, whatever their text looks like.
+const NAMES: &[&str] = &[
+    "$schema", "name", "story", "parity", "host", "hosts", "between", "upstream", "client", "fault", "id", "with",
+    "event", "target", "url", "tag", "note", "username", "password", "auth", "credentials", "text", "realm", "endpoints",
+    "connect_headers", "tick", "by",
+];
+
+/// Multiplies every length of time in a scenario by `factor`: texts such as "250ms", and whole seconds of the proxy's
+/// configuration. What is left out keeps its default; the simulated clock's step, jumps of the wall clock and
+/// bandwidths stay.
+///
+/// # Errors
+/// Whole seconds that would not be whole any more.
+pub(super) fn scale(scenario: &mut Json, factor: f64) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    visit(scenario, "", factor, &mut problems);
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn visit(json: &mut Json, path: &str, factor: f64, problems: &mut Vec<Problem>) {
+    match json {
+        Json::Object(object) => fields(object, path, factor, problems),
+        Json::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                visit(item, &format!("{path}[{index}]"), factor, problems);
+            }
+        }
+        Json::String(text) => {
+            if let Ok(length) = humantime::parse_duration(text) {
+                *text = humantime::format_duration(times(length, factor)).to_string();
+            }
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
+fn fields(object: &mut Map<String, Json>, path: &str, factor: f64, problems: &mut Vec<Problem>) {
+    let one_way = object.get("do").and_then(Json::as_str) == Some("partition-one-way");
+    for (name, value) in object.iter_mut() {
+        let is_name = NAMES.contains(&name.as_str()) || (one_way && (name == "from" || name == "to"));
+        let path = join(path, name);
+        match value.as_u64() {
+            Some(seconds) if name.ends_with("_seconds") || name == "upstream_timeout" => {
+                let scaled = seconds as f64 * factor;
+                if scaled < 1.0 || scaled.fract() != 0.0 {
+                    let text =
+                        format!("is in whole seconds, and {seconds} times {factor} is {scaled}; choose another scale");
+                    problems.push(Problem::at(&path, text));
+                } else {
+                    *value = Json::from(scaled as u64);
+                }
+            }
+            _ if is_name => {}
+            _ => visit(value, &path, factor, problems),
+        }
+    }
+}
+
+/// To the microsecond.
+fn times(length: Duration, factor: f64) -> Duration {
+    Duration::from_micros((length.as_secs_f64() * factor * 1e6).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_length_of_time_is_scaled_and_nothing_else() {
+        let mut scenario = json!({
+            "name": "5s", "duration": "20s", "network": { "tick": "1ms", "latency": "4ms" },
+            "proxy": { "health_check": { "interval_seconds": 4, "backoff_base": "2s", "failure_threshold": 3 },
+                       "upstream_proxies": [{ "url": "http://a:8080", "note": "1m" }] },
+            "upstreams": [{ "name": "1h", "latency": "1s",
+                            "plan": { "faults": [{ "fault": "x", "when": { "from": "2s" }, "for": "10ms" }] } }],
+            "clients": [{ "name": "c", "every": "100ms", "requests": 5, "target": "d250.slow.mock:80" }],
+            "timeline": [{ "at": "3s", "do": "crash", "host": "1h" },
+                         { "at": "4s", "do": "partition-one-way", "from": "1h", "to": "c" },
+                         { "at": "4s", "do": "clock-jump", "by": "1h" },
+                         { "at": "5s", "do": "reload", "proxy": { "timeouts": { "connect": "1s" } } }],
+            "expect": [{ "what": "turn", "upstream": "1h", "after": "3s", "within": "2s" }]
+        });
+        scale(&mut scenario, 0.25).unwrap();
+        let wanted = json!({
+            "name": "5s", "duration": "5s", "network": { "tick": "1ms", "latency": "1ms" },
+            "proxy": { "health_check": { "interval_seconds": 1, "backoff_base": "500ms", "failure_threshold": 3 },
+                       "upstream_proxies": [{ "url": "http://a:8080", "note": "1m" }] },
+            "upstreams": [{ "name": "1h", "latency": "250ms",
+                            "plan": { "faults": [{ "fault": "x", "when": { "from": "500ms" }, "for": "2ms 500us" }] } }],
+            "clients": [{ "name": "c", "every": "25ms", "requests": 5, "target": "d250.slow.mock:80" }],
+            "timeline": [{ "at": "750ms", "do": "crash", "host": "1h" },
+                         { "at": "1s", "do": "partition-one-way", "from": "1h", "to": "c" },
+                         { "at": "1s", "do": "clock-jump", "by": "1h" },
+                         { "at": "1s 250ms", "do": "reload", "proxy": { "timeouts": { "connect": "250ms" } } }],
+            "expect": [{ "what": "turn", "upstream": "1h", "after": "750ms", "within": "500ms" }]
+        });
+        assert_eq!(scenario, wanted);
+    }
+
+    #[test]
+    fn seconds_that_would_not_be_whole_are_refused_with_their_place() {
+        let mut scenario = json!({ "proxy": { "health_check": { "interval_seconds": 1 }, "upstream_timeout": 8 } });
+        let problems = scale(&mut scenario, 0.25).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        let text = problems[0].to_string();
+        assert!(text.starts_with("proxy.health_check.interval_seconds: ") && text.contains("0.25"), "{text}");
+    }
+}
