@@ -9,9 +9,9 @@ use clap::{Parser, ValueEnum};
 use simulator::batch::{Job, run_all, shard};
 use simulator::cli::{Cli, Command, List, Means, One, Parity, Run, Shrink, Sweep};
 use simulator::engine::{Kind, live};
-use simulator::{parity, report};
 use simulator::run::{Verdict, run, run_on};
 use simulator::scenario::{self, Scenario};
+use simulator::{parity, report};
 use simulator::{shrink, swarm};
 
 /// sysexits.h: the command line is wrong; the input is; a file can't be written.

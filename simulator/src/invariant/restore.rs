@@ -22,11 +22,11 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             let mut since: Vec<Option<u64>> = Vec::new();
             for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
                 match event {
-                    ProxyEvent::PickMade { request, upstream, .. } if upstream == who => {
-                        // One told of in the same instant may have begun before it.
-                        if apart.is_zero() || *at > *ejected + apart {
-                            since.push(*request);
-                        }
+                    // One told of in the same instant may have begun before it.
+                    ProxyEvent::PickMade { request, upstream, .. }
+                        if upstream == who && (apart.is_zero() || *at > *ejected + apart) =>
+                    {
+                        since.push(*request);
                     }
                     ProxyEvent::Recovered { upstream, .. } if upstream == who => break,
                     // A reload may begin its health anew, or remove it.

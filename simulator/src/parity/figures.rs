@@ -67,9 +67,8 @@ impl Figures {
         };
         let mut answers = Vec::new();
         let lines = report.trace.lines.iter();
-        let story = lines.take_while(|line| {
-            !matches!(&line.what, What::Scenario(ScenarioEvent::Phase { name: "liveness" }))
-        });
+        let story =
+            lines.take_while(|line| !matches!(&line.what, What::Scenario(ScenarioEvent::Phase { name: "liveness" })));
         for line in story {
             match &line.what {
                 What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream, .. }) => {

@@ -95,12 +95,7 @@ pub fn compare(subjects: &[Subject], engines: &[Kind], jobs: usize, told: impl F
     Report { engines: engines.to_vec(), rows }
 }
 
-fn play(
-    subjects: &[Subject],
-    engine: Kind,
-    jobs: usize,
-    told: &(impl Fn(&str) + Sync),
-) -> BTreeMap<PathBuf, Figures> {
+fn play(subjects: &[Subject], engine: Kind, jobs: usize, told: &(impl Fn(&str) + Sync)) -> BTreeMap<PathBuf, Figures> {
     let able = subjects.iter().filter(|subject| engine.lacks(&subject.scenario).is_empty());
     let able: Vec<Job> = able
         .map(|Subject { file, scenario, .. }| Job {
@@ -178,7 +173,10 @@ mod tests {
         assert_eq!(row(figures(Verdict::Passed, 96, &[("a", 52), ("b", 48)]), None).differences, [""; 0]);
         for (other, told) in [
             (figures(Verdict::Violated, 100, &[("a", 50), ("b", 50)]), "passed in turmoil-net, violated in live"),
-            (figures(Verdict::Passed, 90, &[("a", 50), ("b", 50)]), "successes: 100.0 % in turmoil-net, 90.0 % in live"),
+            (
+                figures(Verdict::Passed, 90, &[("a", 50), ("b", 50)]),
+                "successes: 100.0 % in turmoil-net, 90.0 % in live",
+            ),
             (figures(Verdict::Passed, 100, &[("a", 100)]), "first picks of b: 50.0 % in turmoil-net, 0.0 % in live"),
         ] {
             let row = row(other, None);

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::engine::Kind;
 use crate::run::{Report, Verdict};
 
 /// Lines shown around each that disagrees.
@@ -44,6 +45,10 @@ pub fn failure(report: &Report, file: &Path) -> String {
     if report.violations.len() > SHOWN {
         let _ = writeln!(text, "  and {} more", report.violations.len() - SHOWN);
     }
-    let _ = writeln!(text, "  again: simulator replay {} --seed {}", file.display(), report.seed);
+    let engine = match report.engine {
+        engine if engine == Kind::default() => String::new(),
+        engine => format!(" --engine {}", engine.name()),
+    };
+    let _ = writeln!(text, "  again: simulator replay {} --seed {}{engine}", file.display(), report.seed);
     text
 }

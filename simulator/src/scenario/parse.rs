@@ -61,7 +61,8 @@ pub fn parse(text: &str) -> Result<Scenario, Vec<Problem>> {
 }
 
 fn parse_scaled(text: &str, factor: f64) -> Result<Scenario, Vec<Problem>> {
-    let mut json: Json = serde_json::from_str(text).map_err(|error| vec![Problem::at("", format!("not JSON: {error}"))])?;
+    let mut json: Json =
+        serde_json::from_str(text).map_err(|error| vec![Problem::at("", format!("not JSON: {error}"))])?;
     let problems = check(schema().as_value(), &json);
     if !problems.is_empty() {
         return Err(problems);

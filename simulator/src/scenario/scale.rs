@@ -9,9 +9,32 @@ use super::shape::join;
 
 /// Fields that hold no length of time, whatever their text looks like.
 const NAMES: &[&str] = &[
-    "$schema", "name", "story", "parity", "host", "hosts", "between", "upstream", "client", "fault", "id", "with",
-    "event", "target", "url", "tag", "note", "username", "password", "auth", "credentials", "text", "realm", "endpoints",
-    "connect_headers", "tick", "by",
+    "$schema",
+    "name",
+    "story",
+    "parity",
+    "host",
+    "hosts",
+    "between",
+    "upstream",
+    "client",
+    "fault",
+    "id",
+    "with",
+    "event",
+    "target",
+    "url",
+    "tag",
+    "note",
+    "username",
+    "password",
+    "auth",
+    "credentials",
+    "text",
+    "realm",
+    "endpoints",
+    "tick",
+    "by",
 ];
 
 /// Multiplies every length of time in a scenario by `factor`: texts such as "250ms", and whole seconds of the proxy's
@@ -59,7 +82,9 @@ fn fields(object: &mut Map<String, Json>, path: &str, factor: f64, problems: &mu
                     *value = Json::from(scaled as u64);
                 }
             }
-            _ if is_name => {}
+            // "with" is a text to look for, or the settings of a fault.
+            _ if is_name && !value.is_object() => {}
+            _ if name == "connect_headers" => {}
             _ => visit(value, &path, factor, problems),
         }
     }
@@ -83,7 +108,7 @@ mod tests {
             "proxy": { "health_check": { "interval_seconds": 4, "backoff_base": "2s", "failure_threshold": 3 },
                        "upstream_proxies": [{ "url": "http://a:8080", "note": "1m" }] },
             "upstreams": [{ "name": "1h", "latency": "1s",
-                            "plan": { "faults": [{ "fault": "x", "when": { "from": "2s" }, "for": "10ms" }] } }],
+                            "plan": { "faults": [{ "fault": "x", "when": { "from": "2s" }, "with": { "up": "10ms" } }] } }],
             "clients": [{ "name": "c", "every": "100ms", "requests": 5, "target": "d250.slow.mock:80" }],
             "timeline": [{ "at": "3s", "do": "crash", "host": "1h" },
                          { "at": "4s", "do": "partition-one-way", "from": "1h", "to": "c" },
@@ -97,7 +122,7 @@ mod tests {
             "proxy": { "health_check": { "interval_seconds": 1, "backoff_base": "500ms", "failure_threshold": 3 },
                        "upstream_proxies": [{ "url": "http://a:8080", "note": "1m" }] },
             "upstreams": [{ "name": "1h", "latency": "250ms",
-                            "plan": { "faults": [{ "fault": "x", "when": { "from": "500ms" }, "for": "2ms 500us" }] } }],
+                            "plan": { "faults": [{ "fault": "x", "when": { "from": "500ms" }, "with": { "up": "2ms 500us" } }] } }],
             "clients": [{ "name": "c", "every": "25ms", "requests": 5, "target": "d250.slow.mock:80" }],
             "timeline": [{ "at": "750ms", "do": "crash", "host": "1h" },
                          { "at": "1s", "do": "partition-one-way", "from": "1h", "to": "c" },

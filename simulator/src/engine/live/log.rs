@@ -134,11 +134,9 @@ pub fn parse(
         "blamed" => {
             ProxyEvent::Blamed { upstream: upstream()?, blame: word(text("blame")?), rule: word(text("rule")?) }
         }
-        "ejected" => ProxyEvent::Ejected {
-            upstream: upstream()?,
-            failures: small("failures")?,
-            until_us: due("probe_in_ms")?,
-        },
+        "ejected" => {
+            ProxyEvent::Ejected { upstream: upstream()?, failures: small("failures")?, until_us: due("probe_in_ms")? }
+        }
         "backed_off" => ProxyEvent::BackedOff { upstream: upstream()?, until_us: due("probe_in_ms")? },
         "recovered" => ProxyEvent::Recovered { upstream: upstream()?, after_us: span("after_ms")? },
         "verdict" => ProxyEvent::Verdict { request: number("request")?, success: flag("success")? },
@@ -194,4 +192,140 @@ fn word(text: &str) -> &'static str {
     let word: &'static str = Box::leak(text.to_owned().into_boxed_str());
     words.insert(word);
     word
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proxy::config::{LogFormat, Logging};
+    use proxy::core::attribution::{Blame, Rule};
+    use proxy::core::time::Timestamp;
+    use proxy::env::RelayEnd;
+    use proxy::event::{Event, Observer, Summary};
+    use proxy::log::{Log, lines};
+
+    use super::*;
+    use crate::engine::{Clock, HostName};
+    use crate::trace::ProxyWitness;
+
+    #[derive(Clone)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const AT: Timestamp = Timestamp::from_nanos(5_000_000_000);
+
+    fn summary(whole: bool) -> Summary {
+        Summary {
+            request: 7,
+            client: "127.0.0.1:5".to_owned(),
+            user: whole.then(|| "alice".into()),
+            method: "CONNECT".to_owned(),
+            target: "c-1.echo.mock:80".to_owned(),
+            status: 200,
+            outcome: "ok",
+            blame: whole.then_some(Blame::Client),
+            upstream: whole.then(|| "http://b:8080".into()),
+            failed_attempts: if whole {
+                vec![("http://a:8080".into(), "refused"), ("http://c:8080".into(), "closed")]
+            } else {
+                Vec::new()
+            },
+            attempts: 3,
+            bytes_up: 100,
+            bytes_down: 101,
+            latency: Duration::from_micros(1234),
+            duration: Duration::from_micros(9_876_543),
+            end: whole.then_some(RelayEnd::Closed),
+        }
+    }
+
+    /// One of each, and more where something may be left out.
+    fn every_event(see: &mut dyn FnMut(&Event<'_>)) {
+        let id = UpstreamId::new;
+        let due = AT.after(Duration::from_micros(2_000_001));
+        let (upstream, url) = (id(1), "http://b:8080");
+        see(&Event::EpochStarted { number: 3, offset: 17, members: &[(id(0), 3), (id(1), 10_000)] });
+        see(&Event::EpochStarted { number: 4, offset: 0, members: &[] });
+        see(&Event::PickMade { request: Some(7), attempt: 0, epoch: 3, ticket: Some(9), upstream, probe: false });
+        see(&Event::PickMade { request: None, attempt: 1, epoch: 3, ticket: None, upstream, probe: true });
+        let took = Duration::from_micros(1_500_499);
+        see(&Event::AttemptEnded { request: Some(7), upstream, failure: Some("reply_timeout"), took });
+        see(&Event::AttemptEnded { request: None, upstream, failure: None, took: Duration::ZERO });
+        see(&Event::Blamed { upstream, blame: Blame::Upstream, rule: Rule::Unreachable });
+        see(&Event::Ejected { upstream, url, failures: 3, until: due });
+        see(&Event::BackedOff { upstream, url, until: due });
+        see(&Event::Recovered { upstream, url, after: Duration::from_micros(61_000_007) });
+        see(&Event::Verdict { request: 7, success: true });
+        see(&Event::Finished(&summary(true)));
+        see(&Event::Finished(&summary(false)));
+        let changes = ["upstream http://c:8080 added, weight 1".to_owned(), "timeouts: 1s → 2s".to_owned()];
+        see(&Event::Reloaded { epoch: 2, changes: &changes, restart_required: &["logging.level".to_owned()] });
+        see(&Event::Reloaded { epoch: 3, changes: &[], restart_required: &[] });
+        see(&Event::ReloadFailed { problems: "proxy.json: not JSON:\n\"x\" = 5" });
+        see(&Event::DrainStarted { open: 12 });
+        see(&Event::Drained { reset: 2 });
+        see(&Event::AcceptFailed { error: "Too many open files (os error 24)" });
+    }
+
+    /// The lines of `every_event` in the format that the live engine asks for.
+    fn logged() -> Vec<Json> {
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let logging = Logging { format: LogFormat::Json, level: "info,proxy=debug".to_owned() };
+        let writer = Written(Arc::clone(&written));
+        let log = lines(&logging, move || writer.clone()).unwrap();
+        tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log.on(AT, event)));
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let all = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        all.filter(|line| line.get("event").is_some()).collect()
+    }
+
+    #[test]
+    fn every_event_in_the_log_is_the_event_that_an_observer_hears() {
+        let recorder = Recorder::new(Clock::new(|| Duration::ZERO));
+        let witness = ProxyWitness { host: HostName::new(PROXY), recorder: recorder.clone() };
+        let mut words = BTreeSet::new();
+        every_event(&mut |event| {
+            witness.on(AT, event);
+            words.insert(event.word());
+        });
+        assert_eq!(words.len(), 14, "one of each kind: {words:?}");
+        let heard: Vec<What> = recorder.take().lines.into_iter().map(|line| line.what).collect();
+        let since_start = Duration::from_nanos(AT.as_nanos());
+        let read: Vec<What> = logged()
+            .iter()
+            .map(|line| {
+                let event = parse(line, since_start, |id| recorder.upstream(id), str::to_owned);
+                What::Proxy(event.unwrap_or_else(|| panic!("{line}")))
+            })
+            .collect();
+        assert_eq!(read, heard);
+    }
+
+    #[test]
+    fn a_line_that_is_not_as_its_event_should_be_is_told_of() {
+        let recorder = Recorder::new(Clock::new(|| Duration::ZERO));
+        let names = BTreeMap::from([([127, 128, 3, 4].into(), HostName::new("alpha"))]);
+        let witness = Witness::new(recorder.clone(), Arc::default(), names);
+        assert_eq!(witness.hear("not JSON"), Heard::Remark);
+        assert_eq!(witness.hear(r#"{"timestamp":"2026-01-01T00:00:00.000001Z","message":"hello"}"#), Heard::Remark);
+        let pick = r#"{"timestamp":"2026-01-01T00:00:00.000001Z","event":"pick_made","epoch":0}"#;
+        assert!(matches!(witness.hear(pick), Heard::Garbled(_)));
+        assert!(matches!(witness.hear(r#"{"event":"drained","reset":0}"#), Heard::Garbled(_)));
+        assert_eq!(recorder.take().lines, []);
+        let drained = r#"{"timestamp":"2026-01-01T00:00:00.000001Z","event":"drained","reset":0}"#;
+        assert_eq!(witness.hear(drained), Heard::Event);
+        assert_eq!(recorder.take().lines.len(), 1);
+        assert_eq!(witness.by_name("http://127.128.3.4:8080"), "http://alpha:8080");
+        assert_eq!(witness.by_name("http://127.128.3.40:8080"), "http://127.128.3.40:8080");
+    }
 }

@@ -92,7 +92,7 @@ impl Engine for Live {
             hosts: Hosts::new(hosts, Block::claim()?)?,
             proxy: None,
             died: Vec::new(),
-            folder: tempfile::Builder::new().prefix("netdrift-live-").tempdir()?,
+            folder: folder()?,
             wall: WallClock::new(clock.clone()),
             beginning,
             clock,
@@ -236,7 +236,8 @@ impl Live {
     /// Puts `file` in place at once, as this engine's proxy needs it.
     fn write(&self, file: &ConfigFile) -> io::Result<()> {
         let listen = self.address(&HostName::new(PROXY));
-        let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &process::pid_file(self.folder.path()));
+        let text =
+            settings::on_loopback(&file.text, listen, &self.hosts.names(), &process::pid_file(self.folder.path()));
         let beside = self.folder.path().join("proxy.json.new");
         std::fs::write(&beside, text)?;
         std::fs::rename(beside, process::config_file(self.folder.path()))
@@ -258,6 +259,13 @@ impl Live {
         }
         process.is_dead()
     }
+}
+
+/// In memory where the system has such a place: a busy disk would stop this engine's time.
+fn folder() -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix("netdrift-live-");
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir())
 }
 
 #[expect(clippy::disallowed_methods, reason = "this engine's time is the machine's")]

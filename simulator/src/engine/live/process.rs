@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::binary;
 use super::log::{Heard, Witness};
 use super::watchdog::Watched;
-use super::binary;
 use crate::trace::Recorder;
 
 /// Lines for people that are kept to be shown when it ends badly.
@@ -179,9 +179,8 @@ impl Process {
     /// But for pipes: relays keep a bounded number for later ones. `None` where it has ended or the system can't tell.
     fn descriptors(&self) -> Option<usize> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid.as_raw_nonzero())).ok()?;
-        let leads_to_pipe = |path: PathBuf| {
-            std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("pipe:"))
-        };
+        let leads_to_pipe =
+            |path: PathBuf| std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("pipe:"));
         Some(open.flatten().filter(|one| !leads_to_pipe(one.path())).count())
     }
 

@@ -65,10 +65,7 @@ mod tests {
         let file: Json = serde_json::from_str(&placed(text)).unwrap();
         assert_eq!(file["upstream_proxies"][0], json!({ "url": "http://u:p@127.0.0.9:8080", "weight": 2 }));
         assert_eq!(file["upstream_proxies"][1]["url"], "http://other:1");
-        assert_eq!(
-            file["server"],
-            json!({ "listen_address": "127.0.0.1:3130", "name": "x", "pid_file": "p.pid" })
-        );
+        assert_eq!(file["server"], json!({ "listen_address": "127.0.0.1:3130", "name": "x", "pid_file": "p.pid" }));
         assert_eq!(file["logging"]["format"], "json");
     }
 
