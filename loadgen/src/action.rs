@@ -109,6 +109,14 @@ impl Action {
         !matches!(self.what, What::Http { .. })
     }
 
+    /// The method that the proxy sees.
+    pub fn method(&self) -> &str {
+        match &self.what {
+            What::Http { exchange, .. } => &exchange.method,
+            _ => "CONNECT",
+        }
+    }
+
     /// The target for the request `id`.
     pub fn target_for(&self, id: &str) -> String {
         self.target.replace("{id}", id)

@@ -16,10 +16,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
-use crate::engine::turmoil_net::{Gate, HostName, Link, LinkChange, Sim, SimEnv, WallClock};
+use crate::engine::turmoil_net::{Gate, HostName, Link, LinkChange, Sim, SimEnv, WallClock, connect};
 use crate::scenario::{Action, Client, PROXY, Scenario, Span};
 use crate::trace::{ProxyEvent, ProxyWitness, Recorder, ScenarioEvent, Trace, What};
-use crate::{client, configuration, upstream};
+use crate::client::Process;
+use crate::{configuration, upstream};
 
 /// The host that demands progress.
 pub const LIVENESS: &str = "liveness";
@@ -54,6 +55,9 @@ struct Stage<'a> {
     plans: BTreeMap<HostName, Plan>,
     upstreams: BTreeMap<HostName, (Arc<FaultyUpstream>, Recorder)>,
     down: Vec<HostName>,
+    seed: u64,
+    /// How often each client was started, by its place.
+    lives: BTreeMap<u32, u32>,
 }
 
 /// Plays `scenario` with `seed`.
@@ -110,6 +114,8 @@ impl<'a> Stage<'a> {
             plans: BTreeMap::new(),
             upstreams: BTreeMap::new(),
             down: Vec::new(),
+            seed,
+            lives: BTreeMap::new(),
         };
         stage.lay_links();
         for upstream in &scenario.upstreams {
@@ -119,8 +125,8 @@ impl<'a> Stage<'a> {
             stage.start_upstream(&HostName::new(&upstream.name));
         }
         stage.start_proxy();
-        for client in &scenario.clients {
-            stage.start_client(client.clone(), scenario.duration);
+        for (place, client) in (0..).zip(&scenario.clients) {
+            stage.start_client(place, client.clone(), scenario.duration);
         }
         stage
     }
@@ -223,12 +229,16 @@ impl<'a> Stage<'a> {
         SocketAddr::new(self.sim.address(&self.host), self.config.server.listen.port())
     }
 
-    fn start_client(&self, client: Client, last: Span) {
-        let started = self.sim.started();
-        let until = started + client.until.unwrap_or(last).get();
-        let host = HostName::new(&client.name);
-        let work = client::run(client, self.proxy_address(), self.recorder.clone(), started, until);
-        self.sim.spawn(&host, work);
+    fn start_client(&mut self, place: u32, client: Client, last: Span) {
+        let now = self.sim.now();
+        let lives = self.lives.entry(place).or_default();
+        let life = std::mem::replace(lives, *lives + 1);
+        let wait = client.from.get().saturating_sub(now);
+        let last = client.until.unwrap_or(last).get().saturating_sub(now);
+        let (host, proxy) = (HostName::new(&client.name), self.proxy_address());
+        let recorder = self.recorder.clone();
+        let process = Process { client, place, life, seed: self.seed, wait, last, recorder };
+        self.sim.spawn(&host, process.run(move || connect(proxy)));
     }
 
     fn play(&mut self, entry: usize, action: &Action) {
@@ -292,8 +302,10 @@ impl<'a> Stage<'a> {
             self.start_proxy();
         } else if self.upstreams.contains_key(host) {
             self.start_upstream(host);
-        } else if let Some(client) = self.scenario.clients.iter().find(|client| client.name == host.as_str()) {
-            self.start_client(client.clone(), self.scenario.duration);
+        } else if let Some((place, client)) =
+            (0..).zip(&self.scenario.clients).find(|(_, client)| client.name == host.as_str())
+        {
+            self.start_client(place, client.clone(), self.scenario.duration);
         }
     }
 

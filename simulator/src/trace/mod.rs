@@ -18,7 +18,7 @@ use crate::engine::turmoil_net::HostName;
 
 mod event;
 
-pub use event::{ClientEvent, Finished, Outcome, ProxyEvent, ScenarioEvent, Verdict, What, micros};
+pub use event::{ClientEvent, Finished, Phases, ProxyEvent, ScenarioEvent, Verdict, What, micros};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]

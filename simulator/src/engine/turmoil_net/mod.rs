@@ -8,6 +8,7 @@
 
 mod env;
 mod host;
+mod lacks;
 mod link;
 mod stream;
 mod wire;
@@ -27,6 +28,7 @@ use turmoil_net::{EnterGuard, HostId, KernelConfig, Net, NetstatState};
 
 pub use env::{SimEnv, WallClock};
 pub use host::{HostName, spawn_here};
+pub use lacks::lacks;
 pub use link::{Gate, Link, LinkChange};
 pub use stream::{SimListener, SimStream, connect};
 
