@@ -62,8 +62,10 @@ pub struct Seen<'a> {
     pub line: usize,
     /// When it was over.
     pub ended: Duration,
+    /// What it did, in loadgen's word.
+    pub action: &'static str,
     /// Its method.
-    pub method: &'static str,
+    pub method: &'a str,
     /// Its target.
     pub target: &'a str,
     /// How it went.
@@ -123,17 +125,17 @@ impl<'a> History<'a> {
 
     fn read(&mut self) {
         let lines = self.lines;
-        let mut begun: BTreeMap<&str, (Duration, &'static str, &str)> = BTreeMap::new();
+        let mut begun: BTreeMap<&str, (Duration, &'static str, &str, &str)> = BTreeMap::new();
         self.lives.push(Life::default());
         for (index, line) in lines.iter().enumerate() {
             match &line.what {
                 What::Proxy(event) => self.read_proxy(index, event),
-                What::Client(ClientEvent::Asked { id, method, target }) => {
-                    begun.insert(id, (line.at(), method, target));
+                What::Client(ClientEvent::Asked { id, action, method, target, .. }) => {
+                    begun.insert(id, (line.at(), action, method, target));
                 }
                 What::Client(ClientEvent::Ended(verdict)) => {
-                    if let Some((began, method, target)) = begun.get(verdict.id.as_str()).copied() {
-                        let seen = Seen { began, line: index, ended: line.at(), method, target, verdict };
+                    if let Some((began, action, method, target)) = begun.get(verdict.id.as_str()).copied() {
+                        let seen = Seen { began, line: index, ended: line.at(), action, method, target, verdict };
                         self.clients.insert(&verdict.id, seen);
                     }
                 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{Invariant, Violation, found};
 use crate::history::{History, id_of};
-use crate::trace::{Outcome, What};
+use crate::trace::What;
 
 pub(super) const INVARIANT: Invariant = Invariant {
     name: "conservation",
@@ -54,7 +54,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             violations.push(found(format!("{} upstreams opened a tunnel for {id}", whole.len()), lines));
         }
         let excused = history.scenario.upstreams.iter().any(|one| excused(&one.name));
-        if seen.verdict.outcome == Outcome::Ok && whole.is_empty() && !excused {
+        if seen.verdict.failure.is_none() && whole.is_empty() && !excused {
             violations.push(found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
         }
     }

@@ -1,8 +1,9 @@
+use loadgen::Kind;
 use serde_json::Value as Json;
 
 use super::{Invariant, Violation, found};
 use crate::history::History;
-use crate::trace::{Outcome, ProxyEvent};
+use crate::trace::ProxyEvent;
 
 pub(super) const INVARIANT: Invariant = Invariant {
     name: "statistics",
@@ -12,8 +13,8 @@ pub(super) const INVARIANT: Invariant = Invariant {
 
 fn check(history: &History<'_>) -> Vec<Violation> {
     // Of a client that vanished without a word the proxy learns late.
-    let all_left =
-        history.clients.values().all(|seen| !matches!(seen.verdict.outcome, Outcome::TimedOut | Outcome::Cut));
+    let mut failures = history.clients.values().filter_map(|seen| seen.verdict.failure);
+    let all_left = failures.all(|failure| !matches!(failure.kind, Kind::Timeout | Kind::Cut | Kind::Reset));
     let mut violations = Vec::new();
     for life in &history.lives {
         let (mut verdicts, mut successes, mut attempts, mut served) = (0, 0, 0, 0);

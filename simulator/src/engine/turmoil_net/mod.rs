@@ -29,7 +29,7 @@ pub use host::SimHost;
 pub use stream::{SimListener, SimStream, connect};
 
 use super::in_process::InProcess;
-use super::{Clock, Engine, Host, HostName, Link, LinkChange, WallClock};
+use super::{Clock, Engine, Host, HostName, Link, LinkChange, WallClock, lacks};
 use crate::configuration::ConfigFile;
 use crate::scenario::{PROXY, Scenario};
 use crate::trace::Recorder;
@@ -94,9 +94,9 @@ impl Drop for WorldSlot {
 impl Engine for Sim {
     type Host = SimHost;
 
-    fn lacks(_: &Scenario) -> Vec<String> {
-        // A backlog that is full is known to be lacking only when it is asked for: plans change while they run.
-        Vec::new()
+    fn lacks(scenario: &Scenario) -> Vec<String> {
+        // A backlog that is full is refused when it is asked for: plans change while they run.
+        lacks::tls(scenario)
     }
 
     /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
