@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
-use crate::engine::turmoil_net::{Gate, HostName, Link, LinkChange, Sim, SimEnv, WallClock, connect};
+use crate::engine::turmoil_net::{Gate, HostName, Link, LinkChange, Sim, SimEnv, WallClock, connect, lacks};
 use crate::scenario::{Action, Client, PROXY, Scenario, Span};
 use crate::trace::{ProxyEvent, ProxyWitness, Recorder, ScenarioEvent, Trace, What};
 use crate::client::Process;
@@ -63,6 +63,11 @@ struct Stage<'a> {
 /// Plays `scenario` with `seed`.
 pub fn play(scenario: &Scenario, seed: u64) -> Played {
     let mut stage = Stage::set(scenario, seed);
+    let lacks = lacks(scenario);
+    if !lacks.is_empty() {
+        lacks.into_iter().for_each(|what| stage.tell(ScenarioEvent::Unsupported { what }));
+        return Played { trace: stage.recorder.take(), ..Played::default() };
+    }
     stage.phase("safety");
     let mut entries: Vec<_> = scenario.timeline.iter().enumerate().collect();
     entries.sort_by_key(|(_, entry)| entry.at);
