@@ -195,9 +195,7 @@ impl FromStr for Action {
                 early: options.flag("early")?,
             },
             "upload" => What::Upload { bytes: options.bytes("bytes", 65_536)? },
-            "download" => {
-                What::Download { bytes: options.bytes("bytes", 65_536)?, send: options.bytes("send", 0)? }
-            }
+            "download" => What::Download { bytes: options.bytes("bytes", 65_536)?, send: options.bytes("send", 0)? },
             "hold" => What::Hold {
                 span: options.duration("for", Duration::from_secs(60))?,
                 every: options.duration("every", Duration::from_secs(5))?.max(Duration::from_millis(1)),

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use loadgen::{action, quantity};
 use loadgen::verdict::expect::Expect;
 use loadgen::workload::{self, ExitFrom};
 use loadgen::{Action, Mix, Pace, Stage, Stop, User, Workload};
+use loadgen::{action, quantity};
 
 use crate::fault::Fault;
 

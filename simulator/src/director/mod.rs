@@ -16,10 +16,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
+use crate::client::Process;
 use crate::engine::turmoil_net::{Gate, HostName, Link, LinkChange, Sim, SimEnv, WallClock, connect, lacks};
 use crate::scenario::{Action, Client, PROXY, Scenario, Span};
 use crate::trace::{ProxyEvent, ProxyWitness, Recorder, ScenarioEvent, Trace, What};
-use crate::client::Process;
 use crate::{configuration, upstream};
 
 /// The host that demands progress.

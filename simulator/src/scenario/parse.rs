@@ -273,13 +273,22 @@ mod tests {
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1, "thinck": "1s"}]"#,
                 r#"clients[0].thinck: unknown field; did you mean "think"?"#,
             ),
-            (r#""clients": [{"name": "c", "do": "echo", "requests": "1"}]"#, r#"clients[0].requests: must be an integer (got "1")"#),
-            (r#""clients": [{"name": "c", "do": "echo", "requests": 1, "think": 5}]"#, "clients[0].think: must be a text (got 5)"),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": "1"}]"#,
+                r#"clients[0].requests: must be an integer (got "1")"#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "think": 5}]"#,
+                "clients[0].think: must be a text (got 5)",
+            ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1, "think": "5"}]"#,
                 "clients[0].think: must be a time with a unit",
             ),
-            (r#""clients": [{"name": "a", "do": "echo", "requests": 1}]"#, r#"clients[0].name: "a" is taken by another host"#),
+            (
+                r#""clients": [{"name": "a", "do": "echo", "requests": 1}]"#,
+                r#"clients[0].name: "a" is taken by another host"#,
+            ),
             (r#""clients": [{"name": "c", "do": "echo"}]"#, "clients[0]: give requests, rate, stages or think"),
             (r#""clients": [{"name": "c", "requests": 1}]"#, "clients[0].do: is missing"),
             (
@@ -297,7 +306,10 @@ mod tests {
             ),
             (r#""clients": [{"name": "c", "do": "echo", "rate": 0.0001}]"#, "clients[0].rate: `0.0001` is no rate"),
             (r#""clients": [{"name": "c", "do": "echo", "rate": 0}]"#, "clients[0].rate: must be above 0"),
-            (r#""clients": [{"name": "c", "do": "echo", "stages": "5"}]"#, "clients[0].stages: `5`: expected RATExTIME"),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "stages": "5"}]"#,
+                "clients[0].stages: `5`: expected RATExTIME",
+            ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "rate": 1, "think": "1s"}]"#,
                 "clients[0].think: does not go with rate or stages",

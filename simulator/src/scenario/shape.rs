@@ -78,7 +78,9 @@ fn choose(branches: &[Json], beside: Option<&Map<String, Json>>, json: &Json, pa
     let Some((tag, ..)) = tags.first().copied() else {
         // Told apart by their types; otherwise texts, or a value that may be null.
         let typed = |branch: &&Json| types(branch).iter().any(|one| is_of(one, json));
-        if !json.is_null() && let Some(branch) = branches.iter().find(typed) {
+        if !json.is_null()
+            && let Some(branch) = branches.iter().find(typed)
+        {
             return visit(branch, json, path, problems);
         }
         let fits = branches.iter().any(|branch| match branch.get("const") {

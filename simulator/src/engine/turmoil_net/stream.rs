@@ -58,7 +58,9 @@ impl Drop for SimStream {
         }
         if !self.unread.is_empty() {
             self.reset();
-        } else if !self.ended && let Some((local, peer)) = self.ends() {
+        } else if !self.ended
+            && let Some((local, peer)) = self.ends()
+        {
             with_world(|world| world.wire.closed(local, peer));
         }
     }
