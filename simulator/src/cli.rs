@@ -35,6 +35,9 @@ pub enum Command {
         /// Files, or directories of *.json.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        /// Where they are to be played.
+        #[arg(long, value_enum, default_value_t)]
+        engine: Kind,
     },
     /// Say what each scenario is about.
     List {

@@ -86,3 +86,84 @@ fn verdict(done: Done) -> Verdict {
         id: done.request.id,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::run::{Report, Verdict, run};
+    use crate::scenario;
+    use crate::trace::{ClientEvent, What};
+
+    /// A run in which everything is well but for what `clients` and `more` say.
+    fn play(clients: &str, more: &str) -> Report {
+        let text = format!(
+            r#"{{"name": "x", "story": "x", "duration": "6s", "upstreams": [{{"name": "a"}}, {{"name": "b"}}],
+            "clients": [{clients}]{more}}}"#
+        );
+        run(&scenario::parse(&text).unwrap(), 1)
+    }
+
+    fn asked(report: &Report) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
+        report.trace.lines.iter().filter_map(|line| match &line.what {
+            What::Client(ClientEvent::Asked { id, action, user, .. }) if line.host.as_str() == "c" => {
+                Some((id.as_str(), *action, user.as_deref()))
+            }
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn every_action_of_a_mix_is_done_and_holds() {
+        let report = play(
+            r#"{"name": "c", "clients": 4, "think": "20ms", "requests": 80, "do": ["connect", "echo:rounds=2,bytes=1k,early",
+                "upload", "download:send=3k", "hold:for=1s", "http:bytes=10k", "http:method=POST,path=/echo,send=2k,keep-alive",
+                "echo:bytes=30,slow=10/50ms"]}"#,
+            "",
+        );
+        assert_eq!(report.verdict, Verdict::Passed, "{:?}", report.violations);
+        assert_eq!(asked(&report).count(), 80);
+        let done: BTreeSet<&str> = asked(&report).map(|(_, action, _)| action).collect();
+        assert_eq!(done, BTreeSet::from(["connect", "download", "echo", "hold", "http", "upload"]));
+    }
+
+    #[test]
+    fn a_client_that_is_started_again_uses_no_id_twice() {
+        let report = play(
+            r#"{"name": "c", "do": "echo", "rate": 10, "requests": 20}"#,
+            r#", "timeline": [{"at": "1050ms", "do": "crash", "host": "c"}, {"at": "2s", "do": "restart", "host": "c"}]"#,
+        );
+        assert_eq!(report.verdict, Verdict::Passed, "{:?}", report.violations);
+        let ids: Vec<&str> = asked(&report).map(|(id, ..)| id).collect();
+        assert_eq!((ids.len(), ids[10], ids[11], ids[30]), (31, "c-a", "c-1x0", "c-1x13"));
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+    }
+
+    #[test]
+    fn requests_come_as_all_users() {
+        let report =
+            play(r#"{"name": "c", "do": "echo", "rate": 10, "requests": 20, "users": ["ann:1", "bob:2"]}"#, "");
+        let users: BTreeSet<Option<&str>> = asked(&report).map(|(.., user)| user).collect();
+        assert_eq!(users, BTreeSet::from([Some("ann"), Some("bob")]));
+    }
+
+    #[test]
+    fn waiting_in_line_counts() {
+        let client = r#"{"name": "c", "do": "hold:for=500ms", "rate": 10, "requests": 5, "max_in_flight": 1}"#;
+        let within = |most: &str| play(client, &format!(r#", "expect": [{{"what": "latency", "at_most": "{most}"}}]"#));
+        assert_eq!(within("3s").verdict, Verdict::Passed);
+        let late = within("1s");
+        assert_eq!((late.verdict, late.violations[0].of.as_str()), (Verdict::Violated, "expect[0]"));
+    }
+
+    #[test]
+    fn what_can_not_be_simulated_is_named() {
+        let report = play(r#"{"name": "c", "do": ["echo", "2*tls:path=/ip"], "requests": 1}"#, "");
+        assert_eq!(report.verdict, Verdict::Unsupported);
+        assert!(
+            report.violations[0].text.starts_with("clients[0].do: `2*tls:path=/ip`: TLS"),
+            "{:?}",
+            report.violations
+        );
+    }
+}

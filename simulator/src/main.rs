@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(args) => run_many(&args),
         Command::Replay(one) => replay(&one),
-        Command::Check { paths } => all(&paths).map(|_| 0),
+        Command::Check { paths, engine } => check(&paths, engine),
         Command::List { paths } => list(&paths),
         Command::Trace(one) => trace(&one),
         Command::Sweep(args) => sweep(&args),
@@ -109,6 +109,15 @@ fn all(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
         wrong.push_str("no scenario there\n");
     }
     if wrong.is_empty() { Ok(scenarios) } else { Err(Failed { code: DATA, text: wrong }) }
+}
+
+fn check(paths: &[PathBuf], engine: Kind) -> Result<u8, Failed> {
+    let lacks = |(file, scenario): (PathBuf, Arc<Scenario>)| {
+        let say = move |what: String| format!("{}: {what}\n", file.display());
+        engine.lacks(&scenario).into_iter().map(say).collect::<String>()
+    };
+    let text: String = all(paths)?.into_iter().map(lacks).collect();
+    if text.is_empty() { Ok(0) } else { Err(Failed { code: Verdict::Unsupported.exit_code(), text }) }
 }
 
 fn run_many(args: &Run) -> Result<u8, Failed> {

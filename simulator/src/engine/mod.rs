@@ -36,6 +36,15 @@ pub enum Kind {
     TurmoilNet,
 }
 
+impl Kind {
+    /// What `scenario` asks for and this engine can't do.
+    pub fn lacks(self, scenario: &Scenario) -> Vec<String> {
+        match self {
+            Kind::TurmoilNet => turmoil_net::Sim::lacks(scenario),
+        }
+    }
+}
+
 /// A world, and the time that passes in it.
 pub trait Engine: Sized {
     /// How programs see the host they run on.
