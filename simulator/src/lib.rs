@@ -17,5 +17,6 @@ pub mod run;
 pub mod scenario;
 pub mod shrink;
 pub mod swarm;
+pub mod sweep;
 pub mod trace;
 pub mod upstream;

@@ -1,9 +1,10 @@
 //! `simulator`: runs scenarios.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use simulator::batch::{Job, run_all, shard};
@@ -12,7 +13,8 @@ use simulator::engine::Kind;
 use simulator::report;
 use simulator::run::{Verdict, run, run_on};
 use simulator::scenario::{self, Scenario};
-use simulator::{shrink, swarm};
+use simulator::shrink;
+use simulator::sweep::{self, News, Plan, Progress};
 
 /// sysexits.h: the command line is wrong; the input is; a file can't be written.
 const USAGE: u8 = 64;
@@ -151,39 +153,37 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     Ok(reports.iter().map(|report| report.verdict).min().map_or(0, Verdict::exit_code))
 }
 
-/// Runs in batches, so that time is looked at in between; what follows from the seed does not depend on it.
+/// How often a sweep says how far it is: on a terminal, and where it only makes a log longer.
+const TICK: Duration = Duration::from_secs(1);
+const LOGGED: Duration = Duration::from_secs(10);
+
 fn sweep(args: &Sweep) -> Result<u8, Failed> {
-    const BATCH: u64 = 64;
-    #[expect(clippy::disallowed_methods, reason = "how long a sweep lasts is about real time")]
-    let begun = std::time::Instant::now();
-    let (mut next, mut failed, mut worst) = (0, 0, 0);
-    let most = args.runs.unwrap_or(u64::MAX);
-    while next < most && args.time.is_none_or(|limit| begun.elapsed() < limit) {
-        let end = most.min(next + BATCH);
-        let seeds = (next..end).map(|index| swarm::seed_of(args.seed, index));
-        let job = |seed| Job {
-            file: args.keep.join(format!("swarm-{seed}.json")),
-            scenario: Arc::new(swarm::scenario(seed)),
-            seed,
-            engine: Kind::default(),
-        };
-        let jobs: Vec<Job> = seeds.map(job).collect();
-        let reports = run_all(&jobs, threads(args.jobs), |job, report| {
-            if report.verdict != Verdict::Passed {
-                let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
+    let plan = Plan { seed: args.seed, runs: args.runs, time: args.time, threads: threads(args.jobs) };
+    let terminal = io::stderr().is_terminal();
+    // One line that is written over again and again; gone when something else is to be read.
+    let (line, end) = if terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+    let mut worst = 0;
+    let done = sweep::sweep(&plan, if terminal { TICK } else { LOGGED }, |news| {
+        match news {
+            News::Failed(scenario, report) => {
+                std::fs::create_dir_all(&args.keep).map_err(|error| unwritten(&args.keep, &error))?;
+                let file = args.keep.join(format!("{}.json", scenario.name));
+                write_scenario(&file, scenario)?;
+                worst = worst.max(report.verdict.exit_code());
+                eprint!("{line}");
+                let text = format!("{}\n{}", report::line(report), report::failure(report, &file));
                 // Nobody reads; the files and the exit code still tell.
                 let _ = io::stdout().lock().write_all(text.as_bytes());
             }
-        });
-        for (job, report) in jobs.iter().zip(&reports).filter(|(_, report)| report.verdict != Verdict::Passed) {
-            std::fs::create_dir_all(&args.keep).map_err(|error| unwritten(&args.keep, &error))?;
-            write_scenario(&job.file, &job.scenario)?;
-            failed += 1;
-            worst = worst.max(report.verdict.exit_code());
+            News::Progress(progress) => {
+                let Progress { runs, failed, .. } = progress;
+                eprint!("{line}{runs} runs, {failed} failed, {:.1} runs a second{end}", progress.runs_a_second());
+            }
         }
-        next = end;
-    }
-    print(&format!("{next} runs of seed {}, {failed} failed\n", args.seed))?;
+        Ok(())
+    })?;
+    eprint!("{line}");
+    print(&format!("{} runs of seed {}, {} failed\n", done.runs, args.seed, done.failed))?;
     Ok(worst)
 }
 

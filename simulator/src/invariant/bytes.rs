@@ -29,6 +29,12 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 record.status == Some(200) && through.is_none_or(|through| history.leads_to(through, host))
             })
         });
+        // Bytes go nowhere before a 2xx, and after it nowhere else.
+        for (line, host, record) in history.records.get(id).into_iter().flatten() {
+            if through.is_some_and(|through| !history.leads_to(through, host)) && record.up.bytes > 0 {
+                violations.push(found(format!("{host} got bytes of {id}, which it did not serve"), [*line]));
+            }
+        }
         let Some((line, upstream, record)) = opened else { continue };
         if record.up.bytes > verdict.up.bytes || verdict.down.bytes > record.down.bytes {
             let text = format!("more came out of the tunnel of {id} than went in at {upstream}");
@@ -66,6 +72,7 @@ mod tests {
     use mock_upstreams::journal::Event;
 
     use super::*;
+    use crate::engine::HostName;
     use crate::invariant::support::Twin;
     use crate::trace::{ClientEvent, What};
 
@@ -76,6 +83,20 @@ mod tests {
         if let What::Upstream(Event::Request(record)) = &mut twin.played.trace.lines[at].what {
             record.up = Tally::of(b"short");
         }
+        twin.fires("bytes");
+    }
+
+    #[test]
+    fn fires_where_another_upstream_gets_bytes() {
+        let mut twin = Twin::sound();
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        let mut line = twin.played.trace.lines[at].clone();
+        let others = ["alpha", "beta"].map(HostName::new);
+        line.host = others.into_iter().find(|name| *name != line.host).unwrap();
+        if let What::Upstream(Event::Request(record)) = &mut line.what {
+            record.status = None;
+        }
+        twin.played.trace.lines.push(line);
         twin.fires("bytes");
     }
 

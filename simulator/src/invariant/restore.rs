@@ -19,19 +19,18 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             let ProxyEvent::Ejected { upstream: who, .. } = event else { continue };
             // Requests (or checks) picked since, whose success must restore it.
             let mut since: Vec<Option<u64>> = Vec::new();
-            for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
+            for (offset, (line, _, event)) in lines[index + 1..].iter().enumerate() {
                 match event {
                     ProxyEvent::PickMade { request, upstream, .. } if upstream == who => since.push(*request),
                     ProxyEvent::Recovered { upstream, .. } if upstream == who => break,
                     // A reload may begin its health anew, or remove it.
                     ProxyEvent::Reloaded { .. } => break,
                     ProxyEvent::AttemptEnded { request, upstream, failure: None, .. }
-                        if upstream == who && since.contains(request) =>
+                        if upstream == who && since.contains(request) && !History::proves_nothing(life, *request) =>
                     {
-                        let rest = &lines[index + 2 + offset..];
-                        let restored = rest.iter().take_while(|(_, then, _)| then == at).any(
-                            |(.., event)| matches!(event, ProxyEvent::Recovered { upstream, .. } if upstream == who),
-                        );
+                        // At once: before anything else happens.
+                        let next = lines.get(index + 2 + offset).map(|(.., event)| *event);
+                        let restored = matches!(next, Some(ProxyEvent::Recovered { upstream, .. }) if upstream == who);
                         if !restored {
                             let text = format!("{who} opened a target and is still ejected");
                             violations.push(found(text, [*ejection, *line]));
