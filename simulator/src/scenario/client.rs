@@ -123,7 +123,6 @@ const fn half_a_minute() -> Span {
     Span::from_millis(30_000)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_half_a_minute(span: &Span) -> bool {
     *span == half_a_minute()
 }
