@@ -17,5 +17,6 @@ pub mod run;
 pub mod scenario;
 pub mod shrink;
 pub mod swarm;
+pub mod timeline_page;
 pub mod trace;
 pub mod upstream;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use clap::Parser;
 use simulator::batch::{Job, run_all, shard};
-use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep};
+use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep, Timeline};
 use simulator::report;
 use simulator::run::{Verdict, run};
 use simulator::scenario::{self, Scenario};
-use simulator::{shrink, swarm};
+use simulator::{shrink, swarm, timeline_page};
 
 /// sysexits.h: the command line is wrong; the input is; a file can't be written.
 const USAGE: u8 = 64;
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Check { paths } => all(&paths).map(|_| 0),
         Command::List { paths } => list(&paths),
         Command::Trace(one) => trace(&one),
+        Command::Timeline(args) => timeline(&args),
         Command::Sweep(args) => sweep(&args),
         Command::Shrink(args) => smaller(&args),
         Command::Schema => print(&format!("{:#}\n", scenario::schema().as_value())),
@@ -225,5 +226,22 @@ fn trace(one: &One) -> Result<u8, Failed> {
     let lines: String = report.trace.lines.iter().map(|line| line.to_json() + "\n").collect();
     print(&lines)?;
     eprintln!("digest {}", report.digest);
+    Ok(report.verdict.exit_code())
+}
+
+fn timeline(args: &Timeline) -> Result<u8, Failed> {
+    let Timeline { one, to } = args;
+    let scenario = load(&one.file)?;
+    let report = run(&scenario, one.seed.unwrap_or(scenario.seed));
+    let page = timeline_page::page(&scenario, &report, &one.file);
+    match to {
+        Some(file) => {
+            std::fs::write(file, page).map_err(|error| unwritten(file, &error))?;
+            print(&format!("{}\n", report::line(&report)))?;
+        }
+        None => {
+            print(&page)?;
+        }
+    }
     Ok(report.verdict.exit_code())
 }

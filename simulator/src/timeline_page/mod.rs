@@ -1,0 +1,171 @@
+//! A run as a picture: one HTML page that needs nothing else, no script and no network.
+
+mod crowd;
+mod deeds;
+mod draw;
+mod health;
+mod picture;
+mod requests;
+mod scale;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use picture::{Picture, Tone, Wrong, clock};
+
+use crate::director::LIVENESS;
+use crate::report::{self, escape};
+use crate::run::{Report, Verdict};
+use crate::scenario::{PROXY, Scenario};
+use crate::trace::{Line, ScenarioEvent, What};
+
+const STYLE: &str = include_str!("page.css");
+/// Violations told, lines of the trace shown for each, and events listed. The trace has all of them.
+const VIOLATIONS: usize = 50;
+const LINES: usize = 12;
+const EVENTS: usize = 500;
+
+/// The colours and what they stand for.
+const LEGEND: [(Tone, &str); 8] = [
+    (Tone::Good, "succeeded"),
+    (Tone::Saved, "succeeded by failover"),
+    (Tone::Failed, "failed"),
+    (Tone::Probe, "probe"),
+    (Tone::Fault, "fault of an upstream"),
+    (Tone::Done, "link, process or clock"),
+    (Tone::Ejected, "ejected"),
+    (Tone::Changed, "reload, drain"),
+];
+
+/// The page of `report`, a run of `scenario`, which was read from `file`. The same for the same run.
+pub fn page(scenario: &Scenario, report: &Report, file: &Path) -> String {
+    let picture = picture_of(scenario, report);
+    let (name, seed) = (escape(&scenario.name), report.seed);
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{name}, seed {seed}</title>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n<p>{}</p>\n",
+        escape(&scenario.story)
+    );
+    facts(&mut page, report, file);
+    page.push_str("<ul class=\"legend\">\n");
+    for (tone, means) in LEGEND {
+        let _ = writeln!(page, "<li><i style=\"background: var(--{})\"></i>{means}</li>", tone.class());
+    }
+    page.push_str("</ul>\n<div class=\"picture\">\n");
+    page.push_str(&draw::svg(&picture, &scenario.name));
+    page.push_str("</div>\n");
+    page.push_str(
+        "<p><small>Upper lanes: requests as their clients saw them. Lanes of upstreams: attempts as the proxy told of them, \
+         and below, as ticks, requests as the upstream wrote them down. Point at anything to read more.</small></p>\n",
+    );
+    violations(&mut page, report);
+    events(&mut page, &picture);
+    page.push_str("</body>\n</html>\n");
+    page
+}
+
+fn picture_of(scenario: &Scenario, report: &Report) -> Picture {
+    let lines = report.trace.lines.as_slice();
+    let clients = lines.iter().filter(|line| matches!(line.what, What::Client(_))).map(|line| line.host.as_str());
+    let named = clients.filter(|host| *host != LIVENESS);
+    let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
+    let hosts = named.chain([LIVENESS, PROXY]).chain(upstreams);
+    let mut picture = Picture::new(lines.last().map_or(0, |line| line.at_us), hosts);
+    for line in lines {
+        if let What::Scenario(ScenarioEvent::Phase { name }) = &line.what {
+            picture.phases.push((line.at_us, name));
+        }
+    }
+    requests::draw(&mut picture, lines);
+    deeds::draw(&mut picture, scenario, lines);
+    health::draw(&mut picture, lines);
+    mark_wrong(&mut picture, report);
+    picture
+}
+
+/// Marks the lines that disagree. A violation without any is one of the whole run, and is marked at its end.
+fn mark_wrong(picture: &mut Picture, report: &Report) {
+    for (index, violation) in report.violations.iter().take(VIOLATIONS).enumerate() {
+        let text = format!("{}: {}", violation.of, violation.text);
+        let places = violation.lines.iter().take(LINES).filter_map(|place| report.trace.lines.get(*place));
+        let mut places: Vec<(&str, u64)> = places.map(|line| (line.host.as_str(), line.at_us)).collect();
+        if places.is_empty() {
+            places.push((PROXY, picture.end));
+        }
+        for (host, at) in places {
+            picture.lane(host).wrong.push(Wrong { at, number: index + 1, text: text.clone() });
+        }
+    }
+}
+
+fn facts(page: &mut String, report: &Report, file: &Path) {
+    let class = if report.verdict == Verdict::Passed { "verdict passed" } else { "verdict" };
+    let seconds = clock(report.virtual_ms * 1000);
+    let again = escape(&report::again(report, file));
+    let _ = write!(
+        page,
+        "<dl>\n<div><dt>verdict</dt><dd class=\"{class}\">{}</dd></div>\n<div><dt>seed</dt><dd>{}</dd></div>\n\
+         <div><dt>requests</dt><dd>{}</dd></div>\n<div><dt>virtual time</dt><dd>{seconds}</dd></div>\n\
+         <div><dt>digest</dt><dd><code>{}</code></dd></div>\n<div><dt>again</dt><dd><code>{again}</code></dd></div>\n</dl>\n",
+        report.verdict.as_str(),
+        report.seed,
+        report.requests,
+        escape(&report.digest),
+    );
+}
+
+fn violations(page: &mut String, report: &Report) {
+    if report.violations.is_empty() {
+        return;
+    }
+    page.push_str("<h2>What does not hold</h2>\n<ol class=\"violations\">\n");
+    for (index, violation) in report.violations.iter().take(VIOLATIONS).enumerate() {
+        let (of, text) = (escape(&violation.of), escape(&violation.text));
+        let _ = write!(page, "<li id=\"wrong-{}\"><b>{of}</b>: {text}", index + 1);
+        let lines =
+            violation.lines.iter().take(LINES).filter_map(|place| Some((*place, report.trace.lines.get(*place)?)));
+        let lines: Vec<String> = lines.map(|(place, line)| shown(place, line)).collect();
+        if !lines.is_empty() {
+            let _ = write!(page, "<pre>{}</pre>", lines.join("\n"));
+        }
+        page.push_str("</li>\n");
+    }
+    page.push_str("</ol>\n");
+    if report.violations.len() > VIOLATIONS {
+        let _ = writeln!(page, "<p>and {} more</p>", report.violations.len() - VIOLATIONS);
+    }
+}
+
+fn shown(place: usize, line: &Line) -> String {
+    format!("{place} {}", escape(&line.to_json()))
+}
+
+/// What happened besides requests, for those who read rather than point.
+fn events(page: &mut String, picture: &Picture) {
+    let mut events: Vec<(u64, &str, String)> = Vec::new();
+    for lane in &picture.lanes {
+        let marks = lane.marks.iter().filter(|mark| mark.tone != Tone::Probe);
+        events.extend(marks.map(|mark| (mark.at, lane.host.as_str(), mark.text.clone())));
+        let band = |band: &picture::Spell| {
+            let text = format!("{}, until {}: {}", band.label, clock(band.until), band.text);
+            (band.from, lane.host.as_str(), text)
+        };
+        events.extend(lane.bands.iter().map(band));
+    }
+    events.sort();
+    if events.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "<details>\n<summary>Events ({})</summary>\n<table>", events.len());
+    for (at, host, text) in events.iter().take(EVENTS) {
+        let text = text.lines().map(escape).collect::<Vec<_>>().join("<br>");
+        let _ = writeln!(page, "<tr><td>{}</td><td>{}</td><td>{text}</td></tr>", clock(*at), escape(host));
+    }
+    page.push_str("</table>\n");
+    if events.len() > EVENTS {
+        let _ = writeln!(page, "<p>and {} more in the trace</p>", events.len() - EVENTS);
+    }
+    page.push_str("</details>\n");
+}
