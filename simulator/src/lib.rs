@@ -12,6 +12,7 @@ pub mod engine;
 pub mod expect;
 pub mod history;
 pub mod invariant;
+pub mod progress;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Parser;
 use simulator::batch::{Job, run_all, shard};
 use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep, Timeline};
+use simulator::progress::Progress;
 use simulator::report;
 use simulator::run::{Verdict, run};
 use simulator::scenario::{self, Scenario};
@@ -125,11 +126,12 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     if let Some(part) = args.shard {
         jobs = shard(jobs, part.index, part.of);
     }
+    let progress = Progress::new(Some(jobs.len()));
     let reports = run_all(&jobs, threads(args.jobs), |job, report| {
         let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
-        // Nobody reads; the files and the exit code still tell.
-        let _ = io::stdout().lock().write_all(text.as_bytes());
+        progress.ended(report.verdict != Verdict::Passed, &text);
     });
+    drop(progress);
     let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
         Some(path) => std::fs::write(path, text()).map_err(|error| unwritten(path, &error)),
         None => Ok(()),

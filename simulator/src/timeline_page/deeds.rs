@@ -90,10 +90,8 @@ impl<'a> Doings<'a> {
             }
             Action::Crash { host } => self.crash(at, host),
             Action::Restart { host } => self.restart(at, host),
-            Action::Reload { text, .. } => {
-                let what = if text.is_some() { "a configuration file as it is" } else { "a configuration" };
-                self.mark(at, PROXY, Tone::Changed, "reload", format!("reload: {what}"));
-            }
+            // The proxy tells of it.
+            Action::Reload { .. } => {}
             Action::Drain => self.mark(at, PROXY, Tone::Changed, "drain", "the proxy is told to finish".to_owned()),
             Action::ClockJump { by } => {
                 self.mark(at, PROXY, Tone::Done, &format!("clock {by}"), format!("the wall clock jumps by {by}"));

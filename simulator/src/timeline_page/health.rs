@@ -46,7 +46,7 @@ pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
                 if !restart_required.is_empty() {
                     text.push_str(&format!("\nneeds a restart: {}", restart_required.join("; ")));
                 }
-                mark(picture, PROXY, at, Tone::Changed, "reloaded", text);
+                mark(picture, PROXY, at, Tone::Changed, "reload", text);
             }
             ProxyEvent::ReloadFailed { problems } => {
                 mark(picture, PROXY, at, Tone::Failed, "reload failed", format!("reload failed: {problems}"));

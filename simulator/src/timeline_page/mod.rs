@@ -169,3 +169,133 @@ fn events(page: &mut String, picture: &Picture) {
     }
     page.push_str("</details>\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::run;
+    use crate::scenario;
+
+    const STORY: &str = r#"{
+        "name": "<script>alert(\"name\")</script>", "story": "</style><img src=x onerror='alert(1)'> & so on",
+        "duration": "6s",
+        "proxy": { "health_check": {"failure_threshold": 3, "backoff_base": "1s", "backoff_max": "2s"} },
+        "upstreams": [ { "name": "alpha" }, { "name": "beta" },
+            { "name": "gamma", "plan": {"faults": [{"fault": "latency", "when": {"from": "1s", "until": "2s"}}]} } ],
+        "clients": [ { "name": "client", "requests": 60, "every": "50ms" } ],
+        "timeline": [ { "at": "500ms", "do": "crash", "host": "alpha" },
+            { "at": "1500ms", "do": "restart", "host": "alpha" },
+            { "at": "2s", "do": "reload", "proxy": {"health_check": {"failure_threshold": 4}} },
+            { "at": "2s", "do": "partition", "between": ["proxy", "beta"] },
+            { "at": "2100ms", "do": "heal" } ],
+        "expect": [ { "what": "requests", "outcome": "ok", "exactly": 7 } ]
+    }"#;
+
+    fn drawn() -> String {
+        let scenario = scenario::parse(STORY).unwrap();
+        page(&scenario, &run(&scenario, 1), Path::new("a story.json"))
+    }
+
+    fn svg_of(page: &str) -> &str {
+        let (from, until) = (page.find("<svg").unwrap(), page.find("</svg>").unwrap());
+        &page[from..until + "</svg>".len()]
+    }
+
+    /// What is between the first `from` of `text` and the `until` behind it.
+    fn between<'a>(text: &'a str, from: &str, until: &str) -> &'a str {
+        let rest = &text[text.find(from).unwrap_or_else(|| panic!("no {from}")) + from.len()..];
+        &rest[..rest.find(until).unwrap()]
+    }
+
+    /// Panics where tags or quotes of `xml` don't match, or where a text has a bare `<` or `&`.
+    fn assert_well_formed(xml: &str) {
+        let mut open = Vec::new();
+        let mut rest = xml;
+        while let Some((text, tag_on)) = rest.split_once('<') {
+            for (_, entity) in text.match_indices('&').map(|(at, _)| text.split_at(at)) {
+                assert!(["&amp;", "&lt;", "&gt;", "&quot;"].iter().any(|known| entity.starts_with(known)), "{entity}");
+            }
+            let (tag, behind) = tag_on.split_once('>').unwrap();
+            assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "{tag}");
+            let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+            assert!(!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase()), "{tag}");
+            if tag.starts_with('/') {
+                assert_eq!(open.pop(), Some(name), "{tag}");
+            } else if !tag.ends_with('/') {
+                open.push(name);
+            }
+            rest = behind;
+        }
+        assert!(open.is_empty() && rest.trim().is_empty(), "{open:?} {rest}");
+    }
+
+    #[test]
+    fn every_host_has_a_lane_and_what_happened_is_in_it() {
+        let page = drawn();
+        let svg = svg_of(&page);
+        assert_well_formed(svg);
+        for host in ["client", "proxy", "alpha", "beta", "gamma"] {
+            let lane = between(svg, &format!("\">{host}</text>"), "</g>");
+            assert_eq!(lane.contains("class=\"band ejected\""), host == "alpha", "{host}");
+            assert_eq!(lane.contains(">restart</text>"), host == "alpha", "{host}");
+            assert_eq!(lane.contains("was killed"), host == "alpha", "{host}");
+            assert_eq!(lane.contains("class=\"band fault\""), host == "gamma", "{host}");
+            assert_eq!(lane.contains("no packet passes between proxy and beta"), host == "beta" || host == "proxy");
+            assert_eq!(lane.contains("reloaded, epoch"), host == "proxy", "{host}");
+            assert_eq!(lane.contains("class=\"written"), ["alpha", "beta", "gamma"].contains(&host), "{host}");
+        }
+        let client = between(svg, "\">client</text>", "</g>");
+        assert!(client.contains("client-1: CONNECT") && client.contains("served by"), "{client}");
+        assert!(client.contains("class=\"saved\"") && client.contains("alpha failed: "), "{client}");
+        assert!(between(svg, "\">alpha</text>", "</g>").contains("a probe"));
+        for phase in ["safety", "liveness", "end"] {
+            assert!(svg.contains(&format!("class=\"phase {phase}\"")), "{phase}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_hold_is_marked_and_told_with_the_command_that_shows_it_again() {
+        let page = drawn();
+        assert!(svg_of(&page).contains("<a href=\"#wrong-1\">"), "{page}");
+        assert!(page.contains("<li id=\"wrong-1\"><b>"), "{page}");
+        assert!(page.contains("simulator replay a story.json --seed 1") && page.contains(">violated<"), "{page}");
+    }
+
+    #[test]
+    fn a_hostile_scenario_is_text_and_nothing_else() {
+        let page = drawn();
+        assert!(page.contains("&lt;script&gt;alert(&quot;name&quot;)&lt;/script&gt;"), "{page}");
+        for tag in ["<script", "<img", "</style><"] {
+            assert!(!page.contains(tag), "{tag}");
+        }
+        let outside = ["src=", "@import", "url("];
+        assert!(!outside.iter().any(|word| page.replace("&lt;img src=x", "").contains(word)), "loads nothing");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_page() {
+        assert!(drawn() == drawn());
+    }
+
+    #[test]
+    fn a_page_of_many_requests_is_not_much_longer_and_hides_no_failure() {
+        let of = |many: u64| {
+            let mut picture = Picture::new(60_000_000, ["client"]);
+            for request in 0..many {
+                let from = request * 60_000_000 / many;
+                let tone = if request == many / 2 { Tone::Failed } else { Tone::Good };
+                let text = format!("client-{request}: CONNECT <{request}>");
+                let (label, until) = (String::new(), from + 5000);
+                picture.lane("client").bars.push(picture::Spell { from, until, tone, label, text });
+            }
+            draw::svg(&picture, "many")
+        };
+        let (some, many) = (of(2000), of(50_000));
+        assert!(many.len() < some.len() * 3 / 2 && many.len() < 200_000, "{} {}", some.len(), many.len());
+        assert_well_formed(&many);
+        let failed = between(&many, "class=\"failed\"", "</rect>");
+        assert!(failed.contains("client-25000: CONNECT &lt;25000&gt;"), "{failed}");
+        let height: f64 = between(failed, "height=\"", "\"").parse().unwrap();
+        assert!(height >= 1.5, "{height}");
+    }
+}

@@ -6,7 +6,7 @@ use mock_upstreams::journal::{Event as JournalEvent, Outcome as Written};
 
 use super::picture::{Mark, Picture, Spell, Tone, clock};
 use crate::history::id_of;
-use crate::trace::{ClientEvent, Finished, Line, Outcome, ProxyEvent, What};
+use crate::trace::{ClientEvent, Finished, Line, Outcome, ProxyEvent, Verdict, What};
 
 /// An attempt that is under way.
 struct Attempt {
@@ -29,23 +29,19 @@ fn clients(picture: &mut Picture, lines: &[Line]) {
     for line in lines {
         let What::Client(event) = &line.what else { continue };
         match event {
-            ClientEvent::Asked { id, method, target } => {
+            ClientEvent::Asked { id, method, target, .. } => {
                 asked.insert(id, (line.at_us, line.host.as_str(), format!("{id}: {method} {target}")));
             }
             ClientEvent::Ended(verdict) => {
                 let Some((from, host, what)) = asked.remove(verdict.id.as_str()) else { continue };
                 let told = finished.get(verdict.id.as_str());
-                let tone = match verdict.outcome {
-                    Outcome::Ok if told.is_some_and(|told| told.attempts > 1) => Tone::Saved,
-                    Outcome::Ok => Tone::Good,
-                    _ => Tone::Failed,
+                let (good, how) = seen(verdict);
+                let tone = match (good, told.is_some_and(|told| told.attempts > 1)) {
+                    (true, false) => Tone::Good,
+                    (true, true) => Tone::Saved,
+                    (false, _) => Tone::Failed,
                 };
-                let status = verdict.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-                let took = clock(verdict.took_us);
-                let mut text = format!("{what}\n{}, {status}, took {took}", word(&verdict.outcome));
-                if let Some(answered) = verdict.answered_us {
-                    text.push_str(&format!(", answered after {}", clock(answered)));
-                }
+                let mut text = format!("{what}\n{how}");
                 text.push_str(&told.map(|told| way(told)).unwrap_or_default());
                 let bar = Spell { from, until: line.at_us, tone, label: String::new(), text };
                 picture.lane(host).bars.push(bar);
@@ -58,6 +54,14 @@ fn clients(picture: &mut Picture, lines: &[Line]) {
         let bar = Spell { from, until: end, tone: Tone::Failed, label: String::new(), text };
         picture.lane(host).bars.push(bar);
     }
+}
+
+/// Whether a client's request went well, and how.
+fn seen(verdict: &Verdict) -> (bool, String) {
+    let status = verdict.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    let answered = verdict.answered_us.map_or_else(String::new, |after| format!(", answered after {}", clock(after)));
+    let how = format!("{}, {status}, took {}{answered}", word(&verdict.outcome), clock(verdict.took_us));
+    (verdict.outcome == Outcome::Ok, how)
 }
 
 /// What the proxy told of each request at its end, by id.
