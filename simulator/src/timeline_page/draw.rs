@@ -251,7 +251,8 @@ impl Drawing<'_> {
             let y = top + 8.0;
             let title = lines(&format!("{}\n{}", clock(group.first.at), group.text()));
             self.put(format_args!(
-                "<a href=\"#wrong-{number}\"><circle class=\"wrong\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"7\"><title>{title}</title>\
+                "<a href=\"#wrong-{number}\"><circle class=\"wrong\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"7\">\
+                 <title>{title}</title>\
                  </circle><text class=\"number\" x=\"{x:.1}\" y=\"{:.1}\">{number}</text></a>",
                 y + 3.3
             ));

@@ -19,9 +19,6 @@ pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
                 for (upstream, spell) in std::mem::take(&mut ejected) {
                     recover(picture, upstream, spell, at, "the proxy was started anew");
                 }
-                if at > 0 {
-                    mark(picture, PROXY, at, Tone::Changed, "started", "the proxy has started".to_owned());
-                }
             }
             ProxyEvent::Ejected { upstream, failures, until_us } => {
                 let text = format!("ejected after {failures} failures, backed off until {}", clock(*until_us));

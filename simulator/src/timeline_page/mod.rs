@@ -57,8 +57,8 @@ pub fn page(scenario: &Scenario, report: &Report, file: &Path) -> String {
     page.push_str(&draw::svg(&picture, &scenario.name));
     page.push_str("</div>\n");
     page.push_str(
-        "<p><small>Upper lanes: requests as their clients saw them. Lanes of upstreams: attempts as the proxy told of them, \
-         and below, as ticks, requests as the upstream wrote them down. Point at anything to read more.</small></p>\n",
+        "<p><small>Upper lanes: requests as their clients saw them. Lanes of upstreams: attempts as the proxy told of \
+         them, and below, as ticks, requests as the upstream wrote them down. Point at anything to read more.</small></p>\n",
     );
     violations(&mut page, report);
     events(&mut page, &picture);
@@ -108,7 +108,9 @@ fn facts(page: &mut String, report: &Report, file: &Path) {
         page,
         "<dl>\n<div><dt>verdict</dt><dd class=\"{class}\">{}</dd></div>\n<div><dt>seed</dt><dd>{}</dd></div>\n\
          <div><dt>requests</dt><dd>{}</dd></div>\n<div><dt>virtual time</dt><dd>{seconds}</dd></div>\n\
-         <div><dt>digest</dt><dd><code>{}</code></dd></div>\n<div><dt>again</dt><dd><code>{again}</code></dd></div>\n</dl>\n",
+         <div><dt>digest</dt><dd><code>{}</code></dd></div>\n\
+         <div><dt>again</dt><dd><code>{again}</code></dd></div>\n\
+         </dl>\n",
         report.verdict.as_str(),
         report.seed,
         report.requests,
