@@ -13,7 +13,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .DEFAULT_GOAL := help
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
-  stress tunnels-10k bench-memory soak docker-prod docker-test docker-build docker-run docker-clean
+  bench-simulator stress tunnels-10k bench-memory soak docker-prod docker-test docker-build docker-run docker-clean
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ tunnels: tools ## Hold thousands of idle tunnels and tell bytes and descriptors 
 
 scenarios: tools ## Play the shipped scenarios in the simulator
 	$(CARGO) run --locked --release -p simulator -- run scenarios
+
+bench-simulator: tools ## What a virtual minute costs in the simulator
+	$(CARGO) bench --locked -p simulator
 
 SWEEP ?= 1m
 SEED ?= 1

@@ -47,6 +47,8 @@ pub enum Command {
     },
     /// Print the trace of one run as JSON lines; the digest goes to standard error.
     Trace(One),
+    /// Draw one run as an HTML page.
+    Timeline(Timeline),
     /// Make up scenarios and run them; those that fail are written down.
     Sweep(Sweep),
     /// Find the smallest scenario that still fails as this one does, and write it down.
@@ -98,6 +100,17 @@ pub struct One {
     /// Where it is played.
     #[arg(long, value_enum, default_value_t)]
     pub engine: Kind,
+}
+
+/// Draw one run
+#[derive(Debug, Args)]
+pub struct Timeline {
+    /// What is drawn.
+    #[command(flatten)]
+    pub one: One,
+    /// Where the page is written. Left out: standard output.
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
 }
 
 /// Make up scenarios and run them

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use clap::Parser;
 use simulator::batch::{Job, run_all, shard};
-use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep};
+use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep, Timeline};
 use simulator::engine::Kind;
+use simulator::progress::Progress;
 use simulator::report;
 use simulator::run::{Verdict, run, run_on};
 use simulator::scenario::{self, Scenario};
-use simulator::shrink;
-use simulator::sweep::{self, News, Plan, Progress};
+use simulator::sweep::{self, News, Plan};
+use simulator::{shrink, timeline_page};
 
 /// sysexits.h: the command line is wrong; the input is; a file can't be written.
 const USAGE: u8 = 64;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Check { paths, engine } => check(&paths, engine),
         Command::List { paths } => list(&paths),
         Command::Trace(one) => trace(&one),
+        Command::Timeline(args) => timeline(&args),
         Command::Sweep(args) => sweep(&args),
         Command::Shrink(args) => smaller(&args),
         Command::Schema => print(&format!("{:#}\n", scenario::schema().as_value())),
@@ -136,11 +138,12 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     if let Some(part) = args.shard {
         jobs = shard(jobs, part.index, part.of);
     }
+    let progress = Progress::new(Some(jobs.len()));
     let reports = run_all(&jobs, threads(args.jobs), |job, report| {
         let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
-        // Nobody reads; the files and the exit code still tell.
-        let _ = io::stdout().lock().write_all(text.as_bytes());
+        progress.ended(report.verdict != Verdict::Passed, &text);
     });
+    drop(progress);
     let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
         Some(path) => std::fs::write(path, text()).map_err(|error| unwritten(path, &error)),
         None => Ok(()),
@@ -176,7 +179,7 @@ fn sweep(args: &Sweep) -> Result<u8, Failed> {
                 let _ = io::stdout().lock().write_all(text.as_bytes());
             }
             News::Progress(progress) => {
-                let Progress { runs, failed, .. } = progress;
+                let sweep::Progress { runs, failed, .. } = progress;
                 eprint!("{line}{runs} runs, {failed} failed, {:.1} runs a second{end}", progress.runs_a_second());
             }
         }
@@ -236,5 +239,22 @@ fn trace(one: &One) -> Result<u8, Failed> {
     let lines: String = report.trace.lines.iter().map(|line| line.to_json() + "\n").collect();
     print(&lines)?;
     eprintln!("digest {}", report.digest);
+    Ok(report.verdict.exit_code())
+}
+
+fn timeline(args: &Timeline) -> Result<u8, Failed> {
+    let Timeline { one, to } = args;
+    let scenario = load(&one.file)?;
+    let report = run(&scenario, one.seed.unwrap_or(scenario.seed));
+    let page = timeline_page::page(&scenario, &report, &one.file);
+    match to {
+        Some(file) => {
+            std::fs::write(file, page).map_err(|error| unwritten(file, &error))?;
+            print(&format!("{}\n", report::line(&report)))?;
+        }
+        None => {
+            print(&page)?;
+        }
+    }
     Ok(report.verdict.exit_code())
 }

@@ -39,6 +39,11 @@ pub fn failure(report: &Report, file: &Path) -> String {
     if report.violations.len() > SHOWN {
         let _ = writeln!(text, "  and {} more", report.violations.len() - SHOWN);
     }
-    let _ = writeln!(text, "  again: simulator replay {} --seed {}", file.display(), report.seed);
+    let _ = writeln!(text, "  again: {}", again(report, file));
     text
+}
+
+/// The command that plays a run again.
+pub fn again(report: &Report, file: &Path) -> String {
+    format!("simulator replay {} --seed {}", file.display(), report.seed)
 }
