@@ -13,7 +13,8 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .DEFAULT_GOAL := help
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
-  scenarios parity sweep stress tunnels-10k bench-memory soak docker-prod docker-test docker-build docker-run docker-clean
+  scenarios parity sweep bench-simulator stress tunnels-10k bench-memory soak docker-prod docker-test docker-build docker-run \
+  docker-clean
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +105,9 @@ scenarios: tools ## Play the shipped scenarios in the simulator
 
 parity: build ## Play them in every engine and hold the outcomes against each other: bin/parity.md, bin/parity.json
 	$(simulator) parity --scale 0.25 --jobs 6 --markdown bin/parity.md --json bin/parity.json scenarios
+
+bench-simulator: tools ## What a virtual minute costs in the simulator
+	$(CARGO) bench --locked -p simulator
 
 SWEEP ?= 1m
 SEED ?= 1

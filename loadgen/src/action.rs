@@ -49,6 +49,8 @@ pub enum What {
     Download {
         /// How many bytes.
         bytes: u64,
+        /// Sends so many in between: the target is the side that ends first.
+        send: u64,
     },
     /// Keeps a tunnel open, with an echoed block now and then.
     Hold {
@@ -107,6 +109,14 @@ impl Action {
         !matches!(self.what, What::Http { .. })
     }
 
+    /// The method that the proxy sees.
+    pub fn method(&self) -> &str {
+        match &self.what {
+            What::Http { exchange, .. } => &exchange.method,
+            _ => "CONNECT",
+        }
+    }
+
     /// The target for the request `id`.
     pub fn target_for(&self, id: &str) -> String {
         self.target.replace("{id}", id)
@@ -125,7 +135,13 @@ impl fmt::Display for Action {
                     write!(f, ",early")?;
                 }
             }
-            What::Upload { bytes } | What::Download { bytes } => write!(f, ",bytes={bytes}")?,
+            What::Upload { bytes } => write!(f, ",bytes={bytes}")?,
+            What::Download { bytes, send } => {
+                write!(f, ",bytes={bytes}")?;
+                if *send > 0 {
+                    write!(f, ",send={send}")?;
+                }
+            }
             What::Hold { span, every, bytes } => {
                 let (span, every) = (humantime::format_duration(*span), humantime::format_duration(*every));
                 write!(f, ",for={span},every={every},bytes={bytes}")?;
@@ -179,7 +195,7 @@ impl FromStr for Action {
                 early: options.flag("early")?,
             },
             "upload" => What::Upload { bytes: options.bytes("bytes", 65_536)? },
-            "download" => What::Download { bytes: options.bytes("bytes", 65_536)? },
+            "download" => What::Download { bytes: options.bytes("bytes", 65_536)?, send: options.bytes("send", 0)? },
             "hold" => What::Hold {
                 span: options.duration("for", Duration::from_secs(60))?,
                 every: options.duration("every", Duration::from_secs(5))?.max(Duration::from_millis(1)),
@@ -196,11 +212,25 @@ impl FromStr for Action {
     }
 }
 
+/// An action with its share of a mix in front, as in `3*echo:bytes=1k`; without one it has 1.
+///
+/// # Errors
+/// A sentence that says what was read and what was expected.
+pub fn shared(text: &str) -> Result<(u32, Action), String> {
+    let (share, action) = match text.split_once('*') {
+        Some((share, action)) => {
+            (share.parse().map_err(|_| format!("`{text}`: the share before * is no number"))?, action)
+        }
+        None => (1, text),
+    };
+    Ok((share, action.parse()?))
+}
+
 fn default_target(what: &What) -> String {
     match what {
         What::Connect | What::Echo { .. } | What::Hold { .. } => "{id}.echo.mock:80".to_owned(),
         What::Upload { .. } => "{id}.sink.mock:80".to_owned(),
-        What::Download { bytes } => format!("{{id}}.n{bytes}.source.mock:80"),
+        What::Download { bytes, .. } => format!("{{id}}.n{bytes}.source.mock:80"),
         What::Http { .. } => "{id}.http.mock:80".to_owned(),
         What::Tls { .. } => "{id}.tls.mock:443".to_owned(),
     }
@@ -320,6 +350,7 @@ mod tests {
             "echo:rounds=3,bytes=1k,early",
             "upload:bytes=2m,slow=10/5ms",
             "download:bytes=5,target=x.example:99",
+            "download:bytes=5,send=7",
             "hold:for=3s,every=1s",
             "http:bytes=10,keep-alive",
             "tls:path=/ip,status=204,method=POST,send=7",

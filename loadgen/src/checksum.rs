@@ -2,13 +2,21 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// Bytes that went one way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
     /// How many.
     pub bytes: u64,
     /// CRC-32 over all of them in order.
+    #[serde(serialize_with = "hex")]
     pub checksum: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn hex<S: Serializer>(checksum: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{checksum:08x}"))
 }
 
 impl Sum {

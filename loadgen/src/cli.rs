@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use loadgen::quantity;
 use loadgen::verdict::expect::Expect;
-use loadgen::workload::ExitFrom;
+use loadgen::workload::{self, ExitFrom};
 use loadgen::{Action, Mix, Pace, Stage, Stop, User, Workload};
+use loadgen::{action, quantity};
 
 use crate::fault::Fault;
 
@@ -244,12 +244,7 @@ pub(crate) struct Reports {
 struct Stages(Vec<Stage>);
 
 fn stages(text: &str) -> Result<Stages, String> {
-    let stage = |part: &str| {
-        let (rates, span) = part.trim().split_once('x').ok_or_else(|| format!("`{part}`: expected RATExTIME"))?;
-        let (from, to) = rates.split_once("..").unwrap_or((rates, rates));
-        Ok(Stage { from: quantity::rate(from)?, to: quantity::rate(to)?, span: quantity::duration(span)? })
-    };
-    text.split(',').map(stage).collect::<Result<_, String>>().map(Stages)
+    workload::stages(text).map(Stages)
 }
 
 fn named_weight(text: &str) -> Result<(String, Option<u64>), String> {
@@ -264,23 +259,14 @@ fn lines(path: &std::path::Path) -> Result<Vec<String>, String> {
     Ok(text.lines().map(str::trim).filter(wanted).map(str::to_owned).collect())
 }
 
-fn shared_action(text: &str) -> Result<(u32, Action), String> {
-    let (share, action) = match text.split_once('*') {
-        Some((share, action)) => {
-            (share.parse().map_err(|_| format!("`{text}`: the share before * is no number"))?, action)
-        }
-        None => (1, text),
-    };
-    Ok((share, action.parse().map_err(|error| format!("--do {text}: {error}"))?))
-}
-
 impl RunArgs {
     /// What is asked for.
     ///
     /// # Errors
     /// A sentence that says which flag is wrong and what would be right.
     pub(crate) fn settings(self) -> Result<Settings, String> {
-        let mut actions = self.actions.iter().map(|text| shared_action(text)).collect::<Result<Vec<_>, _>>()?;
+        let shared = |text: &String| action::shared(text).map_err(|error| format!("--do {text}: {error}"));
+        let mut actions = self.actions.iter().map(shared).collect::<Result<Vec<_>, _>>()?;
         if let Some(path) = &self.targets {
             let targets = lines(path)?;
             let with = |(share, action): &(u32, Action), target: &String| {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::action::Action;
 use crate::draw::Draw;
+use crate::quantity;
 
 /// What load to put on. Request number n of it is a pure function of the workload and n.
 #[derive(Clone, Debug)]
@@ -62,6 +63,19 @@ pub struct Stage {
     pub to: u64,
     /// How long.
     pub span: Duration,
+}
+
+/// Stages as written on a command line: `100x10s,100..500x30s` is a hundred a second for ten seconds, then a ramp.
+///
+/// # Errors
+/// A sentence that says what was read and what was expected.
+pub fn stages(text: &str) -> Result<Vec<Stage>, String> {
+    let stage = |part: &str| {
+        let (rates, span) = part.trim().split_once('x').ok_or_else(|| format!("`{part}`: expected RATExTIME"))?;
+        let (from, to) = rates.split_once("..").unwrap_or((rates, rates));
+        Ok(Stage { from: quantity::rate(from)?, to: quantity::rate(to)?, span: quantity::duration(span)? })
+    };
+    text.split(',').map(stage).collect()
 }
 
 /// When no further requests begin: whatever comes first.

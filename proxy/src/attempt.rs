@@ -19,6 +19,8 @@ pub(crate) struct Attempts<E: Env> {
     budget: Budget,
     /// The first pick, until it is used: whether it is a probe decides how many attempts there are.
     first: Option<Lease<E>>,
+    /// How many could be tried behind the first.
+    behind_first: usize,
     evidence: Evidence,
     tried: Vec<UpstreamId>,
     failures: Vec<(Arc<str>, Failure)>,
@@ -46,7 +48,9 @@ impl<E: Env> Attempts<E> {
         let first = pool.pick_first(request);
         let lent = first.as_ref().is_some_and(|lease| lease.attempt().probe);
         Attempts {
-            budget: Budget::new(policy, candidates, lent, pool.now()),
+            budget: Budget::new(policy, lent, pool.now()),
+            // A lent probe goes to one that is not among them.
+            behind_first: candidates.saturating_sub((!lent).into()),
             pool: Arc::clone(pool),
             request,
             target: target.to_string(),
@@ -61,7 +65,11 @@ impl<E: Env> Attempts<E> {
 
     /// The next upstream and what it may take; `None` when the budget or the upstreams are used up.
     pub(crate) fn next(&mut self) -> Option<(Lease<E>, Allowance)> {
-        match self.budget.next(self.pool.now()) {
+        let behind = match &self.first {
+            Some(_) => self.behind_first,
+            None => self.pool.untried(&self.tried).saturating_sub(1),
+        };
+        match self.budget.next(behind, self.pool.now()) {
             Ok(allowance) => {
                 let lease = match self.first.take() {
                     Some(first) => first,
@@ -80,7 +88,7 @@ impl<E: Env> Attempts<E> {
 
     /// Whether there would be a next one, so that a doubtful reply need not be taken.
     pub(crate) fn has_next(&self) -> bool {
-        self.budget.allows(self.pool.now()) && self.pool.has_behind(&self.tried)
+        self.budget.allows(self.pool.now()) && self.pool.untried(&self.tried) > 0
     }
 
     /// An attempt failed.

@@ -120,7 +120,7 @@ async fn check_one<E: Env>(
     for endpoint in endpoints {
         let Ok(host) = Host::parse(&bracketed(&endpoint.host)) else { continue };
         let target = Authority { host, port: endpoint.port };
-        let Ok(allowance) = Budget::new(policy, 1, false, pool.now()).next(pool.now()) else { continue };
+        let Ok(allowance) = Budget::new(policy, false, pool.now()).next(0, pool.now()) else { continue };
         let attempt = open_tunnel(pool, &shared.env, &lease.upstream, &target, &allowance, terms);
         let Err(failure) = timeout(limit, attempt).await.unwrap_or(Err(Failure::ReplyTimeout)) else {
             lease.judge(None);

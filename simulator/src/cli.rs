@@ -35,6 +35,9 @@ pub enum Command {
         /// Files, or directories of *.json.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        /// Where they are to be played.
+        #[arg(long, value_enum, default_value_t)]
+        engine: Kind,
     },
     /// Say what each scenario is about, or whether an engine can play it.
     List(List),
@@ -42,6 +45,8 @@ pub enum Command {
     Parity(Parity),
     /// Print the trace of one run as JSON lines; the digest goes to standard error.
     Trace(One),
+    /// Draw one run as an HTML page.
+    Timeline(Timeline),
     /// Make up scenarios and run them; those that fail are written down.
     Sweep(Sweep),
     /// Find the smallest scenario that still fails as this one does, and write it down.
@@ -161,6 +166,17 @@ pub struct Parity {
 fn factor(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
     factor.ok_or_else(|| format!("must be a number above 0, such as 0.25 (got {text:?})"))
+}
+
+/// Draw one run
+#[derive(Debug, Args)]
+pub struct Timeline {
+    /// What is drawn.
+    #[command(flatten)]
+    pub one: One,
+    /// Where the page is written. Left out: standard output.
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
 }
 
 /// Make up scenarios and run them

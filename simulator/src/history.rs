@@ -40,6 +40,8 @@ pub struct Pick<'a> {
 pub struct Asked<'a> {
     /// In order.
     pub picks: Vec<Pick<'a>>,
+    /// Upstreams at which an attempt failed.
+    pub failed: Vec<&'a str>,
     /// How it ended: line and figures. None if its process was killed before.
     pub finished: Option<(usize, &'a Finished)>,
 }
@@ -62,8 +64,10 @@ pub struct Seen<'a> {
     pub line: usize,
     /// When it was over.
     pub ended: Duration,
+    /// What it did, in loadgen's word.
+    pub action: &'static str,
     /// Its method.
-    pub method: &'static str,
+    pub method: &'a str,
     /// Its target.
     pub target: &'a str,
     /// How it went.
@@ -123,17 +127,17 @@ impl<'a> History<'a> {
 
     fn read(&mut self) {
         let lines = self.lines;
-        let mut begun: BTreeMap<&str, (Duration, &'static str, &str)> = BTreeMap::new();
+        let mut begun: BTreeMap<&str, (Duration, &'static str, &str, &str)> = BTreeMap::new();
         self.lives.push(Life::default());
         for (index, line) in lines.iter().enumerate() {
             match &line.what {
                 What::Proxy(event) => self.read_proxy(index, event),
-                What::Client(ClientEvent::Asked { id, method, target }) => {
-                    begun.insert(id, (line.at(), method, target));
+                What::Client(ClientEvent::Asked { id, action, method, target, .. }) => {
+                    begun.insert(id, (line.at(), action, method, target));
                 }
                 What::Client(ClientEvent::Ended(verdict)) => {
-                    if let Some((began, method, target)) = begun.get(verdict.id.as_str()).copied() {
-                        let seen = Seen { began, line: index, ended: line.at(), method, target, verdict };
+                    if let Some((began, action, method, target)) = begun.get(verdict.id.as_str()).copied() {
+                        let seen = Seen { began, line: index, ended: line.at(), action, method, target, verdict };
                         self.clients.insert(&verdict.id, seen);
                     }
                 }
@@ -164,6 +168,9 @@ impl<'a> History<'a> {
                 let upstream = upstream.as_str();
                 let pick = Pick { line: index, upstream, ticket: *ticket, epoch: *epoch, probe: *probe };
                 life.requests.entry(*request).or_default().picks.push(pick);
+            }
+            ProxyEvent::AttemptEnded { request: Some(request), upstream, failure: Some(_), .. } => {
+                life.requests.entry(*request).or_default().failed.push(upstream.as_str());
             }
             ProxyEvent::Finished(finished) => {
                 life.requests.entry(finished.request).or_default().finished = Some((index, finished));
@@ -256,7 +263,13 @@ impl<'a> History<'a> {
             .any(|trouble| trouble.hosts.contains(host) && trouble.from <= until && from <= trouble.until)
     }
 
-    /// The same for the proxy as such: killed, draining, or cut off from clients.
+    /// Whether the process on `host` was killed at `since` or later, and with it what it had not written down.
+    pub fn killed(&self, host: &str, since: Duration) -> bool {
+        let kills = |action: &Action| matches!(action, Action::Crash { host: whose } | Action::Restart { host: whose } if whose == host);
+        self.scenario.timeline.iter().any(|entry| entry.at.get() >= since && kills(&entry.action))
+    }
+
+    /// Whether anything was done to the proxy as such: killed, draining, or cut off from clients.
     pub fn proxy_troubled(&self, from: Duration, until: Duration) -> bool {
         let upstreams: BTreeSet<&str> = self.scenario.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
         let cut_off = self.troubles.iter().any(|trouble| {
@@ -289,9 +302,22 @@ impl<'a> History<'a> {
 
     /// The upstream that was picked last for the request with `id`.
     pub fn served_by(&self, id: &str) -> Option<&'a str> {
-        let asked = self.lives.iter().flat_map(|life| life.requests.values());
+        self.asked(id)?.picks.last().map(|pick| pick.upstream)
+    }
+
+    /// The request with `id`, where the proxy has told of its end.
+    pub fn asked(&self, id: &str) -> Option<&Asked<'a>> {
         let mine = |asked: &&Asked<'_>| asked.finished.is_some_and(|(_, end)| id_of(&end.target) == Some(id));
-        asked.filter(mine).find_map(|asked| asked.picks.last()).map(|pick| pick.upstream)
+        self.lives.iter().flat_map(|life| life.requests.values()).find(mine)
+    }
+
+    /// Whether an attempt that ended well is no proof of its upstream: the answer was a gateway's word that it could not
+    /// reach the target, passed on because there was nobody else to ask. Of a request whose end nobody has told it is not
+    /// known.
+    pub fn proves_nothing(life: &Life<'_>, request: Option<u64>) -> bool {
+        let Some(request) = request else { return false };
+        let end = life.requests.get(&request).and_then(|asked| asked.finished);
+        end.is_none_or(|(_, end)| (502..=504).contains(&end.status))
     }
 
     /// The client whose request has `id`, by the name in front of its number.

@@ -1,18 +1,25 @@
 //! `simulator`: runs scenarios.
 
-use std::io::{self, Write};
+mod worlds;
+
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use simulator::batch::{Job, run_all, shard};
-use simulator::cli::{Cli, Command, List, Means, One, Parity, Run, Shrink, Sweep};
-use simulator::engine::{Kind, live};
+use simulator::cli::{Cli, Command, List, One, Run, Shrink, Sweep, Timeline};
+use simulator::engine::Kind;
+use simulator::progress::Progress;
+use simulator::report;
 use simulator::run::{Verdict, run, run_on};
 use simulator::scenario::{self, Scenario};
-use simulator::{parity, report};
-use simulator::{shrink, swarm};
+use simulator::sweep::{self, News, Plan};
+use simulator::{shrink, timeline_page};
+
+use worlds::{prepare, sorted};
 
 /// sysexits.h: the command line is wrong; the input is; a file can't be written.
 const USAGE: u8 = 64;
@@ -35,10 +42,11 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(args) => run_many(&args),
         Command::Replay(one) => replay(&one),
-        Command::Check { paths } => all(&paths).map(|_| 0),
+        Command::Check { paths, engine } => check(&paths, engine),
         Command::List(args) => list(&args),
-        Command::Parity(args) => compare(&args),
+        Command::Parity(args) => worlds::compare(&args),
         Command::Trace(one) => trace(&one),
+        Command::Timeline(args) => timeline(&args),
         Command::Sweep(args) => sweep(&args),
         Command::Shrink(args) => smaller(&args),
         Command::Schema => print(&format!("{:#}\n", scenario::schema().as_value())),
@@ -120,6 +128,15 @@ fn all_scaled(paths: &[PathBuf], scale: f64) -> Result<Vec<(PathBuf, Arc<Scenari
     if wrong.is_empty() { Ok(scenarios) } else { Err(Failed { code: DATA, text: wrong }) }
 }
 
+fn check(paths: &[PathBuf], engine: Kind) -> Result<u8, Failed> {
+    let lacks = |(file, scenario): (PathBuf, Arc<Scenario>)| {
+        let say = move |what: String| format!("{}: {what}\n", file.display());
+        engine.lacks(&scenario).into_iter().map(say).collect::<String>()
+    };
+    let text: String = all(paths)?.into_iter().map(lacks).collect();
+    if text.is_empty() { Ok(0) } else { Err(Failed { code: Verdict::Unsupported.exit_code(), text }) }
+}
+
 fn run_many(args: &Run) -> Result<u8, Failed> {
     prepare(args.world.engine, &args.world.means)?;
     let (engine, scale) = (args.world.engine, args.world.means.scale);
@@ -143,11 +160,12 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     if let Some(part) = args.shard {
         jobs = shard(jobs, part.index, part.of);
     }
+    let progress = Progress::new(Some(jobs.len()));
     let reports = run_all(&jobs, threads(args.jobs), |job, report| {
         let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
-        // Nobody reads; the files and the exit code still tell.
-        let _ = io::stdout().lock().write_all(text.as_bytes());
+        progress.ended(report.verdict != Verdict::Passed, &text);
     });
+    drop(progress);
     let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
         Some(path) => std::fs::write(path, text()).map_err(|error| unwritten(path, &error)),
         None => Ok(()),
@@ -160,39 +178,37 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     Ok(reports.iter().map(|report| report.verdict).min().map_or(0, Verdict::exit_code))
 }
 
-/// Runs in batches, so that time is looked at in between; what follows from the seed does not depend on it.
+/// How often a sweep says how far it is: on a terminal, and where it only makes a log longer.
+const TICK: Duration = Duration::from_secs(1);
+const LOGGED: Duration = Duration::from_secs(10);
+
 fn sweep(args: &Sweep) -> Result<u8, Failed> {
-    const BATCH: u64 = 64;
-    #[expect(clippy::disallowed_methods, reason = "how long a sweep lasts is about real time")]
-    let begun = std::time::Instant::now();
-    let (mut next, mut failed, mut worst) = (0, 0, 0);
-    let most = args.runs.unwrap_or(u64::MAX);
-    while next < most && args.time.is_none_or(|limit| begun.elapsed() < limit) {
-        let end = most.min(next + BATCH);
-        let seeds = (next..end).map(|index| swarm::seed_of(args.seed, index));
-        let job = |seed| Job {
-            file: args.keep.join(format!("swarm-{seed}.json")),
-            scenario: Arc::new(swarm::scenario(seed)),
-            seed,
-            engine: Kind::default(),
-        };
-        let jobs: Vec<Job> = seeds.map(job).collect();
-        let reports = run_all(&jobs, threads(args.jobs), |job, report| {
-            if report.verdict != Verdict::Passed {
-                let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
+    let plan = Plan { seed: args.seed, runs: args.runs, time: args.time, threads: threads(args.jobs) };
+    let terminal = io::stderr().is_terminal();
+    // One line that is written over again and again; gone when something else is to be read.
+    let (line, end) = if terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+    let mut worst = 0;
+    let done = sweep::sweep(&plan, if terminal { TICK } else { LOGGED }, |news| {
+        match news {
+            News::Failed(scenario, report) => {
+                std::fs::create_dir_all(&args.keep).map_err(|error| unwritten(&args.keep, &error))?;
+                let file = args.keep.join(format!("{}.json", scenario.name));
+                write_scenario(&file, scenario)?;
+                worst = worst.max(report.verdict.exit_code());
+                eprint!("{line}");
+                let text = format!("{}\n{}", report::line(report), report::failure(report, &file));
                 // Nobody reads; the files and the exit code still tell.
                 let _ = io::stdout().lock().write_all(text.as_bytes());
             }
-        });
-        for (job, report) in jobs.iter().zip(&reports).filter(|(_, report)| report.verdict != Verdict::Passed) {
-            std::fs::create_dir_all(&args.keep).map_err(|error| unwritten(&args.keep, &error))?;
-            write_scenario(&job.file, &job.scenario)?;
-            failed += 1;
-            worst = worst.max(report.verdict.exit_code());
+            News::Progress(progress) => {
+                let sweep::Progress { runs, failed, .. } = progress;
+                eprint!("{line}{runs} runs, {failed} failed, {:.1} runs a second{end}", progress.runs_a_second());
+            }
         }
-        next = end;
-    }
-    print(&format!("{next} runs of seed {}, {failed} failed\n", args.seed))?;
+        Ok(())
+    })?;
+    eprint!("{line}");
+    print(&format!("{} runs of seed {}, {} failed\n", done.runs, args.seed, done.failed))?;
     Ok(worst)
 }
 
@@ -219,64 +235,6 @@ fn unwritten(path: &Path, error: &io::Error) -> Failed {
 
 fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()))
-}
-
-/// Makes sure that `engine` can play at all.
-fn prepare(engine: Kind, means: &Means) -> Result<(), Failed> {
-    if let Some(path) = &means.proxy {
-        live::use_proxy(path.clone());
-    }
-    let code = Verdict::Unsupported.exit_code();
-    engine.prepare().map_err(|error| Failed { code, text: format!("{error}\n") })
-}
-
-/// Scenarios by their files, and the names of those that can't be played, with why.
-type Sorted = (Vec<(PathBuf, Arc<Scenario>)>, Vec<(String, String)>);
-
-/// The scenarios at `paths` that `engine` can play with that scale, and the others.
-fn sorted(paths: &[PathBuf], engine: Kind, scale: f64) -> Result<Sorted, Failed> {
-    let (mut playable, mut others) = (Vec::new(), Vec::new());
-    for (file, scenario) in all(paths)? {
-        let mut why = engine.lacks(&scenario);
-        match scenario::load_scaled(&file, scale) {
-            Ok(scaled) if why.is_empty() => playable.push((file, Arc::new(scaled))),
-            Ok(_) => {}
-            Err(problems) => why.extend(problems.iter().map(ToString::to_string)),
-        }
-        if !why.is_empty() {
-            others.push((scenario.name.clone(), why.join("; ")));
-        }
-    }
-    Ok((playable, others))
-}
-
-fn compare(args: &Parity) -> Result<u8, Failed> {
-    let engines = if args.engines.is_empty() { Kind::value_variants() } else { &args.engines };
-    for engine in engines {
-        prepare(*engine, &args.means)?;
-    }
-    let subjects = all(&args.paths)?.into_iter().map(|(file, scenario)| {
-        match scenario::load_scaled(&file, args.means.scale) {
-            Ok(scaled) => parity::Subject { file, scenario: Arc::new(scaled), unscaled: None },
-            // Played as it is rather than not at all.
-            Err(problems) => {
-                let why = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                parity::Subject { file, scenario, unscaled: Some(why) }
-            }
-        }
-    });
-    let report = parity::compare(&subjects.collect::<Vec<_>>(), engines, threads(args.jobs), |line| {
-        // Nobody reads; the files and the exit code still tell.
-        let _ = writeln!(io::stdout().lock(), "{line}");
-    });
-    if let Some(path) = &args.json {
-        std::fs::write(path, report.json()).map_err(|error| unwritten(path, &error))?;
-    }
-    if let Some(path) = &args.markdown {
-        std::fs::write(path, report.markdown()).map_err(|error| unwritten(path, &error))?;
-    }
-    print(&report.text())?;
-    Ok(u8::from(report.unexplained() > 0))
 }
 
 fn replay(one: &One) -> Result<u8, Failed> {
@@ -312,5 +270,23 @@ fn trace(one: &One) -> Result<u8, Failed> {
     let lines: String = report.trace.lines.iter().map(|line| line.to_json() + "\n").collect();
     print(&lines)?;
     eprintln!("digest {}", report.digest);
+    Ok(report.verdict.exit_code())
+}
+
+fn timeline(args: &Timeline) -> Result<u8, Failed> {
+    let Timeline { one, to } = args;
+    prepare(one.world.engine, &one.world.means)?;
+    let scenario = load_scaled(&one.file, one.world.means.scale)?;
+    let report = run_on(one.world.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let page = timeline_page::page(&scenario, &report, &one.file);
+    match to {
+        Some(file) => {
+            std::fs::write(file, page).map_err(|error| unwritten(file, &error))?;
+            print(&format!("{}\n", report::line(&report)))?;
+        }
+        None => {
+            print(&page)?;
+        }
+    }
     Ok(report.verdict.exit_code())
 }

@@ -81,7 +81,9 @@ pub fn run(scenario: &Scenario, seed: u64) -> Report {
 
 /// Plays `scenario` with `seed` on `engine` and judges it.
 pub fn run_on(engine: Kind, scenario: &Scenario, seed: u64) -> Report {
+    let lacks = engine.lacks(scenario);
     let played = match engine {
+        _ if !lacks.is_empty() => Err(lacks),
         Kind::TurmoilNet => play::<turmoil_net::Sim>(scenario, seed),
         Kind::Live => play::<live::Live>(scenario, seed),
     };
@@ -104,10 +106,6 @@ pub fn run_on(engine: Kind, scenario: &Scenario, seed: u64) -> Report {
 }
 
 fn play<E: Engine>(scenario: &Scenario, seed: u64) -> Result<Played, Vec<String>> {
-    let lacks = E::lacks(scenario);
-    if !lacks.is_empty() {
-        return Err(lacks);
-    }
     director::play::<E>(scenario, seed).map_err(|error| vec![format!("this machine can't play it: {error}")])
 }
 

@@ -82,7 +82,7 @@ fn smaller(json: &Json) -> Vec<Json> {
             for field in names(item) {
                 try_change(&|json| remove(&mut json[list][index], &field));
             }
-            for number in ["requests", "send", "early", "concurrency"] {
+            for number in ["requests", "clients", "max_in_flight"] {
                 if let Some(value) = item[number].as_u64().filter(|value| *value > 1) {
                     try_change(&|json| json[list][index][number] = json!(value / 2));
                 }
@@ -90,6 +90,9 @@ fn smaller(json: &Json) -> Vec<Json> {
         }
     }
     for (index, client) in json["clients"].as_array().into_iter().flatten().enumerate() {
+        for does in smaller_mixes(&client["do"]) {
+            try_change(&|json| json["clients"][index]["do"] = does.clone());
+        }
         if client["requests"].is_null() {
             try_change(&|json| json["clients"][index]["requests"] = json!(64));
         }
@@ -99,6 +102,48 @@ fn smaller(json: &Json) -> Vec<Json> {
         try_change(&|json| json["duration"] = json!(half));
     }
     all
+}
+
+/// A client's actions with one of them left out, or with less of one option.
+fn smaller_mixes(does: &Json) -> Vec<Json> {
+    let actions: Vec<&str> = match does {
+        Json::Array(several) => several.iter().filter_map(Json::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    };
+    let mut all = Vec::new();
+    for place in (0..actions.len()).rev() {
+        let (before, behind) = (&actions[..place], &actions[place + 1..]);
+        let changed = smaller_actions(actions[place]);
+        let none = (actions.len() > 1).then(Vec::new);
+        for instead in none.into_iter().chain(changed.iter().map(|action| vec![action.as_str()])) {
+            all.push(match [before, &instead, behind].concat().as_slice() {
+                [one] => json!(one),
+                several => json!(several),
+            });
+        }
+    }
+    all
+}
+
+/// `NAME:OPTION=VALUE,OPTION` with one option less, or with half of it.
+fn smaller_actions(action: &str) -> Vec<String> {
+    let (name, options) = action.split_once(':').unwrap_or((action, ""));
+    let options: Vec<&str> = options.split(',').filter(|option| !option.is_empty()).collect();
+    let half = |option: &str| {
+        let (name, value) = option.split_once('=')?;
+        let number = loadgen::quantity::bytes(value).ok().filter(|number| *number > 1)?;
+        Some(format!("{name}={}", number / 2))
+    };
+    let mut all = Vec::new();
+    for (place, option) in options.iter().enumerate() {
+        let (before, behind) = (&options[..place], &options[place + 1..]);
+        all.push([before, behind].concat().join(","));
+        if let Some(half) = half(option) {
+            all.push([before, &[half.as_str()], behind].concat().join(","));
+        }
+    }
+    let written = |options: &String| if options.is_empty() { name.to_owned() } else { format!("{name}:{options}") };
+    all.iter().map(written).collect()
 }
 
 fn names(json: &Json) -> Vec<String> {
@@ -150,7 +195,8 @@ mod tests {
             "network": {"jitter": "10ms"},
             "proxy": {"health_check": {"failure_threshold": 1}, "timeouts": {"connect": "1s"}},
             "upstreams": [{"name": "a"}, {"name": "b"}, {"name": "c"}],
-            "clients": [{"name": "k", "requests": 40, "every": "100ms"}, {"name": "l", "requests": 3, "send": 9}],
+            "clients": [{"name": "k", "do": ["echo:rounds=2,bytes=9", "3*connect"], "requests": 40, "rate": 10},
+                {"name": "l", "do": "upload", "requests": 3}],
             "timeline": [{"at": "1s", "do": "crash", "host": "a"}, {"at": "2s", "do": "clock-jump", "by": "1h"},
                 {"at": "3s", "do": "restart", "host": "a"}],
             "expect": [{"what": "seen", "event": "ejected", "at_least": 0, "at_most": 0}]}"#;
@@ -168,7 +214,7 @@ mod tests {
     #[test]
     fn a_scenario_that_holds_is_not_shrunk() {
         let text = r#"{"name": "x", "story": "x", "duration": "1s", "upstreams": [{"name": "a"}],
-            "clients": [{"name": "k", "requests": 1}]}"#;
+            "clients": [{"name": "k", "do": "echo", "requests": 1}]}"#;
         assert!(shrink(&scenario::parse(text).unwrap(), 1, 9).is_none());
     }
 }

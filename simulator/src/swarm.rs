@@ -140,26 +140,32 @@ impl Draw {
         (1..=count)
             .map(|number| {
                 let mut client = json!({
-                    "name": format!("c{number}"), "send": self.number(0, 60_000),
-                    "every": format!("{}ms", self.number(30, 400)), "until": format!("{seconds}s"),
+                    "name": format!("c{number}"), "do": self.action(), "until": format!("{seconds}s"),
                 });
-                match self.number(1, 6) {
-                    1 => client["method"] = json!("POST"),
-                    2 => {
-                        client["method"] = json!("GET");
-                        client["target"] = json!(format!("n{}.source.mock:80", self.number(0, 100_000)));
-                    }
-                    3 => {
-                        client["ends"] = json!("last");
-                        client["target"] = json!(format!("n{}.source.mock:80", self.number(0, 100_000)));
-                    }
-                    4 => client["hold"] = json!(format!("{}s", self.number(1, 8))),
-                    5 => client["early"] = client["send"].clone(),
-                    _ => {}
+                if self.once_in(4) {
+                    client["clients"] = json!(self.number(1, 8));
+                    client["think"] = json!(format!("{}ms", self.number(10, 300)));
+                } else {
+                    client["rate"] = json!(self.number(3, 30));
+                    client["poisson"] = json!(self.once_in(3));
                 }
                 client
             })
             .collect()
+    }
+
+    fn action(&mut self) -> String {
+        let (bytes, block) = (self.number(0, 100_000), self.number(1, 60_000));
+        match self.number(1, 8) {
+            1 => format!("http:method=POST,path=/echo,send={bytes}"),
+            2 => format!("http:target={{id}}.n{bytes}.source.mock:80,pattern={bytes}"),
+            3 => format!("download:bytes={bytes},send={block}"),
+            4 => format!("hold:for={}s,every={}s,bytes={block}", self.number(1, 8), self.number(1, 4)),
+            5 => format!("echo:rounds={},bytes={block},early", self.number(1, 3)),
+            6 => format!("upload:bytes={bytes}"),
+            7 => "connect".to_owned(),
+            _ => format!("echo:bytes={block}"),
+        }
     }
 
     fn timeline(&mut self, names: &[String], proxy: &Json, seconds: u64) -> Vec<Json> {

@@ -70,7 +70,7 @@ fn what_does_not_hold_is_found_as_in_a_simulation() {
     proxy();
     let scenario = r#"{ "name": "x", "story": "x", "duration": "500ms",
         "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "status-502" }] } }],
-        "clients": [{ "name": "c", "requests": 5, "every": "50ms" }],
+        "clients": [{ "name": "c", "do": "echo", "requests": 5, "rate": 20 }],
         "expect": [{ "what": "requests", "outcome": "ok", "exactly": 5 },
                    { "what": "seen", "event": "attempt_ended", "at_least": 5, "with": "\"upstream\":\"a\"" }] }"#;
     let report = run_on(Kind::Live, &scenario::parse(scenario).unwrap(), 1);
@@ -109,7 +109,7 @@ fn without_a_proxy_nothing_is_played_and_the_way_to_build_one_is_told() {
 fn a_proxy_whose_port_is_taken_ends_the_run_with_its_own_words() {
     proxy();
     let scenario = r#"{ "name": "x", "story": "x", "duration": "1h", "upstreams": [{ "name": "a" }],
-        "clients": [{ "name": "c", "requests": 1 }] }"#;
+        "clients": [{ "name": "c", "do": "echo", "requests": 1 }] }"#;
     let scenario = scenario::parse(scenario).unwrap();
     let hosts = ["proxy", "a", "c"].map(HostName::new);
     let mut engine = Live::new(&hosts, &scenario, 1).unwrap();

@@ -64,12 +64,13 @@ impl<N: Net> Attempt<'_, N> {
         let head = self.request_head(action, exchange, origin);
         let mut body = vec![0; exchange.send as usize];
         fill(self.request.index ^ self.workload.seed, &mut body);
+        let (deadline, up) = (self.deadline, &mut self.seen.up);
+        *up = Sum::default();
         let sending = async {
-            send(wire, head.as_bytes(), action.slow).await?;
-            send(wire, &body, action.slow).await
+            send(wire, head.as_bytes(), action.slow, &mut Sum::default()).await?;
+            send(wire, &body, action.slow, up).await
         };
-        bounded(self.deadline, if behind_proxy { Phase::Reply } else { Phase::Data }, sending).await?;
-        self.seen.up.add(&body);
+        bounded(deadline, if behind_proxy { Phase::Reply } else { Phase::Data }, sending).await?;
         let before = Instant::now();
         let head = bounded(self.deadline, if behind_proxy { Phase::Reply } else { Phase::Data }, wire.head()).await?;
         self.first_byte(before);

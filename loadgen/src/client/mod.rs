@@ -218,16 +218,28 @@ pub(crate) async fn bounded<T>(
     }
 }
 
-/// Writes `bytes`, as slowly as `slow` says.
-pub(crate) async fn send<W: AsyncWrite + Unpin>(to: &mut W, bytes: &[u8], slow: Option<Slow>) -> io::Result<()> {
-    if let Some(Slow { bytes: most, every }) = slow {
-        for piece in bytes.chunks(most.max(1)) {
-            to.write_all(piece).await?;
+/// Writes `bytes`, as slowly as `slow` says. `sent` counts what was taken, also where the rest was not.
+pub(crate) async fn send<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    bytes: &[u8],
+    slow: Option<Slow>,
+    sent: &mut Sum,
+) -> io::Result<()> {
+    let most = slow.map_or(usize::MAX, |slow| slow.bytes.max(1));
+    for piece in bytes.chunks(most.min(bytes.len().max(1))) {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let count = to.write(rest).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            sent.add(&rest[..count]);
+            rest = &rest[count..];
+        }
+        if let Some(Slow { every, .. }) = slow {
             to.flush().await?;
             tokio::time::sleep(every).await;
         }
-    } else {
-        to.write_all(bytes).await?;
     }
     to.flush().await
 }

@@ -44,7 +44,7 @@ impl<N: Net> Attempt<'_, N> {
             }
             What::Hold { span, every, bytes } => self.hold(action, &mut wire, *span, *every, *bytes).await,
             What::Upload { bytes } => self.upload(action, &mut wire, *bytes).await,
-            What::Download { bytes } => self.download(action, &mut wire, *bytes).await,
+            What::Download { bytes, send } => self.download(action, &mut wire, *bytes, *send).await,
             What::Tls { exchange } => {
                 let tls = self.handshake(wire).await?;
                 let mut wire = Wire::new(tls);
@@ -65,7 +65,7 @@ impl<N: Net> Attempt<'_, N> {
             head.extend_from_slice(early);
             self.seen.up.add(early);
         }
-        bounded(self.deadline, Phase::Reply, send(wire, &head, action.slow)).await?;
+        bounded(self.deadline, Phase::Reply, send(wire, &head, action.slow, &mut Sum::default())).await?;
         let before = Instant::now();
         let reply = bounded(self.deadline, Phase::Reply, wire.head()).await?;
         self.seen.phases.reply = Some(before.elapsed());
@@ -93,8 +93,7 @@ impl<N: Net> Attempt<'_, N> {
         let block = self.block(round, bytes);
         let before = Instant::now();
         if !sent {
-            bounded(deadline, Phase::Data, send(stream, &block, action.slow)).await?;
-            self.seen.up.add(&block);
+            bounded(deadline, Phase::Data, send(stream, &block, action.slow, &mut self.seen.up)).await?;
         }
         let mut back = vec![0; bytes];
         let mut filled = 0;
@@ -166,20 +165,7 @@ impl<N: Net> Attempt<'_, N> {
         stream: &mut S,
         bytes: u64,
     ) -> Outcome {
-        let mut sent = Sum::default();
-        let mut block = vec![0; BLOCK];
-        let sending = async {
-            while sent.bytes < bytes {
-                let count = (bytes - sent.bytes).min(BLOCK as u64) as usize;
-                fill((self.request.index << 20) ^ sent.bytes ^ self.workload.seed, &mut block[..count]);
-                send(stream, &block[..count], action.slow).await?;
-                sent.add(&block[..count]);
-            }
-            stream.shutdown().await
-        };
-        let result = bounded(self.deadline, Phase::Data, sending).await;
-        self.seen.up = sent;
-        result?;
+        self.send_all(action, stream, bytes).await?;
         let before = Instant::now();
         let mut text = Vec::new();
         loop {
@@ -193,7 +179,23 @@ impl<N: Net> Attempt<'_, N> {
         }
         self.seen.down.add(&text);
         self.last_byte();
-        verdict_of_sink(&text, &sent)
+        verdict_of_sink(&text, &self.seen.up)
+    }
+
+    /// Sends `bytes` bytes and ends our side.
+    async fn send_all<S: AsyncWrite + Unpin>(&mut self, action: &Action, stream: &mut S, bytes: u64) -> Outcome {
+        let seed = (self.request.index << 20) ^ self.workload.seed;
+        let (deadline, sent) = (self.deadline, &mut self.seen.up);
+        let mut block = vec![0; BLOCK];
+        let sending = async {
+            while sent.bytes < bytes {
+                let count = (bytes - sent.bytes).min(BLOCK as u64) as usize;
+                fill(seed ^ sent.bytes, &mut block[..count]);
+                send(stream, &block[..count], action.slow, sent).await?;
+            }
+            stream.shutdown().await
+        };
+        bounded(deadline, Phase::Data, sending).await
     }
 
     async fn download<S: AsyncRead + AsyncWrite + Unpin>(
@@ -201,6 +203,7 @@ impl<N: Net> Attempt<'_, N> {
         action: &Action,
         stream: &mut S,
         bytes: u64,
+        answer: u64,
     ) -> Outcome {
         let before = Instant::now();
         let mut block = vec![0; BLOCK];
@@ -217,12 +220,15 @@ impl<N: Net> Attempt<'_, N> {
                 return Err(Kind::Corrupt.at(Phase::Data));
             }
         }
-        self.last_byte();
-        let result = match self.seen.down.bytes {
+        let mut result = match self.seen.down.bytes {
             got if got < bytes => Err(Kind::Cut.at(Phase::Data)),
             got if got > bytes => Err(Kind::Corrupt.at(Phase::Data)),
             _ => Ok(()),
         };
+        if result.is_ok() && answer > 0 {
+            result = self.send_all(action, stream, answer).await;
+        }
+        self.last_byte();
         self.part(stream).await;
         result
     }

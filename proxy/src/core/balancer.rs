@@ -138,12 +138,12 @@ impl Balancer {
         &self.epoch
     }
 
-    /// How many upstreams a request may be sent to: the eligible ones, or all with a weight where none is.
-    pub fn candidates(&self) -> usize {
-        match self.epoch.eligible() {
-            0 => self.usable_count(),
-            eligible => eligible,
-        }
+    /// How many upstreams a request may still be sent to: the eligible ones that are not `excluded`, or all such with a
+    /// weight where none is eligible.
+    pub fn candidates(&self, excluded: &[UpstreamId]) -> usize {
+        let nobody = self.epoch.schedule.is_empty();
+        let rest = self.shares.members().iter().filter(|member| !excluded.contains(&member.id));
+        rest.filter(|member| nobody || self.is_eligible(member.id)).count()
     }
 
     /// How many upstreams are eligible.

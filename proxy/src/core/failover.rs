@@ -8,7 +8,7 @@ use super::time::Timestamp;
 /// The figures that bound a request's attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailoverPolicy {
-    /// Attempts of one request at most; `None` for as many as there are upstreams to try.
+    /// Attempts of one request at most; `None` for as many as there are upstreams to try while it lasts.
     pub max_attempts: Option<NonZeroU32>,
     /// From the request's complete head to its verdict.
     pub request_timeout: Duration,
@@ -44,30 +44,37 @@ pub enum Stop {
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     policy: FailoverPolicy,
-    attempts_left: u32,
+    /// `None`: only the upstreams to try bound them.
+    attempts_left: Option<u32>,
     deadline: Timestamp,
 }
 
 impl Budget {
-    /// The budget of a request whose head was complete at `now`, with `candidates` upstreams to try. A lent probe is
-    /// an attempt on top: a client must not lose by lending its request.
-    pub fn new(policy: FailoverPolicy, candidates: usize, lent_probe: bool, now: Timestamp) -> Self {
-        let attempts_left = policy.attempts(candidates).saturating_add(lent_probe.into());
+    /// The budget of a request whose head was complete at `now`. A lent probe is an attempt on top: a client must not
+    /// lose by lending its request.
+    pub fn new(policy: FailoverPolicy, lent_probe: bool, now: Timestamp) -> Self {
+        let attempts_left = policy.max_attempts.map(|most| most.get().saturating_add(lent_probe.into()));
         Budget { policy, attempts_left, deadline: now.after(policy.request_timeout) }
     }
 
-    /// Takes the next attempt out of the budget. It may last half of what remains, the last allowed one all of it.
+    /// Takes the next attempt out of the budget; behind it there are `behind` upstreams that could still be tried. It may
+    /// last half of what remains, the last one all of it.
+    ///
+    /// Who could be tried is asked anew each time: upstreams recover while a request lasts, and one that is picked then
+    /// must not use up the attempt at another.
     ///
     /// # Errors
     /// [`Stop`] where nothing is left.
-    pub fn next(&mut self, now: Timestamp) -> Result<Allowance, Stop> {
+    pub fn next(&mut self, behind: usize, now: Timestamp) -> Result<Allowance, Stop> {
         let remains = self.deadline.since(now);
         if remains.is_zero() {
             return Err(Stop::DeadlinePassed);
         }
-        let left = self.attempts_left.checked_sub(1).ok_or(Stop::AttemptsUsedUp)?;
-        self.attempts_left = left;
-        let share = if left == 0 { remains } else { remains / 2 };
+        if let Some(left) = &mut self.attempts_left {
+            *left = left.checked_sub(1).ok_or(Stop::AttemptsUsedUp)?;
+        }
+        let last = behind == 0 || self.attempts_left == Some(0);
+        let share = if last { remains } else { remains / 2 };
         Ok(Allowance {
             connect: self.policy.connect_timeout.min(share),
             reply: self.policy.reply_timeout,
@@ -77,7 +84,7 @@ impl Budget {
 
     /// Whether [`Budget::next`] would give an attempt.
     pub fn allows(&self, now: Timestamp) -> bool {
-        self.attempts_left > 0 && !self.deadline.since(now).is_zero()
+        self.attempts_left != Some(0) && !self.deadline.since(now).is_zero()
     }
 
     /// When the request's time is over.
@@ -128,33 +135,41 @@ mod tests {
 
     #[test]
     fn own_time_outs_hold_where_they_fit() {
-        let allowance = Budget::new(policy(3, 100, 5, 20), 9, false, at(0)).next(at(0)).unwrap();
+        let allowance = Budget::new(policy(3, 100, 5, 20), false, at(0)).next(8, at(0)).unwrap();
         assert_eq!((allowance.connect, allowance.reply(at(4))), (secs(5), secs(20)));
     }
 
     #[test]
     fn an_attempt_takes_half_of_what_remains_and_the_last_all_of_it() {
-        let mut budget = Budget::new(policy(3, 40, 99, 99), 9, false, at(0));
-        let first = budget.next(at(0)).unwrap();
+        let mut budget = Budget::new(policy(3, 40, 99, 99), false, at(0));
+        let first = budget.next(8, at(0)).unwrap();
         assert_eq!((first.connect, first.ends), (secs(20), at(20)));
         assert_eq!(first.reply(at(15)), secs(5), "the reply shares what the connection left");
         assert_eq!(first.reply(at(21)), Duration::ZERO);
-        assert_eq!(budget.next(at(20)).unwrap().ends, at(30));
-        assert_eq!(budget.next(at(30)).unwrap().ends, at(40));
-        assert_eq!(budget.next(at(30)), Err(Stop::AttemptsUsedUp));
-        assert_eq!(budget.next(at(40)), Err(Stop::DeadlinePassed));
+        assert_eq!(budget.next(7, at(20)).unwrap().ends, at(30));
+        assert_eq!(budget.next(6, at(30)).unwrap().ends, at(40));
+        assert_eq!(budget.next(5, at(30)), Err(Stop::AttemptsUsedUp));
+        assert_eq!(budget.next(5, at(40)), Err(Stop::DeadlinePassed));
     }
 
     #[test]
-    fn there_are_as_many_attempts_as_candidates_unless_configured() {
-        let attempts = |max, candidates, lent| {
-            let mut budget = Budget::new(policy(max, 10, 1, 1), candidates, lent, at(0));
-            (0..20).take_while(|_| budget.next(at(0)).is_ok()).count()
+    fn the_last_upstream_takes_all_that_remains_whatever_the_limit() {
+        for max in [0, 9] {
+            let mut budget = Budget::new(policy(max, 40, 99, 99), false, at(0));
+            assert_eq!(budget.next(1, at(0)).unwrap().ends, at(20));
+            assert_eq!(budget.next(0, at(20)).unwrap().ends, at(40), "max_attempts {max}");
+        }
+    }
+
+    #[test]
+    fn attempts_are_limited_only_where_configured() {
+        let attempts = |max, lent| {
+            let mut budget = Budget::new(policy(max, 10, 1, 1), lent, at(0));
+            (0..20).take_while(|_| budget.allows(at(0)) && budget.next(5, at(0)).is_ok()).count()
         };
-        assert_eq!(attempts(0, 5, false), 5);
-        assert_eq!(attempts(0, 0, false), 1);
-        assert_eq!(attempts(2, 5, false), 2);
-        assert_eq!(attempts(1, 5, true), 2, "a lent probe costs the client no attempt");
+        assert_eq!(attempts(0, false), 20);
+        assert_eq!(attempts(2, false), 2);
+        assert_eq!(attempts(1, true), 2, "a lent probe costs the client no attempt");
     }
 
     #[test]
@@ -176,10 +191,10 @@ mod tests {
                 connect_timeout: Duration::from_nanos(connect),
                 reply_timeout: Duration::from_nanos(reply),
             };
-            let mut budget = Budget::new(policy, 0, false, Timestamp::ZERO);
+            let mut budget = Budget::new(policy, false, Timestamp::ZERO);
             let mut now = Timestamp::ZERO;
             let mut made = 0;
-            while let Ok(allowance) = budget.next(now) {
+            while let Ok(allowance) = budget.next(9, now) {
                 made += 1;
                 let connected = now.after(allowance.connect);
                 prop_assert!(connected <= allowance.ends);

@@ -202,9 +202,9 @@ impl<E: Env> Pool<E> {
         Some(self.lease(upstream, Some(request), attempt, (current.epoch.number(), None), false))
     }
 
-    /// Whether [`Pool::pick_behind`] would find somebody.
-    pub(crate) fn has_behind(&self, tried: &[UpstreamId]) -> bool {
-        self.state().balancer.failover(tried, 0, |_| 0).is_some()
+    /// How many [`Pool::pick_behind`] could pick.
+    pub(crate) fn untried(&self, tried: &[UpstreamId]) -> usize {
+        self.state().balancer.candidates(tried)
     }
 
     /// A probe that is due and is `prober`'s to send.

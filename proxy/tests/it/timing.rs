@@ -219,6 +219,35 @@ fn all_attempts_together_end_at_the_deadline() {
 }
 
 #[test]
+fn an_upstream_that_recovers_while_a_request_waits_costs_it_no_attempt_at_another() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(1), Duration::ZERO, opening);
+        world.serve(addr(3), Duration::ZERO, opening);
+        let mut config = with_timeouts(&[addr(1), addr(2), addr(3)], json!({ "reply": "20s" }));
+        config["upstream_proxies"][1]["weight"] = json!(3);
+        config["health_check"] = json!({ "failure_threshold": 1, "backoff_base": "5s" });
+        let (_, _ear) = world.start(parse(&config)).await;
+        let open = async || assert_eq!(connect(&mut world.client()).await, 200);
+        // The heaviest has the first turn; it refuses and is out.
+        open().await;
+        world.serve(addr(1), Duration::ZERO, silent);
+        // One of these two waits for the silent one, with one more upstream eligible.
+        let waiting = async { tokio::join!(open(), open()) };
+        let meanwhile = async {
+            sleep(secs(5)).await;
+            world.serve(addr(2), Duration::ZERO, opening);
+            // Lent as a probe: the heaviest is eligible again, and goes wrong again.
+            open().await;
+            world.refuse(addr(2));
+        };
+        tokio::join!(waiting, meanwhile);
+        let dialled: Vec<SocketAddr> = world.dialled().iter().map(|(_, to)| *to).collect();
+        assert_eq!(dialled[dialled.len() - 3..], [addr(2), addr(2), addr(3)], "the probe, then the one that waited");
+    });
+}
+
+#[test]
 fn a_client_that_leaves_stops_the_search_at_once() {
     run_paused(async {
         let world = Memory::new();

@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use loadgen::User;
 use proxy::config::{Authentication, Password};
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{LIVENESS, Stage};
 use crate::engine::{Engine, Gate, Host, HostName, LinkChange};
-use crate::scenario::{Client, Span};
-use crate::trace::{ClientEvent, Outcome, ProxyEvent, ScenarioEvent, What};
+use crate::scenario::{Client, Span, Written};
+use crate::trace::{ClientEvent, ProxyEvent, ScenarioEvent, What};
 
 /// How long it takes at most until all is well again once all is healed: the longest back-off and some requests.
 const LIVENESS_LIMIT: Duration = Duration::from_secs(400);
@@ -47,8 +48,9 @@ impl<E: Engine> Stage<'_, E> {
         }
         let healed = self.clock.now();
         let until = healed + LIVENESS_LIMIT;
-        let client = liveness_client(Span::from(healed), Span::from(until), self.credentials());
-        self.start_client(client, Span::from(until));
+        let client = liveness_client(Span::from(healed), Span::from(until), self.user());
+        let place = u32::try_from(self.scenario.clients.len()).unwrap_or(u32::MAX);
+        self.start_client(place, client, Span::from(until));
         let seen = Cell::new((0, 0));
         let recorder = self.recorder.clone();
         self.engine.run(until, || {
@@ -57,7 +59,7 @@ impl<E: Engine> Stage<'_, E> {
                 if line.host.as_str() == LIVENESS
                     && let What::Client(ClientEvent::Ended(verdict)) = &line.what
                 {
-                    row = if verdict.outcome == Outcome::Ok { row + 1 } else { 0 };
+                    row = if verdict.failure.is_none() { row + 1 } else { 0 };
                 }
             });
             seen.set((from, row));
@@ -74,12 +76,12 @@ impl<E: Engine> Stage<'_, E> {
         })
     }
 
-    /// Credentials that the proxy takes, if it asks for any: those of the first client it would let in.
-    fn credentials(&self) -> Option<String> {
+    /// The first of the clients' users whom the proxy would let in, if it asks for any.
+    fn user(&self) -> Option<Written<User>> {
         let Authentication::Basic { users, .. } = &self.config.authentication else { return None };
-        let clients = self.scenario.clients.iter().filter_map(|client| client.credentials.clone());
-        let mut clients = clients.filter(|pair| {
-            pair.split_once(':').is_some_and(|(name, password)| {
+        let mut known = self.scenario.clients.iter().flat_map(|client| client.users.clone());
+        known.find(|pair| {
+            pair.text().split_once(':').is_some_and(|(name, password)| {
                 users.iter().any(|user| {
                     let right = match &user.password {
                         Password::Plain(secret) => secret.expose() == password,
@@ -89,8 +91,7 @@ impl<E: Engine> Stage<'_, E> {
                     user.name == name && right
                 })
             })
-        });
-        clients.next()
+        })
     }
 
     /// Lets clients finish, reads the statistics, stops the proxy, and says what is left.
@@ -152,10 +153,10 @@ async fn statistics<H: Host>(host: &H, address: SocketAddr, path: &str) -> std::
     })
 }
 
-fn liveness_client(from: Span, until: Span, credentials: Option<String>) -> Client {
+fn liveness_client(from: Span, until: Span, user: Option<Written<User>>) -> Client {
     let client = serde_json::json!({
-        "name": LIVENESS, "think": "100ms", "from": from.to_string(), "until": until.to_string(),
+        "name": LIVENESS, "do": "echo", "think": "100ms", "from": from.to_string(), "until": until.to_string(),
     });
     let client: Client = serde_json::from_value(client).expect("a client as in a scenario file");
-    Client { credentials, ..client }
+    Client { users: user.into_iter().collect(), ..client }
 }

@@ -17,11 +17,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
+use crate::client::Process;
 use crate::configuration::ConfigFile;
-use crate::engine::{Clock, Engine, Gate, HostName, LinkChange, WallClock, parts_per_million};
+use crate::engine::{Clock, Engine, Gate, Host, HostName, LinkChange, WallClock, parts_per_million};
 use crate::scenario::{Action, Client, PROXY, Scenario, Span};
 use crate::trace::{Recorder, ScenarioEvent, Trace, What};
-use crate::{client, upstream};
+use crate::upstream;
 
 /// The host that demands progress.
 pub const LIVENESS: &str = "liveness";
@@ -61,6 +62,9 @@ struct Stage<'a, E> {
     plans: BTreeMap<HostName, Plan>,
     upstreams: BTreeMap<HostName, Upstream>,
     down: Vec<HostName>,
+    seed: u64,
+    /// How often each client was started, by its place.
+    lives: BTreeMap<u32, u32>,
 }
 
 /// Plays `scenario` with `seed` on an engine.
@@ -114,6 +118,8 @@ impl<'a, E: Engine> Stage<'a, E> {
             plans: BTreeMap::new(),
             upstreams: BTreeMap::new(),
             down: Vec::new(),
+            seed,
+            lives: BTreeMap::new(),
         };
         stage.lay_links();
         for upstream in &scenario.upstreams {
@@ -124,8 +130,8 @@ impl<'a, E: Engine> Stage<'a, E> {
         }
         stage.start_proxy();
         stage.engine.begin();
-        for client in &scenario.clients {
-            stage.start_client(client.clone(), scenario.duration);
+        for (place, client) in (0..).zip(&scenario.clients) {
+            stage.start_client(place, client.clone(), scenario.duration);
         }
         Ok(stage)
     }
@@ -216,10 +222,22 @@ impl<'a, E: Engine> Stage<'a, E> {
         SocketAddr::new(self.engine.address(&self.host), self.config.server.listen.port())
     }
 
-    fn start_client(&mut self, client: Client, last: Span) {
-        let host = HostName::new(&client.name);
-        let (proxy, recorder, clock) = (self.proxy_address(), self.recorder.clone(), self.clock.clone());
-        self.engine.spawn(&host, move |host| client::run(client, host, proxy, recorder, clock, last));
+    fn start_client(&mut self, place: u32, client: Client, last: Span) {
+        let now = self.clock.now();
+        let lives = self.lives.entry(place).or_default();
+        let life = std::mem::replace(lives, *lives + 1);
+        let wait = client.from.get().saturating_sub(now);
+        let last = client.until.unwrap_or(last).get().saturating_sub(now);
+        let (name, proxy) = (HostName::new(&client.name), self.proxy_address());
+        let process = Process { client, place, life, seed: self.seed, wait, last, recorder: self.recorder.clone() };
+        self.engine.spawn(&name, move |host| async move {
+            process
+                .run(move || {
+                    let host = host.clone();
+                    async move { host.connect(proxy).await }
+                })
+                .await
+        });
     }
 
     fn play(&mut self, entry: usize, action: &Action) {
@@ -279,8 +297,10 @@ impl<'a, E: Engine> Stage<'a, E> {
             self.start_proxy();
         } else if self.upstreams.contains_key(host) {
             self.start_upstream(host);
-        } else if let Some(client) = self.scenario.clients.iter().find(|client| client.name == host.as_str()) {
-            self.start_client(client.clone(), self.scenario.duration);
+        } else if let Some((place, client)) =
+            (0..).zip(&self.scenario.clients).find(|(_, client)| client.name == host.as_str())
+        {
+            self.start_client(place, client.clone(), self.scenario.duration);
         }
     }
 

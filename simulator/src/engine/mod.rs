@@ -7,6 +7,7 @@
 mod clock;
 mod host_name;
 mod in_process;
+mod lacks;
 mod link;
 pub mod live;
 pub mod turmoil_net;

@@ -3,10 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Ending, Expectation, Health};
+use loadgen::{Failure, Kind, Phase};
+
+use super::{Ending, Expectation, Health, Place};
 use crate::history::History;
 use crate::invariant::Violation;
-use crate::trace::{Outcome, ProxyEvent, What};
+use crate::trace::{ProxyEvent, What};
 
 /// What the scenario expects and the run does not show.
 pub fn check(history: &History<'_>) -> Vec<Violation> {
@@ -44,11 +46,13 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let least = picks(from.get() + before, until).len();
             between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
-        Expectation::Requests { outcome, status, client, exactly, at_least, at_most } => {
+        Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most } => {
             let seen = history.clients.iter().filter(|(id, _)| !History::is_own(id));
             let mine = seen.filter(|(id, _)| client.as_deref().is_none_or(|name| History::client_of(id) == name));
             let fits = mine.filter(|(_, seen)| {
-                outcome.includes(seen.verdict.outcome)
+                let failure = seen.verdict.failure;
+                outcome.includes(failure)
+                    && phase.is_none_or(|place| failure.is_some_and(|failure| Place::of(failure.phase) == place))
                     && status.is_none_or(|status| seen.verdict.status == Some(status))
             });
             let lines: Vec<usize> = fits.map(|(_, seen)| seen.line).collect();
@@ -82,9 +86,10 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             (!lines.is_empty()).then(|| (format!("{} requests failed over too late", lines.len()), lines))
         }
         Expectation::Latency { at_most } => {
+            let allowed = late;
             let late = history.clients.values().filter(|seen| {
-                seen.verdict.outcome == Outcome::Ok
-                    && seen.verdict.answered_us.is_some_and(|took| Duration::from_micros(took) > at_most.get() + late)
+                seen.verdict.failure.is_none()
+                    && seen.verdict.answered().is_some_and(|took| took > at_most.get() + allowed)
             });
             let lines: Vec<usize> = late.map(|seen| seen.line).collect();
             (!lines.is_empty()).then(|| (format!("{} answers came too late", lines.len()), lines))
@@ -145,15 +150,38 @@ fn between(
 }
 
 impl Ending {
-    fn includes(self, outcome: Outcome) -> bool {
+    fn includes(self, failure: Option<Failure>) -> bool {
         match self {
-            Ending::Ok => outcome == Outcome::Ok,
-            Ending::Failed => outcome != Outcome::Ok,
-            Ending::Refused => outcome == Outcome::Refused,
-            Ending::Unreachable => outcome == Outcome::Unreachable,
-            Ending::Cut => outcome == Outcome::Cut,
-            Ending::TimedOut => outcome == Outcome::TimedOut,
-            Ending::Wrong => outcome == Outcome::Wrong,
+            Ending::Ok => failure.is_none(),
+            Ending::Failed => failure.is_some(),
+            one => failure.is_some_and(|failure| Ending::of(failure.kind) == one),
+        }
+    }
+
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Refused => Ending::Refused,
+            Kind::Unreachable => Ending::Unreachable,
+            Kind::Status(_) => Ending::Status,
+            Kind::Timeout => Ending::Timeout,
+            Kind::Reset => Ending::Reset,
+            Kind::Cut => Ending::Cut,
+            Kind::Corrupt => Ending::Corrupt,
+            Kind::Malformed => Ending::Malformed,
+            Kind::Tls => Ending::Tls,
+            Kind::Local => Ending::Local,
+            Kind::Unfinished => Ending::Unfinished,
+        }
+    }
+}
+
+impl Place {
+    fn of(phase: Phase) -> Self {
+        match phase {
+            Phase::Connect => Place::Connect,
+            Phase::Reply => Place::Reply,
+            Phase::Tls => Place::Tls,
+            Phase::Data => Place::Data,
         }
     }
 }
@@ -168,7 +196,7 @@ mod tests {
             r#"{{"name": "x", "story": "x", "duration": "6s",
             "proxy": {{"health_check": {{"failure_threshold": 1}}}},
             "upstreams": [{{"name": "a"}}, {{"name": "b"}}],
-            "clients": [{{"name": "c", "requests": 40, "every": "100ms"}}],
+            "clients": [{{"name": "c", "do": "echo", "requests": 40, "rate": 10}}],
             "timeline": [{{"at": "1s", "do": "crash", "host": "a"}}],
             "expect": [{expectation}]}}"#
         );

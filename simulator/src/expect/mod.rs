@@ -35,8 +35,11 @@ pub enum Expectation {
     },
     /// So many requests of clients end in one way.
     Requests {
-        /// How: "ok", "failed" (anything else), or one of refused, unreachable, cut, timed_out, wrong.
+        /// How: "ok", "failed" (anything else), or loadgen's word for what went wrong.
         outcome: Ending,
+        /// In this phase only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        phase: Option<Place>,
         /// Answered with this status only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
@@ -80,7 +83,7 @@ pub enum Expectation {
     },
     /// Every success had its answer in time.
     Latency {
-        /// From the begin of its connection.
+        /// From when it was due, also where it began later, to the answer's head.
         at_most: Span,
     },
     /// Something is told of, by its `event` word in the trace.
@@ -107,16 +110,42 @@ pub enum Ending {
     Ok,
     /// Anything else.
     Failed,
-    /// Answered, but not with a success.
+    /// No connection: it was refused.
     Refused,
-    /// The proxy could not be reached.
+    /// No connection: the network could not be reached.
     Unreachable,
-    /// The connection ended or was reset too early.
+    /// An answer with another status than was hoped for.
+    Status,
+    /// Nothing came in time.
+    Timeout,
+    /// The connection was reset.
+    Reset,
+    /// The connection ended before its time, in order.
     Cut,
-    /// It took longer than the client waits.
-    TimedOut,
-    /// All came, but not what should.
-    Wrong,
+    /// Other bytes came than must have.
+    Corrupt,
+    /// What came is not HTTP.
+    Malformed,
+    /// TLS with the target failed.
+    Tls,
+    /// The client's machine ran out of something.
+    Local,
+    /// The run was over first.
+    Unfinished,
+}
+
+/// Where a request ends
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Connecting to the proxy.
+    Connect,
+    /// Waiting for the answer's head.
+    Reply,
+    /// Shaking hands with the target.
+    Tls,
+    /// Moving bytes.
+    Data,
 }
 
 /// How an upstream stands

@@ -1,6 +1,9 @@
+use loadgen::Kind;
+use loadgen::checksum::Sum;
+use mock_upstreams::checksum::Tally;
+
 use super::{Invariant, Violation, found};
 use crate::history::History;
-use crate::trace::Outcome;
 
 pub(super) const INVARIANT: Invariant = Invariant {
     name: "bytes",
@@ -15,7 +18,8 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         if seen.method != "CONNECT" {
             continue;
         }
-        if verdict.outcome == Outcome::Wrong {
+        let failed = verdict.failure.map(|failure| failure.kind);
+        if failed == Some(Kind::Corrupt) {
             violations.push(found(format!("{id} got other bytes than its target sent"), [seen.line]));
         }
         // Through the upstream that the proxy says served it: others may have said 200 too late.
@@ -25,6 +29,12 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 record.status == Some(200) && through.is_none_or(|through| history.leads_to(through, host))
             })
         });
+        // Bytes go nowhere before a 2xx, and after it nowhere else.
+        for (line, host, record) in history.records.get(id).into_iter().flatten() {
+            if through.is_some_and(|through| !history.leads_to(through, host)) && record.up.bytes > 0 {
+                violations.push(found(format!("{host} got bytes of {id}, which it did not serve"), [*line]));
+            }
+        }
         let Some((line, upstream, record)) = opened else { continue };
         if record.up.bytes > verdict.up.bytes || verdict.down.bytes > record.down.bytes {
             let text = format!("more came out of the tunnel of {id} than went in at {upstream}");
@@ -36,13 +46,15 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             || history.troubled(upstream, seen.began, over)
             || history.troubled(History::client_of(id), seen.began, over)
             || history.proxy_troubled(seen.began, over);
-        if excused || verdict.outcome == Outcome::TimedOut {
+        if excused || failed == Some(Kind::Timeout) {
             continue;
         }
-        if verdict.status == Some(200) && verdict.outcome != Outcome::Ok {
-            let text = format!("nothing was done to {upstream}, but the tunnel of {id} ended as {:?}", verdict.outcome);
+        // One that was opened only to be closed does not read what comes.
+        let alike = seen.action == "connect" || (same(record.up, verdict.up) && same(record.down, verdict.down));
+        if let (Some(200), Some(failure)) = (verdict.status, verdict.failure) {
+            let text = format!("nothing was done to {upstream}, but the tunnel of {id} ended: {failure}");
             violations.push(found(text, [seen.line, *line]));
-        } else if verdict.outcome == Outcome::Ok && (record.up, record.down) != (verdict.up, verdict.down) {
+        } else if failed.is_none() && !alike {
             let text = format!("client and upstream disagree on the bytes of {id}");
             violations.push(found(text, [seen.line, *line]));
         }
@@ -50,13 +62,19 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     violations
 }
 
+fn same(theirs: Tally, ours: Sum) -> bool {
+    (theirs.bytes, theirs.checksum.value()) == (ours.bytes, ours.checksum)
+}
+
 #[cfg(test)]
 mod tests {
-    use mock_upstreams::checksum::Tally;
+    use loadgen::Phase;
     use mock_upstreams::journal::Event;
 
+    use super::*;
+    use crate::engine::HostName;
     use crate::invariant::support::Twin;
-    use crate::trace::{ClientEvent, Outcome, What};
+    use crate::trace::{ClientEvent, What};
 
     #[test]
     fn fires_where_a_byte_was_lost() {
@@ -69,11 +87,25 @@ mod tests {
     }
 
     #[test]
+    fn fires_where_another_upstream_gets_bytes() {
+        let mut twin = Twin::sound();
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        let mut line = twin.played.trace.lines[at].clone();
+        let others = ["alpha", "beta"].map(HostName::new);
+        line.host = others.into_iter().find(|name| *name != line.host).unwrap();
+        if let What::Upstream(Event::Request(record)) = &mut line.what {
+            record.status = None;
+        }
+        twin.played.trace.lines.push(line);
+        twin.fires("bytes");
+    }
+
+    #[test]
     fn fires_where_a_tunnel_is_cut() {
         let mut twin = Twin::sound();
         let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
         if let What::Client(ClientEvent::Ended(verdict)) = &mut twin.played.trace.lines[at].what {
-            verdict.outcome = Outcome::Cut;
+            verdict.failure = Some(Kind::Cut.at(Phase::Data));
         }
         twin.fires("bytes");
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{Invariant, Violation, found};
 use crate::history::{History, id_of};
-use crate::trace::{Outcome, What};
+use crate::trace::What;
 
 pub(super) const INVARIANT: Invariant = Invariant {
     name: "conservation",
@@ -44,17 +44,26 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             }
             _ => {}
         }
-        let served = history.records.get(id).map_or(&[][..], Vec::as_slice);
-        // Of one that something was done to, the answer may have come too late or never.
-        let excused = |host: &str| history.troubled(host, seen.began, seen.ended);
-        let whole: Vec<_> =
-            served.iter().filter(|(_, host, record)| record.status == Some(200) && !excused(host)).collect();
+        let records = history.records.get(id).map_or(&[][..], Vec::as_slice);
+        let opened = records.iter().filter(|(_, _, record)| record.status == Some(200));
+        // One whose answer came too late or never has opened it too; then the proxy says that its attempt failed.
+        let asked = history.asked(id);
+        let gave_up =
+            |host: &str| asked.is_some_and(|asked| asked.failed.iter().any(|one| history.leads_to(one, host)));
+        let whole: Vec<_> = opened.filter(|(_, host, _)| !gave_up(host)).collect();
         if whole.len() > 1 && seen.method == "CONNECT" {
             let lines = whole.iter().map(|(line, ..)| *line);
             violations.push(found(format!("{} upstreams opened a tunnel for {id}", whole.len()), lines));
         }
-        let excused = history.scenario.upstreams.iter().any(|one| excused(&one.name));
-        if seen.verdict.outcome == Outcome::Ok && whole.is_empty() && !excused {
+        // A killed upstream wrote nothing down.
+        let killed = history.served_by(id).is_none_or(|upstream| {
+            history
+                .scenario
+                .upstreams
+                .iter()
+                .any(|one| history.leads_to(upstream, &one.name) && history.killed(&one.name, seen.began))
+        });
+        if seen.verdict.failure.is_none() && whole.is_empty() && !killed {
             violations.push(found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
         }
     }

@@ -5,6 +5,7 @@ use proxy::config::{Authentication, Password};
 
 use super::{Invariant, Violation, found};
 use crate::history::History;
+use crate::scenario::Written;
 use crate::trace::What;
 
 pub(super) const INVARIANT: Invariant = Invariant {
@@ -18,7 +19,7 @@ const SHORTEST: usize = 6;
 
 fn check(history: &History<'_>) -> Vec<Violation> {
     let scenario = history.scenario;
-    let pairs = scenario.clients.iter().filter_map(|client| client.credentials.as_deref());
+    let pairs = scenario.clients.iter().flat_map(|client| client.users.iter().map(Written::text));
     let pairs = pairs.chain(scenario.upstreams.iter().filter_map(|upstream| upstream.auth.as_deref()));
     let mut secrets: Vec<String> = Vec::new();
     for pair in pairs {
@@ -70,7 +71,7 @@ mod tests {
     #[test]
     fn fires_on_a_password_in_an_event() {
         let mut twin = Twin::sound();
-        twin.scenario.clients[0].credentials = Some("alice:hunter22".to_owned());
+        twin.scenario.clients[0].users = serde_json::from_str(r#"["alice:hunter22"]"#).unwrap();
         let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
         if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.played.trace.lines[at].what {
             finished.target = "hunter22.echo.mock:80".to_owned();

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::{Invariant, Violation, found};
 use crate::history::History;
@@ -15,7 +14,7 @@ pub(super) const INVARIANT: Invariant = Invariant {
 #[derive(Default)]
 struct Row {
     charged: Vec<usize>,
-    last_success: Option<(usize, Duration)>,
+    last_success: Option<usize>,
 }
 
 fn check(history: &History<'_>) -> Vec<Violation> {
@@ -28,10 +27,13 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             match event {
                 // The threshold may be another from here on.
                 event if reloads(event) => break,
-                ProxyEvent::AttemptEnded { upstream, failure: None, .. } => {
+                ProxyEvent::AttemptEnded { request, upstream, failure: None, .. }
+                    if !History::proves_nothing(life, *request) =>
+                {
                     let row = rows.entry(upstream.as_str()).or_default();
-                    row.charged.clear();
-                    row.last_success = Some((line, at));
+                    // Threads may tell of a success behind a failure that it came before.
+                    row.charged.retain(|line| history.lines[*line].at() + history.played.clocks_apart > at);
+                    row.last_success = Some(line);
                 }
                 ProxyEvent::Blamed { upstream, blame: "upstream", .. } => {
                     rows.entry(upstream.as_str()).or_default().charged.push(line);
@@ -43,14 +45,12 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                         .charged
                         .last()
                         .is_some_and(|line| history.lines[*line].to_json().contains("\"rule\":\"cut_behind_head\""));
-                    let at_once = row.last_success.is_some_and(|(_, then)| at <= then + history.played.clocks_apart);
-                    if row.charged.len() < threshold && !cut && !at_once {
+                    if row.charged.len() < threshold && !cut {
                         let text = format!(
                             "{upstream} was ejected for {} failures in a row of {threshold}",
                             row.charged.len()
                         );
-                        let success = row.last_success.map(|(line, _)| line);
-                        violations.push(found(text, success.into_iter().chain(row.charged).chain([line])));
+                        violations.push(found(text, row.last_success.into_iter().chain(row.charged).chain([line])));
                     }
                 }
                 _ => {}

@@ -32,12 +32,16 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                     // A reload may begin its health anew, or remove it.
                     ProxyEvent::Reloaded { .. } => break,
                     ProxyEvent::AttemptEnded { request, upstream, failure: None, .. }
-                        if upstream == who && since.contains(request) =>
+                        if upstream == who && since.contains(request) && !History::proves_nothing(life, *request) =>
                     {
-                        let rest = &lines[index + 2 + offset..];
-                        let restored = rest.iter().take_while(|(_, then, _)| *then <= *at + apart).any(
-                            |(.., event)| matches!(event, ProxyEvent::Recovered { upstream, .. } if upstream == who),
-                        );
+                        // At once: before anything else happens, or in the same instant where threads tell of it.
+                        let rest = lines[index + 2 + offset..].iter().enumerate();
+                        let mut at_once = rest.take_while(|(place, (_, then, _))| {
+                            *place == 0 || (!apart.is_zero() && *then <= *at + apart)
+                        });
+                        let restored = at_once.any(|(_, (.., event))| {
+                            matches!(event, ProxyEvent::Recovered { upstream, .. } if upstream == who)
+                        });
                         if !restored {
                             let text = format!("{who} opened a target and is still ejected");
                             violations.push(found(text, [*ejection, *line]));

@@ -8,22 +8,36 @@ pub(super) const INVARIANT: Invariant = Invariant {
     check,
 };
 
+/// Failures of attempts by which nothing of the request was sent.
+const UNSENT: [&str; 4] = ["connect_refused", "connect_timeout", "connect_failed", "tls_failed"];
+
 fn check(history: &History<'_>) -> Vec<Violation> {
-    if history.config.failover.max_attempts.is_some() {
-        // A limit may end a request before the sound upstream's turn.
-        return Vec::new();
-    }
     let mut violations = Vec::new();
     for asked in history.lives.iter().flat_map(|life| life.requests.values()) {
         let Some((line, end)) = asked.finished else { continue };
+        let by_client = matches!(end.blame, Some("client"));
+        // A limit may end a request before the sound upstream's turn.
+        let limit = history.config.failover.max_attempts.is_some_and(|most| end.attempts >= most.get());
         // A request that may have been acted upon is not sent again.
-        let by_client = matches!(end.blame, Some("client")) || end.method == "POST";
+        let unsent = |(_, failure): &(String, &str)| UNSENT.contains(failure);
+        let acted_upon = end.method == "POST" && !end.failed_attempts.last().is_some_and(unsent);
         let host = end.target.rsplit_once(':').map_or(end.target.as_str(), |(host, _)| host);
-        if end.outcome == "ok" || by_client || end.attempts == 0 || Builtin::named(host).is_none() {
+        if end.outcome == "ok"
+            || by_client
+            || limit
+            || acted_upon
+            || end.attempts == 0
+            || Builtin::named(host).is_none()
+        {
             continue;
         }
         let until = history.lines[line].at();
         let from = until.saturating_sub(std::time::Duration::from_micros(end.duration_us));
+        // Nobody can take over an answer that has begun: then it is only about the one that gave it.
+        let begun = (200..300).contains(&end.status);
+        if begun && asked.picks.last().is_some_and(|pick| history.troubled(pick.upstream, from, until)) {
+            continue;
+        }
         let sound = history.sound_upstreams(from, until);
         if let Some(upstream) = sound.first()
             && !history.proxy_troubled(from, until)
@@ -47,6 +61,18 @@ mod tests {
         let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
         if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.played.trace.lines[at].what {
             (finished.outcome, finished.blame) = ("connection_refused", Some("upstream"));
+        }
+        twin.fires("served");
+    }
+
+    #[test]
+    fn fires_where_a_post_that_was_not_sent_is_not_sent_elsewhere() {
+        let mut twin = Twin::sound();
+        let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+        if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.played.trace.lines[at].what {
+            finished.method = "POST".to_owned();
+            (finished.outcome, finished.blame, finished.status) = ("connect_refused", Some("upstream"), 502);
+            finished.failed_attempts = vec![("http://alpha:8080".to_owned(), "connect_refused")];
         }
         twin.fires("served");
     }

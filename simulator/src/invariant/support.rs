@@ -13,7 +13,7 @@ const SOUND: &str = r#"{
         { "url": "http://beta:8080", "weight": 2 },
         { "url": "http://gamma:8080", "weight": 1 } ] },
     "upstreams": [ { "name": "alpha" }, { "name": "beta" }, { "name": "gamma" } ],
-    "clients": [ { "name": "client", "requests": 12, "every": "100ms" } ]
+    "clients": [ { "name": "client", "do": "echo", "requests": 12, "rate": 10 } ]
 }"#;
 
 /// A run that can be tampered with.

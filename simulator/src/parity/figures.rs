@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::history::History;
 use crate::run::{Report, Verdict};
-use crate::trace::{ClientEvent, Outcome, ProxyEvent, ScenarioEvent, What};
+use crate::trace::{ClientEvent, ProxyEvent, ScenarioEvent, What, micros};
 
 /// What came of a run, in numbers. The run's own requests behind the story don't count.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,9 +83,9 @@ impl Figures {
             match &line.what {
                 What::Client(ClientEvent::Ended(verdict)) if !History::is_own(&verdict.id) => {
                     figures.requests += 1;
-                    if verdict.outcome == Outcome::Ok {
+                    if verdict.failure.is_none() {
                         figures.ok += 1;
-                        answers.extend(verdict.answered_us);
+                        answers.extend(verdict.answered().map(micros));
                     }
                 }
                 What::Proxy(ProxyEvent::Finished(end)) if end.attempts > 1 => figures.failovers += 1,
@@ -135,7 +135,7 @@ mod tests {
         let text = r#"{"name": "x", "story": "x", "duration": "6s",
             "proxy": {"health_check": {"failure_threshold": 1}},
             "upstreams": [{"name": "a"}, {"name": "b"}],
-            "clients": [{"name": "c", "requests": 40, "every": "100ms"}],
+            "clients": [{"name": "c", "do": "echo", "requests": 40, "rate": 10}],
             "timeline": [{"at": "2050ms", "do": "crash", "host": "a"}]}"#;
         let figures = Figures::of(&run(&scenario::parse(text).unwrap(), 1));
         assert_eq!((figures.requests, figures.ok, figures.failovers, figures.ejections), (40, 40, 1, 1));

@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use super::escape;
 use crate::run::{Report, Verdict};
 
 /// As JUnit's XML: one suite, one case a run.
@@ -24,22 +25,6 @@ pub fn junit(reports: &[Report]) -> String {
     }
     xml.push_str("</testsuite>\n");
     xml
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            // XML 1.0 has no way to write most control characters.
-            letter if letter.is_control() => escaped.push('\u{fffd}'),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

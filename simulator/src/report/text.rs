@@ -45,10 +45,15 @@ pub fn failure(report: &Report, file: &Path) -> String {
     if report.violations.len() > SHOWN {
         let _ = writeln!(text, "  and {} more", report.violations.len() - SHOWN);
     }
+    let _ = writeln!(text, "  again: {}", again(report, file));
+    text
+}
+
+/// The command that plays a run again.
+pub fn again(report: &Report, file: &Path) -> String {
     let engine = match report.engine {
         engine if engine == Kind::default() => String::new(),
         engine => format!(" --engine {}", engine.name()),
     };
-    let _ = writeln!(text, "  again: simulator replay {} --seed {}{engine}", file.display(), report.seed);
-    text
+    format!("simulator replay {} --seed {}{engine}", file.display(), report.seed)
 }

@@ -1,5 +1,7 @@
 //! What a scenario file says. scenarios/README.md is its reference; [`schema`] is its JSON Schema.
 
+mod client;
+mod notation;
 mod parse;
 mod scale;
 mod shape;
@@ -12,6 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+pub use client::{Client, Does};
+pub use notation::{Notation, Rate, Shared, Stages, Written};
 pub use parse::{Problem, load, load_scaled, parse};
 pub use span::Span;
 
@@ -141,100 +145,6 @@ pub struct Upstream {
     pub plan: Json,
 }
 
-/// A client
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Client {
-    /// Its host.
-    pub name: String,
-    /// CONNECT opens a tunnel; GET and POST are forwarded.
-    #[serde(default)]
-    pub method: Method,
-    /// host:port of the target; a label with the request's id is put in front of names.
-    #[serde(default = "echo")]
-    pub target: String,
-    /// Requests in all. Left out: as many as come before `until`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<u64>,
-    /// From the begin of one request to the next, whether that one has ended or not. Left out: each of `concurrency`
-    /// workers makes one after the other.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub every: Option<Span>,
-    /// Requests under way at once, at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<u32>,
-    /// When the first request is made.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub from: Span,
-    /// When no more are made. Left out: the scenario's duration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Span>,
-    /// A pause of a worker between its requests.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub think: Span,
-    /// Bytes it sends in each tunnel or body.
-    #[serde(default = "hundred")]
-    pub send: u64,
-    /// Of these, how many go out with the head of a CONNECT, before its answer.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub early: u64,
-    /// Sends so many bytes at a time, with `pace` between. Left out: all at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chunk: Option<NonZeroU64>,
-    /// The pause between chunks, of what it sends and of what it reads.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub pace: Span,
-    /// How long it keeps a tunnel open once it has sent everything.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub hold: Span,
-    /// Which side of a tunnel ends first.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub ends: Ends,
-    /// How long it waits for an answer, or for the next byte.
-    #[serde(default = "half_a_minute")]
-    pub patience: Span,
-    /// "user:password" for the proxy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<String>,
-}
-
-/// How a request is made
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-pub enum Method {
-    /// Through a tunnel.
-    #[default]
-    #[serde(rename = "CONNECT")]
-    Connect,
-    /// Forwarded, without a body.
-    #[serde(rename = "GET")]
-    Get,
-    /// Forwarded, with a body of `send` bytes.
-    #[serde(rename = "POST")]
-    Post,
-}
-
-impl Method {
-    /// As sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Method::Connect => "CONNECT",
-            Method::Get => "GET",
-            Method::Post => "POST",
-        }
-    }
-}
-
-/// Which side of a tunnel ends first
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Ends {
-    /// The client: it sends everything, ends its side, and reads to the target's end.
-    #[default]
-    First,
-    /// The target: the client reads to its end, and only then sends everything and ends its side.
-    Last,
-}
-
 /// Something that happens at a time
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Entry {
@@ -356,18 +266,6 @@ const fn one() -> u64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_one(number: &u64) -> bool {
     *number == 1
-}
-
-const fn hundred() -> u64 {
-    100
-}
-
-fn echo() -> String {
-    "echo.mock:80".to_owned()
-}
-
-const fn half_a_minute() -> Span {
-    Span::from_millis(30_000)
 }
 
 fn is_null(json: &Json) -> bool {

@@ -11,7 +11,7 @@ use crate::configuration::ConfigFile;
 
 use super::scale::scale;
 use super::shape::{check, join, nearest};
-use super::{Action, Client, Method, PROXY, Scenario, schema};
+use super::{Action, Client, PROXY, Scenario, schema};
 
 /// Something that is wrong with a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,30 +166,42 @@ impl<'a> Checker<'a> {
     }
 
     fn client(&mut self, path: &str, client: &Client) {
-        if client.early > client.send {
-            self.problem(&join(path, "early"), format!("is a part of send ({}), so at most that", client.send));
+        for written in client.actions() {
+            // Witnesses find a request by its id, which is the left-most label of a name with two more.
+            let target = &written.value().action.target;
+            let rest = target.strip_prefix("{id}.").and_then(|rest| rest.rsplit_once(':'));
+            if rest.is_none_or(|(name, _)| !name.contains('.')) {
+                let text = format!("target `{target}`: must begin with {{id}}. and a name with a dot must follow");
+                self.problem(&join(path, "do"), text);
+            }
         }
-        if client.method != Method::Connect && client.early > 0 {
-            self.problem(&join(path, "early"), "needs method CONNECT");
+        if let Err(text) = client.mix() {
+            self.problem(&join(path, "do"), text);
         }
-        if client.target.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
-            self.problem(&join(path, "target"), format!("must be host:port (got {:?})", client.target));
+        if client.rate.is_some() && client.stages.is_some() {
+            self.problem(&join(path, "stages"), "has rates of its own: leave out rate");
         }
-        if client.credentials.as_ref().is_some_and(|pair| !pair.contains(':')) {
-            self.problem(&join(path, "credentials"), "must be \"user:password\"");
+        if client.rate.is_some_and(|rate| rate.thousandths() == 0) {
+            self.problem(&join(path, "rate"), "must be above 0");
         }
-        let last = client.until.unwrap_or(self.scenario.duration).get();
-        let endless = client.requests.is_none() && client.every.is_none() && client.think.get().is_zero();
-        if endless {
-            self.problem(path, "give requests, every or think: without any of them it would never pause");
+        let open = client.is_open_loop();
+        for (field, given, of_open) in [
+            ("poisson", client.poisson, true),
+            ("max_in_flight", client.max_in_flight.is_some(), true),
+            ("clients", client.clients.is_some(), false),
+            ("think", !client.think.get().is_zero(), false),
+            ("ramp_up", !client.ramp_up.get().is_zero(), false),
+        ] {
+            if given && of_open != open {
+                let text = if of_open { "goes with rate or stages" } else { "does not go with rate or stages" };
+                self.problem(&join(path, field), text);
+            }
         }
-        if client.every.is_some_and(|every| every.get().is_zero()) {
-            self.problem(&join(path, "every"), "must be longer than 0s");
+        if !open && client.requests.is_none() && client.think.get().is_zero() {
+            self.problem(path, "give requests, rate, stages or think: without any of them it would never pause");
         }
-        if client.every.is_some() && client.concurrency.is_some() {
-            self.problem(&join(path, "concurrency"), "goes with think; with every, requests begin on time");
-        }
-        if client.from.get() > last {
+        let last = client.until.unwrap_or(self.scenario.duration);
+        if client.from > last {
             self.problem(&join(path, "from"), "comes behind its end");
         }
     }
@@ -277,41 +289,85 @@ mod tests {
         for (body, expected) in [
             (r#""clients": [], "timelin": []"#, r#"timelin: unknown field; did you mean "timeline"?"#),
             (
-                r#""clients": [{"name": "c", "requests": 1, "paice": "1s"}]"#,
-                r#"clients[0].paice: unknown field; did you mean "pace"?"#,
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "thinck": "1s"}]"#,
+                r#"clients[0].thinck: unknown field; did you mean "think"?"#,
             ),
-            (r#""clients": [{"name": "c", "requests": "1"}]"#, r#"clients[0].requests: must be an integer (got "1")"#),
-            (r#""clients": [{"name": "c", "requests": 1, "think": 5}]"#, "clients[0].think: must be a text (got 5)"),
             (
-                r#""clients": [{"name": "c", "requests": 1, "think": "5"}]"#,
+                r#""clients": [{"name": "c", "do": "echo", "requests": "1"}]"#,
+                r#"clients[0].requests: must be an integer (got "1")"#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "think": 5}]"#,
+                "clients[0].think: must be a text (got 5)",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "think": "5"}]"#,
                 "clients[0].think: must be a time with a unit",
             ),
-            (r#""clients": [{"name": "a", "requests": 1}]"#, r#"clients[0].name: "a" is taken by another host"#),
-            (r#""clients": [{"name": "c", "requests": 1, "early": 101}]"#, "clients[0].early: is a part of send (100)"),
-            (r#""clients": [{"name": "c"}]"#, "clients[0]: give requests, every or think"),
             (
-                r#""clients": [{"name": "c", "requests": 1}], "timeline": [{"at": "0s", "do": "crush", "host": "a"}]"#,
+                r#""clients": [{"name": "a", "do": "echo", "requests": 1}]"#,
+                r#"clients[0].name: "a" is taken by another host"#,
+            ),
+            (r#""clients": [{"name": "c", "do": "echo"}]"#, "clients[0]: give requests, rate, stages or think"),
+            (r#""clients": [{"name": "c", "requests": 1}]"#, "clients[0].do: is missing"),
+            (
+                r#""clients": [{"name": "c", "do": "ecko", "requests": 1}]"#,
+                "clients[0].do: `ecko` is no action; there are connect, echo,",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": ["echo", "2*echo:early=1"], "requests": 1}]"#,
+                "clients[0].do[1]: echo: `early` takes no value (got `1`)",
+            ),
+            (r#""clients": [{"name": "c", "do": "0*echo", "requests": 1}]"#, "clients[0].do: no action has a share"),
+            (
+                r#""clients": [{"name": "c", "do": "echo:target=x.test:80", "requests": 1}]"#,
+                "clients[0].do: target `x.test:80`: must begin with {id}.",
+            ),
+            (r#""clients": [{"name": "c", "do": "echo", "rate": 0.0001}]"#, "clients[0].rate: `0.0001` is no rate"),
+            (r#""clients": [{"name": "c", "do": "echo", "rate": 0}]"#, "clients[0].rate: must be above 0"),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "stages": "5"}]"#,
+                "clients[0].stages: `5`: expected RATExTIME",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "rate": 1, "think": "1s"}]"#,
+                "clients[0].think: does not go with rate or stages",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "poisson": true}]"#,
+                "clients[0].poisson: goes with rate or stages",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "clients": 0}]"#,
+                "clients[0].clients: must be at least 1",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "users": ["alice"]}]"#,
+                "clients[0].users[0]: a user is written NAME:PASSWORD",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "timeline": [{"at": "0s", "do": "crush", "host": "a"}]"#,
                 r#"timeline[0].do: "crush" is not known; did you mean "crash"?"#,
             ),
             (
-                r#""clients": [{"name": "c", "requests": 1}], "timeline": [{"at": "0s", "do": "crash", "hst": "a"}]"#,
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "timeline": [{"at": "0s", "do": "crash", "hst": "a"}]"#,
                 r#"timeline[0].hst: unknown field; did you mean "host"?"#,
             ),
             (
-                r#""clients": [{"name": "c", "requests": 1}], "timeline": [{"at": "0s", "do": "crash", "host": "aa"}]"#,
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "timeline": [{"at": "0s", "do": "crash", "host": "aa"}]"#,
                 r#"timeline[0].host: no host "aa"; did you mean "a"?"#,
             ),
             (
-                r#""clients": [{"name": "c", "requests": 1}], "timeline": [{"at": "2s", "do": "drain"}]"#,
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "timeline": [{"at": "2s", "do": "drain"}]"#,
                 "timeline[0].at: is behind the duration (1s)",
             ),
             (
-                r#""clients": [{"name": "c", "requests": 1}], "network": {"loss": 2}"#,
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "network": {"loss": 2}"#,
                 "network.loss: must be from 0 to 1",
             ),
-            (r#""clients": [{"name": "c", "requests": 1}], "proxy": {"servr": {}}"#, r#"proxy: "#),
+            (r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "proxy": {"servr": {}}"#, r#"proxy: "#),
             (
-                r#""clients": [{"name": "c", "requests": 1}], "expect": [{"what": "picks", "upstream": "b"}]"#,
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "expect": [{"what": "picks", "upstream": "b"}]"#,
                 r#"expect[0].upstream: no upstream "b""#,
             ),
         ] {
@@ -322,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_checked_in_its_own_words() {
-        let text = r#"{"name": "x", "story": "x", "duration": "1s", "clients": [{"name": "c", "requests": 1}],
+        let text = r#"{"name": "x", "story": "x", "duration": "1s", "clients": [{"name": "c", "do": "echo", "requests": 1}],
             "upstreams": [{"name": "a", "plan": {"faults": [{"fault": "garbge"}]}}]}"#;
         let problems = problems(text);
         assert!(problems[0].starts_with("upstreams[0].plan: faults[0].fault"), "{problems:?}");
@@ -331,7 +387,7 @@ mod tests {
     #[test]
     fn what_is_read_is_what_is_written() {
         let text = format!(
-            r#"{{{HEAD}, "clients": [{{"name": "c", "requests": 3, "think": "1s"}}],
+            r#"{{{HEAD}, "clients": [{{"name": "c", "do": ["echo", "3*http:bytes=1k"], "rate": 2.5, "users": ["a:b"]}}],
             "timeline": [{{"at": "500ms", "do": "partition", "between": ["proxy", "a"]}}]}}"#
         );
         let scenario = parse(&text).unwrap();

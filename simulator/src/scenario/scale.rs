@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use loadgen::action::{self, What};
+use loadgen::{Stage, workload};
 use serde_json::{Map, Value as Json};
 
 use super::Problem;
@@ -37,16 +39,69 @@ const NAMES: &[&str] = &[
     "by",
 ];
 
-/// Multiplies every length of time in a scenario by `factor`: texts such as "250ms", and whole seconds of the proxy's
-/// configuration. What is left out keeps its default; the simulated clock's step, jumps of the wall clock and
+/// Multiplies every length of time in a scenario by `factor`: texts such as "250ms", whole seconds of the proxy's
+/// configuration, and what loadgen's notation writes; rates are divided by it. What is left out keeps its default; the simulated clock's step, jumps of the wall clock and
 /// bandwidths stay.
 ///
 /// # Errors
 /// Whole seconds that would not be whole any more.
 pub(super) fn scale(scenario: &mut Json, factor: f64) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
+    for client in scenario.get_mut("clients").and_then(Json::as_array_mut).into_iter().flatten() {
+        if let Some(client) = client.as_object_mut() {
+            load(client, factor);
+        }
+    }
     visit(scenario, "", factor, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// What a client writes in loadgen's notation. Rates grow as time shrinks, so that the requests stay as many.
+fn load(client: &mut Map<String, Json>, factor: f64) {
+    if let Some(rate) = client.get_mut("rate")
+        && let Some(number) = rate.as_f64()
+    {
+        let thousandths = (number * 1e3 / factor).round();
+        *rate = if thousandths % 1e3 == 0.0 {
+            Json::from((thousandths / 1e3) as u64)
+        } else {
+            Json::from(thousandths / 1e3)
+        };
+    }
+    if let Some(Json::String(text)) = client.get_mut("stages")
+        && let Ok(stages) = workload::stages(text)
+    {
+        *text = stages.iter().map(|stage| stage_text(stage, factor)).collect::<Vec<_>>().join(",");
+    }
+    match client.get_mut("do") {
+        Some(Json::String(text)) => *text = action_text(text, factor),
+        Some(Json::Array(several)) => {
+            for one in several {
+                if let Json::String(text) = one {
+                    *text = action_text(text, factor);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn stage_text(stage: &Stage, factor: f64) -> String {
+    let rate = |thousandths: u64| (thousandths as f64 / factor).round() / 1e3;
+    let span = humantime::format_duration(times(stage.span, factor)).to_string().replace(' ', "");
+    format!("{}..{}x{span}", rate(stage.from), rate(stage.to))
+}
+
+/// One that is no action stays as it is: it is refused already.
+fn action_text(text: &str, factor: f64) -> String {
+    let Ok((share, mut action)) = action::shared(text) else { return text.to_owned() };
+    if let What::Hold { span, every, .. } = &mut action.what {
+        (*span, *every) = (times(*span, factor), times(*every, factor));
+    }
+    if let Some(slow) = &mut action.slow {
+        slow.every = times(slow.every, factor);
+    }
+    format!("{share}*{action}")
 }
 
 fn visit(json: &mut Json, path: &str, factor: f64, problems: &mut Vec<Problem>) {
@@ -109,7 +164,8 @@ mod tests {
                        "upstream_proxies": [{ "url": "http://a:8080", "note": "1m" }] },
             "upstreams": [{ "name": "1h", "latency": "1s",
                             "plan": { "faults": [{ "fault": "x", "when": { "from": "2s" }, "with": { "up": "10ms" } }] } }],
-            "clients": [{ "name": "c", "every": "100ms", "requests": 5, "target": "d250.slow.mock:80" }],
+            "clients": [{ "name": "c", "rate": 10, "requests": 5, "do": ["hold:for=2s,bytes=10", "2*echo:slow=9/100ms"] },
+                        { "name": "d", "stages": "1x10s,1..2.5x20s", "timeout": "4s", "do": "echo:bytes=10k" }],
             "timeline": [{ "at": "3s", "do": "crash", "host": "1h" },
                          { "at": "4s", "do": "partition-one-way", "from": "1h", "to": "c" },
                          { "at": "4s", "do": "clock-jump", "by": "1h" },
@@ -123,7 +179,11 @@ mod tests {
                        "upstream_proxies": [{ "url": "http://a:8080", "note": "1m" }] },
             "upstreams": [{ "name": "1h", "latency": "250ms",
                             "plan": { "faults": [{ "fault": "x", "when": { "from": "500ms" }, "with": { "up": "2ms 500us" } }] } }],
-            "clients": [{ "name": "c", "every": "25ms", "requests": 5, "target": "d250.slow.mock:80" }],
+            "clients": [{ "name": "c", "rate": 40, "requests": 5,
+                          "do": ["1*hold:target={id}.echo.mock:80,for=500ms,every=1s 250ms,bytes=10",
+                                 "2*echo:target={id}.echo.mock:80,rounds=1,bytes=64,slow=9/25ms"] },
+                        { "name": "d", "stages": "4..4x2s500ms,4..10x5s", "timeout": "1s",
+                          "do": "1*echo:target={id}.echo.mock:80,rounds=1,bytes=10240" }],
             "timeline": [{ "at": "750ms", "do": "crash", "host": "1h" },
                          { "at": "1s", "do": "partition-one-way", "from": "1h", "to": "c" },
                          { "at": "1s", "do": "clock-jump", "by": "1h" },

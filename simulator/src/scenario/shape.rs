@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::notation::misread;
 use super::parse::Problem;
-use super::span;
 
 /// Everything in `json` that does not fit `schema`.
 pub(super) fn check(schema: &Json, json: &Json) -> Vec<Problem> {
@@ -23,17 +23,20 @@ fn visit(schema: &Json, json: &Json, path: &str, problems: &mut Vec<Problem>) {
         problems.push(Problem::at(path, format!("must be {} (got {json})", article(wanted[0]))));
         return;
     }
-    if schema.get("format").and_then(Json::as_str) == Some("duration-with-unit")
-        && let Some(text) = json.as_str()
-        && let Err(text) = span::read(text)
-    {
+    if let Some(text) = schema.get("format").and_then(Json::as_str).and_then(|format| misread(format, json)) {
         problems.push(Problem::at(path, text));
     }
-    if let (Some(number), Some(least), Some(most)) =
-        (json.as_f64(), schema.get("minimum").and_then(Json::as_f64), schema.get("maximum").and_then(Json::as_f64))
-        && !(least..=most).contains(&number)
-    {
-        problems.push(Problem::at(path, format!("must be from {least} to {most} (got {json})")));
+    if let Some(number) = json.as_f64() {
+        let limit = |word: &str| schema.get(word).and_then(Json::as_f64);
+        match (limit("minimum"), limit("maximum")) {
+            (Some(least), Some(most)) if !(least..=most).contains(&number) => {
+                problems.push(Problem::at(path, format!("must be from {least} to {most} (got {json})")));
+            }
+            (Some(least), None) if number < least => {
+                problems.push(Problem::at(path, format!("must be at least {least} (got {json})")));
+            }
+            _ => {}
+        }
     }
     if let Some(words) = schema.get("enum").and_then(Json::as_array)
         && !words.contains(json)
@@ -73,7 +76,13 @@ fn choose(branches: &[Json], beside: Option<&Map<String, Json>>, json: &Json, pa
         })
         .collect();
     let Some((tag, ..)) = tags.first().copied() else {
-        // Texts, or a value that may be null.
+        // Told apart by their types; otherwise texts, or a value that may be null.
+        let typed = |branch: &&Json| types(branch).iter().any(|one| is_of(one, json));
+        if !json.is_null()
+            && let Some(branch) = branches.iter().find(typed)
+        {
+            return visit(branch, json, path, problems);
+        }
         let fits = branches.iter().any(|branch| match branch.get("const") {
             Some(word) => word == json,
             None => {

@@ -6,6 +6,9 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Its name in the schema's `format`.
+pub(super) const FORMAT: &str = "duration-with-unit";
+
 /// A length of time, written "250ms" or "1m 30s".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
@@ -60,6 +63,6 @@ impl JsonSchema for Span {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "duration-with-unit", "examples": ["250ms", "1m 30s"] })
+        json_schema!({ "type": "string", "format": FORMAT, "examples": ["250ms", "1m 30s"] })
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::{Clock, HostName};
 
 mod event;
 
-pub use event::{ClientEvent, Finished, Outcome, ProxyEvent, ScenarioEvent, Verdict, What, micros};
+pub use event::{ClientEvent, Finished, Phases, ProxyEvent, ScenarioEvent, Verdict, What, micros};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -75,7 +75,9 @@ impl Engine for Live {
     const LATE: Duration = Duration::from_millis(500);
 
     fn lacks(scenario: &Scenario) -> Vec<String> {
-        lacks::lacks(scenario)
+        let mut all = lacks::lacks(scenario);
+        all.extend(super::lacks::tls(scenario));
+        all
     }
 
     fn new(hosts: &[HostName], _: &Scenario, _: u64) -> io::Result<Self> {

@@ -29,7 +29,7 @@ pub use host::SimHost;
 pub use stream::{SimListener, SimStream, connect};
 
 use super::in_process::InProcess;
-use super::{Clock, Engine, Host, HostName, Link, LinkChange, WallClock};
+use super::{Clock, Engine, Host, HostName, Link, LinkChange, WallClock, lacks};
 use crate::configuration::ConfigFile;
 use crate::scenario::{PROXY, Scenario};
 use crate::trace::Recorder;
@@ -38,8 +38,9 @@ use wire::Wire;
 
 /// A segment that stays without an answer for this long is sent again.
 const RETRANSMIT_AFTER: Duration = Duration::from_millis(200);
-/// Times a segment is sent again before its connection is given up.
-const RETRANSMISSIONS: u32 = 15;
+/// Times a segment is sent again before its connection is given up: after two minutes, so that connections live through
+/// partitions as they do in the field, where the pauses grow and a system tries for a quarter of an hour.
+const RETRANSMISSIONS: u32 = 600;
 
 /// Everything on this thread that sockets and tasks reach for.
 struct World {
@@ -94,9 +95,9 @@ impl Drop for WorldSlot {
 impl Engine for Sim {
     type Host = SimHost;
 
-    fn lacks(_: &Scenario) -> Vec<String> {
-        // A backlog that is full is known to be lacking only when it is asked for: plans change while they run.
-        Vec::new()
+    fn lacks(scenario: &Scenario) -> Vec<String> {
+        // A backlog that is full is refused when it is asked for: plans change while they run.
+        lacks::tls(scenario)
     }
 
     /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
@@ -339,4 +340,11 @@ fn waits_for_an_answer(address: IpAddr) -> bool {
         );
         entry.state != Some(NetstatState::Listen) && (entry.send_q > 0 || opening_or_closing)
     })
+}
+
+/// The bytes that `local` has got from `peer` and not read. `None` where they have no connection, or one whose both
+/// directions have ended.
+fn unread(local: SocketAddr, peer: SocketAddr) -> Option<usize> {
+    let entries = turmoil_net::netstat(local.ip()).entries;
+    entries.iter().find(|entry| entry.local == local && entry.peer == Some(peer)).map(|entry| entry.recv_q)
 }

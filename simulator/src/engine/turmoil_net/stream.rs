@@ -27,6 +27,8 @@ pub struct SimStream {
     tcp: TcpStream,
     /// Taken from the kernel, not read yet.
     unread: Bytes,
+    /// Everything was read up to the peer's end: what still comes was sent twice, and no reset is due for it.
+    ended: bool,
     aborted: bool,
     /// Counted among its host's for as long as it lives.
     _counted: host::Counted,
@@ -34,7 +36,7 @@ pub struct SimStream {
 
 impl SimStream {
     pub(super) fn new(tcp: TcpStream) -> Self {
-        SimStream { tcp, unread: Bytes::new(), aborted: false, _counted: host::Counted::here() }
+        SimStream { tcp, unread: Bytes::new(), ended: false, aborted: false, _counted: host::Counted::here() }
     }
 
     fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
@@ -54,12 +56,12 @@ impl Drop for SimStream {
         if self.aborted {
             return;
         }
-        if self.unread.is_empty() {
-            if let Some((local, peer)) = self.ends() {
-                with_world(|world| world.wire.closed(local, peer));
-            }
-        } else {
+        if !self.unread.is_empty() {
             self.reset();
+        } else if !self.ended
+            && let Some((local, peer)) = self.ends()
+        {
+            with_world(|world| world.wire.closed(local, peer));
         }
     }
 }
@@ -83,6 +85,7 @@ impl AsyncRead for SimStream {
             let more = SCRATCH.with_borrow_mut(|scratch| {
                 let mut whole = ReadBuf::new(scratch);
                 Pin::new(&mut this.tcp).poll_read(cx, &mut whole).map_ok(|()| {
+                    this.ended = whole.filled().is_empty();
                     let (now, later) = whole.filled().split_at(whole.filled().len().min(buf.remaining()));
                     buf.put_slice(now);
                     this.unread = Bytes::copy_from_slice(later);

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use turmoil_net::{EnterGuard, Packet, TcpFlags, TcpSegment, Transport};
 
 use super::host::Hosts;
+use super::unread;
 use crate::engine::{Gate, Link, LinkChange};
 
 /// Flows remembered before those that have nothing under way are forgotten.
@@ -33,7 +34,7 @@ pub(super) struct Wire {
     resets: Vec<Flow>,
     /// Answers of ports whose listener is not there.
     refusals: Vec<Packet>,
-    /// Connections that a host has closed for good: data that comes for them is answered with a reset.
+    /// Connections that a host has closed for good: new data that comes for them is answered with a reset.
     closed: BTreeSet<Flow>,
     egress: Vec<Packet>,
     busy: bool,
@@ -177,9 +178,20 @@ impl Wire {
                 }
             } else if segment.flags.rst {
                 self.closed.remove(&flow);
-            } else if !segment.payload.is_empty() && self.closed.remove(&flow) {
-                // The host forgets the connection and then answers data of an unknown one with a reset.
-                guard.deliver(reset(from, to));
+                // Where both directions have ended there is nothing to reset, but the kernel would forget what was not
+                // read yet. Such a reset answers a segment that was sent twice, to a host that knew it and had closed.
+                if unread(to, from).is_none() {
+                    return;
+                }
+            } else if !segment.payload.is_empty() && self.closed.contains(&flow) {
+                guard.deliver(packet);
+                // What was read before it was closed may come once more, and then the kernel takes none of it.
+                if unread(to, from).is_some_and(|bytes| bytes > 0) {
+                    self.closed.remove(&flow);
+                    guard.deliver(reset(from, to));
+                    self.refusals.push(reset(to, from));
+                }
+                return;
             }
         }
         guard.deliver(packet);

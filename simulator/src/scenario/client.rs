@@ -1,0 +1,128 @@
+//! Who asks: workloads of loadgen, in its words.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use loadgen::{Mix, Pace, Stage, Stop, User, Workload};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::notation::{Rate, Shared, Stages, Written};
+use super::{Span, is_default};
+
+/// A client
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Its host.
+    pub name: String,
+    /// What its requests do: an action of loadgen, or several with their shares.
+    #[serde(rename = "do")]
+    pub does: Does,
+    /// Open loop: requests in a second, whatever becomes of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Open loop in stages: "100x10s,100..500x30s".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Written<Stages>>,
+    /// Open loop: independent arrivals instead of even ones.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub poisson: bool,
+    /// Open loop: at most so many requests at once; the others wait, and their wait counts. Left out: 4096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<NonZeroU32>,
+    /// Closed loop: so many of it, each with one request at a time. Left out: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<NonZeroU32>,
+    /// Closed loop: the pause of each between requests.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub think: Span,
+    /// Closed loop: they begin spread over this time.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ramp_up: Span,
+    /// Requests in all. Left out: as many as come before `until`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// When the first request is made.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub from: Span,
+    /// When no more are made. Left out: the scenario's duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Span>,
+    /// "name:password" for the proxy; one of them is drawn for each request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<Written<User>>,
+    /// The longest a request may take; of a held tunnel, each block.
+    #[serde(default = "half_a_minute", skip_serializing_if = "is_half_a_minute")]
+    pub timeout: Span,
+}
+
+/// What requests do
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Does {
+    /// All the same.
+    One(Written<Shared>),
+    /// One of these, drawn by share.
+    Several(Vec<Written<Shared>>),
+}
+
+impl Client {
+    /// Its actions with their shares, in the order given.
+    pub fn actions(&self) -> impl Iterator<Item = &Written<Shared>> {
+        match &self.does {
+            Does::One(one) => std::slice::from_ref(one),
+            Does::Several(several) => several.as_slice(),
+        }
+        .iter()
+    }
+
+    /// What its requests do.
+    ///
+    /// # Errors
+    /// No action has a share above 0.
+    pub fn mix(&self) -> Result<Mix, String> {
+        Mix::new(self.actions().map(|one| (one.value().share, one.value().action.clone())).collect())
+    }
+
+    /// Whether its requests begin on time, whatever became of those before.
+    pub fn is_open_loop(&self) -> bool {
+        self.rate.is_some() || self.stages.is_some()
+    }
+
+    /// The load it puts on, for so long at most.
+    pub fn workload(&self, seed: u64, id_prefix: String, span: Duration) -> Workload {
+        let poisson = self.poisson;
+        let count = |number: NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);
+        let pace = match (&self.stages, self.rate) {
+            (Some(stages), _) => Pace::Open { stages: stages.value().0.clone(), poisson },
+            (None, Some(rate)) => {
+                let rate = rate.thousandths();
+                Pace::Open { stages: vec![Stage { from: rate, to: rate, span }], poisson }
+            }
+            (None, None) => Pace::Closed {
+                clients: self.clients.map_or(1, count),
+                ramp_up: self.ramp_up.get(),
+                think: self.think.get(),
+            },
+        };
+        let stop = Stop { requests: self.requests, after: Some(span) };
+        let mix = self.mix().expect("the shares were checked with the scenario");
+        let mut workload = Workload::new(seed, pace, stop, mix);
+        workload.id_prefix = id_prefix;
+        workload.users = self.users.iter().map(|user| user.value().clone()).collect();
+        workload.timeout = self.timeout.get();
+        if let Some(most) = self.max_in_flight {
+            workload.max_in_flight = count(most);
+        }
+        workload
+    }
+}
+
+const fn half_a_minute() -> Span {
+    Span::from_millis(30_000)
+}
+
+fn is_half_a_minute(span: &Span) -> bool {
+    *span == half_a_minute()
+}
