@@ -1,5 +1,7 @@
 //! Which verdicts are wanted, and what each needs.
 
+use std::time::Duration;
+
 use loadgen::verdict::ledger::{self, Counted};
 use loadgen::verdict::weights::{self, Period, Share};
 use loadgen::verdict::{Verdict, failover};
@@ -13,6 +15,24 @@ use crate::run::{Looks, Ran};
 pub(crate) fn needs_stats(settings: &Settings) -> bool {
     let by_stats = settings.workload.exit_from.is_none() && weighted_upstreams(settings).is_none();
     settings.verify.ledger || settings.verify.failover || (settings.verify.weights && by_stats)
+}
+
+/// Checks, before any load, that the witnesses can say what will be asked of them. `first` is what the proxy says of itself.
+///
+/// # Errors
+/// A sentence that says which flag names something that is not there.
+pub(crate) fn check_witnesses(settings: &Settings, first: Option<&Stats>) -> Result<(), String> {
+    for path in &settings.witnesses.journals {
+        std::fs::File::open(path).map_err(|error| format!("--journal {}: {error}", path.display()))?;
+    }
+    let upstreams = first.map(|stats| &stats.total.upstream_metrics);
+    if let (Some(victim), Some(upstreams)) = (&settings.victim, upstreams)
+        && !upstreams.iter().any(|upstream| upstream.is_at(victim))
+    {
+        let known: Vec<_> = upstreams.iter().map(|upstream| upstream.url.as_str()).collect();
+        return Err(format!("--victim {victim}: the proxy has no such upstream; it has {}", known.join(", ")));
+    }
+    Ok(())
 }
 
 /// The mock upstreams with their weights, if all have one.
@@ -47,7 +67,7 @@ pub(crate) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) ->
         report.verdicts.extend(ledger_verdicts(settings, &ran).await?);
     }
     if settings.verify.failover {
-        failover_verdicts(settings, &ran, report)?;
+        failover_verdicts(settings, &ran, report);
     }
     let expected: Vec<_> =
         settings.verify.expects.iter().map(|expect| expect.judge(report.figure(expect.metric()))).collect();
@@ -156,33 +176,30 @@ async fn ledger_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>,
     Ok(verdicts)
 }
 
-fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) -> Result<(), String> {
+fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) {
     let victim = settings.victim.as_deref().unwrap_or_default();
     let Some((began, ended)) = ran.fault else {
         report.verdicts.push(Verdict::new("failover", false, "the run was over before the fault was due (--fault-at)"));
-        return Ok(());
+        return;
     };
-    let sample = |(at, stats): &(std::time::Duration, Stats)| {
-        let upstream = stats.total.upstream_metrics.iter().find(|upstream| upstream.url.contains(victim))?;
-        Some(failover::Sample { at: *at, healthy: upstream.healthy, failed: upstream.failed_requests })
+    let sample = |(at, stats): &(Duration, Stats)| {
+        let upstream = stats.total.upstream_metrics.iter().find(|upstream| upstream.is_at(victim))?;
+        let probe_in = upstream.probe_in_ms.map(Duration::from_millis);
+        let (healthy, failed) = (upstream.healthy, upstream.failed_requests);
+        Some(failover::Sample { at: *at, healthy, failed, probe_in })
     };
     let samples: Vec<_> = ran.looks.iter().filter_map(sample).collect();
-    if samples.is_empty() {
-        return Err(format!("--victim {victim}: the proxy's statistics have no such upstream"));
-    }
     let figures = failover::figures(&samples, began, ended, ran.tally.errors().saturating_sub(ran.harmed_before));
     let bound = |metric: &str| settings.verify.expects.iter().any(|expect| expect.metric() == metric);
     let own = figures.judge(ended.is_some()).into_iter();
     // A threshold in words takes the place of the built-in bound.
     report.verdicts.extend(own.filter(|verdict| !(bound("harmed") && verdict.name == "failover harmed")));
     report.failover = Some(figures);
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// Statistics of two upstreams of weights 3 and 1: picks, whether the second is healthy, requests in flight.
     fn stats(picks: [u64; 2], healthy: bool, current: u64) -> Stats {

@@ -38,7 +38,8 @@ const REST: Duration = Duration::from_secs(5);
 
 /// One thread's share.
 struct Worker {
-    thread: JoinHandle<()>,
+    /// Returns the processor time that it took.
+    thread: JoinHandle<Duration>,
     seen: Arc<Mutex<(Tally, Times)>>,
     stop: Arc<Notify>,
 }
@@ -85,6 +86,8 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
     {
         return Err(format!("the verdicts need the proxy's statistics: {error}; --stats PATH says where they are"));
     }
+    judge::check_witnesses(&settings, looks.first().map(|(_, stats)| stats))?;
+    settings.reports.check()?;
     let mut before = Vec::new();
     for (upstream, _) in &settings.witnesses.upstreams {
         before.push(pages::counts(upstream).await?);
@@ -161,10 +164,12 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
         }
     }
     let span = began.elapsed();
+    let mut cpu = Vec::new();
     for worker in workers {
-        if worker.thread.join().is_err() {
+        let Ok(time) = worker.thread.join() else {
             return Err("a thread of the load generator panicked; this run says nothing".to_owned());
-        }
+        };
+        cpu.push(time);
     }
     let rest = Instant::now() + REST;
     while look(&settings, &mut ran.looks, began.elapsed(), false).await.is_ok()
@@ -179,6 +184,7 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
     let mut report = Report::new(&workload, &ran.tally, &lag, span, gauge.most());
     report.workload = std::mem::take(&mut settings.words);
     report.interrupted = interrupted;
+    report.worked(&cpu);
     report.process = watch.map(Watch::finish).transpose()?;
     report.series = series;
     report.fault = ran.fault.map(|(from, to)| (from.as_secs_f64(), to.map(|to| to.as_secs_f64())));
@@ -219,6 +225,8 @@ fn start(
                 () = watch_lag(&sees) => {}
             }
         });
+        let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(u64::try_from(spent.tv_sec).unwrap_or(0), u32::try_from(spent.tv_nsec).unwrap_or(0))
     };
     let thread = std::thread::Builder::new().name("load".to_owned()).spawn(body);
     Ok(Worker { thread: thread.map_err(|error| format!("no thread: {error}"))?, seen, stop })
@@ -284,6 +292,17 @@ fn shares(looks: &Looks, from: Duration, stretch: &mut Stretch) -> Vec<(String, 
     let ejected = upstreams.iter().filter(|upstream| upstream.enabled && !upstream.healthy);
     stretch.ejected = ejected.map(|upstream| upstream.url.clone()).collect();
     upstreams.iter().map(|upstream| (upstream.url.clone(), upstream.weight)).collect()
+}
+
+impl Reports {
+    /// Finds out whether they can be written while there is nothing yet to lose.
+    fn check(&self) -> Result<(), String> {
+        for path in [&self.json, &self.html, &self.markdown, &self.junit].into_iter().flatten() {
+            let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            opened.map_err(|error| format!("the report {} can't be written: {error}", path.display()))?;
+        }
+        Ok(())
+    }
 }
 
 fn write(reports: &Reports, report: &Report) -> Result<(), String> {
