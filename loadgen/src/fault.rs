@@ -1,5 +1,6 @@
 //! A fault in mid-run: done to an upstream that was started here, or by commands.
 
+use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -137,6 +138,18 @@ impl Stage {
             }
             Doing::Commands { end: Some(end), .. } => command(end).await,
             Doing::Commands { end: None, .. } => Ok(()),
+        }
+    }
+}
+
+/// In a word or two, for the report.
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doing::Kill => f.write_str("kill"),
+            Doing::Hang => f.write_str("hang"),
+            Doing::Plan(entry) => write!(f, "fault `{}`", entry["fault"].as_str().unwrap_or_default()),
+            Doing::Commands { begin, .. } => write!(f, "fault by `{begin}`"),
         }
     }
 }

@@ -7,9 +7,11 @@ use loadgen::verdict::weights::{self, Period, Share};
 use loadgen::verdict::{Verdict, failover};
 use loadgen::{Failure, Kind, Report};
 
+use tokio::time::Instant;
+
 use crate::cli::Settings;
 use crate::pages::{self, Stats};
-use crate::run::{Looks, Ran};
+use crate::run::{CLOSE_LOOK, Looks, REST, Ran};
 
 /// Whether a verdict can't be given without the proxy's statistics.
 pub(crate) fn needs_stats(settings: &Settings) -> bool {
@@ -148,32 +150,44 @@ async fn ledger_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>,
         };
         verdicts.push(ledger::by_counts(lines, counted));
     }
-    let (mut journals, prefix) = (Vec::new(), &settings.workload.id_prefix);
-    for path in &settings.witnesses.journals {
-        journals.push(std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?);
-    }
-    if journals.is_empty() {
-        for ((upstream, _), before) in settings.witnesses.upstreams.iter().zip(&ran.before) {
-            if pages::counts(upstream).await?.entries_dropped > before.entries_dropped {
-                let text = format!("{upstream} has dropped lines of its journal; give the journal's file by --journal");
-                verdicts.push(Verdict::new("ledger ids", false, text));
-                return Ok(verdicts);
-            }
-            let body = pages::get(upstream, "/journal", None).await?;
-            journals.push(String::from_utf8_lossy(&body).into_owned());
-        }
-    }
-    if journals.is_empty() {
+    if settings.witnesses.journals.is_empty() && settings.witnesses.upstreams.is_empty() {
         let text = "no journal to look ids up in: give --upstream or --journal";
         verdicts.push(Verdict::new("ledger ids", false, text));
         return Ok(verdicts);
     }
-    let mut entries = Vec::new();
-    for journal in &journals {
-        entries.extend(pages::entries(journal, prefix).map_err(|error| format!("a journal can't be read: {error}"))?);
-    }
-    verdicts.extend(ledger::by_ids(lines, &entries));
+    // An upstream writes its line when its side of a tunnel has ended, which may be after the client's.
+    let until = Instant::now() + REST;
+    let by_ids = loop {
+        let journals = journals(settings, ran).await?;
+        let read = journals.iter().map(|journal| pages::entries(journal, &settings.workload.id_prefix));
+        let judged = read.collect::<Result<Vec<_>, _>>().map(|entries| ledger::by_ids(lines, &entries.concat()));
+        let balanced = matches!(&judged, Ok(verdicts) if verdicts.iter().all(|verdict| verdict.passed));
+        if balanced || Instant::now() > until {
+            break judged.map_err(|error| format!("a journal can't be read: {error}"))?;
+        }
+        tokio::time::sleep(CLOSE_LOOK).await;
+    };
+    verdicts.extend(by_ids);
     Ok(verdicts)
+}
+
+/// The journals' text: from files where there are some, else asked of the upstreams.
+async fn journals(settings: &Settings, ran: &Ran) -> Result<Vec<String>, String> {
+    let mut journals = Vec::new();
+    for path in &settings.witnesses.journals {
+        journals.push(std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?);
+    }
+    if !journals.is_empty() {
+        return Ok(journals);
+    }
+    for ((upstream, _), before) in settings.witnesses.upstreams.iter().zip(&ran.before) {
+        if pages::counts(upstream).await?.entries_dropped > before.entries_dropped {
+            return Err(format!("{upstream} has dropped lines of its journal; give the journal's file by --journal"));
+        }
+        let body = pages::get(upstream, "/journal", None).await?;
+        journals.push(String::from_utf8_lossy(&body).into_owned());
+    }
+    Ok(journals)
 }
 
 fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use loadgen::action::What;
-use loadgen::report::Stretch;
+use loadgen::report::{Stretch, Work};
 use loadgen::tally::Times;
 use loadgen::{Gauge, Report, Shard, Tally, Workload, drive};
 use rustls::ClientConfig;
@@ -20,7 +20,7 @@ use crate::judge;
 use crate::live::Live;
 use crate::pages::{self, Stats};
 use crate::preflight;
-use crate::process::Watch;
+use crate::process::{self, Watch};
 use crate::sockets::{self, Tcp};
 
 /// From one line of progress, and point of the plots, to the next.
@@ -28,18 +28,17 @@ const STRETCH: Duration = Duration::from_secs(1);
 
 /// From one look at the proxy's statistics to the next; more often where a fault is timed.
 const LOOK: Duration = Duration::from_millis(250);
-const CLOSE_LOOK: Duration = Duration::from_millis(20);
+pub(crate) const CLOSE_LOOK: Duration = Duration::from_millis(20);
 
 /// From one check of the own clockwork to the next.
 const LAG_TICK: Duration = Duration::from_millis(20);
 
-/// How long the proxy has to come to rest behind the last request.
-const REST: Duration = Duration::from_secs(5);
+/// How long the proxy, and upstreams' journals, have to come to rest behind the last request.
+pub(crate) const REST: Duration = Duration::from_secs(5);
 
 /// One thread's share.
 struct Worker {
-    /// Returns the processor time that it took.
-    thread: JoinHandle<Duration>,
+    thread: JoinHandle<Work>,
     seen: Arc<Mutex<(Tally, Times)>>,
     stop: Arc<Notify>,
 }
@@ -164,12 +163,12 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
         }
     }
     let span = began.elapsed();
-    let mut cpu = Vec::new();
+    let mut work = Vec::new();
     for worker in workers {
-        let Ok(time) = worker.thread.join() else {
+        let Ok(of_thread) = worker.thread.join() else {
             return Err("a thread of the load generator panicked; this run says nothing".to_owned());
         };
-        cpu.push(time);
+        work.push(of_thread);
     }
     let rest = Instant::now() + REST;
     while look(&settings, &mut ran.looks, began.elapsed(), false).await.is_ok()
@@ -184,7 +183,7 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
     let mut report = Report::new(&workload, &ran.tally, &lag, span, gauge.most());
     report.workload = std::mem::take(&mut settings.words);
     report.interrupted = interrupted;
-    report.worked(&cpu);
+    report.worked(&work);
     report.process = watch.map(Watch::finish).transpose()?;
     report.series = series;
     report.fault = ran.fault.map(|(from, to)| (from.as_secs_f64(), to.map(|to| to.as_secs_f64())));
@@ -214,6 +213,7 @@ fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let body = move || {
+        let began = Instant::now();
         runtime.block_on(async {
             let net =
                 Tcp::new(proxy, tls).expect("timerfd_create fails only for want of descriptors, which were counted");
@@ -225,8 +225,7 @@ fn start(
                 () = watch_lag(&sees) => {}
             }
         });
-        let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Duration::new(u64::try_from(spent.tv_sec).unwrap_or(0), u32::try_from(spent.tv_nsec).unwrap_or(0))
+        process::work(began.elapsed())
     };
     let thread = std::thread::Builder::new().name("load".to_owned()).spawn(body);
     Ok(Worker { thread: thread.map_err(|error| format!("no thread: {error}"))?, seen, stop })

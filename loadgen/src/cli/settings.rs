@@ -160,6 +160,11 @@ impl RunArgs {
             let (at, end) = (quantity::show(self.fault_at), quantity::show(end));
             return Err(format!("--fault-at {at} is not before the load's end at {end}: no fault would come"));
         }
+        if let (Some(doing), Some(victim)) = (&doing, &self.victim) {
+            let span =
+                self.fault_for.map_or_else(|| "to the end".to_owned(), |span| format!("for {}", quantity::show(span)));
+            words.push(format!("{doing} of {victim} at {}, {span}", quantity::show(self.fault_at)));
+        }
         let fault =
             doing.map(|doing| Fault { doing, at: self.fault_at, span: self.fault_for, command: self.victim_command });
         let weight = |(name, weight): (String, Option<u64>)| match weight {

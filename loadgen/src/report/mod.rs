@@ -76,8 +76,19 @@ pub struct Report {
 pub struct Effort {
     /// Of all of them, in seconds.
     pub seconds: f64,
-    /// The part of the run in which the busiest of them was on a processor.
+    /// The part of its life in which the busiest of them was on a processor or waited for one.
     pub busiest: f64,
+}
+
+/// What one of those threads had to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// On a processor.
+    pub on: Duration,
+    /// Ready to run, with no processor free.
+    pub waited: Duration,
+    /// From its begin to its end.
+    pub life: Duration,
 }
 
 /// What a process used: bytes of resident memory, and descriptors.
@@ -185,7 +196,7 @@ impl Stretch {
 /// Above this lag (99th percentile) of its own, the load generator calls itself saturated.
 pub const MOST_LAG: Duration = Duration::from_millis(10);
 
-/// Likewise where one of its threads was on a processor for more than this part of the run.
+/// Likewise where one of its threads had work for more than this part of its life.
 pub const MOST_BUSY: f64 = 0.95;
 
 impl Report {
@@ -235,11 +246,11 @@ impl Report {
         }
     }
 
-    /// Notes the processor time of each thread that made the load.
-    pub fn worked(&mut self, threads: &[Duration]) {
-        let busiest = threads.iter().max().copied().unwrap_or_default();
-        self.effort.seconds = threads.iter().map(Duration::as_secs_f64).sum();
-        self.effort.busiest = busiest.as_secs_f64() / self.seconds.max(f64::MIN_POSITIVE);
+    /// Notes what each thread that made the load had to do.
+    pub fn worked(&mut self, threads: &[Work]) {
+        let busy = |work: &Work| (work.on + work.waited).as_secs_f64() / work.life.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.effort.seconds = threads.iter().map(|work| work.on.as_secs_f64()).sum();
+        self.effort.busiest = threads.iter().map(busy).fold(0.0, f64::max).min(1.0);
         self.saturated |= self.effort.busiest > MOST_BUSY;
     }
 
@@ -303,23 +314,27 @@ mod tests {
     use crate::action::Action;
     use crate::workload::{Pace, Stop};
 
-    /// The report of a run of 10 s in which the clockwork was `lag` late and threads worked for `threads` seconds.
-    fn saturated(lag: u64, threads: &[u64]) -> bool {
+    /// Whether a run of 10 s was saturated in which the clockwork was `lag` ms late, and threads were on a processor and
+    /// waited for one for so many seconds.
+    fn saturated(lag: u64, threads: &[(u64, u64)]) -> bool {
         let action: Action = "connect".parse().unwrap();
         let pace = Pace::Closed { clients: 1, ramp_up: Duration::ZERO, think: Duration::ZERO };
         let workload = Workload::new(1, pace, Stop::default(), action);
         let mut times = Times::default();
         times.record(Duration::from_millis(lag));
         let mut report = Report::new(&workload, &Tally::default(), &times, Duration::from_secs(10), 0);
-        let threads: Vec<_> = threads.iter().copied().map(Duration::from_secs).collect();
+        let seconds = Duration::from_secs;
+        let work = |(on, waited): &(u64, u64)| Work { on: seconds(*on), waited: seconds(*waited), life: seconds(10) };
+        let threads: Vec<_> = threads.iter().map(work).collect();
         report.worked(&threads);
         report.saturated
     }
 
     #[test]
     fn a_late_clockwork_or_one_thread_without_rest_is_saturation() {
-        assert!(!saturated(9, &[9, 9]));
-        assert!(saturated(12, &[1, 1]));
-        assert!(saturated(1, &[1, 10]));
+        assert!(!saturated(9, &[(9, 0), (5, 4)]));
+        assert!(saturated(12, &[(1, 0)]));
+        assert!(saturated(1, &[(1, 0), (10, 0)]));
+        assert!(saturated(1, &[(5, 5), (1, 0)]));
     }
 }

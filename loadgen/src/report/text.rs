@@ -93,14 +93,14 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     let (busiest, each) = (report.effort.busiest * 100.0, show(report.effort_each()));
     writeln!(
         text,
-        "\nloadgen's own CPU: {:.2} s, {each} for each request; its busiest thread {busiest:.0} % of the time",
+        "\nloadgen's own CPU: {:.2} s, {each} for each request; its busiest thread had work for {busiest:.0} % of the time",
         report.effort.seconds
     )?;
     if report.saturated {
         let lag = show(report.latency("lag").point("p99"));
         writeln!(
             text,
-            "\nTHE LOAD GENERATOR WAS SATURATED (it came {lag} late at p99, its busiest thread had {busiest:.0} % of a core): \
+            "\nTHE LOAD GENERATOR WAS SATURATED (it came {lag} late at p99, its busiest thread had work for {busiest:.0} % of the time): \
              rate and latency are its own; ask for less, or give it more cores and --threads"
         )?;
     }
