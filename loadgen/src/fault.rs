@@ -37,7 +37,7 @@ pub(crate) enum Doing {
     /// Stopped; continued.
     Hang,
     /// The victim is a faulty upstream: this entry comes into its plan under the id [`ENTRY`]; it is removed.
-    Plan(Value),
+    Plan { name: &'static str, entry: Value },
     /// Commands of the user's.
     Commands { begin: String, end: Option<String> },
 }
@@ -121,7 +121,7 @@ impl Stage {
                 Ok(())
             }
             Doing::Hang => self.signal(Signal::STOP),
-            Doing::Plan(entry) => {
+            Doing::Plan { entry, .. } => {
                 pages::ask(&self.admin, "POST /plan/faults", None, &entry.to_string()).await.map(drop)
             }
             Doing::Commands { begin, .. } => command(begin).await,
@@ -133,7 +133,7 @@ impl Stage {
         match &self.fault.doing {
             Doing::Kill => self.start().await,
             Doing::Hang => self.signal(Signal::CONT),
-            Doing::Plan(_) => {
+            Doing::Plan { .. } => {
                 pages::ask(&self.admin, &format!("DELETE /plan/faults/{ENTRY}"), None, "").await.map(drop)
             }
             Doing::Commands { end: Some(end), .. } => command(end).await,
@@ -148,7 +148,7 @@ impl fmt::Display for Doing {
         match self {
             Doing::Kill => f.write_str("kill"),
             Doing::Hang => f.write_str("hang"),
-            Doing::Plan(entry) => write!(f, "fault `{}`", entry["fault"].as_str().unwrap_or_default()),
+            Doing::Plan { name, .. } => f.write_str(name),
             Doing::Commands { begin, .. } => write!(f, "fault by `{begin}`"),
         }
     }
@@ -158,14 +158,14 @@ impl Doing {
     /// Whether `line` says that the victim is ready; for a faulty upstream, where its admin port is.
     fn ready(&self, line: &str) -> Option<String> {
         match self {
-            Doing::Plan(_) => line.strip_prefix("admin on ").map(str::to_owned),
+            Doing::Plan { .. } => line.strip_prefix("admin on ").map(str::to_owned),
             _ => Some(line.to_owned()),
         }
     }
 
     fn awaited(&self) -> &'static str {
         match self {
-            Doing::Plan(_) => "`admin on HOST:PORT`, as faulty-upstream does: this fault is done through that port",
+            Doing::Plan { .. } => "`admin on HOST:PORT`, as faulty-upstream does: this fault is done through that port",
             _ => "that it listens, or any other line",
         }
     }

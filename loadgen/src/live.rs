@@ -60,6 +60,9 @@ fn sums(stretch: &Stretch, total: &Tally, open: u64) -> String {
 }
 
 fn latency(stretch: &Stretch) -> String {
+    if stretch.ok + stretch.errors == 0 {
+        return "no request ended".to_owned();
+    }
     let [p50, p90, p99, max] = stretch.latency.map(|micros| show(Duration::from_micros(micros)));
     format!("p50 {p50}  p90 {p90}  p99 {p99}  max {max}")
 }

@@ -140,10 +140,13 @@ impl RunArgs {
         let doing = match (self.fault, self.fault_command) {
             (Some(FaultKind::Kill), _) => Some(Doing::Kill),
             (Some(FaultKind::Hang), _) => Some(Doing::Hang),
-            (Some(FaultKind::Reset), _) => Some(Doing::Plan(json!({ "id": ENTRY, "fault": "accept-reset" }))),
+            (Some(FaultKind::Reset), _) => {
+                Some(Doing::Plan { name: "reset", entry: json!({ "id": ENTRY, "fault": "accept-reset" }) })
+            }
             (Some(FaultKind::BrownOut), _) => {
-                let delay = format!("{}ms", self.brown_out.as_millis());
-                Some(Doing::Plan(json!({ "id": ENTRY, "fault": "reply-late", "with": { "delay": delay } })))
+                let delay = json!({ "delay": format!("{}ms", self.brown_out.as_millis()) });
+                let entry = json!({ "id": ENTRY, "fault": "reply-late", "with": delay });
+                Some(Doing::Plan { name: "brown-out", entry })
             }
             (None, Some(begin)) => Some(Doing::Commands { begin, end: self.heal_command }),
             (None, None) => None,

@@ -97,11 +97,10 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         report.effort.seconds
     )?;
     if report.saturated {
-        let lag = show(report.latency("lag").point("p99"));
         writeln!(
             text,
-            "\nTHE LOAD GENERATOR WAS SATURATED (it came {lag} late at p99, its busiest thread had work for {busiest:.0} % of the time): \
-             rate and latency are its own; ask for less, or give it more cores and --threads"
+            "\nTHE LOAD GENERATOR WAS SATURATED: by its lag or its CPU above, rate and latency are its own;\n\
+             ask for less, or give it more cores and --threads"
         )?;
     }
     for note in &report.notes {

@@ -98,7 +98,10 @@ fn survives(fault: &str, kind: &str, host: u8) {
     {
         assert!(out.stdout.contains(&format!("PASS {verdict}")), "{verdict}: {out:?}");
     }
-    assert!(out.stdout.contains("errors 0\n") && out.stdout.contains(&format!("of {victim} at 300")), "{out:?}");
+    assert!(
+        out.stdout.contains("errors 0\n") && out.stdout.contains(&format!("\n{fault} of {victim} at 300")),
+        "{out:?}"
+    );
 }
 
 #[test]
