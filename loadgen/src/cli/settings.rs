@@ -127,7 +127,8 @@ impl RunArgs {
             Pace::Closed { clients, .. } => format!("closed loop, {clients} clients"),
             Pace::Open { stages, poisson } => {
                 let kind = if *poisson { "independent arrivals" } else { "even arrivals" };
-                format!("open loop, {kind}, {} stages, at most {max_in_flight} at once", stages.len())
+                let stages = if stages.len() == 1 { String::new() } else { format!(" in {} stages", stages.len()) };
+                format!("open loop{stages}, {kind}, at most {max_in_flight} at once")
             }
         });
         let seed = self.seed.unwrap_or_else(crate::sockets::fresh_seed);
