@@ -45,25 +45,24 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             _ => {}
         }
         let records = history.records.get(id).map_or(&[][..], Vec::as_slice);
-        let opened = records.iter().filter(|(_, _, record)| record.status == Some(200));
-        // One whose answer came too late or never has opened it too; then the proxy says that its attempt failed.
-        let asked = history.asked(id);
-        let gave_up =
-            |host: &str| asked.is_some_and(|asked| asked.failed.iter().any(|one| history.leads_to(one, host)));
-        let whole: Vec<_> = opened.filter(|(_, host, _)| !gave_up(host)).collect();
-        if whole.len() > 1 && seen.method == "CONNECT" {
-            let lines = whole.iter().map(|(line, ..)| *line);
-            violations.push(found(format!("{} upstreams opened a tunnel for {id}", whole.len()), lines));
+        let opened: Vec<_> = records.iter().filter(|(_, _, record)| record.status == Some(200)).collect();
+        let through = history.served_by(id);
+        let serves = |host: &str| through.is_some_and(|through| history.leads_to(through, host));
+        if let Some(asked) = history.asked(id).filter(|_| seen.method == "CONNECT") {
+            // One whose answer came too late or never has opened it too; then the proxy says that its attempt failed.
+            for (line, host, _) in &opened {
+                let here = opened.iter().filter(|(_, one, _)| one == host).count();
+                let failed = asked.failed.iter().filter(|one| history.leads_to(one, host)).count();
+                if here > failed + usize::from(serves(host)) {
+                    violations.push(found(format!("{host} opened a tunnel for {id} that nobody wanted"), [*line]));
+                }
+            }
         }
         // A killed upstream wrote nothing down.
-        let killed = history.served_by(id).is_none_or(|upstream| {
-            history
-                .scenario
-                .upstreams
-                .iter()
-                .any(|one| history.leads_to(upstream, &one.name) && history.killed(&one.name, seen.began))
-        });
-        if seen.verdict.outcome == Outcome::Ok && whole.is_empty() && !killed {
+        let killed =
+            history.scenario.upstreams.iter().any(|one| serves(&one.name) && history.killed(&one.name, seen.began));
+        let kept = opened.iter().any(|(_, host, _)| serves(host));
+        if seen.verdict.outcome == Outcome::Ok && through.is_some() && !kept && !killed {
             violations.push(found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
         }
     }
@@ -90,6 +89,7 @@ fn asked_for(history: &History<'_>, id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::engine::turmoil_net::HostName;
     use crate::invariant::support::Twin;
     use crate::trace::{ProxyEvent, What};
 
@@ -109,6 +109,17 @@ mod tests {
     fn fires_where_the_proxy_does_not_tell_of_a_request() {
         let mut twin = Twin::sound();
         twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+        twin.fires("conservation");
+    }
+
+    #[test]
+    fn fires_where_two_upstreams_opened_a_tunnel() {
+        let mut twin = Twin::sound();
+        let at = twin.find(|what| matches!(what, What::Upstream(mock_upstreams::journal::Event::Request(_))));
+        let mut line = twin.played.trace.lines[at].clone();
+        let others = ["alpha", "beta"].map(HostName::new);
+        line.host = others.into_iter().find(|name| *name != line.host).unwrap();
+        twin.played.trace.lines.push(line);
         twin.fires("conservation");
     }
 
