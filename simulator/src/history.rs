@@ -13,7 +13,7 @@ use crate::trace::{ClientEvent, Finished, Line, ProxyEvent, ScenarioEvent, Verdi
 use crate::{configuration, upstream};
 
 /// How long what was done to a host may have effects after it has ended: what was lost is sent again for that long.
-const AFTERMATH: Duration = Duration::from_secs(5);
+pub const AFTERMATH: Duration = Duration::from_secs(5);
 /// Losses up to this share (in parts of a million) are made good by sending again, so they excuse nothing.
 const HARMLESS_LOSS: f64 = 0.05;
 /// A delay up to this excuses nothing.
@@ -180,6 +180,12 @@ impl<'a> History<'a> {
         }
     }
 
+    /// Whether the proxy was given a configuration without `upstream` from `from` to `until`: if that is back, it begins anew.
+    pub fn removed(&self, upstream: &str, from: Duration, until: Duration) -> bool {
+        let lacks = |config: &Config| config.upstreams.iter().all(|one| one.host != upstream);
+        self.reloads.iter().any(|(at, config)| (from..=until).contains(at) && lacks(config))
+    }
+
     fn note_reloads(&mut self) {
         for entry in &self.scenario.timeline {
             let Action::Reload { proxy, text } = &entry.action else { continue };
@@ -283,10 +289,10 @@ impl<'a> History<'a> {
         hosts.filter(|host| self.leads_to(name, host)).any(|host| self.troubled(host, from, until))
     }
 
-    /// Whether the process on `host` was killed at `since` or later, and with it what it had not written down.
-    pub fn killed(&self, host: &str, since: Duration) -> bool {
+    /// Whether the process on `host` was killed from `from` to `until`, and with it what it had not told.
+    pub fn killed(&self, host: &str, from: Duration, until: Duration) -> bool {
         let kills = |action: &Action| matches!(action, Action::Crash { host: whose } | Action::Restart { host: whose } if whose == host);
-        self.scenario.timeline.iter().any(|entry| entry.at.get() >= since && kills(&entry.action))
+        self.scenario.timeline.iter().any(|entry| (from..=until).contains(&entry.at.get()) && kills(&entry.action))
     }
 
     /// Whether anything was done to the proxy as such: killed, draining, or cut off from clients.

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Invariant, Violation, found};
-use crate::history::{History, id_of};
+use crate::history::{AFTERMATH, History, id_of};
+use crate::scenario::PROXY;
 use crate::trace::{Outcome, What};
 
 pub(super) const INVARIANT: Invariant = Invariant {
@@ -34,8 +36,11 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         let answered = seen.verdict.status.is_some();
         let told = finished.get(id).and_then(|ends| ends.first());
         match told {
-            // A killed process tells nothing, and what is under way at the end of a run is not over.
-            None if answered && !history.proxy_troubled(seen.began, seen.ended) => {
+            // A killed process tells nothing, and a client is done before its last bytes have arrived.
+            None if answered
+                && !history.proxy_troubled(seen.began, seen.ended)
+                && !history.killed(PROXY, seen.began, seen.ended + AFTERMATH) =>
+            {
                 violations.push(found(format!("{id} was answered, but the proxy does not tell of it"), [seen.line]));
             }
             Some((line, status, _)) if answered && seen.verdict.status != Some(*status) => {
@@ -59,8 +64,11 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             }
         }
         // A killed upstream wrote nothing down.
-        let killed =
-            history.scenario.upstreams.iter().any(|one| serves(&one.name) && history.killed(&one.name, seen.began));
+        let killed = history
+            .scenario
+            .upstreams
+            .iter()
+            .any(|one| serves(&one.name) && history.killed(&one.name, seen.began, Duration::MAX));
         let kept = opened.iter().any(|(_, host, _)| serves(host));
         if seen.verdict.outcome == Outcome::Ok && through.is_some() && !kept && !killed {
             violations.push(found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
