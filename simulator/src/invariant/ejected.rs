@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{Invariant, Violation, found};
 use crate::history::History;
 use crate::trace::ProxyEvent;
@@ -12,18 +14,19 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for life in &history.lives {
         let mut members: Vec<&str> = Vec::new();
-        let mut out: Vec<(&str, usize)> = Vec::new();
-        for (line, _, event) in history.proxy_lines(life) {
+        let mut out: Vec<(&str, usize, Duration)> = Vec::new();
+        for (line, at, event) in history.proxy_lines(life) {
             match event {
                 ProxyEvent::EpochStarted { members: now, .. } => {
                     members = now.iter().map(|(name, _)| name.as_str()).collect();
                 }
-                ProxyEvent::Ejected { upstream, .. } => out.push((upstream.as_str(), line)),
-                ProxyEvent::Recovered { upstream, .. } => out.retain(|(name, _)| *name != upstream.as_str()),
+                ProxyEvent::Ejected { upstream, .. } => out.push((upstream.as_str(), line, at)),
+                ProxyEvent::Recovered { upstream, .. } => out.retain(|(name, ..)| *name != upstream.as_str()),
                 ProxyEvent::PickMade { request: Some(_), upstream, probe: false, .. } => {
-                    let ejected = out.iter().find(|(name, _)| *name == upstream.as_str());
-                    let others = members.iter().any(|member| out.iter().all(|(name, _)| name != member));
-                    if let Some((name, since)) = ejected
+                    out.retain(|(name, _, since)| !history.removed(name, *since, at));
+                    let ejected = out.iter().find(|(name, ..)| *name == upstream.as_str());
+                    let others = members.iter().any(|member| out.iter().all(|(name, ..)| name != member));
+                    if let Some((name, since, _)) = ejected
                         && others
                     {
                         violations.push(found(format!("{name} was picked while it was ejected"), [*since, line]));

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{Invariant, Violation, found};
 use crate::history::History;
 use crate::trace::ProxyEvent;
@@ -15,18 +17,17 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for life in &history.lives {
         let lines: Vec<_> = history.proxy_lines(life).collect();
-        for (index, (ejection, _, event)) in lines.iter().enumerate() {
+        for (index, (ejection, since, event)) in lines.iter().enumerate() {
             let ProxyEvent::Ejected { upstream: who, .. } = event else { continue };
-            // Requests (or checks) picked since, whose success must restore it.
-            let mut since: Vec<Option<u64>> = Vec::new();
-            for (offset, (line, _, event)) in lines[index + 1..].iter().enumerate() {
+            for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
                 match event {
-                    ProxyEvent::PickMade { request, upstream, .. } if upstream == who => since.push(*request),
                     ProxyEvent::Recovered { upstream, .. } if upstream == who => break,
                     // A reload may begin its health anew, or remove it.
                     ProxyEvent::Reloaded { .. } => break,
-                    ProxyEvent::AttemptEnded { request, upstream, failure: None, .. }
-                        if upstream == who && since.contains(request) && !History::proves_nothing(life, *request) =>
+                    ProxyEvent::AttemptEnded { request, upstream, failure: None, took_us }
+                        if upstream == who
+                            && at.saturating_sub(Duration::from_micros(*took_us)) > *since
+                            && !History::proves_nothing(life, *request) =>
                     {
                         // At once: before anything else happens.
                         let next = lines.get(index + 2 + offset).map(|(.., event)| *event);
