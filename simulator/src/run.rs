@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::director::Played;
-use crate::engine::{Engine, Kind, turmoil_net};
+use crate::engine::{Engine, Kind, turmoil, turmoil_net};
 use crate::history::History;
 use crate::invariant::Violation;
 use crate::scenario::Scenario;
@@ -83,6 +83,7 @@ pub fn run(scenario: &Scenario, seed: u64) -> Report {
 pub fn run_on(engine: Kind, scenario: &Scenario, seed: u64) -> Report {
     let played = match engine {
         Kind::TurmoilNet => play::<turmoil_net::Sim>(scenario, seed),
+        Kind::Turmoil => play::<turmoil::Sim>(scenario, seed),
     };
     let mut report = Report {
         scenario: scenario.name.clone(),

@@ -8,8 +8,11 @@ mod clock;
 mod host_name;
 mod in_process;
 mod link;
+pub mod turmoil;
 pub mod turmoil_net;
 
+use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -33,6 +36,15 @@ pub enum Kind {
     /// A simulated network of packets, on turmoil-net.
     #[default]
     TurmoilNet,
+    /// turmoil's own network of connections.
+    Turmoil,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 /// A world, and the time that passes in it.
@@ -140,4 +152,11 @@ pub trait Host: Clone + 'static {
 
     /// Runs `task` beside the caller's.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
+}
+
+/// What a task panicked with.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "something that is not a text".to_owned())
 }
