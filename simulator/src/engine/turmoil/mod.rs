@@ -15,6 +15,8 @@ mod env;
 mod host;
 mod line;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

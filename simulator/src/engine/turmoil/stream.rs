@@ -4,13 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use ::turmoil::net::{TcpListener, TcpStream};
 use faulty_upstream::State;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use super::host::{Held, SimHost};
 use super::line::Line;
+
+/// How often a writer without room asks whether its reader is still there.
+const PROBE: Duration = Duration::from_millis(200);
 
 /// A connection. Dropped with unread bytes it resets, as the system does.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub struct SimStream {
     ended: bool,
     /// Whether the peer's reset has been read.
     broken: bool,
+    /// When a writer without room asks next.
+    probe: Option<Pin<Box<Sleep>>>,
     /// Counted among its host's for as long as it lives.
     held: Held,
 }
@@ -34,8 +41,27 @@ impl SimStream {
     /// Refused. Where nobody answers it waits for ever.
     pub(super) async fn connect(host: &SimHost, address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
-        let (go, come) = host.lines(tcp.local_addr()?, tcp.peer_addr()?);
-        Ok(SimStream { tcp, come, go, ended: false, broken: false, held: host.hold() })
+        let lines = host.lines(tcp.local_addr()?, tcp.peer_addr()?);
+        Ok(SimStream::new(host, tcp, lines))
+    }
+
+    /// One that `host` holds, with the lines that go and come.
+    fn new(host: &SimHost, tcp: TcpStream, (go, come): (Line, Line)) -> Self {
+        SimStream { tcp, come, go, ended: false, broken: false, probe: None, held: host.hold() }
+    }
+
+    /// Bytes that may be written now. turmoil does not wake a writer that waits when it is reset, so it asks with a byte.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        if let Poll::Ready(room) = self.go.poll_room(cx) {
+            self.probe = None;
+            return Poll::Ready(room);
+        }
+        if !self.go.is_read_no_more() {
+            return Poll::Pending;
+        }
+        ready!(self.probe.get_or_insert_with(|| Box::pin(sleep(PROBE))).as_mut().poll(cx));
+        self.probe = None;
+        Poll::Ready(1)
     }
 
     fn reset(&mut self) {
@@ -90,7 +116,7 @@ impl AsyncWrite for SimStream {
         if self.broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = ready!(self.go.poll_room(cx)).min(buf.len());
+        let room = ready!(self.poll_room(cx)).min(buf.len());
         let count = ready!(Pin::new(&mut self.tcp).poll_write(cx, &buf[..room]))?;
         self.go.wrote(count);
         Poll::Ready(Ok(count))
@@ -139,7 +165,7 @@ impl SimListener {
         let Some(tcp) = &self.tcp else { return std::future::pending().await };
         let (tcp, peer) = tcp.accept().await?;
         let (come, go) = self.host.lay_lines(peer, tcp.local_addr()?);
-        Ok((SimStream { tcp, come, go, ended: false, broken: false, held: self.host.hold() }, peer))
+        Ok((SimStream::new(&self.host, tcp, (go, come)), peer))
     }
 }
 
