@@ -11,9 +11,9 @@ use simulator::engine::{Engine, Kind, turmoil};
 use simulator::run::Verdict;
 use simulator::scenario;
 
-/// What turmoil plays here: resets, half-closes, crashes, jitter and holds. It takes too long without optimisation to play all;
+/// What turmoil plays here: resets, jitter and crashes. It takes too long without optimisation to play all;
 /// `simulator run --engine turmoil scenarios` does.
-const ON_TURMOIL: [&str; 5] = ["cut-mid-tunnel", "half-close", "high-jitter", "partition-client-side", "proxy-restart"];
+const ON_TURMOIL: [&str; 3] = ["cut-mid-tunnel", "high-jitter", "proxy-restart"];
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
