@@ -9,8 +9,11 @@ mod host_name;
 mod in_process;
 mod lacks;
 mod link;
+pub mod turmoil;
 pub mod turmoil_net;
 
+use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +37,15 @@ pub enum Kind {
     /// A simulated network of packets, on turmoil-net.
     #[default]
     TurmoilNet,
+    /// turmoil's own network of connections.
+    Turmoil,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 impl Kind {
@@ -41,6 +53,7 @@ impl Kind {
     pub fn lacks(self, scenario: &Scenario) -> Vec<String> {
         match self {
             Kind::TurmoilNet => turmoil_net::Sim::lacks(scenario),
+            Kind::Turmoil => turmoil::Sim::lacks(scenario),
         }
     }
 }
@@ -150,4 +163,11 @@ pub trait Host: Clone + 'static {
 
     /// Runs `task` beside the caller's.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
+}
+
+/// What a task panicked with.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "something that is not a text".to_owned())
 }
