@@ -13,7 +13,8 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .DEFAULT_GOAL := help
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
-  bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test docker-build docker-run \
+  scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
+  docker-build docker-run \
   docker-clean
 
 help: tools ## Show this list
@@ -71,9 +72,13 @@ test: tools ## Basic connectivity test of the two above, while they run
 test-unit: tools ## Unit and property tests
 	$(CARGO) test --locked --workspace --lib --bins
 
-test-integration: tools ## Integration tests, then the real binaries together
+simulator = $(CARGO) run --locked --release -p simulator --
+
+test-integration: build ## Integration tests, the real binaries together, and the scenarios that real sockets can play
 	$(CARGO) test --locked --workspace --test '*'
 	@MAKE="$(MAKE)" scripts/test-runner.sh
+	$(simulator) run --engine live --scale 0.25 --jobs 6 --where-possible scenarios
+	$(simulator) run --engine live scenarios/recovery-by-check.json
 
 test-faultyproxy: tools ## Unit tests of the faulty upstream
 	$(CARGO) test --locked -p faulty-upstream --lib --bins
@@ -97,7 +102,10 @@ tunnels: tools ## Hold thousands of idle tunnels and tell bytes and descriptors 
 	$(CARGO) bench --locked -p proxy --bench tunnels
 
 scenarios: tools ## Play the shipped scenarios in the simulator
-	$(CARGO) run --locked --release -p simulator -- run scenarios
+	$(simulator) run scenarios
+
+parity: build ## Play them in every engine and hold the outcomes against each other: bin/parity.md, bin/parity.json
+	$(simulator) parity --scale 0.25 --jobs 6 --markdown bin/parity.md --json bin/parity.json scenarios
 
 bench-simulator: tools ## What a virtual minute costs in the simulator
 	$(CARGO) bench --locked -p simulator
@@ -106,7 +114,7 @@ SWEEP ?= 1m
 SEED ?= 1
 
 sweep: tools ## Play made-up scenarios from one SEED for SWEEP (1m); those that fail are kept in sweep/
-	$(CARGO) run --locked --release -p simulator -- sweep --time $(SWEEP) --seed $(SEED)
+	$(simulator) sweep --time $(SWEEP) --seed $(SEED)
 
 stress: build build-test build-loadgen ## 100,000 requests from 100 clients: exact shares, no error, every request accounted for
 	@scripts/stress.sh

@@ -151,6 +151,28 @@ pub enum Event<'a> {
     },
 }
 
+impl Event<'_> {
+    /// Its name in logs and traces.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Event::EpochStarted { .. } => "epoch_started",
+            Event::PickMade { .. } => "pick_made",
+            Event::AttemptEnded { .. } => "attempt_ended",
+            Event::Blamed { .. } => "blamed",
+            Event::Ejected { .. } => "ejected",
+            Event::BackedOff { .. } => "backed_off",
+            Event::Recovered { .. } => "recovered",
+            Event::Verdict { .. } => "verdict",
+            Event::Finished(_) => "finished",
+            Event::Reloaded { .. } => "reloaded",
+            Event::ReloadFailed { .. } => "reload_failed",
+            Event::DrainStarted { .. } => "drain_started",
+            Event::Drained { .. } => "drained",
+            Event::AcceptFailed { .. } => "accept_failed",
+        }
+    }
+}
+
 /// Everything a log line says of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {

@@ -1,15 +1,19 @@
 //! Renders events through tracing: one line per request, and one for whatever an operator should know.
+//!
+//! Every line of an event carries its [`word`](Event::word) in the field `event`, and enough beside it to rebuild the
+//! event: at level debug a log as JSON is a complete witness of what the proxy did.
 
-use std::fmt::Write as _;
 use std::io::{BufWriter, IsTerminal};
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{Dispatch, debug, error, info, warn};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogFormat, Logging};
 use crate::core::time::Timestamp;
+use crate::core::upstream::UpstreamId;
 use crate::event::{Event, Observer, Summary};
 
 /// Lines that may wait to be written. Past that whoever logs waits: a log that lost lines could not be trusted on the
@@ -25,23 +29,33 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// # Errors
 /// The level is no filter; told with what is wrong in it.
 pub fn install(logging: &Logging) -> Result<WorkerGuard, String> {
-    let filter = EnvFilter::try_new(&logging.level).map_err(|error| format!("logging.level: {error}"))?;
     let stderr = BufWriter::with_capacity(BATCH_BYTES, std::io::stderr());
     let (writer, guard) =
         NonBlockingBuilder::default().lossy(false).buffered_lines_limit(QUEUE).thread_name("log").finish(stderr);
+    // A second subscriber in one process is a test's doing; the first goes on.
+    drop(tracing::dispatcher::set_global_default(lines(logging, writer)?));
+    Ok(guard)
+}
+
+/// What writes the lines of a log to `writer` as configured.
+///
+/// # Errors
+/// The level is no filter; told with what is wrong in it.
+pub fn lines(
+    logging: &Logging,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Result<Dispatch, String> {
+    let filter = EnvFilter::try_new(&logging.level).map_err(|error| format!("logging.level: {error}"))?;
     // A log that can't be written is no reason to stop, and there is nowhere left to say so.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
         .with_target(false)
         .log_internal_errors(false);
-    let installed = match logging.format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    // A second subscriber in one process is a test's doing; the first goes on.
-    drop(installed);
-    Ok(guard)
+    Ok(match logging.format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).finish().into(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().into(),
+    })
 }
 
 /// The observer that logs.
@@ -49,57 +63,65 @@ pub fn install(logging: &Logging) -> Result<WorkerGuard, String> {
 pub struct Log;
 
 impl Observer for Log {
-    fn on(&self, at: Timestamp, event: &Event<'_>) {
-        match event {
-            Event::Finished(summary) => finished(summary),
-            Event::Ejected { url, failures, until, .. } => {
-                warn!(upstream = url, failures, probe_in_ms = millis(until.since(at)), "upstream ejected");
+    fn on(&self, at: Timestamp, told: &Event<'_>) {
+        let event = told.word();
+        match told {
+            Event::Finished(summary) => finished(event, summary),
+            Event::Ejected { upstream, url, failures, until } => {
+                let probe_in_ms = millis(until.since(at));
+                warn!(event, id = %upstream, upstream = url, failures, probe_in_ms, "upstream ejected");
             }
-            Event::BackedOff { url, until, .. } => {
-                info!(upstream = url, probe_in_ms = millis(until.since(at)), "probe failed, backing off");
+            Event::BackedOff { upstream, url, until } => {
+                let probe_in_ms = millis(until.since(at));
+                info!(event, id = %upstream, upstream = url, probe_in_ms, "probe failed, backing off");
             }
-            Event::Recovered { url, after, .. } => {
-                info!(upstream = url, after_ms = millis(*after), "upstream recovered");
+            Event::Recovered { upstream, url, after } => {
+                info!(event, id = %upstream, upstream = url, after_ms = millis(*after), "upstream recovered");
             }
             Event::Reloaded { epoch, changes, restart_required } => {
-                info!(epoch, changes = changes.join("; "), "configuration reloaded");
+                let (changes, waits) = (changes.join("; "), restart_required.join("; "));
+                info!(event, epoch, changes, restart_required = waits, "configuration reloaded");
                 for what in *restart_required {
                     warn!("a change of {what} needs a restart; the old value stays");
                 }
             }
             Event::ReloadFailed { problems } => {
-                error!("configuration not reloaded, the old one stays in force:\n{problems}");
+                error!(event, "configuration not reloaded, the old one stays in force:\n{problems}");
             }
-            Event::DrainStarted { open } => info!(open, "draining"),
-            Event::Drained { reset } => info!(reset, "drained"),
-            Event::AcceptFailed { error } => warn!(error, "can't accept connections for the moment"),
-            Event::EpochStarted { number, offset, members } => debug!(number, offset, ?members, "epoch started"),
+            Event::DrainStarted { open } => info!(event, open, "draining"),
+            Event::Drained { reset } => info!(event, reset, "drained"),
+            Event::AcceptFailed { error } => warn!(event, error, "can't accept connections for the moment"),
+            Event::EpochStarted { number, offset, members } => {
+                debug!(event, number, offset, members = weights(members), "epoch started");
+            }
             Event::PickMade { request, attempt, epoch, ticket, upstream, probe } => {
-                debug!(request, attempt, epoch, ticket, %upstream, probe, "pick");
+                debug!(event, request, attempt, epoch, ticket, id = %upstream, probe, "pick");
             }
             Event::AttemptEnded { request, upstream, failure, took } => {
-                debug!(request, %upstream, failure, took_ms = took.as_secs_f64() * 1e3, "attempt ended");
+                debug!(event, request, id = %upstream, failure, took_ms = millis(*took), "attempt ended");
             }
             Event::Blamed { upstream, blame, rule } => {
-                debug!(%upstream, blame = blame.as_str(), rule = rule.as_str(), "blamed");
+                debug!(event, id = %upstream, blame = blame.as_str(), rule = rule.as_str(), "blamed");
             }
-            Event::Verdict { request, success } => debug!(request, success, "verdict"),
+            Event::Verdict { request, success } => debug!(event, request, success, "verdict"),
         }
     }
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+/// Milliseconds, to the microsecond.
+fn millis(span: Duration) -> f64 {
+    span.as_micros() as f64 / 1e3
 }
 
-fn finished(summary: &Summary) {
-    let failed = summary.failed_attempts.iter().fold(String::new(), |mut text, (url, failure)| {
-        let space = if text.is_empty() { "" } else { " " };
-        // Writing to a string does not fail.
-        let _ = write!(text, "{space}{url}={failure}");
-        text
-    });
+/// "u0=3 u1=2".
+fn weights(members: &[(UpstreamId, u32)]) -> String {
+    members.iter().map(|(id, weight)| format!("{id}={weight}")).collect::<Vec<_>>().join(" ")
+}
+
+fn finished(event: &str, summary: &Summary) {
+    let failed = summary.failed_attempts.iter().map(|(url, failure)| format!("{url}={failure}"));
     info!(
+        event,
         request = summary.request,
         client = summary.client,
         user = summary.user.as_deref(),
@@ -110,11 +132,11 @@ fn finished(summary: &Summary) {
         blame = summary.blame.map(|blame| blame.as_str()),
         upstream = summary.upstream.as_deref(),
         attempts = summary.attempts,
-        failed,
+        failed = failed.collect::<Vec<_>>().join(" "),
         bytes_up = summary.bytes_up,
         bytes_down = summary.bytes_down,
-        latency_ms = summary.latency.as_micros() as f64 / 1e3,
-        duration_ms = summary.duration.as_micros() as f64 / 1e3,
+        latency_ms = millis(summary.latency),
+        duration_ms = millis(summary.duration),
         end = summary.end.map(|end| end.as_str()),
         "request"
     );

@@ -199,7 +199,15 @@ async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, Fa
     let upstreams = config.upstreams.len();
     let proxy = Proxy::start(config, Os::new(), Arc::new(Log)).await.map_err(other)?;
     let mut source = Source::watch(path, files);
-    info!(name, listen = %proxy.local_addr(), upstreams, config = %path.display(), "netdrift {}", env!("CARGO_PKG_VERSION"));
+    info!(
+        event = "started",
+        name,
+        listen = %proxy.local_addr(),
+        upstreams,
+        config = %path.display(),
+        "netdrift {}",
+        env!("CARGO_PKG_VERSION")
+    );
     loop {
         let asked = tokio::select! {
             biased;

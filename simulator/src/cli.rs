@@ -10,10 +10,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::engine::Kind;
 
-/// Plays stories about the netdrift proxy in a simulated network
+/// Plays stories about the netdrift proxy in a simulated network, or on real sockets
 ///
-/// Exit codes: 0 all holds; 1 an invariant or expectation does not hold; 2 no progress once all was healed; 3 a task
-/// panicked; 64 a wrong command line; 65 a wrong scenario; 69 a scenario that this engine can't play; 74 a file that
+/// Exit codes: 0 all holds; 1 an invariant or expectation does not hold, or engines differ; 2 no progress once all was healed; 3 a task
+/// panicked; 64 a wrong command line; 65 a wrong scenario; 69 a scenario that this engine can't play, or no proxy to play it with; 74 a file that
 /// can't be written.
 #[derive(Debug, Parser)]
 #[command(name = "simulator", version)]
@@ -39,12 +39,10 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t)]
         engine: Kind,
     },
-    /// Say what each scenario is about.
-    List {
-        /// Files, or directories of *.json.
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-    },
+    /// Say what each scenario is about, or whether an engine can play it.
+    List(List),
+    /// Play scenarios in several engines and hold the outcomes against each other.
+    Parity(Parity),
     /// Print the trace of one run as JSON lines; the digest goes to standard error.
     Trace(One),
     /// Draw one run as an HTML page.
@@ -70,8 +68,11 @@ pub struct Run {
     #[arg(long, value_name = "A..B")]
     pub seeds: Option<Seeds>,
     /// Where it is played.
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: Kind,
+    #[command(flatten)]
+    pub world: World,
+    /// Leave out what the engine can't play, and say why.
+    #[arg(long)]
+    pub where_possible: bool,
     /// Runs at once. Left out: one for each core.
     #[arg(long)]
     pub jobs: Option<usize>,
@@ -98,8 +99,73 @@ pub struct One {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Where it is played.
+    #[command(flatten)]
+    pub world: World,
+}
+
+/// Where scenarios are played
+#[derive(Clone, Debug, Args)]
+pub struct World {
+    /// Where it is played: in virtual time, or live on real sockets.
     #[arg(long, value_enum, default_value_t)]
     pub engine: Kind,
+    /// What is the same for all engines.
+    #[command(flatten)]
+    pub means: Means,
+}
+
+/// How scenarios are played
+#[derive(Clone, Debug, Args)]
+pub struct Means {
+    /// The proxy's binary for the live engine. Left out: the one beside the simulator's.
+    #[arg(long, value_name = "PATH")]
+    pub proxy: Option<PathBuf>,
+    /// Multiply every length of time in the scenario.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = factor)]
+    pub scale: f64,
+}
+
+/// Say what each scenario is about
+#[derive(Debug, Args)]
+pub struct List {
+    /// Files, or directories of *.json.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Say instead whether this engine can play it, and if not, why.
+    #[arg(long, value_enum)]
+    pub engine: Option<Kind>,
+    /// The same with every length of time multiplied.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = factor, requires = "engine")]
+    pub scale: f64,
+}
+
+/// Hold engines against each other
+#[derive(Debug, Args)]
+pub struct Parity {
+    /// Files, or directories of *.json.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// One of the engines; give it again for more. Left out: all.
+    #[arg(long = "engine", value_enum)]
+    pub engines: Vec<Kind>,
+    /// How they are played.
+    #[command(flatten)]
+    pub means: Means,
+    /// Runs at once. Left out: one for each core.
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Write the report as a Markdown table.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// A number above 0.
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
+    factor.ok_or_else(|| format!("must be a number above 0, such as 0.25 (got {text:?})"))
 }
 
 /// Draw one run
@@ -198,6 +264,10 @@ mod tests {
         assert_eq!("2/4".parse::<Shard>(), Ok(Shard { index: 2, of: 4 }));
         for wrong in ["", "1", "9..1", "1..1", "a..b"] {
             assert!(wrong.parse::<Seeds>().unwrap_err().contains("1..100"), "{wrong}");
+        }
+        assert_eq!(factor("0.25"), Ok(0.25));
+        for wrong in ["", "0", "-1", "inf", "NaN", "x"] {
+            assert!(factor(wrong).unwrap_err().contains("0.25"), "{wrong}");
         }
         for wrong in ["", "1", "0/4", "5/4", "a/b"] {
             assert!(wrong.parse::<Shard>().unwrap_err().contains("1/4"), "{wrong}");

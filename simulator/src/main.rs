@@ -1,5 +1,7 @@
 //! `simulator`: runs scenarios.
 
+mod worlds;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use simulator::batch::{Job, run_all, shard};
-use simulator::cli::{Cli, Command, One, Run, Shrink, Sweep, Timeline};
+use simulator::cli::{Cli, Command, List, One, Run, Shrink, Sweep, Timeline};
 use simulator::engine::Kind;
 use simulator::progress::Progress;
 use simulator::report;
@@ -16,6 +18,8 @@ use simulator::run::{Verdict, run, run_on};
 use simulator::scenario::{self, Scenario};
 use simulator::sweep::{self, News, Plan};
 use simulator::{shrink, timeline_page};
+
+use worlds::{prepare, sorted};
 
 /// sysexits.h: the command line is wrong; the input is; a file can't be written.
 const USAGE: u8 = 64;
@@ -39,7 +43,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run_many(&args),
         Command::Replay(one) => replay(&one),
         Command::Check { paths, engine } => check(&paths, engine),
-        Command::List { paths } => list(&paths),
+        Command::List(args) => list(&args),
+        Command::Parity(args) => worlds::compare(&args),
         Command::Trace(one) => trace(&one),
         Command::Timeline(args) => timeline(&args),
         Command::Sweep(args) => sweep(&args),
@@ -93,7 +98,11 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
 }
 
 fn load(file: &Path) -> Result<Arc<Scenario>, Failed> {
-    scenario::load(file).map(Arc::new).map_err(|problems| {
+    load_scaled(file, 1.0)
+}
+
+fn load_scaled(file: &Path, scale: f64) -> Result<Arc<Scenario>, Failed> {
+    scenario::load_scaled(file, scale).map(Arc::new).map_err(|problems| {
         let lines = problems.iter().map(|problem| format!("{}: {problem}\n", file.display()));
         Failed { code: DATA, text: lines.collect() }
     })
@@ -101,10 +110,14 @@ fn load(file: &Path) -> Result<Arc<Scenario>, Failed> {
 
 /// All scenarios at `paths`, or what is wrong with any of them.
 fn all(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
+    all_scaled(paths, 1.0)
+}
+
+fn all_scaled(paths: &[PathBuf], scale: f64) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
     let mut scenarios = Vec::new();
     let mut wrong = String::new();
     for file in files(paths)? {
-        match load(&file) {
+        match load_scaled(&file, scale) {
             Ok(scenario) => scenarios.push((file, scenario)),
             Err(failed) => wrong.push_str(&failed.text),
         }
@@ -125,14 +138,23 @@ fn check(paths: &[PathBuf], engine: Kind) -> Result<u8, Failed> {
 }
 
 fn run_many(args: &Run) -> Result<u8, Failed> {
+    prepare(args.world.engine, &args.world.means)?;
+    let (engine, scale) = (args.world.engine, args.world.means.scale);
     let mut jobs = Vec::new();
-    for (file, scenario) in all(&args.paths)? {
+    let scenarios = if args.where_possible {
+        let (playable, others) = sorted(&args.paths, engine, scale)?;
+        print(&others.iter().map(|(name, why)| format!("left out    {name}: {why}\n")).collect::<String>())?;
+        playable
+    } else {
+        all_scaled(&args.paths, scale)?
+    };
+    for (file, scenario) in scenarios {
         let seeds = match (&args.seeds, args.seed) {
             (Some(seeds), _) => seeds.0.clone(),
             (None, Some(seed)) => seed..seed.saturating_add(1),
             (None, None) => scenario.seed..scenario.seed.saturating_add(1),
         };
-        let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed, engine: args.engine };
+        let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed, engine };
         jobs.extend(seeds.map(job));
     }
     if let Some(part) = args.shard {
@@ -218,8 +240,9 @@ fn threads(asked: Option<usize>) -> usize {
 }
 
 fn replay(one: &One) -> Result<u8, Failed> {
-    let scenario = load(&one.file)?;
-    let report = run_on(one.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    prepare(one.world.engine, &one.world.means)?;
+    let scenario = load_scaled(&one.file, one.world.means.scale)?;
+    let report = run_on(one.world.engine, &scenario, one.seed.unwrap_or(scenario.seed));
     let from = report.trace.lines.len().saturating_sub(TAIL);
     let mut text = format!("{}: {}\n", scenario.name, scenario.story);
     for line in &report.trace.lines[from..] {
@@ -230,14 +253,22 @@ fn replay(one: &One) -> Result<u8, Failed> {
     Ok(report.verdict.exit_code())
 }
 
-fn list(paths: &[PathBuf]) -> Result<u8, Failed> {
-    let lines = all(paths)?.into_iter().map(|(_, scenario)| format!("{:<28} {}\n", scenario.name, scenario.story));
-    print(&lines.collect::<String>())
+fn list(args: &List) -> Result<u8, Failed> {
+    let Some(engine) = args.engine else {
+        let scenarios = all(&args.paths)?.into_iter();
+        let lines = scenarios.map(|(_, scenario)| format!("{:<28} {}\n", scenario.name, scenario.story));
+        return print(&lines.collect::<String>());
+    };
+    let (playable, others) = sorted(&args.paths, engine, args.scale)?;
+    let can = playable.iter().map(|(_, scenario)| format!("can    {}\n", scenario.name));
+    let cannot = others.iter().map(|(name, why)| format!("can't  {name}: {why}\n"));
+    print(&can.chain(cannot).collect::<String>())
 }
 
 fn trace(one: &One) -> Result<u8, Failed> {
-    let scenario = load(&one.file)?;
-    let report = run_on(one.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    prepare(one.world.engine, &one.world.means)?;
+    let scenario = load_scaled(&one.file, one.world.means.scale)?;
+    let report = run_on(one.world.engine, &scenario, one.seed.unwrap_or(scenario.seed));
     let lines: String = report.trace.lines.iter().map(|line| line.to_json() + "\n").collect();
     print(&lines)?;
     eprintln!("digest {}", report.digest);
@@ -246,8 +277,9 @@ fn trace(one: &One) -> Result<u8, Failed> {
 
 fn timeline(args: &Timeline) -> Result<u8, Failed> {
     let Timeline { one, to } = args;
-    let scenario = load(&one.file)?;
-    let report = run(&scenario, one.seed.unwrap_or(scenario.seed));
+    prepare(one.world.engine, &one.world.means)?;
+    let scenario = load_scaled(&one.file, one.world.means.scale)?;
+    let report = run_on(one.world.engine, &scenario, one.seed.unwrap_or(scenario.seed));
     let page = timeline_page::page(&scenario, &report, &one.file);
     match to {
         Some(file) => {

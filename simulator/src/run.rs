@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::director::Played;
-use crate::engine::{Engine, Kind, turmoil, turmoil_net};
+use crate::engine::{Engine, Kind, live, turmoil, turmoil_net};
 use crate::history::History;
 use crate::invariant::Violation;
 use crate::scenario::Scenario;
@@ -65,7 +65,7 @@ pub struct Report {
     pub digest: String,
     /// Requests that clients made.
     pub requests: usize,
-    /// Virtual time it took, in milliseconds.
+    /// Time it took in its world, in milliseconds.
     pub virtual_ms: u64,
     /// What does not hold.
     pub violations: Vec<Violation>,
@@ -86,6 +86,7 @@ pub fn run_on(engine: Kind, scenario: &Scenario, seed: u64) -> Report {
         _ if !lacks.is_empty() => Err(lacks),
         Kind::TurmoilNet => play::<turmoil_net::Sim>(scenario, seed),
         Kind::Turmoil => play::<turmoil::Sim>(scenario, seed),
+        Kind::Live => play::<live::Live>(scenario, seed),
     };
     let mut report = Report {
         scenario: scenario.name.clone(),

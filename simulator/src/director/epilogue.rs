@@ -1,6 +1,8 @@
 //! The end of a play: all is healed, progress is demanded, and the stage is cleared.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use loadgen::User;
@@ -49,7 +51,7 @@ impl<E: Engine> Stage<'_, E> {
         let client = liveness_client(Span::from(healed), Span::from(until), self.user());
         let place = u32::try_from(self.scenario.clients.len()).unwrap_or(u32::MAX);
         self.start_client(place, client, Span::from(until));
-        let seen = std::cell::Cell::new((0, 0));
+        let seen = Cell::new((0, 0));
         let recorder = self.recorder.clone();
         self.engine.run(until, || {
             let (mut from, mut row) = seen.get();
@@ -109,7 +111,7 @@ impl<E: Engine> Stage<'_, E> {
             self.engine.wait(END_LIMIT, |engine| !engine.proxy_works());
         } else {
             // Sessions notice the ends of their clients first, so that the figures are at rest.
-            self.engine.wait(GRACE, |_| false);
+            left.extend(self.engine.proxy_at_rest(self.config.timeouts.pool_idle));
             self.read_statistics();
             self.drain();
             let limit = self.config.server.drain_delay + self.config.server.drain_timeout + GRACE;
@@ -123,6 +125,8 @@ impl<E: Engine> Stage<'_, E> {
         let address = self.engine.proxy_inside(self.config.server.listen.port());
         let path = self.config.server.stats_endpoint.clone();
         let (recorder, name) = (self.recorder.clone(), self.host.clone());
+        let read = Rc::new(Cell::new(false));
+        let done = Rc::clone(&read);
         self.engine.spawn(&self.host, move |host| async move {
             match statistics(&host, address, &path).await {
                 Ok(page) => recorder.write(&name, What::Proxy(ProxyEvent::Statistics { page })),
@@ -131,8 +135,9 @@ impl<E: Engine> Stage<'_, E> {
                     recorder.write(&name, What::Scenario(ScenarioEvent::Failed { what }));
                 }
             }
+            done.set(true);
         });
-        self.engine.wait(GRACE, |_| false);
+        self.engine.wait(GRACE, |_| read.get());
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use faulty_upstream::{FaultyUpstream, Plan};
 use proxy::config::Config;
@@ -36,6 +37,10 @@ pub struct Played {
     pub left: Vec<String>,
     /// Progress that was demanded and not made.
     pub stuck: Option<String>,
+    /// How far apart two witnesses may tell of one instant.
+    pub clocks_apart: Duration,
+    /// How late the engine may do what is due.
+    pub late: Duration,
 }
 
 /// A running process of an upstream, once it has begun, and what writes down what it tells.
@@ -81,8 +86,10 @@ pub fn play<E: Engine>(scenario: &Scenario, seed: u64) -> io::Result<Played> {
     stage.phase("end");
     let left = stage.clear();
     let panics = stage.engine.panics();
-    let trace = stage.recorder.take();
-    Ok(Played { trace, panics, left, stuck })
+    let mut trace = stage.recorder.take();
+    // A witness may be heard later than it told.
+    trace.lines.sort_by_key(|line| line.at_us);
+    Ok(Played { trace, panics, left, stuck, clocks_apart: E::CLOCKS_APART, late: E::LATE })
 }
 
 impl<'a, E: Engine> Stage<'a, E> {

@@ -2,13 +2,14 @@
 //!
 //! An [`Engine`] has hosts that run programs and reach one another. `turmoil_net` is the default: a simulated network in
 //! virtual time, sockets with handshakes, retransmission and back-pressure, on one thread, with nothing that differs
-//! from run to run. What an engine can't do it says by name, before a run or when it is asked for: none pretends.
+//! from run to run. `live` is the proxy's own binary on real sockets in real time. What an engine can't do it says by name, before a run or when it is asked for: none pretends.
 
 mod clock;
 mod host_name;
 mod in_process;
 mod lacks;
 mod link;
+pub mod live;
 pub mod turmoil;
 pub mod turmoil_net;
 
@@ -39,6 +40,8 @@ pub enum Kind {
     TurmoilNet,
     /// turmoil's own network of connections.
     Turmoil,
+    /// Real sockets on loopback, in real time, and the proxy's own binary.
+    Live,
 }
 
 impl fmt::Display for Kind {
@@ -54,6 +57,27 @@ impl Kind {
         match self {
             Kind::TurmoilNet => turmoil_net::Sim::lacks(scenario),
             Kind::Turmoil => turmoil::Sim::lacks(scenario),
+            Kind::Live => live::Live::lacks(scenario),
+        }
+    }
+
+    /// What has to be there for it to play at all.
+    ///
+    /// # Errors
+    /// It is not; told with what to do about it.
+    pub fn prepare(self) -> io::Result<()> {
+        match self {
+            Kind::TurmoilNet | Kind::Turmoil => Ok(()),
+            Kind::Live => live::find_proxy().map(|_| ()),
+        }
+    }
+
+    /// How late it may do what is due before an expectation on time does not hold.
+    pub const fn late(self) -> Duration {
+        match self {
+            Kind::TurmoilNet => turmoil_net::Sim::LATE,
+            Kind::Turmoil => turmoil::Sim::LATE,
+            Kind::Live => live::Live::LATE,
         }
     }
 }
@@ -62,6 +86,11 @@ impl Kind {
 pub trait Engine: Sized {
     /// How programs see the host they run on.
     type Host: Host;
+
+    /// How far apart two witnesses may tell of one instant.
+    const CLOCKS_APART: Duration = Duration::ZERO;
+    /// How late this world may do what is due, beyond what the scenario's times allow.
+    const LATE: Duration = Duration::ZERO;
 
     /// What `scenario` asks for and this engine can't do: each by its name, with why.
     fn lacks(scenario: &Scenario) -> Vec<String>;
@@ -127,6 +156,16 @@ pub trait Engine: Sized {
 
     /// Whether anything of the proxy still works.
     fn proxy_works(&self) -> bool;
+
+    /// Waits until the proxy, whose clients have ended, has noticed that, and says what it still holds that it should not.
+    /// Connections to upstreams go `kept` after their last use.
+    ///
+    /// By default what was lost on the way is given time to be sent again; what is left is counted when the proxy has stopped.
+    fn proxy_at_rest(&mut self, kept: Duration) -> Vec<String> {
+        let _ = kept;
+        self.wait(Duration::from_secs(5), |_| false);
+        Vec::new()
+    }
 
     /// What is left of a proxy that has stopped, once whatever it kept has had `kept` to go.
     fn proxy_remains(&mut self, kept: Duration) -> Vec<String>;

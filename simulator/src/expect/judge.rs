@@ -1,5 +1,6 @@
 //! Expectations held against a run.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use loadgen::{Failure, Kind, Phase};
@@ -24,16 +25,26 @@ pub fn check(history: &History<'_>) -> Vec<Violation> {
 type Found = Option<(String, Vec<usize>)>;
 
 fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
+    let late = history.played.late;
     match expectation {
         Expectation::Picks { upstream, exactly, at_least, at_most, from, until } => {
-            let until = until.map_or(history.liveness, |until| until.get());
-            let lines = places(history, |at, what| {
-                at >= from.get()
-                    && at < until
-                    && matches!(what, What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream: picked, .. })
-                        if picked.as_str() == upstream)
-            });
-            within(lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
+            let (until, after) = match until {
+                Some(until) => (until.get(), late),
+                None => (history.liveness, Duration::ZERO),
+            };
+            let picks = |from: Duration, until: Duration| {
+                places(history, |at, what| {
+                    at >= from
+                        && at < until
+                        && matches!(what, What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream: picked, .. })
+                            if picked.as_str() == upstream)
+                })
+            };
+            let before = if from.get().is_zero() { Duration::ZERO } else { late };
+            let lines = picks(from.get(), until + after);
+            // What is due at an edge may be late, so the count is only known to lie between two.
+            let least = picks(from.get() + before, until).len();
+            between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
         Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most } => {
             let seen = history.clients.iter().filter(|(id, _)| !History::is_own(id));
@@ -51,7 +62,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let turns = places(history, |at, what| at >= after.get() && turn(what, upstream) == Some(*to));
             match turns.first() {
                 None => Some((format!("{upstream} never became {to:?} after {after}"), Vec::new())),
-                Some(line) if history.lines[*line].at() > after.get() + within.get() => {
+                Some(line) if history.lines[*line].at() > after.get() + within.get() + late => {
                     Some((format!("{upstream} became {to:?} too late"), vec![*line]))
                 }
                 Some(_) => None,
@@ -61,19 +72,24 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let turns = places(history, |then, what| then <= at.get() && turn(what, upstream).is_some());
             let stands = turns.last().and_then(|line| turn(&history.lines[*line].what, upstream));
             let stands = stands.unwrap_or(Health::Eligible);
-            (stands != *is).then(|| (format!("{upstream} was {stands:?} at {at}"), turns))
+            let turns_late = places(history, |then, what| {
+                then > at.get() && then <= at.get() + late && turn(what, upstream) == Some(*is)
+            });
+            (stands != *is && turns_late.is_empty()).then(|| (format!("{upstream} was {stands:?} at {at}"), turns))
         }
         Expectation::Failover { within } => {
             let all = history.lives.iter().flat_map(|life| life.requests.values());
             let late = all.filter_map(|asked| asked.finished).filter(|(_, end)| {
-                end.attempts > 1 && end.outcome == "ok" && Duration::from_micros(end.latency_us) > within.get()
+                end.attempts > 1 && end.outcome == "ok" && Duration::from_micros(end.latency_us) > within.get() + late
             });
             let lines: Vec<usize> = late.map(|(line, _)| line).collect();
             (!lines.is_empty()).then(|| (format!("{} requests failed over too late", lines.len()), lines))
         }
         Expectation::Latency { at_most } => {
+            let allowed = late;
             let late = history.clients.values().filter(|seen| {
-                seen.verdict.failure.is_none() && seen.verdict.answered().is_some_and(|took| took > at_most.get())
+                seen.verdict.failure.is_none()
+                    && seen.verdict.answered().is_some_and(|took| took > at_most.get() + allowed)
             });
             let lines: Vec<usize> = late.map(|seen| seen.line).collect();
             (!lines.is_empty()).then(|| (format!("{} answers came too late", lines.len()), lines))
@@ -115,11 +131,22 @@ fn within(
     at_least: Option<u64>,
     at_most: Option<u64>,
 ) -> Option<String> {
-    let count = count as u64;
-    let wrong = exactly.is_some_and(|number| count != number)
-        || at_least.is_some_and(|number| count < number)
-        || at_most.is_some_and(|number| count > number);
-    wrong.then(|| format!("{count} {what}"))
+    between(count..=count, what, exactly, at_least, at_most)
+}
+
+/// Of a count that lies somewhere in `counts`.
+fn between(
+    counts: RangeInclusive<usize>,
+    what: &str,
+    exactly: Option<u64>,
+    at_least: Option<u64>,
+    at_most: Option<u64>,
+) -> Option<String> {
+    let (least, most) = (*counts.start() as u64, *counts.end() as u64);
+    let wrong = exactly.is_some_and(|number| !(least..=most).contains(&number))
+        || at_least.is_some_and(|number| most < number)
+        || at_most.is_some_and(|number| least > number);
+    wrong.then(|| if least == most { format!("{most} {what}") } else { format!("{least} to {most} {what}") })
 }
 
 impl Ending {

@@ -38,7 +38,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         match told {
             // A killed process tells nothing, and a client is done before its last bytes have arrived.
             None if answered
-                && !history.proxy_troubled(seen.began, seen.ended)
+                && !history.proxy_troubled(seen.began, seen.ended + history.played.clocks_apart)
                 && !history.killed(PROXY, seen.began, seen.ended + AFTERMATH) =>
             {
                 violations.push(found(format!("{id} was answered, but the proxy does not tell of it"), [seen.line]));

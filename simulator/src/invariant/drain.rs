@@ -12,7 +12,7 @@ const SLACK: Duration = Duration::from_millis(500);
 
 fn check(history: &History<'_>) -> Vec<Violation> {
     let server = &history.config.server;
-    let limit = server.drain_delay + server.drain_timeout + SLACK;
+    let limit = server.drain_delay + server.drain_timeout + SLACK + history.played.late;
     let mut violations = Vec::new();
     for life in &history.lives {
         let lines: Vec<_> = history.proxy_lines(life).collect();

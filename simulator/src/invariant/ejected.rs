@@ -26,10 +26,12 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                     out.retain(|(name, _, since)| !history.removed(name, *since, at));
                     let ejected = out.iter().find(|(name, ..)| *name == upstream.as_str());
                     let others = members.iter().any(|member| out.iter().all(|(name, ..)| name != member));
-                    if let Some((name, since, _)) = ejected
+                    if let Some((name, line_of, since)) = ejected
                         && others
+                        // What was picked before may be told of behind it.
+                        && at >= *since + history.played.clocks_apart
                     {
-                        violations.push(found(format!("{name} was picked while it was ejected"), [*since, line]));
+                        violations.push(found(format!("{name} was picked while it was ejected"), [*line_of, line]));
                     }
                 }
                 _ => {}

@@ -15,7 +15,7 @@ const SLACK: Duration = Duration::from_millis(50);
 
 fn check(history: &History<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let limit = history.config.timeouts.request + SLACK;
+    let limit = history.config.timeouts.request + SLACK + history.played.late;
     for asked in history.lives.iter().flat_map(|life| life.requests.values()) {
         let lines = || asked.picks.iter().map(|pick| pick.line);
         let distinct: BTreeSet<&str> = asked.picks.iter().map(|pick| pick.upstream).collect();

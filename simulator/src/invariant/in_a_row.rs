@@ -23,7 +23,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for life in &history.lives {
         let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
-        for (line, _, event) in history.proxy_lines(life) {
+        for (line, at, event) in history.proxy_lines(life) {
             match event {
                 // The threshold may be another from here on.
                 event if reloads(event) => break,
@@ -31,7 +31,8 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                     if !History::proves_nothing(life, *request) =>
                 {
                     let row = rows.entry(upstream.as_str()).or_default();
-                    row.charged.clear();
+                    // Threads may tell of a success behind a failure that it came before.
+                    row.charged.retain(|line| history.lines[*line].at() + history.played.clocks_apart > at);
                     row.last_success = Some(line);
                 }
                 ProxyEvent::Blamed { upstream, blame: "upstream", .. } => {

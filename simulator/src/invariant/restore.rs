@@ -15,6 +15,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         return Vec::new();
     }
     let mut violations = Vec::new();
+    let apart = history.played.clocks_apart;
     for life in &history.lives {
         let lines: Vec<_> = history.proxy_lines(life).collect();
         for (index, (ejection, since, event)) in lines.iter().enumerate() {
@@ -26,12 +27,17 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                     ProxyEvent::Reloaded { .. } => break,
                     ProxyEvent::AttemptEnded { request, upstream, failure: None, took_us }
                         if upstream == who
-                            && at.saturating_sub(Duration::from_micros(*took_us)) > *since
+                            && at.saturating_sub(Duration::from_micros(*took_us)) > *since + apart
                             && !History::proves_nothing(life, *request) =>
                     {
-                        // At once: before anything else happens.
-                        let next = lines.get(index + 2 + offset).map(|(.., event)| *event);
-                        let restored = matches!(next, Some(ProxyEvent::Recovered { upstream, .. }) if upstream == who);
+                        // At once: before anything else happens, or in the same instant where threads tell of it.
+                        let rest = lines[index + 2 + offset..].iter().enumerate();
+                        let mut at_once = rest.take_while(|(place, (_, then, _))| {
+                            *place == 0 || (!apart.is_zero() && *then <= *at + apart)
+                        });
+                        let restored = at_once.any(|(_, (.., event))| {
+                            matches!(event, ProxyEvent::Recovered { upstream, .. } if upstream == who)
+                        });
                         if !restored {
                             let text = format!("{who} opened a target and is still ejected");
                             violations.push(found(text, [*ejection, *line]));

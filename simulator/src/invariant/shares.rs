@@ -25,16 +25,18 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     for life in &history.lives {
         let mut epochs: BTreeMap<u64, Epoch<'_>> = BTreeMap::new();
         for (line, _, event) in history.proxy_lines(life) {
-            match event {
-                ProxyEvent::EpochStarted { number, offset, members } => {
-                    let weights = members.iter().map(|(name, weight)| (name.as_str(), u64::from(*weight))).collect();
-                    epochs.insert(*number, Epoch { line, offset: *offset, weights, picks: Vec::new() });
-                }
-                ProxyEvent::PickMade { epoch, ticket: Some(ticket), upstream, .. } => match epochs.get_mut(epoch) {
+            if let ProxyEvent::EpochStarted { number, offset, members } = event {
+                let weights = members.iter().map(|(name, weight)| (name.as_str(), u64::from(*weight))).collect();
+                epochs.insert(*number, Epoch { line, offset: *offset, weights, picks: Vec::new() });
+            }
+        }
+        // Threads of a real proxy may pick before another has told of the epoch.
+        for (line, _, event) in history.proxy_lines(life) {
+            if let ProxyEvent::PickMade { epoch, ticket: Some(ticket), upstream, .. } = event {
+                match epochs.get_mut(epoch) {
                     Some(epoch) => epoch.picks.push((*ticket, upstream.as_str(), line)),
                     None => violations.push(found(format!("a pick in epoch {epoch}, which never began"), [line])),
-                },
-                _ => {}
+                }
             }
         }
         for (number, epoch) in epochs {

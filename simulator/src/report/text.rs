@@ -14,7 +14,12 @@ const LINES_SHOWN: usize = 12;
 pub fn line(report: &Report) -> String {
     let Report { scenario, seed, verdict, digest, requests, virtual_ms, .. } = report;
     let seconds = virtual_ms / 1000;
-    format!("{:<11} {scenario} seed {seed}: {requests} requests in {seconds} s, digest {digest}", verdict.as_str())
+    let late = report.engine.late();
+    let allowed = if late.is_zero() { String::new() } else { format!(", up to {late:?} late allowed") };
+    format!(
+        "{:<11} {scenario} seed {seed}: {requests} requests in {seconds} s, digest {digest}{allowed}",
+        verdict.as_str()
+    )
 }
 
 /// What went wrong, the lines that disagree, and the one command that shows it again; empty where nothing did.

@@ -3,6 +3,7 @@
 mod client;
 mod notation;
 mod parse;
+mod scale;
 mod shape;
 mod span;
 
@@ -15,7 +16,7 @@ use serde_json::Value as Json;
 
 pub use client::{Client, Does};
 pub use notation::{Notation, Rate, Shared, Stages, Written};
-pub use parse::{Problem, load, parse};
+pub use parse::{Problem, load, load_scaled, parse};
 pub use span::Span;
 
 use crate::expect::Expectation;
@@ -38,6 +39,9 @@ pub struct Scenario {
     pub name: String,
     /// What happens and why it matters, in a sentence.
     pub story: String,
+    /// Why engines may differ in what comes of it, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parity: Option<String>,
     /// How long the story goes on; after it everything is healed and progress is demanded.
     pub duration: Span,
     /// The seed where the command line names none.

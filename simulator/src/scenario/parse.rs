@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use crate::configuration::ConfigFile;
 
+use super::scale::scale;
 use super::shape::{check, join, nearest};
 use super::{Action, Client, PROXY, Scenario, schema};
 
@@ -38,9 +39,17 @@ impl fmt::Display for Problem {
 /// # Errors
 /// All that is wrong with it.
 pub fn load(path: &Path) -> Result<Scenario, Vec<Problem>> {
+    load_scaled(path, 1.0)
+}
+
+/// Reads the file at `path`, with every length of time multiplied by `factor`.
+///
+/// # Errors
+/// All that is wrong with it; what can't be scaled by that.
+pub fn load_scaled(path: &Path, factor: f64) -> Result<Scenario, Vec<Problem>> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| vec![Problem::at("", format!("can't read the file: {error}"))])?;
-    parse(&text)
+    parse_scaled(&text, factor)
 }
 
 /// Reads a scenario.
@@ -48,10 +57,18 @@ pub fn load(path: &Path) -> Result<Scenario, Vec<Problem>> {
 /// # Errors
 /// All that is wrong with it.
 pub fn parse(text: &str) -> Result<Scenario, Vec<Problem>> {
-    let json: Json = serde_json::from_str(text).map_err(|error| vec![Problem::at("", format!("not JSON: {error}"))])?;
+    parse_scaled(text, 1.0)
+}
+
+fn parse_scaled(text: &str, factor: f64) -> Result<Scenario, Vec<Problem>> {
+    let mut json: Json =
+        serde_json::from_str(text).map_err(|error| vec![Problem::at("", format!("not JSON: {error}"))])?;
     let problems = check(schema().as_value(), &json);
     if !problems.is_empty() {
         return Err(problems);
+    }
+    if factor != 1.0 {
+        scale(&mut json, factor)?;
     }
     let scenario: Scenario = serde_json::from_value(json).map_err(|error| vec![Problem::at("", error.to_string())])?;
     let problems = meaning(&scenario);

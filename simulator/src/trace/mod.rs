@@ -107,6 +107,11 @@ impl Recorder {
         self.state().number(config);
     }
 
+    /// What the proxy's upstream of that number is called.
+    pub(crate) fn upstream(&self, id: UpstreamId) -> HostName {
+        self.state().name(id)
+    }
+
     /// Shows the lines from `from` on, and moves it behind them.
     pub fn each_from(&self, from: &mut usize, see: impl FnMut(&Line)) {
         let state = self.state();

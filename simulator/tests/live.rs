@@ -1,0 +1,140 @@
+//! The live engine with the proxy's own binary. Times here are real, so scenarios are short and nothing is asserted on time but
+//! what the scenarios allow.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't build or read what it needs fails")]
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use simulator::configuration::ConfigFile;
+use simulator::engine::live::{Live, use_proxy};
+use simulator::engine::{Clock, Engine, HostName, Kind};
+use simulator::run::{Verdict, run_on};
+use simulator::scenario;
+use simulator::trace::{ProxyEvent, Recorder, What};
+
+/// The proxy's binary, built as these tests are: it belongs to another package, so cargo does not say where it is.
+fn proxy() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let simulator = Path::new(env!("CARGO_BIN_EXE_simulator"));
+        let release = simulator.parent().unwrap().ends_with("release");
+        let built = Command::new(env!("CARGO"))
+            // Together with this package, so that what both use is built once.
+            .args(["build", "--quiet", "--package", "proxy", "--package", "simulator", "--bins"])
+            .args(release.then_some("--release"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success());
+        let path = simulator.with_file_name("proxy");
+        use_proxy(path.clone());
+        path
+    })
+}
+
+fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
+}
+
+fn simulator(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_simulator")).args(args).current_dir(scenarios()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn scenarios_hold_with_the_real_proxy_on_real_sockets() {
+    proxy();
+    for name in ["exact-weights", "proxy-restart", "reload-broken"] {
+        let scenario = scenario::load_scaled(&scenarios().join(name).with_extension("json"), 0.25).unwrap();
+        let report = run_on(Kind::Live, &scenario, scenario.seed);
+        assert_eq!(report.verdict, Verdict::Passed, "{name}: {:#?}", report.violations);
+        let told = |wanted: fn(&ProxyEvent) -> bool| {
+            report.trace.lines.iter().filter(|line| matches!(&line.what, What::Proxy(event) if wanted(event))).count()
+        };
+        let finished = told(|event| matches!(event, ProxyEvent::Finished(_)));
+        assert!(finished * 10 > report.requests * 9, "{name}: the log tells of {finished} of {}", report.requests);
+        assert_eq!(told(|event| matches!(event, ProxyEvent::Drained { .. })), 1, "{name}: heard to its end");
+        let at = report.trace.lines.iter().map(|line| line.at_us).collect::<Vec<_>>();
+        assert!(at.is_sorted(), "{name}");
+    }
+}
+
+#[test]
+fn what_does_not_hold_is_found_as_in_a_simulation() {
+    proxy();
+    let scenario = r#"{ "name": "x", "story": "x", "duration": "500ms",
+        "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "status-502" }] } }],
+        "clients": [{ "name": "c", "do": "echo", "requests": 5, "rate": 20 }],
+        "expect": [{ "what": "requests", "outcome": "ok", "exactly": 5 },
+                   { "what": "seen", "event": "attempt_ended", "at_least": 5, "with": "\"upstream\":\"a\"" }] }"#;
+    let report = run_on(Kind::Live, &scenario::parse(scenario).unwrap(), 1);
+    assert_eq!(report.verdict, Verdict::Violated, "{:#?}", report.violations);
+    assert_eq!(report.violations.len(), 1, "{:#?}", report.violations);
+    assert!(report.violations[0].text.starts_with("0 such requests; "), "{:#?}", report.violations);
+}
+
+#[test]
+fn what_loopback_cannot_do_is_refused_by_name() {
+    let refused = simulator(&["run", "--engine", "live", "--proxy", proxy().to_str().unwrap(), "loss.json"]);
+    assert_eq!(refused.status.code(), Some(69));
+    assert!(text(&refused).contains("network.loss: "), "{}", text(&refused));
+    let listed = simulator(&["list", "--engine", "live", "."]);
+    assert_eq!(listed.status.code(), Some(0));
+    for line in ["can    exact-weights\n", "can't  black-hole: timeline[0]: hold: ", "can't  clock-jump: "] {
+        assert!(text(&listed).contains(line), "{line}: {}", text(&listed));
+    }
+    let scaled = simulator(&["run", "--scale", "0.25", "recovery-by-check.json"]);
+    assert_eq!(scaled.status.code(), Some(65));
+    assert!(text(&scaled).contains("proxy.health_check.interval_seconds: "), "{}", text(&scaled));
+}
+
+#[test]
+fn without_a_proxy_nothing_is_played_and_the_way_to_build_one_is_told() {
+    let none = simulator(&["run", "--engine", "live", "--proxy", "nowhere/proxy", "exact-weights.json"]);
+    assert_eq!(none.status.code(), Some(69));
+    assert!(
+        text(&none).starts_with("nowhere/proxy: ") && text(&none).contains("cargo build -p proxy"),
+        "{}",
+        text(&none)
+    );
+}
+
+#[test]
+fn a_proxy_whose_port_is_taken_ends_the_run_with_its_own_words() {
+    proxy();
+    let scenario = r#"{ "name": "x", "story": "x", "duration": "1h", "upstreams": [{ "name": "a" }],
+        "clients": [{ "name": "c", "do": "echo", "requests": 1 }] }"#;
+    let scenario = scenario::parse(scenario).unwrap();
+    let hosts = ["proxy", "a", "c"].map(HostName::new);
+    let mut engine = Live::new(&hosts, &scenario, 1).unwrap();
+    let _taken = TcpListener::bind((engine.address(&hosts[0]), scenario::PROXY_PORT)).unwrap();
+    let recorder = Recorder::new(Clock::new(|| std::time::Duration::ZERO));
+    engine.start_proxy(&ConfigFile::first(&scenario), recorder, 1);
+    engine.begin();
+    engine.run(scenario.duration.get(), || false);
+    assert!(!engine.proxy_works());
+    let panics = engine.panics().join("\n");
+    assert!(panics.contains("server.listen_address: can't listen on "), "{panics}");
+}
+
+#[test]
+fn engines_agree_on_a_scenario_that_both_can_play() {
+    let folder = tempfile::tempdir().unwrap();
+    let markdown = folder.path().join("parity.md");
+    let args = ["parity", "--scale", "0.25", "--proxy", proxy().to_str().unwrap(), "--markdown"];
+    let args = [args.as_slice(), &[markdown.to_str().unwrap(), "exact-weights.json", "loss.json"]].concat();
+    let compared = simulator(&args);
+    assert_eq!(compared.status.code(), Some(0), "{}", text(&compared));
+    let table = std::fs::read_to_string(markdown).unwrap();
+    assert!(
+        table.contains("| exact-weights | passed: 60 ok, 0 failed; first picks alpha 30, beta 20, gamma 10; "),
+        "{table}"
+    );
+    assert!(table.contains("can't: network.loss: loopback loses no packet"), "{table}");
+}
