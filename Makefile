@@ -13,7 +13,8 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .DEFAULT_GOAL := help
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
-  scenarios parity sweep bench-simulator stress tunnels-10k bench-memory soak docker-prod docker-test docker-build docker-run \
+  scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
+  docker-build docker-run \
   docker-clean
 
 help: tools ## Show this list
@@ -123,6 +124,9 @@ tunnels-10k: build build-test build-loadgen ## 10,000 tunnels at once, all echoi
 
 bench-memory: build build-test build-loadgen ## Less than 10 MB of growth over 1,000,000 requests
 	@scripts/bench-memory.sh
+
+bench-loadgen: build-loadgen ## The load generator beside wrk and ab, in front of haproxy: requests and processor time
+	@scripts/bench-loadgen.sh
 
 soak: build build-test build-faulty build-loadgen ## Faults and reloads under load (DURATION=60): nothing lost, nothing left over
 	@scripts/soak.sh

@@ -1,16 +1,23 @@
 //! A fault in mid-run: done to an upstream that was started here, or by commands.
 
+use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::pages;
+
 /// How long a started upstream has to say its first line, and a command to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The most that is read of what a victim says in its end.
+const MOST_WORDS: u64 = 64 * 1024;
 
 /// What shall go wrong.
 pub(crate) struct Fault {
@@ -23,16 +30,27 @@ pub(crate) struct Fault {
     pub(crate) command: Option<String>,
 }
 
+/// How it is made to go wrong, and right again.
 pub(crate) enum Doing {
+    /// Killed; started again.
     Kill,
+    /// Stopped; continued.
     Hang,
+    /// The victim is a faulty upstream: this entry comes into its plan under the id [`ENTRY`]; it is removed.
+    Plan { name: &'static str, entry: Value },
+    /// Commands of the user's.
     Commands { begin: String, end: Option<String> },
 }
+
+/// The id of our entry in a faulty upstream's plan.
+pub(crate) const ENTRY: &str = "loadgen";
 
 /// A fault and the upstream it is done to. Dropped, it stops that upstream.
 pub(crate) struct Stage {
     fault: Fault,
     child: Option<Child>,
+    /// Where a faulty upstream says that it is controlled.
+    admin: String,
     /// Reads what the upstream says, so that it never waits for a reader nor loses one.
     readers: JoinSet<()>,
 }
@@ -40,7 +58,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the upstream, if there is one to start, and waits until it says something: that it listens.
     pub(crate) async fn set(fault: Fault) -> Result<Self, String> {
-        let mut stage = Stage { fault, child: None, readers: JoinSet::new() };
+        let mut stage = Stage { fault, child: None, admin: String::new(), readers: JoinSet::new() };
         stage.start().await?;
         Ok(stage)
     }
@@ -56,18 +74,32 @@ impl Stage {
             .args(["-c", &format!("exec {command}")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| wrong(&error))?;
-        if let Some(output) = child.stdout.take() {
-            let mut lines = BufReader::new(output).lines();
-            match timeout(PATIENCE, lines.next_line()).await {
-                Ok(Ok(Some(_))) => {}
-                Ok(_) => return Err(wrong(&"it ended without a word")),
-                Err(_) => return Err(wrong(&"it did not say that it listens")),
+        let (Some(output), Some(mut errors)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(wrong(&"it has no output"));
+        };
+        let mut lines = BufReader::new(output).lines();
+        let ready = async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Some(word) = self.fault.doing.ready(&line) {
+                    return Some(word);
+                }
             }
-            self.readers.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            None
+        };
+        match timeout(PATIENCE, ready).await {
+            Ok(Some(word)) => self.admin = word,
+            Ok(None) => {
+                let awaited = self.fault.doing.awaited();
+                return Err(wrong(&format!("it ended before it said {awaited}; {}", last_words(&mut errors).await)));
+            }
+            Err(_) => return Err(wrong(&format!("it did not say {}", self.fault.doing.awaited()))),
         }
+        self.readers.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        self.readers.spawn(async move { drop(tokio::io::copy(&mut errors, &mut tokio::io::sink()).await) });
         self.child = Some(child);
         Ok(())
     }
@@ -89,6 +121,9 @@ impl Stage {
                 Ok(())
             }
             Doing::Hang => self.signal(Signal::STOP),
+            Doing::Plan { entry, .. } => {
+                pages::ask(&self.admin, "POST /plan/faults", None, &entry.to_string()).await.map(drop)
+            }
             Doing::Commands { begin, .. } => command(begin).await,
         }
     }
@@ -98,10 +133,51 @@ impl Stage {
         match &self.fault.doing {
             Doing::Kill => self.start().await,
             Doing::Hang => self.signal(Signal::CONT),
+            Doing::Plan { .. } => {
+                pages::ask(&self.admin, &format!("DELETE /plan/faults/{ENTRY}"), None, "").await.map(drop)
+            }
             Doing::Commands { end: Some(end), .. } => command(end).await,
             Doing::Commands { end: None, .. } => Ok(()),
         }
     }
+}
+
+/// In a word or two, for the report.
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doing::Kill => f.write_str("kill"),
+            Doing::Hang => f.write_str("hang"),
+            Doing::Plan { name, .. } => f.write_str(name),
+            Doing::Commands { begin, .. } => write!(f, "fault by `{begin}`"),
+        }
+    }
+}
+
+impl Doing {
+    /// Whether `line` says that the victim is ready; for a faulty upstream, where its admin port is.
+    fn ready(&self, line: &str) -> Option<String> {
+        match self {
+            Doing::Plan { .. } => line.strip_prefix("admin on ").map(str::to_owned),
+            _ => Some(line.to_owned()),
+        }
+    }
+
+    fn awaited(&self) -> &'static str {
+        match self {
+            Doing::Plan { .. } => "`admin on HOST:PORT`, as faulty-upstream does: this fault is done through that port",
+            _ => "that it listens, or any other line",
+        }
+    }
+}
+
+/// The last line that a victim which has ended wrote to standard error.
+async fn last_words(errors: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut text = Vec::new();
+    // A descendant may keep it open.
+    let _ = timeout(PATIENCE, errors.take(MOST_WORDS).read_to_end(&mut text)).await;
+    let text = String::from_utf8_lossy(&text);
+    text.lines().last().map_or_else(|| "it gave no reason".to_owned(), |line| format!("its last words: {line}"))
 }
 
 async fn command(text: &str) -> Result<(), String> {

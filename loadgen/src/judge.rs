@@ -1,18 +1,40 @@
 //! Which verdicts are wanted, and what each needs.
 
+use std::time::Duration;
+
 use loadgen::verdict::ledger::{self, Counted};
 use loadgen::verdict::weights::{self, Period, Share};
 use loadgen::verdict::{Verdict, failover};
 use loadgen::{Failure, Kind, Report};
 
+use tokio::time::Instant;
+
 use crate::cli::Settings;
 use crate::pages::{self, Stats};
-use crate::run::{Looks, Ran};
+use crate::run::{CLOSE_LOOK, Looks, REST, Ran};
 
 /// Whether a verdict can't be given without the proxy's statistics.
 pub(crate) fn needs_stats(settings: &Settings) -> bool {
     let by_stats = settings.workload.exit_from.is_none() && weighted_upstreams(settings).is_none();
     settings.verify.ledger || settings.verify.failover || (settings.verify.weights && by_stats)
+}
+
+/// Checks, before any load, that the witnesses can say what will be asked of them. `first` is what the proxy says of itself.
+///
+/// # Errors
+/// A sentence that says which flag names something that is not there.
+pub(crate) fn check_witnesses(settings: &Settings, first: Option<&Stats>) -> Result<(), String> {
+    for path in &settings.witnesses.journals {
+        std::fs::File::open(path).map_err(|error| format!("--journal {}: {error}", path.display()))?;
+    }
+    let upstreams = first.map(|stats| &stats.total.upstream_metrics);
+    if let (Some(victim), Some(upstreams)) = (&settings.victim, upstreams)
+        && !upstreams.iter().any(|upstream| upstream.is_at(victim))
+    {
+        let known: Vec<_> = upstreams.iter().map(|upstream| upstream.url.as_str()).collect();
+        return Err(format!("--victim {victim}: the proxy has no such upstream; it has {}", known.join(", ")));
+    }
+    Ok(())
 }
 
 /// The mock upstreams with their weights, if all have one.
@@ -47,7 +69,7 @@ pub(crate) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) ->
         report.verdicts.extend(ledger_verdicts(settings, &ran).await?);
     }
     if settings.verify.failover {
-        failover_verdicts(settings, &ran, report)?;
+        failover_verdicts(settings, &ran, report);
     }
     let expected: Vec<_> =
         settings.verify.expects.iter().map(|expect| expect.judge(report.figure(expect.metric()))).collect();
@@ -128,61 +150,70 @@ async fn ledger_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>,
         };
         verdicts.push(ledger::by_counts(lines, counted));
     }
-    let (mut journals, prefix) = (Vec::new(), &settings.workload.id_prefix);
-    for path in &settings.witnesses.journals {
-        journals.push(std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?);
-    }
-    if journals.is_empty() {
-        for ((upstream, _), before) in settings.witnesses.upstreams.iter().zip(&ran.before) {
-            if pages::counts(upstream).await?.entries_dropped > before.entries_dropped {
-                let text = format!("{upstream} has dropped lines of its journal; give the journal's file by --journal");
-                verdicts.push(Verdict::new("ledger ids", false, text));
-                return Ok(verdicts);
-            }
-            let body = pages::get(upstream, "/journal", None).await?;
-            journals.push(String::from_utf8_lossy(&body).into_owned());
-        }
-    }
-    if journals.is_empty() {
+    if settings.witnesses.journals.is_empty() && settings.witnesses.upstreams.is_empty() {
         let text = "no journal to look ids up in: give --upstream or --journal";
         verdicts.push(Verdict::new("ledger ids", false, text));
         return Ok(verdicts);
     }
-    let mut entries = Vec::new();
-    for journal in &journals {
-        entries.extend(pages::entries(journal, prefix).map_err(|error| format!("a journal can't be read: {error}"))?);
-    }
-    verdicts.extend(ledger::by_ids(lines, &entries));
+    // An upstream writes its line when its side of a tunnel has ended, which may be after the client's.
+    let until = Instant::now() + REST;
+    let by_ids = loop {
+        let journals = journals(settings, ran).await?;
+        let read = journals.iter().map(|journal| pages::entries(journal, &settings.workload.id_prefix));
+        let judged = read.collect::<Result<Vec<_>, _>>().map(|entries| ledger::by_ids(lines, &entries.concat()));
+        let balanced = matches!(&judged, Ok(verdicts) if verdicts.iter().all(|verdict| verdict.passed));
+        if balanced || Instant::now() > until {
+            break judged.map_err(|error| format!("a journal can't be read: {error}"))?;
+        }
+        tokio::time::sleep(CLOSE_LOOK).await;
+    };
+    verdicts.extend(by_ids);
     Ok(verdicts)
 }
 
-fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) -> Result<(), String> {
+/// The journals' text: from files where there are some, else asked of the upstreams.
+async fn journals(settings: &Settings, ran: &Ran) -> Result<Vec<String>, String> {
+    let mut journals = Vec::new();
+    for path in &settings.witnesses.journals {
+        journals.push(std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?);
+    }
+    if !journals.is_empty() {
+        return Ok(journals);
+    }
+    for ((upstream, _), before) in settings.witnesses.upstreams.iter().zip(&ran.before) {
+        if pages::counts(upstream).await?.entries_dropped > before.entries_dropped {
+            return Err(format!("{upstream} has dropped lines of its journal; give the journal's file by --journal"));
+        }
+        let body = pages::get(upstream, "/journal", None).await?;
+        journals.push(String::from_utf8_lossy(&body).into_owned());
+    }
+    Ok(journals)
+}
+
+fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) {
     let victim = settings.victim.as_deref().unwrap_or_default();
     let Some((began, ended)) = ran.fault else {
         report.verdicts.push(Verdict::new("failover", false, "the run was over before the fault was due (--fault-at)"));
-        return Ok(());
+        return;
     };
-    let sample = |(at, stats): &(std::time::Duration, Stats)| {
-        let upstream = stats.total.upstream_metrics.iter().find(|upstream| upstream.url.contains(victim))?;
-        Some(failover::Sample { at: *at, healthy: upstream.healthy, failed: upstream.failed_requests })
+    let sample = |(at, stats): &(Duration, Stats)| {
+        let upstream = stats.total.upstream_metrics.iter().find(|upstream| upstream.is_at(victim))?;
+        let probe_in = upstream.probe_in_ms.map(Duration::from_millis);
+        let (healthy, failed) = (upstream.healthy, upstream.failed_requests);
+        Some(failover::Sample { at: *at, healthy, failed, probe_in })
     };
     let samples: Vec<_> = ran.looks.iter().filter_map(sample).collect();
-    if samples.is_empty() {
-        return Err(format!("--victim {victim}: the proxy's statistics have no such upstream"));
-    }
     let figures = failover::figures(&samples, began, ended, ran.tally.errors().saturating_sub(ran.harmed_before));
     let bound = |metric: &str| settings.verify.expects.iter().any(|expect| expect.metric() == metric);
     let own = figures.judge(ended.is_some()).into_iter();
     // A threshold in words takes the place of the built-in bound.
     report.verdicts.extend(own.filter(|verdict| !(bound("harmed") && verdict.name == "failover harmed")));
     report.failover = Some(figures);
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// Statistics of two upstreams of weights 3 and 1: picks, whether the second is healthy, requests in flight.
     fn stats(picks: [u64; 2], healthy: bool, current: u64) -> Stats {

@@ -38,11 +38,20 @@ pub(crate) struct Upstream {
     pub(crate) weight: u64,
     pub(crate) enabled: bool,
     pub(crate) healthy: bool,
+    /// Milliseconds to its next probe, while it is ejected.
+    #[serde(default)]
+    pub(crate) probe_in_ms: Option<u64>,
     pub(crate) total_requests: u64,
     pub(crate) failed_requests: u64,
 }
 
 impl Upstream {
+    /// Whether it is the one at `address` (host:port); its whole URL will do as well.
+    pub(crate) fn is_at(&self, address: &str) -> bool {
+        let authority = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest).trim_end_matches('/');
+        authority == address || self.url == address
+    }
+
     /// Its weight while it takes traffic.
     pub(crate) fn live_weight(&self) -> u64 {
         if self.enabled && self.healthy { self.weight } else { 0 }
@@ -61,11 +70,22 @@ pub(crate) struct Counts {
 
 /// The body of `http://address/path`; `authorization` is the token of Basic credentials.
 pub(crate) async fn get(address: &str, path: &str, authorization: Option<&str>) -> Result<Vec<u8>, String> {
+    ask(address, &format!("GET {path}"), authorization, "").await
+}
+
+/// The answer to `question`, a method and a path, with `body`, at `address`. Any other status than 200 is an error.
+pub(crate) async fn ask(
+    address: &str,
+    question: &str,
+    authorization: Option<&str>,
+    body: &str,
+) -> Result<Vec<u8>, String> {
     let ask = async {
         let mut wire = Wire::new(TcpStream::connect(address).await?);
         let credentials = authorization.map_or(String::new(), |token| format!("Authorization: Basic {token}\r\n"));
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{credentials}Connection: close\r\n\r\n");
-        wire.write_all(head.as_bytes()).await?;
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head = format!("{question} HTTP/1.1\r\nHost: {address}\r\n{credentials}{length}Connection: close\r\n\r\n");
+        wire.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
         let head = wire.head().await?;
         let (mut body, mut all, mut buffer) = (Body::new(head.length()?), Vec::new(), vec![0; 64 * 1024]);
         while !body.is_over() && all.len() < MOST {
@@ -77,9 +97,9 @@ pub(crate) async fn get(address: &str, path: &str, authorization: Option<&str>) 
     let asked = tokio::time::timeout(PATIENCE, ask).await;
     match asked {
         Ok(Ok((200, body))) => Ok(body),
-        Ok(Ok((status, _))) => Err(format!("http://{address}{path} answered {status}")),
-        Ok(Err(error)) => Err(format!("http://{address}{path}: {error}")),
-        Err(_) => Err(format!("http://{address}{path} did not answer in time")),
+        Ok(Ok((status, _))) => Err(format!("{question} at {address} answered {status}")),
+        Ok(Err(error)) => Err(format!("{question} at {address}: {error}")),
+        Err(_) => Err(format!("{question} at {address} was not answered in time")),
     }
 }
 

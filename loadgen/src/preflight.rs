@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use loadgen::action::What;
-use loadgen::{Event, Failure, Gauge, Kind, Outcome, Pace, Phase, Shard, Stop, User, Workload, drive};
+use loadgen::{Action, Event, Failure, Gauge, Kind, Outcome, Pace, Phase, Shard, Stop, User, Workload, drive};
 use rustls::ClientConfig;
 
 use crate::sockets::Tcp;
 
-/// Users that are tried; a longer list is taken on trust.
+/// Users, and actions, that are tried; a longer list is taken on trust.
 const MOST_TRIED: usize = 16;
 
 /// Finds the proxy's address.
@@ -20,7 +20,7 @@ pub(crate) async fn resolve(proxy: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| format!("--proxy {proxy}: the name has no address"))
 }
 
-/// Sends one request as each user; all must go well.
+/// Sends one request of each action, and one as each user; all must go well.
 pub(crate) async fn probe(
     workload: &Workload,
     proxy: SocketAddr,
@@ -31,27 +31,36 @@ pub(crate) async fn probe(
         [] => vec![None],
         users => users.iter().take(MOST_TRIED).map(Some).collect(),
     };
-    let mut action = workload.mix.action(0).clone();
-    if action.is_tunnel() {
-        action.what = What::Connect;
-    }
-    for user in users {
-        let pace = Pace::Closed { clients: 1, ramp_up: Default::default(), think: Default::default() };
-        let one = Stop { requests: Some(1), after: None };
-        let mut probe = Workload::new(workload.seed, pace, one, action.clone());
-        probe.id_prefix = format!("p{}", workload.id_prefix);
-        probe.timeout = workload.timeout;
-        probe.users = user.cloned().into_iter().collect();
-        let mut outcome: Outcome = Ok(());
-        let mut observe = |event| {
-            if let Event::Ended(done) = event {
-                outcome = done.outcome;
-            }
-        };
-        drive(&probe, Shard::WHOLE, &net, &Gauge::default(), &mut observe, std::future::pending()).await;
-        outcome.map_err(|failure| explain(failure, proxy, user, &action.target_for("ID")))?;
+    let all = || workload.mix.actions().take(MOST_TRIED).map(|(_, action)| action);
+    let first_user = all().map(|action| (action, users[0]));
+    let first_action = all().take(1).flat_map(|action| users[1..].iter().map(move |user| (action, *user)));
+    for (action, user) in first_user.chain(first_action) {
+        let mut action = action.clone();
+        // A tunnel that opens is enough, but for TLS, of which the handshake may fail.
+        if action.is_tunnel() && !matches!(action.what, What::Tls { .. }) {
+            action.what = What::Connect;
+        }
+        let target = action.target_for("ID");
+        one(workload, action, user, &net).await.map_err(|failure| explain(failure, proxy, user, &target))?;
     }
     Ok(())
+}
+
+async fn one(workload: &Workload, action: Action, user: Option<&User>, net: &Tcp) -> Outcome {
+    let pace = Pace::Closed { clients: 1, ramp_up: Default::default(), think: Default::default() };
+    let one = Stop { requests: Some(1), after: None };
+    let mut probe = Workload::new(workload.seed, pace, one, action);
+    probe.id_prefix = format!("p{}", workload.id_prefix);
+    probe.timeout = workload.timeout;
+    probe.users = user.cloned().into_iter().collect();
+    let mut outcome: Outcome = Ok(());
+    let mut observe = |event| {
+        if let Event::Ended(done) = event {
+            outcome = done.outcome;
+        }
+    };
+    drive(&probe, Shard::WHOLE, net, &Gauge::default(), &mut observe, std::future::pending()).await;
+    outcome
 }
 
 fn explain(failure: Failure, proxy: SocketAddr, user: Option<&User>, target: &str) -> String {
@@ -64,6 +73,10 @@ fn explain(failure: Failure, proxy: SocketAddr, user: Option<&User>, target: &st
             format!("the proxy at {proxy} refuses user `{}` (407): check --user and --users", user.name())
         }
         (Kind::Malformed, ..) => format!("what listens at {proxy} does not answer as an HTTP proxy"),
+        (Kind::Tls, ..) => format!(
+            "TLS with {target} failed: its certificate is not trusted for that name (--ca FILE, --insecure), or no TLS is \
+             spoken there"
+        ),
         _ => format!(
             "a first request through {proxy} to {target} failed: {failure}; check the target and the proxy's upstreams, \
              or start all the same with --no-probe"

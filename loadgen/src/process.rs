@@ -1,8 +1,8 @@
-//! Memory and descriptors of the proxy's process, from /proc.
+//! Memory and descriptors of the proxy's process, and what our own threads had to do: from /proc.
 
 use std::time::Duration;
 
-use loadgen::report::Process;
+use loadgen::report::{Process, Work};
 
 /// A process that is watched during a run.
 pub(crate) struct Watch {
@@ -66,4 +66,14 @@ fn usage(pid: u32) -> Option<(u64, u64)> {
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
     Some((kilobytes * 1024, descriptors as u64))
+}
+
+/// What the calling thread had to do in its life of `life`.
+pub(crate) fn work(life: Duration) -> Work {
+    // "Nanoseconds on a processor, nanoseconds of waiting for one, slices" (proc(5)).
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let mut waited = text.split_whitespace().skip(1).map_while(|number| number.parse().ok());
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let on = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+    Work { on, waited: Duration::from_nanos(waited.next().unwrap_or(0)), life }
 }

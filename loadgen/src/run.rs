@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use loadgen::action::What;
-use loadgen::report::Stretch;
+use loadgen::report::{Stretch, Work};
 use loadgen::tally::Times;
 use loadgen::{Gauge, Report, Shard, Tally, Workload, drive};
 use rustls::ClientConfig;
@@ -20,7 +20,7 @@ use crate::judge;
 use crate::live::Live;
 use crate::pages::{self, Stats};
 use crate::preflight;
-use crate::process::Watch;
+use crate::process::{self, Watch};
 use crate::sockets::{self, Tcp};
 
 /// From one line of progress, and point of the plots, to the next.
@@ -28,17 +28,17 @@ const STRETCH: Duration = Duration::from_secs(1);
 
 /// From one look at the proxy's statistics to the next; more often where a fault is timed.
 const LOOK: Duration = Duration::from_millis(250);
-const CLOSE_LOOK: Duration = Duration::from_millis(20);
+pub(crate) const CLOSE_LOOK: Duration = Duration::from_millis(20);
 
 /// From one check of the own clockwork to the next.
 const LAG_TICK: Duration = Duration::from_millis(20);
 
-/// How long the proxy has to come to rest behind the last request.
-const REST: Duration = Duration::from_secs(5);
+/// How long the proxy, and upstreams' journals, have to come to rest behind the last request.
+pub(crate) const REST: Duration = Duration::from_secs(5);
 
 /// One thread's share.
 struct Worker {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Work>,
     seen: Arc<Mutex<(Tally, Times)>>,
     stop: Arc<Notify>,
 }
@@ -85,6 +85,8 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
     {
         return Err(format!("the verdicts need the proxy's statistics: {error}; --stats PATH says where they are"));
     }
+    judge::check_witnesses(&settings, looks.first().map(|(_, stats)| stats))?;
+    settings.reports.check()?;
     let mut before = Vec::new();
     for (upstream, _) in &settings.witnesses.upstreams {
         before.push(pages::counts(upstream).await?);
@@ -161,10 +163,12 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
         }
     }
     let span = began.elapsed();
+    let mut work = Vec::new();
     for worker in workers {
-        if worker.thread.join().is_err() {
+        let Ok(of_thread) = worker.thread.join() else {
             return Err("a thread of the load generator panicked; this run says nothing".to_owned());
-        }
+        };
+        work.push(of_thread);
     }
     let rest = Instant::now() + REST;
     while look(&settings, &mut ran.looks, began.elapsed(), false).await.is_ok()
@@ -179,6 +183,7 @@ async fn whole(mut settings: Settings) -> Result<bool, String> {
     let mut report = Report::new(&workload, &ran.tally, &lag, span, gauge.most());
     report.workload = std::mem::take(&mut settings.words);
     report.interrupted = interrupted;
+    report.worked(&work);
     report.process = watch.map(Watch::finish).transpose()?;
     report.series = series;
     report.fault = ran.fault.map(|(from, to)| (from.as_secs_f64(), to.map(|to| to.as_secs_f64())));
@@ -208,6 +213,7 @@ fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let body = move || {
+        let began = Instant::now();
         runtime.block_on(async {
             let net =
                 Tcp::new(proxy, tls).expect("timerfd_create fails only for want of descriptors, which were counted");
@@ -219,6 +225,7 @@ fn start(
                 () = watch_lag(&sees) => {}
             }
         });
+        process::work(began.elapsed())
     };
     let thread = std::thread::Builder::new().name("load".to_owned()).spawn(body);
     Ok(Worker { thread: thread.map_err(|error| format!("no thread: {error}"))?, seen, stop })
@@ -284,6 +291,17 @@ fn shares(looks: &Looks, from: Duration, stretch: &mut Stretch) -> Vec<(String, 
     let ejected = upstreams.iter().filter(|upstream| upstream.enabled && !upstream.healthy);
     stretch.ejected = ejected.map(|upstream| upstream.url.clone()).collect();
     upstreams.iter().map(|upstream| (upstream.url.clone(), upstream.weight)).collect()
+}
+
+impl Reports {
+    /// Finds out whether they can be written while there is nothing yet to lose.
+    fn check(&self) -> Result<(), String> {
+        for path in [&self.json, &self.html, &self.markdown, &self.junit].into_iter().flatten() {
+            let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            opened.map_err(|error| format!("the report {} can't be written: {error}", path.display()))?;
+        }
+        Ok(())
+    }
 }
 
 fn write(reports: &Reports, report: &Report) -> Result<(), String> {

@@ -111,8 +111,8 @@ fn below(name: &str, dev: bool) -> &'static [&'static str] {
         "simulator" => &["proxy", "mock-upstreams", "faulty-upstream", "loadgen"],
         "faulty-upstream" => &["mock-upstreams"],
         "proxy" if dev => &["mock-upstreams", "faulty-upstream"],
-        // Tested against the doubles it will meet; it knows nothing of them.
-        "loadgen" if dev => &["mock-upstreams"],
+        // Tested against the proxy and the doubles it will meet; it knows nothing of them.
+        "loadgen" if dev => &["proxy", "mock-upstreams", "faulty-upstream"],
         _ => &[],
     }
 }

@@ -14,7 +14,7 @@ use crate::trace::{ClientEvent, Finished, Line, ProxyEvent, ScenarioEvent, Verdi
 use crate::upstream;
 
 /// How long what was done to a host may have effects after it has ended: what was lost is sent again for that long.
-const AFTERMATH: Duration = Duration::from_secs(5);
+pub const AFTERMATH: Duration = Duration::from_secs(5);
 /// Losses up to this share (in parts of a million) are made good by sending again, so they excuse nothing.
 const HARMLESS_LOSS: f64 = 0.05;
 /// A delay up to this excuses nothing.
@@ -101,6 +101,8 @@ pub struct History<'a> {
     pub liveness: Duration,
     /// The configuration the proxy started with.
     pub config: Config,
+    /// The good ones that it was given later, and when.
+    reloads: Vec<(Duration, Config)>,
     troubles: Vec<Trouble<'a>>,
 }
 
@@ -118,9 +120,11 @@ impl<'a> History<'a> {
             records: BTreeMap::new(),
             liveness: scenario.duration.get(),
             config,
+            reloads: Vec::new(),
             troubles: Vec::new(),
         };
         history.read();
+        history.note_reloads();
         history.note_troubles();
         history
     }
@@ -176,6 +180,25 @@ impl<'a> History<'a> {
                 life.requests.entry(finished.request).or_default().finished = Some((index, finished));
             }
             _ => {}
+        }
+    }
+
+    /// Whether the proxy was given a configuration without `upstream` from `from` to `until`: if that is back, it begins anew.
+    pub fn removed(&self, upstream: &str, from: Duration, until: Duration) -> bool {
+        let lacks = |config: &Config| config.upstreams.iter().all(|one| one.host != upstream);
+        self.reloads.iter().any(|(at, config)| (from..=until).contains(at) && lacks(config))
+    }
+
+    fn note_reloads(&mut self) {
+        for entry in &self.scenario.timeline {
+            let Action::Reload { proxy, text } = &entry.action else { continue };
+            let config = match text {
+                Some(text) => ConfigFile::new(text.clone()).config,
+                None => ConfigFile::complete(proxy, self.scenario).config,
+            };
+            if let Ok(config) = config {
+                self.reloads.push((entry.at.get(), config));
+            }
         }
     }
 
@@ -263,10 +286,16 @@ impl<'a> History<'a> {
             .any(|trouble| trouble.hosts.contains(host) && trouble.from <= until && from <= trouble.until)
     }
 
-    /// Whether the process on `host` was killed at `since` or later, and with it what it had not written down.
-    pub fn killed(&self, host: &str, since: Duration) -> bool {
+    /// The same for whatever host a pick of `name` may lead to.
+    pub fn troubled_behind(&self, name: &str, from: Duration, until: Duration) -> bool {
+        let hosts = self.scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
+        hosts.filter(|host| self.leads_to(name, host)).any(|host| self.troubled(host, from, until))
+    }
+
+    /// Whether the process on `host` was killed from `from` to `until`, and with it what it had not told.
+    pub fn killed(&self, host: &str, from: Duration, until: Duration) -> bool {
         let kills = |action: &Action| matches!(action, Action::Crash { host: whose } | Action::Restart { host: whose } if whose == host);
-        self.scenario.timeline.iter().any(|entry| entry.at.get() >= since && kills(&entry.action))
+        self.scenario.timeline.iter().any(|entry| (from..=until).contains(&entry.at.get()) && kills(&entry.action))
     }
 
     /// Whether anything was done to the proxy as such: killed, draining, or cut off from clients.
@@ -330,18 +359,22 @@ impl<'a> History<'a> {
         Self::client_of(id) == LIVENESS
     }
 
-    /// Upstreams that were to take traffic throughout, and to which nothing was done from `from` to `until`.
+    /// Upstreams that were to take traffic in every configuration up to then, and to which nothing was done from `from` to `until`.
     pub fn sound_upstreams(&self, from: Duration, until: Duration) -> Vec<&'a str> {
-        let weighty = |host: &str| {
-            let mine = self.config.upstreams.iter().filter(|one| one.host == host);
-            mine.clone().count() > 0 && mine.clone().all(|one| one.weight.get() > 0)
+        let weighty = |config: &Config, host: &str| {
+            let mut mine = config.upstreams.iter().filter(|one| one.host == host).peekable();
+            mine.peek().is_some() && mine.all(|one| one.weight.get() > 0)
         };
-        let reloaded =
-            self.scenario.timeline.iter().any(|entry| {
-                matches!(entry.action, Action::Reload { .. } | Action::Dns { .. }) && entry.at.get() <= until
-            });
+        let meant = |host: &str| {
+            weighty(&self.config, host)
+                && self.reloads.iter().filter(|(at, _)| *at <= until).all(|(_, config)| weighty(config, host))
+        };
+        let moved = |host: &str| {
+            let moves = |action: &Action| matches!(action, Action::Dns { name, .. } if name == host);
+            self.scenario.timeline.iter().any(|entry| entry.at.get() <= until && moves(&entry.action))
+        };
         let upstreams = self.scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
-        let sound = |host: &&str| !reloaded && weighty(host) && !self.troubled(host, from, until);
+        let sound = |host: &&str| meant(host) && !moved(host) && !self.troubled(host, from, until);
         upstreams.filter(sound).collect()
     }
 }

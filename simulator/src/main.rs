@@ -173,8 +173,10 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     write(&args.json, &|| report::json(&reports))?;
     write(&args.junit, &|| report::junit(&reports))?;
     write(&args.markdown, &|| report::markdown(&reports))?;
-    let failed = reports.iter().filter(|report| report.verdict != Verdict::Passed).count();
-    print(&format!("{} runs, {failed} failed\n", reports.len()))?;
+    let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
+    let (passed, refused) = (count(Verdict::Passed), count(Verdict::Unsupported));
+    let failed = reports.len() - passed - refused;
+    print(&format!("{} runs, {failed} failed, {refused} refused\n", reports.len()))?;
     Ok(reports.iter().map(|report| report.verdict).min().map_or(0, Verdict::exit_code))
 }
 

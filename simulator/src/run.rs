@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::director::Played;
-use crate::engine::{Engine, Kind, live, turmoil_net};
+use crate::engine::{Engine, Kind, live, turmoil, turmoil_net};
 use crate::history::History;
 use crate::invariant::Violation;
 use crate::scenario::Scenario;
@@ -14,14 +14,14 @@ use crate::{director, expect, invariant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The engine can't do what the scenario asks.
-    Unsupported,
     /// A task panicked.
     Crashed,
     /// An invariant or an expectation does not hold.
     Violated,
     /// No progress once all was healed.
     Stuck,
+    /// The engine can't do what the scenario asks.
+    Unsupported,
     /// All holds.
     Passed,
 }
@@ -85,6 +85,7 @@ pub fn run_on(engine: Kind, scenario: &Scenario, seed: u64) -> Report {
     let played = match engine {
         _ if !lacks.is_empty() => Err(lacks),
         Kind::TurmoilNet => play::<turmoil_net::Sim>(scenario, seed),
+        Kind::Turmoil => play::<turmoil::Sim>(scenario, seed),
         Kind::Live => play::<live::Live>(scenario, seed),
     };
     let mut report = Report {

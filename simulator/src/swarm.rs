@@ -1,5 +1,10 @@
-//! Scenarios made up from a seed: each draws its own mix of topology, faults, load and reloads, so that a sweep of many
-//! finds combinations that nobody thought of.
+//! Scenarios made up from a seed, so that a sweep of many finds combinations that nobody thought of.
+//!
+//! Each seed first draws which features its scenario has at all, and only then how much of each: with everything on
+//! everywhere, each would drown the others, and runs would differ in degree but not in kind (Groce et al., Swarm
+//! Testing, 2012).
+
+mod timeline;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -36,6 +41,75 @@ const FAULTS: &[&str] = &[
     "brown-out",
 ];
 
+/// What a scenario may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feature {
+    Latency,
+    Jitter,
+    Loss,
+    Bandwidth,
+    CoarseTick,
+    Weights,
+    WeightZero,
+    Disabled,
+    UpstreamAuth,
+    ClientAuth,
+    Checks,
+    MaxAttempts,
+    SlowUpstreams,
+    Faults,
+    Arming,
+    Names,
+    Herd,
+    CrashUpstream,
+    CrashProxy,
+    Partition,
+    Hold,
+    OneWay,
+    CutOffClient,
+    ReloadWeights,
+    ReloadMembers,
+    ReloadBroken,
+    ClockJump,
+    Drain,
+}
+
+use Feature::*;
+
+const FEATURES: &[Feature] = &[
+    Latency,
+    Jitter,
+    Loss,
+    Bandwidth,
+    CoarseTick,
+    Weights,
+    WeightZero,
+    Disabled,
+    UpstreamAuth,
+    ClientAuth,
+    Checks,
+    MaxAttempts,
+    SlowUpstreams,
+    Faults,
+    Arming,
+    Names,
+    Herd,
+    CrashUpstream,
+    CrashProxy,
+    Partition,
+    Hold,
+    OneWay,
+    CutOffClient,
+    ReloadWeights,
+    ReloadMembers,
+    ReloadBroken,
+    ClockJump,
+    Drain,
+];
+
+/// A name that leads to the first upstream, until it leads elsewhere.
+const NAME: &str = "moving.test";
+
 /// The seed of run `index` of the sweep with seed `master`.
 pub fn seed_of(master: u64, index: u64) -> u64 {
     let mut random = ChaCha8Rng::seed_from_u64(master);
@@ -45,17 +119,52 @@ pub fn seed_of(master: u64, index: u64) -> u64 {
 
 /// The scenario that `seed` stands for.
 pub fn scenario(seed: u64) -> Scenario {
-    let text = Draw(ChaCha8Rng::seed_from_u64(seed)).scenario(seed).to_string();
+    let mut draw = Draw { random: ChaCha8Rng::seed_from_u64(seed), on: Vec::new() };
+    draw.on = draw.features();
+    let text = draw.scenario(seed).to_string();
     scenario::parse(&text)
         .unwrap_or_else(|problems| panic!("seed {seed} made a scenario that is wrong: {problems:?}\n{text}"))
 }
 
-struct Draw(ChaCha8Rng);
+struct Draw {
+    random: ChaCha8Rng,
+    on: Vec<Feature>,
+}
+
+/// What the proxy asks of clients.
+const PASSWORD: &str = "correct-horse";
 
 impl Draw {
+    /// Each is on in one of two scenarios, but for some that leave little of a run to be judged.
+    fn features(&mut self) -> Vec<Feature> {
+        let mut on = Vec::new();
+        for feature in FEATURES {
+            let times = match feature {
+                Herd | MaxAttempts | CrashProxy | Drain => 6,
+                _ => 2,
+            };
+            if self.once_in(times) {
+                on.push(*feature);
+            }
+        }
+        // Credentials follow the entry in the configuration, not the host that its name leads to.
+        if on.contains(&Names) {
+            on.retain(|feature| *feature != UpstreamAuth);
+        }
+        // A proxy that was killed while it drained starts again and does not drain.
+        if on.contains(&Drain) {
+            on.retain(|feature| *feature != CrashProxy);
+        }
+        on
+    }
+
+    fn has(&self, feature: Feature) -> bool {
+        self.on.contains(&feature)
+    }
+
     /// A number from `least` to `most`.
     fn number(&mut self, least: u64, most: u64) -> u64 {
-        least + self.0.next_u64() % (most - least + 1)
+        least + self.random.next_u64() % (most - least + 1)
     }
 
     /// True once in `times`.
@@ -72,67 +181,146 @@ impl Draw {
         let count = self.number(1, 5);
         let names: Vec<String> = (1..=count).map(|number| format!("u{number}")).collect();
         let seconds = self.number(10, 40);
-        let clients = self.clients(seconds);
-        let proxy = self.proxy(&names);
-        let timeline = self.timeline(&names, &proxy, seconds);
         // The last one is left alone, so that there is often somebody who must serve.
-        let upstreams: Vec<Json> =
-            names.iter().map(|name| self.upstream(name, *name == names[names.len() - 1])).collect();
-        let mut network = json!({ "latency": format!("{}ms", self.number(0, 40)) });
-        if self.once_in(3) {
-            network["jitter"] = json!(format!("{}ms", self.number(1, 60)));
+        let (sound, others) = names.split_last().expect("there is at least one");
+        let mut upstreams: Vec<Json> = others.iter().map(|name| self.upstream(name)).collect();
+        upstreams.push(json!({ "name": sound }));
+        let proxy = self.proxy(&upstreams);
+        let mut clients = self.clients(seconds);
+        if self.has(Herd) {
+            clients.push(self.herd(seconds));
         }
-        if self.once_in(4) {
-            network["loss"] = json!(self.number(1, 30) as f64 / 1000.0);
-        }
+        let timeline = self.timeline(&upstreams, &proxy, seconds);
         json!({
-            "name": format!("swarm-{seed}"), "story": "Made up by a sweep.", "seed": seed,
-            "duration": format!("{seconds}s"), "network": network, "proxy": proxy,
+            "name": format!("swarm-{seed}"), "story": format!("Made up by a sweep: {:?}.", self.on), "seed": seed,
+            "duration": format!("{seconds}s"), "network": self.network(), "proxy": proxy,
             "upstreams": upstreams, "clients": clients, "timeline": timeline,
         })
     }
 
-    fn upstream(&mut self, name: &str, sound: bool) -> Json {
+    fn network(&mut self) -> Json {
+        let mut network = json!({});
+        if self.has(Latency) {
+            network["latency"] = json!(format!("{}ms", self.number(0, 40)));
+        }
+        if self.has(Jitter) {
+            network["jitter"] = json!(format!("{}ms", self.number(1, 60)));
+        }
+        if self.has(Loss) {
+            network["loss"] = json!(self.number(1, 30) as f64 / 1000.0);
+        }
+        if self.has(Bandwidth) {
+            // Enough for all clients at once: a line that is too narrow is a fault, and this one is nobody's.
+            network["bytes_per_second"] = json!(self.number(20_000_000, 100_000_000));
+        }
+        if self.has(CoarseTick) {
+            network["tick"] = json!(format!("{}ms", self.number(2, 5)));
+        }
+        if self.has(Names) {
+            network["dns"] = json!({ NAME: ["u1"] });
+        }
+        network
+    }
+
+    /// One that may go wrong.
+    fn upstream(&mut self, name: &str) -> Json {
         let mut upstream = json!({ "name": name });
-        if self.once_in(4) {
+        if self.has(SlowUpstreams) && self.once_in(2) {
             upstream["latency"] = json!(format!("{}ms", self.number(1, 300)));
         }
-        if !sound && self.once_in(2) {
-            let mut when = json!({});
-            if self.once_in(2) {
-                when["from"] = json!(format!("{}s", self.number(1, 5)));
-                when["until"] = json!(format!("{}s", self.number(6, 30)));
-            }
-            let fault = *self.one_of(FAULTS);
-            if !matches!(fault, "refuse" | "die" | "flap" | "brown-out") && self.once_in(2) {
-                when["probability"] = json!(self.number(1, 9) as f64 / 10.0);
-            }
-            upstream["plan"] = json!({ "faults": [{ "fault": fault, "when": when }] });
+        if self.has(UpstreamAuth) && self.once_in(2) {
+            upstream["auth"] = json!(format!("{name}:secret-of-{name}"));
+        }
+        let mut faults = Vec::new();
+        if self.has(Faults) && self.once_in(2) {
+            faults.push(self.fault());
+        }
+        if self.has(Arming) && self.once_in(2) {
+            let mut fault = self.fault();
+            fault["id"] = json!("later");
+            fault["armed"] = json!(false);
+            faults.push(fault);
+        }
+        if !faults.is_empty() {
+            upstream["plan"] = json!({ "faults": faults });
         }
         upstream
     }
 
-    fn proxy(&mut self, names: &[String]) -> Json {
-        let upstreams: Vec<Json> = names
-            .iter()
-            .map(|name| json!({ "url": format!("http://{name}:8080"), "weight": self.number(1, 5) }))
+    fn fault(&mut self) -> Json {
+        let mut when = json!({});
+        if self.once_in(2) {
+            when["from"] = json!(format!("{}s", self.number(1, 5)));
+            when["until"] = json!(format!("{}s", self.number(6, 30)));
+        }
+        let fault = *self.one_of(FAULTS);
+        if !matches!(fault, "refuse" | "die" | "flap" | "brown-out") && self.once_in(2) {
+            when["probability"] = json!(self.number(1, 9) as f64 / 10.0);
+        }
+        json!({ "fault": fault, "when": when })
+    }
+
+    fn proxy(&mut self, upstreams: &[Json]) -> Json {
+        let entries: Vec<Json> = (upstreams.iter().enumerate())
+            .map(|(index, upstream)| {
+                let last = index + 1 == upstreams.len();
+                let name = upstream["name"].as_str().unwrap_or_default();
+                let host = if self.has(Names) && index == 0 { NAME } else { name };
+                let user = match upstream["auth"].as_str() {
+                    // Now and then the wrong one.
+                    Some(_) if self.once_in(4) => format!("{name}:guessing@"),
+                    Some(pair) => format!("{pair}@"),
+                    None => String::new(),
+                };
+                let mut entry = json!({ "url": format!("http://{user}{host}:8080") });
+                if self.has(Weights) {
+                    entry["weight"] = json!(self.number(1, 5));
+                }
+                if self.has(WeightZero) && !last && self.once_in(3) {
+                    entry["weight"] = json!(0);
+                }
+                if self.has(Disabled) && !last && self.once_in(3) {
+                    entry["enabled"] = json!(false);
+                }
+                entry
+            })
             .collect();
         let mut health = json!({
             "failure_threshold": self.number(1, 4),
             "backoff_base": format!("{}s", self.number(1, 5)),
             "backoff_max": format!("{}s", self.number(5, 15)),
         });
-        if self.once_in(3) {
+        if self.has(Checks) {
             health["enabled"] = json!(true);
             health["interval_seconds"] = json!(self.number(1, 5));
             health["timeout_seconds"] = json!(self.number(1, 5));
             health["endpoints"] = json!(["echo.mock:80"]);
         }
-        json!({
-            "upstream_proxies": upstreams, "health_check": health,
-            "timeouts": { "connect": "1s", "reply": "3s", "half_closed": "20s" },
+        let mut proxy = json!({
+            "upstream_proxies": entries, "health_check": health,
+            "timeouts": { "connect": "1s", "reply": "3s", "half_closed": "20s", "dns": "2s" },
             "server": { "drain_timeout": format!("{}s", self.number(1, 20)) },
-        })
+        });
+        if self.has(MaxAttempts) {
+            proxy["failover"] = json!({ "max_attempts": self.number(1, 3) });
+        }
+        if self.has(ClientAuth) {
+            let users = json!([{ "username": "alice", "password": PASSWORD }]);
+            proxy["authentication"] = json!({ "enabled": true, "users": users });
+        }
+        proxy
+    }
+
+    /// Many clients at once.
+    fn herd(&mut self, seconds: u64) -> Json {
+        let mut herd = json!({
+            "name": "herd", "requests": self.number(50, 200), "rate": 1000, "do": format!("echo:bytes={}", self.number(1, 2000)),
+            "from": format!("{}s", self.number(1, seconds - 1)),
+        });
+        if self.has(ClientAuth) {
+            herd["users"] = json!([format!("alice:{PASSWORD}")]);
+        }
+        herd
     }
 
     fn clients(&mut self, seconds: u64) -> Vec<Json> {
@@ -148,6 +336,11 @@ impl Draw {
                 } else {
                     client["rate"] = json!(self.number(3, 30));
                     client["poisson"] = json!(self.once_in(3));
+                }
+                if self.has(ClientAuth) {
+                    // Now and then a wrong one.
+                    let password = if number > 1 && self.once_in(4) { "guessing" } else { PASSWORD };
+                    client["users"] = json!([format!("alice:{password}")]);
                 }
                 client
             })
@@ -167,60 +360,28 @@ impl Draw {
             _ => format!("echo:bytes={block}"),
         }
     }
-
-    fn timeline(&mut self, names: &[String], proxy: &Json, seconds: u64) -> Vec<Json> {
-        let troubled = &names[..names.len().saturating_sub(1)];
-        let mut timeline = Vec::new();
-        for _ in 0..self.number(0, 6) {
-            let at = self.number(1000, seconds * 1000 - 1000);
-            let until = self.number(at, seconds * 1000 - 500);
-            let (at, until) = (format!("{at}ms"), format!("{until}ms"));
-            let host = if troubled.is_empty() { None } else { Some(self.one_of(troubled).clone()) };
-            match (self.number(1, 8), host) {
-                (1, Some(host)) => {
-                    timeline.push(json!({ "at": at, "do": "crash", "host": host }));
-                    timeline.push(json!({ "at": until, "do": "restart", "host": host }));
-                }
-                (2, Some(host)) => {
-                    timeline.push(json!({ "at": at, "do": "partition", "between": ["proxy", host] }));
-                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", host] }));
-                }
-                (3, Some(host)) => {
-                    timeline.push(json!({ "at": at, "do": "hold", "between": ["proxy", host] }));
-                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", host] }));
-                }
-                (4, Some(host)) => {
-                    timeline.push(json!({ "at": at, "do": "partition-one-way", "from": host, "to": "proxy" }));
-                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", host] }));
-                }
-                (5, _) => {
-                    timeline.push(json!({ "at": at, "do": "partition", "between": ["proxy", "c1"] }));
-                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", "c1"] }));
-                }
-                (6, _) => {
-                    let mut changed = proxy.clone();
-                    for upstream in changed["upstream_proxies"].as_array_mut().into_iter().flatten() {
-                        if self.once_in(2) {
-                            upstream["weight"] = json!(self.number(1, 9));
-                        }
-                    }
-                    timeline.push(json!({ "at": at, "do": "reload", "proxy": changed }));
-                }
-                (7, _) => timeline.push(json!({ "at": at, "do": "clock-jump", "by": "-1h" })),
-                _ => {}
-            }
-        }
-        if self.once_in(8) {
-            let at = self.number(1000, seconds * 1000);
-            timeline.push(json!({ "at": format!("{at}ms"), "do": "drain" }));
-        }
-        timeline
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A feature that no seed ever shows is none.
+    #[test]
+    fn every_feature_is_on_in_some_scenarios_and_off_in_others() {
+        let stories: Vec<String> = (0..200).map(|index| scenario(seed_of(1, index)).story).collect();
+        for feature in FEATURES {
+            let word = format!("{feature:?}");
+            let has = |story: &&String| story.split(|one: char| !one.is_alphanumeric()).any(|one| one == word);
+            let with = stories.iter().filter(has).count();
+            assert!((5..195).contains(&with), "{feature:?}: {with} of 200");
+        }
+        let does = |index| serde_json::to_string(&scenario(seed_of(1, index)).timeline).unwrap();
+        let all: String = (0..200).map(does).collect();
+        for word in ["arm", "disarm", "dns", "crash", "partition", "hold", "partition-one-way", "reload", "drain"] {
+            assert!(all.contains(&format!("\"do\":\"{word}\"")), "{word}");
+        }
+    }
 
     #[test]
     fn every_seed_makes_a_scenario_and_always_the_same() {

@@ -9,7 +9,7 @@ use super::{Attempt, Kept, Net, bounded, pace, send};
 use crate::action::{Action, Exchange};
 use crate::checksum::{Sum, fill, pattern};
 use crate::outcome::{Failure, Kind, Outcome, Phase};
-use crate::wire::{Body, Head, Wire};
+use crate::wire::{Body, Head, Length, Wire};
 use crate::workload::ExitFrom;
 
 const BLOCK: usize = 16 * 1024;
@@ -106,14 +106,19 @@ impl<N: Net> Attempt<'_, N> {
         head: &Head,
     ) -> Outcome {
         let length = head.length().map_err(|error: io::Error| Kind::of(&error).at(Phase::Data))?;
+        // Most bodies are small: a whole block for each would cost more than reading it.
+        let size = match length {
+            Length::Bytes(bytes) => usize::try_from(bytes).unwrap_or(BLOCK).min(BLOCK),
+            Length::Chunked | Length::ToEnd => BLOCK,
+        };
         let mut body = Body::new(length);
         let exit_from = self.workload.exit_from.as_ref();
         let keeps_text = matches!(exit_from, Some(ExitFrom::Json(_) | ExitFrom::Body));
         let checked = exchange.pattern.filter(|_| (200..300).contains(&head.status));
-        let (mut text, mut block) = (Vec::new(), vec![0; BLOCK]);
+        let (mut text, mut block) = (Vec::new(), vec![0; size]);
         let (mut down, mut same) = (Sum::default(), true);
         while !body.is_over() {
-            let most = pace(action, BLOCK).await;
+            let most = pace(action, size).await;
             let read = bounded(self.deadline, Phase::Data, body.read(wire, &mut block[..most])).await;
             let got = match read {
                 Ok(got) => &block[..got],

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use super::{Report, Stretch};
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 220.0;
@@ -19,38 +19,37 @@ pub fn render(report: &Report) -> String {
     ));
     // Writing to a String can't fail.
     let _ = write!(page, "<pre>{}</pre>", escape(&super::text::render(report)));
-    let times: Vec<f64> = report.series.iter().map(|stretch| stretch.at).collect();
-    let line = |name: &str, value: &dyn Fn(&super::Stretch) -> f64| Line {
-        name: name.to_owned(),
-        points: times.iter().copied().zip(report.series.iter().map(value)).collect(),
-    };
-    if times.len() > 1 {
+    if report.series.len() > 1 {
+        let end = report.series.iter().map(|stretch| stretch.at + stretch.span).fold(0.0, f64::max);
+        let over_time =
+            |title: &str, lines: &[Line], up: Axis| plot(title, lines, &Axis::linear(end), &up, report.fault);
         let latency: Vec<_> = ["p50", "p90", "p99", "max"]
             .iter()
             .enumerate()
-            .map(|(at, name)| line(name, &|stretch| stretch.latency[at] as f64 / 1000.0))
+            .map(|(at, name)| line(report, name, &|stretch| stretch.latency[at] as f64 / 1000.0))
             .collect();
-        page += &plot("Latency over time (ms, from the intended start)", &latency, report.fault);
-        let per_second = |count: u64, stretch: &super::Stretch| count as f64 / stretch.span.max(1e-9);
+        page += &over_time("Latency over time (ms, from the intended start)", &latency, Axis::log(&latency));
+        let per_second = |count: u64, stretch: &Stretch| count as f64 / stretch.span.max(1e-9);
         let rate = [
-            line("ok", &|stretch| per_second(stretch.ok, stretch)),
-            line("errors", &|stretch| per_second(stretch.errors, stretch)),
+            line(report, "ok", &|stretch| per_second(stretch.ok, stretch)),
+            line(report, "errors", &|stretch| per_second(stretch.errors, stretch)),
         ];
-        page += &plot("Requests in a second", &rate, report.fault);
+        page += &over_time("Requests in a second", &rate, Axis::linear(most(&rate)));
         let mut names: Vec<_> = report.series.iter().flat_map(|stretch| stretch.shares.keys()).collect();
         names.sort();
         names.dedup();
-        let share = |name: &str, stretch: &super::Stretch| {
+        let share = |name: &str, stretch: &Stretch| {
             let sum: u64 = stretch.shares.values().sum();
             stretch.shares.get(name).map_or(0.0, |count| *count as f64 * 100.0 / sum.max(1) as f64)
         };
-        let shares: Vec<_> = names.iter().map(|name| line(name, &|stretch| share(name, stretch))).collect();
+        let shares: Vec<_> = names.iter().map(|name| line(report, name, &|stretch| share(name, stretch))).collect();
         if !shares.is_empty() {
-            page += &plot("Share by upstream (%)", &shares, report.fault);
+            page += &over_time("Share by upstream (%)", &shares, Axis::linear(100.0));
         }
     }
     let curves: Vec<_> = ["corrected", "uncorrected"].iter().map(|name| curve(report, name)).collect();
-    page += &plot("Latency (ms) by percentile: 0 is the median, 1 is 90 %, 2 is 99 %, 3 is 99.9 %", &curves, None);
+    let nines = curves.iter().flat_map(|line| &line.points).map(|(x, _)| *x).fold(1.0, f64::max);
+    page += &plot("Latency by percentile (ms)", &curves, &Axis::Nines { most: nines }, &Axis::log(&curves), None);
     page.push_str("</html>\n");
     page
 }
@@ -58,6 +57,16 @@ pub fn render(report: &Report) -> String {
 struct Line {
     name: String,
     points: Vec<(f64, f64)>,
+}
+
+/// A level for each stretch of the run, from its begin to its end.
+fn line(report: &Report, name: &str, value: &dyn Fn(&Stretch) -> f64) -> Line {
+    let level = |stretch: &Stretch| [stretch.at, stretch.at + stretch.span].map(|at| (at, value(stretch)));
+    Line { name: name.to_owned(), points: report.series.iter().flat_map(level).collect() }
+}
+
+fn most(lines: &[Line]) -> f64 {
+    lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y).fold(0.0, f64::max)
 }
 
 /// Nines on the horizontal axis, so that the tail is seen.
@@ -75,33 +84,93 @@ fn curve(report: &Report, name: &str) -> Line {
     Line { name: name.to_owned(), points }
 }
 
-fn plot(title: &str, lines: &[Line], fault: Option<(f64, Option<f64>)>) -> String {
-    let all = || lines.iter().flat_map(|line| &line.points);
-    let right = all().map(|(x, _)| *x).fold(f64::MIN_POSITIVE, f64::max);
-    let top = all().map(|(_, y)| *y).fold(f64::MIN_POSITIVE, f64::max);
-    let x = |value: f64| LEFT + value / right * (WIDTH - LEFT - 10.0);
-    let y = |value: f64| HEIGHT - 25.0 - value / top * (HEIGHT - 45.0);
+/// Where values stand on a plot, and what is written beside it.
+enum Axis {
+    /// From 0 on.
+    Linear { most: f64, step: f64 },
+    /// Between these powers of ten.
+    Log { least: i32, most: i32 },
+    /// 0 is the median, 1 is 90 %, 2 is 99 %.
+    Nines { most: f64 },
+}
+
+impl Axis {
+    fn linear(most: f64) -> Self {
+        let most = most.max(1e-3);
+        let rough = most / 4.0;
+        let ten = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * ten).into_iter().find(|step| *step >= rough);
+        Axis::Linear { most, step: step.unwrap_or(rough) }
+    }
+
+    fn log(lines: &[Line]) -> Self {
+        let values = || lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y).filter(|y| *y > 0.0);
+        let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max));
+        if most == 0.0 {
+            return Axis::Log { least: 0, most: 1 };
+        }
+        let least = least.log10().floor() as i32;
+        Axis::Log { least, most: (most.log10().ceil() as i32).max(least + 1) }
+    }
+
+    /// Where `value` stands, from 0 to 1.
+    fn place(&self, value: f64) -> f64 {
+        let part = match self {
+            Axis::Linear { most, .. } | Axis::Nines { most } => value / most,
+            Axis::Log { least, most } => {
+                (value.max(f64::MIN_POSITIVE).log10() - f64::from(*least)) / f64::from(most - least)
+            }
+        };
+        part.clamp(0.0, 1.0)
+    }
+
+    fn ticks(&self) -> Vec<(f64, String)> {
+        match self {
+            Axis::Linear { most, step } => (0..)
+                .map(|n| f64::from(n) * step)
+                .take_while(|at| *at <= most * 1.000_001)
+                .map(|at| (at, label(at)))
+                .collect(),
+            Axis::Log { least, most } => {
+                (*least..=*most).map(|exponent| 10f64.powi(exponent)).map(|at| (at, label(at))).collect()
+            }
+            Axis::Nines { most } => {
+                let names = ["50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
+                (0..).map(f64::from).zip(names.map(str::to_owned)).take_while(|(at, _)| at <= most).collect()
+            }
+        }
+    }
+}
+
+fn plot(title: &str, lines: &[Line], across: &Axis, up: &Axis, fault: Option<(f64, Option<f64>)>) -> String {
+    let x = |value: f64| LEFT + across.place(value) * (WIDTH - LEFT - 30.0);
+    let y = |value: f64| HEIGHT - 25.0 - up.place(value) * (HEIGHT - 45.0);
     let mut svg = format!("<h2>{}</h2><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">", escape(title));
     // Writing to a String can't fail.
     if let Some((began, ended)) = fault {
-        let (from, to) = (x(began.min(right)), x(ended.unwrap_or(right).min(right)));
+        let (from, to) = (x(began), x(ended.unwrap_or(f64::MAX)));
         let width = (to - from).max(1.0);
-        let _ = write!(svg, "<rect x=\"{from:.1}\" y=\"10\" width=\"{width:.1}\" height=\"185\" fill=\"#fee2e2\"/>");
-    }
-    for step in 0..=4 {
-        let (across, up) = (right * f64::from(step) / 4.0, top * f64::from(step) / 4.0);
-        let (gx, gy) = (x(across), y(up));
         let _ = write!(
             svg,
-            "<path d=\"M{LEFT} {gy:.1}H{WIDTH}\" stroke=\"#e2e8f0\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-             <text x=\"{gx:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            LEFT - 6.0,
-            gy + 4.0,
-            label(up),
-            HEIGHT - 8.0,
-            label(across)
+            "<rect x=\"{from:.1}\" y=\"20\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"#fee2e2\"/>\
+             <text x=\"{:.1}\" y=\"32\">fault</text>",
+            HEIGHT - 45.0,
+            from + 4.0
         );
     }
+    for (at, label) in up.ticks() {
+        let at = y(at);
+        let _ = write!(
+            svg,
+            "<path d=\"M{LEFT} {at:.1}H{WIDTH}\" stroke=\"#e2e8f0\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
+            LEFT - 6.0,
+            at + 4.0
+        );
+    }
+    for (at, label) in across.ticks() {
+        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", x(at), HEIGHT - 8.0);
+    }
+    let mut legend = LEFT;
     for (at, line) in lines.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
         let path: Vec<_> = line.points.iter().map(|(px, py)| format!("{:.1},{:.1}", x(*px), y(*py))).collect();
@@ -109,20 +178,17 @@ fn plot(title: &str, lines: &[Line], fault: Option<(f64, Option<f64>)>) -> Strin
         let _ = write!(
             svg,
             "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{}\"/>\
-             <text x=\"{}\" y=\"12\" style=\"fill:{colour}\">{name}</text>",
-            path.join(" "),
-            LEFT + at as f64 * 130.0
+             <text x=\"{legend}\" y=\"12\" style=\"fill:{colour}\">{name}</text>",
+            path.join(" ")
         );
+        legend += 7.0 * line.name.chars().count() as f64 + 20.0;
     }
     svg + "</svg>"
 }
 
 fn label(value: f64) -> String {
-    match value {
-        _ if value >= 100.0 => format!("{value:.0}"),
-        _ if value >= 1.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
+    // Steps and powers of ten: no digits but those that count.
+    format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Text as it may stand in HTML and XML, attributes included.
@@ -140,4 +206,21 @@ pub(super) fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_stand_in_order() {
+        let labels = |axis: &Axis| axis.ticks().into_iter().map(|(_, label)| label).collect::<Vec<_>>();
+        assert_eq!(labels(&Axis::linear(6.01)), ["0", "2", "4", "6"]);
+        assert_eq!(labels(&Axis::linear(303.0)), ["0", "100", "200", "300"]);
+        let line = Line { name: String::new(), points: vec![(0.0, 0.3), (1.0, 506.0), (2.0, 0.0)] };
+        let log = Axis::log(&[line]);
+        assert_eq!(labels(&log), ["0.1", "1", "10", "100", "1000"]);
+        assert!((log.place(10.0) - 0.5).abs() < 1e-9 && log.place(0.0) == 0.0);
+        assert_eq!(labels(&Axis::Nines { most: 2.5 }), ["50 %", "90 %", "99 %"]);
+    }
 }

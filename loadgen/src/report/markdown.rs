@@ -32,7 +32,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     let (began, ok, errors, other) = (report.began, report.ok, report.errors, report.not_judged);
     writeln!(text, "| {began} | {seconds:.2} | {rate:.1} | {ok} | {errors} | {other} | {} |", report.tunnels)?;
     if report.saturated {
-        writeln!(text, "\n**The load generator was saturated: its own lag is in these latencies.**")?;
+        writeln!(text, "\n**The load generator was saturated: rate and latency are its own.**")?;
     }
     writeln!(text, "\n| | {} |\n|---|{}", COLUMNS.join(" | "), "--:|".repeat(COLUMNS.len()))?;
     for (name, what) in TIMES {

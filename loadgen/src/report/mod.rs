@@ -51,8 +51,11 @@ pub struct Report {
     pub tunnels: u64,
     /// Times by name; `corrected` first counts from when requests were due.
     pub times: BTreeMap<String, Latency>,
-    /// Whether the load generator kept its own times; nothing it says of latency holds where it did not.
+    /// Whether the load generator itself was the limit; nothing it says of rate or latency holds where it was.
     pub saturated: bool,
+    /// What the load generator spent.
+    #[serde(default)]
+    pub effort: Effort,
     /// The run in stretches.
     pub series: Vec<Stretch>,
     /// What the fault in mid-run cost.
@@ -66,6 +69,26 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// What the reader should know besides.
     pub notes: Vec<String>,
+}
+
+/// Processor time of the threads that made the load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Effort {
+    /// Of all of them, in seconds.
+    pub seconds: f64,
+    /// The part of its life in which the busiest of them was on a processor or waited for one.
+    pub busiest: f64,
+}
+
+/// What one of those threads had to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// On a processor.
+    pub on: Duration,
+    /// Ready to run, with no processor free.
+    pub waited: Duration,
+    /// From its begin to its end.
+    pub life: Duration,
 }
 
 /// What a process used: bytes of resident memory, and descriptors.
@@ -173,6 +196,9 @@ impl Stretch {
 /// Above this lag (99th percentile) of its own, the load generator calls itself saturated.
 pub const MOST_LAG: Duration = Duration::from_millis(10);
 
+/// Likewise where one of its threads had work for more than this part of its life.
+pub const MOST_BUSY: f64 = 0.95;
+
 impl Report {
     /// From a run's `tally`; `lag` is how late the load generator's own clockwork was. Verdicts come later.
     pub fn new(workload: &Workload, tally: &Tally, lag: &Times, span: Duration, tunnels: u64) -> Self {
@@ -210,6 +236,7 @@ impl Report {
             tunnels,
             times: times.into_iter().map(|(name, times)| (name.to_owned(), times.into())).collect(),
             saturated: lag.percentile(99.0) > MOST_LAG,
+            effort: Effort::default(),
             series: Vec::new(),
             failover: None,
             fault: None,
@@ -217,6 +244,19 @@ impl Report {
             verdicts: Vec::new(),
             notes: Vec::new(),
         }
+    }
+
+    /// Notes what each thread that made the load had to do.
+    pub fn worked(&mut self, threads: &[Work]) {
+        let busy = |work: &Work| (work.on + work.waited).as_secs_f64() / work.life.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.effort.seconds = threads.iter().map(|work| work.on.as_secs_f64()).sum();
+        self.effort.busiest = threads.iter().map(busy).fold(0.0, f64::max).min(1.0);
+        self.saturated |= self.effort.busiest > MOST_BUSY;
+    }
+
+    /// Processor time for each request that began.
+    pub fn effort_each(&self) -> Duration {
+        Duration::from_secs_f64(self.effort.seconds / self.began.max(1) as f64)
     }
 
     /// Requests in a second that went well.
@@ -265,5 +305,36 @@ impl Report {
     /// Whether every verdict is kept.
     pub fn passed(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Action;
+    use crate::workload::{Pace, Stop};
+
+    /// Whether a run of 10 s was saturated in which the clockwork was `lag` ms late, and threads were on a processor and
+    /// waited for one for so many seconds.
+    fn saturated(lag: u64, threads: &[(u64, u64)]) -> bool {
+        let action: Action = "connect".parse().unwrap();
+        let pace = Pace::Closed { clients: 1, ramp_up: Duration::ZERO, think: Duration::ZERO };
+        let workload = Workload::new(1, pace, Stop::default(), action);
+        let mut times = Times::default();
+        times.record(Duration::from_millis(lag));
+        let mut report = Report::new(&workload, &Tally::default(), &times, Duration::from_secs(10), 0);
+        let seconds = Duration::from_secs;
+        let work = |(on, waited): &(u64, u64)| Work { on: seconds(*on), waited: seconds(*waited), life: seconds(10) };
+        let threads: Vec<_> = threads.iter().map(work).collect();
+        report.worked(&threads);
+        report.saturated
+    }
+
+    #[test]
+    fn a_late_clockwork_or_one_thread_without_rest_is_saturation() {
+        assert!(!saturated(9, &[(9, 0), (5, 4)]));
+        assert!(saturated(12, &[(1, 0)]));
+        assert!(saturated(1, &[(1, 0), (10, 0)]));
+        assert!(saturated(1, &[(5, 5), (1, 0)]));
     }
 }

@@ -90,10 +90,17 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         let (begin, most, end) = (seen.descriptors_begin, seen.descriptors_most, seen.descriptors_end);
         writeln!(text, "\nproxy's descriptors {begin} at the begin, {most} at most, {end} at rest")?;
     }
+    let (busiest, each) = (report.effort.busiest * 100.0, show(report.effort_each()));
+    writeln!(
+        text,
+        "\nloadgen's own CPU: {:.2} s, {each} for each request; its busiest thread had work for {busiest:.0} % of the time",
+        report.effort.seconds
+    )?;
     if report.saturated {
         writeln!(
             text,
-            "\nTHE LOAD GENERATOR WAS SATURATED: its own lag is in these latencies; ask for less, or give it more cores"
+            "\nTHE LOAD GENERATOR WAS SATURATED: by its lag or its CPU above, rate and latency are its own;\n\
+             ask for less, or give it more cores and --threads"
         )?;
     }
     for note in &report.notes {

@@ -13,8 +13,10 @@ pub struct Sample {
     pub at: Duration,
     /// Whether the proxy thinks it fit for traffic.
     pub healthy: bool,
-    /// Attempts that went through it and failed.
+    /// Attempts that went through it and failed, probes included.
     pub failed: u64,
+    /// To its next probe, while it is ejected.
+    pub probe_in: Option<Duration>,
 }
 
 /// The figures. Those that were never reached are not there.
@@ -22,7 +24,7 @@ pub struct Sample {
 pub struct Failover {
     /// From the fault to the ejection.
     pub detect: Option<Duration>,
-    /// From the fault to the last attempt that failed there before the fault was over.
+    /// From the fault to the last attempt, probes apart, that failed there before the fault was over.
     pub avoid: Option<Duration>,
     /// From the fault's end to the recovery.
     pub restore: Option<Duration>,
@@ -34,8 +36,7 @@ pub struct Failover {
 pub fn figures(samples: &[Sample], began: Duration, ended: Option<Duration>, harmed: u64) -> Failover {
     let ejected = samples.iter().find(|sample| sample.at >= began && !sample.healthy);
     let until = ended.unwrap_or(Duration::MAX);
-    let moved = |pair: &&[Sample]| pair[1].at >= began && pair[1].at <= until && pair[1].failed > pair[0].failed;
-    let last_failure = samples.windows(2).rfind(moved).map(|pair| pair[1].at);
+    let last_failure = last_failure(samples.iter().filter(|sample| sample.at <= until), began);
     let restored = ended.and_then(|ended| {
         let from = ejected?.at.max(ended);
         samples.iter().find(|sample| sample.at >= from && sample.healthy).map(|sample| sample.at - ended)
@@ -47,6 +48,24 @@ pub fn figures(samples: &[Sample], began: Duration, ended: Option<Duration>, har
         restore: restored,
         harmed,
     }
+}
+
+/// When the last attempt that was no probe failed, from `began` on.
+fn last_failure<'a>(samples: impl Iterator<Item = &'a Sample>, began: Duration) -> Option<Duration> {
+    let (mut before, mut probes, mut most, mut last): (Option<&Sample>, u64, u64, _) = (None, 0, 0, None);
+    for sample in samples {
+        // The time to the next probe only ever runs down, but for a probe that failed.
+        probes +=
+            u64::from(before.is_some_and(|before| before.probe_in.is_some() && sample.probe_in > before.probe_in));
+        // A failed probe may show in either figure first.
+        let failed = sample.failed.saturating_sub(probes);
+        if before.is_some() && failed > most && sample.at >= began {
+            last = Some(sample.at);
+        }
+        most = most.max(failed);
+        before = Some(sample);
+    }
+    last
 }
 
 impl Failover {
@@ -71,7 +90,7 @@ mod tests {
     use super::*;
 
     fn sample(at: u64, healthy: bool, failed: u64) -> Sample {
-        Sample { at: Duration::from_millis(at), healthy, failed }
+        Sample { at: Duration::from_millis(at), healthy, failed, probe_in: None }
     }
 
     #[test]
@@ -88,6 +107,26 @@ mod tests {
         let found = figures(&samples, Duration::from_millis(90), millis(400), 7);
         assert_eq!(found, Failover { detect: millis(110), avoid: millis(110), restore: millis(200), harmed: 7 });
         assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed).count(), 1);
+    }
+
+    #[test]
+    fn a_failed_probe_is_no_attempt_to_avoid() {
+        let ejected = |at, failed, probe_in| Sample {
+            probe_in: Some(Duration::from_millis(probe_in)),
+            ..sample(at, false, failed)
+        };
+        let samples = [
+            sample(0, true, 0),
+            ejected(100, 3, 200),
+            // It was under way when the upstream was ejected.
+            ejected(200, 4, 100),
+            ejected(300, 4, 0),
+            ejected(400, 5, 350),
+            ejected(700, 5, 50),
+            ejected(800, 6, 700),
+        ];
+        let found = figures(&samples, Duration::ZERO, None, 0);
+        assert_eq!((found.detect, found.avoid), (Some(Duration::from_millis(100)), Some(Duration::from_millis(200))));
     }
 
     #[test]

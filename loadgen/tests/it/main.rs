@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
 
+mod failover;
+mod life;
+mod netdrift;
 mod support;
+mod verdicts;
 
 use support::{Proxy, run};
 
@@ -50,7 +54,7 @@ fn a_mix_of_everything_passes_its_verdicts() {
     assert_eq!(out.status, 0, "{out:?}");
     assert!(out.stdout.contains("60 requests"), "{out:?}");
     assert_eq!(out.stdout.matches("PASS").count(), 4, "{out:?}");
-    assert_eq!(proxy.journal.counts().completed, 61, "the probe and 60 requests");
+    assert_eq!(proxy.journal.counts().completed, 66, "a probe of each action and 60 requests");
 }
 
 #[test]

@@ -10,8 +10,11 @@ mod in_process;
 mod lacks;
 mod link;
 pub mod live;
+pub mod turmoil;
 pub mod turmoil_net;
 
+use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -35,8 +38,17 @@ pub enum Kind {
     /// A simulated network of packets, on turmoil-net.
     #[default]
     TurmoilNet,
+    /// turmoil's own network of connections.
+    Turmoil,
     /// Real sockets on loopback, in real time, and the proxy's own binary.
     Live,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 impl Kind {
@@ -44,6 +56,7 @@ impl Kind {
     pub fn lacks(self, scenario: &Scenario) -> Vec<String> {
         match self {
             Kind::TurmoilNet => turmoil_net::Sim::lacks(scenario),
+            Kind::Turmoil => turmoil::Sim::lacks(scenario),
             Kind::Live => live::Live::lacks(scenario),
         }
     }
@@ -54,7 +67,7 @@ impl Kind {
     /// It is not; told with what to do about it.
     pub fn prepare(self) -> io::Result<()> {
         match self {
-            Kind::TurmoilNet => Ok(()),
+            Kind::TurmoilNet | Kind::Turmoil => Ok(()),
             Kind::Live => live::find_proxy().map(|_| ()),
         }
     }
@@ -63,13 +76,9 @@ impl Kind {
     pub const fn late(self) -> Duration {
         match self {
             Kind::TurmoilNet => turmoil_net::Sim::LATE,
+            Kind::Turmoil => turmoil::Sim::LATE,
             Kind::Live => live::Live::LATE,
         }
-    }
-
-    /// As on the command line.
-    pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
@@ -193,4 +202,11 @@ pub trait Host: Clone + 'static {
 
     /// Runs `task` beside the caller's.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
+}
+
+/// What a task panicked with.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "something that is not a text".to_owned())
 }

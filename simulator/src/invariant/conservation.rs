@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Invariant, Violation, found};
-use crate::history::{History, id_of};
+use crate::history::{AFTERMATH, History, id_of};
+use crate::scenario::PROXY;
 use crate::trace::What;
 
 pub(super) const INVARIANT: Invariant = Invariant {
@@ -34,8 +36,11 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         let answered = seen.verdict.status.is_some();
         let told = finished.get(id).and_then(|ends| ends.first());
         match told {
-            // A killed process tells nothing, and what is under way at the end of a run is not over.
-            None if answered && !history.proxy_troubled(seen.began, seen.ended + history.played.clocks_apart) => {
+            // A killed process tells nothing, and a client is done before its last bytes have arrived.
+            None if answered
+                && !history.proxy_troubled(seen.began, seen.ended + history.played.clocks_apart)
+                && !history.killed(PROXY, seen.began, seen.ended + AFTERMATH) =>
+            {
                 violations.push(found(format!("{id} was answered, but the proxy does not tell of it"), [seen.line]));
             }
             Some((line, status, _)) if answered && seen.verdict.status != Some(*status) => {
@@ -45,25 +50,27 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             _ => {}
         }
         let records = history.records.get(id).map_or(&[][..], Vec::as_slice);
-        let opened = records.iter().filter(|(_, _, record)| record.status == Some(200));
-        // One whose answer came too late or never has opened it too; then the proxy says that its attempt failed.
-        let asked = history.asked(id);
-        let gave_up =
-            |host: &str| asked.is_some_and(|asked| asked.failed.iter().any(|one| history.leads_to(one, host)));
-        let whole: Vec<_> = opened.filter(|(_, host, _)| !gave_up(host)).collect();
-        if whole.len() > 1 && seen.method == "CONNECT" {
-            let lines = whole.iter().map(|(line, ..)| *line);
-            violations.push(found(format!("{} upstreams opened a tunnel for {id}", whole.len()), lines));
+        let opened: Vec<_> = records.iter().filter(|(_, _, record)| record.status == Some(200)).collect();
+        let through = history.served_by(id);
+        let serves = |host: &str| through.is_some_and(|through| history.leads_to(through, host));
+        if let Some(asked) = history.asked(id).filter(|_| seen.method == "CONNECT") {
+            // One whose answer came too late or never has opened it too; then the proxy says that its attempt failed.
+            for (line, host, _) in &opened {
+                let here = opened.iter().filter(|(_, one, _)| one == host).count();
+                let failed = asked.failed.iter().filter(|one| history.leads_to(one, host)).count();
+                if here > failed + usize::from(serves(host)) {
+                    violations.push(found(format!("{host} opened a tunnel for {id} that nobody wanted"), [*line]));
+                }
+            }
         }
         // A killed upstream wrote nothing down.
-        let killed = history.served_by(id).is_none_or(|upstream| {
-            history
-                .scenario
-                .upstreams
-                .iter()
-                .any(|one| history.leads_to(upstream, &one.name) && history.killed(&one.name, seen.began))
-        });
-        if seen.verdict.failure.is_none() && whole.is_empty() && !killed {
+        let killed = history
+            .scenario
+            .upstreams
+            .iter()
+            .any(|one| serves(&one.name) && history.killed(&one.name, seen.began, Duration::MAX));
+        let kept = opened.iter().any(|(_, host, _)| serves(host));
+        if seen.verdict.failure.is_none() && through.is_some() && !kept && !killed {
             violations.push(found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
         }
     }
@@ -90,6 +97,7 @@ fn asked_for(history: &History<'_>, id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::engine::HostName;
     use crate::invariant::support::Twin;
     use crate::trace::{ProxyEvent, What};
 
@@ -109,6 +117,17 @@ mod tests {
     fn fires_where_the_proxy_does_not_tell_of_a_request() {
         let mut twin = Twin::sound();
         twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+        twin.fires("conservation");
+    }
+
+    #[test]
+    fn fires_where_two_upstreams_opened_a_tunnel() {
+        let mut twin = Twin::sound();
+        let at = twin.find(|what| matches!(what, What::Upstream(mock_upstreams::journal::Event::Request(_))));
+        let mut line = twin.played.trace.lines[at].clone();
+        let others = ["alpha", "beta"].map(HostName::new);
+        line.host = others.into_iter().find(|name| *name != line.host).unwrap();
+        twin.played.trace.lines.push(line);
         twin.fires("conservation");
     }
 

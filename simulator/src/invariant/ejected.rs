@@ -23,6 +23,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 ProxyEvent::Ejected { upstream, .. } => out.push((upstream.as_str(), line, at)),
                 ProxyEvent::Recovered { upstream, .. } => out.retain(|(name, ..)| *name != upstream.as_str()),
                 ProxyEvent::PickMade { request: Some(_), upstream, probe: false, .. } => {
+                    out.retain(|(name, _, since)| !history.removed(name, *since, at));
                     let ejected = out.iter().find(|(name, ..)| *name == upstream.as_str());
                     let others = members.iter().any(|member| out.iter().all(|(name, ..)| name != member));
                     if let Some((name, line_of, since)) = ejected

@@ -23,9 +23,12 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             violations.push(found("a request was sent to the same upstream twice", lines()));
         }
         let Some((line, end)) = asked.finished else { continue };
-        let most = history.config.failover.max_attempts.map(std::num::NonZeroU32::get);
-        if most.is_some_and(|most| end.attempts > most) {
-            let text = format!("request {} took {} attempts of at most {most:?}", end.request, end.attempts);
+        // A probe that a client lends its request for is an attempt on top.
+        let lent = u32::from(asked.picks.first().is_some_and(|pick| pick.probe));
+        if let Some(most) = history.config.failover.max_attempts.map(|most| most.get() + lent)
+            && end.attempts > most
+        {
+            let text = format!("request {} took {} attempts of at most {most}", end.request, end.attempts);
             violations.push(found(text, lines().chain([line])));
         }
         if Duration::from_micros(end.latency_us) > limit {
@@ -47,6 +50,17 @@ mod tests {
         let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::PickMade { .. })));
         let again = twin.played.trace.lines[at].clone();
         twin.played.trace.lines.insert(at + 1, again);
+        twin.fires("failover");
+    }
+
+    #[test]
+    fn fires_on_an_attempt_too_many() {
+        let mut twin = Twin::sound();
+        twin.scenario.proxy["failover"] = serde_json::json!({ "max_attempts": 1 });
+        let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+        if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.played.trace.lines[at].what {
+            finished.attempts = 2;
+        }
         twin.fires("failover");
     }
 

@@ -25,7 +25,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             let broken = !matches!(end.end, None | Some("closed"));
             let through = reloads.iter().find(|(_, at)| broken && (began..=ended).contains(at) && ended <= *at + SOON);
             let Some((reload, _)) = through else { continue };
-            let troubled = asked.picks.iter().any(|pick| history.troubled(pick.upstream, began, ended))
+            let troubled = asked.picks.iter().any(|pick| history.troubled_behind(pick.upstream, began, ended))
                 || history.proxy_troubled(began, ended)
                 || id_of(&end.target).is_some_and(|id| history.troubled(History::client_of(id), began, ended));
             if !troubled {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{Invariant, Violation, found};
 use crate::history::History;
 use crate::trace::ProxyEvent;
@@ -16,23 +18,17 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     let apart = history.played.clocks_apart;
     for life in &history.lives {
         let lines: Vec<_> = history.proxy_lines(life).collect();
-        for (index, (ejection, ejected, event)) in lines.iter().enumerate() {
+        for (index, (ejection, since, event)) in lines.iter().enumerate() {
             let ProxyEvent::Ejected { upstream: who, .. } = event else { continue };
-            // Requests (or checks) picked since, whose success must restore it.
-            let mut since: Vec<Option<u64>> = Vec::new();
             for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
                 match event {
-                    // One told of in the same instant may have begun before it.
-                    ProxyEvent::PickMade { request, upstream, .. }
-                        if upstream == who && (apart.is_zero() || *at > *ejected + apart) =>
-                    {
-                        since.push(*request);
-                    }
                     ProxyEvent::Recovered { upstream, .. } if upstream == who => break,
                     // A reload may begin its health anew, or remove it.
                     ProxyEvent::Reloaded { .. } => break,
-                    ProxyEvent::AttemptEnded { request, upstream, failure: None, .. }
-                        if upstream == who && since.contains(request) && !History::proves_nothing(life, *request) =>
+                    ProxyEvent::AttemptEnded { request, upstream, failure: None, took_us }
+                        if upstream == who
+                            && at.saturating_sub(Duration::from_micros(*took_us)) > *since + apart
+                            && !History::proves_nothing(life, *request) =>
                     {
                         // At once: before anything else happens, or in the same instant where threads tell of it.
                         let rest = lines[index + 2 + offset..].iter().enumerate();

@@ -35,7 +35,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         let from = until.saturating_sub(std::time::Duration::from_micros(end.duration_us));
         // Nobody can take over an answer that has begun: then it is only about the one that gave it.
         let begun = (200..300).contains(&end.status);
-        if begun && asked.picks.last().is_some_and(|pick| history.troubled(pick.upstream, from, until)) {
+        if begun && asked.picks.last().is_some_and(|pick| history.troubled_behind(pick.upstream, from, until)) {
             continue;
         }
         let sound = history.sound_upstreams(from, until);

@@ -107,7 +107,7 @@ fn play(subjects: &[Subject], engine: Kind, jobs: usize, told: &(impl Fn(&str) +
         .collect();
     let played = Mutex::new(BTreeMap::new());
     run_all(&able, jobs, |job, report| {
-        told(&format!("{:<12} {}", engine.name(), crate::report::line(report)));
+        told(&format!("{:<12} {}", engine.to_string(), crate::report::line(report)));
         let figures = Figures::of(report);
         played.lock().unwrap_or_else(PoisonError::into_inner).insert(job.file.clone(), figures);
     });
@@ -117,7 +117,7 @@ fn play(subjects: &[Subject], engine: Kind, jobs: usize, told: &(impl Fn(&str) +
 /// Each engine against the first that played.
 fn differences(outcomes: &[(Kind, Outcome)]) -> Vec<String> {
     let mut played = outcomes.iter().filter_map(|(engine, outcome)| match outcome {
-        Outcome::Played(figures) => Some((engine.name(), figures)),
+        Outcome::Played(figures) => Some((engine.to_string(), figures)),
         Outcome::Cant(_) => None,
     });
     let Some((first, base)) = played.next() else { return Vec::new() };

@@ -34,7 +34,7 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut table = String::from("| Scenario |");
         for engine in &self.engines {
-            let _ = write!(table, " {} |", engine.name());
+            let _ = write!(table, " {engine} |");
         }
         table.push_str(" Parity |\n|---|");
         table.push_str(&"---|".repeat(self.engines.len() + 1));

@@ -10,8 +10,8 @@ pub fn junit(reports: &[Report]) -> String {
     let _ = writeln!(xml, "<testsuite name=\"simulator\" tests=\"{}\" failures=\"{failures}\">", reports.len());
     for report in reports {
         let seconds = report.virtual_ms / 1000;
-        let (name, seed) = (escape(&report.scenario), report.seed);
-        let _ = write!(xml, "  <testcase classname=\"{name}\" name=\"seed {seed}\" time=\"{seconds}\"");
+        let (name, seed, engine) = (escape(&report.scenario), report.seed, report.engine);
+        let _ = write!(xml, "  <testcase classname=\"{name}\" name=\"seed {seed} on {engine}\" time=\"{seconds}\"");
         if report.verdict == Verdict::Passed {
             xml.push_str("/>\n");
             continue;
@@ -49,6 +49,7 @@ mod tests {
         };
         let xml = junit(&[report]);
         assert!(xml.contains(r#"<failure type="a&lt;b" message="&quot;x&quot; &amp; "#), "{xml}");
+        assert!(xml.contains(r#"name="seed 1 on turmoil-net""#), "{xml}");
         assert!(xml.contains(r#"tests="1" failures="1""#) && !xml.contains('\u{1}'), "{xml}");
     }
 }

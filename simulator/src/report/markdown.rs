@@ -4,16 +4,17 @@ use crate::run::Report;
 
 /// As a Markdown table, for a summary page of a pipeline.
 pub fn markdown(reports: &[Report]) -> String {
-    let mut table =
-        String::from("| Scenario | Seed | Verdict | Requests | What does not hold |\n|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| Scenario | Seed | Engine | Verdict | Requests | What does not hold |\n|---|---|---|---|---|---|\n",
+    );
     for report in reports {
-        let Report { scenario, seed, verdict, requests, violations, .. } = report;
+        let Report { scenario, seed, engine, verdict, requests, violations, .. } = report;
         let first = violations.first().map_or(String::new(), |one| {
             let more =
                 if violations.len() > 1 { format!(" (and {} more)", violations.len() - 1) } else { String::new() };
             format!("{}: {}{more}", one.of, one.text.replace('|', "\\|").replace('\n', " "))
         });
-        let _ = writeln!(table, "| {scenario} | {seed} | {} | {requests} | {first} |", verdict.as_str());
+        let _ = writeln!(table, "| {scenario} | {seed} | {engine} | {} | {requests} | {first} |", verdict.as_str());
     }
     table
 }

@@ -53,7 +53,26 @@ pub fn failure(report: &Report, file: &Path) -> String {
 pub fn again(report: &Report, file: &Path) -> String {
     let engine = match report.engine {
         engine if engine == Kind::default() => String::new(),
-        engine => format!(" --engine {}", engine.name()),
+        engine => format!(" --engine {engine}"),
     };
     format!("simulator replay {} --seed {}{engine}", file.display(), report.seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::run_on;
+    use crate::scenario;
+
+    #[test]
+    fn the_command_that_shows_it_again_names_an_engine_that_is_not_the_default() {
+        let lossy = r#"{"name": "x", "story": "x", "duration": "1s", "network": {"loss": 0.5},
+            "upstreams": [{"name": "a"}], "clients": [{"name": "k", "do": "echo", "requests": 1}]}"#;
+        let report = run_on(Kind::Turmoil, &scenario::parse(lossy).unwrap(), 7);
+        let text = failure(&report, Path::new("x.json"));
+        assert!(text.contains("unsupported: loss: "), "{text}");
+        assert!(text.ends_with("again: simulator replay x.json --seed 7 --engine turmoil\n"), "{text}");
+        let text = failure(&Report { engine: Kind::default(), ..report }, Path::new("x.json"));
+        assert!(text.ends_with("again: simulator replay x.json --seed 7\n"), "{text}");
+    }
 }

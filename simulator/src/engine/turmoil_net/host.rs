@@ -13,7 +13,7 @@ use turmoil_net::HostId;
 
 use super::stream::{SimListener, SimStream, connect};
 use super::with_world;
-use crate::engine::{Host, HostName};
+use crate::engine::{Host, HostName, panic_text};
 
 /// A host, as programs on it see it.
 #[derive(Clone, Copy, Debug)]
@@ -212,9 +212,7 @@ impl<F: Future<Output = ()>> Future for Task<F> {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(())) => {}
             Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                let text = text.unwrap_or_else(|| "something that is not a text".to_owned());
+                let text = panic_text(&*panic);
                 with_world(|world| {
                     let line = format!("{}: {text}", world.hosts.0[self.host].name);
                     world.panics.push(line);

@@ -1,0 +1,75 @@
+//! The proxy itself in this process, in front of upstreams.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use proxy::config::Lookup;
+use proxy::core::time::Timestamp;
+use proxy::env::os::Os;
+use proxy::event::{Event, Observer};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::support::{self, WATCHDOG};
+
+/// A running proxy, until it is dropped.
+pub(crate) struct Netdrift {
+    pub(crate) address: String,
+    changes: mpsc::Receiver<&'static str>,
+    _stop: oneshot::Sender<()>,
+}
+
+/// Tells of ejections and recoveries.
+struct Health(Mutex<mpsc::Sender<&'static str>>);
+
+impl Observer for Health {
+    fn on(&self, _: Timestamp, event: &Event<'_>) {
+        let word = match event {
+            Event::Ejected { .. } => "ejected",
+            Event::Recovered { .. } => "recovered",
+            _ => return,
+        };
+        // Nobody may be listening any more.
+        let _ = self.0.lock().unwrap().send(word);
+    }
+}
+
+/// Reads no environment and no files.
+struct Nowhere;
+
+impl Lookup for Nowhere {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &str) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Netdrift {
+    /// One in front of `upstreams`, addresses with weights. It is quick to give up and to try again.
+    pub(crate) fn before(upstreams: &[(&str, u32)]) -> Self {
+        let member = |(address, weight): &(&str, u32)| json!({ "url": format!("http://{address}"), "weight": weight });
+        let config = json!({
+            "server": { "listen_address": "127.0.0.1:0", "pid_file": "" },
+            "upstream_proxies": upstreams.iter().map(member).collect::<Vec<_>>(),
+            "health_check": { "backoff_base": "100ms", "backoff_max": "200ms" },
+            "timeouts": { "reply": "300ms" },
+        });
+        let config = proxy::config::parse("test.json", config.to_string().as_bytes(), &Nowhere)
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        let (changed, changes) = mpsc::channel();
+        let health = Arc::new(Health(Mutex::new(changed)));
+        let (address, stop) = support::serve(async move |tell, stopped| {
+            let proxy = proxy::proxy::Proxy::start(config, Os::new(), health).await.unwrap();
+            tell(proxy.local_addr());
+            stopped.await;
+        });
+        Netdrift { address, changes, _stop: stop }
+    }
+
+    /// Waits for the next change of health: "ejected" or "recovered".
+    pub(crate) fn change(&self) -> &'static str {
+        self.changes.recv_timeout(WATCHDOG).unwrap()
+    }
+}

@@ -1,0 +1,242 @@
+//! Hosts and their tasks: each task is counted, can be killed, and must not panic.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::task::AbortHandle;
+
+use super::line::Line;
+use super::stream::{SimListener, SimStream};
+use crate::engine::{Host, HostName, panic_text};
+
+/// The two directions of a connection: from its client, and to it.
+type Lines = (Line, Line);
+
+/// What all hosts share.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    /// Names and where they lead.
+    names: Mutex<BTreeMap<String, Vec<IpAddr>>>,
+    /// Connections that were accepted and that their clients do not know of yet, by client and listener.
+    accepted: Mutex<BTreeMap<(SocketAddr, SocketAddr), Lines>>,
+    panics: Mutex<Vec<String>>,
+}
+
+impl Network {
+    pub(super) fn set_name(&self, name: &str, addresses: Vec<IpAddr>) {
+        locked(&self.names).insert(name.to_owned(), addresses);
+    }
+
+    pub(super) fn panics(&self) -> Vec<String> {
+        locked(&self.panics).clone()
+    }
+}
+
+/// A host.
+#[derive(Debug)]
+pub(super) struct Machine {
+    name: HostName,
+    address: IpAddr,
+    network: Arc<Network>,
+    /// The number of its process; each crash begins another.
+    process: AtomicU64,
+    /// In the order they were started; some may have ended.
+    tasks: Mutex<Vec<AbortHandle>>,
+    live: AtomicUsize,
+    streams: AtomicUsize,
+}
+
+impl Machine {
+    pub(super) fn new(name: HostName, address: IpAddr, network: Arc<Network>) -> Self {
+        let (process, live, streams) = Default::default();
+        Machine { name, address, network, process, tasks: Mutex::default(), live, streams }
+    }
+
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Tasks of its process that have not ended.
+    pub(super) fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Connections that its code holds.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// Its process is killed: from now on no task of it does anything.
+    pub(super) fn die(&self) {
+        self.process.fetch_add(1, Ordering::Relaxed);
+        self.live.store(0, Ordering::Relaxed);
+    }
+
+    /// Drops what is left of tasks, once the host runs.
+    pub(super) fn bury(&self) {
+        for task in locked(&self.tasks).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+/// A process on a host, as its programs see it.
+#[derive(Clone, Debug)]
+pub struct SimHost {
+    machine: Arc<Machine>,
+    process: u64,
+}
+
+impl SimHost {
+    /// The process that runs on `machine` now.
+    pub(super) fn of(machine: &Arc<Machine>) -> Self {
+        SimHost { machine: Arc::clone(machine), process: machine.process.load(Ordering::Relaxed) }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.machine.process.load(Ordering::Relaxed) == self.process
+    }
+
+    /// Where `name` leads.
+    pub(super) fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let known = locked(&self.machine.network.names).get(name).cloned();
+        known.filter(|addresses| !addresses.is_empty())
+    }
+
+    /// A connection that it holds from now on.
+    pub(super) fn hold(&self) -> Held {
+        self.machine.streams.fetch_add(1, Ordering::Relaxed);
+        Held(self.clone())
+    }
+
+    /// The lines of the connection that `listener` here has accepted from `client`.
+    pub(super) fn lay_lines(&self, client: SocketAddr, listener: SocketAddr) -> Lines {
+        let lines = Lines::default();
+        locked(&self.machine.network.accepted).insert(self.worldwide(client, listener), lines.clone());
+        lines
+    }
+
+    /// The lines of the connection that `listener` has accepted from `client` here.
+    pub(super) fn lines(&self, client: SocketAddr, listener: SocketAddr) -> Lines {
+        // A listener lays them before its client hears of it.
+        locked(&self.machine.network.accepted).remove(&self.worldwide(client, listener)).unwrap_or_default()
+    }
+
+    /// Loopback addresses mean another host on every host.
+    fn worldwide(&self, client: SocketAddr, listener: SocketAddr) -> (SocketAddr, SocketAddr) {
+        let known = |address: SocketAddr| match address.ip().is_loopback() {
+            true => SocketAddr::new(self.machine.address, address.port()),
+            false => address,
+        };
+        (known(client), known(listener))
+    }
+
+    /// A task of it, to be started.
+    pub(super) fn task(&self, work: impl Future<Output = ()> + 'static) -> Task {
+        if self.is_alive() {
+            self.machine.live.fetch_add(1, Ordering::Relaxed);
+        }
+        Task { host: self.clone(), work: Some(Box::pin(work)) }
+    }
+}
+
+impl Host for SimHost {
+    type Stream = SimStream;
+    type Listener = SimListener;
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
+        SimStream::connect(self, address).await
+    }
+
+    async fn listen(&self, port: u16) -> io::Result<SimListener> {
+        SimListener::bind(self.clone(), SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.task(task).start();
+    }
+}
+
+/// One of the connections that a process holds.
+#[derive(Debug)]
+pub(super) struct Held(SimHost);
+
+impl Held {
+    /// Whether its process was killed.
+    pub(super) fn is_orphan(&self) -> bool {
+        !self.0.is_alive()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.machine.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a process does, beside its other tasks.
+pub(super) struct Task {
+    host: SimHost,
+    /// `None` once it has ended.
+    work: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Task {
+    /// Starts it on the host that is having its turn.
+    pub(super) fn start(self) {
+        let machine = Arc::clone(&self.host.machine);
+        let task = tokio::task::spawn_local(self);
+        let mut tasks = locked(&machine.tasks);
+        // Handles of ended tasks are let go from time to time, so that memory stays flat.
+        if tasks.len() > 2 * machine.live() + 64 {
+            tasks.retain(|task| !task.is_finished());
+        }
+        tasks.push(task.abort_handle());
+    }
+
+    fn end(&mut self) {
+        if let Some(work) = self.work.take() {
+            drop(work);
+            if self.host.is_alive() {
+                self.host.machine.live.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let alive = self.host.is_alive();
+        if let Some(work) = self.work.as_mut().filter(|_| alive) {
+            match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(())) => {}
+                Err(panic) => {
+                    let line = format!("{}: {}", self.host.machine.name, panic_text(&*panic));
+                    locked(&self.host.machine.network.panics).push(line);
+                }
+            }
+        }
+        self.end();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

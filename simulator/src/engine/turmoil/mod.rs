@@ -1,0 +1,271 @@
+//! turmoil's own `Sim`: each host has a runtime and a clock of its own, and TCP is turmoil's instead of turmoil-net's.
+//!
+//! It is there for a second opinion: another TCP, written by other hands, under the same proxy and the same laws. What it
+//! does not have, [`Engine::lacks`] names. Where its words mean something else than the scenario's:
+//!
+//! - A partition is turmoil's `hold`: nothing passes, and what was sent arrives when it heals. That is what
+//!   retransmission looks like from above; turmoil's own partition loses segments that nobody sends again.
+//! - A handshake takes one latency, not two: turmoil tells the caller at once that it was accepted.
+//! - turmoil's `crash` drops tasks outside of any runtime, where clocks tell real time. Here the host's own runtime drops
+//!   them, in the order in which they were started.
+//! - A connection that was refused or given up keeps its port; with some 55,000 of them a host has none left, and
+//!   turmoil panics.
+
+mod env;
+mod host;
+mod line;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+
+pub use env::SimEnv;
+pub use host::SimHost;
+pub use stream::{SimListener, SimStream};
+
+use super::in_process::InProcess;
+use super::{Clock, Engine, Gate, HostName, LinkChange, WallClock, lacks};
+use crate::configuration::ConfigFile;
+use crate::scenario::{Action, PROXY, Scenario};
+use crate::trace::Recorder;
+use host::{Machine, Network};
+
+/// Segments a socket takes and connections a listener holds before turmoil panics. Never reached: a connection has at most a
+/// window of bytes under way, and so at most as many segments.
+const CAPACITY: usize = line::WINDOW;
+/// Where connections go out from. turmoil's default has 16,384 of them, which a long outage uses up.
+const PORTS: std::ops::RangeInclusive<u16> = 10_000..=u16::MAX;
+
+/// What a host is to do, on its own runtime.
+type Job = Box<dyn FnOnce()>;
+
+/// What hosts are to do, from outside.
+#[derive(Default)]
+struct Queue {
+    jobs: RefCell<VecDeque<Job>>,
+    more: Notify,
+}
+
+impl Queue {
+    fn push(&self, job: impl FnOnce() + 'static) {
+        self.jobs.borrow_mut().push_back(Box::new(job));
+        self.more.notify_one();
+    }
+
+    fn next(&self) -> Option<Job> {
+        self.jobs.borrow_mut().pop_front()
+    }
+}
+
+/// One simulated network and the virtual time it runs in.
+pub struct Sim {
+    // Dropped first, and outside the network: what it still holds closes silently.
+    proxy: InProcess<SimEnv>,
+    sim: ::turmoil::Sim<'static>,
+    hosts: BTreeMap<HostName, (Arc<Machine>, Rc<Queue>)>,
+    network: Arc<Network>,
+    /// The newest time that was told, in nanoseconds.
+    newest: Arc<AtomicU64>,
+    clock: Clock,
+    wall: WallClock,
+}
+
+impl Engine for Sim {
+    type Host = SimHost;
+
+    fn lacks(scenario: &Scenario) -> Vec<String> {
+        let network = &scenario.network;
+        let loses = network.loss > 0.0
+            || network.links.iter().any(|link| link.loss.is_some_and(|loss| loss > 0.0))
+            || scenario.timeline.iter().any(|entry| matches!(entry.action, Action::Loss { share, .. } if share > 0.0));
+        let limits =
+            network.bytes_per_second.is_some() || network.links.iter().any(|link| link.bytes_per_second.is_some());
+        let one_way = scenario.timeline.iter().any(|entry| matches!(entry.action, Action::PartitionOneWay { .. }));
+        let lacks = [
+            (loses, "loss: turmoil's TCP sends nothing twice, so a lost segment stalls its connection for good"),
+            (limits, "bytes_per_second: turmoil's links carry any number of bytes at once"),
+            (one_way, "partition-one-way: turmoil holds packets in both directions, or loses them for good"),
+        ];
+        let lacks = lacks.into_iter().filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned());
+        lacks.chain(lacks::tls(scenario)).collect()
+    }
+
+    /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
+    /// least a millisecond. Jitter follows turmoil's curve: mostly small, at times all of it.
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self> {
+        let latency = scenario.network.latency.get();
+        let mut sim = ::turmoil::Builder::new()
+            .tick_duration(scenario.network.tick.get().max(Duration::from_millis(1)))
+            .min_message_latency(latency)
+            .max_message_latency(latency + scenario.network.jitter.get())
+            .tcp_capacity(CAPACITY)
+            .ephemeral_ports(PORTS)
+            .epoch(SystemTime::UNIX_EPOCH)
+            .rng_seed(seed)
+            .build();
+        let network = Arc::new(Network::default());
+        let mut known = BTreeMap::new();
+        for name in hosts {
+            let queue = Rc::new(Queue::default());
+            let jobs = Rc::clone(&queue);
+            sim.host(name.as_str(), move || attend(Rc::clone(&jobs)));
+            let address = sim.lookup(name.as_str());
+            network.set_name(name.as_str(), vec![address]);
+            let machine = Machine::new(name.clone(), address, Arc::clone(&network));
+            known.insert(name.clone(), (Arc::new(machine), queue));
+        }
+        let newest = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&newest);
+        let clock = Clock::new(move || {
+            // Hosts run one after the other, each to the end of a step; the world's time goes only forward.
+            let here = ::turmoil::sim_elapsed().map_or(0, nanoseconds);
+            Duration::from_nanos(told.fetch_max(here, Ordering::Relaxed).max(here))
+        });
+        let wall = WallClock::new(clock.clone());
+        Ok(Sim { proxy: InProcess::default(), sim, hosts: known, network, newest, clock, wall })
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn wall(&self) -> WallClock {
+        self.wall.clone()
+    }
+
+    fn run(&mut self, until: Duration, mut done: impl FnMut() -> bool) {
+        while self.sim.elapsed() < until && !done() {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        // The end of what a host attends to, and a panic of it, are what steps fail with.
+        self.sim
+            .step()
+            .expect("hosts attend to their queues for ever, and tasks of programs catch what they panic with");
+        self.newest.fetch_max(nanoseconds(self.sim.elapsed()), Ordering::Relaxed);
+    }
+
+    fn address(&self, host: &HostName) -> IpAddr {
+        self.machine(host).address()
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(
+        &mut self,
+        host: &HostName,
+        program: impl FnOnce(SimHost) -> F + 'static,
+    ) {
+        let (machine, queue) = &self.hosts[host];
+        let here = SimHost::of(machine);
+        let inside = here.clone();
+        let task = here.task(async move { program(inside).await });
+        queue.push(move || task.start());
+    }
+
+    fn crash(&mut self, host: &HostName) {
+        let rest = (host.as_str() == PROXY).then(|| self.proxy.take());
+        let (machine, queue) = &self.hosts[host];
+        let machine = Arc::clone(machine);
+        machine.die();
+        queue.push(move || {
+            machine.bury();
+            drop(rest);
+        });
+    }
+
+    fn live_tasks(&self, host: &HostName) -> usize {
+        self.machine(host).live()
+    }
+
+    fn panics(&self) -> Vec<String> {
+        self.network.panics()
+    }
+
+    fn change_link(&mut self, from: &HostName, to: &HostName, change: LinkChange) {
+        let (from, to) = (from.as_str(), to.as_str());
+        match change {
+            LinkChange::Gate(Gate::Open) => self.sim.release(from, to),
+            LinkChange::Gate(Gate::Cut | Gate::Held) => self.sim.hold(from, to),
+            LinkChange::Delay(latency, jitter) => {
+                self.sim.set_link_latency(from, to, latency);
+                self.sim.set_link_max_message_latency(from, to, latency + jitter);
+            }
+            // There is none of either: scenarios that ask for some are refused.
+            LinkChange::Loss(_) | LinkChange::Bandwidth(_) => {}
+        }
+    }
+
+    fn set_name(&mut self, name: &str, hosts: &[HostName]) {
+        let addresses = hosts.iter().map(|host| self.address(host)).collect();
+        self.network.set_name(name, addresses);
+    }
+
+    fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, seed: u64) {
+        let host = HostName::new(PROXY);
+        let env = SimEnv::new(SimHost::of(self.machine(&host)), self.wall.clone(), seed);
+        let start = self.proxy.start(file, env, recorder);
+        self.spawn(&host, |_| start);
+    }
+
+    fn reload_proxy(&mut self, file: &ConfigFile) {
+        let reload = self.proxy.reload(file);
+        self.spawn(&HostName::new(PROXY), |_| reload);
+    }
+
+    fn drain_proxy(&mut self) {
+        let drain = self.proxy.drain();
+        self.spawn(&HostName::new(PROXY), |_| drain);
+    }
+
+    fn proxy_inside(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+
+    fn proxy_works(&self) -> bool {
+        self.live_tasks(&HostName::new(PROXY)) > 0
+    }
+
+    fn proxy_remains(&mut self, kept: Duration) -> Vec<String> {
+        // What remains are connections to upstreams that were kept for later requests; a process takes them along.
+        let host = HostName::new(PROXY);
+        let rest = self.proxy.take();
+        self.hosts[&host].1.push(move || drop(rest));
+        self.settle();
+        self.wait(kept, |sim| !sim.proxy_works());
+        let machine = self.machine(&host);
+        let count = |number: usize, what: &str| (number > 0).then(|| format!("{number} {what} of the proxy"));
+        [count(machine.live(), "tasks"), count(machine.streams(), "connections")].into_iter().flatten().collect()
+    }
+}
+
+impl Sim {
+    fn machine(&self, host: &HostName) -> &Arc<Machine> {
+        &self.hosts[host].0
+    }
+}
+
+/// A host, as turmoil runs it: it does what it is told from outside, for ever.
+async fn attend(queue: Rc<Queue>) -> ::turmoil::Result {
+    loop {
+        while let Some(job) = queue.next() {
+            job();
+        }
+        queue.more.notified().await;
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
