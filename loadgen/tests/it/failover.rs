@@ -83,12 +83,13 @@ fn survives(fault: &str, kind: &str, host: u8) {
     let args = [
         &["--proxy", &proxy.address, "--rate", "100", "--for", "10m", "--victim", &victim][..],
         &["--victim-command", &command, "--fault", fault, "--fault-at", "300ms", "--fault-for", "3s"],
-        &["--brown-out", "5s", "--verify-failover"],
+        &["--brown-out", "5s", "--verify-failover", "--verify-weights"],
         expectations.as_flattened(),
     ];
     let run = Running::start(&args.concat());
     assert_eq!([proxy.change(), proxy.change()], ["ejected", "recovered"]);
     // The statistics say so as well by the next look, and no line of progress comes before a look.
+    run.forget();
     run.progress();
     run.progress();
     let out = run.interrupt();
@@ -98,6 +99,8 @@ fn survives(fault: &str, kind: &str, host: u8) {
     {
         assert!(out.stdout.contains(&format!("PASS {verdict}")), "{verdict}: {out:?}");
     }
+    let periods = out.stdout.matches("PASS weights ").count();
+    assert!(periods >= 3, "before, while it is ejected, and after: {out:?}");
     assert!(
         out.stdout.contains("errors 0\n") && out.stdout.contains(&format!("\n{fault} of {victim} at 300")),
         "{out:?}"
