@@ -149,6 +149,22 @@ fn what_the_proxy_does_not_do_is_missed() {
 }
 
 #[test]
+fn shares_are_not_averaged_over_a_fault() {
+    let (steady, victim) = (Proxy::start(None), address(7));
+    let proxy = Netdrift::before(&[(&steady.address, 1), (&victim, 1)]);
+    let (command, weighted) = (command("mock", &victim), [&steady.address, &victim].map(|at| format!("{at}=1")));
+    let fault = ["--victim-command", &command, "--fault", "kill", "--fault-at", "200ms"];
+    let load = ["--proxy", &proxy.address, "--rate", "100", "--for", "2s", "--do", "http:path=/ip", "--verify-weights"];
+    for (witness, words) in [
+        (["--upstream", &weighted[0], "--upstream", &weighted[1]], "FAIL weights by upstreams' counts: health or"),
+        (["--exit-from", "body", "--weight", "one=1"], "FAIL weights by exit: there was a fault"),
+    ] {
+        let out = run(&[&load[..], &fault, &witness].concat());
+        assert!(out.status == 1 && out.stdout.contains(words), "{out:?}");
+    }
+}
+
+#[test]
 fn a_fault_that_cannot_be_done_is_said_before_any_load() {
     let (steady, victim) = (Proxy::start(None), address(6));
     let proxy = Netdrift::before(&[(&steady.address, 1)]);
