@@ -110,6 +110,7 @@ fn it_says_when_it_is_the_limit_itself() {
     assert_eq!(out.status, 1, "{out:?}");
     assert!(out.stdout.contains("50000  refused connecting") && out.stdout.contains("loadgen's own CPU: "), "{out:?}");
     assert!(out.stdout.contains("THE LOAD GENERATOR WAS SATURATED: "), "{out:?}");
+    assert!(out.stdout.contains("lag of loadgen itself "), "timers have their turn all the same: {out:?}");
     assert!(out.stdout.contains("note: thresholds on latency were judged on a saturated load generator"), "{out:?}");
 }
 
