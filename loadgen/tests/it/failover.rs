@@ -174,7 +174,12 @@ fn a_fault_that_cannot_be_done_is_said_before_any_load() {
         (&["--victim-command", "echo hello; exit 3", "--fault", "reset"][..], 69, "`admin on HOST:PORT`"),
         (&["--victim-command", "no-such-program", "--fault", "kill"], 69, "its last words: "),
         (&["--victim", "127.0.0.1:1", "--victim-command", &mock, "--fault", "kill"], 69, "no such upstream; it has"),
-        (&["--fault-command", "true", "--for", "1s"], 64, "no fault would come"),
+        (&["--fault-command", "true", "--for", "1s"], 64, "is not before the load's end at 1.00 s"),
+        (
+            &["--fault-command", "true", "--for", "2s", "--fault-for", "1s"],
+            64,
+            "is not before the load's end at 2.00 s",
+        ),
     ] {
         let out = run(&[&proxy[..], args].concat());
         assert_eq!(out.status, status, "{args:?} {out:?}");
