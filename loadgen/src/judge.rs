@@ -82,6 +82,11 @@ pub(crate) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) ->
 
 async fn weights_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>, String> {
     if settings.workload.exit_from.is_some() {
+        if ran.fault.is_some() || !is_one_period(&ran.looks) {
+            let text =
+                "there was a fault, or health changed, in mid-run: answers from before and after must not be added up";
+            return Ok(vec![Verdict::new("weights by exit", false, text)]);
+        }
         let weights = &settings.witnesses.weights;
         let share = |(name, weight): &(String, u64)| Share {
             name: name.clone(),
@@ -93,15 +98,29 @@ async fn weights_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>
         return Ok(vec![weights::consistent(&known, strangers)]);
     }
     let Some(upstreams) = weighted_upstreams(settings) else { return Ok(by_stats(&ran.looks)) };
+    let name = "weights by upstreams' counts";
+    if !is_one_period(&ran.looks) {
+        let text = "health or configuration changed in mid-run, and their counts can't be told apart by period: \
+                    leave --upstream's weights out to judge by the proxy's statistics";
+        return Ok(vec![Verdict::new(name, false, text)]);
+    }
     let mut period = Period { label: "by upstreams' counts".to_owned(), shares: Vec::new(), slack: 0 };
-    for ((name, weight), before) in upstreams.into_iter().zip(&ran.before) {
-        let after = pages::counts(name).await?;
-        let picked = (after.requests + after.open_requests) - (before.requests + before.open_requests);
+    for ((upstream, weight), before) in upstreams.into_iter().zip(&ran.before) {
+        let after = pages::counts(upstream).await?;
+        let Some((picked, refused)) = after.since(before) else {
+            let text = format!("{upstream} counts less than before: it was started again in mid-run");
+            return Ok(vec![Verdict::new(name, false, text)]);
+        };
         // Requests that an upstream turned away may have been tried elsewhere.
-        period.slack += (after.refused + after.unreachable) - (before.refused + before.unreachable);
-        period.shares.push(Share { name: name.to_owned(), weight, picked });
+        period.slack += refused;
+        period.shares.push(Share { name: upstream.to_owned(), weight, picked });
     }
     Ok(vec![weights::exact(&period)])
+}
+
+/// Whether nothing that shares follow from changed, as far as the proxy told.
+fn is_one_period(looks: &Looks) -> bool {
+    looks.chunk_by(|a, b| state(&a.1) == state(&b.1)).count() <= 1
 }
 
 /// What must not change within a period.
@@ -240,6 +259,9 @@ mod tests {
         let ejected = [stats([40, 15], false, 0), stats([60, 15], false, 0)];
         let back = [stats([60, 15], true, 0), stats([90, 25], true, 0)];
         assert_eq!(passed(&[&healthy[..], &ejected, &back].concat()), [true, true, true]);
+        let one_period =
+            |looks: &[Stats]| is_one_period(&(0..).map(Duration::from_secs).zip(looks.iter().cloned()).collect());
+        assert!(one_period(&healthy) && one_period(&[]) && !one_period(&[&healthy[..], &ejected].concat()));
         let still_picked = [stats([40, 15], false, 0), stats([50, 25], false, 0)];
         assert_eq!(passed(&still_picked), [false]);
     }

@@ -68,6 +68,15 @@ pub(crate) struct Counts {
     pub(crate) entries_dropped: u64,
 }
 
+impl Counts {
+    /// Requests since `before`, and how many of them were turned away; none where it began to count anew.
+    pub(crate) fn since(&self, before: &Counts) -> Option<(u64, u64)> {
+        let picked = (self.requests + self.open_requests).checked_sub(before.requests + before.open_requests)?;
+        let refused = (self.refused + self.unreachable).checked_sub(before.refused + before.unreachable)?;
+        Some((picked, refused))
+    }
+}
+
 /// The body of `http://address/path`; `authorization` is the token of Basic credentials.
 pub(crate) async fn get(address: &str, path: &str, authorization: Option<&str>) -> Result<Vec<u8>, String> {
     ask(address, &format!("GET {path}"), authorization, "").await
@@ -141,6 +150,19 @@ pub(crate) fn entries(journal: &str, prefix: &str) -> Result<Vec<Entry>, String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upstream_that_counts_anew_has_no_difference() {
+        let counts = |requests, open_requests, refused| Counts {
+            requests,
+            open_requests,
+            refused,
+            unreachable: 1,
+            entries_dropped: 0,
+        };
+        assert_eq!(counts(9, 1, 2).since(&counts(4, 2, 0)), Some((4, 2)));
+        assert_eq!(counts(3, 0, 0).since(&counts(4, 0, 0)), None);
+    }
 
     #[test]
     fn only_our_requests_are_read_from_a_journal_and_only_answered_ones_were_served() {

@@ -55,6 +55,8 @@ impl Net for Tcp {
     type Stream = TcpStream;
 
     async fn connect(&self) -> io::Result<TcpStream> {
+        // Connections that are refused at once wait for nothing: without a turn in between no timer would ever fire.
+        tokio::task::coop::consume_budget().await;
         let stream = TcpStream::connect(self.proxy).await?;
         stream.set_nodelay(true)?;
         Ok(stream)

@@ -151,9 +151,12 @@ impl RunArgs {
             Pace::Closed { .. } => Duration::MAX,
         };
         let end = workload.stop.after.map_or(end, |after| end.min(after));
-        if doing.is_some() && self.fault_at >= end {
-            let (at, end) = (quantity::show(self.fault_at), quantity::show(end));
-            return Err(format!("--fault-at {at} is not before the load's end at {end}: no fault would come"));
+        let last = self.fault_at.saturating_add(self.fault_for.unwrap_or_default());
+        if doing.is_some() && last >= end {
+            let (last, end) = (quantity::show(last), quantity::show(end));
+            return Err(format!(
+                "the fault's begin or end at {last} (--fault-at, --fault-for) is not before the load's end at {end}"
+            ));
         }
         if let (Some(doing), Some(victim)) = (&doing, &self.victim) {
             let span =

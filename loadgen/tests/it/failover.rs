@@ -83,12 +83,13 @@ fn survives(fault: &str, kind: &str, host: u8) {
     let args = [
         &["--proxy", &proxy.address, "--rate", "100", "--for", "10m", "--victim", &victim][..],
         &["--victim-command", &command, "--fault", fault, "--fault-at", "300ms", "--fault-for", "3s"],
-        &["--brown-out", "5s", "--verify-failover"],
+        &["--brown-out", "5s", "--verify-failover", "--verify-weights"],
         expectations.as_flattened(),
     ];
     let run = Running::start(&args.concat());
     assert_eq!([proxy.change(), proxy.change()], ["ejected", "recovered"]);
     // The statistics say so as well by the next look, and no line of progress comes before a look.
+    run.forget();
     run.progress();
     run.progress();
     let out = run.interrupt();
@@ -98,6 +99,8 @@ fn survives(fault: &str, kind: &str, host: u8) {
     {
         assert!(out.stdout.contains(&format!("PASS {verdict}")), "{verdict}: {out:?}");
     }
+    let periods = out.stdout.matches("PASS weights ").count();
+    assert!(periods >= 3, "before, while it is ejected, and after: {out:?}");
     assert!(
         out.stdout.contains("errors 0\n") && out.stdout.contains(&format!("\n{fault} of {victim} at 300")),
         "{out:?}"
@@ -146,6 +149,22 @@ fn what_the_proxy_does_not_do_is_missed() {
 }
 
 #[test]
+fn shares_are_not_averaged_over_a_fault() {
+    let (steady, victim) = (Proxy::start(None), address(7));
+    let proxy = Netdrift::before(&[(&steady.address, 1), (&victim, 1)]);
+    let (command, weighted) = (command("mock", &victim), [&steady.address, &victim].map(|at| format!("{at}=1")));
+    let fault = ["--victim-command", &command, "--fault", "kill", "--fault-at", "200ms"];
+    let load = ["--proxy", &proxy.address, "--rate", "100", "--for", "2s", "--do", "http:path=/ip", "--verify-weights"];
+    for (witness, words) in [
+        (["--upstream", &weighted[0], "--upstream", &weighted[1]], "FAIL weights by upstreams' counts: health or"),
+        (["--exit-from", "body", "--weight", "one=1"], "FAIL weights by exit: there was a fault"),
+    ] {
+        let out = run(&[&load[..], &fault, &witness].concat());
+        assert!(out.status == 1 && out.stdout.contains(words), "{out:?}");
+    }
+}
+
+#[test]
 fn a_fault_that_cannot_be_done_is_said_before_any_load() {
     let (steady, victim) = (Proxy::start(None), address(6));
     let proxy = Netdrift::before(&[(&steady.address, 1)]);
@@ -155,7 +174,12 @@ fn a_fault_that_cannot_be_done_is_said_before_any_load() {
         (&["--victim-command", "echo hello; exit 3", "--fault", "reset"][..], 69, "`admin on HOST:PORT`"),
         (&["--victim-command", "no-such-program", "--fault", "kill"], 69, "its last words: "),
         (&["--victim", "127.0.0.1:1", "--victim-command", &mock, "--fault", "kill"], 69, "no such upstream; it has"),
-        (&["--fault-command", "true", "--for", "1s"], 64, "no fault would come"),
+        (&["--fault-command", "true", "--for", "1s"], 64, "is not before the load's end at 1.00 s"),
+        (
+            &["--fault-command", "true", "--for", "2s", "--fault-for", "1s"],
+            64,
+            "is not before the load's end at 2.00 s",
+        ),
     ] {
         let out = run(&[&proxy[..], args].concat());
         assert_eq!(out.status, status, "{args:?} {out:?}");

@@ -131,6 +131,11 @@ impl Running {
         self.progress.recv_timeout(WATCHDOG).unwrap()
     }
 
+    /// Forgets the lines of progress that came so far.
+    pub(crate) fn forget(&self) {
+        self.progress.try_iter().for_each(drop);
+    }
+
     /// Presses Ctrl-C, and waits for the end.
     pub(crate) fn interrupt(mut self) -> Output {
         let pid = rustix::process::Pid::from_child(&self.child);

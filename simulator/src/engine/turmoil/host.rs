@@ -119,23 +119,15 @@ impl SimHost {
     /// The lines of the connection that `listener` here has accepted from `client`.
     pub(super) fn lay_lines(&self, client: SocketAddr, listener: SocketAddr) -> Lines {
         let lines = Lines::default();
-        locked(&self.machine.network.accepted).insert(self.worldwide(client, listener), lines.clone());
+        locked(&self.machine.network.accepted).insert((client, listener), lines.clone());
         lines
     }
 
     /// The lines of the connection that `listener` has accepted from `client` here.
     pub(super) fn lines(&self, client: SocketAddr, listener: SocketAddr) -> Lines {
-        // A listener lays them before its client hears of it.
-        locked(&self.machine.network.accepted).remove(&self.worldwide(client, listener)).unwrap_or_default()
-    }
-
-    /// Loopback addresses mean another host on every host.
-    fn worldwide(&self, client: SocketAddr, listener: SocketAddr) -> (SocketAddr, SocketAddr) {
-        let known = |address: SocketAddr| match address.ip().is_loopback() {
-            true => SocketAddr::new(self.machine.address, address.port()),
-            false => address,
-        };
-        (known(client), known(listener))
+        // A listener lays them before its client hears of it. Both ends of a loopback connection have their turn together, so
+        // that the same addresses on another host are not mixed up with them.
+        locked(&self.machine.network.accepted).remove(&(client, listener)).unwrap_or_default()
     }
 
     /// A task of it, to be started.
