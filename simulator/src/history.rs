@@ -286,7 +286,17 @@ impl<'a> History<'a> {
             .any(|trouble| trouble.hosts.contains(host) && trouble.from <= until && from <= trouble.until)
     }
 
-    /// The same for whatever host a pick of `name` may lead to.
+    /// Whether the link between the proxy and `host` was in trouble, or still had effects, at some time from `from` to `until`.
+    pub fn cut_off(&self, host: &str, from: Duration, until: Duration) -> bool {
+        self.troubles.iter().any(|trouble| {
+            trouble.hosts.contains(host)
+                && trouble.hosts.contains(PROXY)
+                && trouble.from <= until
+                && from <= trouble.until
+        })
+    }
+
+    /// The same as `troubled` for whatever host a pick of `name` may lead to.
     pub fn troubled_behind(&self, name: &str, from: Duration, until: Duration) -> bool {
         let hosts = self.scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
         hosts.filter(|host| self.leads_to(name, host)).any(|host| self.troubled(host, from, until))
