@@ -23,6 +23,8 @@ trap "rm -rf '$copy'" EXIT
 git archive HEAD | tar -x -C "$copy"
 # Kept between runs, apart from the project's own: a mutated binary must never be taken for a sound one.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/mutations"
+# Built often and run little: what makes a build quick is worth more than what makes a run quick.
+export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 simulator="$CARGO_TARGET_DIR/release/simulator"
 
 unnoticed=0

@@ -211,7 +211,8 @@ fn smaller(args: &Shrink) -> Result<u8, Failed> {
     };
     write_scenario(&args.to, &shrunk.scenario)?;
     let report = run(&shrunk.scenario, seed);
-    print(&format!("{} runs\n{}\n{}", shrunk.runs, report::line(&report), report::failure(&report, &args.to)))?;
+    let (line, failure) = (report::line(&report), report::failure(&report, &args.to));
+    print(&format!("{} runs, left: {}\n{line}\n{failure}", shrunk.runs, shrink::size(&shrunk.scenario)))?;
     Ok(report.verdict.exit_code())
 }
 
