@@ -65,22 +65,23 @@ pub struct Log;
 impl Observer for Log {
     fn on(&self, at: Timestamp, told: &Event<'_>) {
         let event = told.word();
+        // It stands last: whoever reads a text finds what it is about first.
         match told {
             Event::Finished(summary) => finished(event, summary),
             Event::Ejected { upstream, url, failures, until } => {
                 let probe_in_ms = millis(until.since(at));
-                warn!(event, id = %upstream, upstream = url, failures, probe_in_ms, "upstream ejected");
+                warn!(id = %upstream, upstream = url, failures, probe_in_ms, event, "upstream ejected");
             }
             Event::BackedOff { upstream, url, until } => {
                 let probe_in_ms = millis(until.since(at));
-                info!(event, id = %upstream, upstream = url, probe_in_ms, "probe failed, backing off");
+                info!(id = %upstream, upstream = url, probe_in_ms, event, "probe failed, backing off");
             }
             Event::Recovered { upstream, url, after } => {
-                info!(event, id = %upstream, upstream = url, after_ms = millis(*after), "upstream recovered");
+                info!(id = %upstream, upstream = url, after_ms = millis(*after), event, "upstream recovered");
             }
             Event::Reloaded { epoch, changes, restart_required } => {
                 let (changes, waits) = (changes.join("; "), restart_required.join("; "));
-                info!(event, epoch, changes, restart_required = waits, "configuration reloaded");
+                info!(epoch, changes, restart_required = waits, event, "configuration reloaded");
                 for what in *restart_required {
                     warn!("a change of {what} needs a restart; the old value stays");
                 }
@@ -88,22 +89,22 @@ impl Observer for Log {
             Event::ReloadFailed { problems } => {
                 error!(event, "configuration not reloaded, the old one stays in force:\n{problems}");
             }
-            Event::DrainStarted { open } => info!(event, open, "draining"),
-            Event::Drained { reset } => info!(event, reset, "drained"),
-            Event::AcceptFailed { error } => warn!(event, error, "can't accept connections for the moment"),
+            Event::DrainStarted { open } => info!(open, event, "draining"),
+            Event::Drained { reset } => info!(reset, event, "drained"),
+            Event::AcceptFailed { error } => warn!(error, event, "can't accept connections for the moment"),
             Event::EpochStarted { number, offset, members } => {
-                debug!(event, number, offset, members = weights(members), "epoch started");
+                debug!(number, offset, members = weights(members), event, "epoch started");
             }
             Event::PickMade { request, attempt, epoch, ticket, upstream, probe } => {
-                debug!(event, request, attempt, epoch, ticket, id = %upstream, probe, "pick");
+                debug!(request, attempt, epoch, ticket, id = %upstream, probe, event, "pick");
             }
             Event::AttemptEnded { request, upstream, failure, took } => {
-                debug!(event, request, id = %upstream, failure, took_ms = millis(*took), "attempt ended");
+                debug!(request, id = %upstream, failure, took_ms = millis(*took), event, "attempt ended");
             }
             Event::Blamed { upstream, blame, rule } => {
-                debug!(event, id = %upstream, blame = blame.as_str(), rule = rule.as_str(), "blamed");
+                debug!(id = %upstream, blame = blame.as_str(), rule = rule.as_str(), event, "blamed");
             }
-            Event::Verdict { request, success } => debug!(event, request, success, "verdict"),
+            Event::Verdict { request, success } => debug!(request, success, event, "verdict"),
         }
     }
 }
@@ -121,7 +122,6 @@ fn weights(members: &[(UpstreamId, u32)]) -> String {
 fn finished(event: &str, summary: &Summary) {
     let failed = summary.failed_attempts.iter().map(|(url, failure)| format!("{url}={failure}"));
     info!(
-        event,
         request = summary.request,
         client = summary.client,
         user = summary.user.as_deref(),
@@ -138,6 +138,7 @@ fn finished(event: &str, summary: &Summary) {
         latency_ms = millis(summary.latency),
         duration_ms = millis(summary.duration),
         end = summary.end.map(|end| end.as_str()),
+        event,
         "request"
     );
 }

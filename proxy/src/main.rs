@@ -200,11 +200,11 @@ async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, Fa
     let proxy = Proxy::start(config, Os::new(), Arc::new(Log)).await.map_err(other)?;
     let mut source = Source::watch(path, files);
     info!(
-        event = "started",
         name,
         listen = %proxy.local_addr(),
         upstreams,
         config = %path.display(),
+        event = "started",
         "netdrift {}",
         env!("CARGO_PKG_VERSION")
     );

@@ -3,17 +3,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't build or read what it needs fails")]
 
-use std::net::TcpListener;
+use std::cell::{Cell, RefCell};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::rc::Rc;
 use std::sync::OnceLock;
 
+use faulty_upstream::Listener;
 use simulator::configuration::ConfigFile;
 use simulator::engine::live::{Live, use_proxy};
-use simulator::engine::{Clock, Engine, HostName, Kind};
+use simulator::engine::{Clock, Engine, Host, HostName, Kind};
 use simulator::run::{Verdict, run_on};
 use simulator::scenario;
 use simulator::trace::{ProxyEvent, Recorder, What};
+use tokio::io::AsyncReadExt;
 
 /// The proxy's binary, built as these tests are: it belongs to another package, so cargo does not say where it is.
 fn proxy() -> &'static Path {
@@ -108,9 +112,7 @@ fn without_a_proxy_nothing_is_played_and_the_way_to_build_one_is_told() {
 #[test]
 fn a_proxy_whose_port_is_taken_ends_the_run_with_its_own_words() {
     proxy();
-    let scenario = r#"{ "name": "x", "story": "x", "duration": "1h", "upstreams": [{ "name": "a" }],
-        "clients": [{ "name": "c", "do": "echo", "requests": 1 }] }"#;
-    let scenario = scenario::parse(scenario).unwrap();
+    let scenario = scenario::parse(QUIET).unwrap();
     let hosts = ["proxy", "a", "c"].map(HostName::new);
     let mut engine = Live::new(&hosts, &scenario, 1).unwrap();
     let _taken = TcpListener::bind((engine.address(&hosts[0]), scenario::PROXY_PORT)).unwrap();
@@ -121,6 +123,77 @@ fn a_proxy_whose_port_is_taken_ends_the_run_with_its_own_words() {
     assert!(!engine.proxy_works());
     let panics = engine.panics().join("\n");
     assert!(panics.contains("server.listen_address: can't listen on "), "{panics}");
+}
+
+fn waits_for(engine: &mut Live, what: &str, done: impl Fn() -> bool) {
+    let watchdog = engine.clock().now() + std::time::Duration::from_secs(60);
+    engine.run(watchdog, &done);
+    assert!(done(), "{what}");
+}
+
+const QUIET: &str = r#"{ "name": "x", "story": "x", "duration": "1h", "upstreams": [{ "name": "a" }],
+    "clients": [{ "name": "c", "do": "echo", "requests": 1 }] }"#;
+
+/// The engine of [`QUIET`], with the proxy running.
+fn quiet() -> (Live, [HostName; 3]) {
+    proxy();
+    let scenario = scenario::parse(QUIET).unwrap();
+    let hosts = ["proxy", "a", "c"].map(HostName::new);
+    let mut engine = Live::new(&hosts, &scenario, 1).unwrap();
+    engine.start_proxy(&ConfigFile::first(&scenario), Recorder::new(engine.clock()), 1);
+    engine.begin();
+    assert!(engine.proxy_works(), "{:?}", engine.panics());
+    (engine, hosts)
+}
+
+#[test]
+fn a_killed_host_resets_its_connections_and_can_listen_again() {
+    let (mut engine, [_, a, c]) = quiet();
+    let listening = |engine: &mut Live| {
+        let seen = Rc::new(Cell::new(0));
+        let told = Rc::clone(&seen);
+        engine.spawn(&a, move |host| async move {
+            let mut listener = host.listen(8080).await.unwrap();
+            told.set(1);
+            let _held = listener.accept().await.unwrap();
+            told.set(2);
+            std::future::pending().await
+        });
+        waits_for(engine, "it listens", || seen.get() > 0);
+        seen
+    };
+    let seen = listening(&mut engine);
+    let address = (engine.address(&a), 8080).into();
+    let ended = Rc::new(RefCell::new(None));
+    let told = Rc::clone(&ended);
+    engine.spawn(&c, move |host| async move {
+        let mut stream = host.connect(address).await.unwrap();
+        *told.borrow_mut() = Some(stream.read(&mut [0]).await.map_err(|error| error.kind()));
+    });
+    waits_for(&mut engine, "it accepts", || seen.get() == 2);
+    assert_eq!((engine.live_tasks(&a), engine.live_tasks(&c), *ended.borrow()), (1, 1, None));
+    engine.crash(&a);
+    waits_for(&mut engine, "the other side notices", || ended.borrow().is_some());
+    assert_eq!(ended.take(), Some(Err(std::io::ErrorKind::ConnectionReset)));
+    assert_eq!(engine.live_tasks(&a), 0);
+    listening(&mut engine);
+    assert_eq!(engine.panics(), [""; 0]);
+}
+
+#[test]
+fn a_descriptor_that_the_proxy_keeps_is_told_of() {
+    let (mut engine, [proxy, ..]) = quiet();
+    assert_eq!(engine.proxy_at_rest(std::time::Duration::ZERO), [""; 0]);
+    let held = TcpStream::connect((engine.address(&proxy), scenario::PROXY_PORT)).unwrap();
+    let left = engine.proxy_at_rest(std::time::Duration::ZERO);
+    assert!(matches!(&left[..], [one] if one.starts_with("the proxy holds 1 descriptors more")), "{left:?}");
+    drop(held);
+    assert_eq!(engine.proxy_at_rest(std::time::Duration::ZERO), [""; 0]);
+    engine.drain_proxy();
+    while engine.proxy_works() {
+        engine.settle();
+    }
+    assert_eq!(engine.proxy_remains(std::time::Duration::ZERO), [""; 0]);
 }
 
 #[test]

@@ -67,12 +67,18 @@ impl<E: Engine> Stage<'_, E> {
         });
         let (_, row) = seen.get();
         self.engine.crash(&HostName::new(LIVENESS));
-        (row < LIVENESS_REQUESTS).then(|| {
+        if row >= LIVENESS_REQUESTS {
+            return None;
+        }
+        let passed = humantime::format_duration(healed);
+        Some(if self.engine.proxy_works() {
             format!(
                 "all was healed at {}, and {} later no {LIVENESS_REQUESTS} requests in a row had succeeded",
-                humantime::format_duration(healed),
+                passed,
                 humantime::format_duration(LIVENESS_LIMIT)
             )
+        } else {
+            format!("all was healed at {passed}, but the proxy was gone")
         })
     }
 
@@ -109,7 +115,7 @@ impl<E: Engine> Stage<'_, E> {
         }
         if self.draining {
             self.engine.wait(END_LIMIT, |engine| !engine.proxy_works());
-        } else {
+        } else if self.engine.proxy_works() {
             // Sessions notice the ends of their clients first, so that the figures are at rest.
             left.extend(self.engine.proxy_at_rest(self.config.timeouts.pool_idle));
             self.read_statistics();

@@ -7,6 +7,9 @@ use crate::history::History;
 use crate::run::{Report, Verdict};
 use crate::trace::{ClientEvent, ProxyEvent, ScenarioEvent, What, micros};
 
+/// First picks below which a share is chance.
+const ENOUGH: u64 = 20;
+
 /// What came of a run, in numbers. The run's own requests behind the story don't count.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figures {
@@ -20,6 +23,9 @@ pub struct Figures {
     pub ok: usize,
     /// First picks, by upstream.
     pub picks: BTreeMap<String, u64>,
+    /// Of these, the ones made while nobody was out. How long an upstream is out follows from the proxy's random back-off, which is
+    /// another in each engine.
+    pub full_picks: BTreeMap<String, u64>,
     /// Requests that upstreams wrote down as a success.
     pub served: BTreeMap<String, u64>,
     /// Upstreams that were ejected.
@@ -44,6 +50,7 @@ impl Default for Figures {
             requests: 0,
             ok: 0,
             picks: BTreeMap::new(),
+            full_picks: BTreeMap::new(),
             served: BTreeMap::new(),
             ejections: 0,
             recoveries: 0,
@@ -69,15 +76,25 @@ impl Figures {
         let lines = report.trace.lines.iter();
         let story =
             lines.take_while(|line| !matches!(&line.what, What::Scenario(ScenarioEvent::Phase { name: "liveness" })));
+        let mut members = BTreeMap::new();
+        let mut picks = Vec::new();
         for line in story {
             match &line.what {
-                What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream, .. }) => {
+                What::Proxy(ProxyEvent::EpochStarted { number, members: now, .. }) => {
+                    members.insert(*number, now.len());
+                }
+                What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream, epoch, .. }) => {
                     *figures.picks.entry(upstream.to_string()).or_default() += 1;
+                    picks.push((members.get(epoch).copied().unwrap_or(0), upstream));
                 }
                 What::Proxy(ProxyEvent::Ejected { .. }) => figures.ejections += 1,
                 What::Proxy(ProxyEvent::Recovered { .. }) => figures.recoveries += 1,
                 _ => {}
             }
+        }
+        let all = members.values().copied().max().unwrap_or(0);
+        for (_, upstream) in picks.iter().filter(|(members, _)| *members == all) {
+            *figures.full_picks.entry(upstream.to_string()).or_default() += 1;
         }
         for line in &report.trace.lines {
             match &line.what {
@@ -108,9 +125,14 @@ impl Figures {
         share(self.ok as u64, self.requests as u64)
     }
 
-    /// First picks of `upstream` among all.
+    /// First picks of `upstream` among all that were made while nobody was out.
     pub fn pick_share(&self, upstream: &str) -> f64 {
-        share(self.picks.get(upstream).copied().unwrap_or(0), self.picks.values().sum())
+        share(self.full_picks.get(upstream).copied().unwrap_or(0), self.full_picks.values().sum())
+    }
+
+    /// Whether there are enough of these for a share to mean anything.
+    pub fn has_picks(&self) -> bool {
+        self.full_picks.values().sum::<u64>() >= ENOUGH
     }
 }
 
@@ -140,6 +162,8 @@ mod tests {
         let figures = Figures::of(&run(&scenario::parse(text).unwrap(), 1));
         assert_eq!((figures.requests, figures.ok, figures.failovers, figures.ejections), (40, 40, 1, 1));
         assert_eq!(figures.picks.values().sum::<u64>(), 40);
+        assert!(figures.full_picks["a"].abs_diff(figures.full_picks["b"]) <= 1, "{figures:?}");
+        assert!(figures.picks["b"] > figures.full_picks["b"] && figures.has_picks(), "{figures:?}");
         assert_eq!(figures.served["a"] + figures.served["b"], 40);
         assert!(figures.p50_us > 0 && figures.p50_us <= figures.p99_us && figures.took_ms > 6000, "{figures:?}");
     }

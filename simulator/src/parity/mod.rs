@@ -16,7 +16,8 @@ use crate::scenario::Scenario;
 
 pub use figures::Figures;
 
-/// Shares further apart than this differ: of successes among requests, and of an upstream among first picks.
+/// Shares further apart than this differ: of successes among requests, and of an upstream among first picks while nobody
+/// was out.
 const APART: f64 = 0.05;
 
 /// A scenario to compare engines by.
@@ -135,8 +136,9 @@ fn differences(outcomes: &[(Kind, Outcome)]) -> Vec<String> {
             }
         };
         apart("successes", base.success_share(), figures.success_share());
-        let upstreams: std::collections::BTreeSet<_> = base.picks.keys().chain(figures.picks.keys()).collect();
-        for upstream in upstreams {
+        let upstreams: std::collections::BTreeSet<_> =
+            base.full_picks.keys().chain(figures.full_picks.keys()).collect();
+        for upstream in upstreams.into_iter().filter(|_| base.has_picks() && figures.has_picks()) {
             let what = format!("first picks of {upstream}");
             apart(&what, base.pick_share(upstream), figures.pick_share(upstream));
         }
@@ -157,7 +159,7 @@ mod tests {
 
     fn figures(verdict: Verdict, ok: usize, picks: &[(&str, u64)]) -> Outcome {
         let picks = picks.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
-        Outcome::Played(Figures { verdict, requests: 100, ok, picks, ..Figures::default() })
+        Outcome::Played(Figures { verdict, requests: 100, ok, full_picks: picks, ..Figures::default() })
     }
 
     fn row(other: Outcome, explained: Option<&str>) -> Row {
@@ -183,6 +185,7 @@ mod tests {
             assert!(row.differences.iter().any(|one| one.starts_with(told)), "{told}: {:?}", row.differences);
         }
         assert_eq!(row(Outcome::Cant("hold".to_owned()), None).differences, [""; 0]);
+        assert_eq!(row(figures(Verdict::Passed, 100, &[("a", 19)]), None).differences, [""; 0], "too few to tell");
     }
 
     #[test]
