@@ -14,8 +14,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
-  docker-build docker-run \
-  docker-clean
+  docker-build docker-run docker-clean mutations
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +108,9 @@ parity: build ## Play them in every engine and hold the outcomes against each ot
 
 bench-simulator: tools ## What a virtual minute costs in the simulator
 	$(CARGO) bench --locked -p simulator
+
+mutations: tools ## Break the proxy on purpose in every way of simulator/mutations/: does the simulator notice?
+	@CARGO="$(CARGO)" scripts/mutations.sh
 
 SWEEP ?= 1m
 SEED ?= 1

@@ -322,6 +322,15 @@ fn readme_names_every_make_target() {
     report(missing);
 }
 
+#[test]
+fn scenarios_readme_names_every_scenario() {
+    let readme = read("scenarios/README.md");
+    let files = json_files("scenarios");
+    let links: Vec<String> = files.iter().filter_map(|path| Some(format!("({})", path.rsplit_once('/')?.1))).collect();
+    let missing: Vec<_> = links.iter().filter(|link| !readme.contains(link.as_str())).collect();
+    assert!(missing.is_empty(), "scenarios/README.md has no row for {missing:?}");
+}
+
 /// The names of all fields in `value`, but for those that the user makes up.
 fn fields<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {

@@ -2,21 +2,20 @@
 
 mod worlds;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
-use simulator::batch::{Job, run_all, shard};
+use simulator::batch::{Job, judge_sometimes, run_all, shard};
 use simulator::cli::{Cli, Command, List, One, Run, Shrink, Sweep, Timeline};
 use simulator::engine::Kind;
 use simulator::progress::Progress;
 use simulator::report;
 use simulator::run::{Verdict, run, run_on};
 use simulator::scenario::{self, Scenario};
-use simulator::sweep::{self, News, Plan};
+use simulator::sweep::{self, Plan};
 use simulator::{shrink, timeline_page};
 
 use worlds::{prepare, sorted};
@@ -160,12 +159,15 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     if let Some(part) = args.shard {
         jobs = shard(jobs, part.index, part.of);
     }
-    let progress = Progress::new(Some(jobs.len()));
-    let reports = run_all(&jobs, threads(args.jobs), |job, report| {
+    let progress = Progress::new(u64::try_from(jobs.len()).ok());
+    let mut reports = run_all(&jobs, threads(args.jobs), |job, report| {
         let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
         progress.ended(report.verdict != Verdict::Passed, &text);
     });
     drop(progress);
+    for (job, text) in judge_sometimes(&jobs, &mut reports) {
+        print(&format!("violated    {}: {text}\n", job.scenario.name))?;
+    }
     let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
         Some(path) => std::fs::write(path, text()).map_err(|error| unwritten(path, &error)),
         None => Ok(()),
@@ -180,37 +182,24 @@ fn run_many(args: &Run) -> Result<u8, Failed> {
     Ok(reports.iter().map(|report| report.verdict).min().map_or(0, Verdict::exit_code))
 }
 
-/// How often a sweep says how far it is: on a terminal, and where it only makes a log longer.
-const TICK: Duration = Duration::from_secs(1);
-const LOGGED: Duration = Duration::from_secs(10);
-
 fn sweep(args: &Sweep) -> Result<u8, Failed> {
     let plan = Plan { seed: args.seed, runs: args.runs, time: args.time, threads: threads(args.jobs) };
-    let terminal = io::stderr().is_terminal();
-    // One line that is written over again and again; gone when something else is to be read.
-    let (line, end) = if terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+    let progress = Progress::logged(args.runs);
     let mut worst = 0;
-    let done = sweep::sweep(&plan, if terminal { TICK } else { LOGGED }, |news| {
-        match news {
-            News::Failed(scenario, report) => {
-                std::fs::create_dir_all(&args.keep).map_err(|error| unwritten(&args.keep, &error))?;
-                let file = args.keep.join(format!("{}.json", scenario.name));
-                write_scenario(&file, scenario)?;
-                worst = worst.max(report.verdict.exit_code());
-                eprint!("{line}");
-                let text = format!("{}\n{}", report::line(report), report::failure(report, &file));
-                // Nobody reads; the files and the exit code still tell.
-                let _ = io::stdout().lock().write_all(text.as_bytes());
-            }
-            News::Progress(progress) => {
-                let sweep::Progress { runs, failed, .. } = progress;
-                eprint!("{line}{runs} runs, {failed} failed, {:.1} runs a second{end}", progress.runs_a_second());
-            }
-        }
+    let outcome = sweep::sweep(&plan, |failed| {
+        let Some((scenario, report)) = failed else {
+            progress.ended(false, "");
+            return Ok(());
+        };
+        std::fs::create_dir_all(&args.keep).map_err(|error| unwritten(&args.keep, &error))?;
+        let file = args.keep.join(format!("{}.json", scenario.name));
+        write_scenario(&file, scenario)?;
+        worst = worst.max(report.verdict.exit_code());
+        progress.ended(true, &format!("{}\n{}", report::line(report), report::failure(report, &file)));
         Ok(())
     })?;
-    eprint!("{line}");
-    print(&format!("{} runs of seed {}, {} failed\n", done.runs, args.seed, done.failed))?;
+    drop(progress);
+    print(&format!("{} runs of seed {}, {} failed\n", outcome.runs, args.seed, outcome.failed))?;
     Ok(worst)
 }
 
@@ -222,7 +211,8 @@ fn smaller(args: &Shrink) -> Result<u8, Failed> {
     };
     write_scenario(&args.to, &shrunk.scenario)?;
     let report = run(&shrunk.scenario, seed);
-    print(&format!("{} runs\n{}\n{}", shrunk.runs, report::line(&report), report::failure(&report, &args.to)))?;
+    let (line, failure) = (report::line(&report), report::failure(&report, &args.to));
+    print(&format!("{} runs, left: {}\n{line}\n{failure}", shrunk.runs, shrink::size(&shrunk.scenario)))?;
     Ok(report.verdict.exit_code())
 }
 

@@ -4,60 +4,86 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The line is written no more often, unless there is something else to say.
+/// The line is written no more often, unless there is something else to say; where it only makes a log longer, less often.
 const EVERY: Duration = Duration::from_millis(100);
+const LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Back to the begin of the line, and nothing of it is left.
 const ERASE: &str = "\r\u{1b}[K";
 
-/// A line on standard error that tells of runs, erased at the end. There is none where standard error is no terminal.
+/// A line on standard error that tells of runs: on a terminal written over again and again, and gone at the end.
 pub struct Progress {
     begun: Instant,
-    shown: bool,
+    kind: Kind,
     state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Terminal,
+    /// A new line each time.
+    Log,
+    Silent,
 }
 
 #[derive(Default)]
 struct State {
-    total: Option<usize>,
-    done: usize,
-    failed: usize,
-    written: Option<Duration>,
+    total: Option<u64>,
+    done: u64,
+    failed: u64,
+    written: Duration,
 }
 
 impl Progress {
-    /// Of `total` runs; `None` where nobody knows how many there will be.
-    pub fn new(total: Option<usize>) -> Self {
+    /// Of `total` runs; `None` where nobody knows how many there will be. Silent where standard error is no terminal.
+    pub fn new(total: Option<u64>) -> Self {
+        Self::of_kind(total, Kind::Silent)
+    }
+
+    /// The same for what lasts long: where standard error is no terminal, a line now and then.
+    pub fn logged(total: Option<u64>) -> Self {
+        Self::of_kind(total, Kind::Log)
+    }
+
+    fn of_kind(total: Option<u64>, elsewhere: Kind) -> Self {
         #[expect(clippy::disallowed_methods, reason = "whoever looks at the line lives in real time")]
         let begun = Instant::now();
-        Progress { begun, shown: io::stderr().is_terminal(), state: Mutex::new(State { total, ..State::default() }) }
+        let kind = if io::stderr().is_terminal() { Kind::Terminal } else { elsewhere };
+        Progress { begun, kind, state: Mutex::new(State { total, ..State::default() }) }
     }
 
     /// A run has ended. `text` is what there is to say of it on standard output.
     pub fn ended(&self, failed: bool, text: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.done += 1;
-        state.failed += usize::from(failed);
+        state.failed += u64::from(failed);
         let now = self.begun.elapsed();
-        let due = !text.is_empty() || state.written.is_none_or(|written| now.saturating_sub(written) >= EVERY);
-        self.show(due, ERASE);
+        let every = if self.kind == Kind::Terminal { EVERY } else { LOGGED_EVERY };
+        let due = now.saturating_sub(state.written) >= every;
+        let over = self.kind == Kind::Terminal && (due || !text.is_empty());
+        if over {
+            show(ERASE);
+        }
         // Where nobody reads, files and the exit code still tell.
         let _ = io::stdout().lock().write_all(text.as_bytes());
-        if due {
-            state.written = Some(now);
+        if over || (due && self.kind == Kind::Log) {
+            state.written = now;
+            show(&state.line(now));
         }
-        self.show(due, &state.line(now));
-    }
-
-    fn show(&self, due: bool, text: &str) {
-        if due && self.shown {
-            let _ = io::stderr().lock().write_all(text.as_bytes());
+        if due && self.kind == Kind::Log {
+            show("\n");
         }
     }
 }
 
+fn show(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.show(true, ERASE);
+        if self.kind == Kind::Terminal {
+            show(ERASE);
+        }
     }
 }
 
@@ -76,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_line_says_how_far_and_how_fast() {
-        let state = State { total: Some(1000), done: 42, failed: 1, written: None };
+        let state = State { total: Some(1000), done: 42, failed: 1, written: Duration::ZERO };
         assert_eq!(state.line(Duration::from_secs(2)), "42/1000 runs, 1 failed, 21.0 a second");
         let state = State { total: None, ..state };
         assert_eq!(state.line(Duration::ZERO), "42 runs, 1 failed, 42000.0 a second");

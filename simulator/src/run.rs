@@ -67,6 +67,8 @@ pub struct Report {
     pub requests: usize,
     /// Time it took in its world, in milliseconds.
     pub virtual_ms: u64,
+    /// Expectations of `sometimes`, by their places, that this run did not show; one of many runs may.
+    pub unseen: Vec<usize>,
     /// What does not hold.
     pub violations: Vec<Violation>,
     /// All that happened.
@@ -96,6 +98,7 @@ pub fn run_on(engine: Kind, scenario: &Scenario, seed: u64) -> Report {
         digest: String::new(),
         requests: 0,
         virtual_ms: 0,
+        unseen: Vec::new(),
         violations: Vec::new(),
         trace: Trace::default(),
     };
@@ -127,6 +130,7 @@ impl Report {
         });
         self.violations = asked.collect();
         if self.violations.is_empty() {
+            self.unseen = expect::unseen(&history);
             self.violations = invariant::check(&history);
             self.violations.extend(expect::check(&history));
             self.verdict = if !played.panics.is_empty() {

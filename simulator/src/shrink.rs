@@ -37,6 +37,23 @@ pub fn shrink(scenario: &Scenario, seed: u64, most: usize) -> Option<Shrunk> {
     }
 }
 
+/// What there is of a scenario, in words.
+pub fn size(scenario: &Scenario) -> String {
+    let count = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let length = |of: usize| u64::try_from(of).unwrap_or(u64::MAX);
+    let mut parts = vec![count(length(scenario.upstreams.len()), "upstream")];
+    let requests: Option<u64> = scenario.clients.iter().map(|client| client.requests).sum();
+    let endless = || format!("{} without an end", count(length(scenario.clients.len()), "client"));
+    parts.push(requests.map_or_else(endless, |requests| count(requests, "request")));
+    let faults = scenario.upstreams.iter().filter_map(|one| one.plan.get("faults")?.as_array().map(Vec::len)).sum();
+    for (number, what) in [(faults, "fault"), (scenario.timeline.len(), "event")] {
+        if number > 0 {
+            parts.push(count(length(number), what));
+        }
+    }
+    parts.join(", ")
+}
+
 /// The first thing that does not hold: an expectation by what it says, since its place changes.
 fn reason(scenario: &Scenario, seed: u64) -> Option<String> {
     let report = run(scenario, seed);

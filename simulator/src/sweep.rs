@@ -4,7 +4,7 @@
 //! on the machine.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::run::{Report, Verdict, run};
@@ -24,38 +24,23 @@ pub struct Plan {
     pub threads: usize,
 }
 
-/// How far a sweep is.
+/// What became of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct Outcome {
     /// Runs that have ended.
     pub runs: u64,
     /// Those of them that did not pass.
     pub failed: u64,
-    /// Real time since its begin.
-    pub elapsed: Duration,
 }
 
-/// What a sweep tells as it goes.
-#[derive(Clone, Copy, Debug)]
-pub enum News<'a> {
-    /// This run did not pass.
-    Failed(&'a Scenario, &'a Report),
-    /// Some time has passed.
-    Progress(Progress),
-}
-
-impl Progress {
-    /// Runs for each second of real time.
-    pub fn runs_a_second(&self) -> f64 {
-        self.runs as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
-}
-
-/// Sweeps. `hear` is told of each failure at once and of the progress after every `every`.
+/// Sweeps. `hear` is told of each run as it ends: of one that did not pass with its scenario and report.
 ///
 /// # Errors
 /// The first that `hear` returns ends the sweep.
-pub fn sweep<E>(plan: &Plan, every: Duration, mut hear: impl FnMut(News<'_>) -> Result<(), E>) -> Result<Progress, E> {
+pub fn sweep<E>(
+    plan: &Plan,
+    mut hear: impl FnMut(Option<(&Scenario, &Report)>) -> Result<(), E>,
+) -> Result<Outcome, E> {
     #[expect(clippy::disallowed_methods, reason = "how long a sweep lasts is about real time")]
     let begun = std::time::Instant::now();
     let next = AtomicU64::new(0);
@@ -73,7 +58,8 @@ pub fn sweep<E>(plan: &Plan, every: Duration, mut hear: impl FnMut(News<'_>) -> 
                     let seed = swarm::seed_of(plan.seed, index);
                     let scenario = swarm::scenario(seed);
                     let report = run(&scenario, seed);
-                    let failed = (report.verdict != Verdict::Passed).then(|| Box::new((scenario, report)));
+                    let failed: Option<Box<(Scenario, Report)>> =
+                        (report.verdict != Verdict::Passed).then(|| Box::new((scenario, report)));
                     if tell.send(failed).is_err() {
                         // Nobody wants to hear more.
                         return;
@@ -83,27 +69,14 @@ pub fn sweep<E>(plan: &Plan, every: Duration, mut hear: impl FnMut(News<'_>) -> 
         }
         // Those of the threads remain, and go with them.
         drop(tell);
-        let told = told;
-        let mut progress = Progress::default();
-        let mut due = every;
-        loop {
-            progress.elapsed = begun.elapsed();
-            if progress.elapsed >= due {
-                due = progress.elapsed + every;
-                hear(News::Progress(progress))?;
-            }
-            match told.recv_timeout(due - progress.elapsed) {
-                Ok(failed) => {
-                    progress.runs += 1;
-                    if let Some(failed) = failed {
-                        progress.failed += 1;
-                        hear(News::Failed(&failed.0, &failed.1))?;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(progress),
-            }
+        let mut outcome = Outcome::default();
+        // Moved in, so that threads learn when nobody wants to hear more.
+        for failed in told {
+            outcome.runs += 1;
+            outcome.failed += u64::from(failed.is_some());
+            hear(failed.as_deref().map(|(scenario, report)| (scenario, report)))?;
         }
+        Ok(outcome)
     })
 }
 
@@ -112,7 +85,7 @@ mod tests {
     use super::*;
 
     fn count(plan: &Plan) -> u64 {
-        sweep(plan, Duration::MAX / 2, |_| Ok::<_, ()>(())).unwrap().runs
+        sweep(plan, |_| Ok::<_, ()>(())).unwrap().runs
     }
 
     #[test]
@@ -125,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_told_and_whoever_hears_can_end_it() {
+    fn each_run_is_told_of_and_whoever_hears_can_end_it() {
         let plan = Plan { seed: 1, runs: Some(1000), time: None, threads: 2 };
         let mut heard = 0;
-        let ended = sweep(&plan, Duration::ZERO, |news| {
-            heard += u64::from(matches!(news, News::Progress(_)));
+        let ended = sweep(&plan, |_| {
+            heard += 1;
             if heard < 3 { Ok(()) } else { Err("enough") }
         });
-        assert_eq!(ended, Err("enough"));
+        assert_eq!((ended, heard), (Err("enough"), 3));
     }
 }

@@ -20,7 +20,7 @@ use serde_json::Value as Json;
 use crate::client::Process;
 use crate::configuration::ConfigFile;
 use crate::engine::{Clock, Engine, Gate, Host, HostName, LinkChange, WallClock, parts_per_million};
-use crate::scenario::{Action, Client, PROXY, Scenario, Span};
+use crate::scenario::{Action, Client, PROXY, Reorder, Scenario, Span};
 use crate::trace::{Recorder, ScenarioEvent, Trace, What};
 use crate::upstream;
 
@@ -155,6 +155,9 @@ impl<'a, E: Engine> Stage<'a, E> {
             let jitter = link.jitter.unwrap_or(network.jitter).get();
             self.change_both(&link.between, LinkChange::Delay(latency, jitter));
             self.change_both(&link.between, LinkChange::Loss(parts_per_million(link.loss.unwrap_or(network.loss))));
+            if let Some(Reorder { share, by }) = link.reorder.or(network.reorder) {
+                self.change_both(&link.between, LinkChange::Reorder(parts_per_million(share), by.get()));
+            }
             let bandwidth = link.bytes_per_second.or(network.bytes_per_second);
             self.change_both(&link.between, LinkChange::Bandwidth(bandwidth));
         }

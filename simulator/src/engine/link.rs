@@ -14,6 +14,10 @@ pub struct Link {
     pub jitter: Duration,
     /// Packets lost of a million. Pure acknowledgements are spared: the stack underneath has no way to ask for one again.
     pub loss_ppm: u32,
+    /// Packets of a million that are overtaken by others.
+    pub reorder_ppm: u32,
+    /// By so much they come later. What follows on the same connection waits for them, as its receiver would make it.
+    pub reorder_by: Duration,
     /// Bytes a second; `None`: without limit.
     pub bandwidth: Option<NonZeroU64>,
     /// What happens to packets besides.
@@ -40,14 +44,15 @@ pub enum LinkChange {
     Loss(u32),
     /// Takes so long, and up to so much more.
     Delay(Duration, Duration),
+    /// So many of a million are overtaken, by so much.
+    Reorder(u32, Duration),
     /// Carries so many bytes a second.
     Bandwidth(Option<NonZeroU64>),
 }
 
 impl Default for Link {
     fn default() -> Self {
-        let latency = Duration::from_millis(1);
-        Link { latency, jitter: Duration::ZERO, loss_ppm: 0, bandwidth: None, gate: Gate::Open }
+        Link::usual(&Network::default())
     }
 }
 
@@ -58,6 +63,8 @@ impl Link {
             latency: network.latency.get(),
             jitter: network.jitter.get(),
             loss_ppm: parts_per_million(network.loss),
+            reorder_ppm: network.reorder.map_or(0, |reorder| parts_per_million(reorder.share)),
+            reorder_by: network.reorder.map_or(Duration::ZERO, |reorder| reorder.by.get()),
             bandwidth: network.bytes_per_second,
             gate: Gate::Open,
         }
@@ -68,6 +75,7 @@ impl Link {
             LinkChange::Gate(gate) => self.gate = gate,
             LinkChange::Loss(ppm) => self.loss_ppm = ppm,
             LinkChange::Delay(latency, jitter) => (self.latency, self.jitter) = (latency, jitter),
+            LinkChange::Reorder(ppm, by) => (self.reorder_ppm, self.reorder_by) = (ppm, by),
             LinkChange::Bandwidth(bandwidth) => self.bandwidth = bandwidth,
         }
     }

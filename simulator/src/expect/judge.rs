@@ -46,6 +46,20 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let least = picks(from.get() + before, until).len();
             between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
+        Expectation::Share { upstream, at_least, at_most, from, until } => {
+            let until = until.map_or(history.liveness, |until| until.get());
+            let picks = |of: Option<&str>| {
+                places(history, |at, what| {
+                    (from.get()..until).contains(&at)
+                        && matches!(what, What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream: picked, .. })
+                            if of.is_none_or(|name| picked.as_str() == name))
+                })
+            };
+            let (mine, all) = (picks(Some(upstream)), picks(None));
+            let share = mine.len() as f64 / all.len().max(1) as f64;
+            let text = format!("{upstream} had {} of {} first picks", mine.len(), all.len());
+            (!(*at_least..=*at_most).contains(&share)).then_some((text, mine))
+        }
         Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most } => {
             let seen = history.clients.iter().filter(|(id, _)| !History::is_own(id));
             let mine = seen.filter(|(id, _)| client.as_deref().is_none_or(|name| History::client_of(id) == name));
@@ -95,20 +109,31 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             (!lines.is_empty()).then(|| (format!("{} answers came too late", lines.len()), lines))
         }
         Expectation::Seen { event, at_least, at_most, with } => {
-            let word = format!("\"event\":\"{event}\"");
-            let lines: Vec<usize> = history
-                .lines
-                .iter()
-                .enumerate()
-                .filter(|(_, line)| {
-                    let text = line.to_json();
-                    text.contains(&word) && with.as_ref().is_none_or(|with| text.contains(with.as_str()))
-                })
-                .map(|(place, _)| place)
-                .collect();
+            let lines = told(history, event, with.as_deref());
             within(lines.len(), "such events", None, Some(*at_least), *at_most).map(|text| (text, lines))
         }
+        // One run alone does not say.
+        Expectation::Sometimes { .. } => None,
     }
+}
+
+/// The places of those `sometimes` that this run does not show.
+pub fn unseen(history: &History<'_>) -> Vec<usize> {
+    let expectations = history.scenario.expect.iter().enumerate();
+    expectations
+        .filter(|(_, one)| match one {
+            Expectation::Sometimes { event, with } => told(history, event, with.as_deref()).is_empty(),
+            _ => false,
+        })
+        .map(|(index, _)| index)
+        .collect()
+}
+
+fn told(history: &History<'_>, event: &str, with: Option<&str>) -> Vec<usize> {
+    let word = format!("\"event\":\"{event}\"");
+    let fits = |text: &str| text.contains(&word) && with.is_none_or(|with| text.contains(with));
+    let lines = history.lines.iter().enumerate();
+    lines.filter(|(_, line)| fits(&line.to_json())).map(|(place, _)| place).collect()
 }
 
 fn places(history: &History<'_>, wanted: impl Fn(Duration, &What) -> bool) -> Vec<usize> {
@@ -227,6 +252,10 @@ mod tests {
             ),
             (r#"{"what": "failover", "within": "1s"}"#, r#"{"what": "failover", "within": "1ms"}"#),
             (r#"{"what": "latency", "at_most": "1s"}"#, r#"{"what": "latency", "at_most": "2ms"}"#),
+            (
+                r#"{"what": "share", "upstream": "a", "at_least": 0.5, "at_most": 0.5, "until": "1s"}"#,
+                r#"{"what": "share", "upstream": "a", "at_least": 0.5, "at_most": 1, "from": "2s"}"#,
+            ),
             (r#"{"what": "seen", "event": "ejected"}"#, r#"{"what": "seen", "event": "reload_failed"}"#),
         ] {
             assert!(!unmet(met), "{met}");

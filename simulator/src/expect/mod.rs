@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::Span;
 
-pub use judge::check;
+pub use judge::{check, unseen};
 
 /// Something that must come of a run
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -26,6 +26,23 @@ pub enum Expectation {
         /// At most so many.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_most: Option<u64>,
+        /// Picks from then on. Left out: from the start.
+        #[serde(default)]
+        from: Span,
+        /// Picks before then. Left out: up to the end of the story.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Span>,
+    },
+    /// An upstream's share of all first picks, within a window.
+    Share {
+        /// Whose.
+        upstream: String,
+        /// From 0 to 1.
+        #[schemars(range(min = 0, max = 1))]
+        at_least: f64,
+        /// From 0 to 1.
+        #[schemars(range(min = 0, max = 1))]
+        at_most: f64,
         /// Picks from then on. Left out: from the start.
         #[serde(default)]
         from: Span,
@@ -100,6 +117,14 @@ pub enum Expectation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         with: Option<String>,
     },
+    /// Something is told of in at least one of the runs of this scenario: in one of its seeds, if there are several.
+    Sometimes {
+        /// The word, such as "ejected".
+        event: String,
+        /// The line must contain this text as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<String>,
+    },
 }
 
 /// How a request ends
@@ -163,6 +188,7 @@ impl Expectation {
     pub fn upstream(&self) -> Option<&str> {
         match self {
             Expectation::Picks { upstream, .. }
+            | Expectation::Share { upstream, .. }
             | Expectation::Turn { upstream, .. }
             | Expectation::State { upstream, .. } => Some(upstream),
             _ => None,

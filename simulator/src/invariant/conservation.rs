@@ -63,12 +63,17 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 }
             }
         }
-        // A killed upstream wrote nothing down.
-        let killed = history
-            .scenario
-            .upstreams
-            .iter()
-            .any(|one| serves(&one.name) && history.killed(&one.name, seen.began, Duration::MAX));
+        // A killed upstream wrote nothing down. One that was cut off does not learn of a reset that was lost, be it by a
+        // limit of the proxy or by its death, and waits for ever.
+        let upstreams = history.scenario.upstreams.iter().map(|one| one.name.as_str());
+        let ended =
+            history.asked(id).and_then(|asked| asked.finished).map(|(line, end)| (history.lines[line].at(), end));
+        let (over, orderly) = ended.map_or((seen.ended, false), |(at, end)| (at, end.end == Some("closed")));
+        let killed = upstreams.filter(|host| serves(host)).any(|host| {
+            let reset = !orderly || history.killed(PROXY, seen.began, Duration::MAX);
+            history.killed(host, seen.began, Duration::MAX)
+                || (reset && history.cut_off(host, seen.began, over + AFTERMATH))
+        });
         let kept = opened.iter().any(|(_, host, _)| serves(host));
         if seen.verdict.failure.is_none() && through.is_some() && !kept && !killed {
             violations.push(found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));

@@ -44,6 +44,7 @@ mod tests {
             digest: String::new(),
             requests: 0,
             virtual_ms: 0,
+            unseen: Vec::new(),
             violations,
             trace: Trace::default(),
         };

@@ -81,6 +81,9 @@ pub struct Network {
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "is_default")]
     pub loss: f64,
+    /// Packets that others overtake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reorder: Option<Reorder>,
     /// Of every link. Left out: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<NonZeroU64>,
@@ -99,11 +102,23 @@ impl Default for Network {
             latency: Span::from_millis(1),
             jitter: Span::default(),
             loss: 0.0,
+            reorder: None,
             bytes_per_second: None,
             links: Vec::new(),
             dns: BTreeMap::new(),
         }
     }
+}
+
+/// Packets that others overtake
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Reorder {
+    /// Their share of all, from 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
+    pub share: f64,
+    /// By so much they come later. What follows on the same connection waits for them, as its receiver would make it.
+    pub by: Span,
 }
 
 /// A link that is not as the others
@@ -122,6 +137,9 @@ pub struct NetworkLink {
     #[schemars(range(min = 0, max = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
+    /// Packets that others overtake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reorder: Option<Reorder>,
     /// Its bandwidth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<NonZeroU64>,

@@ -8,10 +8,11 @@ use crate::scenario::{Action, Network, Scenario};
 /// The defaults of `network` are no demand.
 pub(super) fn lacks(scenario: &Scenario) -> Vec<String> {
     let usual = Network::default();
-    let Network { tick: _, latency, jitter, loss, bytes_per_second, links, dns } = &scenario.network;
+    let Network { tick: _, latency, jitter, loss, reorder, bytes_per_second, links, dns } = &scenario.network;
     let network = [
         (*latency != usual.latency || *jitter != usual.jitter, "network.latency and jitter: loopback delays nothing"),
         (*loss > 0.0, "network.loss: loopback loses no packet"),
+        (reorder.is_some(), "network.reorder: loopback keeps packets in order"),
         (bytes_per_second.is_some(), "network.bytes_per_second: loopback has no bandwidth to limit"),
         (!links.is_empty(), "network.links: every link of loopback is like the others"),
         (!dns.is_empty(), "network.dns: names lead where the machine's resolver says"),

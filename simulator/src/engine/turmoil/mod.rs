@@ -89,11 +89,13 @@ impl Engine for Sim {
         let loses = network.loss > 0.0
             || network.links.iter().any(|link| link.loss.is_some_and(|loss| loss > 0.0))
             || scenario.timeline.iter().any(|entry| matches!(entry.action, Action::Loss { share, .. } if share > 0.0));
+        let reorders = network.reorder.is_some() || network.links.iter().any(|link| link.reorder.is_some());
         let limits =
             network.bytes_per_second.is_some() || network.links.iter().any(|link| link.bytes_per_second.is_some());
         let one_way = scenario.timeline.iter().any(|entry| matches!(entry.action, Action::PartitionOneWay { .. }));
         let lacks = [
             (loses, "loss: turmoil's TCP sends nothing twice, so a lost segment stalls its connection for good"),
+            (reorders, "reorder: turmoil's links have no packet that others overtake"),
             (limits, "bytes_per_second: turmoil's links carry any number of bytes at once"),
             (one_way, "partition-one-way: turmoil holds packets in both directions, or loses them for good"),
         ];
@@ -202,8 +204,8 @@ impl Engine for Sim {
                 self.sim.set_link_latency(from, to, latency);
                 self.sim.set_link_max_message_latency(from, to, latency + jitter);
             }
-            // There is none of either: scenarios that ask for some are refused.
-            LinkChange::Loss(_) | LinkChange::Bandwidth(_) => {}
+            // There is none of these: scenarios that ask for some are refused.
+            LinkChange::Loss(_) | LinkChange::Reorder(..) | LinkChange::Bandwidth(_) => {}
         }
     }
 

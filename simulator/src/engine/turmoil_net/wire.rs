@@ -198,7 +198,8 @@ impl Wire {
     }
 
     fn send(&mut self, now: Duration, packet: Packet) {
-        let Link { latency, jitter, loss_ppm, bandwidth, gate } = self.link(packet.src, packet.dst).link;
+        let Link { latency, jitter, loss_ppm, reorder_ppm, reorder_by, bandwidth, gate } =
+            self.link(packet.src, packet.dst).link;
         match gate {
             Gate::Open => {}
             Gate::Cut => {
@@ -225,6 +226,9 @@ impl Wire {
         if !jitter.is_zero() {
             let most = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX - 1);
             due += Duration::from_micros(self.random.next_u64() % (most + 1));
+        }
+        if reorder_ppm > 0 && self.random.next_u32() % MILLION < reorder_ppm {
+            due += reorder_by;
         }
         if let Some(rate) = bandwidth {
             let takes = Duration::from_nanos(u64::from(packet.size()) * 1_000_000_000 / rate.get());
