@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't build or read what it needs fails")]
 
 use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -184,7 +185,10 @@ fn a_killed_host_resets_its_connections_and_can_listen_again() {
 fn a_descriptor_that_the_proxy_keeps_is_told_of() {
     let (mut engine, [proxy, ..]) = quiet();
     assert_eq!(engine.proxy_at_rest(std::time::Duration::ZERO), [""; 0]);
-    let held = TcpStream::connect((engine.address(&proxy), scenario::PROXY_PORT)).unwrap();
+    let mut held = TcpStream::connect((engine.address(&proxy), scenario::PROXY_PORT)).unwrap();
+    // Once it is answered it has been accepted.
+    held.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    assert!(Read::read(&mut held, &mut [0]).unwrap() > 0);
     let left = engine.proxy_at_rest(std::time::Duration::ZERO);
     assert!(matches!(&left[..], [one] if one.starts_with("the proxy holds 1 descriptors more")), "{left:?}");
     drop(held);
