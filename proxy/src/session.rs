@@ -31,6 +31,9 @@ const LINGER_BYTES: usize = 256 * 1024;
 /// the silent.
 const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a client that has not asked for anything yet may take to do so once the proxy closes.
+const JUST_COME: Duration = Duration::from_secs(1);
+
 /// A connection from a client.
 pub(crate) struct Session<E: Env> {
     pub(crate) shared: Arc<Shared<E>>,
@@ -131,7 +134,13 @@ impl<E: Env> Session<E> {
                 // A request that has arrived is served, drain or not.
                 biased;
                 arrived = timeout(patience, self.inbox.fill(&mut self.stream)) => arrived,
-                () = closing.wait() => return Ok(None),
+                () = closing.wait() => {
+                    if self.requests > 0 {
+                        return Ok(None);
+                    }
+                    // It has only just come, and its request may be on the way: an end without a word would be a failure to it.
+                    timeout(patience.min(JUST_COME), self.inbox.fill(&mut self.stream)).await
+                }
             };
             // Nothing was asked, so nothing is answered: idle clients, pre-connects and port scans end here.
             if !matches!(arrived, Ok(Ok(1..))) {

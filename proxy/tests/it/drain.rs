@@ -130,11 +130,13 @@ fn what_is_left_at_the_deadline_is_reset_and_counted() {
     run(async {
         let proxy = before_mock("0s", "1ms").await;
         let mut left = [proxy.tunnel("echo.mock:80").await, proxy.tunnel("echo.mock:80").await];
-        // A head that never ends is left as well; an idle client is not.
+        // A head that never ends is left as well; a client between requests is not.
         let mut half = proxy.client().await;
         half.send("GET /hea").await;
-        let _idle = proxy.client().await;
-        // Both are accepted, and the half head read, once a later one is served.
+        let mut idle = proxy.client().await;
+        idle.send("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await;
+        idle.response().await;
+        // All are accepted, and the half head read, once a later one is served.
         proxy.stats().await;
         let drain = drain(&proxy).await;
         for tunnel in &mut left {
