@@ -37,8 +37,8 @@ for name in "${names[@]}"; do
     git apply "$patch"
     "${CARGO:-cargo}" build --quiet --locked --release -p simulator
   )
-  "$simulator" run "$copy/scenarios" >"$copy/run.txt" || true
-  caught=$(sed -nE '/^  again: /d; s/^  ([a-z-]+)(\[[0-9]+\])?: .*/\1/p' "$copy/run.txt" | sort | uniq -c | sort -rn | awk '{ print $2 }' | paste -sd, | sed 's/,/, /g')
+  "$simulator" run --json "$copy/run.json" "$copy/scenarios" >"$copy/run.txt" || true
+  caught=$(sed -nE 's/^ *"of": "([a-z-]+)(\[[0-9]+\])?",?$/\1/p' "$copy/run.json" | sort | uniq -c | sort -rn | awk '{ print $2 }' | paste -sd, | sed 's/,/, /g')
   failed=$(grep -cE '^(violated|stuck|crashed) ' "$copy/run.txt" || true)
   if [ "$failed" -eq 0 ]; then
     echo "| $name | **not noticed** | 0 | |"
