@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::support::{Double, Heard, TestProxy, config, run};
+use super::support::{Double, Heard, Memory, TestProxy, config, parse, run, run_paused};
+use super::timing::{addr, connect, millis, opening, secs, with_timeouts};
 
 /// A proxy in front of a mock that drains with these settings.
 async fn before_mock(delay: &str, timeout: &str) -> Arc<TestProxy> {
@@ -186,5 +187,28 @@ fn with_nobody_there_it_ends_at_once() {
         // If it waited for anything the watchdog would end it.
         let proxy = before_mock("0s", "1h").await;
         assert_eq!(drain(&proxy).await.await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_client_whose_head_is_still_on_the_way_when_the_proxy_closes_is_answered() {
+    run_paused(async {
+        let world = Memory::new();
+        world.serve(addr(1), std::time::Duration::ZERO, opening);
+        let (proxy, _) = world.start(parse(&with_timeouts(&[addr(1)], json!({ "header": "30s" })))).await;
+        let (mut late, mut silent) = (world.client(), world.client());
+        // Accepted before anything is closed.
+        tokio::time::sleep(millis(1)).await;
+        let begun = world.now();
+        let client = async {
+            tokio::time::sleep(millis(900)).await;
+            assert_eq!(connect(&mut late).await, 200);
+            late.finish().await;
+            let _ = late.rest().await;
+            assert_eq!(silent.rest().await.unwrap(), b"");
+            assert_eq!(world.now() - begun, secs(1), "who says nothing is not waited for any longer");
+        };
+        let (reset, ()) = tokio::join!(proxy.drain(), client);
+        assert_eq!(reset, 0);
     });
 }

@@ -394,26 +394,3 @@ fn a_probe_is_lent_when_the_back_off_is_over_and_only_one_at_a_time() {
         drop(ear);
     });
 }
-
-#[test]
-fn a_client_whose_head_is_still_on_the_way_when_the_proxy_closes_is_answered() {
-    run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), Duration::ZERO, opening);
-        let (proxy, _) = world.start(parse(&with_timeouts(&[addr(1)], json!({ "header": "30s" })))).await;
-        let (mut late, mut silent) = (world.client(), world.client());
-        // Accepted before anything is closed.
-        sleep(millis(1)).await;
-        let begun = world.now();
-        let client = async {
-            sleep(millis(900)).await;
-            assert_eq!(connect(&mut late).await, 200);
-            late.finish().await;
-            let _ = late.rest().await;
-            assert_eq!(silent.rest().await.unwrap(), b"");
-            assert_eq!(world.now() - begun, secs(1), "who says nothing is not waited for any longer");
-        };
-        let (reset, ()) = tokio::join!(proxy.drain(), client);
-        assert_eq!(reset, 0);
-    });
-}
