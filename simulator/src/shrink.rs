@@ -96,12 +96,15 @@ fn smaller(json: &Json) -> Vec<Json> {
     }
     for list in ["upstreams", "clients"] {
         for (index, item) in json[list].as_array().into_iter().flatten().enumerate() {
-            for field in names(item) {
+            // Without a number of requests there would be more of them.
+            for field in names(item).into_iter().filter(|field| field != "requests") {
                 try_change(&|json| remove(&mut json[list][index], &field));
             }
             for number in ["requests", "clients", "max_in_flight"] {
                 if let Some(value) = item[number].as_u64().filter(|value| *value > 1) {
-                    try_change(&|json| json[list][index][number] = json!(value / 2));
+                    for less in [value / 2, value - value.div_ceil(4), value - 1] {
+                        try_change(&|json| json[list][index][number] = json!(less));
+                    }
                 }
             }
         }
@@ -111,7 +114,9 @@ fn smaller(json: &Json) -> Vec<Json> {
             try_change(&|json| json["clients"][index]["do"] = does.clone());
         }
         if client["requests"].is_null() {
-            try_change(&|json| json["clients"][index]["requests"] = json!(64));
+            for some in [1, 8, 64, 512] {
+                try_change(&|json| json["clients"][index]["requests"] = json!(some));
+            }
         }
     }
     if let Some(seconds) = json["duration"].as_str().and_then(|text| humantime::parse_duration(text).ok()) {
