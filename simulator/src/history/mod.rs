@@ -93,6 +93,8 @@ pub struct History<'a> {
     pub config: Config,
     /// The good ones that it was given later, and when.
     reloads: Vec<(Duration, Config)>,
+    /// The life and number of each request that the proxy has told the end of, by id.
+    ended: BTreeMap<&'a str, (usize, u64)>,
     troubles: Vec<Trouble<'a>>,
 }
 
@@ -111,6 +113,7 @@ impl<'a> History<'a> {
             liveness: scenario.duration.get(),
             config,
             reloads: Vec::new(),
+            ended: BTreeMap::new(),
             troubles: Vec::new(),
         };
         history.read();
@@ -168,6 +171,9 @@ impl<'a> History<'a> {
             }
             ProxyEvent::Finished(finished) => {
                 life.requests.entry(finished.request).or_default().finished = Some((index, finished));
+                if let Some(id) = id_of(&finished.target) {
+                    self.ended.entry(id).or_insert((self.lives.len() - 1, finished.request));
+                }
             }
             _ => {}
         }
@@ -219,8 +225,8 @@ impl<'a> History<'a> {
 
     /// The request with `id`, where the proxy has told of its end.
     pub fn asked(&self, id: &str) -> Option<&Asked<'a>> {
-        let mine = |asked: &&Asked<'_>| asked.finished.is_some_and(|(_, end)| id_of(&end.target) == Some(id));
-        self.lives.iter().flat_map(|life| life.requests.values()).find(mine)
+        let (life, request) = self.ended.get(id)?;
+        self.lives.get(*life)?.requests.get(request)
     }
 
     /// Whether an attempt that ended well is no proof of its upstream: the answer was a gateway's word that it could not

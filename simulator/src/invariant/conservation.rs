@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Invariant, Violation, found};
-use crate::history::{AFTERMATH, History, id_of};
+use crate::history::{AFTERMATH, Asked, History, id_of};
 use crate::scenario::PROXY;
 use crate::trace::What;
 
@@ -79,12 +79,13 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             violations.push(found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
         }
     }
+    // Of a request whose end the proxy does not tell it is not known which it was.
+    let untold = history.lives.iter().flat_map(|life| life.requests.values()).filter(|asked| asked.finished.is_none());
+    let untold: Vec<&Asked<'_>> = untold.collect();
     for (id, records) in &history.records {
         for (line, upstream, _) in records {
-            let picked = history.lives.iter().flat_map(|life| life.requests.values()).any(|asked| {
-                asked.finished.is_none_or(|(_, end)| id_of(&end.target) == Some(id))
-                    && asked.picks.iter().any(|pick| history.leads_to(pick.upstream, upstream))
-            });
+            let picked = history.asked(id).into_iter().chain(untold.iter().copied());
+            let picked = picked.flat_map(|asked| &asked.picks).any(|pick| history.leads_to(pick.upstream, upstream));
             if !picked && asked_for(history, id) {
                 violations.push(found(format!("{upstream} got {id}, but was never picked for it"), [*line]));
             }
