@@ -63,6 +63,14 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 }
             }
         }
+        // Whoever got some of a body may have acted on it; only what can be repeated may go to another then.
+        if seen.method == "POST" {
+            let took: Vec<_> = records.iter().filter(|(_, _, record)| record.up.bytes > 0).collect();
+            if took.len() > 1 {
+                let lines = took.iter().map(|(line, ..)| *line);
+                violations.push(found(format!("the body of {id} was sent to {} upstreams", took.len()), lines));
+            }
+        }
         // A killed upstream wrote nothing down. One that was cut off does not learn of a reset that was lost, be it by a
         // limit of the proxy or by its death, and waits for ever.
         let upstreams = history.scenario.upstreams.iter().map(|one| one.name.as_str());
@@ -135,6 +143,16 @@ mod tests {
         line.host = others.into_iter().find(|name| *name != line.host).unwrap();
         twin.played.trace.lines.push(line);
         twin.fires("conservation");
+    }
+
+    #[test]
+    fn fires_where_a_body_was_sent_to_two_upstreams() {
+        let mut twin = Twin::sound_with("http:method=POST,path=/echo,send=100");
+        let at = twin.find(|what| matches!(what, What::Upstream(mock_upstreams::journal::Event::Request(_))));
+        let line = twin.played.trace.lines[at].clone();
+        twin.played.trace.lines.push(line);
+        let violations = crate::invariant::check(&crate::history::History::new(&twin.scenario, &twin.played));
+        assert!(violations.iter().any(|one| one.text.starts_with("the body of client-0 was sent")), "{violations:#?}");
     }
 
     #[test]

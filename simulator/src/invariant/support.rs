@@ -25,7 +25,12 @@ pub(super) struct Twin {
 impl Twin {
     /// One in which every invariant holds.
     pub(super) fn sound() -> Self {
-        let scenario = scenario::parse(SOUND).unwrap();
+        Self::sound_with("echo")
+    }
+
+    /// The same of clients that do something else.
+    pub(super) fn sound_with(action: &str) -> Self {
+        let scenario = scenario::parse(&SOUND.replace("\"echo\"", &format!("\"{action}\""))).unwrap();
         let played = director::play::<Sim>(&scenario, 1).unwrap();
         let twin = Twin { scenario, played };
         assert_eq!(super::check(&History::new(&twin.scenario, &twin.played)), [], "the sound run is sound");
