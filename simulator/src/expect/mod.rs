@@ -194,6 +194,14 @@ impl Expectation {
             _ => None,
         }
     }
+
+    /// The client it is about, where it is about one.
+    pub fn client(&self) -> Option<&str> {
+        match self {
+            Expectation::Requests { client, .. } => client.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 const fn once() -> u64 {

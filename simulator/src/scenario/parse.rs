@@ -88,6 +88,10 @@ fn meaning(scenario: &Scenario) -> Vec<Problem> {
             let known = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
             checker.known(&format!("expect[{index}].upstream"), "upstream", upstream, known.collect());
         }
+        if let Some(client) = expectation.client() {
+            let known = scenario.clients.iter().map(|client| client.name.as_str());
+            checker.known(&format!("expect[{index}].client"), "client", client, known.collect());
+        }
     }
     if let Err(text) = ConfigFile::first(scenario).config {
         checker.problem("proxy", text);
@@ -369,6 +373,11 @@ mod tests {
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "expect": [{"what": "picks", "upstream": "b"}]"#,
                 r#"expect[0].upstream: no upstream "b""#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
+                    "expect": [{"what": "requests", "outcome": "ok", "client": "b"}]"#,
+                r#"expect[0].client: no client "b""#,
             ),
         ] {
             let problems = problems(&format!("{{{HEAD}, {body}}}"));
