@@ -1,8 +1,7 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Invariant, Violation, found};
-use crate::history::History;
+use crate::history::{History, Pick};
 
 pub(super) const INVARIANT: Invariant = Invariant {
     name: "failover",
@@ -18,8 +17,13 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     let limit = history.config.timeouts.request + SLACK + history.played.late;
     for asked in history.lives.iter().flat_map(|life| life.requests.values()) {
         let lines = || asked.picks.iter().map(|pick| pick.line);
-        let distinct: BTreeSet<&str> = asked.picks.iter().map(|pick| pick.upstream).collect();
-        if distinct.len() < asked.picks.len() {
+        // One that reloads have taken away and brought back meanwhile is another.
+        let at = |pick: &Pick<'_>| history.lines[pick.line].at();
+        let again = asked.picks.iter().enumerate().any(|(place, pick)| {
+            let before = asked.picks[..place].iter().rev().find(|before| before.upstream == pick.upstream);
+            before.is_some_and(|before| !history.removed(pick.upstream, at(before), at(pick)))
+        });
+        if again {
             violations.push(found("a request was sent to the same upstream twice", lines()));
         }
         let Some((line, end)) = asked.finished else { continue };
