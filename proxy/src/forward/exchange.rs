@@ -249,6 +249,8 @@ impl State {
             }
             match std::task::ready!(inbox.poll_fill_head(cx, leg)) {
                 Ok(1..) => self.received = true,
+                // A write that failed has met the reset, and then reading finds but an end.
+                Ok(_) if !self.received && self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead)),
                 Ok(_) if !self.received => return Poll::Ready(Err(Failure::ClosedBeforeHead)),
                 Err(_) if !self.received => return Poll::Ready(Err(Failure::ResetBeforeHead)),
                 Ok(_) | Err(_) => return Poll::Ready(Err(Failure::MalformedHead)),

@@ -1,6 +1,9 @@
 //! What takes time, under paused time.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::Instant;
 
 use super::*;
@@ -13,7 +16,7 @@ const HEAD: &[u8] = b"POST http://a.test/ HTTP/1.1\r\n\r\n";
 /// Exchanges a POST with a body of five bytes; returns how it ended and whether the client was told to go ahead.
 async fn post(
     mut client: DuplexStream,
-    (mut leg, expects_continue): (DuplexStream, bool),
+    (mut leg, expects_continue): (impl AsyncRead + AsyncWrite + Unpin, bool),
 ) -> (Result<Reply, Miss>, bool) {
     let mut upload = Carry::new(BodyCodec::new(Framing::Length(5), LIMITS));
     let (mut inbox, mut leg_inbox, mut go_ahead) = (Inbox::default(), Inbox::default(), GoAhead::default());
@@ -110,4 +113,34 @@ async fn the_reply_is_waited_for_from_the_bodys_last_byte() {
     let ((done, _), _client) = tokio::join!(post(ours, (leg, false)), sends);
     assert!(matches!(done, Err(Miss::Upstream(Failure::ReplyTimeout))));
     assert_eq!(started.elapsed(), Duration::from_secs(50) + BOUNDS.reply);
+}
+
+/// A connection whose reset has been told to a writer, so that a reader finds an end.
+struct ResetMet;
+
+impl AsyncRead for ResetMet {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ResetMet {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_that_a_write_has_met_is_no_orderly_end() {
+    let (_client, ours) = duplex(4096);
+    let (ended, _) = post(ours, (ResetMet, false)).await;
+    assert!(matches!(ended, Err(Miss::Upstream(Failure::ResetBeforeHead))));
 }
