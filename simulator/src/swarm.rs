@@ -6,6 +6,7 @@
 
 mod timeline;
 
+use clap::ValueEnum;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
@@ -42,7 +43,7 @@ const FAULTS: &[&str] = &[
 ];
 
 /// What a scenario may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Feature {
     Latency,
     Jitter,
@@ -76,37 +77,6 @@ enum Feature {
 
 use Feature::*;
 
-const FEATURES: &[Feature] = &[
-    Latency,
-    Jitter,
-    Loss,
-    Bandwidth,
-    CoarseTick,
-    Weights,
-    WeightZero,
-    Disabled,
-    UpstreamAuth,
-    ClientAuth,
-    Checks,
-    MaxAttempts,
-    SlowUpstreams,
-    Faults,
-    Arming,
-    Names,
-    Herd,
-    CrashUpstream,
-    CrashProxy,
-    Partition,
-    Hold,
-    OneWay,
-    CutOffClient,
-    ReloadWeights,
-    ReloadMembers,
-    ReloadBroken,
-    ClockJump,
-    Drain,
-];
-
 /// A name that leads to the first upstream, until it leads elsewhere.
 const NAME: &str = "moving.test";
 
@@ -138,7 +108,7 @@ impl Draw {
     /// Each is on in one of two scenarios, but for some that leave little of a run to be judged.
     fn features(&mut self) -> Vec<Feature> {
         let mut on = Vec::new();
-        for feature in FEATURES {
+        for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | MaxAttempts | CrashProxy | Drain => 6,
                 _ => 2,
@@ -370,7 +340,7 @@ mod tests {
     #[test]
     fn every_feature_is_on_in_some_scenarios_and_off_in_others() {
         let stories: Vec<String> = (0..200).map(|index| scenario(seed_of(1, index)).story).collect();
-        for feature in FEATURES {
+        for feature in Feature::value_variants() {
             let word = format!("{feature:?}");
             let has = |story: &&String| story.split(|one: char| !one.is_alphanumeric()).any(|one| one == word);
             let with = stories.iter().filter(has).count();

@@ -5,6 +5,7 @@
 //! from run to run. `live` is the proxy's own binary on real sockets in real time. What an engine can't do it says by name, before a run or when it is asked for: none pretends.
 
 mod clock;
+mod env;
 mod host_name;
 mod in_process;
 mod lacks;
@@ -28,6 +29,7 @@ use crate::scenario::Scenario;
 use crate::trace::Recorder;
 
 pub use clock::{Clock, WallClock};
+pub use env::{SimEnv, SimulatedHost};
 pub use host_name::HostName;
 pub use link::{Gate, Link, LinkChange, parts_per_million};
 

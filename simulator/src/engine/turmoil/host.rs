@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::line::Line;
 use super::stream::{SimListener, SimStream};
-use crate::engine::{Host, HostName, panic_text};
+use crate::engine::{Host, HostName, SimulatedHost, panic_text};
 
 /// The two directions of a connection: from its client, and to it.
 type Lines = (Line, Line);
@@ -152,6 +152,27 @@ impl Host for SimHost {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.task(task).start();
+    }
+}
+
+impl SimulatedHost for SimHost {
+    type Stream = SimStream;
+    type Listener = SimListener;
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<SimListener> {
+        SimListener::bind(self.clone(), address).await
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
+        SimStream::connect(self, address).await
+    }
+
+    fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
+        SimHost::resolve(self, name)
+    }
+
+    fn start(&self, task: impl Future<Output = ()> + 'static) {
         self.task(task).start();
     }
 }

@@ -11,7 +11,6 @@
 //! - A connection that was refused or given up keeps its port; with some 55,000 of them a host has none left, and
 //!   turmoil panics.
 
-mod env;
 mod host;
 mod line;
 mod stream;
@@ -30,12 +29,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
-pub use env::SimEnv;
 pub use host::SimHost;
 pub use stream::{SimListener, SimStream};
 
 use super::in_process::InProcess;
-use super::{Clock, Engine, Gate, HostName, LinkChange, WallClock, lacks};
+use super::{Clock, Engine, Gate, HostName, LinkChange, SimEnv, WallClock, lacks};
 use crate::configuration::ConfigFile;
 use crate::scenario::{Action, PROXY, Scenario};
 use crate::trace::Recorder;
@@ -71,7 +69,7 @@ impl Queue {
 /// One simulated network and the virtual time it runs in.
 pub struct Sim {
     // Dropped first, and outside the network: what it still holds closes silently.
-    proxy: InProcess<SimEnv>,
+    proxy: InProcess<SimEnv<SimHost>>,
     sim: ::turmoil::Sim<'static>,
     hosts: BTreeMap<HostName, (Arc<Machine>, Rc<Queue>)>,
     network: Arc<Network>,

@@ -13,7 +13,7 @@ use turmoil_net::HostId;
 
 use super::stream::{SimListener, SimStream, connect};
 use super::with_world;
-use crate::engine::{Host, HostName, panic_text};
+use crate::engine::{Host, HostName, SimulatedHost, panic_text};
 
 /// A host, as programs on it see it.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,27 @@ impl Host for SimHost {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        spawn(self.0, task);
+    }
+}
+
+impl SimulatedHost for SimHost {
+    type Stream = SimStream;
+    type Listener = SimListener;
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<SimListener> {
+        SimListener::bind(address).await
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
+        connect(address).await
+    }
+
+    fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
+        with_world(|world| world.names.get(name).cloned())
+    }
+
+    fn start(&self, task: impl Future<Output = ()> + 'static) {
         spawn(self.0, task);
     }
 }

@@ -6,7 +6,6 @@
 //! What the kernel underneath can't do is done here: resets on demand, a reset for data that comes after a close, the
 //! newest ACK after a partition, and an in-order wire.
 
-mod env;
 mod host;
 mod stream;
 mod wire;
@@ -24,12 +23,11 @@ use tokio::time::{Instant, sleep_until};
 use turmoil_net::shim::tokio::net::TcpListener;
 use turmoil_net::{EnterGuard, HostId, KernelConfig, Net, NetstatState};
 
-pub use env::SimEnv;
 pub use host::SimHost;
 pub use stream::{SimListener, SimStream, connect};
 
 use super::in_process::InProcess;
-use super::{Clock, Engine, Host, HostName, Link, LinkChange, WallClock, lacks};
+use super::{Clock, Engine, Host, HostName, Link, LinkChange, SimEnv, WallClock, lacks};
 use crate::configuration::ConfigFile;
 use crate::scenario::{PROXY, Scenario};
 use crate::trace::Recorder;
@@ -69,7 +67,7 @@ fn with_world<R>(f: impl FnOnce(&mut World) -> R) -> R {
 /// One simulated network and the virtual time it runs in.
 pub struct Sim {
     // Dropped in this order: the proxy and the tasks close their sockets while the network is still there.
-    proxy: InProcess<SimEnv>,
+    proxy: InProcess<SimEnv<SimHost>>,
     tasks: LocalSet,
     _world: WorldSlot,
     runtime: Runtime,
@@ -240,7 +238,7 @@ impl Engine for Sim {
 
     fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, seed: u64) {
         let host = HostName::new(PROXY);
-        let env = SimEnv::new(with_world(|world| world.hosts.index(&host)), self.wall.clone(), seed);
+        let env = SimEnv::new(SimHost::named(&host), self.wall.clone(), seed);
         let start = self.proxy.start(file, env, recorder);
         self.spawn(&host, |_| start);
     }
