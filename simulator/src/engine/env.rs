@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use proxy::env::{Busy, Duplex, Early, Env, Listener, RelayEnd, RelayLimits, Stop
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::WallClock;
+use super::{Host, WallClock};
 
 /// What a simulated host has for the proxy: sockets, names and tasks of its own.
 pub trait SimulatedHost: Clone + Send + Sync + 'static {
@@ -38,6 +38,28 @@ pub trait SimulatedHost: Clone + Send + Sync + 'static {
     fn start(&self, task: impl Future<Output = ()> + 'static);
 }
 
+/// Programs other than the proxy see the same host.
+impl<H: SimulatedHost> Host for H
+where
+    H::Stream: faulty_upstream::Duplex,
+    H::Listener: faulty_upstream::Listener<Stream = H::Stream>,
+{
+    type Stream = H::Stream;
+    type Listener = H::Listener;
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<H::Stream> {
+        SimulatedHost::connect(self, address).await
+    }
+
+    async fn listen(&self, port: u16) -> io::Result<H::Listener> {
+        self.bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.start(task);
+    }
+}
+
 /// A simulated host, as the proxy sees the world.
 #[derive(Clone, Debug)]
 pub struct SimEnv<H> {
@@ -62,7 +84,7 @@ impl<H: SimulatedHost> Env for SimEnv<H> {
     }
 
     fn connect(&self, addr: SocketAddr) -> impl Future<Output = io::Result<H::Stream>> + Send {
-        self.host.connect(addr)
+        SimulatedHost::connect(&self.host, addr)
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

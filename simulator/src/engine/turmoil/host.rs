@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::line::Line;
 use super::stream::{SimListener, SimStream};
-use crate::engine::{Host, HostName, SimulatedHost, panic_text};
+use crate::engine::{HostName, SimulatedHost, panic_text};
 
 /// The two directions of a connection: from its client, and to it.
 type Lines = (Line, Line);
@@ -104,12 +104,6 @@ impl SimHost {
         self.machine.process.load(Ordering::Relaxed) == self.process
     }
 
-    /// Where `name` leads.
-    pub(super) fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
-        let known = locked(&self.machine.network.names).get(name).cloned();
-        known.filter(|addresses| !addresses.is_empty())
-    }
-
     /// A connection that it holds from now on.
     pub(super) fn hold(&self) -> Held {
         self.machine.streams.fetch_add(1, Ordering::Relaxed);
@@ -139,23 +133,6 @@ impl SimHost {
     }
 }
 
-impl Host for SimHost {
-    type Stream = SimStream;
-    type Listener = SimListener;
-
-    async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
-        SimStream::connect(self, address).await
-    }
-
-    async fn listen(&self, port: u16) -> io::Result<SimListener> {
-        SimListener::bind(self.clone(), SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.task(task).start();
-    }
-}
-
 impl SimulatedHost for SimHost {
     type Stream = SimStream;
     type Listener = SimListener;
@@ -169,7 +146,7 @@ impl SimulatedHost for SimHost {
     }
 
     fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
-        SimHost::resolve(self, name)
+        locked(&self.machine.network.names).get(name).cloned()
     }
 
     fn start(&self, task: impl Future<Output = ()> + 'static) {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -13,7 +13,7 @@ use turmoil_net::HostId;
 
 use super::stream::{SimListener, SimStream, connect};
 use super::with_world;
-use crate::engine::{Host, HostName, SimulatedHost, panic_text};
+use crate::engine::{HostName, SimulatedHost, panic_text};
 
 /// A host, as programs on it see it.
 #[derive(Clone, Copy, Debug)]
@@ -38,23 +38,6 @@ impl SimHost {
     /// Connections that its code holds.
     pub(super) fn connections(self) -> usize {
         with_world(|world| world.hosts.0[self.0].streams)
-    }
-}
-
-impl Host for SimHost {
-    type Stream = SimStream;
-    type Listener = SimListener;
-
-    async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
-        connect(address).await
-    }
-
-    async fn listen(&self, port: u16) -> io::Result<SimListener> {
-        SimListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        spawn(self.0, task);
     }
 }
 
