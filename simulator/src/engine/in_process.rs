@@ -5,8 +5,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use proxy::Proxy;
 use proxy::env::Env;
-use proxy::proxy::Proxy;
 
 use super::HostName;
 use crate::configuration::ConfigFile;
