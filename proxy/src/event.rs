@@ -70,6 +70,8 @@ pub enum Event<'a> {
         upstream: UpstreamId,
         /// `None`: it opened the target or brought a response head.
         failure: Option<&'static str>,
+        /// Why it failed, where there is more to say: the system's or a library's words, of bounded length.
+        cause: Option<&'a str>,
         /// From its start to its verdict.
         took: Duration,
     },
@@ -90,6 +92,8 @@ pub enum Event<'a> {
         url: &'a str,
         /// Failures in a row that were charged to it.
         failures: u32,
+        /// Why the last attempt through it failed.
+        cause: Option<&'a str>,
         /// When it will be probed.
         until: Timestamp,
     },
@@ -99,6 +103,8 @@ pub enum Event<'a> {
         upstream: UpstreamId,
         /// Its URL without credentials.
         url: &'a str,
+        /// Why the last attempt through it failed.
+        cause: Option<&'a str>,
         /// When it will be probed again.
         until: Timestamp,
     },
@@ -196,6 +202,8 @@ pub struct Summary {
     pub upstream: Option<Arc<str>>,
     /// The failed attempts in order: URL and what went wrong.
     pub failed_attempts: Vec<(Arc<str>, &'static str)>,
+    /// Why the last of them failed, or a reply broke off: the system's or a library's words, of bounded length.
+    pub cause: Option<Arc<str>>,
     /// Attempts in all.
     pub attempts: u32,
     /// Bytes from client to target, without heads.

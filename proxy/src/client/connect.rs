@@ -34,7 +34,7 @@ pub(crate) async fn connect<E: Env>(
         while let Some((lease, allowance)) = attempts.next() {
             match dial::open_tunnel(pool, &context.env, &lease.upstream, &target, &allowance, terms).await {
                 Ok((leg, surplus)) => return Some((lease, leg, surplus)),
-                Err(failure) => attempts.failed(lease, failure),
+                Err(failed) => attempts.failed(lease, failed),
             }
         }
         None

@@ -115,7 +115,7 @@ impl<E: Env> Connection<E> {
     ) -> NextStep<E> {
         let told = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
         if !matches!(told, Ok(Ok(()))) {
-            request.fail_after_verdict("client_gone", Blame::Client);
+            request.fail_after_verdict("client_gone", Blame::Client, None);
             return NextStep::Abort;
         }
         let early = Early { to_upstream: self.inbox.take_rest(), to_client: from_upstream };

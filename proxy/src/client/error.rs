@@ -114,7 +114,8 @@ fn tell_record(record: &Record) -> ErrorReply {
             extra: Some(("Retry-After", "5".into())),
         };
     };
-    let (status, kind, text) = match *last {
+    let last = last.failure;
+    let (status, kind, text) = match last {
         Failure::ClientGone => (502, "connection_terminated", "the client went away".to_owned()),
         Failure::OwnResources => (503, "proxy_internal_error", "the proxy has run out of a resource".to_owned()),
         Failure::ConnectRefused => (502, "connection_refused", "the upstream refused the connection".to_owned()),

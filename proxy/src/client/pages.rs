@@ -14,7 +14,7 @@ use crate::core::time::Timestamp;
 use crate::env::Env;
 use crate::http::authority::{Authority, Host};
 use crate::http::head::{Fields, RequestHead};
-use crate::upstream::pool::{Percentiles, Upstream};
+use crate::upstream::pool::{LastFailure, Percentiles, Upstream};
 
 /// The response to `path`.
 pub(crate) async fn respond<E: Env>(
@@ -215,6 +215,9 @@ struct UpstreamOut {
     /// Until its next probe, while it is ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe_in_ms: Option<u64>,
+    /// The last attempt or check through it that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failure: Option<LastFailureOut>,
     current_connections: u64,
     idle_connections: usize,
     bytes_up: u64,
@@ -224,6 +227,26 @@ struct UpstreamOut {
     latency_p50_ms: f64,
     latency_p90_ms: f64,
     latency_p99_ms: f64,
+}
+
+#[derive(Serialize)]
+struct LastFailureOut {
+    failure: &'static str,
+    /// In the system's or a library's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    at: String,
+}
+
+impl LastFailureOut {
+    /// Of a proxy that `started` then.
+    fn read(LastFailure { failed, at }: LastFailure, started: SystemTime) -> Self {
+        LastFailureOut {
+            failure: failed.failure.as_str(),
+            cause: failed.cause.map(|cause| cause.to_string()),
+            at: rfc3339(started + at.since(Timestamp::ZERO)),
+        }
+    }
 }
 
 impl Stats {
@@ -294,6 +317,7 @@ fn upstream_out<E: Env>(
         healthy: health.is_eligible(),
         failures: health.failures(),
         probe_in_ms: health.ejection().map(|ejection| millis(ejection.until.since(now))),
+        last_failure: figures.last_failure().map(|last| LastFailureOut::read(last, context.started)),
         current_connections: upstream.leased(),
         idle_connections: upstream.idle_count(),
         bytes_up: figures.bytes_up.load(Relaxed),

@@ -50,6 +50,7 @@ impl Origin {
             blame: Some(Blame::Client),
             upstream: None,
             failed_attempts: Vec::new(),
+            cause: None,
             attempts: 0,
             bytes_up: 0,
             bytes_down: 0,
@@ -122,8 +123,9 @@ impl<E: Env> Request<E> {
     }
 
     /// Something went wrong behind the verdict.
-    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame) {
+    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame, cause: Option<Arc<str>>) {
         (self.summary.outcome, self.summary.blame) = (outcome, Some(blame));
+        self.summary.cause = cause.or(self.summary.cause.take());
     }
 
     /// A tunnel ended.
@@ -133,8 +135,9 @@ impl<E: Env> Request<E> {
 
     fn note(&mut self, record: Record) {
         self.summary.attempts = record.attempts;
+        self.summary.cause = record.failures.last().and_then(|(_, failed)| failed.cause.clone());
         self.summary.failed_attempts =
-            record.failures.into_iter().map(|(url, failure)| (url, failure.as_str())).collect();
+            record.failures.into_iter().map(|(url, failed)| (url, failed.failure.as_str())).collect();
     }
 
     fn judge(&mut self, success: bool) {

@@ -68,13 +68,13 @@ impl Observer for Log {
         // It stands last: whoever reads a text finds what it is about first.
         match told {
             Event::Finished(summary) => finished(event, summary),
-            Event::Ejected { upstream, url, failures, until } => {
+            Event::Ejected { upstream, url, failures, cause, until } => {
                 let probe_in_ms = millis(until.since(at));
-                warn!(id = %upstream, upstream = url, failures, probe_in_ms, event, "upstream ejected");
+                warn!(id = %upstream, upstream = url, failures, cause, probe_in_ms, event, "upstream ejected");
             }
-            Event::BackedOff { upstream, url, until } => {
+            Event::BackedOff { upstream, url, cause, until } => {
                 let probe_in_ms = millis(until.since(at));
-                info!(id = %upstream, upstream = url, probe_in_ms, event, "probe failed, backing off");
+                info!(id = %upstream, upstream = url, cause, probe_in_ms, event, "probe failed, backing off");
             }
             Event::Recovered { upstream, url, after } => {
                 info!(id = %upstream, upstream = url, after_ms = millis(*after), event, "upstream recovered");
@@ -98,8 +98,8 @@ impl Observer for Log {
             Event::PickMade { request, attempt, epoch, ticket, upstream, probe } => {
                 debug!(request, attempt, epoch, ticket, id = %upstream, probe, event, "pick");
             }
-            Event::AttemptEnded { request, upstream, failure, took } => {
-                debug!(request, id = %upstream, failure, took_ms = millis(*took), event, "attempt ended");
+            Event::AttemptEnded { request, upstream, failure, cause, took } => {
+                debug!(request, id = %upstream, failure, cause, took_ms = millis(*took), event, "attempt ended");
             }
             Event::Blamed { upstream, blame, rule } => {
                 debug!(id = %upstream, blame = blame.as_str(), rule = rule.as_str(), event, "blamed");
@@ -133,6 +133,7 @@ fn finished(event: &str, summary: &Summary) {
         upstream = summary.upstream.as_deref(),
         attempts = summary.attempts,
         failed = failed.collect::<Vec<_>>().join(" "),
+        cause = summary.cause.as_deref(),
         bytes_up = summary.bytes_up,
         bytes_down = summary.bytes_down,
         latency_ms = millis(summary.latency),

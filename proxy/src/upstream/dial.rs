@@ -15,9 +15,10 @@ use crate::core::failover::Allowance;
 use crate::env::Env;
 use crate::http::authority::Authority;
 use crate::http::head::{
-    Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, parse_response, response_framing,
+    Fields, HeadError, HeadLimits, Method, RequestHead, ResponseHead, Version, parse_response, response_framing,
 };
 use crate::http::inbox::Inbox;
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
 
@@ -41,12 +42,13 @@ pub(crate) async fn connect<E: Env>(
     upstream: &Upstream<E::Stream>,
     allowance: &Allowance,
     terms: Terms<'_>,
-) -> Result<Leg<E::Stream>, Failure> {
+) -> Result<Leg<E::Stream>, FailedAttempt> {
     let connected = async {
-        let stream = upstream.addresses.connect(env, terms.dns).await.map_err(|error| connect_failure(&error))?;
-        upstream.wrapper.wrap(stream).await.map_err(|_| Failure::TlsFailed)
+        let stream = upstream.addresses.connect(env, terms.dns).await.map_err(connect_failed)?;
+        upstream.wrapper.wrap(stream).await.map_err(|error| FailedAttempt::new(Failure::TlsFailed, error))
     };
-    timeout(allowance.connect, connected).await.unwrap_or(Err(Failure::ConnectTimeout))
+    let late = |_| FailedAttempt::timed_out(Failure::ConnectTimeout, "no connection", allowance.connect);
+    timeout(allowance.connect, connected).await.map_err(late)?
 }
 
 /// Opens a tunnel to `target` through `upstream`. Returns the leg and the bytes that came behind the reply's head.
@@ -57,7 +59,7 @@ pub(crate) async fn open_tunnel<E: Env>(
     target: &Authority,
     allowance: &Allowance,
     terms: Terms<'_>,
-) -> Result<(Leg<E::Stream>, Bytes), Failure> {
+) -> Result<(Leg<E::Stream>, Bytes), FailedAttempt> {
     let mut leg = connect(env, upstream, allowance, terms).await?;
     let asked = async {
         let mut out = BytesMut::with_capacity(512);
@@ -70,19 +72,22 @@ pub(crate) async fn open_tunnel<E: Env>(
         let mut inbox = Inbox::default();
         match read_reply(&mut leg, &mut inbox, terms.limits).await {
             Ok(reply) => Ok((reply, inbox.take_rest())),
-            Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
-            Err(failure) => Err(failure),
+            Err(failed) => match written {
+                Err(error) if inbox.is_empty() => Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
+                _ => Err(failed),
+            },
         }
     };
-    let reply = timeout(allowance.reply(pool.now()), asked).await.unwrap_or(Err(Failure::ReplyTimeout));
-    let (reply, surplus) = reply?;
+    let allowed = allowance.reply(pool.now());
+    let late = |_| FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", allowed);
+    let (reply, surplus) = timeout(allowed, asked).await.map_err(late)??;
     match reply.status {
         // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
         200..=299 => Ok((leg, surplus)),
         // Nobody will read its body, but a head that frames none says nothing that can be trusted.
         status => Err(match response_framing(&reply, &Method::connect()) {
-            Ok(_) => Failure::Status(status),
-            Err(_) => Failure::MalformedHead,
+            Ok(_) => Failure::Status(status).into(),
+            Err(error) => FailedAttempt::malformed(error, terms.limits),
         }),
     }
 }
@@ -92,28 +97,30 @@ async fn read_reply<S: AsyncRead + Unpin>(
     leg: &mut S,
     inbox: &mut Inbox,
     limits: HeadLimits,
-) -> Result<ResponseHead, Failure> {
+) -> Result<ResponseHead, FailedAttempt> {
+    let malformed = |error| FailedAttempt::malformed(error, limits);
     let mut interim = 0;
     let mut received = false;
     loop {
-        while let Some(head) = inbox.take_head(limits).map_err(|_| Failure::MalformedHead)? {
-            let head = parse_response(&head, limits).map_err(|_| Failure::MalformedHead)?;
+        while let Some(head) = inbox.take_head(limits).map_err(malformed)? {
+            let head = parse_response(&head, limits).map_err(malformed)?;
             match head.status {
                 // Nothing was asked to be switched.
-                101 => return Err(Failure::MalformedHead),
+                101 => return Err(FailedAttempt::new(Failure::MalformedHead, "status 101 that was not asked for")),
                 100..=199 if interim < MAX_INTERIM => interim += 1,
-                100..=199 => return Err(Failure::MalformedHead),
+                100..=199 => return Err(FailedAttempt::new(Failure::MalformedHead, "too many interim replies")),
                 _ => return Ok(head),
             }
         }
         // What can't become a reply is not waited for: whoever speaks another protocol may wait for us.
         if !begins_like_a_reply(&inbox.bytes) {
-            return Err(Failure::MalformedHead);
+            return Err(FailedAttempt::new(Failure::MalformedHead, "the reply is not HTTP/1"));
         }
         match inbox.fill(leg).await {
-            Ok(0) if !received => return Err(Failure::ClosedBeforeHead),
-            Err(_) if !received => return Err(Failure::ResetBeforeHead),
-            Ok(0) | Err(_) => return Err(Failure::MalformedHead),
+            Ok(0) if !received => return Err(Failure::ClosedBeforeHead.into()),
+            Err(error) if !received => return Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
+            Ok(0) => return Err(malformed(HeadError::Incomplete)),
+            Err(error) => return Err(FailedAttempt::new(Failure::MalformedHead, error)),
             Ok(_) => received = true,
         }
     }
@@ -145,6 +152,10 @@ pub(crate) fn authorize(fields: &mut Fields, upstream: &UpstreamConfig) {
         let pair = format!("{}:{}", credentials.username, credentials.password.expose());
         fields.push("Proxy-Authorization", format!("Basic {}", STANDARD.encode(pair)));
     }
+}
+
+fn connect_failed(error: io::Error) -> FailedAttempt {
+    FailedAttempt::new(connect_failure(&error), error)
 }
 
 fn connect_failure(error: &io::Error) -> Failure {

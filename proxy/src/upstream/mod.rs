@@ -2,6 +2,7 @@
 
 pub(crate) mod attempts;
 pub(crate) mod dial;
+pub(crate) mod failed;
 pub(crate) mod leg;
 pub(crate) mod pool;
 pub(crate) mod prober;

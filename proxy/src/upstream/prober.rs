@@ -19,6 +19,7 @@ use crate::core::upstream::UpstreamId;
 use crate::env::{Env, Stop};
 use crate::http::authority::{Authority, Host};
 use crate::upstream::dial::{Terms, open_tunnel};
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Lease, Memory, Pool, SWEEP, UpstreamSettings};
 
@@ -127,29 +128,30 @@ async fn check_one<E: Env>(
     let terms = Terms { limits: settings.limits, dns: settings.dns, via: via.as_deref() };
     let policy =
         FailoverPolicy { max_attempts: None, request_timeout: limit, connect_timeout: limit, reply_timeout: limit };
-    let mut last = Failure::ReplyTimeout;
+    let late = || FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", limit);
+    let mut last = late();
     for endpoint in endpoints {
         let Ok(host) = Host::parse(&bracketed(&endpoint.host)) else { continue };
         let target = Authority { host, port: endpoint.port };
         let Ok(allowance) = Budget::new(policy, false, pool.now()).next(0, pool.now()) else { continue };
         let attempt = open_tunnel(pool, env, &lease.upstream, &target, &allowance, terms);
-        let Err(failure) = timeout(limit, attempt).await.unwrap_or(Err(Failure::ReplyTimeout)) else {
+        let Err(failed) = timeout(limit, attempt).await.unwrap_or_else(|_| Err(late())) else {
             lease.judge(None);
             pool.report(lease.attempt(), Verdict::Success);
             pool.opened(Memory::Checks, &target.to_string(), lease.upstream.id, Evidence::default());
             return;
         };
-        last = failure;
         let mut evidence = Evidence::default();
-        if let Some(blamed) = evidence.failed(lease.attempt(), failure) {
-            lease.judge(Some(failure.as_str()));
+        if let Some(blamed) = evidence.failed(lease.attempt(), failed.failure) {
+            lease.judge(Some(&failed));
             pool.blamed(blamed);
             return;
         }
+        last = failed;
         // Each endpoint on its own: what other upstreams say of this one decides.
         pool.gave_up(Memory::Checks, &target.to_string(), evidence);
     }
-    lease.judge(Some(last.as_str()));
+    lease.judge(Some(&last));
 }
 
 fn bracketed(host: &str) -> String {

@@ -259,7 +259,7 @@ pub(super) fn owned(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostName) ->
             upstream: name(*upstream),
             probe: *probe,
         },
-        Event::AttemptEnded { request, upstream, failure, took } => ProxyEvent::AttemptEnded {
+        Event::AttemptEnded { request, upstream, failure, took, .. } => ProxyEvent::AttemptEnded {
             request: *request,
             upstream: name(*upstream),
             failure: *failure,

@@ -13,8 +13,9 @@ use crate::core::attribution::Failure;
 use crate::env::Counter;
 use crate::http::body::BodyError;
 use crate::http::carry::{Carry, CarryError};
-use crate::http::head::{Framing, HeadLimits, Method, ResponseHead, parse_response, response_framing};
+use crate::http::head::{Framing, HeadError, HeadLimits, Method, ResponseHead, parse_response, response_framing};
 use crate::http::inbox::{Inbox, Outbox};
+use crate::upstream::failed::FailedAttempt;
 
 /// How long the body of a request with `Expect: 100-continue` waits for the upstream's word: one that does not know
 /// the expectation never says it (RFC 9110 section 10.1.1).
@@ -28,7 +29,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Why there is no response head.
 pub(super) enum ExchangeError {
     /// The upstream or the target; another upstream may do better.
-    Upstream(Failure),
+    Upstream(FailedAttempt),
     /// The client's connection failed.
     ClientGone,
     /// The client's body ended early.
@@ -134,7 +135,7 @@ where
             return Poll::Ready(Err(if clients {
                 ExchangeError::BodyTimeout
             } else {
-                ExchangeError::Upstream(Failure::ReplyTimeout)
+                ExchangeError::Upstream(FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", bounds.reply))
             }));
         }
         Poll::Pending
@@ -228,21 +229,23 @@ impl State {
         (leg, inbox): (&mut L, &mut Inbox),
         asked: Asked<'_>,
         limits: HeadLimits,
-    ) -> Poll<Result<Option<Reply>, Failure>> {
+    ) -> Poll<Result<Option<Reply>, FailedAttempt>> {
+        let malformed = |error| FailedAttempt::malformed(error, limits);
+        let refused = |what: &str| Poll::Ready(Err(FailedAttempt::new(Failure::MalformedHead, what)));
         loop {
-            while let Some(head) = inbox.take_head(limits).map_err(|_| Failure::MalformedHead)? {
-                let head = parse_response(&head, limits).map_err(|_| Failure::MalformedHead)?;
-                let framing = response_framing(&head, asked.method).map_err(|_| Failure::MalformedHead)?;
+            while let Some(head) = inbox.take_head(limits).map_err(malformed)? {
+                let head = parse_response(&head, limits).map_err(malformed)?;
+                let framing = response_framing(&head, asked.method).map_err(malformed)?;
                 match head.status {
                     101 if asked.upgrade && is_websocket(&head) => {
                         return Poll::Ready(Ok(Some(Reply { head, framing, takes_body: false })));
                     }
                     // Nothing was asked to be switched, or something else was switched to.
-                    101 => return Poll::Ready(Err(Failure::MalformedHead)),
+                    101 => return refused("status 101 that was not asked for"),
                     100..=199 => {
                         self.interim += 1;
                         if self.interim > MAX_INTERIM {
-                            return Poll::Ready(Err(Failure::MalformedHead));
+                            return refused("too many interim replies");
                         }
                         if head.status == 100 {
                             return Poll::Ready(Ok(None));
@@ -256,10 +259,13 @@ impl State {
             match std::task::ready!(inbox.poll_fill_head(cx, leg)) {
                 Ok(1..) => self.received = true,
                 // A write that failed has met the reset, and then reading finds but an end.
-                Ok(_) if !self.received && self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead)),
-                Ok(_) if !self.received => return Poll::Ready(Err(Failure::ClosedBeforeHead)),
-                Err(_) if !self.received => return Poll::Ready(Err(Failure::ResetBeforeHead)),
-                Ok(_) | Err(_) => return Poll::Ready(Err(Failure::MalformedHead)),
+                Ok(_) if !self.received && self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead.into())),
+                Ok(_) if !self.received => return Poll::Ready(Err(Failure::ClosedBeforeHead.into())),
+                Err(error) if !self.received => {
+                    return Poll::Ready(Err(FailedAttempt::new(Failure::ResetBeforeHead, error)));
+                }
+                Ok(_) => return Poll::Ready(Err(malformed(HeadError::Incomplete))),
+                Err(error) => return refused(&error.to_string()),
             }
         }
     }

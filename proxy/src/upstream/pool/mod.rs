@@ -29,7 +29,7 @@ use crate::http::via::Via;
 pub(crate) use lease::Lease;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{Percentiles, SWEEP, Upstream};
+pub(crate) use upstream::{LastFailure, Percentiles, SWEEP, Upstream};
 
 use snapshot::{build, check_memory, members, probing};
 
@@ -348,12 +348,12 @@ impl<E: Env> Pool<E> {
 
     fn tell_transition(&self, changed: Option<Changed<E::Stream>>) {
         let Some(Changed { transition, renewed }) = changed else { return };
-        let upstream = transition.upstream;
-        let current = self.current.load();
-        let url = current.get(upstream).map_or("", |upstream| &upstream.url);
+        let (upstream, current) = (transition.upstream, self.current.load());
+        let (url, cause) = current.get(upstream).map_or(("", None), |one| (&*one.url, one.figures.last_cause()));
+        let cause = cause.as_deref();
         self.tell(&match transition.change {
-            Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, until },
-            Change::BackedOff { until } => Event::BackedOff { upstream, url, until },
+            Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, cause, until },
+            Change::BackedOff { until } => Event::BackedOff { upstream, url, cause, until },
             Change::Recovered { after } => Event::Recovered { upstream, url, after },
         });
         if let Some(snapshot) = renewed {

@@ -8,7 +8,9 @@ use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use crate::config;
+use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
 use crate::upstream::resolver::Addresses;
 
@@ -38,6 +40,31 @@ pub(crate) struct Figures {
     /// Tunnels were cut since one delivered.
     pub(crate) was_cut: AtomicBool,
     pub(crate) latency: Mutex<Latency>,
+    last_failure: Mutex<Option<LastFailure>>,
+}
+
+/// The last attempt that failed, a check's among them.
+#[derive(Clone, Debug)]
+pub(crate) struct LastFailure {
+    pub(crate) failed: FailedAttempt,
+    pub(crate) at: Timestamp,
+}
+
+impl Figures {
+    /// An attempt failed, and not because the client went away.
+    pub(crate) fn failed(&self, failed: &FailedAttempt, at: Timestamp) {
+        let last = LastFailure { failed: failed.clone(), at };
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+
+    /// Why the last failed attempt failed.
+    pub(crate) fn last_cause(&self) -> Option<Arc<str>> {
+        self.last_failure()?.failed.cause
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<LastFailure> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// An unused kept-alive connection.

@@ -240,6 +240,7 @@ mod tests {
             } else {
                 Vec::new()
             },
+            cause: whole.then(|| "Connection refused (os error 111)".into()),
             attempts: 3,
             bytes_up: 100,
             bytes_down: 101,
@@ -259,11 +260,17 @@ mod tests {
         see(&Event::PickMade { request: Some(7), attempt: 0, epoch: 3, ticket: Some(9), upstream, probe: false });
         see(&Event::PickMade { request: None, attempt: 1, epoch: 3, ticket: None, upstream, probe: true });
         let took = Duration::from_micros(1_500_499);
-        see(&Event::AttemptEnded { request: Some(7), upstream, failure: Some("reply_timeout"), took });
-        see(&Event::AttemptEnded { request: None, upstream, failure: None, took: Duration::ZERO });
+        see(&Event::AttemptEnded {
+            request: Some(7),
+            upstream,
+            failure: Some("reply_timeout"),
+            cause: Some("no reply"),
+            took,
+        });
+        see(&Event::AttemptEnded { request: None, upstream, failure: None, cause: None, took: Duration::ZERO });
         see(&Event::Blamed { upstream, blame: Blame::Upstream, rule: Rule::Unreachable });
-        see(&Event::Ejected { upstream, url, failures: 3, until: due });
-        see(&Event::BackedOff { upstream, url, until: due });
+        see(&Event::Ejected { upstream, url, failures: 3, cause: None, until: due });
+        see(&Event::BackedOff { upstream, url, cause: Some("no reply"), until: due });
         see(&Event::Recovered { upstream, url, after: Duration::from_micros(61_000_007) });
         see(&Event::Verdict { request: 7, success: true });
         see(&Event::Finished(&summary(true)));
