@@ -14,6 +14,11 @@ use crate::env::RelayEnd;
 pub trait Observer: Send + Sync + 'static {
     /// `event` happened at `at` (since the proxy started).
     fn on(&self, at: Timestamp, event: &Event<'_>);
+
+    /// How many events it has lost, because it must not block; shown in the statistics.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
 /// Hears nothing.
@@ -29,6 +34,10 @@ impl Observer for Vec<Arc<dyn Observer>> {
         for observer in self {
             observer.on(at, event);
         }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.iter().map(|observer| observer.dropped()).sum()
     }
 }
 

@@ -139,7 +139,7 @@ fn reload(path: &Path) -> Result<ExitCode, Failed> {
 fn run(path: &Path) -> Result<ExitCode, Failed> {
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
-    let log = log::install(&config.logging).map_err(Failed::Other)?;
+    let (log, flush) = log::install(&config.logging).map_err(Failed::Other)?;
     for warning in &config.warnings {
         warn!("{}: {warning}", path.display());
     }
@@ -148,12 +148,12 @@ fn run(path: &Path) -> Result<ExitCode, Failed> {
     }
     let pid_file = write_pid(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
-    let code = runtime.block_on(serve(path, config, files));
+    let code = runtime.block_on(serve(path, config, files, log));
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();
     drop(pid_file);
     // The last lines are written here.
-    drop(log);
+    drop(flush);
     code
 }
 
@@ -189,7 +189,7 @@ impl Endings {
     }
 }
 
-async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, Failed> {
+async fn serve(path: &Path, config: Config, files: Files, log: Log) -> Result<ExitCode, Failed> {
     let mut hangup = signal(SignalKind::hangup()).map_err(other)?;
     let mut ending = Endings {
         terminate: signal(SignalKind::terminate()).map_err(other)?,
@@ -197,7 +197,7 @@ async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, Fa
     };
     let name = config.server.name.clone();
     let upstreams = config.upstreams.len();
-    let proxy = Proxy::start(config, Os::new(), Arc::new(Log)).await.map_err(other)?;
+    let proxy = Proxy::start(config, Os::new(), Arc::new(log)).await.map_err(other)?;
     let mut source = Source::watch(path, files);
     info!(
         name,

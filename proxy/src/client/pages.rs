@@ -165,6 +165,7 @@ struct Stats {
     current_requests: u64,
     open_connections: usize,
     rejected_requests: u64,
+    log_lines_dropped: u64,
     total: Window,
     recent_15m: Window,
 }
@@ -287,6 +288,7 @@ impl Stats {
             current_requests: stats.requests().current(),
             open_connections: context.connections.open(),
             rejected_requests: stats.rejected(),
+            log_lines_dropped: context.observer.dropped(),
             total: window("total", false),
             recent_15m: window("15m0s", true),
         }

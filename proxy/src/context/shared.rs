@@ -10,13 +10,14 @@ use arc_swap::ArcSwap;
 use crate::context::connections::Connections;
 use crate::context::settings::Settings;
 use crate::env::Env;
-use crate::event::RequestId;
+use crate::event::{Observer, RequestId};
 use crate::upstream::pool::Pool;
 
 /// What everything in one proxy shares.
 pub(crate) struct Context<E: Env> {
     pub(crate) env: E,
     pub(crate) pool: Arc<Pool<E>>,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) listen: SocketAddr,

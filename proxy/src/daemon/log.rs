@@ -3,38 +3,63 @@
 //! Every line of an event carries its [`word`](Event::word) in the field `event`, and enough beside it to rebuild the
 //! event: at level debug a log as JSON is a complete witness of what the proxy did.
 
-use std::io::{BufWriter, IsTerminal};
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use tracing::{Dispatch, debug, error, info, warn};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogFormat, Logging};
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
+use crate::daemon::log_queue::LogQueue;
 use crate::event::{Event, Observer, Summary};
 
-/// Lines that may wait to be written. Past that whoever logs waits: a log that lost lines could not be trusted on the
-/// day it is needed.
-const QUEUE: usize = 16 * 1024;
-
-/// Written at once where lines wait: a request's line as a system call of its own costs as much as a fifth of a tunnel.
-const BATCH_BYTES: usize = 64 * 1024;
+pub use crate::daemon::log_queue::Flush;
 
 /// Writes logs to standard error as configured, from a thread of its own. The first call wins. What is queued is
-/// written when the guard is dropped.
+/// written when [`Flush`] is dropped.
 ///
 /// # Errors
-/// The level is no filter; told with what is wrong in it.
-pub fn install(logging: &Logging) -> Result<WorkerGuard, String> {
-    let stderr = BufWriter::with_capacity(BATCH_BYTES, std::io::stderr());
-    let (writer, guard) =
-        NonBlockingBuilder::default().lossy(false).buffered_lines_limit(QUEUE).thread_name("log").finish(stderr);
+/// The level is no filter, or standard error can't be had; told in a sentence.
+pub fn install(logging: &Logging) -> Result<(Log, Flush), String> {
+    let queue = LogQueue::default();
+    let dispatch = lines(logging, queue.clone())?;
+    let failed = |error: io::Error| format!("the log can't be written: {error}");
+    let stderr = Stderr(File::from(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?));
+    let flush = queue.start(stderr, |lines| {
+        warn!(lines, event = "log_lines_dropped", "log lines were dropped: they could not be written in time");
+    });
+    let flush = flush.map_err(failed)?;
     // A second subscriber in one process is a test's doing; the first goes on.
-    drop(tracing::dispatcher::set_global_default(lines(logging, writer)?));
-    Ok(guard)
+    drop(tracing::dispatcher::set_global_default(dispatch));
+    Ok((Log { queue }, flush))
+}
+
+/// Standard error without the lock of [`std::io::stderr`]: whoever else writes there must not wait for a log that stands
+/// still.
+struct Stderr(File);
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                // Whoever started us may have made it so; its other holders see the same flag.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What writes the lines of a log to `writer` as configured.
@@ -59,10 +84,16 @@ pub fn lines(
 }
 
 /// The observer that logs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Log;
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    queue: LogQueue,
+}
 
 impl Observer for Log {
+    fn dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
+
     fn on(&self, at: Timestamp, told: &Event<'_>) {
         let event = told.word();
         // It stands last: whoever reads a text finds what it is about first.

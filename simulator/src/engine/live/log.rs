@@ -290,7 +290,7 @@ mod tests {
         let logging = Logging { format: LogFormat::Json, level: "info,proxy=debug".to_owned() };
         let writer = Written(Arc::clone(&written));
         let log = lines(&logging, move || writer.clone()).unwrap();
-        tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log.on(AT, event)));
+        tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log::default().on(AT, event)));
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         let all = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
         all.filter(|line| line.get("event").is_some()).collect()
