@@ -125,9 +125,9 @@ mod tests {
     use proxy::config::{LogFormat, Logging};
     use proxy::core::attribution::{Blame, Rule};
     use proxy::core::time::Timestamp;
+    use proxy::daemon::log::{Log, lines};
     use proxy::env::RelayEnd;
     use proxy::event::{Event, Observer, Summary};
-    use proxy::log::{Log, lines};
 
     use super::*;
     use crate::record::clock::Clock;

@@ -65,7 +65,7 @@ impl Engine for Live {
     fn new(hosts: &[HostName], _: &Scenario, _: u64) -> io::Result<Self> {
         binary::find()?;
         // Upstreams and clients hold a connection each for what the proxy holds two for.
-        proxy::rlimit::raise_nofile()?;
+        proxy::env::os::descriptors::raise_nofile()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let beginning: Arc<OnceLock<Start>> = Arc::default();
         let begun = Arc::clone(&beginning);

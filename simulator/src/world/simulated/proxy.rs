@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy::Proxy;
 use proxy::env::Env;
-use proxy::proxy::Proxy;
 
 use super::env::SimEnv;
 use super::host::SimulatedHost;
