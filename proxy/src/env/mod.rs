@@ -26,8 +26,15 @@ pub use relay::relay_buffered;
 
 /// A connected byte stream that can also be reset.
 pub trait Duplex: AsyncRead + AsyncWrite + Any + Send + Unpin + 'static {
-    /// Drops the stream so that the peer sees a reset (RST), not an orderly end.
+    /// Drops the stream so that the peer sees a reset (RST), not an orderly end. What the peer has not received yet is
+    /// lost.
     fn abort(self);
+
+    /// Waits until all that was written is on its way to the peer, where the world can tell: a reset takes with it
+    /// what is not. Bounds are the caller's.
+    fn sent(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A bound socket that yields streams.
@@ -99,7 +106,7 @@ pub trait Env: Clone + Send + Sync + 'static {
 
     /// Carries bytes both ways until both directions ended, one side failed, a limit passed or `stop` fired.
     ///
-    /// An end of stream is passed on as one, a reset as a reset.
+    /// An end of stream is passed on as one, a reset as a reset, and what came in front of either is delivered first.
     fn relay<C: Duplex, U: Duplex>(
         &self,
         client: C,
@@ -186,7 +193,8 @@ pub enum RelayEnd {
     ClientReset,
     /// The upstream's side failed.
     UpstreamReset,
-    /// The upstream ended in order and took nothing more: what a target does that hangs up, so nobody's failure.
+    /// The upstream ended in order and took nothing more: what a target does that hangs up, so nobody's failure. What
+    /// it had sent was delivered.
     UpstreamClosed,
     /// [`RelayLimits::idle`] passed.
     Idle,

@@ -9,9 +9,10 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Counter, Duplex, Early, RelayEnd, RelayLimits, Stop, Traffic};
 
@@ -21,7 +22,25 @@ pub(super) enum PumpError {
     /// The source: nothing more will come.
     Source,
     /// The destination: nothing more will be taken.
-    Destination,
+    Destination(Refusal),
+}
+
+impl PumpError {
+    /// A write failed with `error`.
+    pub(super) fn refused(error: &io::Error) -> Self {
+        // Linux keeps the two apart: a reset behind a peer's end fails the write with EPIPE, any other with ECONNRESET.
+        let closed = error.kind() == io::ErrorKind::BrokenPipe;
+        PumpError::Destination(if closed { Refusal::Closed } else { Refusal::Reset })
+    }
+}
+
+/// Why a destination takes nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Its own direction had ended in order before: all of that can still be read.
+    Closed,
+    /// It was reset, so that what it sent may be cut.
+    Reset,
 }
 
 /// Carries one direction.
@@ -89,10 +108,10 @@ impl BufferPump {
     ) -> Poll<Result<(), PumpError>> {
         while let Some(held) = &mut self.held {
             let waiting = held.buffer.get(held.from..held.to).unwrap_or_default();
-            let written =
-                ready!(Pin::new(&mut *destination).poll_write(cx, waiting)).map_err(|_| PumpError::Destination)?;
+            let written = ready!(Pin::new(&mut *destination).poll_write(cx, waiting))
+                .map_err(|error| PumpError::refused(&error))?;
             if written == 0 {
-                return Poll::Ready(Err(PumpError::Destination));
+                return Poll::Ready(Err(PumpError::Destination(Refusal::Reset)));
             }
             self.unflushed = true;
             held.from += written;
@@ -151,8 +170,9 @@ impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
                 Poll::Pending => {
                     // TLS holds records back until told: flush whenever the source pauses.
                     if self.unflushed
-                        && Pin::new(&mut *destination).poll_flush(cx).map_err(|_| PumpError::Destination)?.is_ready()
+                        && let Poll::Ready(flushed) = Pin::new(&mut *destination).poll_flush(cx)
                     {
+                        flushed.map_err(|error| PumpError::refused(&error))?;
                         self.unflushed = false;
                     }
                     return Poll::Pending;
@@ -170,10 +190,18 @@ enum Direction {
     Ending,
     /// Its end was passed on.
     Ended,
-    /// Its destination takes nothing more. What comes the other way is still worth delivering: a server that
-    /// answers early and closes is reported by a failing write before its answer has been read.
+    /// Its destination was reset. What comes the other way is still worth delivering: a server that answers early and
+    /// closes is reported by a failing write before its answer has been read.
     Refused,
+    /// Its destination ended in order and takes nothing more. What its source still sends is read and thrown away:
+    /// left unread it would turn our end into a reset, which takes what the other direction has sent with it.
+    Discarding,
+    /// The same, and its source has ended too, or has sent too much to be worth reading.
+    Discarded,
 }
+
+/// Thrown away at most of one direction whose destination is gone.
+const MAX_DISCARDED: usize = 64 * 1024 * 1024;
 
 impl Direction {
     /// Passes an end on to `destination`.
@@ -184,6 +212,27 @@ impl Direction {
             Poll::Ready(Err(_)) => *self = Direction::Refused,
             Poll::Pending => {}
         }
+    }
+
+    /// Its destination takes nothing more; `other` is the direction that comes from there.
+    fn refuse(&mut self, refusal: Refusal, other: Direction) {
+        let in_order = refusal == Refusal::Closed || matches!(other, Direction::Ending | Direction::Ended);
+        *self = if in_order { Direction::Discarding } else { Direction::Refused };
+    }
+
+    /// Reads what nobody takes any more.
+    fn poll_discard<S: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, source: &mut S, discarded: &mut usize) {
+        let mut buffer = take_buffer();
+        while *discarded < MAX_DISCARDED {
+            let mut target = ReadBuf::new(&mut buffer);
+            match Pin::new(&mut *source).poll_read(cx, &mut target) {
+                Poll::Ready(Ok(())) if !target.filled().is_empty() => *discarded += target.filled().len(),
+                Poll::Ready(_) => break,
+                Poll::Pending => return give_buffer(buffer),
+            }
+        }
+        *self = Direction::Discarded;
+        give_buffer(buffer);
     }
 }
 
@@ -210,7 +259,7 @@ where
             let mut timer = pin!(tokio::time::sleep(limits.idle));
             let mut stopped = pin!(stop.wait());
             let (mut going_up, mut going_down) = (Direction::Open, Direction::Open);
-            let mut seen = (0, 0);
+            let (mut seen, mut discarded) = ((0, 0), 0);
             let mut last = Instant::now();
             poll_fn(|cx| {
                 if stopped.as_mut().poll(cx).is_ready() {
@@ -221,7 +270,7 @@ where
                     match up.poll_pump(cx, &mut client, &mut upstream, &traffic.up) {
                         Poll::Ready(Ok(())) => going_up = Direction::Ending,
                         Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::ClientReset),
-                        Poll::Ready(Err(PumpError::Destination)) => going_up = Direction::Refused,
+                        Poll::Ready(Err(PumpError::Destination(refusal))) => going_up.refuse(refusal, going_down),
                         Poll::Pending => {}
                     }
                 }
@@ -229,7 +278,7 @@ where
                     match down.poll_pump(cx, &mut upstream, &mut client, &traffic.down) {
                         Poll::Ready(Ok(())) => going_down = Direction::Ending,
                         Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
-                        Poll::Ready(Err(PumpError::Destination)) => going_down = Direction::Refused,
+                        Poll::Ready(Err(PumpError::Destination(refusal))) => going_down.refuse(refusal, going_up),
                         Poll::Pending => {}
                     }
                 }
@@ -246,13 +295,14 @@ where
                 if going_down == Direction::Ending {
                     going_down.poll_end(cx, &mut client);
                 }
-                match (going_up, going_down) {
-                    (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
-                    // It ended in order long before: a target that hangs up refuses what is sent then.
-                    (Direction::Refused, Direction::Ended) => return Poll::Ready(RelayEnd::UpstreamClosed),
-                    (Direction::Refused, Direction::Refused) => return Poll::Ready(RelayEnd::UpstreamReset),
-                    (Direction::Ended, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
-                    _ => {}
+                if going_up == Direction::Discarding {
+                    going_up.poll_discard(cx, &mut client, &mut discarded);
+                }
+                if going_down == Direction::Discarding {
+                    going_down.poll_discard(cx, &mut upstream, &mut discarded);
+                }
+                if let Some(end) = ended(going_up, going_down) {
+                    return Poll::Ready(end);
                 }
                 let half_closed = going_up != Direction::Open || going_down != Direction::Open;
                 let limit = if half_closed { limits.half_closed } else { limits.idle };
@@ -267,7 +317,11 @@ where
                 // The timer is moved only when it fires, not with every byte.
                 while timer.as_mut().poll(cx).is_ready() {
                     if last.elapsed() >= limit {
-                        return Poll::Ready(if half_closed { RelayEnd::HalfClosedIdle } else { RelayEnd::Idle });
+                        return Poll::Ready(match (going_up, going_down) {
+                            (Direction::Discarding, Direction::Ended) => RelayEnd::UpstreamClosed,
+                            _ if half_closed => RelayEnd::HalfClosedIdle,
+                            _ => RelayEnd::Idle,
+                        });
                     }
                     timer.as_mut().reset(last + limit);
                 }
@@ -275,11 +329,48 @@ where
             })
             .await
         };
-        if end != RelayEnd::Closed {
-            client.abort();
-            upstream.abort();
+        match end {
+            // Dropping them closes our side alone.
+            RelayEnd::Closed | RelayEnd::UpstreamClosed => {}
+            RelayEnd::UpstreamReset => {
+                upstream.abort();
+                abort_once_sent(client, limits.half_closed, stop).await;
+            }
+            RelayEnd::ClientReset => {
+                client.abort();
+                abort_once_sent(upstream, limits.half_closed, stop).await;
+            }
+            RelayEnd::Idle | RelayEnd::HalfClosedIdle | RelayEnd::Stopped => {
+                client.abort();
+                upstream.abort();
+            }
         }
         end
+    }
+}
+
+/// Passes a reset on behind what had come before it, as it would come without us, but no later than `limit`.
+async fn abort_once_sent<S: Duplex>(stream: S, limit: Duration, stop: Stop) {
+    tokio::select! {
+        biased;
+        () = stop.wait() => {}
+        _ = timeout(limit, stream.sent()) => {}
+    }
+    stream.abort();
+}
+
+/// How a relay ends whose directions have come this far, if it does.
+fn ended(up: Direction, down: Direction) -> Option<RelayEnd> {
+    use Direction::{Discarded, Discarding, Ended, Refused};
+    match (up, down) {
+        (Ended, Ended) => Some(RelayEnd::Closed),
+        // Its end came in order and was passed on.
+        (Refused | Discarded, Ended) => Some(RelayEnd::UpstreamClosed),
+        (Refused, Refused | Discarding | Discarded) => Some(RelayEnd::UpstreamReset),
+        (Ended, Refused | Discarded) | (Discarding | Discarded, Refused | Discarding | Discarded) => {
+            Some(RelayEnd::ClientReset)
+        }
+        _ => None,
     }
 }
 

@@ -94,18 +94,18 @@ impl SplicePump {
         let Some(pipe) = &lent.pipe else { return Poll::Ready(Ok(())) };
         loop {
             while lent.held > 0 {
-                ready!(destination.tcp.poll_write_ready(cx)).map_err(|_| PumpError::Destination)?;
+                ready!(destination.tcp.poll_write_ready(cx)).map_err(|error| PumpError::refused(&error))?;
                 let moved = destination.tcp.try_io(Interest::WRITABLE, || {
                     Ok(splice(&pipe.reader, None, &destination.tcp, None, lent.held, SpliceFlags::NONBLOCK)?)
                 });
                 match moved {
-                    Ok(0) => return Poll::Ready(Err(PumpError::Destination)),
+                    Ok(0) => return Poll::Ready(Err(PumpError::refused(&io::ErrorKind::WriteZero.into()))),
                     Ok(moved) => {
                         lent.held -= moved;
                         delivered.add(moved as u64);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => return Poll::Ready(Err(PumpError::Destination)),
+                    Err(error) => return Poll::Ready(Err(PumpError::refused(&error))),
                 }
             }
             match source.tcp.poll_read_ready(cx) {
