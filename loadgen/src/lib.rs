@@ -7,24 +7,18 @@
 //!
 //! HTTP is read and written here, never by the proxy's code, so that one bug can't cancel itself out.
 
-pub mod action;
-pub mod checksum;
 pub mod client;
-pub mod draw;
-pub mod driver;
-pub mod outcome;
+pub mod drive;
+pub mod inject;
 pub mod quantity;
 pub mod report;
-pub mod schedule;
-pub mod tally;
+pub mod run;
+pub mod sockets;
 pub mod verdict;
-pub mod wire;
+pub mod watch;
 pub mod workload;
 
-pub use action::Action;
-pub use client::{Done, Net, Phases};
-pub use driver::{Event, Gauge, Shard, drive};
-pub use outcome::{Failure, Kind, Outcome, Phase};
+pub use client::{Done, Failure, Gauge, Kind, Net, Outcome, Phase, Phases, checksum};
+pub use drive::{Event, Shard, Tally, drive};
 pub use report::Report;
-pub use tally::Tally;
-pub use workload::{Mix, Pace, Stage, Stop, User, Workload};
+pub use workload::{Action, Mix, Pace, Stage, Stop, User, Workload};

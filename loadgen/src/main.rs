@@ -1,14 +1,6 @@
 //! `loadgen run` and `loadgen compare`: the library over real sockets.
 
 mod cli;
-mod fault;
-mod judge;
-mod live;
-mod pages;
-mod preflight;
-mod process;
-mod run;
-mod sockets;
 
 use std::process::ExitCode;
 
@@ -34,7 +26,7 @@ fn main() -> ExitCode {
     };
     match args.command {
         Command::Run(args) => match args.settings() {
-            Ok(settings) => finish(run::run(settings), UNAVAILABLE),
+            Ok(settings) => finish(loadgen::run::run(settings), UNAVAILABLE),
             Err(error) => finish(Err(error), USAGE),
         },
         Command::Compare(args) => finish(compare(&args), USAGE),

@@ -1,65 +1,16 @@
 //! What a command line asks for, checked as far as it can be without the network.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use loadgen::verdict::expect::Expect;
-use loadgen::{Action, Mix, Pace, Stage, Stop, User, Workload, action, quantity};
+use loadgen::inject::{Doing, Fault};
+use loadgen::report::Reports;
+use loadgen::run::{Settings, Verify, Witnesses};
+use loadgen::sockets::Trust;
+use loadgen::workload::Draw;
+use loadgen::{Action, Mix, Pace, Stage, Stop, User, Workload, quantity, workload};
 
-use serde_json::json;
-
-use super::{FaultKind, RunArgs, Stages};
-use crate::fault::{Doing, ENTRY, Fault};
-
-/// What a run was asked to do.
-pub(crate) struct Settings {
-    pub(crate) proxy: String,
-    pub(crate) workload: Workload,
-    pub(crate) threads: usize,
-    pub(crate) trust: Trust,
-    pub(crate) probe: bool,
-    pub(crate) verify: Verify,
-    pub(crate) witnesses: Witnesses,
-    pub(crate) fault: Option<Fault>,
-    pub(crate) victim: Option<String>,
-    pub(crate) reports: Reports,
-    pub(crate) quiet: bool,
-    /// In words, for the report.
-    pub(crate) words: Vec<String>,
-}
-
-/// Whose certificates TLS targets may have.
-pub(crate) enum Trust {
-    System,
-    File(PathBuf),
-    Anyone,
-}
-
-/// Which verdicts are wanted.
-pub(crate) struct Verify {
-    pub(crate) weights: bool,
-    pub(crate) ledger: bool,
-    pub(crate) failover: bool,
-    pub(crate) expects: Vec<Expect>,
-}
-
-/// Who else saw the requests.
-pub(crate) struct Witnesses {
-    pub(crate) stats: String,
-    pub(crate) upstreams: Vec<(String, Option<u64>)>,
-    pub(crate) journals: Vec<PathBuf>,
-    pub(crate) weights: Vec<(String, u64)>,
-    /// The proxy's process, and from when on its memory counts.
-    pub(crate) process: Option<(u32, Duration)>,
-}
-
-/// Where reports go.
-pub(crate) struct Reports {
-    pub(crate) json: Option<PathBuf>,
-    pub(crate) html: Option<PathBuf>,
-    pub(crate) markdown: Option<PathBuf>,
-    pub(crate) junit: Option<PathBuf>,
-}
+use super::run_args::{FaultKind, RunArgs, Stages};
 
 fn lines(path: &Path) -> Result<Vec<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -73,7 +24,7 @@ impl RunArgs {
     /// # Errors
     /// A sentence that says which flag is wrong and what would be right.
     pub(crate) fn settings(self) -> Result<Settings, String> {
-        let shared = |text: &String| action::shared(text).map_err(|error| format!("--do {text}: {error}"));
+        let shared = |text: &String| workload::shared(text).map_err(|error| format!("--do {text}: {error}"));
         let mut actions = self.actions.iter().map(shared).collect::<Result<Vec<_>, _>>()?;
         if let Some(path) = &self.targets {
             let targets = lines(path)?;
@@ -122,7 +73,7 @@ impl RunArgs {
                 format!("open loop{stages}, {kind}, at most {max_in_flight} at once")
             }
         });
-        let seed = self.seed.unwrap_or_else(crate::sockets::fresh_seed);
+        let seed = self.seed.unwrap_or_else(fresh_seed);
         let mut workload = Workload::new(seed, pace, Stop { requests: self.requests, after: span }, mix);
         workload.id_prefix = format!("r{:06x}x", seed & 0xff_ffff);
         workload.users = users;
@@ -132,14 +83,8 @@ impl RunArgs {
         let doing = match (self.fault, self.fault_command) {
             (Some(FaultKind::Kill), _) => Some(Doing::Kill),
             (Some(FaultKind::Hang), _) => Some(Doing::Hang),
-            (Some(FaultKind::Reset), _) => {
-                Some(Doing::Plan { name: "reset", entry: json!({ "id": ENTRY, "fault": "accept-reset" }) })
-            }
-            (Some(FaultKind::BrownOut), _) => {
-                let delay = json!({ "delay": format!("{}ms", self.brown_out.as_millis()) });
-                let entry = json!({ "id": ENTRY, "fault": "reply-late", "with": delay });
-                Some(Doing::Plan { name: "brown-out", entry })
-            }
+            (Some(FaultKind::Reset), _) => Some(Doing::Reset),
+            (Some(FaultKind::BrownOut), _) => Some(Doing::BrownOut { delay: self.brown_out }),
             (None, Some(begin)) => Some(Doing::Commands { begin, end: self.heal_command }),
             (None, None) => None,
         };
@@ -204,4 +149,12 @@ impl RunArgs {
             words,
         })
     }
+}
+
+/// A seed that no other run has, for runs that were given none.
+fn fresh_seed() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the binary is where randomness comes in; the seed is printed")]
+    let now = std::time::SystemTime::now();
+    let nanos = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    Draw::new(nanos, u64::from(std::process::id())).below(1 << 48)
 }

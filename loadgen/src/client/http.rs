@@ -5,12 +5,12 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{Attempt, Kept, Net, bounded, pace, send};
-use crate::action::{Action, Exchange};
-use crate::checksum::{Sum, fill, pattern};
-use crate::outcome::{Failure, Kind, Outcome, Phase};
-use crate::wire::{Body, Head, Length, Wire};
-use crate::workload::ExitFrom;
+use super::checksum::{Sum, fill, pattern};
+use super::connector::Net;
+use super::in_flight::{Attempt, Kept, bounded, pace, send};
+use super::outcome::{Failure, Kind, Outcome, Phase};
+use super::wire::{Body, Head, Length, Wire};
+use crate::workload::{Action, Exchange, ExitFrom, What};
 
 const BLOCK: usize = 16 * 1024;
 
@@ -92,7 +92,7 @@ impl<N: Net> Attempt<'_, N> {
         let default_port = if behind_proxy { ":80" } else { ":443" };
         let host = self.request.target.strip_suffix(default_port).unwrap_or(&self.request.target);
         let credentials = if behind_proxy { self.credentials() } else { String::new() };
-        let keeps = matches!(action.what, crate::action::What::Http { keep_alive: true, .. });
+        let keeps = matches!(action.what, What::Http { keep_alive: true, .. });
         let connection = if keeps { "" } else { "Connection: close\r\n" };
         let length = if *send > 0 { format!("Content-Length: {send}\r\n") } else { String::new() };
         format!("{method} {origin}{path} HTTP/1.1\r\nHost: {host}\r\n{credentials}{connection}{length}\r\n")

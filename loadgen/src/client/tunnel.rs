@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{Attempt, Net, bounded, pace, send};
-use crate::action::{Action, What};
-use crate::checksum::{Sum, fill, pattern};
-use crate::outcome::{Failure, Kind, Outcome, Phase};
-use crate::wire::Wire;
+use super::checksum::{Sum, fill, pattern};
+use super::connector::Net;
+use super::in_flight::{Attempt, bounded, pace, send};
+use super::outcome::{Failure, Kind, Outcome, Phase};
+use super::wire::Wire;
+use crate::workload::{Action, What};
 
 /// Bytes moved at once.
 const BLOCK: usize = 16 * 1024;
@@ -52,7 +53,7 @@ impl<N: Net> Attempt<'_, N> {
                 self.part(&mut wire).await;
                 result
             }
-            What::Http { .. } => unreachable!("plain HTTP needs no tunnel; Attempt::run sends it elsewhere"),
+            What::Http { .. } => unreachable!("plain HTTP needs no tunnel; perform sends it elsewhere"),
         }
     }
 
@@ -231,22 +232,6 @@ impl<N: Net> Attempt<'_, N> {
         self.last_byte();
         self.part(stream).await;
         result
-    }
-
-    pub(super) fn first_byte(&mut self, since: Instant) {
-        self.seen.phases.first_byte.get_or_insert_with(|| since.elapsed());
-    }
-
-    /// The rest of the time since the request began that no other phase has.
-    pub(super) fn last_byte(&mut self) {
-        let now = Instant::now();
-        let phases = &mut self.seen.phases;
-        if let Some(first) = phases.first_byte {
-            let before = [phases.connect, phases.reply, phases.tls, Some(first)];
-            let before: Duration = before.into_iter().flatten().sum();
-            phases.last_byte = Some((now - self.began).saturating_sub(before));
-        }
-        self.seen.ended = Some(now);
     }
 }
 

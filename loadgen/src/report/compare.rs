@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::quantity::show;
-use crate::verdict::statistics::{rank_sum_z, shares_z, two_sided};
+use crate::verdict::significance::{rank_sum_z, shares_z, two_sided};
 
 /// Below this chance a difference counts as one.
 const LEVEL: f64 = 0.01;

@@ -1,19 +1,23 @@
 //! What a run found, as data; its renderings stand beside it.
 
 pub mod compare;
+mod files;
 pub mod html;
 pub mod junit;
 pub mod markdown;
 pub mod text;
+
+pub use files::Reports;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tally::{Tally, Times};
+use crate::drive::{Tally, Times};
 use crate::verdict::Verdict;
 use crate::verdict::failover::Failover;
+use crate::watch::{Process, Work};
 use crate::workload::Workload;
 
 /// What a run found. Written as JSON, it can be compared with another.
@@ -78,34 +82,6 @@ pub struct Effort {
     pub seconds: f64,
     /// The part of its life in which the busiest of them was on a processor or waited for one.
     pub busiest: f64,
-}
-
-/// What one of those threads had to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Work {
-    /// On a processor.
-    pub on: Duration,
-    /// Ready to run, with no processor free.
-    pub waited: Duration,
-    /// From its begin to its end.
-    pub life: Duration,
-}
-
-/// What a process used: bytes of resident memory, and descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// Before the load, or behind the warm-up.
-    pub memory_begin: u64,
-    /// The most.
-    pub memory_most: u64,
-    /// When it was at rest again.
-    pub memory_end: u64,
-    /// Before the load.
-    pub descriptors_begin: u64,
-    /// The most.
-    pub descriptors_most: u64,
-    /// When it was at rest again.
-    pub descriptors_end: u64,
 }
 
 /// Requests of one action.
@@ -311,8 +287,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::Action;
-    use crate::workload::{Pace, Stop};
+    use crate::workload::{Action, Pace, Stop};
 
     /// Whether a run of 10 s was saturated in which the clockwork was `lag` ms late, and threads were on a processor and
     /// waited for one for so many seconds.

@@ -3,16 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Verdict;
-use crate::tally::{Answer, Line};
-
-/// A line of an upstream's journal that has our prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The request's id.
-    pub id: String,
-    /// The upstream answered 2xx to CONNECT, or a response of the target's.
-    pub served: bool,
-}
+use crate::drive::{Answer, Line};
+use crate::watch::Entry;
 
 /// How the proxy's counts moved during the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

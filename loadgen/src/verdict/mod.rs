@@ -3,7 +3,8 @@
 pub mod expect;
 pub mod failover;
 pub mod ledger;
-pub mod statistics;
+pub(crate) mod periods;
+pub(crate) mod significance;
 pub mod weights;
 
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@
 //! answers say who carried them, a chi-square test says whether they are consistent with the weights, never that they are exact.
 
 use super::Verdict;
-use super::statistics::{chi_square_above, chi_square_bound, detectable};
+use super::significance::{chi_square_above, chi_square_bound, detectable};
 
 /// The level of the chi-square test.
 pub const LEVEL: f64 = 0.001;

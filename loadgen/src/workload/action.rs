@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::exchange::Exchange;
+use super::options::Options;
 use crate::quantity;
 
 /// What one request does, and with which target.
@@ -73,21 +75,6 @@ pub enum What {
         /// What is asked for.
         exchange: Exchange,
     },
-}
-
-/// One HTTP request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
-    /// The method: a token.
-    pub method: String,
-    /// The path, beginning with `/`.
-    pub path: String,
-    /// Bytes of the request's body; 0 for none.
-    pub send: u64,
-    /// Checks that the response's body is that many bytes of the pattern.
-    pub pattern: Option<u64>,
-    /// The status that is right; none: any from 200 to 399.
-    pub status: Option<u16>,
 }
 
 impl Action {
@@ -161,22 +148,6 @@ impl fmt::Display for Action {
     }
 }
 
-impl fmt::Display for Exchange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, ",method={},path={}", self.method, self.path)?;
-        if self.send > 0 {
-            write!(f, ",send={}", self.send)?;
-        }
-        if let Some(bytes) = self.pattern {
-            write!(f, ",pattern={bytes}")?;
-        }
-        if let Some(status) = self.status {
-            write!(f, ",status={status}")?;
-        }
-        Ok(())
-    }
-}
-
 const NAMES: &str = "connect, echo, upload, download, hold, http, tls";
 
 impl FromStr for Action {
@@ -201,8 +172,8 @@ impl FromStr for Action {
                 every: options.duration("every", Duration::from_secs(5))?.max(Duration::from_millis(1)),
                 bytes: options.block(64)?,
             },
-            "http" => What::Http { exchange: options.exchange()?, keep_alive: options.flag("keep-alive")? },
-            "tls" => What::Tls { exchange: options.exchange()? },
+            "http" => What::Http { exchange: Exchange::read(&mut options)?, keep_alive: options.flag("keep-alive")? },
+            "tls" => What::Tls { exchange: Exchange::read(&mut options)? },
             _ => return Err(format!("`{name}` is no action; there are {NAMES}")),
         };
         options.none_left()?;
@@ -251,92 +222,6 @@ fn slow(value: &str) -> Result<Slow, String> {
     let (bytes, every) = value.split_once('/').ok_or_else(wrong)?;
     let bytes = bytes.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(wrong)?;
     Ok(Slow { bytes, every: quantity::duration(every)? })
-}
-
-/// The options of one action; what nobody takes is refused.
-struct Options<'a> {
-    action: &'a str,
-    pairs: Vec<(&'a str, Option<&'a str>)>,
-}
-
-impl<'a> Options<'a> {
-    fn read(action: &'a str, text: &'a str) -> Result<Self, String> {
-        let split = |option: &'a str| match option.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (option, None),
-        };
-        let pairs: Vec<_> = text.split(',').filter(|option| !option.is_empty()).map(split).collect();
-        for (at, (name, _)) in pairs.iter().enumerate() {
-            if pairs[..at].iter().any(|(other, _)| other == name) {
-                return Err(format!("{action}: `{name}` stands there twice"));
-            }
-        }
-        Ok(Options { action, pairs })
-    }
-
-    fn pull(&mut self, name: &str) -> Option<Option<&'a str>> {
-        let at = self.pairs.iter().position(|(other, _)| *other == name)?;
-        Some(self.pairs.remove(at).1)
-    }
-
-    fn take(&mut self, name: &str) -> Option<String> {
-        self.pull(name).map(|value| value.unwrap_or_default().to_owned())
-    }
-
-    fn flag(&mut self, name: &str) -> Result<bool, String> {
-        match self.pull(name) {
-            None => Ok(false),
-            Some(None) => Ok(true),
-            Some(Some(value)) => Err(format!("{}: `{name}` takes no value (got `{value}`)", self.action)),
-        }
-    }
-
-    fn number<T: FromStr>(&mut self, name: &str, default: T) -> Result<T, String> {
-        let action = self.action;
-        let parse = |value: String| value.parse().map_err(|_| format!("{action}: {name}=`{value}` is no number"));
-        self.take(name).map_or(Ok(default), parse)
-    }
-
-    fn bytes(&mut self, name: &str, default: u64) -> Result<u64, String> {
-        self.take(name).map_or(Ok(default), |value| quantity::bytes(&value))
-    }
-
-    /// The size of an echoed block: at least a byte, and small enough to lie in buffers on its way.
-    fn block(&mut self, default: u64) -> Result<usize, String> {
-        let bytes = self.bytes("bytes", default)?;
-        if !(1..=65_536).contains(&bytes) {
-            return Err(format!("{}: bytes={bytes}: an echoed block has 1 to 64k", self.action));
-        }
-        Ok(bytes as usize)
-    }
-
-    fn duration(&mut self, name: &str, default: Duration) -> Result<Duration, String> {
-        self.take(name).map_or(Ok(default), |value| quantity::duration(&value))
-    }
-
-    fn exchange(&mut self) -> Result<Exchange, String> {
-        let bytes = self.take("bytes").map(|value| quantity::bytes(&value)).transpose()?;
-        let default_path = bytes.map_or_else(|| "/".to_owned(), |bytes| format!("/bytes/{bytes}"));
-        let path = self.take("path").unwrap_or(default_path);
-        let method = self.take("method").unwrap_or_else(|| "GET".to_owned());
-        let pattern = self.take("pattern").map(|value| quantity::bytes(&value)).transpose()?.or(bytes);
-        let status = self.take("status");
-        let status = status.map(|value| value.parse().map_err(|_| format!("status=`{value}` is no status")));
-        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("path=`{path}`: expected visible characters behind a /"));
-        }
-        if method.is_empty() || method == "HEAD" || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(format!("method=`{method}`: expected capital letters, and not HEAD"));
-        }
-        Ok(Exchange { method, path, send: self.bytes("send", 0)?, pattern, status: status.transpose()? })
-    }
-
-    fn none_left(&self) -> Result<(), String> {
-        match self.pairs.first() {
-            None => Ok(()),
-            Some((name, _)) => Err(format!("{}: `{name}` is no option of it", self.action)),
-        }
-    }
 }
 
 #[cfg(test)]

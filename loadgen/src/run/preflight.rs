@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use loadgen::action::What;
-use loadgen::{Action, Event, Failure, Gauge, Kind, Outcome, Pace, Phase, Shard, Stop, User, Workload, drive};
 use rustls::ClientConfig;
 
+use crate::client::{Failure, Gauge, Kind, Outcome, Phase};
+use crate::drive::{Event, Shard, drive};
 use crate::sockets::Tcp;
+use crate::workload::{Action, Pace, Stop, User, What, Workload};
 
 /// Users, and actions, that are tried; a longer list is taken on trust.
 const MOST_TRIED: usize = 16;
 
 /// Finds the proxy's address.
-pub(crate) async fn resolve(proxy: &str) -> Result<SocketAddr, String> {
+pub(super) async fn resolve(proxy: &str) -> Result<SocketAddr, String> {
     let mut found = tokio::net::lookup_host(proxy)
         .await
         .map_err(|error| format!("--proxy {proxy}: expected HOST:PORT that can be resolved: {error}"))?;
@@ -21,7 +22,7 @@ pub(crate) async fn resolve(proxy: &str) -> Result<SocketAddr, String> {
 }
 
 /// Sends one request of each action, and one as each user; all must go well.
-pub(crate) async fn probe(
+pub(super) async fn probe(
     workload: &Workload,
     proxy: SocketAddr,
     tls: Option<Arc<ClientConfig>>,

@@ -1,148 +1,119 @@
-//! The command line.
-
-mod settings;
+//! The arguments of `loadgen run`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
 use loadgen::verdict::expect::Expect;
 use loadgen::workload::{self, ExitFrom};
 use loadgen::{Stage, User, quantity};
-
-pub(crate) use settings::{Reports, Settings, Trust};
-
-/// Load for proxies, with a verdict. Exit status: 0 all bounds kept, 1 one missed, 64 wrong usage, 69 can't start.
-#[derive(Debug, Parser)]
-#[command(version, max_term_width = 110)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Puts load on a proxy and judges what comes back.
-    Run(Box<RunArgs>),
-    /// Shows how two runs differ, with a significance test; status 1 where the second is worse.
-    Compare(CompareArgs),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct CompareArgs {
-    /// The report of the first run (--json).
-    pub(crate) before: PathBuf,
-    /// The report of the second.
-    pub(crate) after: PathBuf,
-}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// The proxy.
     #[arg(long, value_name = "HOST:PORT")]
-    proxy: String,
+    pub(super) proxy: String,
     /// What requests do, repeatable for a mix: connect, echo, upload, download, hold, http, tls; README.md has the options.
     #[arg(long = "do", value_name = "[SHARE*]ACTION[:OPTION,…]", default_value = "connect")]
-    actions: Vec<String>,
+    pub(super) actions: Vec<String>,
     /// Targets (host:port, one a line) that take the place of the actions' own; {id} in them is the request's id.
     #[arg(long, value_name = "FILE")]
-    targets: Option<PathBuf>,
+    pub(super) targets: Option<PathBuf>,
     /// A user of the proxy, repeatable; one is drawn for each request.
     #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = User::parse)]
-    users: Vec<User>,
+    pub(super) users: Vec<User>,
     /// More users, one a line.
     #[arg(long = "users", value_name = "FILE")]
-    users_file: Option<PathBuf>,
+    pub(super) users_file: Option<PathBuf>,
 
     /// Closed loop: so many clients, each with one request at a time. The default, with 10.
     #[arg(long, value_name = "N", help_heading = "Pace", conflicts_with_all = ["rate", "stages"])]
-    clients: Option<usize>,
+    pub(super) clients: Option<usize>,
     /// Open loop: requests in a second, whatever becomes of them.
     #[arg(long, value_name = "N", value_parser = quantity::rate, help_heading = "Pace", conflicts_with = "stages")]
-    rate: Option<u64>,
+    pub(super) rate: Option<u64>,
     /// Open loop in stages: 100x10s (constant), 100..500x30s (ramp), with commas between.
     #[arg(long, value_name = "STAGES", value_parser = stages, help_heading = "Pace")]
-    stages: Option<Stages>,
+    pub(super) stages: Option<Stages>,
     /// Open loop: independent arrivals instead of even ones.
     #[arg(long, help_heading = "Pace")]
-    poisson: bool,
+    pub(super) poisson: bool,
     /// Closed loop: the pause of a client between requests.
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "0s", help_heading = "Pace")]
-    think: Duration,
+    pub(super) think: Duration,
     /// Closed loop: the clients begin spread over this time.
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "0s", help_heading = "Pace")]
-    ramp_up: Duration,
+    pub(super) ramp_up: Duration,
     /// Ends after so many requests.
     #[arg(long, value_name = "N", help_heading = "Pace")]
-    requests: Option<u64>,
+    pub(super) requests: Option<u64>,
     /// Ends after this time; 10s where neither this, --requests nor --stages says when.
     #[arg(long = "for", value_name = "TIME", value_parser = quantity::duration, help_heading = "Pace")]
-    span: Option<Duration>,
+    pub(super) span: Option<Duration>,
 
     /// The longest a request may take.
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "30s")]
-    timeout: Duration,
+    pub(super) timeout: Duration,
     /// Open loop: at most so many requests at once; the others wait, and their wait counts.
     #[arg(long, value_name = "N", default_value_t = 4096)]
-    max_in_flight: usize,
+    pub(super) max_in_flight: usize,
     /// Threads; as many as there are cores by default.
     #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    pub(super) threads: Option<usize>,
     /// Repeats a run's draws.
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
     /// TLS targets: trust the certificates in this PEM file instead of the system's.
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
-    ca: Option<PathBuf>,
+    pub(super) ca: Option<PathBuf>,
     /// TLS targets: trust anyone.
     #[arg(long, conflicts_with = "ca", help_heading = "TLS")]
-    insecure: bool,
+    pub(super) insecure: bool,
     /// Starts without trying one request for each user first.
     #[arg(long)]
-    no_probe: bool,
+    pub(super) no_probe: bool,
 
     /// Judges shares against weights, by --weight, --upstream or the proxy's statistics.
     #[arg(long, help_heading = "Verdicts")]
-    verify_weights: bool,
+    pub(super) verify_weights: bool,
     /// Reconciles every request between client, the proxy's statistics and the upstreams' journals.
     #[arg(long, help_heading = "Verdicts")]
-    verify_ledger: bool,
+    pub(super) verify_ledger: bool,
     /// Judges what a fault in mid-run cost: needs --victim and a fault.
     #[arg(long, requires = "victim", help_heading = "Verdicts")]
-    verify_failover: bool,
+    pub(super) verify_failover: bool,
     /// A threshold, repeatable: 'p99 < 20ms', 'errors == 0', 'rate > 5000', 'connect.p99 < 1ms', 'detect < 2s'.
     #[arg(long = "expect", value_name = "EXPECTATION", help_heading = "Verdicts")]
-    expects: Vec<Expect>,
+    pub(super) expects: Vec<Expect>,
 
     /// Path of the proxy's statistics.
     #[arg(long, value_name = "PATH", default_value = "/stats", help_heading = "Witnesses")]
-    stats: String,
+    pub(super) stats: String,
     /// A mock upstream that may be asked for its counts and journal, with its weight, repeatable.
     #[arg(long = "upstream", value_name = "HOST:PORT[=WEIGHT]", value_parser = named_weight, help_heading = "Witnesses")]
-    upstreams: Vec<(String, Option<u64>)>,
+    pub(super) upstreams: Vec<(String, Option<u64>)>,
     /// A journal file of upstreams, repeatable; instead of asking them.
     #[arg(long = "journal", value_name = "FILE", help_heading = "Witnesses")]
-    journals: Vec<PathBuf>,
+    pub(super) journals: Vec<PathBuf>,
     /// Where a response says through which upstream it came: header:NAME, json:FIELD or body.
     #[arg(long, value_name = "WHERE", value_parser = ExitFrom::parse, help_heading = "Witnesses")]
-    exit_from: Option<ExitFrom>,
+    pub(super) exit_from: Option<ExitFrom>,
     /// An exit's weight, repeatable; for pools that can't be seen into.
     #[arg(long = "weight", value_name = "EXIT=WEIGHT", value_parser = named_weight, requires = "exit_from", help_heading = "Witnesses")]
-    weights: Vec<(String, Option<u64>)>,
+    pub(super) weights: Vec<(String, Option<u64>)>,
 
     /// The proxy's process: its memory and descriptors are watched.
     #[arg(long, value_name = "PID", help_heading = "Witnesses")]
-    pid: Option<u32>,
+    pub(super) pid: Option<u32>,
     /// Growth of its memory counts from then on.
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "0s", requires = "pid", help_heading = "Witnesses")]
-    warm_up: Duration,
+    pub(super) warm_up: Duration,
 
     /// The upstream that shall fail, as the proxy's statistics name it (host:port).
     #[arg(long, value_name = "HOST:PORT", help_heading = "Fault")]
-    victim: Option<String>,
+    pub(super) victim: Option<String>,
     /// The command that runs it; loadgen starts it, and stops it at the end.
     #[arg(long, value_name = "COMMAND", help_heading = "Fault")]
-    victim_command: Option<String>,
+    pub(super) victim_command: Option<String>,
     /// What is done to the started victim.
     #[arg(
         long,
@@ -152,38 +123,38 @@ pub(crate) struct RunArgs {
         conflicts_with = "fault_command",
         help_heading = "Fault"
     )]
-    fault: Option<FaultKind>,
+    pub(super) fault: Option<FaultKind>,
     /// How late replies are in a brown-out.
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "5s", help_heading = "Fault")]
-    brown_out: Duration,
+    pub(super) brown_out: Duration,
     /// A command that does the fault instead.
     #[arg(long, value_name = "COMMAND", help_heading = "Fault")]
-    fault_command: Option<String>,
+    pub(super) fault_command: Option<String>,
     /// A command that ends it.
     #[arg(long, value_name = "COMMAND", requires = "fault_command", help_heading = "Fault")]
-    heal_command: Option<String>,
+    pub(super) heal_command: Option<String>,
     /// When it begins.
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "3s", help_heading = "Fault")]
-    fault_at: Duration,
+    pub(super) fault_at: Duration,
     /// How long it lasts; to the end by default.
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, help_heading = "Fault")]
-    fault_for: Option<Duration>,
+    pub(super) fault_for: Option<Duration>,
 
     /// Writes the report as JSON, for `loadgen compare`.
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    json: Option<PathBuf>,
+    pub(super) json: Option<PathBuf>,
     /// Writes it as one HTML page with plots.
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    html: Option<PathBuf>,
+    pub(super) html: Option<PathBuf>,
     /// Writes it as Markdown.
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    markdown: Option<PathBuf>,
+    pub(super) markdown: Option<PathBuf>,
     /// Writes the verdicts as JUnit's XML.
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    junit: Option<PathBuf>,
+    pub(super) junit: Option<PathBuf>,
     /// No progress while it runs.
     #[arg(long)]
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -199,7 +170,7 @@ pub(crate) enum FaultKind {
 }
 
 #[derive(Clone, Debug)]
-struct Stages(Vec<Stage>);
+pub(super) struct Stages(pub(super) Vec<Stage>);
 
 fn stages(text: &str) -> Result<Stages, String> {
     workload::stages(text).map(Stages)

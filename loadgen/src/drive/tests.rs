@@ -1,13 +1,14 @@
 //! The driver and the client on in-memory pipes, under paused time.
 
-use super::*;
-use crate::action::Action;
-use crate::workload::{Stage, Stop};
+use super::starts::Starts;
+use super::{Event, Shard, drive};
+use crate::client::{Done, Gauge, Kind, Phase};
+use crate::workload::{Action, Pace, Stage, Stop, Workload};
 use mock_upstreams::{Journal, Upstream};
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 fn upstream() -> Arc<Upstream> {

@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
-use loadgen::verdict::ledger::{self, Counted};
-use loadgen::verdict::weights::{self, Period, Share};
-use loadgen::verdict::{Verdict, failover};
-use loadgen::{Failure, Kind, Report};
-
 use tokio::time::Instant;
 
-use crate::cli::Settings;
-use crate::pages::{self, Stats};
-use crate::run::{CLOSE_LOOK, Looks, REST, Ran};
+use super::look::{CLOSE_LOOK, REST};
+use super::record::Ran;
+use super::settings::Settings;
+use crate::client::{Failure, Kind};
+use crate::report::Report;
+use crate::sockets::get;
+use crate::verdict::ledger::{self, Counted};
+use crate::verdict::periods::{by_stats, is_one_period};
+use crate::verdict::weights::{self, Period, Share};
+use crate::verdict::{Verdict, failover};
+use crate::watch::{Stats, counts, entries};
 
 /// Whether a verdict can't be given without the proxy's statistics.
-pub(crate) fn needs_stats(settings: &Settings) -> bool {
+pub(super) fn needs_stats(settings: &Settings) -> bool {
     let by_stats = settings.workload.exit_from.is_none() && weighted_upstreams(settings).is_none();
     settings.verify.ledger || settings.verify.failover || (settings.verify.weights && by_stats)
 }
@@ -23,7 +26,7 @@ pub(crate) fn needs_stats(settings: &Settings) -> bool {
 ///
 /// # Errors
 /// A sentence that says which flag names something that is not there.
-pub(crate) fn check_witnesses(settings: &Settings, first: Option<&Stats>) -> Result<(), String> {
+pub(super) fn check_witnesses(settings: &Settings, first: Option<&Stats>) -> Result<(), String> {
     for path in &settings.witnesses.journals {
         std::fs::File::open(path).map_err(|error| format!("--journal {}: {error}", path.display()))?;
     }
@@ -48,7 +51,7 @@ fn weighted_upstreams(settings: &Settings) -> Option<Vec<(&str, u64)>> {
 ///
 /// # Errors
 /// A witness that is needed does not answer.
-pub(crate) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) -> Result<(), String> {
+pub(super) async fn judge(settings: &Settings, ran: Ran, report: &mut Report) -> Result<(), String> {
     if report.began == 0 {
         report.verdicts.push(Verdict::new("load", false, "no request began"));
     }
@@ -106,7 +109,7 @@ async fn weights_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>
     }
     let mut period = Period { label: "by upstreams' counts".to_owned(), shares: Vec::new(), slack: 0 };
     for ((upstream, weight), before) in upstreams.into_iter().zip(&ran.before) {
-        let after = pages::counts(upstream).await?;
+        let after = counts(upstream).await?;
         let Some((picked, refused)) = after.since(before) else {
             let text = format!("{upstream} counts less than before: it was started again in mid-run");
             return Ok(vec![Verdict::new(name, false, text)]);
@@ -116,46 +119,6 @@ async fn weights_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>
         period.shares.push(Share { name: upstream.to_owned(), weight, picked });
     }
     Ok(vec![weights::exact(&period)])
-}
-
-/// Whether nothing that shares follow from changed, as far as the proxy told.
-fn is_one_period(looks: &Looks) -> bool {
-    looks.chunk_by(|a, b| state(&a.1) == state(&b.1)).count() <= 1
-}
-
-/// What must not change within a period.
-fn state(stats: &Stats) -> (u64, Vec<(&str, u64)>) {
-    let upstreams = &stats.total.upstream_metrics;
-    (stats.config_epoch, upstreams.iter().map(|upstream| (upstream.url.as_str(), upstream.live_weight())).collect())
-}
-
-/// A verdict for each stretch in which neither health nor configuration changed.
-fn by_stats(looks: &Looks) -> Vec<Verdict> {
-    let mut verdicts = Vec::new();
-    for run in looks.chunk_by(|a, b| state(&a.1) == state(&b.1)) {
-        let [(from, first), .., (to, last)] = run else { continue };
-        let pairs = || first.total.upstream_metrics.iter().zip(&last.total.upstream_metrics);
-        let shares: Vec<_> = pairs()
-            .map(|(before, after)| Share {
-                name: after.url.clone(),
-                weight: after.live_weight(),
-                picked: after.total_requests.saturating_sub(before.total_requests),
-            })
-            .collect();
-        if shares.iter().all(|share| share.picked == 0) && verdicts.len() + 1 < looks.len() && looks.len() > run.len() {
-            continue;
-        }
-        let failed: u64 =
-            pairs().map(|(before, after)| after.failed_requests.saturating_sub(before.failed_requests)).sum();
-        let label = format!("{:.1} s to {:.1} s", from.as_secs_f64(), to.as_secs_f64());
-        // A failed attempt is followed by one that takes no turn; what is in flight at either end is counted later.
-        let slack = failed + first.current_requests + last.current_requests;
-        verdicts.push(weights::exact(&Period { label, shares, slack }));
-    }
-    if verdicts.is_empty() {
-        verdicts.push(Verdict::new("weights", false, "health changed at every look: no period to judge"));
-    }
-    verdicts
 }
 
 async fn ledger_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>, String> {
@@ -178,7 +141,7 @@ async fn ledger_verdicts(settings: &Settings, ran: &Ran) -> Result<Vec<Verdict>,
     let until = Instant::now() + REST;
     let by_ids = loop {
         let journals = journals(settings, ran).await?;
-        let read = journals.iter().map(|journal| pages::entries(journal, &settings.workload.id_prefix));
+        let read = journals.iter().map(|journal| entries(journal, &settings.workload.id_prefix));
         let judged = read.collect::<Result<Vec<_>, _>>().map(|entries| ledger::by_ids(lines, &entries.concat()));
         let balanced = matches!(&judged, Ok(verdicts) if verdicts.iter().all(|verdict| verdict.passed));
         if balanced || Instant::now() > until {
@@ -200,10 +163,10 @@ async fn journals(settings: &Settings, ran: &Ran) -> Result<Vec<String>, String>
         return Ok(journals);
     }
     for ((upstream, _), before) in settings.witnesses.upstreams.iter().zip(&ran.before) {
-        if pages::counts(upstream).await?.entries_dropped > before.entries_dropped {
+        if counts(upstream).await?.entries_dropped > before.entries_dropped {
             return Err(format!("{upstream} has dropped lines of its journal; give the journal's file by --journal"));
         }
-        let body = pages::get(upstream, "/journal", None).await?;
+        let body = get(upstream, "/journal", None).await?;
         journals.push(String::from_utf8_lossy(&body).into_owned());
     }
     Ok(journals)
@@ -228,47 +191,4 @@ fn failover_verdicts(settings: &Settings, ran: &Ran, report: &mut Report) {
     // A threshold in words takes the place of the built-in bound.
     report.verdicts.extend(own.filter(|verdict| !(bound("harmed") && verdict.name == "failover harmed")));
     report.failover = Some(figures);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Statistics of two upstreams of weights 3 and 1: picks, whether the second is healthy, requests in flight.
-    fn stats(picks: [u64; 2], healthy: bool, current: u64) -> Stats {
-        let upstream = |at: usize, healthy: bool| {
-            let weight = if at == 0 { 3 } else { 1 };
-            serde_json::json!({ "url": format!("u{at}"), "weight": weight, "enabled": true, "healthy": healthy,
-                "total_requests": picks[at], "failed_requests": 0 })
-        };
-        let metrics = [upstream(0, true), upstream(1, healthy)];
-        let total = serde_json::json!({ "success_requests": 0, "failed_requests": 0, "upstream_metrics": metrics });
-        serde_json::from_value(serde_json::json!({ "current_requests": current, "total": total })).unwrap()
-    }
-
-    fn passed(looks: &[Stats]) -> Vec<bool> {
-        let looks: Looks = (0..).map(Duration::from_secs).zip(looks.iter().cloned()).collect();
-        by_stats(&looks).iter().map(|verdict| verdict.passed).collect()
-    }
-
-    #[test]
-    fn each_period_of_unchanged_health_has_its_own_verdict() {
-        let healthy = [stats([10, 5], true, 0), stats([40, 15], true, 0)];
-        assert_eq!(passed(&healthy), [true]);
-        // Over all of it the first has 80 of 90: only by period it is right.
-        let ejected = [stats([40, 15], false, 0), stats([60, 15], false, 0)];
-        let back = [stats([60, 15], true, 0), stats([90, 25], true, 0)];
-        assert_eq!(passed(&[&healthy[..], &ejected, &back].concat()), [true, true, true]);
-        let one_period =
-            |looks: &[Stats]| is_one_period(&(0..).map(Duration::from_secs).zip(looks.iter().cloned()).collect());
-        assert!(one_period(&healthy) && one_period(&[]) && !one_period(&[&healthy[..], &ejected].concat()));
-        let still_picked = [stats([40, 15], false, 0), stats([50, 25], false, 0)];
-        assert_eq!(passed(&still_picked), [false]);
-    }
-
-    #[test]
-    fn requests_in_flight_widen_the_bound() {
-        assert_eq!(passed(&[stats([0, 0], true, 0), stats([31, 9], true, 0)]), [false]);
-        assert_eq!(passed(&[stats([0, 0], true, 0), stats([31, 9], true, 1)]), [true]);
-    }
 }

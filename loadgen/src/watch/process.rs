@@ -2,7 +2,35 @@
 
 use std::time::Duration;
 
-use loadgen::report::{Process, Work};
+use serde::{Deserialize, Serialize};
+
+/// What a process used: bytes of resident memory, and descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Before the load, or behind the warm-up.
+    pub memory_begin: u64,
+    /// The most.
+    pub memory_most: u64,
+    /// When it was at rest again.
+    pub memory_end: u64,
+    /// Before the load.
+    pub descriptors_begin: u64,
+    /// The most.
+    pub descriptors_most: u64,
+    /// When it was at rest again.
+    pub descriptors_end: u64,
+}
+
+/// What one of those threads had to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// On a processor.
+    pub on: Duration,
+    /// Ready to run, with no processor free.
+    pub waited: Duration,
+    /// From its begin to its end.
+    pub life: Duration,
+}
 
 /// A process that is watched during a run.
 pub(crate) struct Watch {

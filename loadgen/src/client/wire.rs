@@ -16,7 +16,7 @@ const MOST_FIELDS: usize = 100;
 const MOST_LINE: usize = 4096;
 
 /// A stream, and what was read from it but belongs to whoever reads next.
-pub struct Wire<S> {
+pub(crate) struct Wire<S> {
     stream: S,
     ahead: Vec<u8>,
     taken: usize,
@@ -24,18 +24,18 @@ pub struct Wire<S> {
 
 /// A response's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     /// The status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Whether it is HTTP/1.0.
-    pub old: bool,
+    pub(crate) old: bool,
     /// Names in small letters, and values, in order.
-    pub fields: Vec<(String, String)>,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 /// How far a body goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
+pub(crate) enum Length {
     /// So many bytes.
     Bytes(u64),
     /// In chunks.
@@ -46,7 +46,7 @@ pub enum Length {
 
 impl Head {
     /// The value of the first field of that name, given in small letters.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
@@ -54,7 +54,7 @@ impl Head {
     ///
     /// # Errors
     /// It can be read two ways.
-    pub fn length(&self) -> io::Result<Length> {
+    pub(crate) fn length(&self) -> io::Result<Length> {
         if matches!(self.status, 100..=199 | 204 | 304) {
             return Ok(Length::Bytes(0));
         }
@@ -72,7 +72,7 @@ impl Head {
     }
 
     /// Whether another request may follow on the connection, once the body is over.
-    pub fn keeps_alive(&self) -> bool {
+    pub(crate) fn keeps_alive(&self) -> bool {
         let connection = self.field("connection").unwrap_or_default().to_ascii_lowercase();
         let says = |word| connection.split(',').any(|one| one.trim() == word);
         if self.old { says("keep-alive") } else { !says("close") }
@@ -81,7 +81,7 @@ impl Head {
 
 /// A body while it is read.
 #[derive(Debug)]
-pub struct Body {
+pub(crate) struct Body {
     state: State,
 }
 
@@ -96,7 +96,7 @@ enum State {
 
 impl Body {
     /// One of that length.
-    pub fn new(length: Length) -> Self {
+    pub(crate) fn new(length: Length) -> Self {
         let state = match length {
             Length::Bytes(0) => State::Over,
             Length::Bytes(bytes) => State::Left(bytes),
@@ -107,7 +107,7 @@ impl Body {
     }
 
     /// Whether all of it was read.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
 
@@ -115,7 +115,11 @@ impl Body {
     ///
     /// # Errors
     /// Those of the stream, `UnexpectedEof` where it ends before the body, `InvalidData` for broken chunks.
-    pub async fn read<S: AsyncRead + Unpin>(&mut self, wire: &mut Wire<S>, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) async fn read<S: AsyncRead + Unpin>(
+        &mut self,
+        wire: &mut Wire<S>,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
         loop {
             match self.state {
                 State::Over => return Ok(0),
@@ -187,12 +191,12 @@ fn malformed(what: &str) -> io::Error {
 
 impl<S> Wire<S> {
     /// Nothing was read from `stream` yet.
-    pub fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Wire { stream, ahead: Vec::new(), taken: 0 }
     }
 
     /// Bytes that were read and not yet taken.
-    pub fn ahead(&self) -> &[u8] {
+    pub(crate) fn ahead(&self) -> &[u8] {
         &self.ahead[self.taken..]
     }
 
@@ -221,7 +225,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     ///
     /// # Errors
     /// Those of the stream, `UnexpectedEof` where it ends first, `InvalidData` for what is no head.
-    pub async fn head(&mut self) -> io::Result<Head> {
+    pub(crate) async fn head(&mut self) -> io::Result<Head> {
         loop {
             let head = self.one_head().await?;
             // 101 is final where an upgrade was asked for, which this client never does.

@@ -5,13 +5,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::pages;
+use crate::sockets::ask;
 
 /// How long a started upstream has to say its first line, and a command to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,30 +20,50 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOST_WORDS: u64 = 64 * 1024;
 
 /// What shall go wrong.
-pub(crate) struct Fault {
-    pub(crate) doing: Doing,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// How.
+    pub doing: Doing,
     /// When, since the run's begin.
-    pub(crate) at: Duration,
-    /// How long; to the end where none.
-    pub(crate) span: Option<Duration>,
-    /// The upstream that is started here.
-    pub(crate) command: Option<String>,
+    pub at: Duration,
+    /// How long; none: to the run's end.
+    pub span: Option<Duration>,
+    /// The shell command that runs the upstream, where this process has to start it.
+    pub command: Option<String>,
 }
 
-/// How it is made to go wrong, and right again.
-pub(crate) enum Doing {
-    /// Killed; started again.
+impl Fault {
+    /// When it is over, where it does not last to the run's end.
+    pub(crate) fn end(&self) -> Option<Duration> {
+        self.span.map(|span| self.at + span)
+    }
+}
+
+/// How an upstream is made to go wrong, and right again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It is killed; then it is started again.
     Kill,
-    /// Stopped; continued.
+    /// It is stopped (SIGSTOP); then it is continued.
     Hang,
-    /// The victim is a faulty upstream: this entry comes into its plan under the id [`ENTRY`]; it is removed.
-    Plan { name: &'static str, entry: Value },
-    /// Commands of the user's.
-    Commands { begin: String, end: Option<String> },
+    /// It is a faulty upstream, and its plan lets it reset each new connection; then the entry is removed.
+    Reset,
+    /// It is a faulty upstream, and its plan lets its replies come late; then the entry is removed.
+    BrownOut {
+        /// How late.
+        delay: Duration,
+    },
+    /// Shell commands do it.
+    Commands {
+        /// What makes it go wrong.
+        begin: String,
+        /// What makes it right again.
+        end: Option<String>,
+    },
 }
 
 /// The id of our entry in a faulty upstream's plan.
-pub(crate) const ENTRY: &str = "loadgen";
+const ENTRY: &str = "loadgen";
 
 /// A fault and the upstream it is done to. Dropped, it stops that upstream.
 pub(crate) struct Stage {
@@ -121,11 +141,17 @@ impl Stage {
                 Ok(())
             }
             Doing::Hang => self.signal(Signal::STOP),
-            Doing::Plan { entry, .. } => {
-                pages::ask(&self.admin, "POST /plan/faults", None, &entry.to_string()).await.map(drop)
+            Doing::Reset => self.add_to_plan(json!({ "id": ENTRY, "fault": "accept-reset" })).await,
+            Doing::BrownOut { delay } => {
+                let delay = json!({ "delay": format!("{}ms", delay.as_millis()) });
+                self.add_to_plan(json!({ "id": ENTRY, "fault": "reply-late", "with": delay })).await
             }
             Doing::Commands { begin, .. } => command(begin).await,
         }
+    }
+
+    async fn add_to_plan(&self, entry: Value) -> Result<(), String> {
+        ask(&self.admin, "POST /plan/faults", None, &entry.to_string()).await.map(drop)
     }
 
     /// Makes it right again.
@@ -133,8 +159,8 @@ impl Stage {
         match &self.fault.doing {
             Doing::Kill => self.start().await,
             Doing::Hang => self.signal(Signal::CONT),
-            Doing::Plan { .. } => {
-                pages::ask(&self.admin, &format!("DELETE /plan/faults/{ENTRY}"), None, "").await.map(drop)
+            Doing::Reset | Doing::BrownOut { .. } => {
+                ask(&self.admin, &format!("DELETE /plan/faults/{ENTRY}"), None, "").await.map(drop)
             }
             Doing::Commands { end: Some(end), .. } => command(end).await,
             Doing::Commands { end: None, .. } => Ok(()),
@@ -148,7 +174,8 @@ impl fmt::Display for Doing {
         match self {
             Doing::Kill => f.write_str("kill"),
             Doing::Hang => f.write_str("hang"),
-            Doing::Plan { name, .. } => f.write_str(name),
+            Doing::Reset => f.write_str("reset"),
+            Doing::BrownOut { .. } => f.write_str("brown-out"),
             Doing::Commands { begin, .. } => write!(f, "fault by `{begin}`"),
         }
     }
@@ -158,14 +185,16 @@ impl Doing {
     /// Whether `line` says that the victim is ready; for a faulty upstream, where its admin port is.
     fn ready(&self, line: &str) -> Option<String> {
         match self {
-            Doing::Plan { .. } => line.strip_prefix("admin on ").map(str::to_owned),
+            Doing::Reset | Doing::BrownOut { .. } => line.strip_prefix("admin on ").map(str::to_owned),
             _ => Some(line.to_owned()),
         }
     }
 
     fn awaited(&self) -> &'static str {
         match self {
-            Doing::Plan { .. } => "`admin on HOST:PORT`, as faulty-upstream does: this fault is done through that port",
+            Doing::Reset | Doing::BrownOut { .. } => {
+                "`admin on HOST:PORT`, as faulty-upstream does: this fault is done through that port"
+            }
             _ => "that it listens, or any other line",
         }
     }

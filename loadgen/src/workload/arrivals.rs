@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::draw::Draw;
-use crate::workload::Stage;
+use super::draw::Draw;
+use super::pace::Stage;
 
 /// A millionth of a millionth of a request: what a rate in thousandths gives in a nanosecond.
 const REQUEST: u128 = 1_000_000_000_000;
@@ -13,7 +13,7 @@ const REQUEST: u128 = 1_000_000_000_000;
 const ARRIVALS: u64 = u64::MAX;
 
 /// The times at which the requests of an open loop are due, in order, from the run's begin.
-pub struct Arrivals {
+pub(crate) struct Arrivals {
     stages: VecDeque<Stage>,
     /// The stage that is on, when it began, and how much of a request its beginning stands behind.
     current: Option<(Stage, Duration, u128)>,
@@ -24,7 +24,7 @@ pub struct Arrivals {
 
 impl Arrivals {
     /// Of `stages`; independent ones where `poisson`.
-    pub fn new(stages: &[Stage], poisson: bool, seed: u64) -> Self {
+    pub(crate) fn new(stages: &[Stage], poisson: bool, seed: u64) -> Self {
         let mut stages: VecDeque<Stage> = stages.iter().copied().collect();
         let current = stages.pop_front().map(|stage| (stage, Duration::ZERO, 0));
         let mut arrivals = Arrivals { stages, current, due: 0, poisson: poisson.then(|| Draw::new(seed, ARRIVALS)) };

@@ -12,7 +12,7 @@ fn ln_gamma(x: f64) -> f64 {
 }
 
 /// The chance that a chi-square variable with `freedom` degrees is above `value`.
-pub fn chi_square_above(value: f64, freedom: f64) -> f64 {
+pub(crate) fn chi_square_above(value: f64, freedom: f64) -> f64 {
     let (a, x) = (freedom / 2.0, value / 2.0);
     if x <= 0.0 {
         return 1.0;
@@ -48,7 +48,7 @@ pub fn chi_square_above(value: f64, freedom: f64) -> f64 {
 }
 
 /// The value that a chi-square variable with `freedom` degrees exceeds with that chance.
-pub fn chi_square_bound(chance: f64, freedom: f64) -> f64 {
+pub(crate) fn chi_square_bound(chance: f64, freedom: f64) -> f64 {
     let (mut low, mut high) = (0.0, freedom + 10.0);
     while chi_square_above(high, freedom) > chance {
         high *= 2.0;
@@ -61,13 +61,13 @@ pub fn chi_square_bound(chance: f64, freedom: f64) -> f64 {
 }
 
 /// The two-sided chance of a standard normal value at least as far from 0 as `z`.
-pub fn two_sided(z: f64) -> f64 {
+pub(crate) fn two_sided(z: f64) -> f64 {
     // The square of a standard normal value is chi-square with one degree.
     chi_square_above(z * z, 1.0)
 }
 
 /// The non-centrality at which a test at `level` with `freedom` degrees finds a difference four times in five.
-pub fn detectable(level: f64, freedom: f64) -> f64 {
+pub(crate) fn detectable(level: f64, freedom: f64) -> f64 {
     let bound = chi_square_bound(level, freedom);
     // The non-central distribution is a mixture of central ones, weighted as a Poisson variable.
     let power = |extra: f64| {
@@ -92,7 +92,7 @@ pub fn detectable(level: f64, freedom: f64) -> f64 {
 
 /// The z value of the difference between two samples, values with counts in rising order (Mann and Whitney 1947, ties
 /// corrected). Above 0: the second has the larger values.
-pub fn rank_sum_z(first: &[(u64, u64)], second: &[(u64, u64)]) -> f64 {
+pub(crate) fn rank_sum_z(first: &[(u64, u64)], second: &[(u64, u64)]) -> f64 {
     let total = |sample: &[(u64, u64)]| sample.iter().map(|(_, count)| *count as f64).sum::<f64>();
     let (n, m) = (total(first), total(second));
     if n == 0.0 || m == 0.0 {
@@ -118,7 +118,7 @@ pub fn rank_sum_z(first: &[(u64, u64)], second: &[(u64, u64)]) -> f64 {
 }
 
 /// The z value of the difference between two shares: `hits` of `all`, each.
-pub fn shares_z((hits_a, all_a): (u64, u64), (hits_b, all_b): (u64, u64)) -> f64 {
+pub(crate) fn shares_z((hits_a, all_a): (u64, u64), (hits_b, all_b): (u64, u64)) -> f64 {
     let (hits_a, all_a, hits_b, all_b) = (hits_a as f64, all_a as f64, hits_b as f64, all_b as f64);
     let pooled = (hits_a + hits_b) / (all_a + all_b);
     let variance = pooled * (1.0 - pooled) * (1.0 / all_a + 1.0 / all_b);

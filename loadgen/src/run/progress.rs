@@ -3,27 +3,27 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use loadgen::Tally;
-use loadgen::quantity::show;
-use loadgen::report::Stretch;
+use crate::drive::Tally;
+use crate::quantity::show;
+use crate::report::Stretch;
 
 /// A terminal that does not say how large it is: columns and rows.
 const USUAL: (usize, usize) = (80, 24);
 
 /// Where progress goes: standard error, so that the report alone is on standard output.
-pub(crate) struct Live {
+pub(super) struct Live {
     quiet: bool,
     terminal: bool,
     lines: usize,
 }
 
 impl Live {
-    pub(crate) fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         Live { quiet, terminal: std::io::stderr().is_terminal(), lines: 0 }
     }
 
     /// Shows the last stretch and the sums so far. `weights` are those of the upstreams in the stretch's shares.
-    pub(crate) fn show(&mut self, stretch: &Stretch, total: &Tally, open: u64, weights: &[(String, u64)]) {
+    pub(super) fn show(&mut self, stretch: &Stretch, total: &Tally, open: u64, weights: &[(String, u64)]) {
         if self.quiet {
             return;
         }

@@ -1,0 +1,49 @@
+//! One HTTP question and its answer, on a connection of its own.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::client::wire::{Body, Wire};
+
+/// A whole question and answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest answer: a full journal has some 30 MB.
+const MOST: usize = 256 << 20;
+
+/// The body of `http://address/path`; `authorization` is the token of Basic credentials.
+pub(crate) async fn get(address: &str, path: &str, authorization: Option<&str>) -> Result<Vec<u8>, String> {
+    ask(address, &format!("GET {path}"), authorization, "").await
+}
+
+/// The answer to `question`, a method and a path, with `body`, at `address`. Any other status than 200 is an error.
+pub(crate) async fn ask(
+    address: &str,
+    question: &str,
+    authorization: Option<&str>,
+    body: &str,
+) -> Result<Vec<u8>, String> {
+    let ask = async {
+        let mut wire = Wire::new(TcpStream::connect(address).await?);
+        let credentials = authorization.map_or(String::new(), |token| format!("Authorization: Basic {token}\r\n"));
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head = format!("{question} HTTP/1.1\r\nHost: {address}\r\n{credentials}{length}Connection: close\r\n\r\n");
+        wire.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
+        let head = wire.head().await?;
+        let (mut body, mut all, mut buffer) = (Body::new(head.length()?), Vec::new(), vec![0; 64 * 1024]);
+        while !body.is_over() && all.len() < MOST {
+            let count = body.read(&mut wire, &mut buffer).await?;
+            all.extend_from_slice(&buffer[..count]);
+        }
+        std::io::Result::Ok((head.status, all))
+    };
+    let asked = tokio::time::timeout(PATIENCE, ask).await;
+    match asked {
+        Ok(Ok((200, body))) => Ok(body),
+        Ok(Ok((status, _))) => Err(format!("{question} at {address} answered {status}")),
+        Ok(Err(error)) => Err(format!("{question} at {address}: {error}")),
+        Err(_) => Err(format!("{question} at {address} was not answered in time")),
+    }
+}
