@@ -1,4 +1,4 @@
-//! A fault in mid-run: done to an upstream that was started here, or by commands.
+//! Makes an upstream fail in the middle of a run, and makes it right again.
 
 use std::fmt;
 use std::process::Stdio;
@@ -13,20 +13,20 @@ use tokio::time::timeout;
 
 use crate::sockets::ask;
 
-/// How long a started upstream has to say its first line, and a command to end.
+/// How long a started upstream may take to say its first line, and a command to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The most that is read of what a victim says in its end.
+/// The most bytes that are read of what a victim says at its end.
 const MOST_WORDS: u64 = 64 * 1024;
 
-/// What shall go wrong.
+/// A fault in the middle of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// How.
-    pub doing: Doing,
-    /// When, since the run's begin.
+    /// How the upstream is made to fail.
+    pub method: FaultMethod,
+    /// When it begins, since the run's begin.
     pub at: Duration,
-    /// How long; none: to the run's end.
+    /// How long it lasts; none: to the run's end.
     pub span: Option<Duration>,
     /// The shell command that runs the upstream, where this process has to start it.
     pub command: Option<String>,
@@ -41,7 +41,7 @@ impl Fault {
 
 /// How an upstream is made to go wrong, and right again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doing {
+pub enum FaultMethod {
     /// It is killed; then it is started again.
     Kill,
     /// It is stopped (SIGSTOP); then it is continued.
@@ -65,22 +65,22 @@ pub enum Doing {
 /// The id of our entry in a faulty upstream's plan.
 const ENTRY: &str = "loadgen";
 
-/// A fault and the upstream it is done to. Dropped, it stops that upstream.
-pub(crate) struct Stage {
+/// Does a fault to an upstream. When it is dropped it stops the upstream that it started.
+pub(crate) struct FaultInjector {
     fault: Fault,
     child: Option<Child>,
-    /// Where a faulty upstream says that it is controlled.
+    /// The address of a faulty upstream's admin port.
     admin: String,
     /// Reads what the upstream says, so that it never waits for a reader nor loses one.
     readers: JoinSet<()>,
 }
 
-impl Stage {
+impl FaultInjector {
     /// Starts the upstream, if there is one to start, and waits until it says something: that it listens.
-    pub(crate) async fn set(fault: Fault) -> Result<Self, String> {
-        let mut stage = Stage { fault, child: None, admin: String::new(), readers: JoinSet::new() };
-        stage.start().await?;
-        Ok(stage)
+    pub(crate) async fn prepare(fault: Fault) -> Result<Self, String> {
+        let mut injector = FaultInjector { fault, child: None, admin: String::new(), readers: JoinSet::new() };
+        injector.start().await?;
+        Ok(injector)
     }
 
     pub(crate) fn fault(&self) -> &Fault {
@@ -104,7 +104,7 @@ impl Stage {
         let mut lines = BufReader::new(output).lines();
         let ready = async {
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Some(word) = self.fault.doing.ready(&line) {
+                if let Some(word) = self.fault.method.ready(&line) {
                     return Some(word);
                 }
             }
@@ -113,10 +113,10 @@ impl Stage {
         match timeout(PATIENCE, ready).await {
             Ok(Some(word)) => self.admin = word,
             Ok(None) => {
-                let awaited = self.fault.doing.awaited();
+                let awaited = self.fault.method.awaited();
                 return Err(wrong(&format!("it ended before it said {awaited}; {}", last_words(&mut errors).await)));
             }
-            Err(_) => return Err(wrong(&format!("it did not say {}", self.fault.doing.awaited()))),
+            Err(_) => return Err(wrong(&format!("it did not say {}", self.fault.method.awaited()))),
         }
         self.readers.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.readers.spawn(async move { drop(tokio::io::copy(&mut errors, &mut tokio::io::sink()).await) });
@@ -130,23 +130,23 @@ impl Stage {
         kill_process(pid, signal).map_err(|error| format!("the victim can't be signalled: {error}"))
     }
 
-    /// Makes it go wrong.
+    /// Begins the fault.
     pub(crate) async fn begin(&mut self) -> Result<(), String> {
-        match &self.fault.doing {
-            Doing::Kill => {
+        match &self.fault.method {
+            FaultMethod::Kill => {
                 self.signal(Signal::KILL)?;
                 if let Some(mut child) = self.child.take() {
                     child.wait().await.map_err(|error| error.to_string())?;
                 }
                 Ok(())
             }
-            Doing::Hang => self.signal(Signal::STOP),
-            Doing::Reset => self.add_to_plan(json!({ "id": ENTRY, "fault": "accept-reset" })).await,
-            Doing::BrownOut { delay } => {
+            FaultMethod::Hang => self.signal(Signal::STOP),
+            FaultMethod::Reset => self.add_to_plan(json!({ "id": ENTRY, "fault": "accept-reset" })).await,
+            FaultMethod::BrownOut { delay } => {
                 let delay = json!({ "delay": format!("{}ms", delay.as_millis()) });
                 self.add_to_plan(json!({ "id": ENTRY, "fault": "reply-late", "with": delay })).await
             }
-            Doing::Commands { begin, .. } => command(begin).await,
+            FaultMethod::Commands { begin, .. } => command(begin).await,
         }
     }
 
@@ -154,45 +154,45 @@ impl Stage {
         ask(&self.admin, "POST /plan/faults", None, &entry.to_string()).await.map(drop)
     }
 
-    /// Makes it right again.
+    /// Ends the fault.
     pub(crate) async fn end(&mut self) -> Result<(), String> {
-        match &self.fault.doing {
-            Doing::Kill => self.start().await,
-            Doing::Hang => self.signal(Signal::CONT),
-            Doing::Reset | Doing::BrownOut { .. } => {
+        match &self.fault.method {
+            FaultMethod::Kill => self.start().await,
+            FaultMethod::Hang => self.signal(Signal::CONT),
+            FaultMethod::Reset | FaultMethod::BrownOut { .. } => {
                 ask(&self.admin, &format!("DELETE /plan/faults/{ENTRY}"), None, "").await.map(drop)
             }
-            Doing::Commands { end: Some(end), .. } => command(end).await,
-            Doing::Commands { end: None, .. } => Ok(()),
+            FaultMethod::Commands { end: Some(end), .. } => command(end).await,
+            FaultMethod::Commands { end: None, .. } => Ok(()),
         }
     }
 }
 
-/// In a word or two, for the report.
-impl fmt::Display for Doing {
+/// Writes it in a word or two, for the report.
+impl fmt::Display for FaultMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doing::Kill => f.write_str("kill"),
-            Doing::Hang => f.write_str("hang"),
-            Doing::Reset => f.write_str("reset"),
-            Doing::BrownOut { .. } => f.write_str("brown-out"),
-            Doing::Commands { begin, .. } => write!(f, "fault by `{begin}`"),
+            FaultMethod::Kill => f.write_str("kill"),
+            FaultMethod::Hang => f.write_str("hang"),
+            FaultMethod::Reset => f.write_str("reset"),
+            FaultMethod::BrownOut { .. } => f.write_str("brown-out"),
+            FaultMethod::Commands { begin, .. } => write!(f, "fault by `{begin}`"),
         }
     }
 }
 
-impl Doing {
+impl FaultMethod {
     /// Whether `line` says that the victim is ready; for a faulty upstream, where its admin port is.
     fn ready(&self, line: &str) -> Option<String> {
         match self {
-            Doing::Reset | Doing::BrownOut { .. } => line.strip_prefix("admin on ").map(str::to_owned),
+            FaultMethod::Reset | FaultMethod::BrownOut { .. } => line.strip_prefix("admin on ").map(str::to_owned),
             _ => Some(line.to_owned()),
         }
     }
 
     fn awaited(&self) -> &'static str {
         match self {
-            Doing::Reset | Doing::BrownOut { .. } => {
+            FaultMethod::Reset | FaultMethod::BrownOut { .. } => {
                 "`admin on HOST:PORT`, as faulty-upstream does: this fault is done through that port"
             }
             _ => "that it listens, or any other line",

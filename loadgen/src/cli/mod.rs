@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: what may be said, and what it means for a run.
 
 mod run_args;
 mod settings;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use loadgen::verdict::expect::Expect;
-use loadgen::workload::{self, ExitFrom};
-use loadgen::{Stage, User, quantity};
+use loadgen::quantity;
+use loadgen::verdict::threshold::Threshold;
+use loadgen::workload::{ExitFrom, Stages, User};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
@@ -19,7 +19,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) targets: Option<PathBuf>,
     /// A user of the proxy, repeatable; one is drawn for each request.
-    #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = User::parse)]
+    #[arg(long = "user", value_name = "NAME:PASSWORD")]
     pub(super) users: Vec<User>,
     /// More users, one a line.
     #[arg(long = "users", value_name = "FILE")]
@@ -32,7 +32,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = quantity::rate, help_heading = "Pace", conflicts_with = "stages")]
     pub(super) rate: Option<u64>,
     /// Open loop in stages: 100x10s (constant), 100..500x30s (ramp), with commas between.
-    #[arg(long, value_name = "STAGES", value_parser = stages, help_heading = "Pace")]
+    #[arg(long, value_name = "STAGES", help_heading = "Pace")]
     pub(super) stages: Option<Stages>,
     /// Open loop: independent arrivals instead of even ones.
     #[arg(long, help_heading = "Pace")]
@@ -83,7 +83,7 @@ pub(crate) struct RunArgs {
     pub(super) verify_failover: bool,
     /// A threshold, repeatable: 'p99 < 20ms', 'errors == 0', 'rate > 5000', 'connect.p99 < 1ms', 'detect < 2s'.
     #[arg(long = "expect", value_name = "EXPECTATION", help_heading = "Verdicts")]
-    pub(super) expects: Vec<Expect>,
+    pub(super) expects: Vec<Threshold>,
 
     /// Path of the proxy's statistics.
     #[arg(long, value_name = "PATH", default_value = "/stats", help_heading = "Witnesses")]
@@ -95,7 +95,7 @@ pub(crate) struct RunArgs {
     #[arg(long = "journal", value_name = "FILE", help_heading = "Witnesses")]
     pub(super) journals: Vec<PathBuf>,
     /// Where a response says through which upstream it came: header:NAME, json:FIELD or body.
-    #[arg(long, value_name = "WHERE", value_parser = ExitFrom::parse, help_heading = "Witnesses")]
+    #[arg(long, value_name = "WHERE", help_heading = "Witnesses")]
     pub(super) exit_from: Option<ExitFrom>,
     /// An exit's weight, repeatable; for pools that can't be seen into.
     #[arg(long = "weight", value_name = "EXIT=WEIGHT", value_parser = named_weight, requires = "exit_from", help_heading = "Witnesses")]
@@ -123,7 +123,7 @@ pub(crate) struct RunArgs {
         conflicts_with = "fault_command",
         help_heading = "Fault"
     )]
-    pub(super) fault: Option<FaultKind>,
+    pub(super) fault: Option<FaultArg>,
     /// How late replies are in a brown-out.
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "5s", help_heading = "Fault")]
     pub(super) brown_out: Duration,
@@ -157,8 +157,9 @@ pub(crate) struct RunArgs {
     pub(super) quiet: bool,
 }
 
+/// What `--fault` may say.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum FaultKind {
+pub(crate) enum FaultArg {
     /// Killed, and started again.
     Kill,
     /// Stopped (SIGSTOP): it accepts and says nothing.
@@ -167,13 +168,6 @@ pub(crate) enum FaultKind {
     Reset,
     /// The victim is a faulty upstream: it replies late (--brown-out).
     BrownOut,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Stages(pub(super) Vec<Stage>);
-
-fn stages(text: &str) -> Result<Stages, String> {
-    workload::stages(text).map(Stages)
 }
 
 fn named_weight(text: &str) -> Result<(String, Option<u64>), String> {

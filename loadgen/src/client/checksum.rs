@@ -1,13 +1,13 @@
-//! What is said of bytes that went one way: how many, and CRC-32 over them, as the upstreams' journals do.
+//! Bytes that went one way: their number and their CRC-32, as upstreams' journals have them; and the known patterns.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Bytes that went one way.
+/// The bytes that went one way: their number and their checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Sum {
-    /// How many.
+pub struct Transferred {
+    /// Their number.
     pub bytes: u64,
     /// CRC-32 over all of them in order.
     #[serde(serialize_with = "hex")]
@@ -19,7 +19,7 @@ fn hex<S: Serializer>(checksum: &u32, serializer: S) -> Result<S::Ok, S::Error> 
     serializer.collect_str(&format_args!("{checksum:08x}"))
 }
 
-impl Sum {
+impl Transferred {
     /// Counts `bytes`.
     pub fn add(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
@@ -30,18 +30,18 @@ impl Sum {
 }
 
 /// `<bytes> <checksum>`, as `sink.mock` answers.
-impl fmt::Display for Sum {
+impl fmt::Display for Transferred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:08x}", self.bytes, self.checksum)
     }
 }
 
-/// Byte `at` of the targets that send a known pattern: `at` modulo 251.
+/// The byte at offset `at` of the pattern that some targets send: `at` modulo 251.
 pub const fn pattern(at: u64) -> u8 {
     (at % 251) as u8
 }
 
-/// Fills `block` with bytes that belong to `seed` alone, so that bytes of another tunnel are noticed.
+/// Fills `block` with bytes that no other seed gives, so that bytes of another tunnel are noticed.
 pub fn fill(seed: u64, block: &mut [u8]) {
     // SplitMix64 (Steele, Lea, Flood 2014): eight bytes a step.
     let mut state = seed;
@@ -62,7 +62,7 @@ mod tests {
     fn agrees_with_the_published_vectors() {
         // The check value of CRC-32 is that of "123456789".
         for (text, sum) in [("", "0 00000000"), ("123456789", "9 cbf43926"), ("foobar", "6 9ef61f95")] {
-            let mut of = Sum::default();
+            let mut of = Transferred::default();
             of.add(text.as_bytes());
             assert_eq!(of.to_string(), sum);
         }

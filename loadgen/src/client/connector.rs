@@ -6,26 +6,29 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-/// Where streams to the proxy come from. Any `async` closure without arguments is one.
-pub trait Net {
-    /// What it gives: connected to the proxy.
+/// Gives streams that are connected to the proxy. Any closure without arguments that returns a future of a stream is one,
+/// such as `|| TcpStream::connect(address)`.
+pub trait Connector {
+    /// A stream that is connected to the proxy.
     type Stream: AsyncRead + AsyncWrite + Unpin;
 
-    /// Connects to the proxy.
+    /// Opens a stream to the proxy.
+    ///
+    /// The kind of an error decides which [`FailureKind`](crate::FailureKind) it is.
     fn connect(&self) -> impl Future<Output = io::Result<Self::Stream>>;
 
-    /// Waits until `at`. The default follows tokio's clock, whose grain is a millisecond.
+    /// Waits until `at`. The default follows tokio's clock, which is exact to a millisecond and can be paused.
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
         tokio::time::sleep_until(at)
     }
 
-    /// TLS settings for targets; without them TLS to a target fails.
+    /// Gives the TLS settings for targets. Without them every request that needs TLS fails.
     fn tls(&self) -> Option<Arc<rustls::ClientConfig>> {
         None
     }
 }
 
-impl<F, Fut, S> Net for F
+impl<F, Fut, S> Connector for F
 where
     F: Fn() -> Fut,
     Fut: Future<Output = io::Result<S>>,

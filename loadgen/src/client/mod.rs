@@ -1,19 +1,19 @@
 //! One request over one stream, its phases timed, from connecting to its outcome.
 
+mod active_request;
 pub mod checksum;
 mod connector;
 mod http;
-mod in_flight;
 mod open_tunnels;
 mod outcome;
 mod perform;
 mod record;
+pub(crate) mod response;
 mod tunnel;
-pub(crate) mod wire;
 
-pub use connector::Net;
-pub(crate) use in_flight::Kept;
-pub use open_tunnels::Gauge;
-pub use outcome::{Failure, Kind, Outcome, Phase};
+pub(crate) use active_request::KeptConnection;
+pub use connector::Connector;
+pub use open_tunnels::OpenTunnels;
+pub use outcome::{Failure, FailureKind, Outcome, Phase};
 pub(crate) use perform::{Due, perform};
-pub use record::{Done, Phases};
+pub use record::{PhaseTimes, RequestRecord};

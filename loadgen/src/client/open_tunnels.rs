@@ -2,26 +2,27 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Tunnels open now, and the most that ever were at once.
+/// How many tunnels are open now, and how many were open at once at most. Several drivers may share one.
 #[derive(Debug, Default)]
-pub struct Gauge {
+pub struct OpenTunnels {
     now: AtomicU64,
     most: AtomicU64,
 }
 
-impl Gauge {
-    /// Tunnels open now.
+impl OpenTunnels {
+    /// How many tunnels are open now.
     pub fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// The most that were open at once.
+    /// How many tunnels were open at once at most.
     pub fn most(&self) -> u64 {
         self.most.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn enter(&self) -> impl Drop + use<'_> {
-        struct Open<'a>(&'a Gauge);
+    /// Counts a tunnel as open until what is returned is dropped.
+    pub(super) fn enter(&self) -> impl Drop + use<'_> {
+        struct Open<'a>(&'a OpenTunnels);
         impl Drop for Open<'_> {
             fn drop(&mut self) {
                 self.0.now.fetch_sub(1, Ordering::Relaxed);

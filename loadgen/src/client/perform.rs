@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connector::Net;
-use super::in_flight::{Attempt, Kept};
-use super::open_tunnels::Gauge;
-use super::record::Done;
-use crate::workload::{Request, What, Workload};
+use super::active_request::{ActiveRequest, KeptConnection};
+use super::connector::Connector;
+use super::open_tunnels::OpenTunnels;
+use super::record::RequestRecord;
+use crate::workload::{ActionKind, Request, Workload};
 
 /// When a request was due, and from when all times of a run count.
 #[derive(Clone, Copy)]
@@ -19,19 +19,19 @@ pub(crate) struct Due {
 
 /// Sends `request`, on the connection `kept` where there is one, and reads what comes back. Returns the connection
 /// where another request may use it.
-pub(crate) async fn perform<N: Net>(
+pub(crate) async fn perform<N: Connector>(
     workload: &Workload,
-    net: &N,
-    gauge: &Gauge,
+    connector: &N,
+    open_tunnels: &OpenTunnels,
     request: Request,
     due: Due,
-    kept: Kept<N>,
-) -> (Done, Kept<N>) {
+    kept: KeptConnection<N>,
+) -> (RequestRecord, KeptConnection<N>) {
     let action = workload.mix.action(request.action);
-    let mut attempt = Attempt::new(workload, net, gauge, request);
-    let (outcome, kept) = match &action.what {
-        What::Http { exchange, keep_alive } => attempt.plain(action, exchange, *keep_alive, kept).await,
-        what => (attempt.through_tunnel(action, what).await, None),
+    let mut active = ActiveRequest::new(workload, connector, open_tunnels, request);
+    let (outcome, kept) = match &action.kind {
+        ActionKind::Http { exchange, keep_alive } => active.plain(action, exchange, *keep_alive, kept).await,
+        kind => (active.through_tunnel(action, kind).await, None),
     };
-    (attempt.done(outcome, due.at, due.epoch), kept)
+    (active.into_record(outcome, due.at, due.epoch), kept)
 }

@@ -1,4 +1,4 @@
-//! Runs a workload, all of it in one task: requests wait for one another only as the pace says.
+//! Runs a workload in one task: requests wait for one another only where the pace says so.
 
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
@@ -7,27 +7,30 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
-use super::event::Event;
+use super::event::RequestEvent;
 use super::shard::Shard;
 use super::starts::Starts;
-use crate::client::{Done, Due, Gauge, Kept, Kind, Net, Phase, perform};
+use crate::client::{Connector, Due, FailureKind, KeptConnection, OpenTunnels, Phase, RequestRecord, perform};
 use crate::workload::{Request, Workload};
 
-/// Runs `shard` of `workload` over streams of `net`, from now, and tells `observer` of every request.
+/// Runs `shard` of `workload` from now on over streams of `connector`, and tells `observer` of every request.
 ///
-/// It returns once the workload is over and nothing is in flight. When `stop` is done, what is in flight is dropped at once
-/// and told as [`Kind::Unfinished`]. Everything happens in the calling task.
-pub async fn drive<N: Net>(
+/// `open_tunnels` counts the tunnels that are open; give all drivers of a run the same one.
+///
+/// It returns once the workload is over and nothing is in flight. When `stop` is ready it drops at once what is in flight,
+/// and tells of it as [`FailureKind::Unfinished`]. Everything happens in the calling task: it opens no socket, spawns no
+/// task, and reads no clock but tokio's.
+pub async fn drive<N: Connector>(
     workload: &Workload,
     shard: Shard,
-    net: &N,
-    gauge: &Gauge,
-    observer: &mut impl FnMut(Event),
+    connector: &N,
+    open_tunnels: &OpenTunnels,
+    observer: &mut impl FnMut(RequestEvent),
     stop: impl Future<Output = ()>,
 ) {
     let epoch = Instant::now();
     let mut starts = Starts::new(workload, shard);
-    let mut idle: Vec<Kept<N>> = Vec::new();
+    let mut idle: Vec<KeptConnection<N>> = Vec::new();
     let mut in_flight = FuturesUnordered::new();
     let mut running: BTreeMap<u64, (Request, Duration, Duration)> = BTreeMap::new();
     let mut stop = pin!(stop);
@@ -41,13 +44,13 @@ pub async fn drive<N: Net>(
         {
             let request = workload.request(start.index);
             let keeps = !workload.mix.action(request.action).is_tunnel();
-            let kept: Kept<N> = if keeps { idle.pop().flatten() } else { None };
-            observer(Event::Began { request: request.clone(), intended: start.at, started: now });
+            let kept: KeptConnection<N> = if keeps { idle.pop().flatten() } else { None };
+            observer(RequestEvent::Began { request: request.clone(), intended: start.at, started: now });
             running.insert(start.index, (request.clone(), start.at, now));
             in_flight.push(async move {
                 let due = Due { at: start.at, epoch };
-                let (done, kept) = perform(workload, net, gauge, request, due, kept).await;
-                (done, kept, start.client)
+                let (record, kept) = perform(workload, connector, open_tunnels, request, due, kept).await;
+                (record, kept, start.client)
             });
         }
         let next = if in_flight.len() < workload.max_in_flight { starts.next_at() } else { None };
@@ -56,18 +59,18 @@ pub async fn drive<N: Net>(
         }
         if next != set_for {
             set_for = next;
-            alarm.set(next.map(|at| net.sleep_until(epoch + at)));
+            alarm.set(next.map(|at| connector.sleep_until(epoch + at)));
         }
         tokio::select! {
             biased;
             () = &mut stop => break,
-            Some((done, kept, client)) = in_flight.next(), if !in_flight.is_empty() => {
-                running.remove(&done.request.index);
+            Some((record, kept, client)) = in_flight.next(), if !in_flight.is_empty() => {
+                running.remove(&record.request.index);
                 starts.client_free(client, Instant::now() - epoch);
                 if kept.is_some() {
                     idle.push(kept);
                 }
-                observer(Event::Ended(Box::new(done)));
+                observer(RequestEvent::Ended(Box::new(record)));
             }
             () = wait(alarm.as_mut()), if next.is_some() => {
                 set_for = None;
@@ -78,8 +81,8 @@ pub async fn drive<N: Net>(
     drop(in_flight);
     let now = Instant::now() - epoch;
     for (request, intended, started) in running.into_values() {
-        let outcome = Err(Kind::Unfinished.at(Phase::Data));
-        let done = Done {
+        let outcome = Err(FailureKind::Unfinished.at(Phase::Data));
+        let record = RequestRecord {
             tunnel: workload.mix.action(request.action).is_tunnel(),
             request,
             intended,
@@ -93,7 +96,7 @@ pub async fn drive<N: Net>(
             exit: None,
             reused: false,
         };
-        observer(Event::Ended(Box::new(done)));
+        observer(RequestEvent::Ended(Box::new(record)));
     }
 }
 

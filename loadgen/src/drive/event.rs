@@ -1,22 +1,22 @@
-//! What is told of a request: that it began, and that it is over.
+//! What a driver tells of a request: that it began, and that it is over.
 
 use std::time::Duration;
 
-use crate::client::Done;
+use crate::client::RequestRecord;
 use crate::workload::Request;
 
-/// What a driver tells while it runs.
+/// What a driver tells of a request.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum RequestEvent {
     /// A request begins.
     Began {
-        /// Which.
+        /// The request.
         request: Request,
-        /// When it was due, since the run's begin.
+        /// When it was due, since the driver began.
         intended: Duration,
-        /// When it began.
+        /// When it really began, since the driver began.
         started: Duration,
     },
     /// A request is over.
-    Ended(Box<Done>),
+    Ended(Box<RequestRecord>),
 }

@@ -1,17 +1,19 @@
-//! Many requests in one task, at the pace of a workload, and sums of what they met.
+//! Many requests in one task, at the pace of a workload, and the sums over them.
 
 mod driver;
 mod event;
+mod latency_histogram;
+mod ledger_line;
 mod shard;
 mod starts;
 mod tally;
-mod times;
 
 pub use driver::drive;
-pub use event::Event;
+pub use event::RequestEvent;
+pub use latency_histogram::LatencyHistogram;
+pub(crate) use ledger_line::{ClientAnswer, LedgerLine};
 pub use shard::Shard;
-pub use tally::{Answer, Line, Tally};
-pub use times::Times;
+pub use tally::Tally;
 
 #[cfg(test)]
 mod tests;

@@ -1,52 +1,22 @@
-//! Sums of what requests met. Tallies of parts, or of stretches of time, add up.
+//! Sums over requests. Tallies of several threads, or of windows of time, add up.
 
 use std::collections::BTreeMap;
 
-use super::event::Event;
-use super::times::Times;
-use crate::client::{Done, Failure, Kind};
+use super::event::RequestEvent;
+use super::latency_histogram::LatencyHistogram;
+use super::ledger_line::{ClientAnswer, LedgerLine};
+use crate::client::{Failure, FailureKind, RequestRecord};
 
-/// What one request is for the ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// The id that stands in the target's name.
-    pub id: String,
-    /// What came back.
-    pub answer: Answer,
-}
-
-/// What came back for a request, as far as the ledger cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It got through: a 2xx to CONNECT, or a target's response.
-    Through,
-    /// CONNECT was answered with something else.
-    Refused,
-    /// Nothing, or a status of which the client can't tell who said it: the other witnesses may have it or not.
-    Unknown,
-}
-
-impl Answer {
-    fn of(done: &Done, tunnel: bool) -> Self {
-        match done.status {
-            Some(200..300) => Answer::Through,
-            Some(_) if tunnel => Answer::Refused,
-            Some(300..500) => Answer::Through,
-            _ => Answer::Unknown,
-        }
-    }
-}
-
-/// Sums of what requests met.
+/// Sums over requests.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Requests that began.
     pub began: u64,
-    /// Requests that were over and went well.
+    /// Requests that went well.
     pub ok: u64,
-    /// Requests that were over and did not, by what went wrong.
+    /// Requests that failed, by what went wrong.
     pub failed: BTreeMap<Failure, u64>,
-    /// Requests that were over, by action's place in the mix: how many, and how many of them failed.
+    /// Requests that are over, and how many of them failed, by the place of their action in the mix.
     pub actions: BTreeMap<usize, (u64, u64)>,
     /// Responses by the upstream that they say they came through.
     pub exits: BTreeMap<String, u64>,
@@ -54,57 +24,58 @@ pub struct Tally {
     pub up: u64,
     /// Bytes from targets.
     pub down: u64,
-    /// Latency from when requests were due. Here and below: of requests that went well or ran out of time.
-    pub corrected: Times,
+    /// Latency from when requests were due. This histogram and those below hold the requests that went well or ran out of
+    /// time: quick refusals must not make a proxy look fast.
+    pub corrected: LatencyHistogram,
     /// Latency from when requests began.
-    pub uncorrected: Times,
-    /// TCP to the proxy.
-    pub connect: Times,
-    /// The reply to CONNECT.
-    pub reply: Times,
-    /// TLS with the target.
-    pub tls: Times,
-    /// To the first byte of the target.
-    pub first_byte: Times,
-    /// From there to the last.
-    pub last_byte: Times,
-    /// What the ledger needs, where one is kept.
-    pub ledger: Option<Vec<Line>>,
+    pub uncorrected: LatencyHistogram,
+    /// Time to connect to the proxy.
+    pub connect: LatencyHistogram,
+    /// Time to the reply to CONNECT.
+    pub reply: LatencyHistogram,
+    /// Time of the TLS handshake with the target.
+    pub tls: LatencyHistogram,
+    /// Time to the first byte of the target.
+    pub first_byte: LatencyHistogram,
+    /// Time from there to the last byte.
+    pub last_byte: LatencyHistogram,
+    /// A line for each request, where a ledger is kept.
+    pub(crate) ledger: Option<Vec<LedgerLine>>,
 }
 
 impl Tally {
-    /// An empty one that keeps a line for every request.
-    pub fn with_ledger() -> Self {
+    /// Makes an empty tally that keeps a ledger.
+    pub(crate) fn with_ledger() -> Self {
         Tally { ledger: Some(Vec::new()), ..Tally::default() }
     }
 
-    /// Counts what `event` tells.
-    pub fn on(&mut self, event: &Event) {
+    /// Counts one event.
+    pub fn on(&mut self, event: &RequestEvent) {
         match event {
-            Event::Began { .. } => self.began += 1,
-            Event::Ended(done) => self.ended(done),
+            RequestEvent::Began { .. } => self.began += 1,
+            RequestEvent::Ended(record) => self.ended(record),
         }
     }
 
-    fn ended(&mut self, done: &Done) {
-        let of_action = self.actions.entry(done.request.action).or_default();
+    fn ended(&mut self, record: &RequestRecord) {
+        let of_action = self.actions.entry(record.request.action).or_default();
         of_action.0 += 1;
-        match done.outcome {
+        match record.outcome {
             Ok(()) => self.ok += 1,
             Err(failure) => {
                 of_action.1 += 1;
                 *self.failed.entry(failure).or_default() += 1;
             }
         }
-        self.up += done.up.bytes;
-        self.down += done.down.bytes;
-        if let Some(exit) = &done.exit {
+        self.up += record.up.bytes;
+        self.down += record.down.bytes;
+        if let Some(exit) = &record.exit {
             *self.exits.entry(exit.clone()).or_default() += 1;
         }
-        if matches!(done.outcome, Ok(()) | Err(Failure { kind: Kind::Timeout, .. })) {
-            self.corrected.record(done.corrected());
-            self.uncorrected.record(done.uncorrected());
-            let phases = &done.phases;
+        if matches!(record.outcome, Ok(()) | Err(Failure { kind: FailureKind::Timeout, .. })) {
+            self.corrected.record(record.corrected());
+            self.uncorrected.record(record.uncorrected());
+            let phases = &record.phases;
             for (times, span) in [
                 (&mut self.connect, phases.connect),
                 (&mut self.reply, phases.reply),
@@ -118,7 +89,7 @@ impl Tally {
             }
         }
         if let Some(ledger) = &mut self.ledger {
-            ledger.push(Line { id: done.request.id.clone(), answer: Answer::of(done, done.tunnel) });
+            ledger.push(LedgerLine { id: record.request.id.clone(), answer: ClientAnswer::of(record) });
         }
     }
 
@@ -150,18 +121,18 @@ impl Tally {
         }
     }
 
-    /// Takes what was counted so far, and begins anew.
+    /// Takes what was counted so far, and begins again at zero.
     pub fn take(&mut self) -> Tally {
         let fresh = if self.ledger.is_some() { Tally::with_ledger() } else { Tally::default() };
         std::mem::replace(self, fresh)
     }
 
-    /// Requests that failed and say something about the proxy.
+    /// Requests that failed in a way that says something about the proxy.
     pub fn errors(&self) -> u64 {
         self.failed.iter().filter(|(failure, _)| failure.kind.is_proxys()).map(|(_, count)| count).sum()
     }
 
-    /// Requests that failed for want of something here, or were stopped: the report must not hide them.
+    /// Requests that failed for reasons of the load generator, or were stopped. A report must not hide them.
     pub fn not_judged(&self) -> u64 {
         self.failed.iter().filter(|(failure, _)| !failure.kind.is_proxys()).map(|(_, count)| count).sum()
     }

@@ -1,8 +1,8 @@
 //! The driver and the client on in-memory pipes, under paused time.
 
 use super::starts::Starts;
-use super::{Event, Shard, drive};
-use crate::client::{Done, Gauge, Kind, Phase};
+use super::{RequestEvent, Shard, drive};
+use crate::client::{FailureKind, OpenTunnels, Phase, RequestRecord};
 use crate::workload::{Action, Pace, Stage, Stop, Workload};
 use mock_upstreams::{Journal, Upstream};
 use std::cell::RefCell;
@@ -17,8 +17,8 @@ fn upstream() -> Arc<Upstream> {
 }
 
 /// Runs `workload` against a double on in-memory pipes.
-async fn run(workload: &Workload, upstream: &Arc<Upstream>) -> Vec<Done> {
-    let net = || {
+async fn run(workload: &Workload, upstream: &Arc<Upstream>) -> Vec<RequestRecord> {
+    let connector = || {
         let (client, server) = tokio::io::duplex(8192);
         let upstream = upstream.clone();
         tokio::task::spawn_local(async move {
@@ -28,15 +28,15 @@ async fn run(workload: &Workload, upstream: &Arc<Upstream>) -> Vec<Done> {
     };
     let mut done = Vec::new();
     let mut observe = |event| {
-        if let Event::Ended(one) = event {
+        if let RequestEvent::Ended(one) = event {
             done.push(*one);
         }
     };
     let local = tokio::task::LocalSet::new();
-    let gauge = Gauge::default();
-    let driving = drive(workload, Shard::WHOLE, &net, &gauge, &mut observe, std::future::pending());
+    let open_tunnels = OpenTunnels::default();
+    let driving = drive(workload, Shard::WHOLE, &connector, &open_tunnels, &mut observe, std::future::pending());
     local.run_until(driving).await;
-    assert_eq!(gauge.now(), 0);
+    assert_eq!(open_tunnels.now(), 0);
     // The double may learn of the end later.
     local.await;
     done
@@ -81,10 +81,10 @@ async fn every_action_works_with_a_good_upstream_which_saw_the_same_bytes() {
 fn driving_may_move_between_threads_where_its_net_may() {
     fn sent(_: impl Send) {}
     let workload = closed(1, 1, "tls");
-    let net = || async { Ok::<_, io::Error>(tokio::io::duplex(1).0) };
-    let gauge = Gauge::default();
+    let connector = || async { Ok::<_, io::Error>(tokio::io::duplex(1).0) };
+    let open_tunnels = OpenTunnels::default();
     let mut observe = |_| {};
-    sent(drive(&workload, Shard::WHOLE, &net, &gauge, &mut observe, std::future::pending()));
+    sent(drive(&workload, Shard::WHOLE, &connector, &open_tunnels, &mut observe, std::future::pending()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,23 +101,23 @@ async fn kept_connections_are_used_again() {
 async fn against<F: Future<Output = ()> + 'static>(
     workload: &Workload,
     serve: impl Fn(DuplexStream) -> F,
-) -> Vec<Done> {
+) -> Vec<RequestRecord> {
     let done = RefCell::new(Vec::new());
-    let net = || {
+    let connector = || {
         let (client, server) = tokio::io::duplex(1000);
         tokio::task::spawn_local(serve(server));
         async { Ok::<_, io::Error>(client) }
     };
     let mut observe = |event| {
-        if let Event::Ended(one) = event {
+        if let RequestEvent::Ended(one) = event {
             done.borrow_mut().push(*one);
         }
     };
     let local = tokio::task::LocalSet::new();
-    let gauge = Gauge::default();
-    let driving = drive(workload, Shard::WHOLE, &net, &gauge, &mut observe, std::future::pending());
+    let open_tunnels = OpenTunnels::default();
+    let driving = drive(workload, Shard::WHOLE, &connector, &open_tunnels, &mut observe, std::future::pending());
     local.run_until(driving).await;
-    assert_eq!(gauge.now(), 0);
+    assert_eq!(open_tunnels.now(), 0);
     done.into_inner()
 }
 
@@ -144,7 +144,7 @@ async fn bytes_that_went_out_count_though_the_rest_did_not() {
 
 #[tokio::test(start_paused = true)]
 async fn each_failure_is_told_from_the_others() {
-    use Kind::*;
+    use FailureKind::*;
     for (action, text, kind, phase) in [
         ("connect", "HTTP/1.1 407 No\r\n\r\n", Status(407), Phase::Reply),
         ("connect", "", Cut, Phase::Reply),
@@ -174,7 +174,7 @@ async fn silence_is_a_timeout_at_the_workloads_limit() {
         std::future::pending().await
     })
     .await;
-    assert_eq!(done[0].outcome, Err(Kind::Timeout.at(Phase::Reply)));
+    assert_eq!(done[0].outcome, Err(FailureKind::Timeout.at(Phase::Reply)));
     assert_eq!(done[0].uncorrected(), Duration::from_secs(7));
 }
 
@@ -228,15 +228,15 @@ async fn shards_make_up_the_whole() {
 async fn stopping_tells_of_what_was_in_flight() {
     let workload = closed(3, 100, "connect");
     let mut ended = Vec::new();
-    let net = || async { std::future::pending::<io::Result<DuplexStream>>().await };
+    let connector = || async { std::future::pending::<io::Result<DuplexStream>>().await };
     let mut observe = |event| {
-        if let Event::Ended(one) = event {
+        if let RequestEvent::Ended(one) = event {
             ended.push(one.outcome);
         }
     };
     let stop = tokio::time::sleep(Duration::from_secs(1));
-    drive(&workload, Shard::WHOLE, &net, &Gauge::default(), &mut observe, stop).await;
-    assert_eq!(ended, vec![Err(Kind::Unfinished.at(Phase::Data)); 3]);
+    drive(&workload, Shard::WHOLE, &connector, &OpenTunnels::default(), &mut observe, stop).await;
+    assert_eq!(ended, vec![Err(FailureKind::Unfinished.at(Phase::Data)); 3]);
 }
 
 #[tokio::test(start_paused = true)]

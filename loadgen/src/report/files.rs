@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::{Report, html, junit, markdown};
+use super::load_report::LoadReport;
+use super::{html, junit, markdown};
 
 /// Where the report goes, besides standard output.
 #[derive(Clone, Debug, Default)]
-pub struct Reports {
+pub struct ReportFiles {
     /// As JSON, for a comparison.
     pub json: Option<PathBuf>,
     /// As one HTML page.
@@ -17,7 +18,7 @@ pub struct Reports {
     pub junit: Option<PathBuf>,
 }
 
-impl Reports {
+impl ReportFiles {
     /// Finds out whether they can be written while there is nothing yet to lose.
     ///
     /// # Errors
@@ -34,7 +35,7 @@ impl Reports {
     ///
     /// # Errors
     /// A sentence that names the file that can't be written.
-    pub fn write(&self, report: &Report) -> Result<(), String> {
+    pub fn write(&self, report: &LoadReport) -> Result<(), String> {
         let json = || serde_json::to_string_pretty(report).expect("a report has text keys and finite numbers only");
         let all: [(_, &dyn Fn() -> String); 4] = [
             (&self.json, &json),

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use super::load_report::LoadReport;
 use super::html::escape;
 
 /// The verdicts as JUnit's XML.
-pub fn render(report: &Report) -> String {
+pub fn render(report: &LoadReport) -> String {
     let failures = report.verdicts.iter().filter(|verdict| !verdict.passed).count();
     let (tests, seconds) = (report.verdicts.len(), report.seconds);
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use crate::client::{Failure, Gauge, Kind, Outcome, Phase};
-use crate::drive::{Event, Shard, drive};
-use crate::sockets::Tcp;
-use crate::workload::{Action, Pace, Stop, User, What, Workload};
+use crate::client::{Failure, FailureKind, OpenTunnels, Outcome, Phase};
+use crate::drive::{RequestEvent, Shard, drive};
+use crate::sockets::TcpConnector;
+use crate::workload::{Action, ActionKind, Pace, Stop, User, Workload};
 
 /// Users, and actions, that are tried; a longer list is taken on trust.
 const MOST_TRIED: usize = 16;
@@ -27,19 +27,19 @@ pub(super) async fn probe(
     proxy: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
 ) -> Result<(), String> {
-    let net = Tcp::new(proxy, tls).map_err(|error| format!("no timer: {error}"))?;
+    let net = TcpConnector::new(proxy, tls).map_err(|error| format!("no timer: {error}"))?;
     let users: Vec<Option<&User>> = match workload.users.as_slice() {
         [] => vec![None],
         users => users.iter().take(MOST_TRIED).map(Some).collect(),
     };
-    let all = || workload.mix.actions().take(MOST_TRIED).map(|(_, action)| action);
+    let all = || workload.mix.actions().take(MOST_TRIED);
     let first_user = all().map(|action| (action, users[0]));
     let first_action = all().take(1).flat_map(|action| users[1..].iter().map(move |user| (action, *user)));
     for (action, user) in first_user.chain(first_action) {
         let mut action = action.clone();
         // A tunnel that opens is enough, but for TLS, of which the handshake may fail.
-        if action.is_tunnel() && !matches!(action.what, What::Tls { .. }) {
-            action.what = What::Connect;
+        if action.is_tunnel() && !matches!(action.kind, ActionKind::Tls { .. }) {
+            action.kind = ActionKind::Connect;
         }
         let target = action.target_for("ID");
         one(workload, action, user, &net).await.map_err(|failure| explain(failure, proxy, user, &target))?;
@@ -47,7 +47,7 @@ pub(super) async fn probe(
     Ok(())
 }
 
-async fn one(workload: &Workload, action: Action, user: Option<&User>, net: &Tcp) -> Outcome {
+async fn one(workload: &Workload, action: Action, user: Option<&User>, net: &TcpConnector) -> Outcome {
     let pace = Pace::Closed { clients: 1, ramp_up: Default::default(), think: Default::default() };
     let one = Stop { requests: Some(1), after: None };
     let mut probe = Workload::new(workload.seed, pace, one, action);
@@ -56,25 +56,25 @@ async fn one(workload: &Workload, action: Action, user: Option<&User>, net: &Tcp
     probe.users = user.cloned().into_iter().collect();
     let mut outcome: Outcome = Ok(());
     let mut observe = |event| {
-        if let Event::Ended(done) = event {
+        if let RequestEvent::Ended(done) = event {
             outcome = done.outcome;
         }
     };
-    drive(&probe, Shard::WHOLE, net, &Gauge::default(), &mut observe, std::future::pending()).await;
+    drive(&probe, Shard::WHOLE, net, &OpenTunnels::default(), &mut observe, std::future::pending()).await;
     outcome
 }
 
 fn explain(failure: Failure, proxy: SocketAddr, user: Option<&User>, target: &str) -> String {
     match (failure.kind, failure.phase, user) {
         (kind, Phase::Connect, _) => format!("can't connect to the proxy at {proxy}: {kind}; is it running there?"),
-        (Kind::Status(407), _, None) => {
+        (FailureKind::Status(407), _, None) => {
             format!("the proxy at {proxy} asks for credentials (407): give --user NAME:PASSWORD")
         }
-        (Kind::Status(407), _, Some(user)) => {
+        (FailureKind::Status(407), _, Some(user)) => {
             format!("the proxy at {proxy} refuses user `{}` (407): check --user and --users", user.name())
         }
-        (Kind::Malformed, ..) => format!("what listens at {proxy} does not answer as an HTTP proxy"),
-        (Kind::Tls, ..) => format!(
+        (FailureKind::Malformed, ..) => format!("what listens at {proxy} does not answer as an HTTP proxy"),
+        (FailureKind::Tls, ..) => format!(
             "TLS with {target} failed: its certificate is not trusted for that name (--ca FILE, --insecure), or no TLS is \
              spoken there"
         ),

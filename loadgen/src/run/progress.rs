@@ -5,40 +5,40 @@ use std::time::Duration;
 
 use crate::drive::Tally;
 use crate::quantity::show;
-use crate::report::Stretch;
+use crate::report::Window;
 
 /// A terminal that does not say how large it is: columns and rows.
 const USUAL: (usize, usize) = (80, 24);
 
 /// Where progress goes: standard error, so that the report alone is on standard output.
-pub(super) struct Live {
+pub(super) struct ProgressDisplay {
     quiet: bool,
     terminal: bool,
     lines: usize,
 }
 
-impl Live {
+impl ProgressDisplay {
     pub(super) fn new(quiet: bool) -> Self {
-        Live { quiet, terminal: std::io::stderr().is_terminal(), lines: 0 }
+        ProgressDisplay { quiet, terminal: std::io::stderr().is_terminal(), lines: 0 }
     }
 
-    /// Shows the last stretch and the sums so far. `weights` are those of the upstreams in the stretch's shares.
-    pub(super) fn show(&mut self, stretch: &Stretch, total: &Tally, open: u64, weights: &[(String, u64)]) {
+    /// Shows the last window and the sums so far. `weights` are those of the upstreams in the window's shares.
+    pub(super) fn show(&mut self, window: &Window, total: &Tally, open: u64, weights: &[(String, u64)]) {
         if self.quiet {
             return;
         }
         let mut out = std::io::stderr().lock();
         // A terminal that went away must not end the run.
         if !self.terminal {
-            let _ = writeln!(out, "{}  {}", sums(stretch, total, open), latency(stretch));
-            if !stretch.ejected.is_empty() {
-                let _ = writeln!(out, "           ejected: {}", stretch.ejected.join(", "));
+            let _ = writeln!(out, "{}  {}", sums(window, total, open), latency(window));
+            if !window.ejected.is_empty() {
+                let _ = writeln!(out, "           ejected: {}", window.ejected.join(", "));
             }
             return;
         }
-        let mut lines = vec![sums(stretch, total, open), format!("           {}", latency(stretch))];
+        let mut lines = vec![sums(window, total, open), format!("           {}", latency(window))];
         lines.extend(total.failed.iter().map(|(failure, count)| format!("{count:>9}  {failure}")));
-        lines.extend(shares(stretch, weights));
+        lines.extend(shares(window, weights));
         let (columns, rows) = rustix::termios::tcgetwinsize(std::io::stderr())
             .map_or(USUAL, |size| (usize::from(size.ws_col), usize::from(size.ws_row)));
         let (columns, rows) = if columns == 0 || rows == 0 { USUAL } else { (columns, rows) };
@@ -53,28 +53,28 @@ impl Live {
     }
 }
 
-fn sums(stretch: &Stretch, total: &Tally, open: u64) -> String {
-    let rate = stretch.ok as f64 / stretch.span.max(1e-9);
-    let at = stretch.at + stretch.span;
+fn sums(window: &Window, total: &Tally, open: u64) -> String {
+    let rate = window.ok as f64 / window.span.max(1e-9);
+    let at = window.at + window.span;
     format!("{at:>7.1} s  {rate:>9.1} ok/s  {:>6} errors  {open:>6} tunnels", total.errors())
 }
 
-fn latency(stretch: &Stretch) -> String {
-    if stretch.ok + stretch.errors == 0 {
+fn latency(window: &Window) -> String {
+    if window.ok + window.errors == 0 {
         return "no request ended".to_owned();
     }
-    let [p50, p90, p99, max] = stretch.latency.map(|micros| show(Duration::from_micros(micros)));
+    let [p50, p90, p99, max] = window.latency.map(|micros| show(Duration::from_micros(micros)));
     format!("p50 {p50}  p90 {p90}  p99 {p99}  max {max}")
 }
 
-/// A line for each upstream: its share in this stretch against its weight.
-fn shares(stretch: &Stretch, weights: &[(String, u64)]) -> impl Iterator<Item = String> {
-    let (seen, sum): (u64, u64) = (stretch.shares.values().sum(), weights.iter().map(|(_, weight)| weight).sum());
+/// A line for each upstream: its share in this window against its weight.
+fn shares(window: &Window, weights: &[(String, u64)]) -> impl Iterator<Item = String> {
+    let (seen, sum): (u64, u64) = (window.shares.values().sum(), weights.iter().map(|(_, weight)| weight).sum());
     let percent = |part: u64, of: u64| part as f64 * 100.0 / of.max(1) as f64;
-    stretch.shares.iter().map(move |(name, count)| {
+    window.shares.iter().map(move |(name, count)| {
         let weight = weights.iter().find(|(other, _)| other == name);
         let against = weight.map_or(String::new(), |(_, weight)| format!(" against {:.1} %", percent(*weight, sum)));
-        let state = if stretch.ejected.contains(name) { "  EJECTED" } else { "" };
+        let state = if window.ejected.contains(name) { "  EJECTED" } else { "" };
         format!("{:>7.1} %{against}  {name}{state}", percent(*count, seen))
     })
 }
@@ -111,12 +111,12 @@ mod tests {
 
     #[test]
     fn a_share_stands_against_its_weight_and_an_ejection_is_said() {
-        let stretch = Stretch {
+        let window = Window {
             shares: [("a".to_owned(), 9), ("b".to_owned(), 1)].into(),
             ejected: vec!["b".to_owned()],
-            ..Stretch::default()
+            ..Window::default()
         };
-        let lines: Vec<_> = shares(&stretch, &[("a".to_owned(), 3), ("b".to_owned(), 1)]).collect();
+        let lines: Vec<_> = shares(&window, &[("a".to_owned(), 3), ("b".to_owned(), 1)]).collect();
         assert_eq!(lines, ["   90.0 % against 75.0 %  a", "   10.0 % against 25.0 %  b  EJECTED"]);
     }
 }

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use crate::drive::Tally;
-use crate::watch::{Counts, Looks};
+use crate::watch::{Snapshot, UpstreamCounts};
 
-/// What a run was like, for the judges.
-pub(crate) struct Ran {
-    pub(crate) tally: Tally,
-    pub(crate) looks: Looks,
-    /// Mock upstreams' counts before the run.
-    pub(crate) before: Vec<Counts>,
-    pub(crate) fault: Option<(Duration, Option<Duration>)>,
-    /// Failures before the fault.
-    pub(crate) harmed_before: u64,
+/// What happened in a run, for the judges.
+pub(super) struct RunRecord {
+    pub(super) tally: Tally,
+    /// The proxy's statistics from the begin to the end; empty where it has none.
+    pub(super) snapshots: Vec<Snapshot>,
+    /// What each mock upstream had counted before the run.
+    pub(super) counts_before: Vec<UpstreamCounts>,
+    /// When the fault began and when it ended.
+    pub(super) fault: Option<(Duration, Option<Duration>)>,
+    /// How many requests had failed when the fault began.
+    pub(super) errors_before_fault: u64,
 }

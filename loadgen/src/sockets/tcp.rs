@@ -12,22 +12,22 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::client::Net;
+use crate::client::Connector;
 
-/// The proxy over TCP. One for each driver: its timer serves one waiter at a time.
-pub(crate) struct Tcp {
+/// Connects to the proxy over TCP. Each driver needs one of its own, whose timer serves one waiter at a time.
+pub(crate) struct TcpConnector {
     proxy: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
     timer: AsyncFd<OwnedFd>,
 }
 
-impl Tcp {
+impl TcpConnector {
     pub(crate) fn new(proxy: SocketAddr, tls: Option<Arc<ClientConfig>>) -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
         #[expect(deprecated, reason = "it is unsound for types that lie about their descriptor; OwnedFd owns its own")]
         let timer = AsyncFd::new(timer)?;
-        Ok(Tcp { proxy, tls, timer })
+        Ok(TcpConnector { proxy, tls, timer })
     }
 
     async fn wait(&self, span: Duration) -> io::Result<()> {
@@ -45,7 +45,7 @@ impl Tcp {
     }
 }
 
-impl Net for Tcp {
+impl Connector for TcpConnector {
     type Stream = TcpStream;
 
     async fn connect(&self) -> io::Result<TcpStream> {

@@ -1,4 +1,4 @@
-//! TLS settings for targets: whose certificates are trusted.
+//! The TLS settings for targets: whose certificates are trusted.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,29 +9,33 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Whose certificates TLS targets may have.
-pub enum Trust {
+/// Which certificates of targets are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetTrust {
+    /// Those that the system's roots vouch for.
     System,
+    /// Those that the roots in this PEM file vouch for.
     File(PathBuf),
+    /// Any.
     Anyone,
 }
 
-/// TLS settings for targets.
-pub(crate) fn tls(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
+/// Makes the TLS settings for targets.
+pub(crate) fn tls(trust: &TargetTrust) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
     let mut roots = rustls::RootCertStore::empty();
     match trust {
-        Trust::Anyone => {
+        TargetTrust::Anyone => {
             let anyone = Arc::new(Anyone(provider));
             let config = builder.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth();
             return Ok(Arc::new(config));
         }
-        Trust::System => {
+        TargetTrust::System => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
-        Trust::File(path) => {
+        TargetTrust::File(path) => {
             let wrong = |error: &dyn std::fmt::Display| format!("--ca {}: {error}", path.display());
             for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
                 let certificate = certificate.map_err(|error| wrong(&error))?;
@@ -45,7 +49,7 @@ pub(crate) fn tls(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Takes any certificate, as the user asked; signatures are still checked.
+/// Accepts any certificate, as the user asked. Signatures of the handshake are still checked.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

@@ -1,11 +1,10 @@
-//! Those who saw the requests too: the proxy's statistics, mock upstreams, the proxy's process.
+//! The witnesses beside the client: the proxy's statistics, mock upstreams, the proxy's process, our own threads.
 
 mod process;
 mod statistics;
 mod upstream;
 
-pub use process::{Process, Work};
-pub(crate) use process::{Watch, work};
-pub(crate) use statistics::{Looks, Stats, Upstream, stats};
-pub use upstream::Entry;
-pub(crate) use upstream::{Counts, counts, entries};
+pub use process::ProxyProcess;
+pub(crate) use process::{ProcessWatch, ThreadWork, thread_work};
+pub(crate) use statistics::{ProxyStatistics, Snapshot, UpstreamStatistics, proxy_statistics};
+pub(crate) use upstream::{JournalEntry, UpstreamCounts, journal_entries, upstream_counts};

@@ -1,12 +1,12 @@
-//! Memory and descriptors of the proxy's process, and what our own threads had to do: from /proc.
+//! Reads from /proc what the proxy's process uses, and how much work a thread of our own had.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a process used: bytes of resident memory, and descriptors.
+/// What the proxy's process used: bytes of resident memory, and open descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
+pub struct ProxyProcess {
     /// Before the load, or behind the warm-up.
     pub memory_begin: u64,
     /// The most.
@@ -21,27 +21,27 @@ pub struct Process {
     pub descriptors_end: u64,
 }
 
-/// What one of those threads had to do.
+/// How much work a thread that made load had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Work {
-    /// On a processor.
-    pub on: Duration,
-    /// Ready to run, with no processor free.
-    pub waited: Duration,
-    /// From its begin to its end.
-    pub life: Duration,
+pub(crate) struct ThreadWork {
+    /// The time that it was on a processor.
+    pub(crate) on: Duration,
+    /// The time that it was ready to run and waited for a processor.
+    pub(crate) waited: Duration,
+    /// The time from its begin to its end.
+    pub(crate) life: Duration,
 }
 
-/// A process that is watched during a run.
-pub(crate) struct Watch {
+/// Watches the proxy's process during a run.
+pub(crate) struct ProcessWatch {
     pid: u32,
-    /// Memory counts from then on.
+    /// Growth of memory counts from then on.
     from: Duration,
     settled: bool,
-    seen: Process,
+    seen: ProxyProcess,
 }
 
-impl Watch {
+impl ProcessWatch {
     /// Watches `pid`.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Watch {
     pub(crate) fn new(pid: u32, from: Duration) -> Result<Self, String> {
         let (memory, descriptors) =
             usage(pid).ok_or_else(|| format!("--pid {pid}: no process of ours has that number"))?;
-        let seen = Process {
+        let seen = ProxyProcess {
             memory_begin: memory,
             memory_most: memory,
             memory_end: memory,
@@ -57,10 +57,10 @@ impl Watch {
             descriptors_most: descriptors,
             descriptors_end: descriptors,
         };
-        Ok(Watch { pid, from, settled: false, seen })
+        Ok(ProcessWatch { pid, from, settled: false, seen })
     }
 
-    /// Looks at it, `at` since the run's begin.
+    /// Reads what it uses now, `at` since the run's begin.
     pub(crate) fn look(&mut self, at: Duration) {
         let Some((memory, descriptors)) = usage(self.pid) else { return };
         if !self.settled && at >= self.from {
@@ -75,11 +75,11 @@ impl Watch {
         self.seen.descriptors_end = descriptors;
     }
 
-    /// What was seen.
+    /// Returns what the process used.
     ///
     /// # Errors
     /// The process is gone: it died under the load.
-    pub(crate) fn finish(self) -> Result<Process, String> {
+    pub(crate) fn finish(self) -> Result<ProxyProcess, String> {
         match usage(self.pid) {
             Some(_) => Ok(self.seen),
             None => Err(format!("process {} has ended during the run", self.pid)),
@@ -87,7 +87,7 @@ impl Watch {
     }
 }
 
-/// Resident bytes, and open descriptors.
+/// Reads the resident bytes and the open descriptors of a process.
 fn usage(pid: u32) -> Option<(u64, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -96,12 +96,12 @@ fn usage(pid: u32) -> Option<(u64, u64)> {
     Some((kilobytes * 1024, descriptors as u64))
 }
 
-/// What the calling thread had to do in its life of `life`.
-pub(crate) fn work(life: Duration) -> Work {
+/// Says how much work the calling thread had in its life of `life`.
+pub(crate) fn thread_work(life: Duration) -> ThreadWork {
     // "Nanoseconds on a processor, nanoseconds of waiting for one, slices" (proc(5)).
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let mut waited = text.split_whitespace().skip(1).map_while(|number| number.parse().ok());
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     let on = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
-    Work { on, waited: Duration::from_nanos(waited.next().unwrap_or(0)), life }
+    ThreadWork { on, waited: Duration::from_nanos(waited.next().unwrap_or(0)), life }
 }

@@ -1,34 +1,39 @@
-//! What the proxy says of itself: its statistics.
+//! What the proxy says of itself: its statistics, and snapshots of them.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::sockets::get;
+use crate::sockets::get_json;
 
-/// What the proxy said of itself, and when.
-pub(crate) type Looks = Vec<(Duration, Stats)>;
+/// The proxy's statistics at one moment of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// Since the run's begin.
+    pub(crate) at: Duration,
+    pub(crate) statistics: ProxyStatistics,
+}
 
 /// The proxy's statistics, as far as verdicts need them.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Stats {
+pub(crate) struct ProxyStatistics {
     #[serde(default)]
     pub(crate) config_epoch: u64,
     pub(crate) current_requests: u64,
     #[serde(default)]
     pub(crate) rejected_requests: u64,
-    pub(crate) total: Totals,
+    pub(crate) total: RequestTotals,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Totals {
+pub(crate) struct RequestTotals {
     pub(crate) success_requests: u64,
     pub(crate) failed_requests: u64,
-    pub(crate) upstream_metrics: Vec<Upstream>,
+    pub(crate) upstream_metrics: Vec<UpstreamStatistics>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Upstream {
+pub(crate) struct UpstreamStatistics {
     pub(crate) url: String,
     pub(crate) weight: u64,
     pub(crate) enabled: bool,
@@ -40,7 +45,7 @@ pub(crate) struct Upstream {
     pub(crate) failed_requests: u64,
 }
 
-impl Upstream {
+impl UpstreamStatistics {
     /// Whether it is the one at `address` (host:port); its whole URL will do as well.
     pub(crate) fn is_at(&self, address: &str) -> bool {
         let authority = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest).trim_end_matches('/');
@@ -53,9 +58,11 @@ impl Upstream {
     }
 }
 
-/// The proxy's statistics.
-pub(crate) async fn stats(proxy: &str, path: &str, authorization: Option<&str>) -> Result<Stats, String> {
-    let body = get(proxy, path, authorization).await?;
-    serde_json::from_slice(&body)
-        .map_err(|error| format!("http://{proxy}{path} has no statistics of netdrift: {error}"))
+/// Asks the proxy for its statistics; `authorization` is the token of Basic credentials.
+pub(crate) async fn proxy_statistics(
+    proxy: &str,
+    path: &str,
+    authorization: Option<&str>,
+) -> Result<ProxyStatistics, String> {
+    get_json(proxy, path, authorization, "statistics of netdrift").await
 }

@@ -2,20 +2,20 @@
 
 use serde::Deserialize;
 
-use crate::sockets::get;
+use crate::sockets::get_json;
 
-/// A line of an upstream's journal that has our prefix.
+/// A request of ours in an upstream's journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct JournalEntry {
     /// The request's id.
-    pub id: String,
-    /// The upstream answered 2xx to CONNECT, or a response of the target's.
-    pub served: bool,
+    pub(crate) id: String,
+    /// Whether the upstream answered 2xx to CONNECT, or passed a response of the target on.
+    pub(crate) served: bool,
 }
 
-/// A mock upstream's counts.
+/// What a mock upstream counted since it was started.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Counts {
+pub(crate) struct UpstreamCounts {
     pub(crate) requests: u64,
     pub(crate) open_requests: u64,
     pub(crate) refused: u64,
@@ -23,23 +23,22 @@ pub(crate) struct Counts {
     pub(crate) entries_dropped: u64,
 }
 
-impl Counts {
-    /// Requests since `before`, and how many of them were turned away; none where it began to count anew.
-    pub(crate) fn since(&self, before: &Counts) -> Option<(u64, u64)> {
+impl UpstreamCounts {
+    /// Requests since `before`, and how many of them were turned away. `None`: it was started again in between.
+    pub(crate) fn since(&self, before: &UpstreamCounts) -> Option<(u64, u64)> {
         let picked = (self.requests + self.open_requests).checked_sub(before.requests + before.open_requests)?;
         let refused = (self.refused + self.unreachable).checked_sub(before.refused + before.unreachable)?;
         Some((picked, refused))
     }
 }
 
-/// A mock upstream's counts.
-pub(crate) async fn counts(upstream: &str) -> Result<Counts, String> {
-    let body = get(upstream, "/status", None).await?;
-    serde_json::from_slice(&body).map_err(|error| format!("http://{upstream}/status is no mock upstream's: {error}"))
+/// Asks a mock upstream for its counts.
+pub(crate) async fn upstream_counts(upstream: &str) -> Result<UpstreamCounts, String> {
+    get_json(upstream, "/status", None, "the counts of a mock upstream").await
 }
 
-/// The lines of a journal whose ids begin with `prefix`.
-pub(crate) fn entries(journal: &str, prefix: &str) -> Result<Vec<Entry>, String> {
+/// Reads the requests off a journal whose ids begin with `prefix`.
+pub(crate) fn journal_entries(journal: &str, prefix: &str) -> Result<Vec<JournalEntry>, String> {
     #[derive(Deserialize)]
     struct Line {
         event: String,
@@ -54,7 +53,10 @@ pub(crate) fn entries(journal: &str, prefix: &str) -> Result<Vec<Entry>, String>
             && let Some(id) = line.id.filter(|id| id.starts_with(prefix))
         {
             let tried = line.outcome.is_some_and(|outcome| matches!(outcome.as_str(), "completed" | "aborted"));
-            entries.push(Entry { id, served: tried && line.status.is_some_and(|status| (200..500).contains(&status)) });
+            entries.push(JournalEntry {
+                id,
+                served: tried && line.status.is_some_and(|status| (200..500).contains(&status)),
+            });
         }
     }
     Ok(entries)
@@ -66,7 +68,7 @@ mod tests {
 
     #[test]
     fn an_upstream_that_counts_anew_has_no_difference() {
-        let counts = |requests, open_requests, refused| Counts {
+        let counts = |requests, open_requests, refused| UpstreamCounts {
             requests,
             open_requests,
             refused,
@@ -86,9 +88,9 @@ mod tests {
             r#"{"seq":4,"event":"request","id":"zz1","status":200,"outcome":"completed"}"#,
             r#"{"seq":5,"event":"request","id":"rab3","status":null,"outcome":"aborted"}"#,
         ];
-        let found = entries(&journal.join("\n"), "rab").unwrap();
+        let found = journal_entries(&journal.join("\n"), "rab").unwrap();
         let found: Vec<_> = found.iter().map(|entry| (entry.id.as_str(), entry.served)).collect();
         assert_eq!(found, [("rab1", true), ("rab2", false), ("rab3", false)]);
-        assert!(entries("half a line", "rab").unwrap_err().starts_with("line 1"));
+        assert!(journal_entries("half a line", "rab").unwrap_err().starts_with("line 1"));
     }
 }

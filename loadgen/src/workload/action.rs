@@ -1,39 +1,39 @@
-//! What one request does. Written as `NAME:OPTION=VALUE,OPTION`, on the command line and in scenarios alike.
+//! What one request does. It is written as `NAME:OPTION=VALUE,OPTION`, on the command line and in scenarios alike.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::exchange::Exchange;
+use super::http_exchange::HttpExchange;
 use super::options::Options;
 use crate::quantity;
 
 /// What one request does, and with which target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// What is done.
-    pub what: What,
+    /// What it does.
+    pub kind: ActionKind,
     /// `host:port`. `{id}` in it stands for the request's id, which the ledger looks for.
     pub target: String,
-    /// Sends its first bytes, and reads, this slowly.
-    pub slow: Option<Slow>,
+    /// How slowly it sends and reads; none: as fast as it can.
+    pub throttle: Option<Throttle>,
 }
 
-/// A client that moves `bytes` at a time with a pause between.
+/// How a slow client sends and reads: in small pieces, with a pause behind each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slow {
-    /// At most so many bytes at once, at least 1.
+pub struct Throttle {
+    /// The bytes of a piece, at least 1.
     pub bytes: usize,
-    /// The pause behind each.
+    /// The pause behind each piece.
     pub every: Duration,
 }
 
-/// What is done.
+/// What a request does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum ActionKind {
     /// Opens a tunnel and closes it.
     Connect,
-    /// Opens a tunnel and gets back what it sends, one block after the other.
+    /// Opens a tunnel to a target that echoes, and gets back each block that it sends before it sends the next.
     Echo {
         /// Blocks.
         rounds: u32,
@@ -51,7 +51,7 @@ pub enum What {
     Download {
         /// How many bytes.
         bytes: u64,
-        /// Sends so many in between: the target is the side that ends first.
+        /// Bytes that it sends behind the target's end, before it ends its own side.
         send: u64,
     },
     /// Keeps a tunnel open, with an echoed block now and then.
@@ -66,82 +66,82 @@ pub enum What {
     /// Plain HTTP in absolute-form.
     Http {
         /// What is asked for.
-        exchange: Exchange,
+        exchange: HttpExchange,
         /// Keeps the connection for further requests.
         keep_alive: bool,
     },
     /// HTTP behind TLS with the target, through a tunnel.
     Tls {
         /// What is asked for.
-        exchange: Exchange,
+        exchange: HttpExchange,
     },
 }
 
 impl Action {
-    /// Its name in reports.
+    /// Its name on the command line and in reports.
     pub fn name(&self) -> &'static str {
-        match &self.what {
-            What::Connect => "connect",
-            What::Echo { .. } => "echo",
-            What::Upload { .. } => "upload",
-            What::Download { .. } => "download",
-            What::Hold { .. } => "hold",
-            What::Http { .. } => "http",
-            What::Tls { .. } => "tls",
+        match &self.kind {
+            ActionKind::Connect => "connect",
+            ActionKind::Echo { .. } => "echo",
+            ActionKind::Upload { .. } => "upload",
+            ActionKind::Download { .. } => "download",
+            ActionKind::Hold { .. } => "hold",
+            ActionKind::Http { .. } => "http",
+            ActionKind::Tls { .. } => "tls",
         }
     }
 
     /// Whether it asks for a tunnel.
     pub fn is_tunnel(&self) -> bool {
-        !matches!(self.what, What::Http { .. })
+        !matches!(self.kind, ActionKind::Http { .. })
     }
 
-    /// The method that the proxy sees.
+    /// The HTTP method that the proxy sees.
     pub fn method(&self) -> &str {
-        match &self.what {
-            What::Http { exchange, .. } => &exchange.method,
+        match &self.kind {
+            ActionKind::Http { exchange, .. } => &exchange.method,
             _ => "CONNECT",
         }
     }
 
-    /// The target for the request `id`.
+    /// Its target, as `host:port`, for the request with that id.
     pub fn target_for(&self, id: &str) -> String {
         self.target.replace("{id}", id)
     }
 }
 
-/// One line that reads back as the same action.
+/// Writes one line that reads back as the same action.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:target={}", self.name(), self.target)?;
-        match &self.what {
-            What::Connect => {}
-            What::Echo { rounds, bytes, early } => {
+        match &self.kind {
+            ActionKind::Connect => {}
+            ActionKind::Echo { rounds, bytes, early } => {
                 write!(f, ",rounds={rounds},bytes={bytes}")?;
                 if *early {
                     write!(f, ",early")?;
                 }
             }
-            What::Upload { bytes } => write!(f, ",bytes={bytes}")?,
-            What::Download { bytes, send } => {
+            ActionKind::Upload { bytes } => write!(f, ",bytes={bytes}")?,
+            ActionKind::Download { bytes, send } => {
                 write!(f, ",bytes={bytes}")?;
                 if *send > 0 {
                     write!(f, ",send={send}")?;
                 }
             }
-            What::Hold { span, every, bytes } => {
+            ActionKind::Hold { span, every, bytes } => {
                 let (span, every) = (humantime::format_duration(*span), humantime::format_duration(*every));
                 write!(f, ",for={span},every={every},bytes={bytes}")?;
             }
-            What::Http { exchange, keep_alive } => {
+            ActionKind::Http { exchange, keep_alive } => {
                 write!(f, "{exchange}")?;
                 if *keep_alive {
                     write!(f, ",keep-alive")?;
                 }
             }
-            What::Tls { exchange } => write!(f, "{exchange}")?,
+            ActionKind::Tls { exchange } => write!(f, "{exchange}")?,
         }
-        if let Some(Slow { bytes, every }) = self.slow {
+        if let Some(Throttle { bytes, every }) = self.throttle {
             write!(f, ",slow={bytes}/{}", humantime::format_duration(every))?;
         }
         Ok(())
@@ -150,6 +150,7 @@ impl fmt::Display for Action {
 
 const NAMES: &str = "connect, echo, upload, download, hold, http, tls";
 
+/// Reads `NAME:OPTION=VALUE,OPTION`; what is left out has its default.
 impl FromStr for Action {
     type Err = String;
 
@@ -157,58 +158,49 @@ impl FromStr for Action {
         let (name, options) = text.split_once(':').unwrap_or((text, ""));
         let mut options = Options::read(name, options)?;
         let target = options.take("target");
-        let slow = options.take("slow").map(|value| slow(&value)).transpose()?;
-        let what = match name {
-            "connect" => What::Connect,
-            "echo" => What::Echo {
+        let throttle = options.take("slow").map(|value| throttle(&value)).transpose()?;
+        let kind = match name {
+            "connect" => ActionKind::Connect,
+            "echo" => ActionKind::Echo {
                 rounds: options.number("rounds", 1)?,
                 bytes: options.block(64)?,
                 early: options.flag("early")?,
             },
-            "upload" => What::Upload { bytes: options.bytes("bytes", 65_536)? },
-            "download" => What::Download { bytes: options.bytes("bytes", 65_536)?, send: options.bytes("send", 0)? },
-            "hold" => What::Hold {
+            "upload" => ActionKind::Upload { bytes: options.bytes("bytes", 65_536)? },
+            "download" => {
+                ActionKind::Download { bytes: options.bytes("bytes", 65_536)?, send: options.bytes("send", 0)? }
+            }
+            "hold" => ActionKind::Hold {
                 span: options.duration("for", Duration::from_secs(60))?,
                 every: options.duration("every", Duration::from_secs(5))?.max(Duration::from_millis(1)),
                 bytes: options.block(64)?,
             },
-            "http" => What::Http { exchange: Exchange::read(&mut options)?, keep_alive: options.flag("keep-alive")? },
-            "tls" => What::Tls { exchange: Exchange::read(&mut options)? },
+            "http" => ActionKind::Http {
+                exchange: HttpExchange::read(&mut options)?,
+                keep_alive: options.flag("keep-alive")?,
+            },
+            "tls" => ActionKind::Tls { exchange: HttpExchange::read(&mut options)? },
             _ => return Err(format!("`{name}` is no action; there are {NAMES}")),
         };
         options.none_left()?;
-        let target = target.unwrap_or_else(|| default_target(&what));
+        let target = target.unwrap_or_else(|| default_target(&kind));
         check_target(&target)?;
-        Ok(Action { what, target, slow })
+        Ok(Action { kind, target, throttle })
     }
 }
 
-/// An action with its share of a mix in front, as in `3*echo:bytes=1k`; without one it has 1.
-///
-/// # Errors
-/// A sentence that says what was read and what was expected.
-pub fn shared(text: &str) -> Result<(u32, Action), String> {
-    let (share, action) = match text.split_once('*') {
-        Some((share, action)) => {
-            (share.parse().map_err(|_| format!("`{text}`: the share before * is no number"))?, action)
-        }
-        None => (1, text),
-    };
-    Ok((share, action.parse()?))
-}
-
-fn default_target(what: &What) -> String {
-    match what {
-        What::Connect | What::Echo { .. } | What::Hold { .. } => "{id}.echo.mock:80".to_owned(),
-        What::Upload { .. } => "{id}.sink.mock:80".to_owned(),
-        What::Download { bytes, .. } => format!("{{id}}.n{bytes}.source.mock:80"),
-        What::Http { .. } => "{id}.http.mock:80".to_owned(),
-        What::Tls { .. } => "{id}.tls.mock:443".to_owned(),
+fn default_target(kind: &ActionKind) -> String {
+    match kind {
+        ActionKind::Connect | ActionKind::Echo { .. } | ActionKind::Hold { .. } => "{id}.echo.mock:80".to_owned(),
+        ActionKind::Upload { .. } => "{id}.sink.mock:80".to_owned(),
+        ActionKind::Download { bytes, .. } => format!("{{id}}.n{bytes}.source.mock:80"),
+        ActionKind::Http { .. } => "{id}.http.mock:80".to_owned(),
+        ActionKind::Tls { .. } => "{id}.tls.mock:443".to_owned(),
     }
 }
 
 /// Refuses what would break a request line, or needs a port to be guessed.
-pub(crate) fn check_target(target: &str) -> Result<(), String> {
+fn check_target(target: &str) -> Result<(), String> {
     let (host, port) = target.rsplit_once(':').unwrap_or((target, ""));
     let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:{}".contains(&byte));
     if host.is_empty() || !plain || port.parse::<u16>().is_err() {
@@ -217,11 +209,11 @@ pub(crate) fn check_target(target: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn slow(value: &str) -> Result<Slow, String> {
+fn throttle(value: &str) -> Result<Throttle, String> {
     let wrong = || format!("slow=`{value}`: expected BYTES/PAUSE such as 1/100ms");
     let (bytes, every) = value.split_once('/').ok_or_else(wrong)?;
     let bytes = bytes.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(wrong)?;
-    Ok(Slow { bytes, every: quantity::duration(every)? })
+    Ok(Throttle { bytes, every: quantity::duration(every)? })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! When the requests of an open loop are due: the inverse of the rate's integral, in integers.
+//! When the requests of an open loop are due.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,24 +6,33 @@ use std::time::Duration;
 use super::draw::Draw;
 use super::pace::Stage;
 
-/// A millionth of a millionth of a request: what a rate in thousandths gives in a nanosecond.
+/// One request, in units of what a rate of a thousandth of a request a second gives in a nanosecond.
 const REQUEST: u128 = 1_000_000_000_000;
 
 /// The stream of the seed's draws that arrivals use; requests use those of their numbers.
 const ARRIVALS: u64 = u64::MAX;
 
 /// The times at which the requests of an open loop are due, in order, from the run's begin.
+///
+/// The method is inversion of the rate's integral (Çinlar 1975, *Introduction to Stochastic Processes*), in integers so that
+/// every machine gets the same times:
+///
+/// 1. The integral of the rate over time says how many requests are due by then. It is kept in units of [`REQUEST`].
+/// 2. The next request is due where the integral reaches the present sum of gaps. Gaps are 1 for even arrivals, and
+///    exponential with mean 1 for independent ones, which makes them a Poisson process.
+/// 3. Within a stage the rate is linear in time, so the integral is a parabola, and the time is its root.
+/// 4. Where the integral does not get there in this stage, the next stage goes on from the integral's value at its end.
 pub(crate) struct Arrivals {
     stages: VecDeque<Stage>,
-    /// The stage that is on, when it began, and how much of a request its beginning stands behind.
+    /// The present stage, when it began, and the integral at its beginning.
     current: Option<(Stage, Duration, u128)>,
-    /// Requests' worth of rate before the next is due, counted over all stages.
+    /// The integral at which the next request is due.
     due: u128,
     poisson: Option<Draw>,
 }
 
 impl Arrivals {
-    /// Of `stages`; independent ones where `poisson`.
+    /// Begins with the first of `stages`; arrivals are independent where `poisson`.
     pub(crate) fn new(stages: &[Stage], poisson: bool, seed: u64) -> Self {
         let mut stages: VecDeque<Stage> = stages.iter().copied().collect();
         let current = stages.pop_front().map(|stage| (stage, Duration::ZERO, 0));
@@ -59,12 +68,12 @@ impl Iterator for Arrivals {
 }
 
 impl Stage {
-    /// Requests in all, in units of [`REQUEST`].
+    /// The integral over the whole stage.
     fn whole(&self) -> u128 {
         (u128::from(self.from) + u128::from(self.to)) * self.span.as_nanos() / 2
     }
 
-    /// When `amount` is reached, if it is reached before the end.
+    /// When the integral over this stage reaches `amount`, if it does so before the stage ends.
     fn reach(&self, amount: u128) -> Option<Duration> {
         if amount >= self.whole() {
             return None;

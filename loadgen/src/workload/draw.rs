@@ -1,9 +1,9 @@
-//! Randomness: a pure function of a seed and a number, in integers, so that a run can be replayed on any machine.
+//! Draws at random: each is a pure function of a seed and a number, in integers, so that any machine repeats a run.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Draws that belong to one purpose.
+/// The draws for one purpose.
 pub struct Draw(ChaCha8Rng);
 
 impl Draw {

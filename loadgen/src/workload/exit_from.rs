@@ -1,5 +1,7 @@
 //! Where a response says through which upstream it came.
 
+use std::str::FromStr;
+
 /// Where a response says through which upstream it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExitFrom {
@@ -11,12 +13,11 @@ pub enum ExitFrom {
     Body,
 }
 
-impl ExitFrom {
-    /// From `header:NAME`, `json:FIELD` or `body`.
-    ///
-    /// # Errors
-    /// It is none of them.
-    pub fn parse(text: &str) -> Result<Self, String> {
+/// Reads `header:NAME`, `json:FIELD` or `body`.
+impl FromStr for ExitFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("header", name)) if !name.is_empty() => Ok(ExitFrom::Header(name.to_owned())),
             Some(("json", field)) if !field.is_empty() => Ok(ExitFrom::Json(field.to_owned())),

@@ -1,10 +1,11 @@
-//! What load to put on: a pace, an end, and a mix of actions.
+//! What load to put on a proxy: a pace, an end, and a mix of actions.
 
 mod action;
+mod action_share;
 mod arrivals;
 mod draw;
-mod exchange;
 mod exit_from;
+mod http_exchange;
 mod mix;
 mod options;
 mod pace;
@@ -12,35 +13,36 @@ mod user;
 
 use std::time::Duration;
 
-pub use action::{Action, Slow, What, shared};
+pub use action::{Action, ActionKind, Throttle};
+pub use action_share::ActionShare;
 pub(crate) use arrivals::Arrivals;
 pub use draw::Draw;
-pub use exchange::Exchange;
 pub use exit_from::ExitFrom;
+pub use http_exchange::HttpExchange;
 pub use mix::Mix;
-pub use pace::{Pace, Stage, Stop, stages};
+pub use pace::{Pace, Stage, Stages, Stop};
 pub use user::User;
 
-/// What load to put on. Request number n of it is a pure function of the workload and n.
+/// What load to put on a proxy. Request number n is a pure function of the workload and n.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// All randomness comes from it.
+    /// The seed of all that is drawn at random.
     pub seed: u64,
-    /// In front of each request's number in its id: letters and digits, so that it can stand in a host name.
+    /// What stands in front of each request's number in its id: letters and digits, so that it can stand in a host name.
     pub id_prefix: String,
     /// When requests begin.
     pub pace: Pace,
-    /// When no further ones begin.
+    /// When no further requests begin.
     pub stop: Stop,
-    /// What they do.
+    /// What requests do.
     pub mix: Mix,
-    /// As whom; one of them is drawn for each request. None: without credentials.
+    /// The users; one of them is drawn for each request. Where it is empty, requests have no credentials.
     pub users: Vec<User>,
-    /// The longest a request may take; of a held tunnel, each block.
+    /// The longest that a request may take; in a held tunnel, the longest that each block may take.
     pub timeout: Duration,
-    /// At most so many requests at once; a request that is due waits, and its latency counts from when it was due.
+    /// The most requests at once. A request above it waits, and its latency still counts from when it was due.
     pub max_in_flight: usize,
-    /// Where a response says through which upstream it came.
+    /// Where a response says through which upstream it came; none: nowhere.
     pub exit_from: Option<ExitFrom>,
 }
 
@@ -51,16 +53,16 @@ pub struct Request {
     pub index: u64,
     /// Unique in the run; the left-most label of its target where the target has room for it.
     pub id: String,
-    /// Which of the mix's actions.
+    /// The place of its action in the mix.
     pub action: usize,
-    /// Which of the users.
+    /// The place of its user in the workload's list.
     pub user: Option<usize>,
-    /// `host:port`.
+    /// The target, as `host:port`.
     pub target: String,
 }
 
 impl Workload {
-    /// A workload with one action and everything else at its plainest.
+    /// Makes a workload without users, with a time-out of 30 s and at most 4096 requests at once.
     pub fn new(seed: u64, pace: Pace, stop: Stop, mix: impl Into<Mix>) -> Self {
         Workload {
             seed,
@@ -75,7 +77,7 @@ impl Workload {
         }
     }
 
-    /// Request number `index`.
+    /// Makes request number `index`.
     pub fn request(&self, index: u64) -> Request {
         let mut draw = Draw::new(self.seed, index);
         let action = self.mix.draw(&mut draw);
@@ -84,7 +86,7 @@ impl Workload {
         Request { index, action, user, target: self.mix.action(action).target_for(&id), id }
     }
 
-    /// The user of `request`.
+    /// The user of `request`, if it has one.
     pub fn user(&self, request: &Request) -> Option<&User> {
         request.user.map(|place| &self.users[place])
     }
@@ -105,18 +107,18 @@ mod tests {
 
     #[test]
     fn the_mix_is_drawn_by_share() {
-        let mix = Mix::new(vec![(3, action("connect")), (0, action("http")), (1, action("echo"))]).unwrap();
+        let mix = Mix::new(["3*connect", "0*http", "echo"].map(|text| text.parse().unwrap()).into()).unwrap();
         let workload = workload(mix);
         let mut seen = [0u32; 3];
         (0..4000).for_each(|index| seen[workload.request(index).action] += 1);
         assert!((2900..3100).contains(&seen[0]) && seen[1] == 0, "{seen:?}");
-        assert!(Mix::new(vec![(0, action("connect"))]).is_err());
+        assert!(Mix::new(vec!["0*connect".parse().unwrap()]).is_err());
     }
 
     #[test]
     fn a_request_is_a_function_of_its_number() {
         let mut workload = workload(action("echo").into());
-        workload.users = vec![User::parse("a:1").unwrap(), User::parse("b:2").unwrap()];
+        workload.users = vec!["a:1".parse().unwrap(), "b:2".parse().unwrap()];
         assert_eq!(workload.request(77), workload.request(77));
         assert_eq!(workload.request(255).target, "rff.echo.mock:80");
         let users: Vec<_> = (0..40).map(|index| workload.request(index).user).collect();
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        let user = User::parse("ann:hush:hush").unwrap();
+        let user: User = "ann:hush:hush".parse().unwrap();
         assert_eq!(format!("{user:?}"), "User(ann:***)");
         assert_eq!((user.name(), user.basic()), ("ann", "YW5uOmh1c2g6aHVzaA=="));
     }

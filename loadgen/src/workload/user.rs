@@ -1,31 +1,33 @@
-//! Name and password for the proxy.
+//! Name and password of a user of the proxy.
 
 use std::fmt;
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Name and password for the proxy. Neither `Debug` nor anything else shows the password.
+/// Name and password of a user of the proxy. Neither `Debug` nor anything else shows the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
     name: String,
     basic: String,
 }
 
-impl User {
-    /// From `name:password`.
-    ///
-    /// # Errors
-    /// There is no colon, or a line's end is in it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+/// Reads `name:password`.
+impl FromStr for User {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let (name, _) = text.split_once(':').ok_or("a user is written NAME:PASSWORD")?;
         if text.contains(['\r', '\n']) {
             return Err(format!("user `{}` has a line's end in it", name.escape_debug()));
         }
         Ok(User { name: name.to_owned(), basic: STANDARD.encode(text) })
     }
+}
 
-    /// Who.
+impl User {
+    /// The name, without the password.
     pub fn name(&self) -> &str {
         &self.name
     }

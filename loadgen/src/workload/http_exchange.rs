@@ -7,7 +7,7 @@ use crate::quantity;
 
 /// One HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
+pub struct HttpExchange {
     /// The method: a token.
     pub method: String,
     /// The path, beginning with `/`.
@@ -20,9 +20,9 @@ pub struct Exchange {
     pub status: Option<u16>,
 }
 
-impl Exchange {
+impl HttpExchange {
     /// Reads it off the options of an action.
-    pub(super) fn read(options: &mut Options<'_>) -> Result<Exchange, String> {
+    pub(super) fn read(options: &mut Options<'_>) -> Result<HttpExchange, String> {
         let bytes = options.take("bytes").map(|value| quantity::bytes(&value)).transpose()?;
         let default_path = bytes.map_or_else(|| "/".to_owned(), |bytes| format!("/bytes/{bytes}"));
         let path = options.take("path").unwrap_or(default_path);
@@ -36,11 +36,11 @@ impl Exchange {
         if method.is_empty() || method == "HEAD" || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err(format!("method=`{method}`: expected capital letters, and not HEAD"));
         }
-        Ok(Exchange { method, path, send: options.bytes("send", 0)?, pattern, status: status.transpose()? })
+        Ok(HttpExchange { method, path, send: options.bytes("send", 0)?, pattern, status: status.transpose()? })
     }
 }
 
-impl fmt::Display for Exchange {
+impl fmt::Display for HttpExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, ",method={},path={}", self.method, self.path)?;
         if self.send > 0 {

@@ -10,35 +10,35 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::settings::Settings;
-use crate::client::Gauge;
-use crate::drive::{Shard, Tally, Times, drive};
-use crate::sockets::Tcp;
-use crate::watch::{Work, work};
+use crate::client::OpenTunnels;
+use crate::drive::{LatencyHistogram, Shard, Tally, drive};
+use crate::sockets::TcpConnector;
+use crate::watch::{ThreadWork, thread_work};
 
-/// From one check of the own clockwork to the next.
+/// From one check of a thread's own timers to the next.
 const LAG_TICK: Duration = Duration::from_millis(20);
 
 /// All threads that make the load.
-pub(super) struct Load {
+pub(super) struct LoadThreads {
     workers: Vec<Worker>,
-    gauge: Arc<Gauge>,
+    open_tunnels: Arc<OpenTunnels>,
     ledger: bool,
 }
 
 /// One thread.
 struct Worker {
-    thread: JoinHandle<Work>,
-    seen: Arc<Mutex<Seen>>,
+    thread: JoinHandle<ThreadWork>,
+    uncollected: Arc<Mutex<Uncollected>>,
     stop: Arc<Notify>,
 }
 
-/// What a thread counted since it was last asked, and how late its own clockwork was.
-struct Seen {
+/// What a thread counted and nobody collected yet, and how late its own timers were.
+struct Uncollected {
     tally: Tally,
-    lag: Times,
+    lag: LatencyHistogram,
 }
 
-impl Load {
+impl LoadThreads {
     /// Starts the load that `settings` ask for.
     ///
     /// # Errors
@@ -48,7 +48,11 @@ impl Load {
         proxy: SocketAddr,
         tls: Option<Arc<ClientConfig>>,
     ) -> Result<Self, String> {
-        let mut load = Load { workers: Vec::new(), gauge: Arc::new(Gauge::default()), ledger: settings.verify.ledger };
+        let mut load = LoadThreads {
+            workers: Vec::new(),
+            open_tunnels: Arc::new(OpenTunnels::default()),
+            ledger: settings.verdicts.ledger,
+        };
         for shard in Shard::all(settings.threads) {
             let worker = load.worker(settings, shard, proxy, tls.clone())?;
             load.workers.push(worker);
@@ -63,39 +67,40 @@ impl Load {
         proxy: SocketAddr,
         tls: Option<Arc<ClientConfig>>,
     ) -> Result<Worker, String> {
-        let seen = Arc::new(Mutex::new(Seen { tally: self.empty_tally(), lag: Times::default() }));
+        let uncollected =
+            Arc::new(Mutex::new(Uncollected { tally: self.empty_tally(), lag: LatencyHistogram::default() }));
         let stop = Arc::new(Notify::new());
-        let (workload, sees, stopped) = (settings.workload.clone(), seen.clone(), stop.clone());
-        let gauge = self.gauge.clone();
+        let (workload, counts, stopped) = (settings.workload.clone(), uncollected.clone(), stop.clone());
+        let open_tunnels = self.open_tunnels.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
         let body = move || {
             let began = Instant::now();
             runtime.block_on(async {
-                let net = Tcp::new(proxy, tls)
+                let connector = TcpConnector::new(proxy, tls)
                     .expect("timerfd_create fails only for want of descriptors, which were counted");
-                let mut observe = |event| lock(&sees).tally.on(&event);
-                let driving = drive(&workload, shard, &net, &gauge, &mut observe, stopped.notified());
+                let mut observe = |event| lock(&counts).tally.on(&event);
+                let driving = drive(&workload, shard, &connector, &open_tunnels, &mut observe, stopped.notified());
                 tokio::select! {
                     biased;
                     () = driving => {}
-                    () = watch_lag(&sees) => {}
+                    () = watch_lag(&counts) => {}
                 }
             });
-            work(began.elapsed())
+            thread_work(began.elapsed())
         };
         let thread = std::thread::Builder::new().name("load".to_owned()).spawn(body);
-        Ok(Worker { thread: thread.map_err(|error| format!("no thread: {error}"))?, seen, stop })
+        Ok(Worker { thread: thread.map_err(|error| format!("no thread: {error}"))?, uncollected, stop })
     }
 
-    /// A tally with nothing in it yet, of the kind that this run needs.
+    /// Makes an empty tally, with a ledger where this run needs one.
     pub(super) fn empty_tally(&self) -> Tally {
         if self.ledger { Tally::with_ledger() } else { Tally::default() }
     }
 
-    /// How many tunnels are open.
-    pub(super) fn gauge(&self) -> &Gauge {
-        &self.gauge
+    /// The tunnels that all threads have open.
+    pub(super) fn open_tunnels(&self) -> &OpenTunnels {
+        &self.open_tunnels
     }
 
     /// Begins no further request and drops those that are in flight.
@@ -109,37 +114,37 @@ impl Load {
     }
 
     /// Takes what the threads counted since the last time; their lag goes into `lag`.
-    pub(super) fn collect(&self, lag: &mut Times) -> Tally {
+    pub(super) fn collect(&self, lag: &mut LatencyHistogram) -> Tally {
         let mut part = self.empty_tally();
         for worker in &self.workers {
-            let mut seen = lock(&worker.seen);
-            lag.add(&std::mem::take(&mut seen.lag));
-            let tally = seen.tally.take();
-            drop(seen);
+            let mut counts = lock(&worker.uncollected);
+            lag.add(&std::mem::take(&mut counts.lag));
+            let tally = counts.tally.take();
+            drop(counts);
             part.add(tally);
         }
         part
     }
 
-    /// Waits for all threads, and says what each had to do.
+    /// Waits for all threads, and says how much work each had.
     ///
     /// # Errors
     /// One of them panicked.
-    pub(super) fn finish(self) -> Result<Vec<Work>, String> {
+    pub(super) fn finish(self) -> Result<Vec<ThreadWork>, String> {
         let panicked = |_| "a thread of the load generator panicked; this run says nothing".to_owned();
         self.workers.into_iter().map(|worker| worker.thread.join().map_err(panicked)).collect()
     }
 }
 
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(counts: &Mutex<Uncollected>) -> MutexGuard<'_, Uncollected> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Measures, for ever, how late this thread gets to what is due.
-async fn watch_lag(seen: &Mutex<Seen>) {
+async fn watch_lag(counts: &Mutex<Uncollected>) {
     loop {
         let due = Instant::now() + LAG_TICK;
         tokio::time::sleep_until(due).await;
-        lock(seen).lag.record(due.elapsed());
+        lock(counts).lag.record(due.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as a strict client reads it (RFC 9112), over any byte stream.
+//! Reads HTTP/1.1 responses off any byte stream, as strictly as RFC 9112 asks of a client.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -15,8 +15,8 @@ const MOST_FIELDS: usize = 100;
 /// The longest line of a chunk's size, and of a trailer.
 const MOST_LINE: usize = 4096;
 
-/// A stream, and what was read from it but belongs to whoever reads next.
-pub(crate) struct Wire<S> {
+/// A stream, with the bytes that were read from it and belong to whoever reads next.
+pub(crate) struct BufferedStream<S> {
     stream: S,
     ahead: Vec<u8>,
     taken: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Wire<S> {
 
 /// A response's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct ResponseHead {
     /// The status.
     pub(crate) status: u16,
     /// Whether it is HTTP/1.0.
@@ -33,39 +33,39 @@ pub(crate) struct Head {
     pub(crate) fields: Vec<(String, String)>,
 }
 
-/// How far a body goes.
+/// How the end of a body is found (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Length {
-    /// So many bytes.
+pub(crate) enum BodyLength {
+    /// It has that many bytes.
     Bytes(u64),
-    /// In chunks.
+    /// It comes in chunks.
     Chunked,
-    /// To the connection's end.
+    /// It ends with the connection.
     ToEnd,
 }
 
-impl Head {
-    /// The value of the first field of that name, given in small letters.
+impl ResponseHead {
+    /// The value of the first field of that name, which has to be in small letters.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// How far the body behind it goes (RFC 9112 section 6.3).
+    /// Says how the end of its body is found (RFC 9112 section 6.3).
     ///
     /// # Errors
     /// It can be read two ways.
-    pub(crate) fn length(&self) -> io::Result<Length> {
+    pub(crate) fn length(&self) -> io::Result<BodyLength> {
         if matches!(self.status, 100..=199 | 204 | 304) {
-            return Ok(Length::Bytes(0));
+            return Ok(BodyLength::Bytes(0));
         }
         let values = |name| self.fields.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str());
         let codings: Vec<_> = values("transfer-encoding").collect();
         let lengths: Vec<_> = values("content-length").collect();
         match (codings.as_slice(), lengths.as_slice()) {
-            ([], []) => Ok(Length::ToEnd),
-            ([coding], []) if coding.eq_ignore_ascii_case("chunked") && !self.old => Ok(Length::Chunked),
+            ([], []) => Ok(BodyLength::ToEnd),
+            ([coding], []) if coding.eq_ignore_ascii_case("chunked") && !self.old => Ok(BodyLength::Chunked),
             ([], [length]) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
-                length.parse().map(Length::Bytes).map_err(|_| malformed("an absurd Content-Length"))
+                length.parse().map(BodyLength::Bytes).map_err(|_| malformed("an absurd Content-Length"))
             }
             _ => Err(malformed("its length can be read two ways")),
         }
@@ -81,7 +81,7 @@ impl Head {
 
 /// A body while it is read.
 #[derive(Debug)]
-pub(crate) struct Body {
+pub(crate) struct BodyReader {
     state: State,
 }
 
@@ -94,16 +94,16 @@ enum State {
     Over,
 }
 
-impl Body {
-    /// One of that length.
-    pub(crate) fn new(length: Length) -> Self {
+impl BodyReader {
+    /// Begins a body of that length.
+    pub(crate) fn new(length: BodyLength) -> Self {
         let state = match length {
-            Length::Bytes(0) => State::Over,
-            Length::Bytes(bytes) => State::Left(bytes),
-            Length::Chunked => State::Size,
-            Length::ToEnd => State::ToEnd,
+            BodyLength::Bytes(0) => State::Over,
+            BodyLength::Bytes(bytes) => State::Left(bytes),
+            BodyLength::Chunked => State::Size,
+            BodyLength::ToEnd => State::ToEnd,
         };
-        Body { state }
+        BodyReader { state }
     }
 
     /// Whether all of it was read.
@@ -117,7 +117,7 @@ impl Body {
     /// Those of the stream, `UnexpectedEof` where it ends before the body, `InvalidData` for broken chunks.
     pub(crate) async fn read<S: AsyncRead + Unpin>(
         &mut self,
-        wire: &mut Wire<S>,
+        wire: &mut BufferedStream<S>,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
         loop {
@@ -164,7 +164,11 @@ impl Body {
     }
 }
 
-async fn read_of<S: AsyncRead + Unpin>(wire: &mut Wire<S>, buffer: &mut [u8], left: u64) -> io::Result<usize> {
+async fn read_of<S: AsyncRead + Unpin>(
+    wire: &mut BufferedStream<S>,
+    buffer: &mut [u8],
+    left: u64,
+) -> io::Result<usize> {
     let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
     match wire.read(&mut buffer[..most]).await? {
         0 => Err(ErrorKind::UnexpectedEof.into()),
@@ -189,10 +193,10 @@ fn malformed(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
 }
 
-impl<S> Wire<S> {
+impl<S> BufferedStream<S> {
     /// Nothing was read from `stream` yet.
     pub(crate) fn new(stream: S) -> Self {
-        Wire { stream, ahead: Vec::new(), taken: 0 }
+        BufferedStream { stream, ahead: Vec::new(), taken: 0 }
     }
 
     /// Bytes that were read and not yet taken.
@@ -210,7 +214,7 @@ impl<S> Wire<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Wire<S> {
+impl<S: AsyncRead + Unpin> BufferedStream<S> {
     async fn more(&mut self) -> io::Result<()> {
         self.ahead.drain(..self.taken);
         self.taken = 0;
@@ -225,7 +229,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     ///
     /// # Errors
     /// Those of the stream, `UnexpectedEof` where it ends first, `InvalidData` for what is no head.
-    pub(crate) async fn head(&mut self) -> io::Result<Head> {
+    pub(crate) async fn head(&mut self) -> io::Result<ResponseHead> {
         loop {
             let head = self.one_head().await?;
             // 101 is final where an upgrade was asked for, which this client never does.
@@ -235,7 +239,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         }
     }
 
-    async fn one_head(&mut self) -> io::Result<Head> {
+    async fn one_head(&mut self) -> io::Result<ResponseHead> {
         let mut seen = 0;
         let end = loop {
             let ahead = self.ahead();
@@ -274,7 +278,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     }
 }
 
-fn parse(head: &[u8]) -> io::Result<Head> {
+fn parse(head: &[u8]) -> io::Result<ResponseHead> {
     // httparse takes a bare LF; a CR in front of every LF is ours to ask for.
     if head.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || head[at - 1] != b'\r')) {
         return Err(malformed("a line that ends without CR"));
@@ -291,10 +295,10 @@ fn parse(head: &[u8]) -> io::Result<Head> {
     let own = |field: &httparse::Header<'_>| {
         (field.name.to_ascii_lowercase(), String::from_utf8_lossy(field.value).trim().to_owned())
     };
-    Ok(Head { status, old: version == 0, fields: response.headers.iter().map(own).collect() })
+    Ok(ResponseHead { status, old: version == 0, fields: response.headers.iter().map(own).collect() })
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for BufferedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let count = self.ahead().len().min(buffer.remaining());
         if count > 0 {
@@ -307,7 +311,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for BufferedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -327,16 +331,16 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     /// What a client makes of `bytes`, sent one by one and then ended.
-    async fn read(bytes: &[u8]) -> io::Result<(Head, Vec<u8>)> {
+    async fn read(bytes: &[u8]) -> io::Result<(ResponseHead, Vec<u8>)> {
         let (client, mut server) = tokio::io::duplex(1);
         let bytes = bytes.to_vec();
         let send = async move {
             let _ = server.write_all(&bytes).await;
         };
         let receive = async {
-            let mut wire = Wire::new(client);
+            let mut wire = BufferedStream::new(client);
             let head = wire.head().await?;
-            let (mut body, mut all, mut buffer) = (Body::new(head.length()?), Vec::new(), [0; 3]);
+            let (mut body, mut all, mut buffer) = (BodyReader::new(head.length()?), Vec::new(), [0; 3]);
             loop {
                 match body.read(&mut wire, &mut buffer).await? {
                     0 => return Ok((head, all)),
@@ -395,7 +399,7 @@ mod tests {
     async fn bytes_behind_the_head_stay_for_the_next_reader() {
         let (client, mut server) = tokio::io::duplex(100);
         server.write_all(b"HTTP/1.1 200 OK\r\n\r\nfirst").await.unwrap();
-        let mut wire = Wire::new(client);
+        let mut wire = BufferedStream::new(client);
         assert_eq!(wire.head().await.unwrap().status, 200);
         let mut buffer = [0; 5];
         wire.read_exact(&mut buffer).await.unwrap();
@@ -404,7 +408,8 @@ mod tests {
 
     #[test]
     fn keep_alive_follows_version_and_connection() {
-        let head = |old, value: &str| Head { status: 200, old, fields: vec![("connection".into(), value.into())] };
+        let head =
+            |old, value: &str| ResponseHead { status: 200, old, fields: vec![("connection".into(), value.into())] };
         assert!(head(false, "x").keeps_alive() && !head(false, "x, Close").keeps_alive());
         assert!(head(true, "Keep-Alive").keeps_alive() && !head(true, "").keeps_alive());
     }

@@ -1,4 +1,4 @@
-//! Thresholds in words: `p99 < 20ms`, `errors == 0`, `rate > 5000`.
+//! Thresholds as people write them: `p99 < 20ms`, `errors == 0`, `rate > 5000`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::Verdict;
 use crate::quantity;
 
-/// A threshold.
+/// A bound on one figure of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expect {
+pub struct Threshold {
     metric: String,
     comparison: Comparison,
     bound: f64,
@@ -40,16 +40,16 @@ enum Unit {
     Size,
 }
 
-/// Times of which percentiles can be asked, in front of a dot; alone: the corrected latency.
-pub const TIMES: [&str; 7] = ["uncorrected", "connect", "reply", "tls", "first_byte", "last_byte", "lag"];
-/// What can be asked of times.
-pub const POINTS: [&str; 9] = ["p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "max", "mean"];
+/// Latencies that may stand in front of a percentile, with a dot between. Without one the corrected latency is meant.
+const LATENCIES: [&str; 7] = ["uncorrected", "connect", "reply", "tls", "first_byte", "last_byte", "lag"];
+/// Points of a latency's distribution that a threshold may name.
+pub(crate) const POINTS: [&str; 9] = ["p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "max", "mean"];
 const FAILOVER: [&str; 3] = ["detect", "avoid", "restore"];
 const COUNTS: [&str; 7] = ["errors", "requests", "ok", "rate", "harmed", "tunnels", "descriptors_left"];
 const SIZES: [&str; 2] = ["memory_growth", "memory_per_tunnel"];
 
 fn unit(metric: &str) -> Option<Unit> {
-    let point = metric.split_once('.').filter(|(time, _)| TIMES.contains(time)).map_or(metric, |(_, point)| point);
+    let point = metric.split_once('.').filter(|(time, _)| LATENCIES.contains(time)).map_or(metric, |(_, point)| point);
     match metric {
         _ if POINTS.contains(&point) || FAILOVER.contains(&metric) => Some(Unit::Time),
         _ if COUNTS.contains(&metric) => Some(Unit::Count),
@@ -60,7 +60,7 @@ fn unit(metric: &str) -> Option<Unit> {
     }
 }
 
-impl FromStr for Expect {
+impl FromStr for Threshold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -88,26 +88,26 @@ impl FromStr for Expect {
                     [&POINTS[..], &FAILOVER, &COUNTS, &SIZES, &["error_rate", "throughput"]].concat().join(", ");
                 return Err(format!(
                     "`{metric}` is no metric; there are {names}; and {}.POINT",
-                    TIMES.join(".POINT, ")
+                    LATENCIES.join(".POINT, ")
                 ));
             }
         };
-        Ok(Expect { metric, comparison, bound, text: text.trim().to_owned() })
+        Ok(Threshold { metric, comparison, bound, text: text.trim().to_owned() })
     }
 }
 
-impl Expect {
-    /// Which figure it needs. Times are in seconds, `error_rate` is a share of 1.
+impl Threshold {
+    /// The name of the figure that it needs. Times are in seconds, `error_rate` is a share of 1.
     pub fn metric(&self) -> &str {
         &self.metric
     }
 
-    /// Whether it is about latency, which a saturated load generator can't tell.
-    pub fn is_of_latency(&self) -> bool {
+    /// Whether it is on a latency, which a saturated load generator can't measure.
+    pub fn is_on_latency(&self) -> bool {
         unit(&self.metric) == Some(Unit::Time) && !FAILOVER.contains(&self.metric.as_str())
     }
 
-    /// Judges a figure; one that there is not has not passed.
+    /// Judges a figure. A figure that the run does not have misses the threshold.
     pub fn judge(&self, figure: Option<f64>) -> Verdict {
         let Some(figure) = figure else {
             return Verdict::new(format!("expect {}", self.text), false, format!("this run has no {}", self.metric));
@@ -135,7 +135,7 @@ impl Expect {
     }
 }
 
-impl fmt::Display for Expect {
+impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn judge(text: &str, figure: f64) -> bool {
-        text.parse::<Expect>().unwrap().judge(Some(figure)).passed
+        text.parse::<Threshold>().unwrap().judge(Some(figure)).passed
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         assert!(judge("rate > 5000", 5001.0) && !judge("rate > 5000", 5000.0));
         assert!(judge("error_rate <= 1%", 0.01) && judge("throughput >= 1m/s", 1_048_576.0));
         assert!(judge("memory_growth < 10m", -1.0) && !judge("memory_growth < 10m", 10_485_760.0));
-        assert!(!"detect < 1s".parse::<Expect>().unwrap().judge(None).passed);
+        assert!(!"detect < 1s".parse::<Threshold>().unwrap().judge(None).passed);
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
             ("errors < x", "no number"),
             ("foo.p99 < 1s", "no metric"),
         ] {
-            let error = text.parse::<Expect>().unwrap_err();
+            let error = text.parse::<Threshold>().unwrap_err();
             assert!(error.contains(word), "{text}: {error}");
         }
     }
