@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use loadgen::{Failure, Kind, Phase};
+use loadgen::{Failure, FailureKind, Phase};
 
 use super::{Ending, Expectation, Health, Place};
 use crate::history::History;
@@ -183,19 +183,19 @@ impl Ending {
         }
     }
 
-    fn of(kind: Kind) -> Self {
+    fn of(kind: FailureKind) -> Self {
         match kind {
-            Kind::Refused => Ending::Refused,
-            Kind::Unreachable => Ending::Unreachable,
-            Kind::Status(_) => Ending::Status,
-            Kind::Timeout => Ending::Timeout,
-            Kind::Reset => Ending::Reset,
-            Kind::Cut => Ending::Cut,
-            Kind::Corrupt => Ending::Corrupt,
-            Kind::Malformed => Ending::Malformed,
-            Kind::Tls => Ending::Tls,
-            Kind::Local => Ending::Local,
-            Kind::Unfinished => Ending::Unfinished,
+            FailureKind::Refused => Ending::Refused,
+            FailureKind::Unreachable => Ending::Unreachable,
+            FailureKind::Status(_) => Ending::Status,
+            FailureKind::Timeout => Ending::Timeout,
+            FailureKind::Reset => Ending::Reset,
+            FailureKind::Cut => Ending::Cut,
+            FailureKind::Corrupt => Ending::Corrupt,
+            FailureKind::Malformed => Ending::Malformed,
+            FailureKind::Tls => Ending::Tls,
+            FailureKind::Local => Ending::Local,
+            FailureKind::Unfinished => Ending::Unfinished,
         }
     }
 }

@@ -1,5 +1,5 @@
-use loadgen::Kind;
-use loadgen::checksum::Sum;
+use loadgen::FailureKind;
+use loadgen::client::checksum::Transferred;
 use mock_upstreams::checksum::Tally;
 
 use super::{Invariant, Violation, found};
@@ -19,7 +19,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             continue;
         }
         let failed = verdict.failure.map(|failure| failure.kind);
-        if failed == Some(Kind::Corrupt) {
+        if failed == Some(FailureKind::Corrupt) {
             violations.push(found(format!("{id} got other bytes than its target sent"), [seen.line]));
         }
         // Through the upstream that the proxy says served it: others may have said 200 too late.
@@ -48,7 +48,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             || history.troubled(upstream, seen.began, over)
             || history.troubled(History::client_of(id), seen.began, over)
             || history.proxy_troubled(seen.began, over);
-        if excused || failed == Some(Kind::Timeout) {
+        if excused || failed == Some(FailureKind::Timeout) {
             continue;
         }
         // One that was opened only to be closed does not read what comes.
@@ -64,7 +64,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     violations
 }
 
-fn same(theirs: Tally, ours: Sum) -> bool {
+fn same(theirs: Tally, ours: Transferred) -> bool {
     (theirs.bytes, theirs.checksum.value()) == (ours.bytes, ours.checksum)
 }
 
@@ -107,7 +107,7 @@ mod tests {
         let mut twin = Twin::sound();
         let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
         if let What::Client(ClientEvent::Ended(verdict)) = &mut twin.played.trace.lines[at].what {
-            verdict.failure = Some(Kind::Cut.at(Phase::Data));
+            verdict.failure = Some(FailureKind::Cut.at(Phase::Data));
         }
         twin.fires("bytes");
     }

@@ -1,4 +1,4 @@
-use loadgen::Kind;
+use loadgen::FailureKind;
 use serde_json::Value as Json;
 
 use super::{Invariant, Violation, found};
@@ -15,7 +15,9 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     // Of clients that gave up the proxy may learn late: their word is lost, or it is an end of their own side, and
     // the target may still have something to say.
     let gave_up = |seen: &&Seen<'_>| {
-        seen.verdict.failure.is_some_and(|failure| matches!(failure.kind, Kind::Timeout | Kind::Cut | Kind::Reset))
+        seen.verdict
+            .failure
+            .is_some_and(|failure| matches!(failure.kind, FailureKind::Timeout | FailureKind::Cut | FailureKind::Reset))
     };
     let gone = history.clients.values().filter(gave_up).count() as u64;
     let mut violations = Vec::new();
