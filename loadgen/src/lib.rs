@@ -1,6 +1,6 @@
 //! Load for proxies: clients that measure, and verdicts on what they saw.
 //!
-//! A [`Workload`] is load at a pace, of a mix of [`Action`]s. [`drive`] puts it on a proxy: in one task, over streams that
+//! A [`Workload`] is load at a pace, of a mix of [`Action`]s. [`drive()`] puts it on a proxy: in one task, over streams that
 //! come from a [`Connector`], which are sockets, in-memory pipes or a simulated network. `examples/in_memory.rs` shows it
 //! whole. [`run::run`] does what the binary does: it checks, makes the load in several threads, asks other witnesses, and
 //! gives verdicts and a report.

@@ -27,7 +27,8 @@ pub(crate) async fn get_json<T: DeserializeOwned>(
     what: &str,
 ) -> Result<T, String> {
     let body = get(address, path, authorization).await?;
-    serde_json::from_slice(&body).map_err(|error| format!("http://{address}{path} does not answer with {what}: {error}"))
+    serde_json::from_slice(&body)
+        .map_err(|error| format!("http://{address}{path} does not answer with {what}: {error}"))
 }
 
 /// Asks `question`, a method and a path, with `body`, at `address`. Any other status than 200 is an error.
