@@ -1,6 +1,6 @@
 //! The law `statistics`: the statistics page says what happened: requests, successes and failures, and attempts of each upstream.
 
-use loadgen::Kind;
+use loadgen::FailureKind;
 use serde_json::Value as Json;
 
 use crate::judge::history::History;
@@ -19,7 +19,9 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     // Of clients that gave up the proxy may learn late: their word is lost, or it is an end of their own side, and
     // the target may still have something to say.
     let gave_up = |seen: &&ClientRequest<'_>| {
-        seen.result.failure.is_some_and(|failure| matches!(failure.kind, Kind::Timeout | Kind::Cut | Kind::Reset))
+        seen.result
+            .failure
+            .is_some_and(|failure| matches!(failure.kind, FailureKind::Timeout | FailureKind::Cut | FailureKind::Reset))
     };
     let gone = history.client_requests.values().filter(gave_up).count() as u64;
     let mut violations = Vec::new();
