@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use mock_upstreams::journal::Outcome;
-use mock_upstreams::tunnel::{finish, unreachable};
+use mock_upstreams::upstream::tunnel::{finish, unreachable};
 use mock_upstreams::{Asked, Client, Target};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream};
 use tokio::time::timeout;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mock_upstreams::journal::{End, Event, Outcome};
-use mock_upstreams::pause::pause;
-use mock_upstreams::tunnel::finish;
+use mock_upstreams::stream::pause;
+use mock_upstreams::upstream::tunnel::finish;
 use mock_upstreams::upstream::{Handed, Settings};
 use mock_upstreams::{Asked, Client, Decision, Form, Journal, Script, Target, Upstream};
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -6,24 +6,17 @@
 //!
 //! HTTP is hyper's here, never the proxy's, so that one bug can't cancel itself out.
 
-pub mod asked;
 pub mod checksum;
-pub mod cli;
 pub mod client;
-pub mod config;
-pub mod forward;
 pub mod journal;
 pub mod listen;
-pub mod pause;
-pub mod pidfile;
-pub mod script;
-mod status;
-pub mod target;
-pub mod tunnel;
+pub mod request;
+pub mod stream;
+pub mod targets;
 pub mod upstream;
 
-pub use asked::{Asked, Form, Target};
 pub use client::Client;
 pub use journal::{Clock, Journal};
-pub use script::{Decision, Plain, Script};
+pub use request::{Asked, Form, Target};
+pub use upstream::intercept::{Decision, Plain, Script};
 pub use upstream::{Auth, Handed, Settings, Upstream};

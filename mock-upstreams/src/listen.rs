@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::asked::Target;
+use crate::request::Target;
 use crate::upstream::Upstream;
 
 /// Serves what `listener` accepts until `stop` is done; then drops every connection and returns.

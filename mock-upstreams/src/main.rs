@@ -1,5 +1,7 @@
 //! `mock-upstreams [PORT…]`: upstream proxies for demos and tests.
 
+mod daemon;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -8,16 +10,17 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use mock_upstreams::cli::Args;
-use mock_upstreams::config::Member;
 use mock_upstreams::journal::{Clock, DEFAULT_CAPACITY, Journal, Sink};
 use mock_upstreams::listen::listen;
-use mock_upstreams::pidfile::PidFile;
 use mock_upstreams::upstream::Upstream;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+use daemon::cli::Args;
+use daemon::config::Member;
+use daemon::pidfile::PidFile;
 
 /// sysexits.h: the command line is wrong.
 const USAGE: u8 = 64;

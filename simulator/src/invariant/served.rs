@@ -1,6 +1,6 @@
 use super::{Invariant, Violation, found};
 use crate::history::{History, id_of};
-use mock_upstreams::target::Builtin;
+use mock_upstreams::targets::Builtin;
 
 pub(super) const INVARIANT: Invariant = Invariant {
     name: "served",

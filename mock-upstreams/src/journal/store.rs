@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use crate::asked::Asked;
+use crate::request::Asked;
 use crate::checksum::Tally;
 
 /// Tells the wall time for stamps; in a simulation, the simulated one.

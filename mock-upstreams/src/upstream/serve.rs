@@ -18,14 +18,14 @@ use hyper_util::rt::TokioIo;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::asked::{Asked, Form, Target, credentials};
+use crate::request::{Asked, Form, Target, credentials};
 use crate::client::Client;
-use crate::forward;
+use super::forward;
 use crate::journal::{Journal, Outcome, Recording};
-use crate::pause::pause;
-use crate::script::{Decision, Plain, Script};
-use crate::status;
-use crate::target::{self, Body, Builtin};
+use crate::stream::pause;
+use crate::upstream::intercept::{Decision, Plain, Script};
+use super::status;
+use crate::targets::{self, Body, Builtin};
 
 /// Who may use an upstream. Its Debug output hides the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -167,7 +167,7 @@ impl Upstream {
             let answer = self.answer(request, asked, connect, script, &left);
             Box::pin(answer) as Pin<Box<_>>
         });
-        let mut http = target::http_server().serve_connection(TokioIo::new(client), service);
+        let mut http = targets::http_server().serve_connection(TokioIo::new(client), service);
         let ended = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
         let parts = http.into_parts();
         let mut client = parts.io.into_inner();
@@ -235,7 +235,7 @@ impl Upstream {
             recording.outcome = Outcome::Refused;
             return Ok(ask_for_credentials());
         }
-        if asked.form == Form::Connect || target::websocket::is_opening(&asked) {
+        if asked.form == Form::Connect || targets::websocket::is_opening(&asked) {
             return hand_over(asked, recording, None);
         }
         let (recording, request) = forward::record(recording, request);
@@ -248,7 +248,7 @@ impl Upstream {
 }
 
 fn ask_for_credentials() -> Response<Body> {
-    let mut answer = target::text(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "proxy credentials needed\n");
+    let mut answer = targets::text(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "proxy credentials needed\n");
     answer.headers_mut().insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mock-upstreams\""));
     answer
 }

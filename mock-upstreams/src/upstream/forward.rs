@@ -15,9 +15,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::asked::Target;
+use crate::request::Target;
 use crate::journal::{Outcome, Recording};
-use crate::target::{Body, BoxError, text};
+use crate::targets::{Body, BoxError, text};
 
 /// A recording that both bodies of an exchange write into; the last one to go writes it down.
 #[derive(Clone)]

@@ -4,12 +4,12 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::asked::{Asked, Form, Target};
+use crate::request::{Asked, Form, Target};
 use crate::client::Client;
 use crate::journal::Outcome;
-use crate::target::Builtin;
-use crate::target::websocket;
-use crate::upstream::Upstream;
+use crate::targets::Builtin;
+use crate::targets::websocket;
+use super::Upstream;
 
 /// The far side of a tunnel.
 pub enum Leg<T> {

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::tunnel::pump;
+use crate::upstream::tunnel::pump;
 
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     let (mut from, mut to) = tokio::io::split(stream);

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::config::{self, ConfigError, Member};
-use crate::upstream::{Auth, Settings};
+use super::config::{self, ConfigError, Member};
+use mock_upstreams::upstream::{Auth, Settings};
 
 /// Upstream proxies to test against, several in one process.
 #[derive(Debug, Parser)]
 #[command(name = "mock-upstreams", version, max_term_width = 100)]
-pub struct Args {
+pub(crate) struct Args {
     /// Ports to listen on, one upstream each; 0 lets the system choose.
     #[arg(value_name = "PORT", default_values_t = [3025, 3026], conflicts_with = "config")]
     ports: Vec<u16>,
@@ -27,13 +27,13 @@ pub struct Args {
     bind: Option<IpAddr>,
     /// Append the journal to this file as JSON lines ("-": standard output).
     #[arg(long, value_name = "FILE")]
-    pub journal: Option<PathBuf>,
+    pub(crate) journal: Option<PathBuf>,
     /// Where the PID files test-proxy-PORT.pid go.
     #[arg(long, value_name = "DIR", default_value = ".")]
-    pub pid_dir: PathBuf,
+    pub(crate) pid_dir: PathBuf,
     /// Write no PID files.
     #[arg(long, conflicts_with = "pid_dir")]
-    pub no_pid_file: bool,
+    pub(crate) no_pid_file: bool,
 }
 
 fn auth(pair: &str) -> Result<Auth, String> {
@@ -42,7 +42,7 @@ fn auth(pair: &str) -> Result<Auth, String> {
 
 impl Args {
     /// From the command line; `-help` is the original's spelling of `--help`.
-    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         Args::try_parse_from(words.into_iter().map(|word| if word == "-help" { "--help".into() } else { word }))
     }
 
@@ -50,7 +50,7 @@ impl Args {
     ///
     /// # Errors
     /// The configuration file can't be used.
-    pub fn members(&self) -> Result<(IpAddr, Vec<Member>), ConfigError> {
+    pub(crate) fn members(&self) -> Result<(IpAddr, Vec<Member>), ConfigError> {
         let (from_file, members) = match &self.config {
             Some(path) => config::read(path)?,
             None => {
@@ -62,7 +62,7 @@ impl Args {
     }
 
     /// Whether the user named the place of the PID files, which makes failing to write there an error.
-    pub fn pid_dir_is_default(&self) -> bool {
+    pub(crate) fn pid_dir_is_default(&self) -> bool {
         self.pid_dir.as_os_str() == "."
     }
 }

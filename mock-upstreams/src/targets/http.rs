@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::pattern::PatternBody;
 use super::{Body, BoxError, bytes, http_server, text};
-use crate::pause::pause;
+use crate::stream::pause;
 
 /// Speaks HTTP on `stream` until it is over.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, upstream: &str) -> io::Result<()> {

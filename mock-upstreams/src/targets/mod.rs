@@ -24,8 +24,8 @@ use hyper::server::conn::http1;
 use hyper::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::forward::Counted;
-use crate::pause::pause;
+use crate::upstream::forward::Counted;
+use crate::stream::pause;
 
 pub use pattern::{pattern, tally_of_pattern};
 

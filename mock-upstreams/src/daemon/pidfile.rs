@@ -10,14 +10,14 @@ use rustix::process::{Pid, test_kill_process};
 
 /// A PID file that is ours. Dropped, it is removed.
 #[derive(Debug)]
-pub struct PidFile(PathBuf);
+pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
     /// Writes our id to `path`.
     ///
     /// # Errors
     /// Another live process is named there, or the file can't be written.
-    pub fn claim(path: &Path) -> io::Result<Self> {
+    pub(crate) fn claim(path: &Path) -> io::Result<Self> {
         if let Some(pid) = named(path).filter(|pid| *pid != own() && is_alive(*pid)) {
             let text = format!("{}: process {pid} is running; stop it or choose another --pid-dir", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));

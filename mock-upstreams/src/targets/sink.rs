@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Body, BoxError, text};
 use crate::checksum::Tally;
-use crate::forward::Counted;
+use crate::upstream::forward::Counted;
 
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     let mut tally = Tally::EMPTY;

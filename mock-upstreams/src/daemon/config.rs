@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::upstream::{Auth, Settings};
+use mock_upstreams::upstream::{Auth, Settings};
 
 /// One upstream as the process runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     /// For the journal, and what `/ip` answers.
-    pub name: String,
+    pub(crate) name: String,
     /// 0 lets the system choose.
-    pub port: u16,
+    pub(crate) port: u16,
     /// How it behaves.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Member {
     /// One on `port` with the usual name.
-    pub fn on_port(port: u16, settings: Settings) -> Self {
+    pub(crate) fn on_port(port: u16, settings: Settings) -> Self {
         Member { name: format!("mock-{port}"), port, settings }
     }
 }
@@ -47,13 +47,13 @@ struct RawMember {
 /// A configuration file that can't be used, with the file and where in it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ConfigError(String);
+pub(crate) struct ConfigError(String);
 
 /// Reads `path`: the address to bind, if it names one, and at least one upstream.
 ///
 /// # Errors
 /// Unreadable, not JSON, unknown fields, no upstream, two of one name.
-pub fn read(path: &Path) -> Result<(Option<IpAddr>, Vec<Member>), ConfigError> {
+pub(crate) fn read(path: &Path) -> Result<(Option<IpAddr>, Vec<Member>), ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
     parse(&text).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
 }

@@ -5,7 +5,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use crate::journal::{Counts, Journal};
-use crate::target::{Body, bytes, text, tls};
+use crate::targets::{Body, bytes, text, tls};
 
 #[derive(Serialize)]
 struct Status<'a> {

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Body, Builtin, http_server, text};
-use crate::asked::{Asked, websocket_key};
+use crate::request::{Asked, websocket_key};
 
 /// The longest frame that is echoed.
 const MAX_FRAME_BYTES: u64 = 1 << 20;

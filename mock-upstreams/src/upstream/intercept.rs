@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use crate::asked::Asked;
+use crate::request::Asked;
 
 /// Decides about every request, before credentials are checked.
 pub trait Script {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::pause::pause;
+use crate::stream::pause;
 
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, delay: Duration) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];

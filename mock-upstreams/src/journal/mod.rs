@@ -1,0 +1,5 @@
+//! What an upstream writes down.
+
+mod store;
+
+pub use store::*;
