@@ -7,22 +7,18 @@
 
 pub mod admin;
 pub mod catalogue;
-pub mod cli;
-pub mod ctl;
 pub mod draw;
-pub mod duplex;
+pub mod effect;
 pub mod fault;
+mod io;
 pub mod listen;
-pub mod listener;
 pub mod param;
 pub mod plan;
-pub mod reply;
-mod shape;
-mod tunnel;
 pub mod upstream;
 
-pub use duplex::Duplex;
-pub use fault::{CATALOGUE, Fault};
-pub use listener::{Listener, State};
+pub use catalogue::CATALOGUE;
+pub use effect::listener::State;
+pub use fault::Fault;
+pub use io::{Duplex, Listener};
 pub use plan::Plan;
 pub use upstream::FaultyUpstream;

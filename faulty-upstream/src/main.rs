@@ -1,5 +1,7 @@
 //! `faulty-upstream`: an upstream that does wrong on demand; `catalogue` lists how, `ctl` controls a running one.
 
+mod daemon;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,14 +9,16 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use faulty_upstream::cli::{Args, Other, Run};
 use faulty_upstream::listen::{SocketListener, serve};
-use faulty_upstream::{FaultyUpstream, Plan, admin, catalogue, ctl};
+use faulty_upstream::{FaultyUpstream, Plan, admin, catalogue};
 use mock_upstreams::Settings;
 use mock_upstreams::journal::{DEFAULT_CAPACITY, Entry, Event, Journal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+
+use daemon::cli::{Args, Other, Run};
+use daemon::ctl;
 
 /// sysexits.h: the command line is wrong.
 const USAGE: u8 = 64;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::journal::{End, Event, Journal, Record, Recording};
 
@@ -89,6 +89,29 @@ impl<S> Client<S> {
         {
             record.client_end = End::Rst;
         }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Client<S> {
+    /// Writes bytes that the journal does not count: heads, and what faults say in the place of them.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub async fn write_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Writes the head of an answer, whose status goes into the record.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub(crate) async fn send_head(&mut self, status: u16, head: &[u8]) -> io::Result<()> {
+        self.write_raw(head).await?;
+        if let Some(record) = self.record() {
+            record.status = Some(status);
+        }
+        Ok(())
     }
 }
 

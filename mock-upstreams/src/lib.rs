@@ -8,6 +8,7 @@
 
 pub mod checksum;
 pub mod client;
+mod http;
 pub mod journal;
 pub mod listen;
 pub mod request;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faulty_upstream::listener::attend;
+use faulty_upstream::listen::attend;
 use faulty_upstream::plan::{self, Problem};
 use faulty_upstream::{FaultyUpstream, Plan};
 use mock_upstreams::journal::{Clock, Journal};

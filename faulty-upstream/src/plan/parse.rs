@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Entry, Pattern, Plan, When, Whom};
+use super::entries::Plan;
+use super::entry::Entry;
+use super::when::{Pattern, When, Whom};
+use crate::catalogue::CATALOGUE;
 use crate::draw::Chance;
-use crate::fault::{Act, CATALOGUE, Fault};
+use crate::fault::{Act, Fault};
 use crate::param::{Values, hint};
 
 /// Something that is wrong with a plan.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use faulty_upstream::listener::attend;
+use faulty_upstream::listen::attend;
 use faulty_upstream::{FaultyUpstream, Listener, State};
 use mock_upstreams::journal::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};

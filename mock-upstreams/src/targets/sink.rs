@@ -7,9 +7,9 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Body, BoxError, text};
 use crate::checksum::Tally;
-use crate::upstream::forward::Counted;
+use crate::http::body::{Body, BoxError, text};
+use crate::http::counted::Counted;
 
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     let mut tally = Tally::EMPTY;

@@ -6,8 +6,8 @@ use http_body_util::BodyExt;
 use hyper::Response;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::Body;
 use super::pattern::{Chunks, PatternBody};
+use crate::http::body::Body;
 
 /// Sends, ends its side, then waits for the other's end.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: u64) -> io::Result<()> {

@@ -13,7 +13,8 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Body, Builtin, http_server, text};
+use crate::http::body::{Body, text};
+use crate::http::server::http_server;
 use crate::request::{Asked, websocket_key};
 
 /// The longest frame that is echoed.
@@ -24,13 +25,8 @@ const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 const TOO_BIG: [u8; 2] = 1009_u16.to_be_bytes();
 
-/// Whether a forwarded request opens a WebSocket to a target of ours.
-pub(crate) fn is_opening(asked: &Asked) -> bool {
-    asked.websocket_key.is_some() && Builtin::named(&asked.target.host) == Some(Builtin::Websocket)
-}
-
 /// The answer to the opening handshake that `asked` carries.
-pub fn accept_head(asked: &Asked) -> String {
+pub(crate) fn accept_head(asked: &Asked) -> String {
     head_for(asked.websocket_key.as_deref().unwrap_or_default())
 }
 

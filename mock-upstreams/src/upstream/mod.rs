@@ -1,9 +1,11 @@
 //! One upstream proxy, and how it serves one connection.
 
-pub mod forward;
+mod forward;
 pub mod intercept;
 mod serve;
+mod settings;
 mod status;
 pub mod tunnel;
 
-pub use serve::*;
+pub use serve::{Handed, Upstream};
+pub use settings::{Auth, Settings};

@@ -15,56 +15,19 @@ use hyper::header::{HeaderValue, PROXY_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use subtle::ConstantTimeEq;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::request::{Asked, Form, Target, credentials};
+use super::intercept::{Decision, Plain, Script};
+use super::settings::Settings;
+use super::{forward, status, tunnel};
 use crate::client::Client;
-use super::forward;
+use crate::http::body::{Body, text};
+use crate::http::counted;
+use crate::http::server::http_server;
 use crate::journal::{Journal, Outcome, Recording};
+use crate::request::{Asked, Form, Target};
 use crate::stream::pause;
-use crate::upstream::intercept::{Decision, Plain, Script};
-use super::status;
-use crate::targets::{self, Body, Builtin};
-
-/// Who may use an upstream. Its Debug output hides the password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Auth {
-    /// Of `Proxy-Authorization: Basic`.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-}
-
-impl Auth {
-    /// From `user:password`; `None` without a colon or without a user.
-    pub fn parse(pair: &str) -> Option<Self> {
-        let (user, password) = pair.split_once(':').filter(|(user, _)| !user.is_empty())?;
-        Some(Auth { user: user.to_owned(), password: password.to_owned() })
-    }
-
-    fn admits<B>(&self, request: &Request<B>) -> bool {
-        credentials(request.headers()).is_some_and(|(user, password)| {
-            let user = user.as_bytes().ct_eq(self.user.as_bytes());
-            bool::from(user & password.as_bytes().ct_eq(self.password.as_bytes()))
-        })
-    }
-}
-
-impl fmt::Debug for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:***", self.user)
-    }
-}
-
-/// How an upstream behaves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Credentials it asks for; none: it serves everybody.
-    pub auth: Option<Auth>,
-    /// Time it takes before it answers a request.
-    pub latency: Duration,
-}
+use crate::targets::Builtin;
 
 /// One upstream proxy.
 pub struct Upstream {
@@ -78,7 +41,7 @@ pub struct Upstream {
 pub enum Handed<S, T> {
     /// It is over and closed.
     Over,
-    /// Its last request opens a tunnel, or switches to WebSocket: go on with [`Upstream::tunnel`].
+    /// Its last request opens a tunnel, or switches to WebSocket: go on with [`tunnel::serve`].
     Tunnel(Client<S>, Asked),
     /// The script took its last request; nothing was answered, the request's body was read to its end.
     Taken(Client<S>, Asked, T),
@@ -141,7 +104,7 @@ impl Upstream {
         let client = self.accept(stream);
         match self.speak_http(client, &connect, &Plain).await {
             Handed::Over => {}
-            Handed::Tunnel(client, asked) => self.tunnel(client, &asked, &connect).await,
+            Handed::Tunnel(client, asked) => tunnel::serve(client, &asked, &connect, &self.name).await,
             Handed::Taken(_, _, never) => match never {},
         }
     }
@@ -167,7 +130,7 @@ impl Upstream {
             let answer = self.answer(request, asked, connect, script, &left);
             Box::pin(answer) as Pin<Box<_>>
         });
-        let mut http = targets::http_server().serve_connection(TokioIo::new(client), service);
+        let mut http = http_server().serve_connection(TokioIo::new(client), service);
         let ended = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
         let parts = http.into_parts();
         let mut client = parts.io.into_inner();
@@ -235,20 +198,20 @@ impl Upstream {
             recording.outcome = Outcome::Refused;
             return Ok(ask_for_credentials());
         }
-        if asked.form == Form::Connect || targets::websocket::is_opening(&asked) {
+        if asked.form == Form::Connect || Builtin::opens_websocket(&asked) {
             return hand_over(asked, recording, None);
         }
-        let (recording, request) = forward::record(recording, request);
+        let (recording, request) = counted::record(recording, request);
         let answer = match Builtin::named(&asked.target.host) {
             Some(builtin) => builtin.answer(request, &self.name).await,
             None => forward::forward(&asked.target, request, connect).await,
         };
-        Ok(forward::record_answer(recording, answer))
+        Ok(counted::record_answer(recording, answer))
     }
 }
 
 fn ask_for_credentials() -> Response<Body> {
-    let mut answer = targets::text(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "proxy credentials needed\n");
+    let mut answer = text(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "proxy credentials needed\n");
     answer.headers_mut().insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mock-upstreams\""));
     answer
 }

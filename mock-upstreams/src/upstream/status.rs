@@ -4,8 +4,9 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
+use crate::http::body::{Body, bytes, text};
 use crate::journal::{Counts, Journal};
-use crate::targets::{Body, bytes, text, tls};
+use crate::targets::tls;
 
 #[derive(Serialize)]
 struct Status<'a> {

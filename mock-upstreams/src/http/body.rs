@@ -1,0 +1,26 @@
+//! Bodies and answers as the doubles give them to hyper.
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+
+/// Any error of a body.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Any body.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A short plain text.
+pub(crate) fn text(status: StatusCode, text: &str) -> Response<Body> {
+    bytes(status, "text/plain; charset=utf-8", text.to_owned().into())
+}
+
+/// A whole body at once.
+pub(crate) fn bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {
+    let mut answer = Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
