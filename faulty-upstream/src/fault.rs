@@ -3,27 +3,27 @@
 use std::fmt;
 use std::time::Duration;
 
-use mock_upstreams::{Asked, Form, Target};
+use mock_upstreams::{Form, ProxyRequest, Target};
 
 use crate::draw::Draw;
-use crate::effect::listener::Phase;
+use crate::effect::listener::ListenerPhase;
 use crate::effect::reply::{Reply, Then};
-use crate::effect::tunnel::Effects;
-use crate::param::{Param, Values};
+use crate::effect::tunnel::TunnelEffects;
+use crate::setting::{Setting, SettingValues};
 
-/// One thing that an upstream can do wrong.
+/// One way in which an upstream can go wrong.
 #[derive(Clone, Copy)]
 pub struct Fault {
-    /// What plans, journals and the matrix call it.
+    /// Its name in plans, journals and the catalogue.
     pub name: &'static str,
-    /// Where it belongs.
+    /// The part of the catalogue that it stands in.
     pub family: Family,
     /// What happens, in one sentence.
     pub summary: &'static str,
-    /// Its settings.
-    pub params: &'static [Param],
-    /// What it does.
-    pub act: Act,
+    /// The settings that a plan can give it.
+    pub(crate) settings: &'static [Setting],
+    /// The function that computes what it does.
+    pub(crate) action: Action,
 }
 
 impl fmt::Debug for Fault {
@@ -41,14 +41,14 @@ pub enum Family {
     Reply,
     /// In the tunnel.
     Tunnel,
-    /// In replies to forwarded requests.
+    /// In the reply to a request for plain HTTP.
     Plain,
-    /// The upstream as a whole.
+    /// At any time: the upstream as a whole is at fault.
     Whole,
 }
 
 impl Family {
-    /// As the catalogue prints it.
+    /// The heading of this family in the catalogue.
     pub const fn name(self) -> &'static str {
         match self {
             Family::Before => "before the head",
@@ -60,98 +60,127 @@ impl Family {
     }
 }
 
-/// What a fault does, by what it does it to. Of connections and replies the first fault of a plan that strikes decides;
-/// delays add up and tunnel effects combine.
+/// The function of a fault, by what it changes.
+///
+/// Where several faults of a plan change a connection or a reply, the first one that strikes decides. Delays add up, and
+/// the effects on a tunnel combine.
 #[derive(Clone, Copy)]
-pub enum Act {
-    /// To the listener; the time runs from when the entry came into force.
-    Listener(fn(&Values, Duration) -> Phase),
-    /// To a connection, before a byte is read.
-    Connection(fn(&Values, &mut Draw) -> Reply),
-    /// To the time before the reply.
-    Delay(fn(&Values, &Moment, &mut Draw) -> Duration),
-    /// To the reply.
-    Reply(Applies, fn(&Values, &Asked, &mut Draw) -> Reply),
-    /// To the bytes of a tunnel.
-    Tunnel(fn(&Values, &mut Draw, &mut Effects)),
+pub(crate) enum Action {
+    /// Changes the listener. The duration is the time since the entry came into force.
+    Listener(fn(&SettingValues, Duration) -> ListenerPhase),
+    /// Answers a connection before a byte of it is read.
+    Connection(fn(&SettingValues, &mut Draw) -> Reply),
+    /// Delays the reply.
+    Delay(fn(&SettingValues, &Arrival, &mut Draw) -> Duration),
+    /// Replaces the reply.
+    Reply(Requests, fn(&SettingValues, &ProxyRequest, &mut Draw) -> Reply),
+    /// Changes the bytes of a tunnel.
+    Tunnel(fn(&SettingValues, &mut Draw, &mut TunnelEffects)),
 }
 
-/// Where in the upstream's life a request comes.
+/// When a request arrives in the life of its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Time since the entry came into force.
-    pub since: Duration,
-    /// The connection's number.
-    pub connection: u64,
+pub(crate) struct Arrival {
+    /// The time since the plan entry came into force.
+    pub(crate) since_in_force: Duration,
+    /// The number of the request's connection, from 1.
+    pub(crate) connection: u64,
 }
 
-/// Which requests a reply can answer.
+/// The requests that a fault can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applies {
-    /// Every one.
+pub enum Requests {
+    /// Every request.
     Any,
-    /// CONNECT.
+    /// Requests for a tunnel.
     Connect,
-    /// Forwarded ones.
+    /// Requests for plain HTTP.
     Plain,
-    /// Forwarded ones that are not the first of their connection.
+    /// Requests for plain HTTP that are not the first of their connection.
     PlainReused,
 }
 
-impl Applies {
-    /// Whether it can answer `asked`.
-    pub fn to(self, asked: &Asked) -> bool {
+impl Requests {
+    /// Whether `request` is one of these.
+    pub(crate) fn include(self, request: &ProxyRequest) -> bool {
         match self {
-            Applies::Any => true,
-            Applies::Connect => asked.form == Form::Connect,
-            Applies::Plain => asked.form == Form::Absolute,
-            Applies::PlainReused => asked.form == Form::Absolute && asked.request > 1,
+            Requests::Any => true,
+            Requests::Connect => request.form == Form::Connect,
+            Requests::Plain => request.form == Form::Absolute,
+            Requests::PlainReused => request.form == Form::Absolute && request.request > 1,
+        }
+    }
+}
+
+/// What a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strikes {
+    /// The listener.
+    Listener,
+    /// Connections, before a byte of them is read.
+    Connections,
+    /// Requests of one kind.
+    Requests(Requests),
+    /// Tunnels behind CONNECT.
+    Tunnels,
+}
+
+impl Strikes {
+    /// What is struck, as the catalogue says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Strikes::Listener => "the listener",
+            Strikes::Connections => "connections",
+            Strikes::Requests(Requests::Any) => "requests",
+            Strikes::Requests(Requests::Connect) => "CONNECT requests",
+            Strikes::Requests(Requests::Plain) => "plain HTTP requests",
+            Strikes::Requests(Requests::PlainReused) => "plain HTTP requests on a reused connection",
+            Strikes::Tunnels => "tunnels",
         }
     }
 }
 
 impl Fault {
-    /// What it needs of the world besides a byte stream: `listener`, `reset`, or nothing.
+    /// What the fault needs besides a byte stream: `listener` (a [`Listener`](crate::Listener) that can be closed and
+    /// filled up), `reset` (a stream whose [`abort`](crate::Duplex::abort) resets it), or nothing.
     pub fn needs(&self) -> &'static [&'static str] {
-        match self.act {
-            Act::Listener(_) => &["listener"],
+        match self.action {
+            Action::Listener(_) => &["listener"],
             _ if self.resets() => &["reset"],
             _ => &[],
         }
     }
 
-    /// Whether it ends in a reset, found by playing it.
+    /// Whether the fault ends in a reset. This is found out by computing its effect once.
     fn resets(&self) -> bool {
-        let with = Values::defaults(self.params);
+        let with = SettingValues::defaults(self.settings);
         let mut draw = Draw::new(0, "", self.name, 1, 1);
-        match self.act {
-            Act::Listener(_) | Act::Delay(_) => false,
-            Act::Connection(act) => act(&with, &mut draw).then == Then::Reset,
-            Act::Reply(_, act) => act(&with, &any_request(), &mut draw).then == Then::Reset,
-            Act::Tunnel(act) => {
-                let mut effects = Effects::default();
+        match self.action {
+            Action::Listener(_) | Action::Delay(_) => false,
+            Action::Connection(act) => act(&with, &mut draw).then == Then::Reset,
+            Action::Reply(_, act) => act(&with, &any_request(), &mut draw).then == Then::Reset,
+            Action::Tunnel(act) => {
+                let mut effects = TunnelEffects::default();
                 act(&with, &mut draw, &mut effects);
                 effects.reset()
             }
         }
     }
 
-    /// Which requests or connections it strikes, in words.
-    pub fn strikes(&self) -> &'static str {
-        match self.act {
-            Act::Listener(_) => "the listener",
-            Act::Connection(_) => "connections",
-            Act::Delay(_) | Act::Reply(Applies::Any, _) => "requests",
-            Act::Reply(Applies::Connect, _) => "CONNECT requests",
-            Act::Reply(Applies::Plain, _) => "plain HTTP requests",
-            Act::Reply(Applies::PlainReused, _) => "plain HTTP requests on a reused connection",
-            Act::Tunnel(_) => "tunnels",
+    /// What the fault strikes.
+    pub const fn strikes(&self) -> Strikes {
+        match self.action {
+            Action::Listener(_) => Strikes::Listener,
+            Action::Connection(_) => Strikes::Connections,
+            Action::Delay(_) => Strikes::Requests(Requests::Any),
+            Action::Reply(requests, _) => Strikes::Requests(requests),
+            Action::Tunnel(_) => Strikes::Tunnels,
         }
     }
 }
 
-fn any_request() -> Asked {
-    Asked {
+fn any_request() -> ProxyRequest {
+    ProxyRequest {
         connection: 1,
         request: 1,
         form: Form::Connect,

@@ -9,36 +9,36 @@ use crate::effect::listener::State;
 
 /// A connected byte stream that can also be reset.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {
-    /// Drops the stream so that the peer sees a reset (RST), not an orderly end.
+    /// Closes the stream by a reset (RST) instead of an end in order (FIN).
     fn abort(self);
 }
 
 impl Duplex for TcpStream {
     fn abort(self) {
-        // The peer has reset it already if this fails, and then a reset needs no sending.
+        // This fails only where the peer has reset the connection already, and then no reset is needed.
         let _ = self.set_zero_linger();
     }
 }
 
-/// In-memory pipes know no reset: the peer sees an end.
+/// In-memory pipes have no reset, so the peer sees an end in order.
 impl Duplex for DuplexStream {
     fn abort(self) {}
 }
 
-/// A listener that can be closed, opened again and filled up. The caller's world supplies it.
+/// A listener that can be closed, filled up and opened again.
 pub trait Listener {
-    /// What it yields.
+    /// The streams that it accepts.
     type Stream: Duplex;
 
-    /// The next connection. Asked only while the listener is open. Cancel safe.
+    /// Accepts the next connection. It is called only while the listener is open. Cancel safe.
     ///
     /// # Errors
-    /// Those of accepting; none of them ends the listener.
+    /// Those of accepting. The listener is still used after an error.
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Makes it stand as `state` says.
+    /// Brings the listener into `state`.
     ///
     /// # Errors
-    /// It can't: the address is taken, or this world knows no such state ([`io::ErrorKind::Unsupported`]).
+    /// The address is taken, or this listener lacks the state ([`io::ErrorKind::Unsupported`]).
     fn set(&mut self, state: State) -> impl Future<Output = io::Result<()>> + Send;
 }

@@ -1,4 +1,4 @@
-//! What a client asked of an upstream, as read from one request head.
+//! What a client asked an upstream for, as read from one request head.
 
 use std::fmt;
 
@@ -10,22 +10,22 @@ use hyper::{Method, Request};
 /// Where a client wants to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// A name, or an address without brackets.
+    /// A host name in lower case, or an IP address without brackets.
     pub host: String,
-    /// 80 where the request named none.
+    /// The port; 80 where the request named none.
     pub port: u16,
 }
 
 impl Target {
-    /// From the authority of a request target.
+    /// Reads the authority of a request target.
     fn from_authority(authority: &hyper::http::uri::Authority) -> Self {
         let host = authority.host();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         Target { host: host.to_ascii_lowercase(), port: authority.port_u16().unwrap_or(80) }
     }
 
-    /// The request id that the name carries: its left-most label, where there are labels in front of the last two
-    /// (`r8f3.echo.mock` has `r8f3`, `echo.mock` and `127.0.0.1` have none).
+    /// The request id that the name carries: the left-most label of a name with more than two labels. So the id of
+    /// `r8f3.echo.mock` is `r8f3`; `echo.mock` and `127.0.0.1` carry none.
     pub fn id(&self) -> Option<&str> {
         if self.host.parse::<std::net::IpAddr>().is_ok() {
             return None;
@@ -45,7 +45,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Which of the forms of RFC 9112 section 3.2 the request target had.
+/// The form of a request target (RFC 9112 section 3.2), as far as proxies get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `CONNECT host:port`: open a tunnel.
@@ -54,33 +54,33 @@ pub enum Form {
     Absolute,
 }
 
-/// One request, as an upstream sees it.
+/// One request to a proxy, as the upstream sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// Which connection of this upstream it came on, from 1.
+pub struct ProxyRequest {
+    /// The number of its connection on this upstream, from 1.
     pub connection: u64,
-    /// Which request of that connection it is, from 1.
+    /// Its own number on that connection, from 1.
     pub request: u64,
-    /// Tunnel or forward.
+    /// Whether a tunnel or a forwarded request is asked for.
     pub form: Form,
-    /// The method as sent.
+    /// The method, as sent.
     pub method: String,
-    /// Where to.
+    /// Where the client wants to go.
     pub target: Target,
-    /// The user of its `Proxy-Authorization`, verified or not.
+    /// The user of its `Proxy-Authorization`, whether or not the password is right.
     pub user: Option<String>,
-    /// Whether its credentials are good for this upstream, if it asks for any.
+    /// Whether the upstream serves it: it has the right credentials, or the upstream asks for none.
     pub admitted: bool,
-    /// `Sec-WebSocket-Key`, where the request opens a WebSocket.
+    /// The value of `Sec-WebSocket-Key`, where the request opens a WebSocket.
     pub websocket_key: Option<String>,
 }
 
-impl Asked {
-    /// Reads a request head; `None` for origin-form, asterisk-form and a CONNECT without authority.
+impl ProxyRequest {
+    /// Reads a request head. `None` for origin-form, for asterisk-form, and for a CONNECT without authority.
     pub(crate) fn read<B>(request: &Request<B>, connection: u64, number: u64, admitted: bool) -> Option<Self> {
         let authority = request.uri().authority()?;
         let form = if request.method() == Method::CONNECT { Form::Connect } else { Form::Absolute };
-        Some(Asked {
+        Some(ProxyRequest {
             connection,
             request: number,
             form,
@@ -100,7 +100,7 @@ pub(crate) fn websocket_key(headers: &HeaderMap) -> Option<String> {
     upgrade.eq_ignore_ascii_case("websocket").then(|| key.to_owned())
 }
 
-/// User and password of a Basic `Proxy-Authorization`.
+/// The user and the password of a Basic `Proxy-Authorization`.
 pub(crate) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let (scheme, token) = headers.get(PROXY_AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -1,4 +1,4 @@
-//! What all doubles do with byte streams: copy them, end them in order, wait.
+//! Copies byte streams, closes them in order, and waits.
 
 use std::io;
 use std::time::Duration;
@@ -6,24 +6,28 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep;
 
-/// Waits for `time`. Tokio's own `sleep` takes up to a millisecond even for zero, the grain of its timer.
+/// Waits for `time`, and returns at once where `time` is zero.
+///
+/// Tokio's own `sleep` takes up to a millisecond even for zero, since its timer counts in milliseconds.
 pub async fn pause(time: Duration) {
     if !time.is_zero() {
         sleep(time).await;
     }
 }
 
-/// Ends our side in order and reads what the client still sends, so that no reset overtakes what was written.
-pub async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
-    /// More than this a client does not get to send behind our end.
-    const MOST: u64 = 1 << 20;
+/// Ends our side of `stream` in order (FIN), then reads what the peer still sends.
+///
+/// Closing a socket with unread bytes would reset it, and the reset could overtake what was written last.
+pub async fn close_in_order<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    /// A peer that sends more than this after our end is cut off.
+    const MAX_BYTES_READ: u64 = 1 << 20;
     if stream.shutdown().await.is_ok() {
-        // A failure to read is as good an end as any.
-        let _ = tokio::io::copy(&mut stream.take(MOST), &mut tokio::io::sink()).await;
+        // The connection is over whether reading ends or fails.
+        let _ = tokio::io::copy(&mut stream.take(MAX_BYTES_READ), &mut tokio::io::sink()).await;
     }
 }
 
-/// Copies both ways; an end is passed on, a failure of either side ends both.
+/// Copies bytes both ways. The end of one side is passed on to the other; a failure of either side ends both.
 pub(crate) async fn relay<A, B>(a: A, b: B) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
@@ -31,11 +35,12 @@ where
 {
     let (mut from_a, mut to_a) = tokio::io::split(a);
     let (mut from_b, mut to_b) = tokio::io::split(b);
-    tokio::try_join!(pump(&mut from_a, &mut to_b), pump(&mut from_b, &mut to_a))?;
+    tokio::try_join!(copy_to_end(&mut from_a, &mut to_b), copy_to_end(&mut from_b, &mut to_a))?;
     Ok(())
 }
 
-pub(crate) async fn pump<R, W>(from: &mut R, to: &mut W) -> io::Result<()>
+/// Copies bytes one way until `from` ends, then ends `to`.
+pub(crate) async fn copy_to_end<R, W>(from: &mut R, to: &mut W) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faulty_upstream::listen::attend;
+use faulty_upstream::listen::run_listener;
 use faulty_upstream::plan::{self, Problem};
 use faulty_upstream::{FaultyUpstream, Plan};
 use mock_upstreams::journal::{Clock, Journal};
@@ -54,7 +54,7 @@ pub async fn serve<H: Host>(upstream: Arc<FaultyUpstream>, host: H) -> std::io::
         let upstream = Arc::clone(&upstream);
         host.spawn(async move { upstream.serve(stream, nowhere::<H::Stream>).await });
     };
-    attend(&upstream, listener, each, std::future::pending()).await
+    run_listener(&upstream, listener, each, std::future::pending()).await
 }
 
 /// There is no internet here: targets are those built into the upstreams.

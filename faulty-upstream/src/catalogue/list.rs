@@ -1,9 +1,9 @@
-//! The list of all faults.
+//! Lists all faults.
 
 use super::{before, plain, reply, tunnel, whole};
 use crate::fault::Fault;
 
-/// Every fault, in the order of the families. A fault that is not here does not exist.
+/// Every fault, in the order of the families.
 pub const CATALOGUE: &[Fault] = &[
     before::refuse::FAULT,
     before::accept_close::FAULT,
@@ -87,7 +87,7 @@ pub const CATALOGUE: &[Fault] = &[
 ];
 
 impl Fault {
-    /// The fault of that name.
+    /// Finds the fault of that name.
     pub fn named(name: &str) -> Option<&'static Fault> {
         CATALOGUE.iter().find(|fault| fault.name == name)
     }
@@ -113,8 +113,8 @@ mod tests {
         for fault in CATALOGUE {
             let row = format!("| `{}` | {} |", fault.name, fault.summary);
             assert!(readme.contains(&row), "README.md lacks the row\n{row}");
-            for param in fault.params {
-                assert!(readme.contains(&format!("`{}`", param.name)), "README.md lacks {}", param.name);
+            for setting in fault.settings {
+                assert!(readme.contains(&format!("`{}`", setting.name)), "README.md lacks {}", setting.name);
             }
         }
         names.sort_unstable();

@@ -1,4 +1,4 @@
-//! Every fault there is: one file each, in folders by when it strikes.
+//! Every fault there is: one file each, in folders by when it strikes and what it does.
 
 mod before;
 mod list;

@@ -1,4 +1,4 @@
-//! The command line: the original's flags for the simple cases, a plan for the rest.
+//! The command line of `faulty-upstream`: the original's flags for simple faults, a plan for all others.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,19 +12,19 @@ use serde_json::json;
 
 use super::ctl;
 
-/// An upstream proxy that does everything wrong, on demand and replayable.
+/// An upstream proxy that goes wrong as a plan says, and alike in every run.
 #[derive(Debug, Parser)]
 #[command(name = "faulty-upstream", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
-    /// Something else than running an upstream.
+    /// The subcommand, unless an upstream shall run.
     #[command(subcommand)]
     pub(crate) other: Option<Other>,
-    /// What runs.
+    /// The upstream that shall run.
     #[command(flatten)]
     pub(crate) run: Run,
 }
 
-/// Other things to do.
+/// What can be done besides running an upstream.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Other {
     /// Print every fault and its settings.
@@ -85,7 +85,7 @@ pub(crate) struct Run {
     pub(crate) journal: Option<PathBuf>,
 }
 
-/// The original's kinds of fault.
+/// The values of the original's flag `-fault-type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FaultType {
     None,
@@ -115,10 +115,10 @@ fn auth(pair: &str) -> Result<Auth, String> {
 }
 
 impl Args {
-    /// From the command line. Words like `-failure-rate` are the original's spelling of `--failure-rate`.
+    /// Parses the command line. The original writes `-failure-rate` for `--failure-rate`, so both are understood.
     ///
     /// # Errors
-    /// Those of clap, help and version among them.
+    /// Those of clap, which also reports `--help` and `--version` as errors.
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         Args::try_parse_from(words.into_iter().map(two_dashes))
     }
@@ -126,7 +126,7 @@ impl Args {
 
 fn two_dashes(word: OsString) -> OsString {
     match word.to_str() {
-        // Longer than any short flag, and no negative number.
+        // It is longer than any short flag, and it is not a negative number.
         Some(text) if text.len() > 2 && text.starts_with('-') && text.as_bytes()[1].is_ascii_alphabetic() => {
             format!("-{text}").into()
         }
@@ -135,23 +135,23 @@ fn two_dashes(word: OsString) -> OsString {
 }
 
 impl Run {
-    /// The plan of the file, followed by what the flags say.
+    /// The plan of the file, followed by the entries that the flags stand for.
     ///
     /// # Errors
-    /// Every problem as `where: what`.
+    /// Every problem, each as one line with its place.
     pub(crate) fn plan(&self) -> Result<Plan, Vec<String>> {
         let mut plan = self.plan.as_deref().map_or_else(|| Ok(Plan::new(0)), read_plan)?;
         plan.seed = self.seed.unwrap_or(plan.seed);
         for (flag, entry) in self.flags() {
-            let said = |problem: &Problem| format!("{flag}: {problem}");
+            let with_place = |problem: &Problem| format!("{flag}: {problem}");
             let entry = parse_entry(&entry.to_string());
-            let entry = entry.map_err(|problems| problems.iter().map(said).collect::<Vec<_>>())?;
+            let entry = entry.map_err(|problems| problems.iter().map(with_place).collect::<Vec<_>>())?;
             plan.add(entry).map_err(|text| vec![format!("{flag}: {text}")])?;
         }
         Ok(plan)
     }
 
-    /// What the original's flags mean, as plan entries.
+    /// The plan entries that the original's flags stand for.
     fn flags(&self) -> Vec<(&'static str, serde_json::Value)> {
         let span = |span: Duration| humantime::format_duration(span).to_string();
         let mut entries = Vec::new();
@@ -169,8 +169,8 @@ impl Run {
 
 fn read_plan(path: &Path) -> Result<Plan, Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{}: {error}", path.display())])?;
-    let said = |problem: &Problem| format!("{}: {problem}", path.display());
-    parse(&text).map_err(|problems| problems.iter().map(said).collect())
+    let with_place = |problem: &Problem| format!("{}: {problem}", path.display());
+    parse(&text).map_err(|problems| problems.iter().map(with_place).collect())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `faulty-upstream ctl …`: the admin port from the command line.
+//! The commands of `faulty-upstream ctl`, which controls a running upstream through its admin port.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-/// An administrator does not wait longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a command waits for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to do to a running upstream.
 #[derive(Debug, Subcommand)]
@@ -52,7 +52,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Method, path and body.
+    /// The method, path and body of its request.
     fn request(&self) -> io::Result<(&'static str, String, String)> {
         let plain = |method, path: &str| Ok((method, path.to_owned(), String::new()));
         match self {
@@ -77,10 +77,10 @@ fn read(file: &str) -> io::Result<String> {
     std::fs::read_to_string(Path::new(file)).map_err(|error| io::Error::new(error.kind(), format!("{file}: {error}")))
 }
 
-/// Does `command` through the admin port at `address` and gives back what it answered.
+/// Runs `command` against the admin port at `address`, and returns the body of the answer.
 ///
 /// # Errors
-/// Out of reach, or refused; the text is the answer's.
+/// The port can't be reached, or it refused the command; then the text is that of the answer.
 pub(crate) fn run(address: &str, command: &Command) -> io::Result<String> {
     let (method, path, body) = command.request()?;
     if path.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
@@ -89,7 +89,7 @@ pub(crate) fn run(address: &str, command: &Command) -> io::Result<String> {
     let unreachable =
         |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}; is it the --admin-port?"));
     let mut stream = TcpStream::connect(address).map_err(unreachable)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     let length = body.len();
     let head =
         format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");

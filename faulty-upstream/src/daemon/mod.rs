@@ -1,4 +1,4 @@
-//! What only a process on a machine needs: its arguments, and the control of another process.
+//! What only the binary needs: command line, control of another process.
 
 pub(crate) mod cli;
 pub(crate) mod ctl;

@@ -1,20 +1,20 @@
-//! What a fault does to the listener, as plain data.
+//! What faults do to the listener, as plain data.
 
 use std::time::Duration;
 
-/// How a listener stands.
+/// The state of a listener. Where several faults strike at once, the later of these states wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// It accepts.
+    /// It accepts connections.
     Open,
-    /// It is there, but its backlog is full: new connections hang.
+    /// It listens with a full backlog: new connections hang.
     Full,
-    /// It is not there: new connections are refused.
+    /// It does not listen: new connections are refused.
     Closed,
 }
 
 impl State {
-    /// As the journal says it.
+    /// The state's name in the journal.
     pub const fn name(self) -> &'static str {
         match self {
             State::Open => "open",
@@ -24,36 +24,36 @@ impl State {
     }
 }
 
-/// What a fault wants of the listener at a time.
+/// The state of the listener that one fault asks for, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phase {
-    /// How it shall stand.
-    pub state: State,
-    /// The upstream is dead in this phase: its connections go as well.
-    pub dead: bool,
-    /// When the phase ends, counted like the time it was asked for; `None`: never.
-    pub until: Option<Duration>,
+pub(crate) struct ListenerPhase {
+    /// The state that it asks for.
+    pub(crate) state: State,
+    /// Whether the upstream is dead in this phase, so that its connections end as well.
+    pub(crate) dead: bool,
+    /// When the phase ends, as time since the entry came into force. `None` means never.
+    pub(crate) until: Option<Duration>,
 }
 
-impl Phase {
-    /// As it is, for ever.
-    pub const fn always(state: State) -> Self {
-        Phase { state, dead: false, until: None }
+impl ListenerPhase {
+    /// A phase that never ends.
+    pub(crate) const fn always(state: State) -> Self {
+        ListenerPhase { state, dead: false, until: None }
     }
 }
 
-/// How the plan wants the listener, and whose wish it is.
+/// The state of the listener that a whole plan asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// How it shall stand.
-    pub state: State,
-    /// The upstream is dead: its connections go as well.
-    pub dead: bool,
-    /// The faults that want it so.
-    pub faults: Vec<String>,
+pub(crate) struct ListenerOrder {
+    /// The state that it asks for.
+    pub(crate) state: State,
+    /// Whether the upstream is dead, so that its connections end as well.
+    pub(crate) dead: bool,
+    /// The faults that ask for it, as the journal names them.
+    pub(crate) faults: Vec<String>,
 }
 
-impl Standing {
-    /// No fault wants anything.
-    pub const OPEN: Standing = Standing { state: State::Open, dead: false, faults: Vec::new() };
+impl ListenerOrder {
+    /// The order of a plan without faults of the listener.
+    pub(crate) const OPEN: ListenerOrder = ListenerOrder { state: State::Open, dead: false, faults: Vec::new() };
 }

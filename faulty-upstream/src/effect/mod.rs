@@ -1,5 +1,5 @@
-//! What faults do, as plain data: each kind of fault computes one of these, and the upstream plays it.
+//! What faults do, as plain data: a fault computes one of these, and the upstream plays it.
 
-pub mod listener;
-pub mod reply;
-pub mod tunnel;
+pub(crate) mod listener;
+pub(crate) mod reply;
+pub(crate) mod tunnel;

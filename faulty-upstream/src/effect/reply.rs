@@ -1,72 +1,70 @@
-//! What a fault says and does on one connection, as plain data.
-//!
-//! A fault computes a [`Reply`]; playing it is the same for all of them (`upstream`).
+//! What a fault writes on one connection, and how the connection goes on, as plain data.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// Says `say`, then does `then`.
+/// A reply: its steps in order, and how the connection goes on behind them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The status a strict reader would take it for; `None` if it would take it for none.
-    pub status: Option<u16>,
-    /// What is written and when.
-    pub say: Vec<Part>,
-    /// How it goes on.
-    pub then: Then,
+pub(crate) struct Reply {
+    /// The status that a strict reader of the reply would see, if any.
+    pub(crate) status: Option<u16>,
+    /// What is written, and when.
+    pub(crate) steps: Vec<Step>,
+    /// How the connection goes on.
+    pub(crate) then: Then,
 }
 
-/// A piece of what is said.
+/// One step of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// These bytes in one write.
+pub(crate) enum Step {
+    /// Writes these bytes in one write.
     Write(Bytes),
-    /// Nothing for that long.
+    /// Writes nothing for that long.
     Wait(Duration),
 }
 
-/// How it goes on behind what was said.
+/// How a connection goes on behind a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// Ends our side in order and closes once the client has ended its.
+pub(crate) enum Then {
+    /// Ends our side in order, and closes once the client has ended its side.
     Fin,
     /// Resets the connection.
     Reset,
-    /// Swallows what the client sends until it ends its side; says nothing.
+    /// Reads and discards what the client sends until it ends its side, and writes nothing.
     Hold,
     /// Neither reads nor writes for that long, then closes.
     Freeze(Duration),
     /// Writes these bytes again and again until the client is gone.
     Repeat(Bytes),
-    /// Opens the tunnel that was asked for. The target is dialled before anything is said.
+    /// Opens the tunnel that the client asked for. The target is reached before anything is written.
     Tunnel,
-    /// The same, but what is said waits for the target's first bytes and goes out in one write with them.
+    /// As `Tunnel`, but the reply waits for the target's first bytes and is written together with them.
     TunnelGlued,
-    /// Goes on with the next request as a good upstream does.
+    /// Goes on with the next request, as a good upstream does.
     GoOn,
-    /// Goes on, but what was said counts as the answer to the next CONNECT.
+    /// Goes on as `GoOn` does, but the reply counts as the answer to the next CONNECT.
     GoOnAnswered,
 }
 
 impl Reply {
-    /// Says `bytes` in one write, then does `then`.
-    pub fn new(status: Option<u16>, bytes: impl Into<Bytes>, then: Then) -> Self {
-        Reply { status, say: vec![Part::Write(bytes.into())], then }
+    /// Writes `bytes` in one write.
+    pub(crate) fn new(status: Option<u16>, bytes: impl Into<Bytes>, then: Then) -> Self {
+        Reply { status, steps: vec![Step::Write(bytes.into())], then }
     }
 
-    /// Says nothing and does `then`.
-    pub fn silent(then: Then) -> Self {
-        Reply { status: None, say: Vec::new(), then }
+    /// Writes nothing.
+    pub(crate) fn silent(then: Then) -> Self {
+        Reply { status: None, steps: Vec::new(), then }
     }
 
     /// Waits, then goes on as a good upstream does.
-    pub fn late(delay: Duration) -> Self {
-        Reply { status: None, say: vec![Part::Wait(delay)], then: Then::GoOn }
+    pub(crate) fn late(delay: Duration) -> Self {
+        Reply { status: None, steps: vec![Step::Wait(delay)], then: Then::GoOn }
     }
 
-    /// Whether a tunnel comes behind it.
-    pub fn opens_tunnel(&self) -> bool {
+    /// Whether a tunnel follows.
+    pub(crate) fn opens_tunnel(&self) -> bool {
         matches!(self.then, Then::Tunnel | Then::TunnelGlued)
     }
 }

@@ -1,4 +1,4 @@
-//! What a fault does to the bytes of a tunnel, as plain data.
+//! What faults do to the bytes of a tunnel, as plain data.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
@@ -7,20 +7,20 @@ use bytes::BytesMut;
 
 use crate::draw::Draw;
 
-/// Everything that is done to one tunnel.
+/// Everything that faults do to one tunnel.
 #[derive(Clone, Debug, Default)]
-pub struct Effects {
-    /// From the client to the target.
-    pub up: Flow,
-    /// From the target to the client.
-    pub down: Flow,
-    /// How the tunnel is over after a time, should it last that long.
-    pub end: Option<(Duration, Over)>,
+pub(crate) struct TunnelEffects {
+    /// What is done to the bytes from the client to the target.
+    pub(crate) up: DirectionEffects,
+    /// What is done to the bytes from the target to the client.
+    pub(crate) down: DirectionEffects,
+    /// After how long the tunnel is ended, and how.
+    pub(crate) end: Option<(Duration, TunnelEnd)>,
 }
 
-impl Effects {
-    /// The flows that `way` names: `down`, `up` or `both`.
-    pub fn flows(&mut self, way: &str) -> impl Iterator<Item = &mut Flow> {
+impl TunnelEffects {
+    /// The directions that the setting `way` names: `down`, `up` or `both`.
+    pub(crate) fn directions(&mut self, way: &str) -> impl Iterator<Item = &mut DirectionEffects> {
         let (up, down) = (way != "down", way != "up");
         up.then_some(&mut self.up).into_iter().chain(down.then_some(&mut self.down))
     }
@@ -29,81 +29,82 @@ impl Effects {
     pub(crate) fn reset(&self) -> bool {
         let by_bytes = [&self.up, &self.down]
             .into_iter()
-            .filter_map(|flow| flow.stop)
-            .any(|(_, stop)| stop == Stop::Over(Over::Reset));
-        by_bytes || self.end.is_some_and(|(_, over)| over == Over::Reset)
+            .filter_map(|direction| direction.cutoff)
+            .any(|(_, cutoff)| cutoff == Cutoff::Tunnel(TunnelEnd::Reset));
+        by_bytes || self.end.is_some_and(|(_, end)| end == TunnelEnd::Reset)
     }
 }
 
-/// What is done to the bytes of one way.
+/// What is done to the bytes that go in one direction.
 #[derive(Clone, Debug, Default)]
-pub struct Flow {
-    /// Every byte comes that much later.
-    pub delay: Duration,
-    /// And at most so much later still, by the draw; order is kept.
-    pub jitter: Option<(Duration, Draw)>,
-    /// Bytes a second.
-    pub rate: Option<NonZeroU64>,
-    /// Bytes of one write.
-    pub slice: Option<NonZeroUsize>,
-    /// Time between two such writes.
-    pub gap: Duration,
-    /// Bits that are flipped.
-    pub flips: Option<Flips>,
-    /// A block that comes twice.
-    pub again: Option<Again>,
-    /// What happens after so many bytes.
-    pub stop: Option<(u64, Stop)>,
-    /// The end is passed on that much later.
-    pub late_end: Duration,
+pub(crate) struct DirectionEffects {
+    /// How much later every byte comes.
+    pub(crate) delay: Duration,
+    /// How much later a byte may come in addition, by the draw. The order is kept.
+    pub(crate) jitter: Option<(Duration, Draw)>,
+    /// The most bytes per second.
+    pub(crate) rate: Option<NonZeroU64>,
+    /// The most bytes of one write.
+    pub(crate) slice: Option<NonZeroUsize>,
+    /// The time between two such writes.
+    pub(crate) gap: Duration,
+    /// Which bits are flipped.
+    pub(crate) flips: Option<BitFlips>,
+    /// Which block comes twice.
+    pub(crate) repeated: Option<RepeatedBlock>,
+    /// After how many bytes the direction is cut off, and how.
+    pub(crate) cutoff: Option<(u64, Cutoff)>,
+    /// How much later the end is passed on.
+    pub(crate) late_end: Duration,
 }
 
-/// What happens to a way after so many bytes.
+/// How a direction is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Nothing more, and nothing more is read; over after that time.
+pub(crate) enum Cutoff {
+    /// Nothing more is read or written. The tunnel is closed after that time.
     Stall(Duration),
-    /// It ends in order; what still comes is swallowed, and the other way goes on.
+    /// The direction ends in order. Bytes that still come are discarded, and the other direction goes on.
     HalfClose,
-    /// The whole tunnel is over.
-    Over(Over),
+    /// The whole tunnel ends.
+    Tunnel(TunnelEnd),
 }
 
 /// How a fault ends a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// In order: FIN.
-    Cut,
-    /// RST.
+pub(crate) enum TunnelEnd {
+    /// In order, by a FIN.
+    Fin,
+    /// By a reset.
     Reset,
-    /// Closed without a word.
-    Closed,
+    /// By closing the stream at once, whatever was not read.
+    Close,
 }
 
-/// Flips one bit every so often. Where does not depend on how the bytes are cut.
+/// Flips single bits. Which ones depends on the draw alone, not on how the bytes are cut into pieces.
 #[derive(Clone, Debug)]
-pub struct Flips {
-    /// Twice the mean distance, at least 1.
-    most: u64,
+pub(crate) struct BitFlips {
+    /// The largest distance between two flips.
+    max_distance: u64,
     draw: Draw,
-    /// Bytes until the next.
+    /// Bytes until the next flip.
     next: u64,
 }
 
-impl Flips {
-    /// One in `every` bytes on average.
-    pub fn new(every: u64, mut draw: Draw) -> Self {
-        let most = every.saturating_sub(1) * 2;
-        let next = draw.up_to(most);
-        Flips { most, draw, next }
+impl BitFlips {
+    /// Flips a bit in one of `every` bytes on average.
+    pub(crate) fn new(every: u64, mut draw: Draw) -> Self {
+        let max_distance = every.saturating_sub(1) * 2;
+        let next = draw.up_to(max_distance);
+        BitFlips { max_distance, draw, next }
     }
 
+    /// Flips bits of the next bytes.
     pub(crate) fn apply(&mut self, bytes: &mut [u8]) {
         let mut at = 0_u64;
         while let Some(byte) = usize::try_from(at + self.next).ok().and_then(|index| bytes.get_mut(index)) {
             *byte ^= 1 << self.draw.up_to(7);
             at += self.next + 1;
-            self.next = self.draw.up_to(self.most);
+            self.next = self.draw.up_to(self.max_distance);
         }
         self.next -= bytes.len() as u64 - at;
     }
@@ -111,21 +112,21 @@ impl Flips {
 
 /// Sends one block twice.
 #[derive(Clone, Debug)]
-pub struct Again {
-    /// Bytes until it begins.
+pub(crate) struct RepeatedBlock {
+    /// Bytes until the block begins.
     skip: u64,
-    /// Bytes of it that have not come yet.
+    /// Bytes of the block that have not come yet.
     missing: u64,
     block: BytesMut,
 }
 
-impl Again {
-    /// The block of `length` bytes that begins behind the first `at`.
-    pub fn new(at: u64, length: u64) -> Self {
-        Again { skip: at, missing: length, block: BytesMut::new() }
+impl RepeatedBlock {
+    /// Repeats the block of `length` bytes that begins behind the first `at` bytes.
+    pub(crate) fn new(at: u64, length: u64) -> Self {
+        RepeatedBlock { skip: at, missing: length, block: BytesMut::new() }
     }
 
-    /// `bytes` with the block's copy in its place, once it is complete.
+    /// Returns the next bytes, with the copy of the block behind it once the block is complete.
     pub(crate) fn apply(&mut self, bytes: BytesMut) -> BytesMut {
         let begin = self.skip.min(bytes.len() as u64);
         self.skip -= begin;
@@ -165,7 +166,7 @@ mod tests {
             every in 1_u64..50,
             cuts in prop::collection::vec(0_usize..100, 0..20),
         ) {
-            let flips = Flips::new(every, Draw::new(1, "a", "x", 1, 1));
+            let flips = BitFlips::new(every, Draw::new(1, "a", "x", 1, 1));
             let run = |cuts: &[usize]| {
                 let mut flips = flips.clone();
                 let mut all = Vec::new();
@@ -189,10 +190,10 @@ mod tests {
             cuts in prop::collection::vec(0_usize..100, 0..20),
         ) {
             let bytes: Vec<u8> = (0..=255).cycle().take(600).collect();
-            let mut again = Again::new(at, length);
+            let mut repeated = RepeatedBlock::new(at, length);
             let mut all = Vec::new();
             for piece in pieces(&bytes, &cuts) {
-                all.extend_from_slice(&again.apply(piece));
+                all.extend_from_slice(&repeated.apply(piece));
             }
             let (begin, end) = (at as usize, (at + length) as usize);
             let expected = [&bytes[..end], &bytes[begin..end], &bytes[end..]].concat();

@@ -1,7 +1,7 @@
 //! Accepting connections: on a listener that the caller supplies, or on real sockets.
 
-mod attend;
+mod run;
 mod socket;
 
-pub use attend::attend;
+pub use run::run_listener;
 pub use socket::{SocketListener, serve};

@@ -1,4 +1,4 @@
-//! Real sockets: a listener that can be closed, filled up and opened again.
+//! Real sockets: a TCP listener that can be closed, filled up and opened again.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -11,31 +11,31 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::attend::attend;
+use super::run::run_listener;
 use crate::effect::listener::State;
 use crate::io::Listener;
 use crate::upstream::FaultyUpstream;
 
-/// Connections that wait to be accepted, where no fault wants it otherwise.
+/// The most connections that wait to be accepted, unless a fault fills the backlog.
 const BACKLOG: u32 = 1024;
-/// Connections of our own that a backlog is filled with, at most.
-const MOST_FILLERS: usize = 16;
-/// Over loopback a connection is made at once; one that is not hangs before a full backlog.
-const HANGS: Duration = Duration::from_millis(100);
+/// The most connections of our own that fill a backlog.
+const MAX_FILLERS: usize = 16;
+/// A connection over loopback that is not made by then hangs in front of a full backlog.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A TCP listener that keeps its address through all its states.
 #[derive(Debug)]
 pub struct SocketListener {
     address: SocketAddr,
-    /// Bound and never listening: keeps the port ours while the listener is closed.
+    /// A socket that is bound and never listens. It keeps the port ours while the listener is closed.
     _reservation: TcpSocket,
-    /// `None`: closed.
+    /// `None` while the listener is closed.
     socket: Option<TcpListener>,
     fillers: Vec<TcpStream>,
 }
 
 impl SocketListener {
-    /// Listens on `address`; port 0 is chosen once and kept.
+    /// Listens on `address`. A port that the system chose (port 0) is kept.
     ///
     /// # Errors
     /// Those of bind(2) and listen(2).
@@ -46,16 +46,16 @@ impl SocketListener {
         Ok(SocketListener { address, _reservation: reservation, socket, fillers: Vec::new() })
     }
 
-    /// Where it listens, or would.
+    /// The address that it listens on when it is open.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Connects to itself until a connection hangs.
     async fn fill(&mut self) -> io::Result<()> {
-        while let Ok(connected) = timeout(HANGS, TcpStream::connect(self.address)).await {
+        while let Ok(connected) = timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address)).await {
             self.fillers.push(connected?);
-            if self.fillers.len() > MOST_FILLERS {
+            if self.fillers.len() > MAX_FILLERS {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "this system's backlog can't be filled"));
             }
         }
@@ -65,7 +65,7 @@ impl SocketListener {
 
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Otherwise the reservation, and connections of an earlier state, would keep the listener from the address.
+    // Without this the reservation, and connections of an earlier state, would keep the listener from the address.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
@@ -87,8 +87,8 @@ impl Listener for SocketListener {
 
     async fn set(&mut self, state: State) -> io::Result<()> {
         if let Some(socket) = self.socket.take() {
-            // Closing alone would leave it listening while a child that this process is just forking holds a copy.
-            // Whoever waits in the backlog is reset by this.
+            // Closing alone would leave it listening as long as a child that this process is just forking holds a copy.
+            // The shutdown also resets the connections that wait in the backlog.
             SockRef::from(&socket).shutdown(Shutdown::Read)?;
         }
         self.fillers.clear();
@@ -104,10 +104,11 @@ impl Listener for SocketListener {
     }
 }
 
-/// Serves what `listener` accepts and does the plan's faults to it, until `stop` is done; then drops every connection.
+/// Serves the connections that `listener` accepts, with the faults of the plan, until `stop` is done. Then drops every
+/// connection.
 ///
 /// # Errors
-/// A fault of the listener can't be done.
+/// This system lacks a state of the listener that a fault needs.
 pub async fn serve(
     listener: SocketListener,
     upstream: Arc<FaultyUpstream>,
@@ -115,12 +116,12 @@ pub async fn serve(
 ) -> io::Result<()> {
     let mut clients = JoinSet::new();
     let each = |stream| {
-        // What has ended makes room for what comes.
+        // Tasks that have ended are removed before another is added.
         while clients.try_join_next().is_some() {}
         let upstream = upstream.clone();
         clients.spawn(async move { upstream.serve(stream, dial).await });
     };
-    let ended = attend(&upstream, listener, each, stop).await;
+    let ended = run_listener(&upstream, listener, each, stop).await;
     clients.shutdown().await;
     ended
 }

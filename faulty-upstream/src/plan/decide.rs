@@ -1,35 +1,36 @@
-//! What a plan decides about a connection, a request and the listener.
+//! Decides which faults strike a connection, a request and the listener.
 
 use std::time::Duration;
 
-use mock_upstreams::{Asked, Form};
+use mock_upstreams::{Form, ProxyRequest};
 
 use super::entries::Plan;
-use super::entry::Entry;
-use crate::effect::listener::{Phase, Standing, State};
+use super::entry::PlanEntry;
+use crate::effect::listener::{ListenerOrder, ListenerPhase, State};
 use crate::effect::reply::Reply;
-use crate::effect::tunnel::Effects;
-use crate::fault::{Act, Moment};
+use crate::effect::tunnel::TunnelEffects;
+use crate::fault::{Action, Arrival};
 
-/// What a plan decides about one request.
+/// What the faults of a plan do to one request.
 #[derive(Debug, Default)]
-pub(crate) struct Chosen {
-    /// It is answered that much later.
+pub(crate) struct RequestFaults {
+    /// How much later it is answered.
     pub(crate) delay: Duration,
-    /// In the place of the good reply.
+    /// The reply that replaces the good one.
     pub(crate) reply: Option<Reply>,
-    /// For the tunnel's bytes.
-    pub(crate) effects: Option<Effects>,
-    /// The faults, as the journal names them.
+    /// What is done to the bytes of its tunnel.
+    pub(crate) effects: Option<TunnelEffects>,
+    /// The faults that strike, as the journal names them.
     pub(crate) labels: Vec<String>,
 }
 
 impl Plan {
-    /// What happens to a connection before a byte of it is read: label and reply of the first entry that strikes.
+    /// Decides about a connection before a byte of it is read. Returns the label and the reply of the first entry that
+    /// strikes.
     pub(crate) fn on_connection(&mut self, upstream: &str, now: Duration, connection: u64) -> Option<(String, Reply)> {
         let seed = self.seed;
         for entry in &mut self.entries {
-            let Act::Connection(act) = entry.fault.act else { continue };
+            let Action::Connection(act) = entry.fault.action else { continue };
             if let Some(mut draw) = entry.strikes(seed, upstream, now, connection, 0) {
                 entry.struck += 1;
                 return Some((entry.label(), act(&entry.with, &mut draw)));
@@ -38,56 +39,59 @@ impl Plan {
         None
     }
 
-    /// What happens to a request.
-    pub(crate) fn on_request(&mut self, upstream: &str, now: Duration, asked: &Asked) -> Chosen {
-        let mut chosen = Chosen::default();
+    /// Decides about a request.
+    pub(crate) fn on_request(&mut self, upstream: &str, now: Duration, request: &ProxyRequest) -> RequestFaults {
+        let mut faults = RequestFaults::default();
         let seed = self.seed;
-        let draw = |entry: &Entry| {
-            let included = entry.whom.includes(asked);
-            included.then(|| entry.strikes(seed, upstream, now, asked.connection, asked.request)).flatten()
+        let draw = |entry: &PlanEntry| {
+            let included = entry.filter.matches(request);
+            included.then(|| entry.strikes(seed, upstream, now, request.connection, request.request)).flatten()
         };
         let mut labels = Vec::new();
-        let mut strike = |entry: &mut Entry| {
+        let mut strike = |entry: &mut PlanEntry| {
             entry.struck += 1;
             labels.push(entry.label());
         };
         for entry in &mut self.entries {
             let Some(mut draw) = draw(entry) else { continue };
-            match entry.fault.act {
-                Act::Delay(act) => {
-                    let moment = Moment { since: now.saturating_sub(entry.begun()), connection: asked.connection };
-                    chosen.delay += act(&entry.with, &moment, &mut draw);
+            match entry.fault.action {
+                Action::Delay(act) => {
+                    let arrival = Arrival {
+                        since_in_force: now.saturating_sub(entry.in_force_since()),
+                        connection: request.connection,
+                    };
+                    faults.delay += act(&entry.with, &arrival, &mut draw);
                     strike(entry);
                 }
-                Act::Reply(applies, act) if chosen.reply.is_none() && applies.to(asked) => {
-                    let reply = act(&entry.with, asked, &mut draw);
-                    // No fault lets in whom the upstream does not admit.
-                    if asked.admitted || !reply.opens_tunnel() {
-                        chosen.reply = Some(reply);
+                Action::Reply(requests, act) if faults.reply.is_none() && requests.include(request) => {
+                    let reply = act(&entry.with, request, &mut draw);
+                    // No fault opens a tunnel to a client without the right credentials.
+                    if request.admitted || !reply.opens_tunnel() {
+                        faults.reply = Some(reply);
                         strike(entry);
                     }
                 }
                 _ => {}
             }
         }
-        // Known only now: a refusal leaves no tunnel to do anything to.
-        let tunnel = asked.form == Form::Connect && asked.admitted;
-        if tunnel && chosen.reply.as_ref().is_none_or(Reply::opens_tunnel) {
+        // Tunnel faults come last, since a reply that refuses leaves no tunnel.
+        let tunnel = request.form == Form::Connect && request.admitted;
+        if tunnel && faults.reply.as_ref().is_none_or(Reply::opens_tunnel) {
             for entry in &mut self.entries {
-                if let Act::Tunnel(act) = entry.fault.act
+                if let Action::Tunnel(act) = entry.fault.action
                     && let Some(mut draw) = draw(entry)
                 {
-                    act(&entry.with, &mut draw, chosen.effects.get_or_insert_default());
+                    act(&entry.with, &mut draw, faults.effects.get_or_insert_default());
                     strike(entry);
                 }
             }
         }
-        chosen.labels = labels;
-        chosen
+        faults.labels = labels;
+        faults
     }
 
-    /// Counts a change of the listener for the entries with these labels.
-    pub(crate) fn struck(&mut self, labels: &[String]) {
+    /// Adds one to the counters of the entries with these labels.
+    pub(crate) fn count_strikes(&mut self, labels: &[String]) {
         for entry in &mut self.entries {
             if labels.contains(&entry.label()) {
                 entry.struck += 1;
@@ -95,29 +99,29 @@ impl Plan {
         }
     }
 
-    /// How the listener shall stand, and until when that holds.
-    pub(crate) fn on_listener(&self, now: Duration) -> (Standing, Option<Duration>) {
-        let mut standing = Standing::OPEN;
+    /// Decides about the listener. Returns the order, and the time at which it may change.
+    pub(crate) fn on_listener(&self, now: Duration) -> (ListenerOrder, Option<Duration>) {
+        let mut order = ListenerOrder::OPEN;
         let mut until: Option<Duration> = None;
         for entry in &self.entries {
-            let Act::Listener(act) = entry.fault.act else { continue };
+            let Action::Listener(act) = entry.fault.action else { continue };
             if !entry.armed {
                 continue;
             }
             let mut ends = entry.when.next_edge(now);
             if entry.when.in_force(now) {
-                let phase: Phase = act(&entry.with, now.saturating_sub(entry.begun()));
-                let end = phase.until.map(|end| end + entry.begun());
+                let phase: ListenerPhase = act(&entry.with, now.saturating_sub(entry.in_force_since()));
+                let end = phase.until.map(|end| end + entry.in_force_since());
                 ends = [ends, end].into_iter().flatten().min();
                 if phase.state != State::Open {
-                    standing.faults.push(entry.label());
+                    order.faults.push(entry.label());
                 }
-                standing.state = standing.state.max(phase.state);
-                standing.dead |= phase.dead;
+                order.state = order.state.max(phase.state);
+                order.dead |= phase.dead;
             }
             until = [until, ends].into_iter().flatten().min();
         }
-        (standing, until)
+        (order, until)
     }
 }
 
@@ -130,8 +134,8 @@ mod tests {
     use super::*;
     use crate::draw::Draw;
 
-    fn asked(connection: u64, request: u64) -> Asked {
-        Asked {
+    fn request_numbered(connection: u64, request: u64) -> ProxyRequest {
+        ProxyRequest {
             connection,
             request,
             form: Form::Connect,
@@ -157,7 +161,7 @@ mod tests {
                 let before = plan.on_connection("a", Duration::ZERO, *connection);
                 format!(
                     "{connection}.{request} {before:?} {:?}",
-                    plan.on_request("a", Duration::ZERO, &asked(*connection, *request))
+                    plan.on_request("a", Duration::ZERO, &request_numbered(*connection, *request))
                 )
             })
             .collect();
@@ -186,7 +190,9 @@ mod tests {
                 format!(r#"{{"seed": 3, "faults": [{{"fault": "cut", "when": {{"probability": 0.5{extra}}}}}]}}"#);
             let mut plan = parse(&text).unwrap();
             let now = Duration::from_secs(5);
-            (1..100).filter(|number| !plan.on_request("a", now, &asked(*number, 1)).labels.is_empty()).collect()
+            (1..100)
+                .filter(|number| !plan.on_request("a", now, &request_numbered(*number, 1)).labels.is_empty())
+                .collect()
         };
         let all = struck("");
         assert!((30..70).contains(&all.len()), "{}", all.len());
@@ -203,33 +209,33 @@ mod tests {
                 {"fault": "http-1.0"}, {"fault": "reply-late"}]}"#,
         )
         .unwrap();
-        let refused = plan.on_request("a", Duration::ZERO, &asked(1, 1));
+        let refused = plan.on_request("a", Duration::ZERO, &request_numbered(1, 1));
         assert_eq!(refused.labels, ["reply-late", "status-502", "reply-late@reply-late-2"]);
         assert!(refused.effects.is_none());
         assert_eq!(refused.delay, Duration::from_secs(2));
-        let opened = plan.on_request("a", Duration::ZERO, &asked(2, 1));
+        let opened = plan.on_request("a", Duration::ZERO, &request_numbered(2, 1));
         assert_eq!(opened.labels, ["reply-late", "http-1.0", "reply-late@reply-late-2", "slice"]);
         assert!(opened.effects.is_some());
     }
 
     #[test]
-    fn whom_the_upstream_does_not_admit_no_fault_lets_in() {
+    fn no_fault_opens_a_tunnel_without_the_right_credentials() {
         let mut plan =
             parse(r#"{"faults": [{"fault": "drip"}, {"fault": "latency"}, {"fault": "reply-late"}]}"#).unwrap();
-        let chosen = plan.on_request("a", Duration::ZERO, &Asked { admitted: false, ..asked(1, 1) });
-        assert!(chosen.reply.is_none() && chosen.effects.is_none());
-        assert_eq!(chosen.labels, ["reply-late"]);
+        let faults = plan.on_request("a", Duration::ZERO, &ProxyRequest { admitted: false, ..request_numbered(1, 1) });
+        assert!(faults.reply.is_none() && faults.effects.is_none());
+        assert_eq!(faults.labels, ["reply-late"]);
     }
 
     #[test]
     fn a_schedule_begins_when_its_entry_is_armed() {
         let mut plan = parse(r#"{"faults": [{"fault": "die", "with": {"down": "3s"}, "armed": false}]}"#).unwrap();
-        assert_eq!(plan.on_listener(Duration::from_secs(60)), (Standing::OPEN, None));
+        assert_eq!(plan.on_listener(Duration::from_secs(60)), (ListenerOrder::OPEN, None));
         let before = plan.clone();
         plan.arm("die", true).unwrap();
-        plan.stamp(&before, Duration::from_secs(60));
-        let (standing, until) = plan.on_listener(Duration::from_secs(61));
-        assert_eq!((standing.state, standing.dead, until), (State::Closed, true, Some(Duration::from_secs(63))));
-        assert_eq!(plan.on_listener(Duration::from_secs(63)).0, Standing::OPEN);
+        plan.stamp_armed(&before, Duration::from_secs(60));
+        let (order, until) = plan.on_listener(Duration::from_secs(61));
+        assert_eq!((order.state, order.dead, until), (State::Closed, true, Some(Duration::from_secs(63))));
+        assert_eq!(plan.on_listener(Duration::from_secs(63)).0, ListenerOrder::OPEN);
     }
 }

@@ -4,32 +4,32 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::entry::Entry;
+use super::entry::PlanEntry;
 
-/// A fault plan: entries in order, and the seed that they draw from.
+/// A fault plan: entries in order, and the seed of their draws. [`parse`](super::parse) reads one from JSON.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Same seed, same faults.
+    /// The seed. The same seed gives the same faults.
     pub seed: u64,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<PlanEntry>,
 }
 
 impl Plan {
-    /// No faults.
+    /// Makes a plan without faults.
     pub fn new(seed: u64) -> Self {
         Plan { seed, entries: Vec::new() }
     }
 
     /// The entries in order.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[PlanEntry] {
         &self.entries
     }
 
-    /// Puts `entry` behind the others.
+    /// Adds `entry` behind the others.
     ///
     /// # Errors
-    /// There is one of that id.
-    pub fn add(&mut self, entry: Entry) -> Result<(), String> {
+    /// Another entry has its id.
+    pub fn add(&mut self, entry: PlanEntry) -> Result<(), String> {
         if self.entries.iter().any(|other| other.id == entry.id) {
             return Err(format!("{:?} is taken by another entry; give it an \"id\" of its own", entry.id));
         }
@@ -37,35 +37,35 @@ impl Plan {
         Ok(())
     }
 
-    /// Takes the entry of that id away.
+    /// Removes the entry with that id.
     ///
     /// # Errors
-    /// There is none.
+    /// No entry has that id.
     pub fn remove(&mut self, id: &str) -> Result<(), String> {
         let at = self.find(id)?;
         self.entries.remove(at);
         Ok(())
     }
 
-    /// Arms or disarms the entry of that id.
+    /// Arms or disarms the entry with that id.
     ///
     /// # Errors
-    /// There is none.
+    /// No entry has that id.
     pub fn arm(&mut self, id: &str, armed: bool) -> Result<(), String> {
         let at = self.find(id)?;
         self.entries[at].armed = armed;
         Ok(())
     }
 
-    /// Entries that are armed here and were not in `before` are so since `now`.
-    pub(crate) fn stamp(&mut self, before: &Plan, now: Duration) {
+    /// Stamps the entries that are armed here and were not armed in `before`: they are armed since `now`.
+    pub(crate) fn stamp_armed(&mut self, before: &Plan, now: Duration) {
         for entry in self.entries.iter_mut().filter(|entry| entry.armed) {
             let was = before.entries.iter().find(|other| other.id == entry.id && other.armed);
             entry.armed_since = was.map_or(now, |was| was.armed_since);
         }
     }
 
-    /// Every counter is zero again.
+    /// Sets every counter to zero.
     pub fn reset_counters(&mut self) {
         for entry in &mut self.entries {
             entry.struck = 0;
@@ -77,11 +77,11 @@ impl Plan {
         self.entries
             .iter()
             .position(|entry| entry.id == id)
-            .ok_or_else(|| format!("no entry {id:?}{}", crate::param::hint(id, known)))
+            .ok_or_else(|| format!("no entry {id:?}{}", crate::setting::hint(id, known)))
     }
 
-    /// As it would stand in a file, with counters.
+    /// Writes the plan as it stands in a file, with its counters.
     pub fn to_json(&self) -> Json {
-        json!({ "seed": self.seed, "faults": self.entries.iter().map(Entry::to_json).collect::<Vec<_>>() })
+        json!({ "seed": self.seed, "faults": self.entries.iter().map(PlanEntry::to_json).collect::<Vec<_>>() })
     }
 }

@@ -1,60 +1,60 @@
-//! One entry of a plan: a fault, its settings, and whom it strikes when.
+//! One entry of a plan: a fault, its settings, and what it strikes when.
 
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::when::{When, Whom};
+use super::when::{RequestFilter, When};
 use crate::draw::Draw;
 use crate::fault::Fault;
-use crate::param::Values;
+use crate::setting::SettingValues;
 
-/// One line of a plan.
+/// One entry of a plan.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    /// Names it in commands and journals; one of a kind within a plan.
+pub struct PlanEntry {
+    /// Its name in commands and in the journal. No other entry of the plan has the same.
     pub id: String,
-    /// What is done.
+    /// The fault.
     pub fault: &'static Fault,
-    /// With which settings.
-    pub with: Values,
-    /// When.
-    pub when: When,
-    /// To whom.
-    pub whom: Whom,
-    /// Disarmed, it does nothing.
+    /// The settings of the fault.
+    pub(crate) with: SettingValues,
+    /// When it strikes.
+    pub(crate) when: When,
+    /// Which requests it strikes.
+    pub(crate) filter: RequestFilter,
+    /// Whether it is armed. An entry that is not armed does nothing.
     pub armed: bool,
-    /// Since when it is armed, counted from the upstream's start.
+    /// When it was armed, as time since the upstream's start.
     pub(super) armed_since: Duration,
     /// How often it has struck.
     pub struck: u64,
 }
 
-impl Entry {
-    /// The fault's name, and the entry's own where it has one.
+impl PlanEntry {
+    /// The fault's name, and behind it `@` and the entry's id where that is another.
     pub fn label(&self) -> String {
         if self.id == self.fault.name { self.id.clone() } else { format!("{}@{}", self.fault.name, self.id) }
     }
 
-    /// When it came into force.
-    pub(super) fn begun(&self) -> Duration {
+    /// When it came into force: it was armed, and its `from` was reached.
+    pub(super) fn in_force_since(&self) -> Duration {
         self.when.from.max(self.armed_since)
     }
 
-    /// As it would stand in a plan, with its counter.
+    /// Writes the entry as it stands in a plan, with its counter.
     pub fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "fault": self.fault.name,
             "with": self.with.to_json(),
             "when": self.when.to_json(),
-            "for": self.whom.to_json(),
+            "for": self.filter.to_json(),
             "armed": self.armed,
             "struck": self.struck,
         })
     }
 
-    /// The draw for one request, if the entry strikes it.
+    /// Returns the draw for one request if the entry strikes it. Request 0 is the connection before any request.
     pub(super) fn strikes(
         &self,
         seed: u64,

@@ -1,4 +1,4 @@
-//! Which fault strikes when and whom.
+//! Fault plans: which fault strikes, when, and which requests.
 
 mod decide;
 mod entries;
@@ -6,8 +6,7 @@ mod entry;
 mod parse;
 mod when;
 
-pub(crate) use decide::Chosen;
+pub(crate) use decide::RequestFaults;
 pub use entries::Plan;
-pub use entry::Entry;
+pub use entry::PlanEntry;
 pub use parse::{Problem, parse, parse_entry};
-pub use when::{Pattern, When, Whom};

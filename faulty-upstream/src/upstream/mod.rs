@@ -1,4 +1,4 @@
-//! One faulty upstream: a mock, a plan, and the playing of what the plan decides.
+//! One faulty upstream: it plays on each connection what its plan decides.
 
 mod play;
 mod serve;

@@ -1,46 +1,46 @@
-//! Plays replies on a connection: writes, waits, and ends it as the reply says.
+//! Plays a reply on a connection: writes its steps, then ends the connection or gives it back.
 
 use std::convert::Infallible;
 use std::io;
 
 use mock_upstreams::Client;
 use mock_upstreams::journal::End;
-use mock_upstreams::stream::{finish, pause};
+use mock_upstreams::stream::{close_in_order, pause};
 use tokio::time::sleep;
 
-use crate::effect::reply::{Part, Reply, Then};
+use crate::effect::reply::{Reply, Step, Then};
 use crate::io::Duplex;
 
-/// Says the parts in order.
-pub(crate) async fn say<S: Duplex>(client: &mut Client<S>, parts: &[Part]) -> io::Result<()> {
-    for part in parts {
-        match part {
-            Part::Write(bytes) => client.write_raw(bytes).await?,
-            Part::Wait(time) => pause(*time).await,
+/// Writes the steps of a reply in order.
+pub(super) async fn write_steps<S: Duplex>(client: &mut Client<S>, steps: &[Step]) -> io::Result<()> {
+    for step in steps {
+        match step {
+            Step::Write(bytes) => client.write_raw(bytes).await?,
+            Step::Wait(time) => pause(*time).await,
         }
     }
     Ok(())
 }
 
-/// Resets the connection, and lets the journal say so.
-pub(crate) fn reset<S: Duplex>(mut client: Client<S>) {
+/// Resets the connection, and notes it in the record of the request.
+pub(super) fn reset<S: Duplex>(mut client: Client<S>) {
     if let Some(record) = client.record() {
         record.upstream_end = End::Rst;
     }
     client.into_stream().abort();
 }
 
-/// Plays a reply that opens no tunnel. Gives the connection back where it goes on.
-pub(crate) async fn play<S: Duplex>(mut client: Client<S>, reply: Reply) -> Option<Client<S>> {
-    // A client that is gone hears no more of it, whatever it is.
-    say(&mut client, &reply.say).await.ok()?;
+/// Plays a reply that opens no tunnel. Gives the connection back if it goes on.
+pub(super) async fn play<S: Duplex>(mut client: Client<S>, reply: Reply) -> Option<Client<S>> {
+    // If writing fails, the client is gone and nothing is left to play.
+    write_steps(&mut client, &reply.steps).await.ok()?;
     match reply.then {
         Then::GoOn | Then::GoOnAnswered => return Some(client),
-        Then::Fin => finish(&mut client).await,
+        Then::Fin => close_in_order(&mut client).await,
         Then::Reset => reset(client),
         Then::Freeze(time) => sleep(time).await,
         Then::Hold => {
-            // Until the client's end or failure: either way nobody is there any more.
+            // The client has ended or failed afterwards; the connection is over either way.
             let _ = tokio::io::copy(&mut client, &mut tokio::io::sink()).await;
         }
         Then::Repeat(bytes) => {
@@ -50,7 +50,7 @@ pub(crate) async fn play<S: Duplex>(mut client: Client<S>, reply: Reply) -> Opti
                 }
             }
             .await;
-            // It ends with the client.
+            // Only the end of the client ends the loop.
             let Err(_) = endless;
         }
         Then::Tunnel | Then::TunnelGlued => unreachable!("tunnels need a request and are opened where it is"),

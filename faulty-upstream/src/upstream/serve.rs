@@ -1,4 +1,4 @@
-//! One faulty upstream: a mock, a plan, and the playing of what the plan decides.
+//! One faulty upstream: a mock and a plan, and how it serves one connection.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,52 +7,47 @@ use std::time::Duration;
 use mock_upstreams::journal::{Event, Outcome};
 use mock_upstreams::stream::pause;
 use mock_upstreams::upstream::tunnel::{ESTABLISHED, serve as good_tunnel};
-use mock_upstreams::upstream::{Handed, Settings};
-use mock_upstreams::{Asked, Decision, Form, Journal, Script, Target, Upstream};
+use mock_upstreams::upstream::{AfterHttp, Settings};
+use mock_upstreams::{Decision, Form, Interceptor, Journal, ProxyRequest, Target, Upstream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::play::play;
 use super::tunnel;
-use crate::effect::listener::Standing;
+use crate::effect::listener::ListenerOrder;
 use crate::effect::reply::{Reply, Then};
 use crate::io::Duplex;
-use crate::plan::{Chosen, Plan};
+use crate::plan::{Plan, RequestFaults};
 
-/// An upstream with a fault plan.
+/// An upstream with a fault plan. The plan can be changed while it runs.
 pub struct FaultyUpstream {
     mock: Upstream,
     plan: Mutex<Plan>,
-    /// Zero of `from`, `until` and every schedule.
+    /// The moment from which `from`, `until` and all schedules are counted.
     started: Instant,
     plan_changed: Notify,
-    died: Notify,
+    killed: Notify,
 }
 
 impl FaultyUpstream {
-    /// An upstream called `name` that follows `plan` from now on and writes into `journal`.
+    /// Makes an upstream called `name`, which follows `plan` from now on and writes into `journal`.
     pub fn new(name: &str, settings: Settings, journal: Arc<Journal>, plan: Plan) -> Self {
         FaultyUpstream {
             mock: Upstream::new(name, settings, journal),
             plan: Mutex::new(plan),
             started: Instant::now(),
             plan_changed: Notify::new(),
-            died: Notify::new(),
+            killed: Notify::new(),
         }
     }
 
-    /// Its name.
+    /// The upstream's name. It goes into every draw.
     pub fn name(&self) -> &str {
         self.mock.name()
     }
 
-    /// The mock underneath.
-    pub fn mock(&self) -> &Upstream {
-        &self.mock
-    }
-
-    /// What it wrote down.
+    /// The journal of everything that the upstream saw and did.
     pub fn journal(&self) -> &Arc<Journal> {
         self.mock.journal()
     }
@@ -65,21 +60,21 @@ impl FaultyUpstream {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The plan as it is, with its counters.
+    /// A copy of the plan as it is now, with its counters.
     pub fn plan(&self) -> Plan {
         self.lock().clone()
     }
 
-    /// Changes the plan in one step: either all of `change` holds for whatever comes next, or nothing. The journal says
-    /// what changed.
+    /// Changes the plan in one step: whatever comes next meets all of `change` or, if it fails, nothing of it. The text
+    /// that `change` returns says what was changed, and goes into the journal.
     ///
     /// # Errors
-    /// Those of `change`; the plan is as it was then.
+    /// Those of `change`. The plan stays as it was.
     pub fn change_plan<E>(&self, change: impl FnOnce(&mut Plan) -> Result<String, E>) -> Result<String, E> {
         let mut plan = self.lock();
         let mut changed = plan.clone();
         let text = change(&mut changed)?;
-        changed.stamp(&plan, self.elapsed());
+        changed.stamp_armed(&plan, self.elapsed());
         *plan = changed;
         drop(plan);
         self.journal().write(Event::Plan { change: text.clone() });
@@ -95,15 +90,15 @@ impl FaultyUpstream {
         F: Future<Output = io::Result<T>>,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        // A death drops what is being served: the streams are closed as those of a killed process are.
+        // A dead upstream drops what it serves: the streams are closed as those of a killed process are.
         tokio::select! {
             biased;
-            () = self.died.notified() => {}
-            () = self.serve_alive(stream, connect) => {}
+            () = self.killed.notified() => {}
+            () = self.serve_until_closed(stream, connect) => {}
         }
     }
 
-    async fn serve_alive<S, C, F, T>(&self, stream: S, connect: C)
+    async fn serve_until_closed<S, C, F, T>(&self, stream: S, connect: C)
     where
         S: Duplex,
         C: Fn(Target) -> F,
@@ -122,27 +117,29 @@ impl FaultyUpstream {
             }
         }
         loop {
-            match self.mock.speak_http(client, &connect, &Planned { upstream: self, answered }).await {
-                Handed::Over => return,
-                Handed::Tunnel(client, asked) => return good_tunnel(client, &asked, &connect, self.name()).await,
-                Handed::Taken(mut taken, asked, chosen) => {
-                    pause(self.mock.latency() + chosen.delay).await;
-                    if let Some(record) = taken.record() {
-                        record.faults = chosen.labels;
+            match self.mock.speak_http(client, &connect, &PlanInterceptor { upstream: self, answered }).await {
+                AfterHttp::Closed => return,
+                AfterHttp::Tunnel(client, request) => {
+                    return good_tunnel(client, &request, &connect, self.name()).await;
+                }
+                AfterHttp::Intercepted(mut faulted, request, faults) => {
+                    pause(self.mock.latency() + faults.delay).await;
+                    if let Some(record) = faulted.record() {
+                        record.faults = faults.labels;
                     }
-                    let reply = chosen.reply.unwrap_or_else(|| {
-                        let said = if answered { b"" } else { ESTABLISHED };
-                        Reply::new(Some(200), said, Then::Tunnel)
+                    let reply = faults.reply.unwrap_or_else(|| {
+                        let head = if answered { b"" } else { ESTABLISHED };
+                        Reply::new(Some(200), head, Then::Tunnel)
                     });
                     if reply.opens_tunnel() {
-                        let effects = chosen.effects.unwrap_or_default();
-                        return tunnel::serve(taken, &asked, reply, effects, &connect, self.name()).await;
+                        let effects = faults.effects.unwrap_or_default();
+                        return tunnel::serve(faulted, &request, reply, effects, &connect, self.name()).await;
                     }
-                    if let Some(record) = taken.record() {
+                    if let Some(record) = faulted.record() {
                         record.status = reply.status;
                         record.outcome = Outcome::Faulted;
                     }
-                    match play(taken, reply).await {
+                    match play(faulted, reply).await {
                         Some(alive) => client = alive,
                         None => return,
                     }
@@ -152,15 +149,15 @@ impl FaultyUpstream {
         }
     }
 
-    /// Waits until the plan wants the listener to stand otherwise than `now`. Cancel safe.
-    pub async fn listener_change(&self, now: &Standing) -> Standing {
+    /// Waits until the plan asks for another state of the listener than `current`. Cancel safe.
+    pub(crate) async fn listener_change(&self, current: &ListenerOrder) -> ListenerOrder {
         loop {
             let changed = self.plan_changed.notified();
             let mut changed = std::pin::pin!(changed);
             // Registered before the plan is read, so that a change in between is not missed.
             changed.as_mut().enable();
             let (wanted, until) = self.lock().on_listener(self.elapsed());
-            if (wanted.state, wanted.dead) != (now.state, now.dead) {
+            if (wanted.state, wanted.dead) != (current.state, current.dead) {
                 return wanted;
             }
             let next = async {
@@ -177,34 +174,34 @@ impl FaultyUpstream {
         }
     }
 
-    /// Writes down that the listener stands as `standing` says, and lets the connections of a dead upstream go.
-    pub fn listener_changed(&self, standing: &Standing) {
-        self.lock().struck(&standing.faults);
-        self.journal().write(Event::Listener { state: standing.state.name(), faults: standing.faults.clone() });
-        if standing.dead {
-            self.died.notify_waiters();
+    /// Notes that the listener is in the state that `order` asks for, and drops the connections of a dead upstream.
+    pub(crate) fn listener_changed(&self, order: &ListenerOrder) {
+        self.lock().count_strikes(&order.faults);
+        self.journal().write(Event::Listener { state: order.state.name(), faults: order.faults.clone() });
+        if order.dead {
+            self.killed.notify_waiters();
         }
     }
 }
 
-/// The plan as the mock's script.
-struct Planned<'a> {
+/// Lets the plan decide about the mock's requests.
+struct PlanInterceptor<'a> {
     upstream: &'a FaultyUpstream,
-    /// The next CONNECT has had its reply already.
+    /// Whether the next CONNECT has been answered already.
     answered: bool,
 }
 
-impl Script for Planned<'_> {
-    type Taken = Chosen;
+impl Interceptor for PlanInterceptor<'_> {
+    type Intercepted = RequestFaults;
 
-    fn decide(&self, asked: &Asked) -> Decision<Chosen> {
+    fn decide(&self, request: &ProxyRequest) -> Decision<RequestFaults> {
         let upstream = self.upstream;
-        let chosen = upstream.lock().on_request(upstream.name(), upstream.elapsed(), asked);
-        let tunnel = asked.form == Form::Connect && asked.admitted && (self.answered || chosen.effects.is_some());
-        if chosen.reply.is_some() || tunnel {
-            Decision::Take(chosen)
+        let faults = upstream.lock().on_request(upstream.name(), upstream.elapsed(), request);
+        let tunnel = request.form == Form::Connect && request.admitted && (self.answered || faults.effects.is_some());
+        if faults.reply.is_some() || tunnel {
+            Decision::Intercept(faults)
         } else {
-            Decision::Serve { delay: chosen.delay, faults: chosen.labels }
+            Decision::Serve { delay: faults.delay, faults: faults.labels }
         }
     }
 }

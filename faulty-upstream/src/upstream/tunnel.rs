@@ -1,33 +1,33 @@
-//! A tunnel with a fault in its reply, in its bytes, or in both.
+//! Serves a tunnel that has a fault in its reply, in its bytes, or in both.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use mock_upstreams::journal::Outcome;
-use mock_upstreams::stream::finish;
-use mock_upstreams::upstream::tunnel::{dial, unreachable};
-use mock_upstreams::{Asked, Client, Target};
+use mock_upstreams::stream::close_in_order;
+use mock_upstreams::upstream::tunnel::{reach, unreachable};
+use mock_upstreams::{Client, ProxyRequest, Target};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream};
 use tokio::time::timeout;
 
-use super::play::{reset, say};
+use super::play::{reset, write_steps};
 use super::shape;
-use crate::effect::reply::{Part, Reply, Then};
-use crate::effect::tunnel::{Effects, Over};
+use crate::effect::reply::{Reply, Step, Then};
+use crate::effect::tunnel::{TunnelEffects, TunnelEnd};
 use crate::io::Duplex;
 
-/// Bytes that may wait between a target and the shaping.
-const BETWEEN: usize = 64 * 1024;
+/// The most bytes that wait between the target and the faults.
+const PIPE_BYTES: usize = 64 * 1024;
 /// How long a glued reply waits for the target's first bytes.
-const FIRST_BYTES: Duration = Duration::from_secs(1);
+const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Dials, says what `reply` says, and carries bytes under `effects` to the end.
-pub(crate) async fn serve<S, C, F, T>(
+/// Reaches the target, writes `reply`, and carries bytes under `effects` until the tunnel ends.
+pub(super) async fn serve<S, C, F, T>(
     mut client: Client<S>,
-    asked: &Asked,
+    request: &ProxyRequest,
     reply: Reply,
-    effects: Effects,
+    effects: TunnelEffects,
     connect: &C,
     upstream: &str,
 ) where
@@ -36,23 +36,23 @@ pub(crate) async fn serve<S, C, F, T>(
     F: Future<Output = io::Result<T>>,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let Ok(leg) = dial(asked, connect).await else {
+    let Ok(target) = reach(request, connect).await else {
         return unreachable(client).await;
     };
-    let (mut far, near) = tokio::io::duplex(BETWEEN);
-    let target = async {
-        let ended = leg.run(&mut far, upstream).await;
+    let (mut far, near) = tokio::io::duplex(PIPE_BYTES);
+    let target_side = async {
+        let ended = target.run(&mut far, upstream).await;
         if ended.is_err() {
-            // The target failed; the client gets to know by a reset.
-            return Over::Reset;
+            // The target failed. The client learns of it by a reset.
+            return TunnelEnd::Reset;
         }
         std::future::pending().await
     };
-    let shaped = async { said(&mut client, &reply, near, effects).await };
+    let client_side = async { answer_and_carry(&mut client, &reply, near, effects).await };
     let ended = tokio::select! {
         biased;
-        ended = shaped => ended,
-        over = target => Ok(Some(over)),
+        ended = client_side => ended,
+        end = target_side => Ok(Some(end)),
     };
     match ended {
         Ok(None) => {
@@ -60,37 +60,38 @@ pub(crate) async fn serve<S, C, F, T>(
                 record.outcome = Outcome::Completed;
             }
         }
-        Ok(Some(over)) => {
+        Ok(Some(end)) => {
             if let Some(record) = client.record() {
                 record.outcome = Outcome::Faulted;
             }
-            match over {
-                Over::Cut => finish(&mut client).await,
-                Over::Reset => reset(client),
-                Over::Closed => {}
+            match end {
+                TunnelEnd::Fin => close_in_order(&mut client).await,
+                TunnelEnd::Reset => reset(client),
+                TunnelEnd::Close => {}
             }
         }
-        // The client is gone; the record says how far it came.
+        // The client is gone. The record says how far the tunnel came.
         Err(_) => {}
     }
 }
 
-async fn said<S: Duplex>(
+/// Writes the reply, then carries bytes. The result is that of [`shape::carry`].
+async fn answer_and_carry<S: Duplex>(
     client: &mut Client<S>,
     reply: &Reply,
     mut near: DuplexStream,
-    effects: Effects,
-) -> io::Result<Option<Over>> {
+    effects: TunnelEffects,
+) -> io::Result<Option<TunnelEnd>> {
     if let Some(record) = client.record() {
         record.status = reply.status;
     }
     if reply.then == Then::TunnelGlued {
         let mut first = BytesMut::with_capacity(1024);
-        // A target that waits for the client gets it without any.
-        let _ = timeout(FIRST_BYTES, near.read_buf(&mut first)).await;
+        // A target that waits for the client sends no first bytes; then the reply goes out without any.
+        let _ = timeout(FIRST_BYTES_TIMEOUT, near.read_buf(&mut first)).await;
         let mut packet = BytesMut::new();
-        for part in &reply.say {
-            if let Part::Write(bytes) = part {
+        for step in &reply.steps {
+            if let Step::Write(bytes) = step {
                 packet.extend_from_slice(bytes);
             }
         }
@@ -100,7 +101,7 @@ async fn said<S: Duplex>(
         packet.extend_from_slice(&first);
         client.write_raw(&packet).await?;
     } else {
-        say(client, &reply.say).await?;
+        write_steps(client, &reply.steps).await?;
     }
     shape::carry(client, near, effects).await
 }

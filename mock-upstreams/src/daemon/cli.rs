@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `mock-upstreams`.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::config::{self, ConfigError, Member};
+use super::config::{self, ConfigError, UpstreamConfig};
 use mock_upstreams::upstream::{Auth, Settings};
 
 /// Upstream proxies to test against, several in one process.
@@ -41,27 +41,27 @@ fn auth(pair: &str) -> Result<Auth, String> {
 }
 
 impl Args {
-    /// From the command line; `-help` is the original's spelling of `--help`.
+    /// Parses the command line. The original spells `--help` as `-help`, so both are understood.
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         Args::try_parse_from(words.into_iter().map(|word| if word == "-help" { "--help".into() } else { word }))
     }
 
-    /// The address to listen on and the upstreams.
+    /// The address to listen on, and the upstreams to run.
     ///
     /// # Errors
     /// The configuration file can't be used.
-    pub(crate) fn members(&self) -> Result<(IpAddr, Vec<Member>), ConfigError> {
-        let (from_file, members) = match &self.config {
+    pub(crate) fn upstreams(&self) -> Result<(IpAddr, Vec<UpstreamConfig>), ConfigError> {
+        let (from_file, upstreams) = match &self.config {
             Some(path) => config::read(path)?,
             None => {
                 let settings = Settings { auth: self.auth.clone(), ..Settings::default() };
-                (None, self.ports.iter().map(|port| Member::on_port(*port, settings.clone())).collect())
+                (None, self.ports.iter().map(|port| UpstreamConfig::on_port(*port, settings.clone())).collect())
             }
         };
-        Ok((self.bind.or(from_file).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), members))
+        Ok((self.bind.or(from_file).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), upstreams))
     }
 
-    /// Whether the user named the place of the PID files, which makes failing to write there an error.
+    /// Whether the PID files go to the default directory. Failing to write there is no error.
     pub(crate) fn pid_dir_is_default(&self) -> bool {
         self.pid_dir.as_os_str() == "."
     }
@@ -77,17 +77,17 @@ mod tests {
 
     #[test]
     fn the_originals_ports_are_the_default() {
-        let (bind, members) = args(&[]).unwrap().members().unwrap();
+        let (bind, upstreams) = args(&[]).unwrap().upstreams().unwrap();
         assert_eq!(bind.to_string(), "127.0.0.1");
-        assert_eq!(members.iter().map(|member| member.port).collect::<Vec<_>>(), [3025, 3026]);
+        assert_eq!(upstreams.iter().map(|upstream| upstream.port).collect::<Vec<_>>(), [3025, 3026]);
     }
 
     #[test]
     fn credentials_hold_for_every_port_and_are_not_printed() {
         let args = args(&["--auth", "u:geheim", "4000"]).unwrap();
-        let (_, members) = args.members().unwrap();
-        assert!(members[0].settings.auth.is_some());
-        assert!(!format!("{args:?} {members:?}").contains("geheim"));
+        let (_, upstreams) = args.upstreams().unwrap();
+        assert!(upstreams[0].settings.auth.is_some());
+        assert!(!format!("{args:?} {upstreams:?}").contains("geheim"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What only a process on a machine needs: its arguments, its configuration file, its PID files.
+//! What only the binary needs: command line, configuration file, PID files.
 
 pub(crate) mod cli;
 pub(crate) mod config;

@@ -1,6 +1,7 @@
-//! A file that holds the id of the process, and nothing else.
+//! PID files: each holds the id of this process, and nothing else.
 //!
-//! It is replaced only where the process that it names is this one or gone, and removed only by the process it names.
+//! A file that names another process is replaced only if that process is gone. Only the process that a file names
+//! removes it.
 
 use std::fs;
 use std::io;
@@ -8,27 +9,28 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, test_kill_process};
 
-/// A PID file that is ours. Dropped, it is removed.
+/// A PID file of this process. It is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Writes our id to `path`.
+    /// Writes the id of this process to `path`.
     ///
     /// # Errors
-    /// Another live process is named there, or the file can't be written.
+    /// The file names another process that runs, or can't be written.
     pub(crate) fn claim(path: &Path) -> io::Result<Self> {
         if let Some(pid) = named(path).filter(|pid| *pid != own() && is_alive(*pid)) {
             let text = format!("{}: process {pid} is running; stop it or choose another --pid-dir", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
-        // Written aside and moved into place: never half written, and a link at `path` is replaced, not followed.
+        // The file is written aside and moved into place: it is never half written, and a link at `path` is replaced
+        // instead of followed.
         let aside = path.with_extension(format!("pid.{}", own()));
         let write = fs::write(&aside, format!("{}\n", own())).and_then(|()| fs::rename(&aside, path));
         match write {
             Ok(()) => Ok(PidFile(path.to_owned())),
             Err(error) => {
-                // It may not even have been made.
+                // It may not exist, so a failure to remove it means nothing.
                 let _ = fs::remove_file(&aside);
                 Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
             }
@@ -39,7 +41,7 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         if named(&self.0) == Some(own()) {
-            // Nobody is left to tell; the next start finds it stale.
+            // A file that stays is harmless: the next start finds that its process is gone.
             let _ = fs::remove_file(&self.0);
         }
     }
@@ -54,7 +56,7 @@ fn named(path: &Path) -> Option<i32> {
 }
 
 fn is_alive(pid: i32) -> bool {
-    // Not permitted to signal it means that it is there.
+    // Not being permitted to signal it means that it exists.
     Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 

@@ -1,4 +1,4 @@
-//! Bodies that are counted into the journal's record of their request as they pass.
+//! Bodies that are counted in the record of their request as they pass.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,14 +12,14 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::body::{Body, BoxError, text};
 use crate::journal::{Outcome, Recording};
 
-/// A recording that both bodies of an exchange write into; the last one to go writes it down.
+/// A recording that both bodies of one exchange count into. It is written down when the last of them is dropped.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct SharedRecording {
     recording: Arc<Mutex<Recording>>,
     head_only: bool,
 }
 
-impl Shared {
+impl SharedRecording {
     fn with(&self, change: impl FnOnce(&mut Recording)) {
         change(&mut self.recording.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -34,7 +34,7 @@ impl Shared {
 }
 
 #[derive(Clone, Copy)]
-enum Way {
+enum Direction {
     Up,
     Down,
 }
@@ -42,8 +42,8 @@ enum Way {
 /// A body that is counted as it passes.
 pub(crate) struct Counted<B> {
     body: B,
-    shared: Shared,
-    way: Way,
+    shared: SharedRecording,
+    direction: Direction,
 }
 
 impl<B> HttpBody for Counted<B>
@@ -59,13 +59,13 @@ where
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(data) = frame.data_ref()
         {
-            this.shared.with(|recording| match this.way {
-                Way::Up => recording.up.add(data),
-                Way::Down => recording.down.add(data),
+            this.shared.with(|recording| match this.direction {
+                Direction::Up => recording.up.add(data),
+                Direction::Down => recording.down.add(data),
             });
         }
         let over = matches!(frame, Poll::Ready(None)) || this.body.is_end_stream();
-        if over && matches!(this.way, Way::Down) {
+        if over && matches!(this.direction, Direction::Down) {
             this.shared.complete();
         }
         frame
@@ -80,16 +80,19 @@ where
     }
 }
 
-/// Counts the request's body into `recording`.
-pub(crate) fn record(recording: Recording, request: Request<Incoming>) -> (Shared, Request<Counted<Incoming>>) {
+/// Counts the request's body in `recording`.
+pub(crate) fn count_request(
+    recording: Recording,
+    request: Request<Incoming>,
+) -> (SharedRecording, Request<Counted<Incoming>>) {
     let head_only = request.method() == Method::HEAD;
-    let shared = Shared { recording: Arc::new(Mutex::new(recording)), head_only };
+    let shared = SharedRecording { recording: Arc::new(Mutex::new(recording)), head_only };
     let body = shared.clone();
-    (shared, request.map(|incoming| Counted { body: incoming, shared: body, way: Way::Up }))
+    (shared, request.map(|incoming| Counted { body: incoming, shared: body, direction: Direction::Up }))
 }
 
-/// Counts the answer's body; `Err` is a target that could not be reached.
-pub(crate) fn record_answer(shared: Shared, answer: Result<Response<Body>, BoxError>) -> Response<Body> {
+/// Counts the answer's body. An `Err` means that the target could not be reached, and becomes a 502.
+pub(crate) fn count_answer(shared: SharedRecording, answer: Result<Response<Body>, BoxError>) -> Response<Body> {
     let answer = answer.unwrap_or_else(|error| {
         shared.with(|recording| recording.outcome = Outcome::Unreachable);
         text(StatusCode::BAD_GATEWAY, &format!("{error}\n"))
@@ -98,5 +101,5 @@ pub(crate) fn record_answer(shared: Shared, answer: Result<Response<Body>, BoxEr
     if answer.body().is_end_stream() || shared.head_only {
         shared.complete();
     }
-    answer.map(|body| Counted { body, shared, way: Way::Down }.boxed_unsync())
+    answer.map(|body| Counted { body, shared, direction: Direction::Down }.boxed_unsync())
 }

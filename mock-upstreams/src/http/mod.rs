@@ -1,4 +1,4 @@
-//! What the doubles add to hyper: its server's settings, ready-made answers, bodies that are counted.
+//! What the mocks add to hyper: settings of its server, answers that are ready at once, bodies that are counted.
 
 pub(crate) mod body;
 pub(crate) mod counted;

@@ -4,34 +4,34 @@ use serde::Serialize;
 
 use super::entry::{Event, Outcome};
 
-/// Sums since the start or the last [`Journal::reset`].
+/// Sums since the start or the last [`Journal::reset`](super::Journal::reset).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Clients that connected.
+    /// Connections that were opened.
     pub connections: u64,
-    /// Clients that are connected.
+    /// Connections that are open.
     pub open_connections: u64,
     /// Requests that are over.
     pub requests: u64,
-    /// Requests that are not.
+    /// Requests that run.
     pub open_requests: u64,
-    /// See [`Outcome::Completed`].
+    /// Requests whose outcome is [`Outcome::Completed`].
     pub completed: u64,
-    /// See [`Outcome::Refused`].
+    /// Requests whose outcome is [`Outcome::Refused`].
     pub refused: u64,
-    /// See [`Outcome::Unreachable`].
+    /// Requests whose outcome is [`Outcome::Unreachable`].
     pub unreachable: u64,
-    /// See [`Outcome::Aborted`].
+    /// Requests whose outcome is [`Outcome::Aborted`].
     pub aborted: u64,
-    /// See [`Outcome::Faulted`].
+    /// Requests whose outcome is [`Outcome::Faulted`].
     pub faulted: u64,
     /// Bytes from clients.
     pub bytes_up: u64,
     /// Bytes to clients.
     pub bytes_down: u64,
-    /// Times that the listener changed.
+    /// How often the listener changed.
     pub listener_changes: u64,
-    /// Entries that the journal has dropped to stay within its bound.
+    /// Entries that the journal dropped because it was full.
     pub entries_dropped: u64,
 }
 

@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::checksum::Tally;
 
-/// One line.
+/// One entry of the journal, which is one line of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// Counts up by one from 1; a gap means that entries were dropped.
+    /// The number of the entry. It counts up from 1, so a gap means that entries were dropped.
     pub seq: u64,
-    /// Wall time, RFC 3339.
+    /// The wall-clock time; RFC 3339 in JSON.
     #[serde(serialize_with = "rfc3339")]
     pub at: SystemTime,
-    /// Which upstream.
+    /// The name of the upstream.
     #[serde(serialize_with = "plain")]
     pub upstream: Arc<str>,
     /// What happened.
@@ -44,25 +44,25 @@ pub enum Event {
     Request(Record),
     /// A connection is over.
     Closed {
-        /// Its number.
+        /// The connection's number.
         connection: u64,
-        /// Requests that came on it.
+        /// How many requests came on it.
         requests: u64,
-        /// Why, where something other than the client's orderly end closed it.
+        /// Why it was closed, unless the client closed it in order.
         reason: Option<&'static str>,
         /// Faults that were done to the connection as a whole.
         faults: Vec<String>,
     },
-    /// The listener changed: faults of the whole upstream.
+    /// A fault changed the listener.
     Listener {
-        /// `open`, `closed`, `full`.
+        /// `open`, `closed` or `full`.
         state: &'static str,
-        /// Faults that asked for it.
+        /// The faults that asked for it.
         faults: Vec<String>,
     },
-    /// The fault plan was changed while it ran.
+    /// The fault plan was changed while the upstream ran.
     Plan {
-        /// How.
+        /// What was changed.
         change: String,
     },
 }
@@ -70,21 +70,21 @@ pub enum Event {
 /// A request that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Record {
-    /// Which connection of the upstream, from 1.
+    /// The number of its connection on the upstream, from 1.
     pub connection: u64,
-    /// Which request of the connection, from 1.
+    /// Its own number on the connection, from 1.
     pub request: u64,
-    /// The left-most label of the target's name, where it has one to spare.
+    /// The request id that the target's name carries, see [`Target::id`](crate::Target::id).
     pub id: Option<String>,
-    /// As sent.
+    /// The method, as sent.
     pub method: String,
-    /// `host:port`.
+    /// The target, as `host:port`.
     pub target: String,
-    /// The user it came with, verified or not.
+    /// The user of its credentials, whether or not the password is right.
     pub user: Option<String>,
-    /// The status that was sent; `None` where no well-formed status line was.
+    /// The status that was sent; `None` where no well-formed status line was sent.
     pub status: Option<u16>,
-    /// How it went.
+    /// How the request ended.
     pub outcome: Outcome,
     /// Bytes from the client: of the tunnel, or of the request's body.
     pub up: Tally,
@@ -98,19 +98,19 @@ pub struct Record {
     pub faults: Vec<String>,
 }
 
-/// How a request went.
+/// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The answer was sent to its end; of a tunnel, both sides ended in order.
+    /// The answer was sent to its end. For a tunnel: both sides ended in order.
     Completed,
-    /// Answered with 407: no credentials, or wrong ones.
+    /// The upstream answered 407: the credentials were missing or wrong.
     Refused,
-    /// Answered with 502: the target could not be reached.
+    /// The upstream answered 502: the target could not be reached.
     Unreachable,
-    /// Cut before its end, by the client, by the target, or because this upstream was stopped.
+    /// The request was cut short: by the client, by the target, or because the upstream was stopped.
     Aborted,
-    /// A fault answered in the upstream's place, or ended the tunnel.
+    /// A fault answered in the upstream's place, or a fault ended the tunnel.
     Faulted,
 }
 
@@ -127,7 +127,7 @@ pub enum End {
 }
 
 impl Entry {
-    /// As one line of JSON, without the line's end.
+    /// Writes the entry as one line of JSON, without the end of the line.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain strings and numbers always serialise")
     }

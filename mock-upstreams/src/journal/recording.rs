@@ -1,29 +1,29 @@
-//! A request while it runs, which becomes a record of the journal when it ends.
+//! The record of a request while the request runs.
 
 use std::sync::Arc;
 
 use super::entry::{End, Event, Outcome, Record};
 use super::store::Journal;
 use crate::checksum::Tally;
-use crate::request::Asked;
+use crate::request::ProxyRequest;
 
-/// A request while it runs. Dropped, it becomes the journal's [`Record`], whatever ended it.
+/// The record of a request while the request runs. It is written down when this is dropped, whatever ended the request.
 pub(crate) struct Recording {
     journal: Arc<Journal>,
     record: Option<Record>,
 }
 
 impl Recording {
-    /// Begins one: `aborted` until something better is known.
-    pub(crate) fn begin(journal: &Arc<Journal>, asked: &Asked) -> Self {
+    /// Begins the record of `request`. Its outcome is `aborted` until a better one is known.
+    pub(crate) fn begin(journal: &Arc<Journal>, request: &ProxyRequest) -> Self {
         journal.request_began();
         let record = Record {
-            connection: asked.connection,
-            request: asked.request,
-            id: asked.target.id().map(str::to_owned),
-            method: asked.method.clone(),
-            target: asked.target.to_string(),
-            user: asked.user.clone(),
+            connection: request.connection,
+            request: request.request,
+            id: request.target.id().map(str::to_owned),
+            method: request.method.clone(),
+            target: request.target.to_string(),
+            user: request.user.clone(),
             status: None,
             outcome: Outcome::Aborted,
             up: Tally::EMPTY,

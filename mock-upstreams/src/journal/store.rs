@@ -9,95 +9,98 @@ use tokio::sync::Notify;
 use super::counts::Counts;
 use super::entry::{Entry, Event, Record};
 
-/// Tells the wall time for stamps; in a simulation, the simulated one.
+/// Tells the wall-clock time for the entries. In a simulation it tells the simulated time.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Hears of every entry as it is written, for JSON lines in a file. Called under the journal's lock: be brief.
+/// Gets every entry as it is written, for instance to append it to a file. It is called under the journal's lock, so it
+/// must be brief.
 pub type Sink = Box<dyn Fn(&Entry) + Send + Sync>;
 
-/// Entries kept where nothing else is said.
+/// The number of entries that the binaries keep.
 pub const DEFAULT_CAPACITY: usize = 65_536;
 
-/// An upstream's journal. All its methods may be called from anywhere.
+/// An upstream's journal. It can be shared between tasks and threads.
 pub struct Journal {
     upstream: Arc<str>,
     clock: Clock,
     sink: Option<Sink>,
     capacity: usize,
-    book: Mutex<Book>,
+    contents: Mutex<Contents>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Book {
+struct Contents {
     entries: VecDeque<Entry>,
     last_seq: u64,
     counts: Counts,
 }
 
 impl Journal {
-    /// An empty one of at most `capacity` entries for the upstream of that name.
+    /// Makes an empty journal for the upstream of that name, which keeps at most `capacity` entries.
     pub fn new(upstream: &str, clock: Clock, capacity: usize, sink: Option<Sink>) -> Self {
-        let book = Mutex::new(Book::default());
-        Journal { upstream: upstream.into(), clock, sink, capacity: capacity.max(1), book, changed: Notify::new() }
+        let contents = Mutex::new(Contents::default());
+        Journal { upstream: upstream.into(), clock, sink, capacity: capacity.max(1), contents, changed: Notify::new() }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes `event` down, now.
+    /// Writes `event` down, with the time of the clock.
     pub fn write(&self, event: Event) {
         let at = (self.clock)();
-        let mut book = self.book();
-        book.counts.count(&event);
-        book.last_seq += 1;
-        let entry = Entry { seq: book.last_seq, at, upstream: self.upstream.clone(), event };
+        let mut contents = self.contents();
+        contents.counts.count(&event);
+        contents.last_seq += 1;
+        let entry = Entry { seq: contents.last_seq, at, upstream: self.upstream.clone(), event };
         if let Some(sink) = &self.sink {
             sink(&entry);
         }
-        if book.entries.len() == self.capacity {
-            book.entries.pop_front();
-            book.counts.entries_dropped += 1;
+        if contents.entries.len() == self.capacity {
+            contents.entries.pop_front();
+            contents.counts.entries_dropped += 1;
         }
-        book.entries.push_back(entry);
-        drop(book);
+        contents.entries.push_back(entry);
+        drop(contents);
         self.changed.notify_waiters();
     }
 
     pub(super) fn request_began(&self) {
-        self.book().counts.open_requests += 1;
+        self.contents().counts.open_requests += 1;
     }
 
-    /// The entries that are kept, oldest first.
+    /// The entries that are kept, from the oldest on.
     pub fn entries(&self) -> Vec<Entry> {
-        self.book().entries.iter().cloned().collect()
+        self.contents().entries.iter().cloned().collect()
     }
 
-    /// The requests among the entries that are kept, oldest first.
+    /// The requests among the entries that are kept, from the oldest on.
     pub fn requests(&self) -> Vec<Record> {
-        let book = self.book();
-        book.entries
+        let contents = self.contents();
+        contents
+            .entries
             .iter()
             .filter_map(|entry| if let Event::Request(record) = &entry.event { Some(record) } else { None })
             .cloned()
             .collect()
     }
 
-    /// The sums.
+    /// The sums since the start or the last [`Journal::reset`].
     pub fn counts(&self) -> Counts {
-        self.book().counts
+        self.contents().counts
     }
 
-    /// Forgets entries and sums; what is open stays counted as open. `seq` and connection numbers go on.
+    /// Empties the journal and sets the sums to zero. Open connections and requests stay counted as open, and the numbers
+    /// of entries and connections go on.
     pub fn reset(&self) {
-        let mut book = self.book();
-        book.entries.clear();
-        let Counts { open_connections, open_requests, .. } = book.counts;
-        book.counts = Counts { open_connections, open_requests, ..Counts::default() };
+        let mut contents = self.contents();
+        contents.entries.clear();
+        let Counts { open_connections, open_requests, .. } = contents.counts;
+        contents.counts = Counts { open_connections, open_requests, ..Counts::default() };
     }
 
-    /// Waits until `reached` holds for the sums; it is asked again at every entry. Cancel safe.
+    /// Waits until `reached` holds for the sums. It is called again after every entry. Cancel safe.
     pub async fn until(&self, reached: impl Fn(&Counts) -> bool) -> Counts {
         loop {
             let changed = self.changed.notified();
@@ -112,7 +115,7 @@ impl Journal {
         }
     }
 
-    /// The entries as JSON lines.
+    /// The entries that are kept, as JSON lines.
     pub fn json_lines(&self) -> String {
         let mut text = String::new();
         for entry in self.entries() {

@@ -1,4 +1,4 @@
-//! The built-in targets: their names, and which one answers to which.
+//! The built-in targets by name, and who serves each.
 
 use std::io;
 use std::time::Duration;
@@ -10,30 +10,30 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{echo, http, sink, slow, source, tls, websocket};
 use crate::http::body::{Body, BoxError, text};
 use crate::http::counted::Counted;
-use crate::request::Asked;
+use crate::request::ProxyRequest;
 use crate::stream::pause;
 
 /// A built-in target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Builtin {
-    /// `echo.mock`: sends back what it gets.
+    /// `echo.mock` sends back what it gets.
     Echo,
-    /// `http.mock`: a web server.
+    /// `http.mock` is a web server.
     Http,
-    /// `source.mock`, `n1000.source.mock`: sends that many bytes of a known pattern.
+    /// `source.mock` sends bytes of a known pattern; `n1000.source.mock` sends 1000.
     Source {
-        /// How many.
+        /// How many it sends.
         bytes: u64,
     },
-    /// `sink.mock`: swallows everything, then says how many bytes it was and their checksum.
+    /// `sink.mock` swallows everything, then answers with the number of bytes and their checksum.
     Sink,
-    /// `tls.mock`: `http.mock` over TLS, with a certificate made at start.
+    /// `tls.mock` is `http.mock` over TLS, with a self-signed certificate.
     Tls,
-    /// `websocket.mock`: a WebSocket that echoes messages.
+    /// `websocket.mock` is a WebSocket that echoes frames.
     Websocket,
-    /// `slow.mock`, `d250.slow.mock`: `echo.mock` that waits before each answer.
+    /// `slow.mock` is an echo that waits before each answer; `d250.slow.mock` waits for 250 ms.
     Slow {
-        /// How long.
+        /// How long it waits.
         delay: Duration,
     },
 }
@@ -45,7 +45,7 @@ const DEFAULT_SOURCE_BYTES: u64 = 65_536;
 const DEFAULT_SLOW: Duration = Duration::from_secs(1);
 
 impl Builtin {
-    /// The target of that name; `None`: not a built-in one.
+    /// Finds the target of that name. `None` means that none of the built-in targets has it.
     pub fn named(host: &str) -> Option<Self> {
         let labels = host.strip_suffix(".mock")?;
         let (settings, kind) = labels.rsplit_once('.').unwrap_or(("", labels));
@@ -62,10 +62,10 @@ impl Builtin {
         })
     }
 
-    /// Is the far end of a tunnel until both sides have ended.
+    /// Serves a tunnel until both sides have ended. `upstream` is the name that `http.mock/ip` answers.
     ///
     /// # Errors
-    /// The stream failed, or what came over it was not what the target speaks.
+    /// The stream failed, or the client did not speak the protocol of the target.
     pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(self, stream: &mut S, upstream: &str) -> io::Result<()> {
         match self {
             Builtin::Echo => echo::run(stream).await,
@@ -78,9 +78,9 @@ impl Builtin {
         }
     }
 
-    /// Whether a forwarded request opens a WebSocket to a target of ours.
-    pub(crate) fn opens_websocket(asked: &Asked) -> bool {
-        asked.websocket_key.is_some() && Builtin::named(&asked.target.host) == Some(Builtin::Websocket)
+    /// Whether `request` opens a WebSocket to `websocket.mock`.
+    pub(crate) fn opens_websocket(request: &ProxyRequest) -> bool {
+        request.websocket_key.is_some() && Builtin::named(&request.target.host) == Some(Builtin::Websocket)
     }
 
     /// Answers a request in absolute-form.
@@ -95,7 +95,7 @@ impl Builtin {
             Builtin::Source { bytes } => Ok(source::answer(bytes)),
             Builtin::Sink => sink::answer(request).await,
             Builtin::Tls => Ok(text(StatusCode::BAD_REQUEST, "tls.mock speaks TLS only: use CONNECT\n")),
-            Builtin::Websocket => Ok(websocket::no_opening()),
+            Builtin::Websocket => Ok(websocket::opening_needed()),
             Builtin::Slow { delay } => {
                 pause(delay).await;
                 http::echo(request).await

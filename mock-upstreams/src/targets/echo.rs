@@ -1,12 +1,12 @@
-//! `echo.mock`.
+//! `echo.mock`: sends back what it gets.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::stream::pump;
+use crate::stream::copy_to_end;
 
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     let (mut from, mut to) = tokio::io::split(stream);
-    pump(&mut from, &mut to).await
+    copy_to_end(&mut from, &mut to).await
 }

@@ -1,4 +1,4 @@
-//! `http.mock`: a web server whose paths say what it shall answer. README.md lists them.
+//! `http.mock`: a web server whose paths choose the answer. README.md lists them.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,7 +19,7 @@ use crate::http::body::{Body, BoxError, bytes, text};
 use crate::http::server::http_server;
 use crate::stream::pause;
 
-/// Speaks HTTP on `stream` until it is over.
+/// Serves HTTP on `stream` until the connection ends.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, upstream: &str) -> io::Result<()> {
     let service = service_fn(|request: Request<Incoming>| Box::pin(answer(request, upstream)) as Pin<Box<_>>);
     let mut http = http_server().serve_connection(TokioIo::new(&mut *stream), service);
@@ -50,7 +50,7 @@ where
         }
         ("headers", _) => bytes(StatusCode::OK, "application/json", head_as_json(&request).into()),
         ("echo", _) => return echo(request).await,
-        // Answered without reading the body, so a client that waits for 100 (Continue) never gets it.
+        // The body is not read, so a client that waits for 100 (Continue) never gets it.
         ("expect", _) => text(StatusCode::EXPECTATION_FAILED, "no\n"),
         ("close", _) => closing(),
         _ => text(StatusCode::NOT_FOUND, "http.mock knows no such path\n"),
@@ -94,8 +94,8 @@ fn closing() -> Response<Body> {
     answer
 }
 
-/// The body comes back as it came. Its first part is waited for before the answer begins, so that a client that
-/// waits for 100 (Continue) gets it.
+/// Sends the request's body back. The answer begins once the first part of the body is there, so that a client that waits
+/// for 100 (Continue) gets it.
 pub(super) async fn echo<B>(request: Request<B>) -> Result<Response<Body>, BoxError>
 where
     B: HttpBody<Data = bytes::Bytes> + Unpin + Send + 'static,
@@ -111,7 +111,7 @@ where
     Ok(answer)
 }
 
-/// A body of which the first frame has been read already.
+/// A body whose first frame has been read already.
 struct Resumed<B> {
     first: Option<Frame<bytes::Bytes>>,
     body: B,
@@ -139,7 +139,7 @@ impl<B: HttpBody<Data = bytes::Bytes> + Unpin> HttpBody for Resumed<B> {
     }
 }
 
-/// Credentials for the upstream itself are shown as `***`: what a journal or a screen shows is not secret.
+/// Shows the head of a request. Credentials for the upstream are shown as `***`, since secrets are never printed.
 fn head_as_json<B>(request: &Request<B>) -> String {
     let headers: Vec<[String; 2]> = request
         .headers()

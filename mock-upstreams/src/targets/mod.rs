@@ -1,6 +1,6 @@
 //! Targets that live inside the upstream, so that demos and tests need no internet.
 //!
-//! A target is chosen by the end of its name; labels in front of it carry a request id and settings:
+//! A target is chosen by the end of its name. Labels in front of that carry a request id and settings, as in
 //! `r8f3.n1048576.source.mock`.
 
 mod builtin;

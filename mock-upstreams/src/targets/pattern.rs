@@ -1,6 +1,6 @@
-//! The bytes of `source.mock`: byte `i` is `i` modulo 251.
+//! The pattern that `source.mock` sends: byte `i` is `i` modulo 251.
 //!
-//! 251 is prime and no power of two, so a lost or doubled block of any usual size shows.
+//! No usual block size is a multiple of the prime 251, so a block that is lost or doubled shows.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -26,12 +26,12 @@ static PATTERN: [u8; PERIOD + CHUNK] = {
     bytes
 };
 
-/// `length` bytes of the pattern, from `offset` on.
+/// Returns `length` bytes of the pattern, from `offset` on.
 pub fn pattern(offset: u64, length: usize) -> Bytes {
     (0..length as u64).map(|at| ((offset + at) % PERIOD as u64) as u8).collect()
 }
 
-/// What a journal says of the first `bytes` bytes.
+/// The length and checksum of the first `bytes` bytes of the pattern, as a journal has them.
 pub fn tally_of_pattern(bytes: u64) -> Tally {
     let mut tally = Tally::EMPTY;
     for chunk in Chunks::new(bytes) {
@@ -69,9 +69,9 @@ impl Iterator for Chunks {
 /// The pattern as a response body.
 pub(super) struct PatternBody {
     pub(super) chunks: Chunks,
-    /// Says its length beforehand: Content-Length instead of chunks.
+    /// Whether the length is known beforehand: Content-Length instead of chunks.
     pub(super) sized: bool,
-    /// Sent behind the last chunk.
+    /// Trailers to send behind the last chunk.
     pub(super) trailers: Option<HeaderMap>,
 }
 

@@ -1,4 +1,4 @@
-//! `sink.mock`: says `<bytes> <checksum>` and a line feed once the client has ended its side.
+//! `sink.mock`: swallows everything, and answers `<bytes> <checksum>` once the client has ended its side.
 
 use std::io;
 

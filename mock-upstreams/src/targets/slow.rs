@@ -1,4 +1,4 @@
-//! `slow.mock`: an echo that takes its time.
+//! `slow.mock`: an echo that waits before each answer.
 
 use std::io;
 use std::time::Duration;

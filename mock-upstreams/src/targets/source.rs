@@ -1,4 +1,4 @@
-//! `source.mock`.
+//! `source.mock`: sends a known number of bytes of a known pattern.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::pattern::{Chunks, PatternBody};
 use crate::http::body::Body;
 
-/// Sends, ends its side, then waits for the other's end.
+/// Sends the bytes, ends its side, then waits for the client's end.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: u64) -> io::Result<()> {
     let (mut from, mut to) = tokio::io::split(stream);
     let send = async {
@@ -18,7 +18,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes
         }
         to.shutdown().await
     };
-    // Both at once: a client that sends before it reads must not be stuck.
+    // Reading goes on meanwhile: a client that sends before it reads would be stuck otherwise.
     tokio::try_join!(send, async { tokio::io::copy(&mut from, &mut tokio::io::sink()).await })?;
     Ok(())
 }

@@ -35,10 +35,10 @@ fn make() -> Result<Identity, Box<dyn std::error::Error>> {
     Ok(Identity { acceptor: TlsAcceptor::from(Arc::new(config)), certificate_pem: cert.pem() })
 }
 
-/// The certificate, for clients that want to check it.
+/// The certificate as PEM, for clients that want to verify it.
 ///
 /// # Errors
-/// It could not be made.
+/// The certificate could not be made.
 pub fn certificate_pem() -> io::Result<&'static str> {
     Ok(&identity()?.certificate_pem)
 }

@@ -1,4 +1,4 @@
-//! `websocket.mock` (RFC 6455): echoes text and binary frames, answers pings, closes when asked to.
+//! `websocket.mock` (RFC 6455): echoes text and binary frames, answers pings, closes when a client does.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::http::body::{Body, text};
 use crate::http::server::http_server;
-use crate::request::{Asked, websocket_key};
+use crate::request::{ProxyRequest, websocket_key};
 
 /// The longest frame that is echoed.
 const MAX_FRAME_BYTES: u64 = 1 << 20;
@@ -25,9 +25,9 @@ const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 const TOO_BIG: [u8; 2] = 1009_u16.to_be_bytes();
 
-/// The answer to the opening handshake that `asked` carries.
-pub(crate) fn accept_head(asked: &Asked) -> String {
-    head_for(asked.websocket_key.as_deref().unwrap_or_default())
+/// The answer to the opening handshake that `request` carries.
+pub(crate) fn accept_head(request: &ProxyRequest) -> String {
+    head_for(request.websocket_key.as_deref().unwrap_or_default())
 }
 
 fn head_for(key: &str) -> String {
@@ -40,15 +40,15 @@ fn head_for(key: &str) -> String {
     )
 }
 
-/// The far end of a tunnel: the opening handshake, then frames.
+/// Serves a tunnel: first the opening handshake, then frames.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     let opening = Mutex::new(None);
     let service = service_fn(|request: Request<Incoming>| {
         let key = websocket_key(request.headers());
         let refused = key.is_none();
         *opening.lock().unwrap_or_else(PoisonError::into_inner) = key;
-        // An error ends hyper's part without a byte written; the answer to an opening is ours.
-        let answer = if refused { Ok(no_opening()) } else { Err(io::Error::other("opened")) };
+        // The error makes hyper let go without writing a byte; we answer the opening ourselves.
+        let answer = if refused { Ok(opening_needed()) } else { Err(io::Error::other("opened")) };
         Box::pin(async { answer }) as Pin<Box<_>>
     });
     let mut http = http_server().serve_connection(TokioIo::new(&mut *stream), service);
@@ -67,8 +67,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> 
     }
 }
 
-/// What `websocket.mock` says to a request that opens nothing.
-pub(super) fn no_opening() -> Response<Body> {
+/// What `websocket.mock` answers to a request that does not open a WebSocket.
+pub(super) fn opening_needed() -> Response<Body> {
     text(StatusCode::UPGRADE_REQUIRED, "websocket.mock needs Upgrade: websocket\n")
 }
 
@@ -105,17 +105,17 @@ where
             CLOSE => {
                 send(to, 0x80 | CLOSE, &payload).await?;
                 to.shutdown().await?;
-                // Until the client's end, so that its last bytes don't turn our close into a reset.
+                // Read until the client's end: unread bytes would turn our close into a reset.
                 tokio::io::copy(from, &mut tokio::io::sink()).await?;
                 return Ok(());
             }
-            // Text, binary and their continuations go back just as they came.
+            // Text frames, binary frames and their continuations go back as they came.
             _ => send(to, first, &payload).await?,
         }
     }
 }
 
-/// One unmasked frame.
+/// Sends one frame, unmasked.
 async fn send<W: AsyncWrite + Unpin>(to: &mut W, first: u8, payload: &[u8]) -> io::Result<()> {
     let mut frame = vec![first];
     match payload.len() {

@@ -1,4 +1,4 @@
-//! Plain HTTP: a request in absolute-form goes to its target in origin-form, bodies streamed and counted both ways.
+//! Forwards plain HTTP: a request in absolute-form goes to its target in origin-form.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,7 +18,7 @@ use crate::http::body::{Body, BoxError};
 use crate::http::counted::Counted;
 use crate::request::Target;
 
-/// Sends `request` to `target` on a connection of its own and returns the answer while its body is still coming.
+/// Sends `request` to `target` on a connection of its own. Returns the answer while its body is still on the way.
 pub(crate) async fn forward<C, F, T>(
     target: &Target,
     request: Request<Counted<Incoming>>,
@@ -34,19 +34,19 @@ where
     }
     let stream = connect(target.clone()).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut driver: Driver = Some(Box::pin(async move {
-        // What fails here fails in the request or the body as well.
+    let mut task: ConnectionTask = Some(Box::pin(async move {
+        // A failure here also fails the request or the body, where it is reported.
         let _ = connection.await;
     }));
     let mut answer = Box::pin(sender.send_request(origin_form(request)?));
     let answer = poll_fn(|cx| {
-        drive(&mut driver, cx);
+        poll_task(&mut task, cx);
         answer.as_mut().poll(cx)
     })
     .await?;
     let (mut head, body) = answer.into_parts();
     strip_hop_by_hop(&mut head.headers);
-    Ok(Response::from_parts(head, Driven { body, driver }.map_err(BoxError::from).boxed_unsync()))
+    Ok(Response::from_parts(head, BodyWithConnection { body, task }.map_err(BoxError::from).boxed_unsync()))
 }
 
 fn origin_form(request: Request<Counted<Incoming>>) -> Result<Request<Counted<Incoming>>, BoxError> {
@@ -61,7 +61,7 @@ fn origin_form(request: Request<Counted<Incoming>>) -> Result<Request<Counted<In
     Ok(Request::from_parts(head, body))
 }
 
-/// Fields that belong to one connection (RFC 9110 section 7.6.1), and those that `Connection` names.
+/// Removes the fields that belong to one connection (RFC 9110 section 7.6.1), and those that `Connection` names.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -82,30 +82,30 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("proxy-connection");
 }
 
-/// The task of a client connection, run by whoever waits for its answer: nothing is spawned.
-type Driver = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+/// The task that runs the connection to the target. Whoever waits for the answer polls it, so nothing is spawned.
+type ConnectionTask = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
-fn drive(driver: &mut Driver, cx: &mut Context<'_>) {
-    if let Some(task) = driver
+fn poll_task(running: &mut ConnectionTask, cx: &mut Context<'_>) {
+    if let Some(task) = running
         && task.as_mut().poll(cx).is_ready()
     {
-        *driver = None;
+        *running = None;
     }
 }
 
-/// A response body that runs its own connection.
-struct Driven {
+/// The body of an answer, together with the connection that it comes on.
+struct BodyWithConnection {
     body: Incoming,
-    driver: Driver,
+    task: ConnectionTask,
 }
 
-impl HttpBody for Driven {
+impl HttpBody for BodyWithConnection {
     type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        drive(&mut this.driver, cx);
+        poll_task(&mut this.task, cx);
         Pin::new(&mut this.body).poll_frame(cx)
     }
 

@@ -1,41 +1,41 @@
-//! What an upstream answers: the hook through which a fault engine takes a request out of the mock's hands.
+//! The hook through which a caller, such as a fault engine, answers a request in the mock's place.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use crate::request::Asked;
+use crate::request::ProxyRequest;
 
-/// Decides about every request, before credentials are checked.
-pub trait Script {
-    /// What it keeps of a request that it takes.
-    type Taken;
+/// Decides about every request, before its credentials are checked.
+pub trait Interceptor {
+    /// What it remembers about a request that it intercepts.
+    type Intercepted;
 
-    /// What shall become of `asked`.
-    fn decide(&self, asked: &Asked) -> Decision<Self::Taken>;
+    /// Decides who answers `request`.
+    fn decide(&self, request: &ProxyRequest) -> Decision<Self::Intercepted>;
 }
 
-/// What becomes of a request.
+/// Who answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision<T> {
     /// The mock answers as a good upstream does.
     Serve {
-        /// But only that much later.
+        /// The answer comes that much later.
         delay: Duration,
-        /// What the journal names as the faults that were done to the request.
+        /// The faults that were done to the request, as the journal shall name them.
         faults: Vec<String>,
     },
-    /// Nothing is answered: the connection is handed to the caller at this point, with `T`.
-    Take(T),
+    /// The mock answers nothing and hands the connection to the caller, together with this value.
+    Intercept(T),
 }
 
-/// A good upstream: serves everything.
+/// Intercepts nothing: the mock answers every request.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Plain;
+pub struct NoInterceptor;
 
-impl Script for Plain {
-    type Taken = Infallible;
+impl Interceptor for NoInterceptor {
+    type Intercepted = Infallible;
 
-    fn decide(&self, _: &Asked) -> Decision<Infallible> {
+    fn decide(&self, _: &ProxyRequest) -> Decision<Infallible> {
         Decision::Serve { delay: Duration::ZERO, faults: Vec::new() }
     }
 }

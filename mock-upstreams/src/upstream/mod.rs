@@ -7,5 +7,5 @@ mod settings;
 mod status;
 pub mod tunnel;
 
-pub use serve::{Handed, Upstream};
+pub use serve::{AfterHttp, Upstream};
 pub use settings::{Auth, Settings};

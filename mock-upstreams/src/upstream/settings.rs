@@ -8,17 +8,17 @@ use subtle::ConstantTimeEq;
 
 use crate::request::credentials;
 
-/// Who may use an upstream. Its Debug output hides the password.
+/// The credentials that an upstream asks for. Debug output hides the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
-    /// Of `Proxy-Authorization: Basic`.
+    /// The user name of `Proxy-Authorization: Basic`.
     pub user: String,
-    /// Its password.
+    /// The password.
     pub password: String,
 }
 
 impl Auth {
-    /// From `user:password`; `None` without a colon or without a user.
+    /// Parses `user:password`. `None` where the colon or the user is missing.
     pub fn parse(pair: &str) -> Option<Self> {
         let (user, password) = pair.split_once(':').filter(|(user, _)| !user.is_empty())?;
         Some(Auth { user: user.to_owned(), password: password.to_owned() })
@@ -41,8 +41,8 @@ impl fmt::Debug for Auth {
 /// How an upstream behaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Credentials it asks for; none: it serves everybody.
+    /// The credentials that it asks for. Without any it serves everybody.
     pub auth: Option<Auth>,
-    /// Time it takes before it answers a request.
+    /// The time that it takes before it answers a request.
     pub latency: Duration,
 }

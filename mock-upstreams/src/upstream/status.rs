@@ -1,4 +1,4 @@
-//! What an upstream says about itself to requests in origin-form: `/status`, `/journal`, `/reset`, `/tls.pem`.
+//! The upstream's own pages, for requests in origin-form: `/status`, `/journal`, `/reset`, `/tls.pem`.
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
@@ -15,7 +15,7 @@ struct Status<'a> {
     counts: Counts,
 }
 
-/// Answers from `journal`, or says why not.
+/// Answers one request for a page.
 pub(crate) fn answer(name: &str, journal: &Journal, request: &Request<Incoming>) -> Response<Body> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/status") => status(name, journal),

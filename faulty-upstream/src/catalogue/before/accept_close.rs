@@ -1,18 +1,18 @@
-//! Accepted, and closed at once in order (FIN).
+//! The connection is accepted, and ended in order (FIN) at once.
 
 use crate::draw::Draw;
 use crate::effect::reply::{Reply, Then};
-use crate::fault::{Act, Family, Fault};
-use crate::param::Values;
+use crate::fault::{Action, Family, Fault};
+use crate::setting::SettingValues;
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "accept-close",
     family: Family::Before,
     summary: "the connection is accepted and ended in order at once",
-    params: &[],
-    act: Act::Connection(act),
+    settings: &[],
+    action: Action::Connection(act),
 };
 
-fn act(_: &Values, _: &mut Draw) -> Reply {
+fn act(_: &SettingValues, _: &mut Draw) -> Reply {
     Reply::silent(Then::Fin)
 }

@@ -1,20 +1,20 @@
-//! Accepted late: until then nothing is read, as if it waited in the backlog.
+//! The connection is accepted, and read only after a while, as if it had waited in the backlog.
 
 use crate::draw::Draw;
 use crate::effect::reply::Reply;
-use crate::fault::{Act, Family, Fault};
-use crate::param::{Param, Values};
+use crate::fault::{Action, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 
-const DELAY: Param = Param::span("delay", 1000, "how long");
+const DELAY: Setting = Setting::duration("delay", 1000, "how long");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "accept-late",
     family: Family::Before,
     summary: "the connection is served only after a while",
-    params: &[DELAY],
-    act: Act::Connection(act),
+    settings: &[DELAY],
+    action: Action::Connection(act),
 };
 
-fn act(with: &Values, _: &mut Draw) -> Reply {
-    Reply::late(with.span(&DELAY))
+fn act(with: &SettingValues, _: &mut Draw) -> Reply {
+    Reply::late(with.duration(&DELAY))
 }

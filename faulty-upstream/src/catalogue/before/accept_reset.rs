@@ -1,18 +1,18 @@
-//! Accepted, and reset at once (linger 0: a real RST).
+//! The connection is accepted, and reset at once (RST).
 
 use crate::draw::Draw;
 use crate::effect::reply::{Reply, Then};
-use crate::fault::{Act, Family, Fault};
-use crate::param::Values;
+use crate::fault::{Action, Family, Fault};
+use crate::setting::SettingValues;
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "accept-reset",
     family: Family::Before,
     summary: "the connection is accepted and reset at once",
-    params: &[],
-    act: Act::Connection(act),
+    settings: &[],
+    action: Action::Connection(act),
 };
 
-fn act(_: &Values, _: &mut Draw) -> Reply {
+fn act(_: &SettingValues, _: &mut Draw) -> Reply {
     Reply::silent(Then::Reset)
 }

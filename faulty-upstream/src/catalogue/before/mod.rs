@@ -1,4 +1,4 @@
-//! Before the head of a request is read.
+//! Faults before the head of a request is read.
 
 pub(super) mod accept_close;
 pub(super) mod accept_late;

@@ -1,4 +1,4 @@
-//! In replies to forwarded requests. The target is not asked.
+//! Faults in the replies to requests for plain HTTP. The target is not asked.
 
 pub(super) mod broken_chunk;
 pub(super) mod cut_body;

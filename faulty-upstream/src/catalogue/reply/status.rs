@@ -1,18 +1,18 @@
-//! Statuses in the place of an answer: the usual ones by name, and any given one.
+//! The upstream answers with a status: the usual ones have a fault each, and one fault takes any.
 
 use crate::draw::Draw;
 use crate::effect::reply::{Reply, Then};
-use crate::fault::{Act, Applies, Family, Fault};
-use crate::param::{Param, Values};
-use mock_upstreams::Asked;
+use crate::fault::{Action, Family, Fault, Requests};
+use crate::setting::{Setting, SettingValues};
+use mock_upstreams::ProxyRequest;
 
-type Answer = fn(&Values, &Asked, &mut Draw) -> Reply;
+type Answer = fn(&SettingValues, &ProxyRequest, &mut Draw) -> Reply;
 
 const fn fixed(name: &'static str, summary: &'static str, answer: Answer) -> Fault {
-    Fault { name, family: Family::Reply, summary, params: &[], act: Act::Reply(Applies::Any, answer) }
+    Fault { name, family: Family::Reply, summary, settings: &[], action: Action::Reply(Requests::Any, answer) }
 }
 
-/// A status, its reason, and fields that belong to it.
+/// Answers with a status, its reason, and the fields that belong to it.
 fn answer(status: u16, reason: &str, fields: &str) -> Reply {
     let body = format!("{status} {reason}\n");
     let length = body.len();
@@ -22,7 +22,7 @@ fn answer(status: u16, reason: &str, fields: &str) -> Reply {
 
 const CHALLENGE: &str = "Proxy-Authenticate: Basic realm=\"upstream\"\r\n";
 
-const WHICH: Param = Param::number("status", 418, 200..=999, "which one");
+const WHICH: Setting = Setting::number("status", 418, 200..=999, "which one");
 
 pub(in crate::catalogue) const STATUS_400: Fault =
     fixed("status-400", "answered 400 Bad Request", |_, _, _| answer(400, "Bad Request", ""));
@@ -67,13 +67,15 @@ pub(in crate::catalogue) const STATUS_407_BARE: Fault =
         answer(407, "Proxy Authentication Required", "")
     });
 
-/// A good reply: every 2xx opens the tunnel (RFC 9110 section 9.3.6).
+/// This is a good reply: every 2xx opens the tunnel (RFC 9110 section 9.3.6).
 pub(in crate::catalogue) const STATUS_204: Fault = Fault {
-    act: Act::Reply(Applies::Connect, |_, _, _| Reply::new(Some(204), "HTTP/1.1 204 No Content\r\n\r\n", Then::Tunnel)),
+    action: Action::Reply(Requests::Connect, |_, _, _| {
+        Reply::new(Some(204), "HTTP/1.1 204 No Content\r\n\r\n", Then::Tunnel)
+    }),
     name: "status-204",
     family: Family::Reply,
     summary: "answered 204 No Content, then a tunnel",
-    params: &[],
+    settings: &[],
 };
 
 pub(in crate::catalogue) const REDIRECT: Fault = fixed("redirect", "answered 302 with a Location", |_, _, _| {
@@ -81,7 +83,7 @@ pub(in crate::catalogue) const REDIRECT: Fault = fixed("redirect", "answered 302
 });
 
 pub(in crate::catalogue) const STATUS: Fault = Fault {
-    params: &[WHICH],
+    settings: &[WHICH],
     ..fixed("status", "answered with a given status", |with, _, _| {
         let status = u16::try_from(with.number(&WHICH)).unwrap_or(999);
         answer(status, "Given", "")

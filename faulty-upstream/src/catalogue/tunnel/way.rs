@@ -1,5 +1,5 @@
-//! The setting that says which way of a tunnel a fault works on.
+//! The setting `way`: the direction of a tunnel that a fault works on.
 
-use crate::param::Param;
+use crate::setting::Setting;
 
-pub(super) const WAY: Param = Param::word("way", &["down", "up", "both"], "down is towards the client");
+pub(super) const WAY: Setting = Setting::choice("way", &["down", "up", "both"], "down is towards the client");

@@ -1,21 +1,21 @@
-//! The upstream blames a target that is fine.
+//! The upstream blames a target that works.
 
 use crate::draw::Draw;
 use crate::effect::reply::{Reply, Then};
-use crate::fault::{Act, Applies, Family, Fault};
-use crate::param::Values;
-use mock_upstreams::Asked;
+use crate::fault::{Action, Family, Fault, Requests};
+use crate::setting::SettingValues;
+use mock_upstreams::ProxyRequest;
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "blame-shifting",
     family: Family::Whole,
     summary: "502 in the name of a target that is fine",
-    params: &[],
-    act: Act::Reply(Applies::Any, act),
+    settings: &[],
+    action: Action::Reply(Requests::Any, act),
 };
 
-fn act(_: &Values, asked: &Asked, _: &mut Draw) -> Reply {
-    let text = format!("{} can't be reached\n", asked.target);
+fn act(_: &SettingValues, request: &ProxyRequest, _: &mut Draw) -> Reply {
+    let text = format!("{} can't be reached\n", request.target);
     let head = format!("HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", text.len());
     Reply::new(Some(502), head + &text, Then::Fin)
 }

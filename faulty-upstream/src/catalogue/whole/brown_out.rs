@@ -1,24 +1,24 @@
-//! Slow for a while, then well again.
+//! The upstream is slow for a while, then well again.
 
 use crate::draw::Draw;
-use crate::fault::{Act, Family, Fault, Moment};
-use crate::param::{Param, Values};
+use crate::fault::{Action, Arrival, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 use std::time::Duration;
 
-const DELAY: Param = Param::span("delay", 5000, "how slow");
-const AFTER: Param = Param::span("after", 0, "when it begins");
-const FOR: Param = Param::span("for", 30_000, "how long it lasts");
+const DELAY: Setting = Setting::duration("delay", 5000, "how slow");
+const AFTER: Setting = Setting::duration("after", 0, "when it begins");
+const FOR: Setting = Setting::duration("for", 30_000, "how long it lasts");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "brown-out",
     family: Family::Whole,
     summary: "slow for a while",
-    params: &[DELAY, AFTER, FOR],
-    act: Act::Delay(act),
+    settings: &[DELAY, AFTER, FOR],
+    action: Action::Delay(act),
 };
 
-fn act(with: &Values, moment: &Moment, _: &mut Draw) -> Duration {
-    let begin = with.span(&AFTER);
-    let slow = (begin..begin + with.span(&FOR)).contains(&moment.since);
-    if slow { with.span(&DELAY) } else { Duration::ZERO }
+fn act(with: &SettingValues, arrival: &Arrival, _: &mut Draw) -> Duration {
+    let begin = with.duration(&AFTER);
+    let slow = (begin..begin + with.duration(&FOR)).contains(&arrival.since_in_force);
+    if slow { with.duration(&DELAY) } else { Duration::ZERO }
 }

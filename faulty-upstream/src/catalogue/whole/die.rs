@@ -1,29 +1,29 @@
 //! The process dies with all its connections, and comes back.
 
-use crate::effect::listener::{Phase, State};
-use crate::fault::{Act, Family, Fault};
-use crate::param::{Param, Values};
+use crate::effect::listener::{ListenerPhase, State};
+use crate::fault::{Action, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 use std::time::Duration;
 
-const AFTER: Param = Param::span("after", 0, "so long it lives");
-const DOWN: Param = Param::span("down", 10_000, "so long it is dead");
+const AFTER: Setting = Setting::duration("after", 0, "so long it lives");
+const DOWN: Setting = Setting::duration("down", 10_000, "so long it is dead");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "die",
     family: Family::Whole,
     summary: "dies with all its connections, and comes back",
-    params: &[AFTER, DOWN],
-    act: Act::Listener(act),
+    settings: &[AFTER, DOWN],
+    action: Action::Listener(act),
 };
 
-fn act(with: &Values, since: Duration) -> Phase {
-    let death = with.span(&AFTER);
-    let birth = death + with.span(&DOWN);
+fn act(with: &SettingValues, since: Duration) -> ListenerPhase {
+    let death = with.duration(&AFTER);
+    let birth = death + with.duration(&DOWN);
     if since < death {
-        Phase { until: Some(death), ..Phase::always(State::Open) }
+        ListenerPhase { until: Some(death), ..ListenerPhase::always(State::Open) }
     } else if since < birth {
-        Phase { state: State::Closed, dead: true, until: Some(birth) }
+        ListenerPhase { state: State::Closed, dead: true, until: Some(birth) }
     } else {
-        Phase::always(State::Open)
+        ListenerPhase::always(State::Open)
     }
 }

@@ -1,27 +1,27 @@
-//! The listener comes and goes on a schedule.
+//! The listener closes and opens on a schedule.
 
-use crate::effect::listener::{Phase, State};
-use crate::fault::{Act, Family, Fault};
-use crate::param::{Param, Values};
+use crate::effect::listener::{ListenerPhase, State};
+use crate::fault::{Action, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 use std::time::Duration;
 
-const UP: Param = Param::span("up", 10_000, "so long it is open");
-const DOWN: Param = Param::span("down", 5000, "so long it is closed");
+const UP: Setting = Setting::duration("up", 10_000, "so long it is open");
+const DOWN: Setting = Setting::duration("down", 5000, "so long it is closed");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "flap",
     family: Family::Whole,
     summary: "the listener closes and opens on a schedule",
-    params: &[UP, DOWN],
-    act: Act::Listener(act),
+    settings: &[UP, DOWN],
+    action: Action::Listener(act),
 };
 
-fn act(with: &Values, since: Duration) -> Phase {
-    let (up, down) = (with.span(&UP).as_nanos(), with.span(&DOWN).as_nanos());
+fn act(with: &SettingValues, since: Duration) -> ListenerPhase {
+    let (up, down) = (with.duration(&UP).as_nanos(), with.duration(&DOWN).as_nanos());
     let cycle = (up + down).max(1);
     let begun = since.as_nanos() - since.as_nanos() % cycle;
     let at = since.as_nanos() - begun;
     let (state, end) = if at < up { (State::Open, up) } else { (State::Closed, cycle) };
     let until = u64::try_from(begun + end).ok().map(Duration::from_nanos);
-    Phase { state, dead: false, until }
+    ListenerPhase { state, dead: false, until }
 }

@@ -1,4 +1,4 @@
-//! Of the whole upstream.
+//! Faults of the upstream as a whole.
 
 pub(super) mod blame_shifting;
 pub(super) mod brown_out;

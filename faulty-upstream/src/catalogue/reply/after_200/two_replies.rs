@@ -1,23 +1,25 @@
-//! Two replies to one CONNECT. Behind a 2xx the second is the tunnel's first bytes; behind anything else nobody may read it.
+//! Two replies answer one CONNECT.
+//!
+//! Behind a 2xx the second reply is the first bytes of the tunnel. Behind any other status nobody may read it.
 
 use crate::draw::Draw;
 use crate::effect::reply::{Reply, Then};
-use crate::fault::{Act, Applies, Family, Fault};
-use crate::param::{Param, Values};
-use mock_upstreams::Asked;
+use crate::fault::{Action, Family, Fault, Requests};
+use crate::setting::{Setting, SettingValues};
+use mock_upstreams::ProxyRequest;
 
-const FIRST: Param = Param::number("first", 407, 200..=599, "status of the first");
-const SECOND: Param = Param::number("second", 200, 200..=599, "status of the second");
+const FIRST: Setting = Setting::number("first", 407, 200..=599, "status of the first");
+const SECOND: Setting = Setting::number("second", 200, 200..=599, "status of the second");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "two-replies",
     family: Family::Reply,
     summary: "two replies to one request",
-    params: &[FIRST, SECOND],
-    act: Act::Reply(Applies::Connect, act),
+    settings: &[FIRST, SECOND],
+    action: Action::Reply(Requests::Connect, act),
 };
 
-fn act(with: &Values, _: &Asked, _: &mut Draw) -> Reply {
+fn act(with: &SettingValues, _: &ProxyRequest, _: &mut Draw) -> Reply {
     let first = with.number(&FIRST);
     let good = (200..300).contains(&first);
     let length = if good { "" } else { "Content-Length: 0\r\n" };

@@ -1,19 +1,19 @@
-//! A negative Content-Length beside a status that has a body.
+//! Content-Length is negative, beside a status that has a body.
 
 use crate::draw::Draw;
 use crate::effect::reply::{Reply, Then};
-use crate::fault::{Act, Applies, Family, Fault};
-use crate::param::Values;
-use mock_upstreams::Asked;
+use crate::fault::{Action, Family, Fault, Requests};
+use crate::setting::SettingValues;
+use mock_upstreams::ProxyRequest;
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "negative-number",
     family: Family::Reply,
     summary: "Content-Length is negative",
-    params: &[],
-    act: Act::Reply(Applies::Any, act),
+    settings: &[],
+    action: Action::Reply(Requests::Any, act),
 };
 
-fn act(_: &Values, _: &Asked, _: &mut Draw) -> Reply {
+fn act(_: &SettingValues, _: &ProxyRequest, _: &mut Draw) -> Reply {
     Reply::new(None, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: -1\r\n\r\n", Then::Hold)
 }

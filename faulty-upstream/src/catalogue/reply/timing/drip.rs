@@ -1,26 +1,26 @@
-//! The head comes a byte at a time; a good reply.
+//! The head comes one byte at a time. This is a good reply.
 
 use crate::draw::Draw;
-use crate::effect::reply::{Part, Reply, Then};
-use crate::fault::{Act, Applies, Family, Fault};
-use crate::param::{Param, Values};
+use crate::effect::reply::{Reply, Step, Then};
+use crate::fault::{Action, Family, Fault, Requests};
+use crate::setting::{Setting, SettingValues};
 use bytes::Bytes;
-use mock_upstreams::Asked;
+use mock_upstreams::ProxyRequest;
 use mock_upstreams::upstream::tunnel::ESTABLISHED;
 
-const GAP: Param = Param::span("gap", 0, "time between two bytes");
+const GAP: Setting = Setting::duration("gap", 0, "time between two bytes");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "drip",
     family: Family::Reply,
     summary: "the 200 comes a byte at a time",
-    params: &[GAP],
-    act: Act::Reply(Applies::Connect, act),
+    settings: &[GAP],
+    action: Action::Reply(Requests::Connect, act),
 };
 
-fn act(with: &Values, _: &Asked, _: &mut Draw) -> Reply {
-    let gap = with.span(&GAP);
-    let bytes = ESTABLISHED.iter().map(|byte| Part::Write(Bytes::copy_from_slice(&[*byte])));
-    let say = bytes.flat_map(|byte| [byte, Part::Wait(gap)]).collect();
-    Reply { status: Some(200), say, then: Then::Tunnel }
+fn act(with: &SettingValues, _: &ProxyRequest, _: &mut Draw) -> Reply {
+    let gap = with.duration(&GAP);
+    let bytes = ESTABLISHED.iter().map(|byte| Step::Write(Bytes::copy_from_slice(&[*byte])));
+    let steps = bytes.flat_map(|byte| [byte, Step::Wait(gap)]).collect();
+    Reply { status: Some(200), steps, then: Then::Tunnel }
 }

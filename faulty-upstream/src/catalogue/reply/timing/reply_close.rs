@@ -1,19 +1,19 @@
-//! The request is read, and the connection ended in order.
+//! The request is read, and the connection is ended in order.
 
 use crate::draw::Draw;
 use crate::effect::reply::{Reply, Then};
-use crate::fault::{Act, Applies, Family, Fault};
-use crate::param::Values;
-use mock_upstreams::Asked;
+use crate::fault::{Action, Family, Fault, Requests};
+use crate::setting::SettingValues;
+use mock_upstreams::ProxyRequest;
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "reply-close",
     family: Family::Reply,
     summary: "ended in order in the place of a reply",
-    params: &[],
-    act: Act::Reply(Applies::Any, act),
+    settings: &[],
+    action: Action::Reply(Requests::Any, act),
 };
 
-fn act(_: &Values, _: &Asked, _: &mut Draw) -> Reply {
+fn act(_: &SettingValues, _: &ProxyRequest, _: &mut Draw) -> Reply {
     Reply::new(None, "", Then::Fin)
 }

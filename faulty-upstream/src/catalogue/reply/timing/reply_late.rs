@@ -1,21 +1,21 @@
 //! The reply comes late.
 
 use crate::draw::Draw;
-use crate::fault::{Act, Family, Fault, Moment};
-use crate::param::{Param, Values};
+use crate::fault::{Action, Arrival, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 use std::time::Duration;
 
-const DELAY: Param = Param::span("delay", 1000, "how long");
-const JITTER: Param = Param::span("jitter", 0, "at most this much longer");
+const DELAY: Setting = Setting::duration("delay", 1000, "how long");
+const JITTER: Setting = Setting::duration("jitter", 0, "at most this much longer");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "reply-late",
     family: Family::Reply,
     summary: "answered only after a while",
-    params: &[DELAY, JITTER],
-    act: Act::Delay(act),
+    settings: &[DELAY, JITTER],
+    action: Action::Delay(act),
 };
 
-fn act(with: &Values, _: &Moment, draw: &mut Draw) -> Duration {
-    with.span(&DELAY) + draw.span(with.span(&JITTER))
+fn act(with: &SettingValues, _: &Arrival, draw: &mut Draw) -> Duration {
+    with.duration(&DELAY) + draw.duration(with.duration(&JITTER))
 }

@@ -2,18 +2,18 @@
 
 use crate::draw::Draw;
 use crate::effect::reply::{Reply, Then};
-use crate::fault::{Act, Applies, Family, Fault};
-use crate::param::Values;
-use mock_upstreams::Asked;
+use crate::fault::{Action, Family, Fault, Requests};
+use crate::setting::SettingValues;
+use mock_upstreams::ProxyRequest;
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "reply-never",
     family: Family::Reply,
     summary: "never answered",
-    params: &[],
-    act: Act::Reply(Applies::Any, act),
+    settings: &[],
+    action: Action::Reply(Requests::Any, act),
 };
 
-fn act(_: &Values, _: &Asked, _: &mut Draw) -> Reply {
+fn act(_: &SettingValues, _: &ProxyRequest, _: &mut Draw) -> Reply {
     Reply::silent(Then::Hold)
 }

@@ -1,23 +1,23 @@
-//! The end of one way is passed on late.
+//! The end of one direction is passed on late.
 
 use crate::catalogue::tunnel::way::WAY;
 use crate::draw::Draw;
-use crate::effect::tunnel::Effects;
-use crate::fault::{Act, Family, Fault};
-use crate::param::{Param, Values};
+use crate::effect::tunnel::TunnelEffects;
+use crate::fault::{Action, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 
-const DELAY: Param = Param::span("delay", 1000, "how late");
+const DELAY: Setting = Setting::duration("delay", 1000, "how late");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "close-late",
     family: Family::Tunnel,
     summary: "the end is passed on late",
-    params: &[WAY, DELAY],
-    act: Act::Tunnel(act),
+    settings: &[WAY, DELAY],
+    action: Action::Tunnel(act),
 };
 
-fn act(with: &Values, _: &mut Draw, effects: &mut Effects) {
-    for flow in effects.flows(with.word(&WAY)) {
-        flow.late_end = with.span(&DELAY);
+fn act(with: &SettingValues, _: &mut Draw, effects: &mut TunnelEffects) {
+    for direction in effects.directions(with.choice(&WAY)) {
+        direction.late_end = with.duration(&DELAY);
     }
 }

@@ -1,20 +1,20 @@
 //! The tunnel is ended in order (FIN) after a time.
 
 use crate::draw::Draw;
-use crate::effect::tunnel::{Effects, Over};
-use crate::fault::{Act, Family, Fault};
-use crate::param::{Param, Values};
+use crate::effect::tunnel::{TunnelEffects, TunnelEnd};
+use crate::fault::{Action, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 
-const TIME: Param = Param::span("time", 1000, "so long after the 200");
+const TIME: Setting = Setting::duration("time", 1000, "so long after the 200");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "timed-cut",
     family: Family::Tunnel,
     summary: "ended in order after a time",
-    params: &[TIME],
-    act: Act::Tunnel(act),
+    settings: &[TIME],
+    action: Action::Tunnel(act),
 };
 
-fn act(with: &Values, _: &mut Draw, effects: &mut Effects) {
-    effects.end = Some((with.span(&TIME), Over::Cut));
+fn act(with: &SettingValues, _: &mut Draw, effects: &mut TunnelEffects) {
+    effects.end = Some((with.duration(&TIME), TunnelEnd::Fin));
 }

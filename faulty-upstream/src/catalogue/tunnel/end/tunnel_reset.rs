@@ -1,23 +1,23 @@
-//! The tunnel is reset after so many bytes.
+//! The tunnel is reset after a number of bytes.
 
 use crate::catalogue::tunnel::way::WAY;
 use crate::draw::Draw;
-use crate::effect::tunnel::{Effects, Over, Stop};
-use crate::fault::{Act, Family, Fault};
-use crate::param::{Param, Values};
+use crate::effect::tunnel::{Cutoff, TunnelEffects, TunnelEnd};
+use crate::fault::{Action, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 
-const AFTER: Param = Param::bytes("after", 1000, "so many bytes that way");
+const AFTER: Setting = Setting::bytes("after", 1000, "so many bytes that way");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "tunnel-reset",
     family: Family::Tunnel,
     summary: "reset after so many bytes",
-    params: &[WAY, AFTER],
-    act: Act::Tunnel(act),
+    settings: &[WAY, AFTER],
+    action: Action::Tunnel(act),
 };
 
-fn act(with: &Values, _: &mut Draw, effects: &mut Effects) {
-    for flow in effects.flows(with.word(&WAY)) {
-        flow.stop = Some((with.number(&AFTER), Stop::Over(Over::Reset)));
+fn act(with: &SettingValues, _: &mut Draw, effects: &mut TunnelEffects) {
+    for direction in effects.directions(with.choice(&WAY)) {
+        direction.cutoff = Some((with.number(&AFTER), Cutoff::Tunnel(TunnelEnd::Reset)));
     }
 }

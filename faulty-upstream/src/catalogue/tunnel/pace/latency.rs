@@ -2,24 +2,24 @@
 
 use crate::catalogue::tunnel::way::WAY;
 use crate::draw::Draw;
-use crate::effect::tunnel::Effects;
-use crate::fault::{Act, Family, Fault};
-use crate::param::{Param, Values};
+use crate::effect::tunnel::TunnelEffects;
+use crate::fault::{Action, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 
-const DELAY: Param = Param::span("delay", 200, "how much later");
-const JITTER: Param = Param::span("jitter", 0, "at most this much later still");
+const DELAY: Setting = Setting::duration("delay", 200, "how much later");
+const JITTER: Setting = Setting::duration("jitter", 0, "at most this much later still");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "latency",
     family: Family::Tunnel,
     summary: "bytes come later, by a fixed time and a random one",
-    params: &[WAY, DELAY, JITTER],
-    act: Act::Tunnel(act),
+    settings: &[WAY, DELAY, JITTER],
+    action: Action::Tunnel(act),
 };
 
-fn act(with: &Values, draw: &mut Draw, effects: &mut Effects) {
-    for flow in effects.flows(with.word(&WAY)) {
-        flow.delay += with.span(&DELAY);
-        flow.jitter = Some((with.span(&JITTER), draw.fork()));
+fn act(with: &SettingValues, draw: &mut Draw, effects: &mut TunnelEffects) {
+    for direction in effects.directions(with.choice(&WAY)) {
+        direction.delay += with.duration(&DELAY);
+        direction.jitter = Some((with.duration(&JITTER), draw.fork()));
     }
 }

@@ -1,20 +1,20 @@
-//! The client's bytes are never read: back-pressure.
+//! The client's bytes are never read, so that it meets back-pressure.
 
 use crate::draw::Draw;
-use crate::effect::tunnel::{Effects, Stop};
-use crate::fault::{Act, Family, Fault};
-use crate::param::{Param, Values};
+use crate::effect::tunnel::{Cutoff, TunnelEffects};
+use crate::fault::{Action, Family, Fault};
+use crate::setting::{Setting, SettingValues};
 
-const HOLD: Param = Param::span("hold", 60_000, "closed after this time");
+const HOLD: Setting = Setting::duration("hold", 60_000, "closed after this time");
 
 pub(in crate::catalogue) const FAULT: Fault = Fault {
     name: "never-read",
     family: Family::Tunnel,
     summary: "what the client sends is never read",
-    params: &[HOLD],
-    act: Act::Tunnel(act),
+    settings: &[HOLD],
+    action: Action::Tunnel(act),
 };
 
-fn act(with: &Values, _: &mut Draw, effects: &mut Effects) {
-    effects.up.stop = Some((0, Stop::Stall(with.span(&HOLD))));
+fn act(with: &SettingValues, _: &mut Draw, effects: &mut TunnelEffects) {
+    effects.up.cutoff = Some((0, Cutoff::Stall(with.duration(&HOLD))));
 }
