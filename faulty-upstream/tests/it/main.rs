@@ -4,6 +4,7 @@
 
 mod admin;
 mod before;
+mod example;
 mod listener;
 mod process;
 mod replies;
