@@ -24,7 +24,7 @@
 //! | `upstream` | one upstream with a plan: plays on each connection what the plan decides | `effect`, `io`, `plan` |
 //! | `listen` | accepts connections: on the caller's listener, or on real sockets | `effect`, `io`, `upstream` |
 //! | `admin` | control of a running upstream over HTTP | `catalogue`, `plan`, `upstream` |
-//! | `daemon` | what only the binary needs: command line, control of another process | `fault`, `plan` |
+//! | `daemon` | what only the binary needs: command line, control of another process | `plan` |
 
 pub mod admin;
 pub mod catalogue;

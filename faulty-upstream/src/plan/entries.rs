@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::entry::PlanEntry;
 
-/// A fault plan: entries in order, and the seed of their draws. [`parse`](super::parse) reads one from JSON.
+/// A fault plan: entries in order, and the seed of their draws. `plan::parse` reads one from JSON.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The seed. The same seed gives the same faults.

@@ -74,7 +74,7 @@ pub struct Record {
     pub connection: u64,
     /// Its own number on the connection, from 1.
     pub request: u64,
-    /// The request id that the target's name carries, see [`Target::id`](crate::Target::id).
+    /// The request id that the target's name carries, see [`Target::id`](crate::request::Target::id).
     pub id: Option<String>,
     /// The method, as sent.
     pub method: String,
