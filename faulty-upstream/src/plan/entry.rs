@@ -19,7 +19,7 @@ pub struct PlanEntry {
     /// The settings of the fault.
     pub(crate) with: SettingValues,
     /// When it strikes.
-    pub(crate) when: When,
+    pub when: When,
     /// Which requests it strikes.
     pub(crate) filter: RequestFilter,
     /// Whether it is armed. An entry that is not armed does nothing.

@@ -10,3 +10,4 @@ pub(crate) use decide::RequestFaults;
 pub use entries::Plan;
 pub use entry::PlanEntry;
 pub use parse::{Problem, parse, parse_entry};
+pub use when::When;

@@ -10,7 +10,7 @@ use crate::draw::{Draw, Probability};
 
 /// When an entry strikes. All conditions that are given must hold; without any it strikes always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct When {
+pub struct When {
     /// Strikes only the connection with this number. Connections are counted from 1.
     pub(crate) nth: Option<NonZeroU64>,
     /// Strikes one connection in so many.
@@ -18,9 +18,9 @@ pub(crate) struct When {
     /// Strikes with this probability, drawn for every connection or request.
     pub(crate) probability: Option<Probability>,
     /// Strikes from this time on, counted from the upstream's start.
-    pub(crate) from: Duration,
+    pub from: Duration,
     /// Strikes until just before this time, counted from the upstream's start.
-    pub(crate) until: Option<Duration>,
+    pub until: Option<Duration>,
 }
 
 impl When {
