@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use loadgen::{Failure, Kind, Phase};
+use loadgen::{Failure, FailureKind, Phase};
 
 use super::history::History;
 use super::violation::Violation;
@@ -183,19 +183,19 @@ fn includes(outcome: RequestOutcome, failure: Option<Failure>) -> bool {
     }
 }
 
-fn outcome_of(kind: Kind) -> RequestOutcome {
+fn outcome_of(kind: FailureKind) -> RequestOutcome {
     match kind {
-        Kind::Refused => RequestOutcome::Refused,
-        Kind::Unreachable => RequestOutcome::Unreachable,
-        Kind::Status(_) => RequestOutcome::Status,
-        Kind::Timeout => RequestOutcome::Timeout,
-        Kind::Reset => RequestOutcome::Reset,
-        Kind::Cut => RequestOutcome::Cut,
-        Kind::Corrupt => RequestOutcome::Corrupt,
-        Kind::Malformed => RequestOutcome::Malformed,
-        Kind::Tls => RequestOutcome::Tls,
-        Kind::Local => RequestOutcome::Local,
-        Kind::Unfinished => RequestOutcome::Unfinished,
+        FailureKind::Refused => RequestOutcome::Refused,
+        FailureKind::Unreachable => RequestOutcome::Unreachable,
+        FailureKind::Status(_) => RequestOutcome::Status,
+        FailureKind::Timeout => RequestOutcome::Timeout,
+        FailureKind::Reset => RequestOutcome::Reset,
+        FailureKind::Cut => RequestOutcome::Cut,
+        FailureKind::Corrupt => RequestOutcome::Corrupt,
+        FailureKind::Malformed => RequestOutcome::Malformed,
+        FailureKind::Tls => RequestOutcome::Tls,
+        FailureKind::Local => RequestOutcome::Local,
+        FailureKind::Unfinished => RequestOutcome::Unfinished,
     }
 }
 

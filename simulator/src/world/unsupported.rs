@@ -1,6 +1,6 @@
 //! Scenarios may ask for TLS to targets, which no engine offers.
 
-use loadgen::action::What;
+use loadgen::ActionKind;
 
 use crate::scenario::Scenario;
 
@@ -9,7 +9,7 @@ use crate::scenario::Scenario;
 pub(super) fn tls(scenario: &Scenario) -> Vec<String> {
     let mut found = Vec::new();
     for (index, client) in scenario.clients.iter().enumerate() {
-        let tls = client.actions().filter(|one| matches!(one.value().action.what, What::Tls { .. }));
+        let tls = client.actions().filter(|one| matches!(one.value().action.kind, ActionKind::Tls { .. }));
         found.extend(tls.map(|one| {
             format!(
                 "clients[{index}].do: `{}`: TLS to targets is not played; use http or a tunnel, or loadgen itself",

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use loadgen::action::{self, What};
-use loadgen::{Stage, workload};
+use loadgen::{ActionKind, ActionShare, Stage, Stages};
 use serde_json::{Map, Value as Json};
 
 use super::problem::{Problem, join};
@@ -68,7 +67,7 @@ fn load(client: &mut Map<String, Json>, factor: f64) {
         };
     }
     if let Some(Json::String(text)) = client.get_mut("stages")
-        && let Ok(stages) = workload::stages(text)
+        && let Ok(Stages(stages)) = text.parse()
     {
         *text = stages.iter().map(|stage| stage_text(stage, factor)).collect::<Vec<_>>().join(",");
     }
@@ -93,12 +92,12 @@ fn stage_text(stage: &Stage, factor: f64) -> String {
 
 /// One that is no action stays as it is: it is refused already.
 fn action_text(text: &str, factor: f64) -> String {
-    let Ok((share, mut action)) = action::shared(text) else { return text.to_owned() };
-    if let What::Hold { span, every, .. } = &mut action.what {
+    let Ok(ActionShare { share, mut action }) = text.parse() else { return text.to_owned() };
+    if let ActionKind::Hold { span, every, .. } = &mut action.kind {
         (*span, *every) = (times(*span, factor), times(*every, factor));
     }
-    if let Some(slow) = &mut action.slow {
-        slow.every = times(slow.every, factor);
+    if let Some(throttle) = &mut action.throttle {
+        throttle.every = times(throttle.every, factor);
     }
     format!("{share}*{action}")
 }

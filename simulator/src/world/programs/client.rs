@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use loadgen::{Done, Event, Gauge, Net, Shard, Workload, drive};
+use loadgen::{Connector, OpenTunnels, RequestEvent, RequestRecord, Shard, Workload, drive};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -29,14 +29,14 @@ pub(in crate::world) struct ClientProcess {
 }
 
 impl ClientProcess {
-    /// Makes its requests over streams of `net`. Returns once the last one is over; everything happens in the calling task.
-    pub(in crate::world) async fn run(self, net: impl Net) {
+    /// Makes its requests over streams of `connector`. Returns once the last one is over; everything happens in the calling task.
+    pub(in crate::world) async fn run(self, connector: impl Connector) {
         tokio::time::sleep(self.wait).await;
         let span = self.last.saturating_sub(self.wait);
         let workload = self.client.workload(self.draw_seed(), self.id_prefix(), span);
         let host = HostName::new(&self.client.name);
         let mut observe = |event| self.recorder.write(&host, What::Client(client_event(&workload, event)));
-        drive(&workload, Shard::WHOLE, &net, &Gauge::default(), &mut observe, pending()).await;
+        drive(&workload, Shard::WHOLE, &connector, &OpenTunnels::default(), &mut observe, pending()).await;
     }
 
     /// The text in front of the number of a request in its id. Numbers are hexadecimal, so `x` is no digit, and a client that
@@ -54,9 +54,9 @@ impl ClientProcess {
     }
 }
 
-fn client_event(workload: &Workload, event: Event) -> ClientEvent {
+fn client_event(workload: &Workload, event: RequestEvent) -> ClientEvent {
     match event {
-        Event::Began { request, intended, started } => {
+        RequestEvent::Began { request, intended, started } => {
             let action = workload.mix.action(request.action);
             ClientEvent::Asked {
                 action: action.name(),
@@ -67,11 +67,11 @@ fn client_event(workload: &Workload, event: Event) -> ClientEvent {
                 target: request.target,
             }
         }
-        Event::Ended(done) => ClientEvent::Ended(result(*done)),
+        RequestEvent::Ended(done) => ClientEvent::Ended(result(*done)),
     }
 }
 
-fn result(done: Done) -> ClientResult {
+fn result(done: RequestRecord) -> ClientResult {
     let late = done.started.saturating_sub(done.intended);
     ClientResult {
         failure: done.outcome.err(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faulty_upstream::listener::attend;
+use faulty_upstream::listen::run_listener;
 use faulty_upstream::{FaultyUpstream, Plan};
 use mock_upstreams::journal::{Clock, Journal};
 use mock_upstreams::{Auth, Settings, Target};
@@ -46,7 +46,7 @@ pub(in crate::world) async fn serve<H: Host>(upstream: Arc<FaultyUpstream>, host
         let upstream = Arc::clone(&upstream);
         host.spawn(async move { upstream.serve(stream, nowhere::<H::Stream>).await });
     };
-    attend(&upstream, listener, each, std::future::pending()).await
+    run_listener(&upstream, listener, each, std::future::pending()).await
 }
 
 /// There is no internet here: targets are those built into the upstreams.

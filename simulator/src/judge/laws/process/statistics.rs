@@ -1,6 +1,6 @@
 //! The law `statistics`: the statistics page counts the requests, their outcomes and the attempts as they happened.
 
-use loadgen::Kind;
+use loadgen::FailureKind;
 use serde_json::Value as Json;
 
 use crate::judge::history::History;
@@ -19,7 +19,9 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     // The proxy may learn late that a client gave up: the word was lost, or the client has only ended its own direction while
     // the target still sends.
     let gave_up = |seen: &&ClientRequest<'_>| {
-        seen.result.failure.is_some_and(|failure| matches!(failure.kind, Kind::Timeout | Kind::Cut | Kind::Reset))
+        seen.result
+            .failure
+            .is_some_and(|failure| matches!(failure.kind, FailureKind::Timeout | FailureKind::Cut | FailureKind::Reset))
     };
     let gone = history.client_requests.values().filter(gave_up).count() as u64;
     let mut violations = Vec::new();

@@ -1,7 +1,7 @@
 //! The law `bytes`: a tunnel carries every byte both ways, unaltered and in order; nothing is ever made up.
 
-use loadgen::Kind;
-use loadgen::checksum::Sum;
+use loadgen::FailureKind;
+use loadgen::client::checksum::Transferred;
 use mock_upstreams::checksum::Tally;
 
 use crate::judge::history::History;
@@ -22,7 +22,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             continue;
         }
         let failed = verdict.failure.map(|failure| failure.kind);
-        if failed == Some(Kind::Corrupt) {
+        if failed == Some(FailureKind::Corrupt) {
             violations.push(Violation::found(format!("{id} got other bytes than its target sent"), [seen.line]));
         }
         // The tunnel went through the upstream that the proxy says served it; others may have answered 200 too late.
@@ -51,7 +51,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             || history.disturbed(upstream, seen.began, over)
             || history.disturbed(History::client_of(id), seen.began, over)
             || history.proxy_disturbed(seen.began, over);
-        if excused || failed == Some(Kind::Timeout) {
+        if excused || failed == Some(FailureKind::Timeout) {
             continue;
         }
         // The action `connect` closes its tunnel at once and does not read what comes.
@@ -67,7 +67,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     violations
 }
 
-fn same(theirs: Tally, ours: Sum) -> bool {
+fn same(theirs: Tally, ours: Transferred) -> bool {
     (theirs.bytes, theirs.checksum.value()) == (ours.bytes, ours.checksum)
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let mut twin = Twin::of(&LAW);
         let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
         if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[at].what {
-            result.failure = Some(Kind::Cut.at(Phase::Data));
+            result.failure = Some(FailureKind::Cut.at(Phase::Data));
         }
         twin.fires();
     }

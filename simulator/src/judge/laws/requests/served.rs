@@ -1,6 +1,6 @@
 //! The law `served`: no request for a working target fails while there is an upstream that was not disturbed.
 
-use mock_upstreams::target::Builtin;
+use mock_upstreams::targets::Builtin;
 
 use crate::judge::history::{History, id_of};
 use crate::judge::laws::law::Law;
