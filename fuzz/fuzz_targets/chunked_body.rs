@@ -3,8 +3,8 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use proxy::body::{BodyCodec, BodyError, Progress};
-use proxy::head::{Framing, HeadLimits};
+use proxy::http::body::{BodyCodec, BodyError, Progress};
+use proxy::http::head::{Framing, HeadLimits};
 
 const LIMITS: HeadLimits = HeadLimits { max_bytes: 4096, max_fields: 32 };
 

@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use proxy::head::{HeadLimits, Scan, check_request, parse_request, request_framing, scan};
+use proxy::http::head::{HeadLimits, Scan, check_request, parse_request, request_framing, scan};
 
 const LIMITS: HeadLimits = HeadLimits { max_bytes: 4096, max_fields: 32 };
 

@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use proxy::head::{HeadLimits, Method, parse_response, response_framing};
+use proxy::http::head::{HeadLimits, Method, parse_response, response_framing};
 
 const LIMITS: HeadLimits = HeadLimits { max_bytes: 4096, max_fields: 32 };
 

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proxy::authority::Authority;
-use proxy::head::{Fields, Method, RequestHead, Version};
-use proxy::target::{Route, is_ourselves, route};
+use proxy::http::authority::Authority;
+use proxy::http::head::{Fields, Method, RequestHead, Version};
+use proxy::http::target::{Route, is_ourselves, route};
 
 fn head(method: &str, target: &str) -> Option<RequestHead> {
     let method = Method::new(method)?;

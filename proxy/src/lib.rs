@@ -1,37 +1,35 @@
 //! The netdrift proxy: CONNECT and plain HTTP over weighted upstream proxies.
 //!
-//! The binary and the simulator both start at [`proxy::Proxy`]; everything the outside world does to a
-//! running proxy (bytes, time, randomness, tasks) comes in through [`env::Env`]. ARCHITECTURE.md is the map.
+//! The binary and the simulator both start at [`Proxy`]; everything the outside world does to a running proxy (bytes,
+//! time, randomness, tasks) comes in through [`env::Env`]. ARCHITECTURE.md is the map.
+//!
+//! What passes through a room names it; imports only go down the stairs. `tests/tidy.rs` holds this table.
+//!
+//! | Room | Holds | Imports |
+//! |---|---|---|
+//! | `core` | who is picked, who is ejected, whose fault: plain values, no clock and no I/O | |
+//! | `config` | what the configuration file says, and the types that hold only good values of it | `core` |
+//! | `env` | the seam: sockets, tasks, clock, randomness; the operating system's side of it | |
+//! | `event` | what the proxy tells of itself, and who listens | `env`, `core` |
+//! | `http` | messages as bytes: heads, bodies, framing, targets, the bounded inbox | `env`, `config` |
+//! | `upstream` | the upstream's side: pool, attempts, dialling, name lookups, probes | `http`, `event`, `env`, `config`, `core` |
+//! | `authentication` | who may come in | `http`, `env`, `config` |
+//! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `http`, `event`, `env`, `config` |
+//! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `http`, `event`, `env`, `config`, `core` |
+//! | `proxy` | start, reload, drain | `client`, `context`, `upstream`, `event`, `env`, `config` |
+//! | `daemon` | what only a process on a machine needs: command line, log, PID file, file watching | `event`, `http`, `env`, `config`, `core` |
 
-mod addresses;
-mod admin;
-mod attempt;
-pub mod auth;
-pub mod authority;
-pub mod body;
-mod carry;
-pub mod cli;
+pub mod authentication;
+mod client;
 pub mod config;
-pub mod control;
+mod context;
 pub mod core;
-mod dial;
+pub mod daemon;
 pub mod env;
-mod error;
 pub mod event;
-mod forward;
-pub mod head;
-mod leg;
-mod life;
-pub mod log;
-pub mod pidfile;
-mod pool;
-mod prober;
-pub mod proxy;
-mod request;
-pub mod rlimit;
-mod server;
-mod session;
-pub mod target;
-mod tunnel;
-pub mod watch;
-mod wire;
+pub mod http;
+mod proxy;
+mod upstream;
+
+pub use proxy::{Proxy, Reloaded, StartError};
+pub use upstream::{PoolError, TlsSetupError};

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy::cli::{self, Command};
+use proxy::Proxy;
 use proxy::config::{self, Config, Files, Loaded, PidFile as PidPath, Problems};
-use proxy::env::os::Os;
-use proxy::log::{self, Log};
-use proxy::pidfile::{self, PidFile, PidFileError};
-use proxy::proxy::Proxy;
-use proxy::watch::Changes;
-use proxy::{control, rlimit};
+use proxy::daemon::cli::{self, Command};
+use proxy::daemon::control;
+use proxy::daemon::log::{self, Log};
+use proxy::daemon::pidfile::{self, PidFile, PidFileError};
+use proxy::daemon::watch::Changes;
+use proxy::env::os::{Os, descriptors};
 use rustix::process::{Signal, kill_process};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
@@ -143,8 +143,8 @@ fn run(path: &Path) -> Result<ExitCode, Failed> {
     for warning in &config.warnings {
         warn!("{}: {warning}", path.display());
     }
-    if let Err(error) = rlimit::raise_nofile() {
-        warn!("the descriptor limit stays at {}: {error}", rlimit::nofile());
+    if let Err(error) = descriptors::raise_nofile() {
+        warn!("the descriptor limit stays at {}: {error}", descriptors::nofile());
     }
     let pid_file = write_pid(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;

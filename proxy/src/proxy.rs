@@ -2,60 +2,26 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
-use crate::auth::Authenticator;
-use crate::config::{Config, Via, diff};
-use crate::env::{Env, Listener, RelayLimits};
-use crate::event::{Event, Observer, RequestId};
-use crate::head::{Fields, HeadLimits};
-use crate::life::Life;
-use crate::pool::Pool;
-use crate::{prober, rlimit, server};
-
-pub use crate::leg::TlsSetupError;
-pub use crate::pool::PoolError;
+use crate::client::listener;
+use crate::config::{self, Config, diff};
+use crate::context::{Context, Settings};
+use crate::env::{Env, Listener};
+use crate::event::{Event, Observer};
+use crate::http::via::Via;
+use crate::upstream::PoolError;
+use crate::upstream::pool::Pool;
+use crate::upstream::prober;
 
 /// A running proxy. Dropping it leaves it running: [`Proxy::drain`] ends it.
 pub struct Proxy<E: Env> {
-    shared: Arc<Shared<E>>,
-}
-
-/// What everything in one proxy shares.
-pub(crate) struct Shared<E: Env> {
-    pub(crate) env: E,
-    pub(crate) pool: Arc<Pool<E>>,
-    pub(crate) live: ArcSwap<Live>,
-    pub(crate) life: Arc<Life>,
-    pub(crate) listen: SocketAddr,
-    pub(crate) max_connections: usize,
-    pub(crate) started: SystemTime,
-    pseudonym: String,
-    requests: AtomicU64,
-    /// Problems of the last reload, if it failed; and what waits for a restart.
-    pub(crate) reload: Mutex<ReloadState>,
-}
-
-/// How the last reload went.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ReloadState {
-    pub(crate) tried: u64,
-    pub(crate) error: Option<String>,
-    pub(crate) restart_required: Vec<String>,
-}
-
-/// A configuration in force and what is derived from it. A request keeps the one it began with.
-pub(crate) struct Live {
-    pub(crate) config: Config,
-    /// Counted from 1, the configuration at start.
-    pub(crate) epoch: u64,
-    pub(crate) auth: Option<Authenticator>,
-    pub(crate) limits: HeadLimits,
-    /// What we call ourselves.
+    context: Arc<Context<E>>,
+    /// What we call ourselves in Via unless the configuration says: two proxies in a row must not take each other for
+    /// themselves.
     pseudonym: String,
 }
 
@@ -92,38 +58,39 @@ impl<E: Env> Proxy<E> {
     /// # Errors
     /// The address is taken, or an upstream's TLS can't be set up.
     pub async fn start(config: Config, env: E, observer: Arc<dyn Observer>) -> Result<Self, StartError> {
-        let pool = Pool::new(env.clone(), &config, observer)?;
+        let pseudonym = format!("netdrift-{:08x}", env.rand_u64() as u32);
+        let via = via(&config, &pseudonym);
+        let pool = Pool::new(env.clone(), &config, via.clone(), observer)?;
         let address = config.server.listen;
         let listener = env.bind(address).await.map_err(|error| StartError::Listen { address, error })?;
         let listen = listener.local_addr().map_err(|error| StartError::Listen { address, error })?;
-        let pseudonym = format!("netdrift-{:08x}", env.rand_u64() as u32);
-        let most = config.limits.max_connections.unwrap_or_else(|| rlimit::max_connections_for(rlimit::nofile()));
-        let shared = Arc::new(Shared {
-            live: ArcSwap::from_pointee(Live::new(config, 1, &pseudonym, &env)),
+        let most = config.limits.max_connections.unwrap_or_else(|| env.max_connections());
+        let context = Arc::new(Context {
+            settings: ArcSwap::from_pointee(Settings::new(config, 1, via, &env)),
             started: env.wall(),
             max_connections: most.get(),
-            life: Arc::default(),
+            connections: Arc::default(),
             requests: AtomicU64::new(0),
             reload: Mutex::default(),
             pool,
             listen,
-            pseudonym,
             env,
         });
-        let env = &shared.env;
-        let accepting = Arc::clone(&shared);
+        let env = &context.env;
+        let accepting = Arc::clone(&context);
         env.spawn(async move {
-            server::accept(Arc::clone(&accepting), listener).await;
-            accepting.life.closed.fire();
+            listener::accept(Arc::clone(&accepting), listener).await;
+            accepting.connections.closed.fire();
         });
-        env.spawn(prober::check(Arc::clone(&shared)));
-        env.spawn(prober::sweep(Arc::clone(&shared)));
-        Ok(Proxy { shared })
+        let closing = &context.connections.closing;
+        env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closing.clone()));
+        env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
+        Ok(Proxy { context, pseudonym })
     }
 
     /// Where it listens; tells the port where 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
-        self.shared.listen
+        self.context.listen
     }
 
     /// Puts another configuration in force: requests that begin from now on follow it, tunnels live on. What needs a
@@ -132,116 +99,68 @@ impl<E: Env> Proxy<E> {
     /// # Errors
     /// The upstreams can't be set up; nothing has changed then.
     pub fn reload(&self, mut config: Config) -> Result<Reloaded, PoolError> {
-        let shared = &self.shared;
-        let mut state = shared.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = &self.context;
+        let mut state = context.reload.lock().unwrap_or_else(PoisonError::into_inner);
         state.tried += 1;
-        let before = shared.live.load_full();
+        let before = context.settings.load_full();
         let restart_required = config.keep_restart_only(&before.config);
         let changes = diff(&before.config, &config).lines;
-        if let Err(error) = shared.pool.configure(&config) {
+        let via = via(&config, &self.pseudonym);
+        if let Err(error) = context.pool.configure(&config, via.clone()) {
             let problems = error.to_string();
             state.error = Some(problems.clone());
             drop(state);
-            shared.pool.tell(&Event::ReloadFailed { problems: &problems });
+            context.pool.tell(&Event::ReloadFailed { problems: &problems });
             return Err(error);
         }
         let epoch = before.epoch + 1;
-        shared.live.store(Arc::new(Live::new(config, epoch, &shared.pseudonym, &shared.env)));
+        context.settings.store(Arc::new(Settings::new(config, epoch, via, &context.env)));
         state.error = None;
         state.restart_required.clone_from(&restart_required);
         drop(state);
         let event = Event::Reloaded { epoch, changes: &changes, restart_required: &restart_required };
-        shared.pool.tell(&event);
+        context.pool.tell(&event);
         Ok(Reloaded { epoch, changes, restart_required })
     }
 
     /// A new configuration could not be read: tells of it and keeps the old one.
     pub fn refuse_reload(&self, problems: &str) {
-        let mut state = self.shared.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.context.reload.lock().unwrap_or_else(PoisonError::into_inner);
         state.tried += 1;
         state.error = Some(problems.to_owned());
         drop(state);
-        self.shared.pool.tell(&Event::ReloadFailed { problems });
+        self.context.pool.tell(&Event::ReloadFailed { problems });
     }
 
     /// Finishes and stops: unready for `drain_delay`, then nothing is accepted, then what still runs after
     /// `drain_timeout` is reset. Returns the number of connections that were.
     pub async fn drain(&self) -> usize {
-        let life = &self.shared.life;
+        let connections = &self.context.connections;
         let (delay, limit) = {
-            let live = self.shared.live.load();
-            (live.config.server.drain_delay, live.config.server.drain_timeout)
+            let settings = self.context.settings.load();
+            (settings.config.server.drain_delay, settings.config.server.drain_timeout)
         };
-        life.become_unready();
-        self.shared.pool.tell(&Event::DrainStarted { open: life.open() });
+        connections.become_unready();
+        self.context.pool.tell(&Event::DrainStarted { open: connections.open() });
         tokio::time::sleep(delay).await;
-        life.closing.fire();
+        connections.closing.fire();
         // Who stood in the queue counts among those that run.
-        life.closed.wait().await;
-        if tokio::time::timeout(limit, life.wait_for_fewer(1)).await.is_err() {
-            life.reset.fire();
-            life.wait_for_fewer(1).await;
+        connections.closed.wait().await;
+        if tokio::time::timeout(limit, connections.wait_for_fewer(1)).await.is_err() {
+            connections.reset.fire();
+            connections.wait_for_fewer(1).await;
         }
-        let reset = life.resets();
-        self.shared.pool.tell(&Event::Drained { reset });
+        let reset = connections.resets();
+        self.context.pool.tell(&Event::Drained { reset });
         reset
     }
 }
 
-impl<E: Env> Shared<E> {
-    pub(crate) fn next_request(&self) -> RequestId {
-        self.requests.fetch_add(1, Ordering::Relaxed) + 1
-    }
-}
-
-impl Live {
-    fn new<E: Env>(config: Config, epoch: u64, random: &str, env: &E) -> Self {
-        let pseudonym = match &config.server.via {
-            Via::Pseudonym(name) => name.clone(),
-            Via::Random | Via::Off => random.to_owned(),
-        };
-        Live {
-            auth: Authenticator::new(&config.authentication, env),
-            limits: HeadLimits {
-                max_bytes: config.limits.max_header_bytes,
-                max_fields: config.limits.max_header_fields,
-            },
-            pseudonym,
-            epoch,
-            config,
-        }
-    }
-
-    /// Whether a request with these fields has been here before (RFC 9110 section 7.6.3).
-    pub(crate) fn has_passed(&self, fields: &Fields) -> bool {
-        let entries = fields.get_all("via").flat_map(|value| value.split(|&byte| byte == b','));
-        entries.into_iter().any(|entry| {
-            let mut words = entry.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-            words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(self.pseudonym.as_bytes()))
-        })
-    }
-
-    /// Our entry of Via.
-    pub(crate) fn via(&self, version: &str) -> String {
-        format!("{version} {}", self.pseudonym)
-    }
-
-    /// The Via of our CONNECT: the client's, so that a ring of proxies is found out, and our own.
-    pub(crate) fn connect_via(&self, fields: &Fields) -> Option<Vec<u8>> {
-        if self.config.server.via == Via::Off {
-            return None;
-        }
-        let mut via = Vec::new();
-        for value in fields.get_all("via") {
-            via.extend_from_slice(value);
-            via.extend_from_slice(b", ");
-        }
-        via.extend_from_slice(self.via("1.1").as_bytes());
-        Some(via)
-    }
-
-    pub(crate) fn relay_limits(&self) -> RelayLimits {
-        let timeouts = &self.config.timeouts;
-        RelayLimits { idle: timeouts.idle_tunnel, half_closed: timeouts.half_closed }
+/// What `config` has us write into Via.
+fn via(config: &Config, random: &str) -> Via {
+    match &config.server.via {
+        config::Via::Pseudonym(name) => Via::new(name.clone(), true),
+        config::Via::Random => Via::new(random.to_owned(), true),
+        config::Via::Off => Via::new(random.to_owned(), false),
     }
 }

@@ -61,7 +61,7 @@ impl Netdrift {
         let (changed, changes) = mpsc::channel();
         let health = Arc::new(Health(Mutex::new(changed)));
         let (address, stop) = support::serve(async move |tell, stopped| {
-            let proxy = proxy::proxy::Proxy::start(config, Os::new(), health).await.unwrap();
+            let proxy = proxy::Proxy::start(config, Os::new(), health).await.unwrap();
             tell(proxy.local_addr());
             stopped.await;
         });

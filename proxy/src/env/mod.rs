@@ -12,6 +12,7 @@ use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,6 +81,12 @@ pub trait Env: Clone + Send + Sync + 'static {
 
     /// A random number; seeded in simulation.
     fn rand_u64(&self) -> u64;
+
+    /// How many client connections there is room for, where the configuration does not say. A world that counts no
+    /// descriptors has room for 65,536.
+    fn max_connections(&self) -> NonZeroUsize {
+        const { NonZeroUsize::new(65_536).unwrap() }
+    }
 
     /// Runs `job` off the runtime's threads (password hashing). At most one a core at a time, a bounded queue behind them.
     ///

@@ -10,9 +10,9 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mock_upstreams::Journal;
+use proxy::Proxy;
 use proxy::env::os::{Os, OsListener, OsStream};
 use proxy::env::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
-use proxy::proxy::Proxy;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 

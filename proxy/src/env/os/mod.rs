@@ -2,12 +2,14 @@
 //!
 //! The only place that names `tokio::net`, splice(2) and the system clock.
 
+pub mod descriptors;
 mod splice;
 
 use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -174,6 +176,10 @@ impl Env for Os {
     #[expect(clippy::disallowed_methods, reason = "this is where Env::rand_u64 becomes the system's randomness")]
     fn rand_u64(&self) -> u64 {
         rand::rng().next_u64()
+    }
+
+    fn max_connections(&self) -> NonZeroUsize {
+        descriptors::max_connections_for(descriptors::nofile())
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where Env::offload becomes a thread")]

@@ -13,8 +13,8 @@ use tokio::io::Interest;
 
 use super::OsStream;
 use crate::env::Counter;
+use crate::env::os::descriptors::{nofile, pipe_descriptors_for};
 use crate::env::relay::{BUFFER_BYTES, BufferPump, Pump, PumpError};
-use crate::rlimit::{nofile, pipe_descriptors_for};
 
 /// Pipes open at once in this process, from its descriptor limit; a direction that finds none keeps to its buffer.
 static MAX_PIPES: LazyLock<usize> = LazyLock::new(|| pipe_descriptors_for(nofile()) / 2);

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use proxy::Proxy;
 use proxy::env::{Busy, Duplex, Early, Env, Listener, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
-use proxy::proxy::Proxy;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;

@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy::Proxy;
 use proxy::config::{Config, Lookup};
 use proxy::env::os::Os;
-use proxy::proxy::Proxy;
 use serde_json::{Value, json};
 
 pub(crate) use client::Client;

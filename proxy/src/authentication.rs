@@ -1,0 +1,278 @@
+//! Who asks: Basic credentials in Proxy-Authorization (RFC 7617, RFC 9110 section 11.7).
+//!
+//! What a refused guess costs must not tell whether the user exists or how much of the password was right. So names
+//! and passwords are compared as keyed digests, and where any password is a hash, each wrong guess is hashed against
+//! one, an unknown user's too. A password that was once verified is remembered as a digest, so that hashing costs
+//! once per user and configuration; an [`Authenticator`] is built anew at each reload.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use argon2::{Argon2, PasswordVerifier};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::hmac;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use tokio::sync::OnceCell;
+
+use crate::config::{Authentication, Password, Secret, User};
+use crate::env::{Busy, Env};
+use crate::http::head::Fields;
+
+/// A keyed digest; without the key it tells nothing of what it was made from, and comparing it leaks nothing.
+type Digest = [u8; 32];
+
+/// Checks clients against the configured users.
+pub struct Authenticator {
+    challenge: String,
+    key: hmac::Key,
+    /// By the digest of their names.
+    accounts: BTreeMap<Digest, Arc<Account>>,
+    /// What a guess is hashed against where the user is unknown or has a plain password; `None`: nobody's is hashed.
+    decoy: Option<Hash>,
+    /// Hashing under way, by the digest of name and password: those who ask the same wait for the one answer, so
+    /// that the clients that all come back after a reload don't fill the hashing queue.
+    running: Mutex<Running>,
+}
+
+type Running = BTreeMap<Digest, Pending>;
+
+/// A verdict and how many wait for it.
+#[derive(Default)]
+struct Pending {
+    verdict: Arc<Verdict>,
+    waiting: usize,
+}
+
+/// The user whose credentials were right, once known.
+type Verdict = OnceCell<Option<Arc<str>>>;
+
+struct Account {
+    name: Arc<str>,
+    /// The digest of the name and the right password: from the start for a plain one, else once it was verified.
+    proven: OnceLock<Digest>,
+    hash: Option<Hash>,
+}
+
+#[derive(Clone)]
+enum Hash {
+    Bcrypt(Secret),
+    Argon2(Secret),
+}
+
+/// Why a client was not let in. The connection may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// No credentials came.
+    #[error("proxy credentials are required")]
+    Missing,
+    /// Not one field with Basic credentials in base64 of `user:password` in UTF-8.
+    #[error("malformed proxy credentials: one Proxy-Authorization field of the Basic scheme is expected")]
+    Malformed,
+    /// Unknown user or wrong password; which of them is not said.
+    #[error("wrong user or password")]
+    Wrong,
+    /// Too many passwords are being verified.
+    #[error("too many logins at once; try again")]
+    Busy,
+}
+
+impl Refusal {
+    /// The status the client is answered with. 407 goes with [`Authenticator::challenge`], 503 with Retry-After.
+    pub fn status(self) -> u16 {
+        if self == Refusal::Busy { 503 } else { 407 }
+    }
+
+    /// The word for logs and metric labels.
+    pub fn token(self) -> &'static str {
+        match self {
+            Refusal::Missing => "no_credentials",
+            Refusal::Malformed => "bad_credentials",
+            Refusal::Wrong => "wrong_credentials",
+            Refusal::Busy => "login_busy",
+        }
+    }
+}
+
+/// The one value of the credentials field `name` (`proxy-authorization`, or `authorization` for our own pages).
+///
+/// # Errors
+/// [`Refusal::Malformed`] where there are several: a reader behind us might take another one.
+pub fn credentials<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a [u8]>, Refusal> {
+    fields.get_one(name).map_err(|_| Refusal::Malformed)
+}
+
+/// The value of Proxy-Authenticate that asks for Basic credentials.
+pub fn challenge(realm: &str) -> String {
+    let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("Basic realm=\"{quoted}\", charset=\"UTF-8\"")
+}
+
+impl Authenticator {
+    /// For the configured users, with a key of its own; `None` where anyone may come.
+    pub fn new<E: Env>(config: &Authentication, env: &E) -> Option<Self> {
+        let Authentication::Basic { realm, users, .. } = config else {
+            return None;
+        };
+        let mut key = [0; 32];
+        for word in key.chunks_exact_mut(8) {
+            word.copy_from_slice(&env.rand_u64().to_le_bytes());
+        }
+        Some(Authenticator::with_key(realm, users, key))
+    }
+
+    fn with_key(realm: &str, users: &[User], key: [u8; 32]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let accounts: BTreeMap<_, _> = users
+            .iter()
+            .map(|user| {
+                let (proven, hash) = match &user.password {
+                    Password::Plain(text) => (digest(&key, &[&user.name, text.expose()]).into(), None),
+                    Password::Bcrypt(hash) => (OnceLock::new(), Some(Hash::Bcrypt(hash.clone()))),
+                    Password::Argon2(hash) => (OnceLock::new(), Some(Hash::Argon2(hash.clone()))),
+                };
+                let account = Account { name: user.name.as_str().into(), proven, hash };
+                (digest(&key, &[&user.name]), Arc::new(account))
+            })
+            .collect();
+        let decoy = accounts.values().find_map(|account| account.hash.clone());
+        Authenticator { challenge: challenge(realm), key, accounts, decoy, running: Mutex::default() }
+    }
+
+    /// What goes with a 407.
+    pub fn challenge(&self) -> &str {
+        &self.challenge
+    }
+
+    /// The user whose credentials `value` holds. Cancel safe.
+    ///
+    /// # Errors
+    /// Why the client is not let in.
+    pub async fn check<E: Env>(&self, env: &E, value: Option<&[u8]>) -> Result<Arc<str>, Refusal> {
+        match self.begin(value)? {
+            Step::Known(user) => Ok(user),
+            Step::Verify(guess) => self.settle(guess, |guess| env.offload(move || guess.verify())).await,
+        }
+    }
+
+    /// All that can be said without hashing.
+    fn begin(&self, value: Option<&[u8]>) -> Result<Step, Refusal> {
+        let (name, password) = parse_basic(value.ok_or(Refusal::Missing)?)?;
+        let account = self.accounts.get(&digest(&self.key, &[&name]));
+        let digest = digest(&self.key, &[&name, password.expose()]);
+        let proven = account.and_then(|account| account.proven.get()).unwrap_or(&[0; 32]);
+        let is_proven: bool = proven.ct_eq(&digest).into();
+        if let Some(account) = account
+            && is_proven
+        {
+            return Ok(Step::Known(Arc::clone(&account.name)));
+        }
+        let hashed = account.filter(|account| account.hash.is_some()).cloned();
+        let hash = hashed.as_ref().and_then(|account| account.hash.clone()).or_else(|| self.decoy.clone());
+        hash.map(|hash| Step::Verify(Guess { account: hashed, hash, password, digest })).ok_or(Refusal::Wrong)
+    }
+
+    /// Waits for the verdict on `guess`; of those who wait for the same one at a time hashes it.
+    async fn settle<F>(&self, guess: Guess, verify: impl FnOnce(Guess) -> F) -> Result<Arc<str>, Refusal>
+    where
+        F: Future<Output = Result<Option<Arc<str>>, Busy>>,
+    {
+        let turn = self.join(guess.digest);
+        let verdict = turn.verdict.get_or_try_init(|| verify(guess)).await;
+        verdict.map_err(|Busy| Refusal::Busy)?.clone().ok_or(Refusal::Wrong)
+    }
+
+    /// Joins those who wait for the verdict on the same guess.
+    fn join(&self, digest: Digest) -> Turn<'_> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = running.entry(digest).or_default();
+        pending.waiting += 1;
+        Turn { digest, verdict: Arc::clone(&pending.verdict), running: &self.running }
+    }
+}
+
+/// What [`Authenticator::begin`] came to.
+enum Step {
+    /// The credentials were seen before and are right.
+    Known(Arc<str>),
+    /// They have to be hashed.
+    Verify(Guess),
+}
+
+/// A password on its way to being hashed.
+struct Guess {
+    /// Whose it claims to be; `None`: it is wrong whatever the hash says.
+    account: Option<Arc<Account>>,
+    hash: Hash,
+    password: Secret,
+    digest: Digest,
+}
+
+impl Guess {
+    /// Hashes it (slow, on purpose) and remembers it where it was right.
+    fn verify(self) -> Option<Arc<str>> {
+        let password = self.password.expose();
+        let is_right = match &self.hash {
+            // Bytes behind the 72nd don't count, as in the tools that make such hashes.
+            Hash::Bcrypt(hash) => bcrypt::verify(password, hash.expose()).unwrap_or(false),
+            Hash::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), hash.expose()).is_ok(),
+        };
+        let account = self.account.filter(|_| is_right)?;
+        // One password per user is remembered; it stays where a bcrypt hash also takes a longer one.
+        account.proven.get_or_init(|| self.digest);
+        Some(Arc::clone(&account.name))
+    }
+}
+
+/// A place among those who wait for one verdict; the last to leave takes it away.
+struct Turn<'a> {
+    digest: Digest,
+    verdict: Arc<Verdict>,
+    running: &'a Mutex<Running>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut pending) = running.entry(self.digest) {
+            pending.get_mut().waiting -= 1;
+            if pending.get().waiting == 0 {
+                pending.remove();
+            }
+        }
+    }
+}
+
+/// Reads `Basic` credentials: name and password.
+fn parse_basic(value: &[u8]) -> Result<(String, Secret), Refusal> {
+    let value = str::from_utf8(value).map_err(|_| Refusal::Malformed)?;
+    let (scheme, encoded) = value.split_once(' ').ok_or(Refusal::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(Refusal::Malformed);
+    }
+    // Padded and canonical, as RFC 7617 has it and every client sends it.
+    let decoded = STANDARD.decode(encoded.trim_start_matches(' ')).map_err(|_| Refusal::Malformed)?;
+    let text = String::from_utf8(decoded).map_err(|_| Refusal::Malformed)?;
+    if text.chars().any(char::is_control) {
+        return Err(Refusal::Malformed);
+    }
+    let (name, password) = text.split_once(':').ok_or(Refusal::Malformed)?;
+    Ok((name.to_owned(), Secret::new(password)))
+}
+
+/// Each part with its length before it, so that no two lists of parts make the same digest.
+fn digest(key: &hmac::Key, parts: &[&str]) -> Digest {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part.as_bytes());
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.sign().as_ref());
+    digest
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! One CONNECT: an upstream is sought that opens the target, and the client hears what came of it.
+
+use std::sync::Arc;
+
+use crate::client::connection::{Connection, NextStep};
+use crate::client::error::Error;
+use crate::client::request::{Origin, Request};
+use crate::context::Settings;
+use crate::env::Env;
+use crate::http::authority::Authority;
+use crate::http::head::RequestHead;
+use crate::http::inbox::client_reset;
+use crate::upstream::attempts::Attempts;
+use crate::upstream::dial::{self, Terms};
+
+/// What a client hears once its tunnel is open.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+/// Seeks an upstream that opens a tunnel to `target`.
+pub(crate) async fn connect<E: Env>(
+    connection: &mut Connection<E>,
+    settings: &Settings,
+    head: &RequestHead,
+    target: Authority,
+    origin: Origin,
+) -> NextStep<E> {
+    let context = Arc::clone(&connection.context);
+    let pool = &context.pool;
+    let mut request = Request::begin(&context, &origin);
+    let mut attempts = Attempts::begin(pool, origin.request, &target);
+    let via = settings.via.for_connect(&head.fields);
+    let terms = Terms { limits: settings.limits, dns: settings.config.timeouts.dns, via: via.as_deref() };
+    let seeking = async {
+        while let Some((lease, allowance)) = attempts.next() {
+            match dial::open_tunnel(pool, &context.env, &lease.upstream, &target, &allowance, terms).await {
+                Ok((leg, surplus)) => return Some((lease, leg, surplus)),
+                Err(failure) => attempts.failed(lease, failure),
+            }
+        }
+        None
+    };
+    let sought = tokio::select! {
+        biased;
+        sought = seeking => Ok(sought),
+        () = client_reset(&mut connection.stream, &mut connection.inbox, settings.limits.max_bytes) => Err(()),
+    };
+    match sought {
+        Ok(Some((lease, leg, surplus))) => {
+            let (lease, record) = attempts.opened(lease);
+            request.goes_through(&lease);
+            request.succeeded(&lease, record, 200);
+            connection.become_tunnel(settings, ESTABLISHED, (leg, surplus), request, lease).await
+        }
+        Ok(None) => {
+            let record = attempts.gave_up();
+            let error = Error::GaveUp(record);
+            let told = error.tell();
+            if let Error::GaveUp(record) = error {
+                request.failed(record, &told);
+            }
+            // Nothing behind a refused CONNECT is processed: it may be meant for the target (RFC 9931).
+            connection.answer(&told.response(true, true, context.env.wall())).await;
+            NextStep::Linger
+        }
+        Err(()) => {
+            request.client_failed(attempts.gave_up(), None);
+            NextStep::Abort
+        }
+    }
+}

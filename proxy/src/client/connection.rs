@@ -1,0 +1,143 @@
+//! One client's connection: what the requests on it share, and how it is answered and ended.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Duration, timeout};
+
+use crate::client::request::{Origin, Request};
+use crate::context::{Context, Settings};
+use crate::core::attribution::Blame;
+use crate::env::{Early, Env, RelayLimits};
+use crate::http::head::{RequestHead, Version};
+use crate::http::inbox::Inbox;
+use crate::http::target::{Route, route};
+use crate::upstream::leg::Leg;
+use crate::upstream::pool::Lease;
+
+/// How long, and for how many bytes, a refused client is listened to, so that closing does not reset the connection
+/// before it has read why.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// A connection from a client.
+pub(crate) struct Connection<E: Env> {
+    pub(crate) context: Arc<Context<E>>,
+    pub(crate) stream: E::Stream,
+    pub(crate) inbox: Inbox,
+    pub(crate) peer: SocketAddr,
+    /// Above the connection limit: only our own pages are served, the rest is told to come back.
+    pub(crate) overloaded: bool,
+    /// Requests begun on it.
+    pub(crate) requests: u64,
+}
+
+/// What comes behind a request.
+pub(crate) enum NextStep<E: Env> {
+    /// The next request on this connection.
+    Next,
+    /// An orderly end.
+    Close,
+    /// An orderly end that waits for the client to read our answer.
+    Linger,
+    /// A reset, so that the client does not take a cut answer for a whole one.
+    Abort,
+    /// The connection belongs to a tunnel now.
+    Tunnel(Box<OpenedTunnel<E>>),
+}
+
+/// A tunnel but for the client's stream.
+pub(crate) struct OpenedTunnel<E: Env> {
+    pub(crate) leg: Leg<E::Stream>,
+    pub(crate) early: Early,
+    pub(crate) limits: RelayLimits,
+    pub(crate) request: Request<E>,
+    pub(crate) lease: Lease<E>,
+}
+
+impl<E: Env> Connection<E> {
+    /// Whether the connection can't go on behind this request, whatever comes of it.
+    pub(crate) fn must_close(&self, head: &RequestHead) -> bool {
+        // HTTP/1.0 persistence is not to be trusted through proxies (RFC 9112 appendix C.2.2).
+        head.version == Version::Http10
+            || head.fields.contains_token("connection", "close")
+            || head.fields.contains_token("proxy-connection", "close")
+            || self.context.connections.is_unready()
+    }
+
+    /// What the log says of a request; numbers it.
+    pub(crate) fn origin(&self, head: Option<&RequestHead>) -> Origin {
+        let target = head.map_or_else(
+            || "-".to_owned(),
+            |head| match route(head) {
+                Ok(Route::Connect(authority) | Route::Forward { authority, .. }) => authority.to_string(),
+                Ok(Route::Origin(_) | Route::Asterisk) | Err(_) => "-".to_owned(),
+            },
+        );
+        Origin {
+            request: self.context.next_request(),
+            client: self.peer,
+            user: None,
+            method: head.map_or_else(|| "-".to_owned(), |head| head.method.to_string()),
+            target,
+        }
+    }
+
+    /// Whether no byte waits behind the head that was read.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        if self.inbox.is_empty() {
+            // What has arrived is read now; what has not can't be known.
+            let _ = std::future::poll_fn(|cx| {
+                let _ = self.inbox.poll_fill_head(cx, &mut self.stream);
+                std::task::Poll::Ready(())
+            })
+            .await;
+        }
+        self.inbox.is_empty()
+    }
+
+    /// Writes one of our own responses; a client that does not take it is given up on.
+    pub(crate) async fn answer(&mut self, response: &[u8]) {
+        let _ = timeout(self.context.settings.load().config.timeouts.body, self.stream.write_all(response)).await;
+    }
+
+    /// Tells the client by `head` that the connection is a tunnel from here on, and makes it one. What either side sent
+    /// behind its head goes first: `from_upstream`, and what stands in the inbox.
+    pub(crate) async fn become_tunnel(
+        &mut self,
+        settings: &Settings,
+        head: &[u8],
+        (leg, from_upstream): (Leg<E::Stream>, Bytes),
+        mut request: Request<E>,
+        lease: Lease<E>,
+    ) -> NextStep<E> {
+        let told = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
+        if !matches!(told, Ok(Ok(()))) {
+            request.fail_after_verdict("client_gone", Blame::Client);
+            return NextStep::Abort;
+        }
+        let early = Early { to_upstream: self.inbox.take_rest(), to_client: from_upstream };
+        let limits = settings.relay_limits();
+        NextStep::Tunnel(Box::new(OpenedTunnel { leg, early, limits, request, lease }))
+    }
+
+    /// Ends our side and reads on for a moment: closing with unread bytes would reset the connection and take our
+    /// answer with it (RFC 9112 section 9.6).
+    pub(crate) async fn linger(&mut self) {
+        let lingering = async {
+            self.stream.shutdown().await?;
+            let mut read = 0;
+            while read < LINGER_BYTES {
+                self.inbox.bytes.clear();
+                match self.inbox.fill(&mut self.stream).await? {
+                    0 => break,
+                    count => read += count,
+                }
+            }
+            std::io::Result::Ok(())
+        };
+        let _ = timeout(LINGER, lingering).await;
+    }
+}

@@ -1,0 +1,232 @@
+//! Every way a request can end without a target's answer, and the one place that turns it into a response.
+
+use std::time::SystemTime;
+
+use bytes::BytesMut;
+
+use crate::authentication::Refusal;
+use crate::core::attribution::{Blame, Failure};
+use crate::http::body::BodyError;
+use crate::http::head::{Fields, HeadError, ResponseHead, Version};
+use crate::http::target::TargetError;
+use crate::upstream::attempts::Record;
+
+/// Why a request is answered by us.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The head can't be trusted.
+    Head(HeadError),
+    /// The request target can't be served.
+    Target(TargetError),
+    /// The body can't be passed on.
+    Body(BodyError),
+    /// The client ended its body early.
+    BodyCut,
+    /// The head took too long.
+    HeaderTimeout,
+    /// The body stood still.
+    BodyTimeout,
+    /// Who asks is not let in; the challenge for a 407.
+    Auth(Refusal, String),
+    /// The request has passed here before.
+    Loop,
+    /// The target is this proxy.
+    Ourselves,
+    /// More clients than we may serve.
+    Overloaded,
+    /// No attempt opened the target.
+    GaveUp(Record),
+}
+
+/// An error as its response, its log line and its label see it.
+pub(crate) struct ErrorReply {
+    /// The response's status.
+    pub(crate) status: u16,
+    /// The word for logs and labels.
+    pub(crate) token: &'static str,
+    /// Whose fault.
+    pub(crate) blame: Blame,
+    /// RFC 9209 error type, for what a proxy status is defined for.
+    pub(crate) proxy_status: Option<(&'static str, String)>,
+    /// A sentence for the client.
+    pub(crate) text: String,
+    /// Fields of its own.
+    pub(crate) extra: Option<(&'static str, String)>,
+}
+
+impl Error {
+    /// The one mapping from error to response, log and label.
+    pub(crate) fn tell(&self) -> ErrorReply {
+        let client = |status: u16, token, text: String| ErrorReply {
+            status,
+            token,
+            blame: Blame::Client,
+            proxy_status: None,
+            text,
+            extra: None,
+        };
+        match self {
+            Error::Head(error) => client(error.status(), error.token(), error.to_string()),
+            Error::Target(error) => client(error.status(), error.token(), error.to_string()),
+            Error::Body(error) => client(error.status(), error.token(), error.to_string()),
+            Error::BodyCut => client(400, "body_cut", "the request body ended early".into()),
+            Error::HeaderTimeout => client(408, "header_timeout", "the request head took too long".into()),
+            Error::BodyTimeout => client(408, "body_timeout", "the request body stood still for too long".into()),
+            Error::Auth(Refusal::Busy, _) => ErrorReply {
+                blame: Blame::Netdrift,
+                extra: Some(("Retry-After", "1".into())),
+                ..client(503, Refusal::Busy.token(), "too many passwords to check at once; try again".into())
+            },
+            Error::Auth(refusal, challenge) => ErrorReply {
+                extra: Some(("Proxy-Authenticate", challenge.clone())),
+                ..client(407, refusal.token(), "this proxy needs a valid user name and password".into())
+            },
+            Error::Loop => ErrorReply {
+                proxy_status: Some(("proxy_loop_detected", String::new())),
+                ..client(502, "loop", "this request has passed through this proxy before".into())
+            },
+            Error::Ourselves => ErrorReply {
+                proxy_status: Some(("http_request_denied", String::new())),
+                ..client(403, "ourselves", "the proxy can't be reached through itself".into())
+            },
+            Error::Overloaded => ErrorReply {
+                blame: Blame::Netdrift,
+                extra: Some(("Retry-After", "1".into())),
+                proxy_status: Some(("connection_limit_reached", String::new())),
+                ..client(503, "overloaded", "the proxy serves as many connections as it may; try again".into())
+            },
+            Error::GaveUp(record) => tell_record(record),
+        }
+    }
+}
+
+/// What the last failed attempt means to the client (status by ARCHITECTURE.md, "What the client sees").
+fn tell_record(record: &Record) -> ErrorReply {
+    let details = tell_attempts(record.attempts);
+    let blame = record.blame.unwrap_or(Blame::Netdrift);
+    let Some((_, last)) = record.failures.last() else {
+        return ErrorReply {
+            status: 503,
+            token: "no_upstream",
+            blame,
+            proxy_status: Some(("destination_unavailable", details)),
+            text: "no upstream can be used".into(),
+            extra: Some(("Retry-After", "5".into())),
+        };
+    };
+    let (status, kind, text) = match *last {
+        Failure::ClientGone => (502, "connection_terminated", "the client went away".to_owned()),
+        Failure::OwnResources => (503, "proxy_internal_error", "the proxy has run out of a resource".to_owned()),
+        Failure::ConnectRefused => (502, "connection_refused", "the upstream refused the connection".to_owned()),
+        Failure::ConnectTimeout => (504, "connection_timeout", "the upstream could not be reached in time".to_owned()),
+        Failure::ConnectFailed => (502, "destination_ip_unroutable", "the upstream can't be reached".to_owned()),
+        Failure::TlsFailed => (502, "tls_protocol_error", "no TLS session with the upstream".to_owned()),
+        Failure::MalformedHead => (502, "http_protocol_error", "the upstream's reply was malformed".to_owned()),
+        Failure::ReplyTimeout => (504, "http_response_timeout", "the upstream did not answer in time".to_owned()),
+        Failure::ResetBehindHead | Failure::ClosedBeforeHead | Failure::ResetBeforeHead => {
+            (502, "connection_terminated", "the upstream closed the connection".to_owned())
+        }
+        Failure::Status(407) => (502, "http_request_denied", "the upstream refused our credentials".to_owned()),
+        // What every upstream says of a target is the target's own answer, as far as it is for the client to act on.
+        Failure::Status(status @ 400..=499) if blame == Blame::Target => {
+            (status, "http_request_denied", format!("the target was refused with status {status}"))
+        }
+        Failure::Status(status @ (502..=504)) => {
+            (status, "destination_unavailable", format!("the upstream answered with status {status}"))
+        }
+        Failure::Status(status) => (502, "http_request_denied", format!("the upstream answered with status {status}")),
+    };
+    let status = if record.deadline_passed { 504 } else { status };
+    let token = last.as_str();
+    ErrorReply { status, token, blame, proxy_status: Some((kind, details)), text, extra: None }
+}
+
+impl ErrorReply {
+    /// The response: a short text, and what a client needs to act on it. `close` says that the connection ends behind it.
+    pub(crate) fn response(&self, close: bool, with_body: bool, wall: SystemTime) -> BytesMut {
+        let mut fields = Fields::with_capacity(256, 6);
+        if let Some((kind, details)) = &self.proxy_status {
+            fields.push("Proxy-Status", proxy_status(kind, details));
+        }
+        if let Some((name, value)) = &self.extra {
+            fields.push(name, value);
+        }
+        text_response(
+            self.status,
+            fields,
+            "text/plain; charset=utf-8",
+            &format!("netdrift: {}\n", self.text),
+            Answer { close, with_body, wall },
+        )
+    }
+}
+
+/// How one of our own responses goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    /// The connection ends behind it.
+    pub(crate) close: bool,
+    /// False for HEAD.
+    pub(crate) with_body: bool,
+    /// For Date.
+    pub(crate) wall: SystemTime,
+}
+
+/// A member of Proxy-Status (RFC 9209) from us.
+pub(crate) fn proxy_status(kind: &str, details: &str) -> String {
+    if details.is_empty() {
+        format!("netdrift; error={kind}")
+    } else {
+        format!("netdrift; error={kind}; details=\"{details}\"")
+    }
+}
+
+/// Our member of the Proxy-Status of a gateway's status that is passed on behind so many attempts.
+pub(crate) fn relayed_status(status: u16, attempts: u32) -> String {
+    format!("netdrift; received-status={status}; details=\"{}\"", tell_attempts(attempts))
+}
+
+fn tell_attempts(attempts: u32) -> String {
+    format!("{attempts} attempt{}", if attempts == 1 { "" } else { "s" })
+}
+
+/// One of our own responses.
+pub(crate) fn text_response(status: u16, mut fields: Fields, kind: &str, body: &str, answer: Answer) -> BytesMut {
+    fields.push("Content-Type", kind);
+    fields.push("Content-Length", body.len().to_string());
+    fields.push("Cache-Control", "no-store");
+    fields.push("Date", httpdate::fmt_http_date(answer.wall));
+    if answer.close {
+        fields.push("Connection", "close");
+    }
+    let reason = reason(status).into();
+    let mut out = BytesMut::with_capacity(512 + body.len());
+    ResponseHead { version: Version::Http11, status, reason, fields }.write_to(&mut out);
+    if answer.with_body {
+        out.extend_from_slice(body.as_bytes());
+    }
+    out
+}
+
+/// The registered phrase; clients show it, nothing reads it.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        414 => "URI Too Long",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}

@@ -1,0 +1,273 @@
+//! One request on one upstream connection, up to the head of its final response.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep};
+
+use crate::core::attribution::Failure;
+use crate::env::Counter;
+use crate::http::body::BodyError;
+use crate::http::carry::{Carry, CarryError};
+use crate::http::head::{Framing, HeadLimits, Method, ResponseHead, parse_response, response_framing};
+use crate::http::inbox::{Inbox, Outbox};
+
+/// How long the body of a request with `Expect: 100-continue` waits for the upstream's word: one that does not know
+/// the expectation never says it (RFC 9110 section 10.1.1).
+const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
+/// Interim responses in front of a final one.
+const MAX_INTERIM: usize = 16;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Why there is no response head.
+pub(super) enum ExchangeError {
+    /// The upstream or the target; another upstream may do better.
+    Upstream(Failure),
+    /// The client's connection failed.
+    ClientGone,
+    /// The client's body ended early.
+    BodyCut,
+    /// The client's body stood still.
+    BodyTimeout,
+    /// The client's body is malformed.
+    Body(BodyError),
+}
+
+/// The client's side of an exchange.
+pub(super) struct Client<'a, S> {
+    pub(super) stream: &'a mut S,
+    pub(super) inbox: &'a mut Inbox,
+    pub(super) upload: &'a mut Carry,
+    pub(super) go_ahead: &'a mut GoAhead,
+    pub(super) sent: &'a Counter,
+}
+
+/// The 100 that tells a client to send its body: sent once, whichever attempt brings it.
+#[derive(Default)]
+pub(super) struct GoAhead {
+    told: bool,
+    /// What has not gone out yet; it goes before anything else does.
+    pub(super) unsent: Outbox,
+}
+
+impl GoAhead {
+    fn tell(&mut self) {
+        if !self.told {
+            self.told = true;
+            self.unsent.push(CONTINUE);
+        }
+    }
+}
+
+/// What bounds an exchange.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// From the request's last byte to the response's whole head.
+    pub(super) reply: Duration,
+    /// A body that moves no byte.
+    pub(super) stall: Duration,
+    pub(super) limits: HeadLimits,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) upgrade: bool,
+    pub(super) expects_continue: bool,
+}
+
+/// A final response's head, with how its body is framed.
+pub(super) struct Reply {
+    pub(super) head: ResponseHead,
+    pub(super) framing: Framing,
+    /// The upstream may be sent what is left of the request's body.
+    pub(super) takes_body: bool,
+}
+
+/// Sends `head` and the body, and reads the response's head; the body may still be on its way then.
+pub(super) async fn exchange<S, L>(
+    mut client: Client<'_, S>,
+    (leg, leg_inbox): (&mut L, &mut Inbox),
+    head: BytesMut,
+    asked: Asked<'_>,
+    bounds: Bounds,
+) -> Result<Reply, ExchangeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    L: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut state = State {
+        out: Outbox::holding(head),
+        head_sent: false,
+        gate_open: !asked.expects_continue || client.go_ahead.told,
+        refused: false,
+        received: false,
+        interim: 0,
+        client_ended: false,
+    };
+    let mut timer = pin!(sleep(bounds.reply));
+    let mut gate = pin!(sleep(CONTINUE_WAIT));
+    let mut progress = (false, 0);
+    poll_fn(|cx| {
+        if !state.gate_open && gate.as_mut().poll(cx).is_ready() {
+            state.gate_open = true;
+            client.go_ahead.tell();
+        }
+        if let Poll::Ready(done) = state.poll(cx, &mut client, (leg, leg_inbox), asked, bounds.limits) {
+            return Poll::Ready(done);
+        }
+        let uploading = state.gate_open && !state.refused && !client.upload.is_finished();
+        let now = (uploading, client.sent.get());
+        if now != progress {
+            progress = now;
+            timer.as_mut().reset(Instant::now() + if uploading { bounds.stall } else { bounds.reply });
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            let clients = uploading && state.head_sent && !client.upload.is_blocked();
+            return Poll::Ready(Err(if clients {
+                ExchangeError::BodyTimeout
+            } else {
+                ExchangeError::Upstream(Failure::ReplyTimeout)
+            }));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+struct State {
+    /// Our head on its way to the upstream.
+    out: Outbox,
+    head_sent: bool,
+    /// The body may go.
+    gate_open: bool,
+    /// The upstream takes no more of the request; what it says is still worth reading.
+    refused: bool,
+    received: bool,
+    interim: usize,
+    client_ended: bool,
+}
+
+impl State {
+    /// Whether the next bytes the upstream gets are of the body.
+    fn takes_body(&self) -> bool {
+        self.head_sent && self.gate_open && !self.refused
+    }
+
+    fn poll<S, L>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Client<'_, S>,
+        (leg, leg_inbox): (&mut L, &mut Inbox),
+        asked: Asked<'_>,
+        limits: HeadLimits,
+    ) -> Poll<Result<Reply, ExchangeError>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        L: AsyncRead + AsyncWrite + Unpin,
+    {
+        loop {
+            if !self.refused && !self.head_sent {
+                match self.out.poll_send(cx, leg) {
+                    Poll::Ready(Ok(())) => self.head_sent = true,
+                    Poll::Ready(Err(_)) => self.refused = true,
+                    Poll::Pending => {}
+                }
+            }
+            if let Poll::Ready(Err(_)) = client.go_ahead.unsent.poll_send(cx, client.stream) {
+                return Poll::Ready(Err(ExchangeError::ClientGone));
+            }
+            if self.takes_body() && !client.upload.is_finished() {
+                match client.upload.poll(cx, (client.inbox, client.stream), leg, client.sent) {
+                    Poll::Pending | Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(CarryError::Destination)) => self.refused = true,
+                    Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(ExchangeError::BodyCut)),
+                    Poll::Ready(Err(CarryError::Malformed(error))) => {
+                        return Poll::Ready(Err(ExchangeError::Body(error)));
+                    }
+                }
+            }
+            match self.poll_reply(cx, (leg, leg_inbox), asked, limits) {
+                Poll::Ready(Ok(Some(reply))) => return Poll::Ready(Ok(reply)),
+                // A 100: the body may go.
+                Poll::Ready(Ok(None)) => {
+                    if asked.expects_continue {
+                        self.gate_open = true;
+                        client.go_ahead.tell();
+                    }
+                    continue;
+                }
+                Poll::Ready(Err(failure)) => return Poll::Ready(Err(ExchangeError::Upstream(failure))),
+                Poll::Pending => {}
+            }
+            let watching =
+                client.upload.is_finished() && !self.client_ended && client.inbox.bytes.len() < limits.max_bytes;
+            if watching {
+                match client.inbox.poll_fill_head(cx, client.stream) {
+                    Poll::Ready(Ok(0)) => self.client_ended = true,
+                    Poll::Ready(Ok(_)) => continue,
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(ExchangeError::ClientGone)),
+                    Poll::Pending => {}
+                }
+            }
+            return Poll::Pending;
+        }
+    }
+
+    /// A final head, or `None` for a 100.
+    fn poll_reply<L: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        (leg, inbox): (&mut L, &mut Inbox),
+        asked: Asked<'_>,
+        limits: HeadLimits,
+    ) -> Poll<Result<Option<Reply>, Failure>> {
+        loop {
+            while let Some(head) = inbox.take_head(limits).map_err(|_| Failure::MalformedHead)? {
+                let head = parse_response(&head, limits).map_err(|_| Failure::MalformedHead)?;
+                let framing = response_framing(&head, asked.method).map_err(|_| Failure::MalformedHead)?;
+                match head.status {
+                    101 if asked.upgrade && is_websocket(&head) => {
+                        return Poll::Ready(Ok(Some(Reply { head, framing, takes_body: false })));
+                    }
+                    // Nothing was asked to be switched, or something else was switched to.
+                    101 => return Poll::Ready(Err(Failure::MalformedHead)),
+                    100..=199 => {
+                        self.interim += 1;
+                        if self.interim > MAX_INTERIM {
+                            return Poll::Ready(Err(Failure::MalformedHead));
+                        }
+                        if head.status == 100 {
+                            return Poll::Ready(Ok(None));
+                        }
+                    }
+                    _ => {
+                        return Poll::Ready(Ok(Some(Reply { head, framing, takes_body: self.takes_body() })));
+                    }
+                }
+            }
+            match std::task::ready!(inbox.poll_fill_head(cx, leg)) {
+                Ok(1..) => self.received = true,
+                // A write that failed has met the reset, and then reading finds but an end.
+                Ok(_) if !self.received && self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead)),
+                Ok(_) if !self.received => return Poll::Ready(Err(Failure::ClosedBeforeHead)),
+                Err(_) if !self.received => return Poll::Ready(Err(Failure::ResetBeforeHead)),
+                Ok(_) | Err(_) => return Poll::Ready(Err(Failure::MalformedHead)),
+            }
+        }
+    }
+}
+
+fn is_websocket(head: &ResponseHead) -> bool {
+    head.fields.contains_token("upgrade", "websocket") && head.fields.contains_token("connection", "upgrade")
+}
+
+#[cfg(test)]
+mod tests;

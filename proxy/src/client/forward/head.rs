@@ -1,0 +1,138 @@
+//! What a plain-HTTP head loses and gains on its way through (RFC 9110 section 7.6).
+
+use std::time::SystemTime;
+
+use bytes::BytesMut;
+
+use crate::client::error::{Answer, text_response};
+use crate::config::Upstream as UpstreamConfig;
+use crate::context::Settings;
+use crate::http::authority::Authority;
+use crate::http::head::{Fields, Framing, RequestHead, ResponseHead, Version};
+use crate::upstream::dial::authorize;
+
+/// A request as upstreams get it, but for their credentials.
+pub(super) struct Outgoing {
+    head: RequestHead,
+    /// A change to WebSocket is asked for; no other is passed on.
+    pub(super) upgrade: bool,
+    /// The body waits for a 100.
+    pub(super) expects_continue: bool,
+}
+
+impl Outgoing {
+    /// From the client's head; `absolute` is the target to ask for.
+    pub(super) fn new(
+        settings: &Settings,
+        client: &RequestHead,
+        framing: Framing,
+        authority: &Authority,
+        absolute: String,
+    ) -> Self {
+        let modern = client.version == Version::Http11;
+        let upgrade = modern
+            && framing == Framing::None
+            && client.fields.contains_token("connection", "upgrade")
+            && matches!(client.fields.get_one("upgrade"), Ok(Some(value)) if value.eq_ignore_ascii_case(b"websocket"));
+        let trailers = client.fields.contains_token("te", "trailers");
+        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        let expects_continue = modern && has_body && client.fields.contains_token("expect", "100-continue");
+        let mut inner = client.fields.clone();
+        inner.strip_hop_by_hop();
+        inner.remove("host");
+        if !expects_continue {
+            inner.remove("expect");
+        }
+        let mut fields = Fields::with_capacity(1024, inner.len() + 6);
+        // The target decides, not what the client's Host said (RFC 9112 section 3.2.2).
+        fields.push("Host", authority.in_http());
+        for (name, value) in inner.iter() {
+            fields.push(name, value);
+        }
+        fields.push("Via", settings.via.entry(if modern { "1.1" } else { "1.0" }));
+        if upgrade {
+            fields.push("Connection", "Upgrade");
+            fields.push("Upgrade", "websocket");
+        } else if trailers {
+            fields.push("Connection", "TE");
+            fields.push("TE", "trailers");
+        }
+        let head = RequestHead { method: client.method.clone(), target: absolute, version: Version::Http11, fields };
+        Outgoing { head, upgrade, expects_continue }
+    }
+
+    /// The head as `upstream` gets it.
+    pub(super) fn write(&self, upstream: &UpstreamConfig) -> BytesMut {
+        let mut head = self.head.clone();
+        authorize(&mut head.fields, upstream);
+        let mut out = BytesMut::with_capacity(1024);
+        head.write_to(&mut out);
+        out
+    }
+}
+
+/// The response's head as the client gets it.
+pub(super) fn incoming(
+    settings: &Settings,
+    mut head: ResponseHead,
+    client: Version,
+    (close, wall): (bool, SystemTime),
+) -> BytesMut {
+    let version = head.version.as_str().trim_start_matches("HTTP/");
+    let via = settings.via.entry(version);
+    let switched = head.status == 101;
+    head.fields.strip_hop_by_hop();
+    if client == Version::Http10 {
+        head.fields.remove("transfer-encoding");
+        head.fields.remove("trailer");
+    }
+    if !switched && !head.fields.contains("date") {
+        // Whoever passes on a response that says not when it was made says when it came (RFC 9110 section 6.6.1).
+        head.fields.push("Date", httpdate::fmt_http_date(wall));
+    }
+    head.fields.push("Via", via);
+    if switched {
+        head.fields.push("Connection", "Upgrade");
+        head.fields.push("Upgrade", "websocket");
+    } else if close {
+        head.fields.push("Connection", "close");
+    }
+    head.version = Version::Http11;
+    let mut out = BytesMut::with_capacity(1024);
+    head.write_to(&mut out);
+    out
+}
+
+/// Takes one hop off Max-Forwards. What we answer ourselves where none is left (RFC 9110 section 7.6.2).
+pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMut> {
+    let (options, trace) = (head.method == *"OPTIONS", head.method == *"TRACE");
+    if !options && !trace {
+        return None;
+    }
+    // What is no number says nothing.
+    let left: u64 = str::from_utf8(head.fields.get_one("max-forwards").ok()??).ok()?.parse().ok()?;
+    if left > 0 {
+        head.fields.remove("max-forwards");
+        head.fields.push("Max-Forwards", (left - 1).to_string());
+        return None;
+    }
+    if options {
+        return Some(text_response(200, Fields::new(), "text/plain; charset=utf-8", "", answer));
+    }
+    let mut seen = head.clone();
+    seen.fields.retain(|name| !SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)));
+    let mut text = BytesMut::with_capacity(1024);
+    seen.write_to(&mut text);
+    Some(text_response(200, Fields::new(), "message/http", &String::from_utf8_lossy(&text), answer))
+}
+
+/// Not shown to whoever made somebody else's browser send a TRACE (RFC 9110 section 9.3.8).
+const SECRET: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
+/// Whether the upstream's connection can carry another request behind this response.
+pub(super) fn is_reusable(head: &ResponseHead, framing: Framing) -> bool {
+    head.version == Version::Http11
+        && framing != Framing::UntilClose
+        && !head.fields.contains_token("connection", "close")
+        && !head.fields.contains_token("proxy-connection", "close")
+}

@@ -1,0 +1,352 @@
+//! Plain HTTP: a request in absolute-form goes to an upstream, its response comes back.
+//!
+//! It is tried again elsewhere only where nothing of it was acted on, or where acting on it twice does no harm: where
+//! it was not sent, or none of its body was taken and its method is idempotent, or its body waited for a 100, or the
+//! upstream refused it with 407. Until a response's head goes to the client nothing is lost by that.
+
+mod exchange;
+mod head;
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, sleep};
+
+use crate::client::connection::{Connection, NextStep};
+use crate::client::error::{Answer, Error, ErrorReply, relayed_status};
+use crate::client::request::{Origin, Request};
+use crate::context::Settings;
+use crate::core::attribution::{Blame, Failure};
+use crate::core::failover::Allowance;
+use crate::env::Env;
+use crate::http::authority::Authority;
+use crate::http::body::BodyCodec;
+use crate::http::carry::{Carry, CarryError};
+use crate::http::head::{Framing, RequestHead, Version};
+use crate::http::inbox::{Inbox, client_reset};
+use crate::upstream::attempts::Attempts;
+use crate::upstream::dial::{self, Terms};
+use crate::upstream::leg::Leg;
+use crate::upstream::pool::Lease;
+use exchange::{Asked, Bounds, Client, ExchangeError, GoAhead, Reply, exchange};
+use head::{Outgoing, incoming, is_reusable, last_hop};
+
+/// Statuses by which a gateway says that it could not reach the target: another upstream may.
+const GATEWAY: [u16; 3] = [502, 503, 504];
+
+/// A plain-HTTP request on its way.
+struct Forward<'a, E: Env> {
+    connection: &'a mut Connection<E>,
+    settings: &'a Arc<Settings>,
+    head: RequestHead,
+    framing: Framing,
+    outgoing: Outgoing,
+    upload: Carry,
+    go_ahead: GoAhead,
+    request: Request<E>,
+}
+
+/// A response's head and the connection that its body is still on.
+struct Answered<E: Env> {
+    reply: Reply,
+    leg: Leg<E::Stream>,
+    inbox: Inbox,
+}
+
+/// What became of the rest of a request's body while its response was passed on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    /// Sent, or left where it was.
+    Left,
+    /// The upstream took no more of it.
+    Refused,
+}
+
+/// Serves one plain-HTTP request.
+pub(crate) async fn forward<E: Env>(
+    connection: &mut Connection<E>,
+    settings: &Arc<Settings>,
+    mut head: RequestHead,
+    framing: Framing,
+    (authority, absolute): (Authority, String),
+    origin: Origin,
+) -> NextStep<E> {
+    let close = framing != Framing::None || connection.must_close(&head);
+    let answer = Answer { close, with_body: true, wall: connection.context.env.wall() };
+    if let Some(response) = last_hop(&mut head, answer) {
+        connection.answer(&response).await;
+        return if close { NextStep::Linger } else { NextStep::Next };
+    }
+    let pool = Arc::clone(&connection.context.pool);
+    let mut attempts = Attempts::begin(&pool, origin.request, &authority);
+    let mut forward = Forward {
+        outgoing: Outgoing::new(settings, &head, framing, &authority, absolute),
+        upload: Carry::new(BodyCodec::new(framing, settings.limits)),
+        go_ahead: GoAhead::default(),
+        request: Request::begin(&connection.context, &origin),
+        connection,
+        settings,
+        head,
+        framing,
+    };
+    loop {
+        let Some((lease, allowance)) = attempts.next() else { return forward.give_up(attempts).await };
+        forward.request.goes_through(&lease);
+        match forward.attempt(&lease, &allowance).await {
+            Ok(mut answered) => {
+                let status = answered.reply.head.status;
+                let doubtful = GATEWAY.contains(&status);
+                if status == 407 {
+                    attempts.failed(lease, Failure::Status(status));
+                    if forward.upload.is_started() {
+                        return forward.give_up(attempts).await;
+                    }
+                    continue;
+                }
+                if doubtful && forward.may_try_again() && attempts.has_next() {
+                    attempts.failed(lease, Failure::Status(status));
+                    continue;
+                }
+                let (lease, record) = if doubtful { attempts.relayed(lease, status) } else { attempts.opened(lease) };
+                if doubtful {
+                    let ours = relayed_status(status, record.attempts);
+                    answered.reply.head.fields.push("Proxy-Status", ours);
+                }
+                forward.request.succeeded(&lease, record, status);
+                return forward.deliver(answered, lease).await;
+            }
+            Err((ExchangeError::Upstream(failure), sent)) => {
+                attempts.failed(lease, failure);
+                if sent && !forward.may_try_again() {
+                    return forward.give_up(attempts).await;
+                }
+            }
+            Err((miss, _)) => {
+                drop(lease);
+                return forward.client_failed(miss, attempts).await;
+            }
+        }
+    }
+}
+
+impl<E: Env> Forward<'_, E> {
+    /// What was sent can be sent once more: the body is all there still, and without it nothing was acted on, or
+    /// nothing is lost by acting twice.
+    fn may_try_again(&self) -> bool {
+        !self.upload.is_started() && (self.head.method.is_idempotent() || self.outgoing.expects_continue)
+    }
+
+    /// One attempt; a failure tells whether anything of the request was sent.
+    async fn attempt(&mut self, lease: &Lease<E>, allowance: &Allowance) -> Result<Answered<E>, (ExchangeError, bool)> {
+        // A kept connection may be ending in this very moment, so only what can be sent twice goes on one.
+        if self.framing == Framing::None
+            && self.may_try_again()
+            && let Some(leg) = take_kept(lease, self.settings.config.timeouts.pool_idle).await
+        {
+            match self.exchange(leg, lease, allowance).await {
+                Err(ExchangeError::Upstream(Failure::ClosedBeforeHead | Failure::ResetBeforeHead)) => {}
+                done => return done.map_err(|miss| (miss, true)),
+            }
+        }
+        let Connection { context, stream, inbox, .. } = &mut *self.connection;
+        let terms = Terms { limits: self.settings.limits, dns: self.settings.config.timeouts.dns, via: None };
+        let connected = tokio::select! {
+            biased;
+            connected = dial::connect(&context.env, &lease.upstream, allowance, terms) => connected,
+            () = client_reset(stream, inbox, self.settings.limits.max_bytes) => return Err((ExchangeError::ClientGone, false)),
+        };
+        match connected {
+            Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|miss| (miss, true)),
+            Err(failure) => Err((ExchangeError::Upstream(failure), false)),
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        mut leg: Leg<E::Stream>,
+        lease: &Lease<E>,
+        allowance: &Allowance,
+    ) -> Result<Answered<E>, ExchangeError> {
+        let mut inbox = Inbox::default();
+        let client = Client {
+            stream: &mut self.connection.stream,
+            inbox: &mut self.connection.inbox,
+            upload: &mut self.upload,
+            go_ahead: &mut self.go_ahead,
+            sent: &self.request.traffic.up,
+        };
+        let asked = Asked {
+            method: &self.head.method,
+            upgrade: self.outgoing.upgrade,
+            expects_continue: self.outgoing.expects_continue,
+        };
+        let bounds = Bounds {
+            reply: allowance.reply(self.connection.context.pool.now()),
+            stall: self.settings.config.timeouts.body,
+            limits: self.settings.limits,
+        };
+        let head = self.outgoing.write(&lease.upstream.config);
+        let reply = exchange(client, (&mut leg, &mut inbox), head, asked, bounds).await?;
+        Ok(Answered { reply, leg, inbox })
+    }
+
+    /// Passes the response on, with what is left of the request's body beside it.
+    async fn deliver(mut self, answered: Answered<E>, lease: Lease<E>) -> NextStep<E> {
+        let Answered { reply: Reply { head, framing, takes_body }, mut leg, mut inbox } = answered;
+        if head.status == 101 {
+            return self.switch(head, leg, inbox, lease).await;
+        }
+        let mut close = self.connection.must_close(&self.head)
+            || framing == Framing::UntilClose
+            // Whether the rest of the body will still be wanted is not known here.
+            || !self.upload.is_finished();
+        let reusable = is_reusable(&head, framing);
+        let client = self.head.version;
+        close |= client == Version::Http10;
+        let codec = if client == Version::Http10 {
+            BodyCodec::unchunking(framing, self.settings.limits)
+        } else {
+            BodyCodec::new(framing, self.settings.limits)
+        };
+        let mut out = self.go_ahead.unsent.take_rest();
+        out.unsplit(incoming(self.settings, head, client, (close, self.connection.context.env.wall())));
+        let mut down = Carry::behind(out, codec);
+        let mut carried = self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await;
+        if carried == Ok(Upload::Refused) && framing == Framing::UntilClose {
+            // The failed write may have taken the reset's place, so that the end seen need not be the body's.
+            carried = Err(("reply_cut", Blame::Unknown));
+        }
+        match carried {
+            Ok(_) => {
+                if reusable && inbox.is_empty() && self.upload.is_finished() {
+                    lease.keep(leg, self.settings.config.limits.pool_per_upstream);
+                }
+                if close { NextStep::Linger } else { NextStep::Next }
+            }
+            Err((outcome, blame)) => {
+                self.request.fail_after_verdict(outcome, blame);
+                NextStep::Abort
+            }
+        }
+    }
+
+    async fn carry(
+        &mut self,
+        down: &mut Carry,
+        (leg, inbox): (&mut Leg<E::Stream>, &mut Inbox),
+        takes_body: bool,
+    ) -> Result<Upload, (&'static str, Blame)> {
+        let Forward { connection, upload, request, settings, .. } = self;
+        let stall = settings.config.timeouts.body;
+        let traffic = Arc::clone(&request.traffic);
+        let mut timer = pin!(sleep(stall));
+        let mut seen = traffic.read();
+        let mut uploading = takes_body && !upload.is_finished();
+        let mut end = Upload::Left;
+        poll_fn(|cx| {
+            if uploading {
+                match upload.poll(cx, (&mut connection.inbox, &mut connection.stream), leg, &traffic.up) {
+                    Poll::Pending => {}
+                    // An upstream that answers early need not take the rest, and a client that has its answer need
+                    // not send it.
+                    Poll::Ready(carried) => {
+                        uploading = false;
+                        if carried == Err(CarryError::Destination) {
+                            end = Upload::Refused;
+                        }
+                    }
+                }
+            }
+            match down.poll(cx, (inbox, leg), &mut connection.stream, &traffic.down) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(end)),
+                Poll::Ready(Err(CarryError::Destination)) => {
+                    return Poll::Ready(Err(("client_gone", Blame::Client)));
+                }
+                Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(("reply_cut", Blame::Unknown))),
+                Poll::Ready(Err(CarryError::Malformed(_))) => {
+                    return Poll::Ready(Err(("reply_malformed", Blame::Unknown)));
+                }
+                Poll::Pending => {}
+            }
+            let now = traffic.read();
+            if now != seen {
+                seen = now;
+                timer.as_mut().reset(Instant::now() + stall);
+            }
+            if timer.as_mut().poll(cx).is_ready() {
+                let blame = if down.is_blocked() { Blame::Client } else { Blame::Unknown };
+                return Poll::Ready(Err(("body_timeout", blame)));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The connection changes to WebSocket: bytes both ways from here on.
+    async fn switch(
+        self,
+        head: crate::http::head::ResponseHead,
+        leg: Leg<E::Stream>,
+        mut inbox: Inbox,
+        lease: Lease<E>,
+    ) -> NextStep<E> {
+        let head = incoming(self.settings, head, self.head.version, (false, self.connection.context.env.wall()));
+        let connection = self.connection;
+        connection.become_tunnel(self.settings, &head, (leg, inbox.take_rest()), self.request, lease).await
+    }
+
+    /// No upstream brought a response.
+    async fn give_up(mut self, attempts: Attempts<E>) -> NextStep<E> {
+        let close = self.framing != Framing::None || self.connection.must_close(&self.head);
+        let error = Error::GaveUp(attempts.gave_up());
+        let told = error.tell();
+        if let Error::GaveUp(record) = error {
+            self.request.failed(record, &told);
+        }
+        self.answer(&told, close).await;
+        if close { NextStep::Linger } else { NextStep::Next }
+    }
+
+    /// The client's own side failed.
+    async fn client_failed(mut self, miss: ExchangeError, attempts: Attempts<E>) -> NextStep<E> {
+        let record = attempts.gave_up();
+        let error = match miss {
+            ExchangeError::ClientGone | ExchangeError::Upstream(_) => {
+                self.request.client_failed(record, None);
+                return NextStep::Abort;
+            }
+            ExchangeError::BodyCut => Error::BodyCut,
+            ExchangeError::BodyTimeout => Error::BodyTimeout,
+            ExchangeError::Body(error) => Error::Body(error),
+        };
+        let told = error.tell();
+        self.request.client_failed(record, Some(&told));
+        self.answer(&told, true).await;
+        NextStep::Linger
+    }
+
+    async fn answer(&mut self, told: &ErrorReply, close: bool) {
+        let mut out = self.go_ahead.unsent.take_rest();
+        out.unsplit(told.response(close, !self.head.method.is_head(), self.connection.context.env.wall()));
+        self.connection.answer(&out).await;
+    }
+}
+
+/// A kept connection on which nothing has come since: what came, its end as well as bytes that nobody asked for, must
+/// not be taken for an answer.
+async fn take_kept<E: Env>(lease: &Lease<E>, idle_for: Duration) -> Option<Leg<E::Stream>> {
+    while let Some(mut leg) = lease.upstream.take_idle(idle_for) {
+        let spoke = poll_fn(|cx| {
+            let mut byte = [0];
+            Poll::Ready(Pin::new(&mut leg).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready())
+        });
+        if !spoke.await {
+            return Some(leg);
+        }
+    }
+    None
+}

@@ -1,0 +1,11 @@
+//! The client's side: from an accepted connection to the end of its last request.
+
+mod connect;
+mod connection;
+mod error;
+mod forward;
+pub(crate) mod listener;
+mod pages;
+mod request;
+mod session;
+mod tunnel;

@@ -1,0 +1,339 @@
+//! Our own pages: /healthz, /readyz and the statistics. Origin-form only, so never reachable through a proxied request.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use bytes::BytesMut;
+use serde::Serialize;
+
+use crate::authentication;
+use crate::client::error::{Answer, text_response};
+use crate::context::{Context, Settings};
+use crate::core::stats::{Counters, Counts};
+use crate::core::time::Timestamp;
+use crate::env::Env;
+use crate::http::authority::{Authority, Host};
+use crate::http::head::{Fields, RequestHead};
+use crate::upstream::pool::{Percentiles, Upstream};
+
+/// The response to `path`.
+pub(crate) async fn respond<E: Env>(
+    context: &Context<E>,
+    settings: &Settings,
+    head: &RequestHead,
+    path: &str,
+    peer: SocketAddr,
+    close: bool,
+) -> BytesMut {
+    let answer = Answer { close, with_body: !head.method.is_head(), wall: context.env.wall() };
+    let plain = |status, text: &str| text_response(status, Fields::new(), "text/plain; charset=utf-8", text, answer);
+    let path = path.split('?').next().unwrap_or_default();
+    let stats = path == settings.config.server.stats_endpoint;
+    if path == "*" {
+        // OPTIONS of this server as a whole (RFC 9110 section 9.3.7).
+        let mut fields = Fields::new();
+        fields.push("Allow", "GET, HEAD, OPTIONS, CONNECT");
+        return text_response(200, fields, "text/plain; charset=utf-8", "", answer);
+    }
+    if !matches!(path, "/healthz" | "/readyz") && !stats {
+        return plain(404, "netdrift: no such page; a proxied request names its target in full (http://host/path)\n");
+    }
+    if head.method != *"GET" && !head.method.is_head() {
+        let mut fields = Fields::new();
+        fields.push("Allow", "GET, HEAD");
+        return text_response(405, fields, "text/plain; charset=utf-8", "netdrift: GET only\n", answer);
+    }
+    match path {
+        "/healthz" => json(200, &Health::read(context, settings), answer),
+        "/readyz" => {
+            let reason = if context.connections.is_unready() {
+                Some("draining")
+            } else if !context.pool.is_ready() {
+                Some("no eligible upstream")
+            } else {
+                None
+            };
+            json(if reason.is_some() { 503 } else { 200 }, &Readiness { ready: reason.is_none(), reason }, answer)
+        }
+        _ => match admit(context, settings, head, peer).await {
+            Ok(()) => json(200, &Stats::read(context, settings), answer),
+            Err((status, text)) => {
+                let mut fields = Fields::new();
+                if let (401, Some(authenticator)) = (status, &settings.auth) {
+                    fields.push("WWW-Authenticate", authenticator.challenge());
+                }
+                text_response(status, fields, "text/plain; charset=utf-8", text, answer)
+            }
+        },
+    }
+}
+
+/// Who may read the statistics: a loopback client that asks for a loopback or configured host (a page in a browser
+/// on this machine could otherwise be made to ask by a name of its own), or a user.
+async fn admit<E: Env>(
+    context: &Context<E>,
+    settings: &Settings,
+    head: &RequestHead,
+    peer: SocketAddr,
+) -> Result<(), (u16, &'static str)> {
+    let server = &settings.config.server;
+    let local = peer.ip().to_canonical().is_loopback();
+    if local && !server.stats_require_auth && is_local_host(&head.fields, &server.stats_hosts) {
+        return Ok(());
+    }
+    let Some(authenticator) = &settings.auth else {
+        return Err((
+            403,
+            "netdrift: the statistics are for loopback clients that ask for a loopback host, or for users\n",
+        ));
+    };
+    let name = if head.fields.contains("authorization") { "authorization" } else { "proxy-authorization" };
+    let checked = match authentication::credentials(&head.fields, name) {
+        Ok(value) => authenticator.check(&context.env, value).await,
+        Err(refusal) => Err(refusal),
+    };
+    match checked {
+        Ok(_) => Ok(()),
+        Err(authentication::Refusal::Busy) => Err((503, "netdrift: too many passwords to check at once; try again\n")),
+        Err(_) => Err((401, "netdrift: the statistics need a user's name and password\n")),
+    }
+}
+
+fn is_local_host(fields: &Fields, allowed: &[String]) -> bool {
+    let value = match fields.get_one("host") {
+        Ok(Some(value)) => value,
+        // HTTP/1.0 may leave it out; a browser never does.
+        Ok(None) => return true,
+        Err(_) => return false,
+    };
+    let Ok(authority) = Authority::parse_bytes(value, Some(80)) else { return false };
+    match &authority.host {
+        Host::Name(name) => name == "localhost" || allowed.iter().any(|one| one.eq_ignore_ascii_case(name)),
+        host => {
+            host.ip().is_some_and(|ip| ip.is_loopback())
+                || allowed.iter().any(|one| one.eq_ignore_ascii_case(&host.to_string()))
+        }
+    }
+}
+
+fn json<T: Serialize>(status: u16, value: &T, answer: Answer) -> BytesMut {
+    // These types have no map with odd keys and no failing serializer, the two ways in which this could fail.
+    let mut body = serde_json::to_string_pretty(value).unwrap_or_default();
+    body.push('\n');
+    text_response(status, Fields::new(), "application/json", &body, answer)
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    config_epoch: u64,
+    reloads: u64,
+    /// Whether the last reload failed; what it said stands in the log and in the statistics.
+    reload_failed: bool,
+}
+
+impl Health {
+    fn read<E: Env>(context: &Context<E>, settings: &Settings) -> Self {
+        let reload = context.reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Health {
+            status: if context.connections.is_unready() { "draining" } else { "ok" },
+            config_epoch: settings.epoch,
+            reloads: reload.tried,
+            reload_failed: reload.error.is_some(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// The statistics; names as users of this page know them.
+#[derive(Serialize)]
+struct Stats {
+    name: String,
+    version: &'static str,
+    start_time: String,
+    uptime: String,
+    config_epoch: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload_error: Option<String>,
+    restart_required: Vec<String>,
+    current_requests: u64,
+    open_connections: usize,
+    rejected_requests: u64,
+    total: Window,
+    recent_15m: Window,
+}
+
+#[derive(Serialize)]
+struct Window {
+    window: String,
+    #[serde(flatten)]
+    counts: CountsOut,
+    upstream_metrics: Vec<UpstreamOut>,
+    /// Attempts through upstreams that a reload has removed.
+    departed: CountsOut,
+}
+
+#[derive(Serialize)]
+struct CountsOut {
+    total_requests: u64,
+    success_requests: u64,
+    failed_requests: u64,
+    avg_latency_ms: f64,
+    max_concurrency: u64,
+}
+
+impl From<Counts> for CountsOut {
+    fn from(counts: Counts) -> Self {
+        CountsOut {
+            total_requests: counts.total(),
+            success_requests: counts.success,
+            failed_requests: counts.failed,
+            avg_latency_ms: round(counts.mean_latency().as_secs_f64() * 1000.0),
+            max_concurrency: counts.max_concurrency,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct UpstreamOut {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    weight: u32,
+    enabled: bool,
+    healthy: bool,
+    /// Charged since the last success.
+    failures: u32,
+    /// Until its next probe, while it is ejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe_in_ms: Option<u64>,
+    current_connections: u64,
+    idle_connections: usize,
+    bytes_up: u64,
+    bytes_down: u64,
+    #[serde(flatten)]
+    counts: CountsOut,
+    latency_p50_ms: f64,
+    latency_p90_ms: f64,
+    latency_p99_ms: f64,
+}
+
+impl Stats {
+    fn read<E: Env>(context: &Context<E>, settings: &Settings) -> Self {
+        let reload = context.reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let now = context.pool.now();
+        let (stats, now) = context.pool.with_stats(|stats, at| (stats.clone(), at.max(now)));
+        let snapshot = context.pool.snapshot();
+        let order = |upstream: &Upstream<E::Stream>| {
+            settings.config.upstreams.iter().position(|one| one.key() == upstream.config.key())
+        };
+        let mut upstreams: Vec<_> = snapshot.upstreams.iter().collect();
+        upstreams.sort_by_key(|upstream| order(upstream));
+        let window = |name: &str, recent: bool| {
+            let read = |counters: &Counters| if recent { counters.recent(now) } else { counters.total() };
+            let none = Counters::default();
+            let upstream_metrics = (upstreams.iter())
+                .map(|upstream| {
+                    let counters = stats.upstreams().find(|(id, _)| *id == upstream.id).map(|(_, counters)| counters);
+                    upstream_out(context, upstream, read(counters.unwrap_or(&none)), recent, now)
+                })
+                .collect();
+            Window {
+                window: name.to_owned(),
+                counts: read(stats.requests()).into(),
+                upstream_metrics,
+                departed: read(stats.departed()).into(),
+            }
+        };
+        Stats {
+            name: settings.config.server.name.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            start_time: rfc3339(context.started),
+            uptime: go_duration(now.since(Timestamp::ZERO)),
+            config_epoch: settings.epoch,
+            reload_error: reload.error,
+            restart_required: reload.restart_required,
+            current_requests: stats.requests().current(),
+            open_connections: context.connections.open(),
+            rejected_requests: stats.rejected(),
+            total: window("total", false),
+            recent_15m: window("15m0s", true),
+        }
+    }
+}
+
+fn upstream_out<E: Env>(
+    context: &Context<E>,
+    upstream: &Upstream<E::Stream>,
+    counts: Counts,
+    recent: bool,
+    now: Timestamp,
+) -> UpstreamOut {
+    use std::sync::atomic::Ordering::Relaxed;
+    let health = context.pool.health_of(upstream.id).unwrap_or_default();
+    let figures = &upstream.figures;
+    let Percentiles { p50, p90, p99 } = {
+        let latency = figures.latency.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if recent { latency.recent(now.since(Timestamp::ZERO)) } else { latency.total() }
+    };
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    UpstreamOut {
+        url: upstream.url.to_string(),
+        tag: upstream.config.tag.clone(),
+        note: upstream.config.note.clone(),
+        weight: upstream.config.weight.get(),
+        enabled: upstream.config.enabled,
+        healthy: health.is_eligible(),
+        failures: health.failures(),
+        probe_in_ms: health.ejection().map(|ejection| millis(ejection.until.since(now))),
+        current_connections: upstream.leased(),
+        idle_connections: upstream.idle_count(),
+        bytes_up: figures.bytes_up.load(Relaxed),
+        bytes_down: figures.bytes_down.load(Relaxed),
+        counts: counts.into(),
+        latency_p50_ms: round(p50),
+        latency_p90_ms: round(p90),
+        latency_p99_ms: round(p99),
+    }
+}
+
+fn round(milliseconds: f64) -> f64 {
+    (milliseconds * 1000.0).round() / 1000.0
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// `1h30m45s`, as the statistics have always said it.
+fn go_duration(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptime_reads_as_hours_minutes_seconds() {
+        let text = |seconds| go_duration(Duration::from_secs(seconds));
+        assert_eq!(
+            [text(0), text(59), text(60), text(5445), text(360_000)],
+            ["0s", "59s", "1m0s", "1h30m45s", "100h0m0s"]
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! One request from its complete head to its end: counted once, told of once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::error::ErrorReply;
+use crate::context::Connections;
+use crate::context::Context;
+use crate::core::attribution::Blame;
+use crate::core::time::Timestamp;
+use crate::env::{Counter, Env, RelayEnd, Traffic};
+use crate::event::{Event, RequestId, Summary};
+use crate::upstream::attempts::Record;
+use crate::upstream::pool::{Lease, Pool};
+
+/// A request that an upstream is sought for. Dropped without a verdict it failed because the client went away, or
+/// because our own time to finish was over.
+pub(crate) struct Request<E: Env> {
+    pool: Arc<Pool<E>>,
+    connections: Arc<Connections>,
+    pub(crate) id: RequestId,
+    started: Timestamp,
+    /// Replaced by one that feeds an upstream's sums once there is an upstream.
+    pub(crate) traffic: Arc<Traffic>,
+    summary: Summary,
+    judged: bool,
+}
+
+/// What is known of a request before any upstream is thought of.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) request: RequestId,
+    pub(crate) client: SocketAddr,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) method: String,
+    pub(crate) target: String,
+}
+
+impl Origin {
+    fn summary(&self) -> Summary {
+        Summary {
+            request: self.request,
+            client: self.client.to_string(),
+            user: self.user.clone(),
+            method: self.method.clone(),
+            target: self.target.clone(),
+            status: 0,
+            outcome: "client_gone",
+            blame: Some(Blame::Client),
+            upstream: None,
+            failed_attempts: Vec::new(),
+            attempts: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            end: None,
+        }
+    }
+}
+
+/// A request that was refused for what it was or who asked.
+pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: &Origin, told: &ErrorReply) {
+    pool.with_stats(|stats, _| stats.request_rejected());
+    let mut summary = origin.summary();
+    (summary.status, summary.outcome, summary.blame) = (told.status, told.token, Some(told.blame));
+    pool.tell(&Event::Finished(&summary));
+}
+
+impl<E: Env> Request<E> {
+    /// A request begins: its head is complete and it is let in.
+    pub(crate) fn begin(context: &Context<E>, origin: &Origin) -> Self {
+        let pool = &context.pool;
+        let started = pool.now();
+        pool.with_stats(|stats, now| stats.request_entered(now));
+        Request {
+            pool: Arc::clone(pool),
+            connections: Arc::clone(&context.connections),
+            id: origin.request,
+            started,
+            traffic: Arc::default(),
+            summary: origin.summary(),
+            judged: false,
+        }
+    }
+
+    /// The bytes from now on go through this upstream.
+    pub(crate) fn goes_through(&mut self, lease: &Lease<E>) {
+        let figures = &lease.upstream.figures;
+        self.traffic = Arc::new(Traffic {
+            up: Counter::within(Arc::clone(&figures.bytes_up)),
+            down: Counter::within(Arc::clone(&figures.bytes_down)),
+        });
+    }
+
+    /// An upstream opened the target, or brought a response head.
+    pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: Record, status: u16) {
+        self.summary.upstream = Some(Arc::clone(&lease.upstream.url));
+        self.note(record);
+        (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
+        self.judge(true);
+    }
+
+    /// No upstream did.
+    pub(crate) fn failed(&mut self, record: Record, told: &ErrorReply) {
+        self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
+        self.note(record);
+        (self.summary.status, self.summary.outcome, self.summary.blame) = (told.status, told.token, Some(told.blame));
+        self.judge(false);
+    }
+
+    /// The client went away, or sent what can't be passed on, before there was a verdict.
+    pub(crate) fn client_failed(&mut self, record: Record, told: Option<&ErrorReply>) {
+        if let Some(told) = told {
+            (self.summary.status, self.summary.outcome, self.summary.blame) =
+                (told.status, told.token, Some(told.blame));
+        }
+        self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
+        self.note(record);
+        self.judge(false);
+    }
+
+    /// Something went wrong behind the verdict.
+    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame) {
+        (self.summary.outcome, self.summary.blame) = (outcome, Some(blame));
+    }
+
+    /// A tunnel ended.
+    pub(crate) fn ended(&mut self, end: RelayEnd) {
+        self.summary.end = Some(end);
+    }
+
+    fn note(&mut self, record: Record) {
+        self.summary.attempts = record.attempts;
+        self.summary.failed_attempts =
+            record.failures.into_iter().map(|(url, failure)| (url, failure.as_str())).collect();
+    }
+
+    fn judge(&mut self, success: bool) {
+        self.judged = true;
+        let latency = self.pool.now().since(self.started);
+        self.summary.latency = latency;
+        self.pool.with_stats(|stats, now| stats.request_ended(success, latency, now));
+        self.pool.tell(&Event::Verdict { request: self.id, success });
+    }
+}
+
+impl<E: Env> Drop for Request<E> {
+    fn drop(&mut self) {
+        if !self.judged {
+            if self.connections.reset.fired() {
+                (self.summary.outcome, self.summary.blame) = ("drain_deadline", Some(Blame::Netdrift));
+            }
+            self.judge(false);
+        }
+        self.pool.with_stats(|stats, now| stats.request_left(now));
+        (self.summary.bytes_up, self.summary.bytes_down) = self.traffic.read();
+        self.summary.duration = self.pool.now().since(self.started);
+        self.pool.tell(&Event::Finished(&self.summary));
+    }
+}

@@ -1,0 +1,62 @@
+//! An open tunnel: bytes both ways until it ends, then its verdict and its figures.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::client::request::Request;
+use crate::context::ConnectionSlot;
+use crate::context::Context;
+use crate::env::{Early, Env, RelayEnd, RelayLimits};
+use crate::upstream::leg::Leg;
+use crate::upstream::pool::Lease;
+
+/// Everything a tunnel holds on to.
+pub(crate) struct Tunnel<E: Env> {
+    pub(crate) client: E::Stream,
+    pub(crate) leg: Leg<E::Stream>,
+    pub(crate) early: Early,
+    pub(crate) limits: RelayLimits,
+    pub(crate) request: Request<E>,
+    pub(crate) lease: Lease<E>,
+    pub(crate) slot: ConnectionSlot,
+}
+
+/// Runs it to its end.
+///
+/// No `async fn` and nothing taken apart: either would keep room for the parts twice, and there are many idle tunnels.
+pub(crate) fn run<E: Env>(context: Arc<Context<E>>, mut tunnel: Tunnel<E>) -> impl Future<Output = ()> + Send {
+    let (stop, traffic) = (context.connections.reset.clone(), Arc::clone(&tunnel.request.traffic));
+    async move {
+        let (client, early, limits) = (tunnel.client, tunnel.early, tunnel.limits);
+        let end = match tunnel.leg {
+            Leg::Plain(upstream) => context.env.relay(client, upstream, early, limits, traffic, stop).await,
+            Leg::Tls(upstream) => context.env.relay(client, *upstream, early, limits, traffic, stop).await,
+        };
+        let (_, down) = tunnel.request.traffic.read();
+        tunnel.lease.tunnel_ended(down > 0, end == RelayEnd::UpstreamReset);
+        if end == RelayEnd::Stopped {
+            context.connections.count_reset();
+        }
+        tunnel.request.ended(end);
+        // In this order: whoever hears that the proxy is empty has heard of every request.
+        drop(tunnel.request);
+        drop(tunnel.lease);
+        drop(tunnel.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::os::Os;
+
+    fn size<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_an_idle_tunnel_is_small() {
+        let bytes = size(run::<Os>);
+        assert!(bytes <= 640, "a tunnel's task has grown to {bytes} bytes");
+    }
+}

@@ -1,0 +1,79 @@
+//! From accepting to nothing left: who is open, and the signals that end them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::env::Stop;
+
+/// The life of one proxy, shared by everything that runs in it.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    /// Drain has begun: unready, and every response says that its connection closes.
+    unready: AtomicBool,
+    /// Accepting has stopped; connections between requests close.
+    pub(crate) closing: Stop,
+    /// Nobody waits to be accepted any more.
+    pub(crate) closed: Stop,
+    /// The drain deadline has passed; what is left is reset.
+    pub(crate) reset: Stop,
+    open: AtomicUsize,
+    resets: AtomicUsize,
+    left: Notify,
+}
+
+impl Connections {
+    pub(crate) fn become_unready(&self) {
+        self.unready.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_unready(&self) -> bool {
+        self.unready.load(Ordering::Acquire)
+    }
+
+    /// Connections open now.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Connections that the drain deadline has reset.
+    pub(crate) fn resets(&self) -> usize {
+        self.resets.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn count_reset(&self) {
+        self.resets.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A place for a connection, if fewer than `most` are taken.
+    pub(crate) fn enter(self: &Arc<Self>, most: usize) -> Option<ConnectionSlot> {
+        let taken = self.open.fetch_add(1, Ordering::AcqRel);
+        // Made first, so that it gives the place back where there was none.
+        let place = ConnectionSlot(Arc::clone(self));
+        (taken < most).then_some(place)
+    }
+
+    /// Waits until fewer than `fewer_than` connections are open. Cancel safe.
+    pub(crate) async fn wait_for_fewer(&self, fewer_than: usize) {
+        loop {
+            let left = self.left.notified();
+            if self.open() < fewer_than {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+/// One connection's place among the open ones; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct ConnectionSlot(Arc<Connections>);
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        // A permit is kept for the next waiter, so that leaving between its check and its wait is not missed.
+        self.0.left.notify_one();
+    }
+}

@@ -1,0 +1,7 @@
+//! What only a process on a machine needs, and a simulated proxy does not.
+
+pub mod cli;
+pub mod control;
+pub mod log;
+pub mod pidfile;
+pub mod watch;

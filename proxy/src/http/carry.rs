@@ -1,0 +1,162 @@
+//! One plain-HTTP body on its way from one leg to the other.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::env::Counter;
+use crate::http::body::{BodyCodec, BodyError};
+use crate::http::inbox::Inbox;
+
+/// Why a body could not be carried to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CarryError {
+    /// Its sender's connection failed or ended before the body did.
+    Source,
+    /// Its receiver takes no more.
+    Destination,
+    /// It is malformed.
+    Malformed(BodyError),
+}
+
+/// A body under way. What it reads it writes before it reads more, so that a slow receiver slows the sender.
+#[derive(Debug)]
+pub(crate) struct Carry {
+    codec: BodyCodec,
+    out: BytesMut,
+    /// Bytes at the front of `out` that are head, not body, and so are not counted.
+    head: usize,
+    started: bool,
+    unflushed: bool,
+    finished: bool,
+}
+
+impl Carry {
+    /// A body in `codec`'s framing.
+    pub(crate) fn new(codec: BodyCodec) -> Self {
+        Carry::behind(BytesMut::new(), codec)
+    }
+
+    /// A body that goes out behind `head`, in the same packet where it is short.
+    pub(crate) fn behind(head: BytesMut, codec: BodyCodec) -> Self {
+        Carry { codec, head: head.len(), out: head, started: false, unflushed: false, finished: false }
+    }
+
+    /// Something was taken that the receiver has not accepted yet: it is the receiver who is slow.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Bytes of it were taken, so that it can't be sent again.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// It has been delivered whole.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Moves what can be moved; ready once the body is delivered.
+    pub(crate) fn poll<S: AsyncRead + Unpin, D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        (inbox, source): (&mut Inbox, &mut S),
+        destination: &mut D,
+        delivered: &Counter,
+    ) -> Poll<Result<(), CarryError>> {
+        let mut ended = false;
+        loop {
+            while !self.out.is_empty() {
+                let written = ready!(Pin::new(&mut *destination).poll_write(cx, &self.out));
+                match written {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Poll::Ready(Err(CarryError::Destination)),
+                }
+                let count = written.unwrap_or_default();
+                self.out.advance(count);
+                self.unflushed = true;
+                let head = count.min(self.head);
+                self.head -= head;
+                delivered.add((count - head) as u64);
+            }
+            if self.codec.is_done() || ended {
+                if self.unflushed {
+                    ready!(Pin::new(&mut *destination).poll_flush(cx)).map_err(|_| CarryError::Destination)?;
+                    self.unflushed = false;
+                }
+                self.finished = true;
+                return Poll::Ready(Ok(()));
+            }
+            if !inbox.bytes.is_empty() {
+                self.started = true;
+                self.codec.step(&mut inbox.bytes, &mut self.out).map_err(CarryError::Malformed)?;
+                continue;
+            }
+            match inbox.poll_fill_body(cx, source) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(_)) => {
+                    self.codec.finish_on_eof().map_err(|_| CarryError::Source)?;
+                    ended = true;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(CarryError::Source)),
+                Poll::Pending => {
+                    if self.unflushed
+                        && Pin::new(&mut *destination).poll_flush(cx).map_err(|_| CarryError::Destination)?.is_ready()
+                    {
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::http::head::{Framing, HeadLimits};
+
+    const LIMITS: HeadLimits = HeadLimits { max_bytes: 1024, max_fields: 10 };
+
+    /// Carries what can be carried without anybody reading at the other end; says how much was taken.
+    async fn taken_for_a_receiver_that_reads_nothing(framing: Framing, bytes: Vec<u8>) -> usize {
+        let (mut sender, mut source) = duplex(bytes.len());
+        let (mut destination, _receiver) = duplex(1000);
+        let length = bytes.len();
+        sender.write_all(&bytes).await.unwrap();
+        let (mut carry, mut inbox) = (Carry::new(BodyCodec::new(framing, LIMITS)), Inbox::default());
+        let count = Counter::default();
+        for _ in 0..3 {
+            let polled = poll_fn(|cx| {
+                Poll::Ready(carry.poll(cx, (&mut inbox, &mut source), &mut destination, &count).is_pending())
+            });
+            assert!(polled.await);
+        }
+        assert_eq!(count.get(), 1000, "what the receiver has room for is delivered");
+        assert!(carry.is_blocked());
+        drop(sender);
+        let mut left = Vec::new();
+        source.read_to_end(&mut left).await.unwrap();
+        length - left.len()
+    }
+
+    #[tokio::test]
+    async fn no_more_is_taken_than_one_read_while_the_receiver_is_slow() {
+        let bytes = vec![b'x'; 1 << 20];
+        for framing in [Framing::Length(1 << 20), Framing::UntilClose] {
+            let taken = taken_for_a_receiver_that_reads_nothing(framing, bytes.clone()).await;
+            assert!(taken <= 64 * 1024, "{framing:?}: {taken}");
+        }
+        let chunk = [b"1000\r\n".as_slice(), &[b'x'; 0x1000], b"\r\n"].concat();
+        let taken = taken_for_a_receiver_that_reads_nothing(Framing::Chunked, chunk.repeat(256)).await;
+        assert!(taken <= 64 * 1024, "{taken}");
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP/1 messages as bytes: heads, targets, bodies, and the bounded buffer that they are read from.
+
+pub mod authority;
+pub mod body;
+pub(crate) mod carry;
+pub mod head;
+pub(crate) mod inbox;
+pub mod target;
+pub(crate) mod via;

@@ -1,0 +1,128 @@
+//! Where a client wants to go (RFC 9112 section 3.2).
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+pub use crate::http::authority::{Authority, AuthorityError, Host};
+use crate::http::head::RequestHead;
+
+/// Where a request is to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A tunnel to there.
+    Connect(Authority),
+    /// A plain-HTTP request for us to pass on. The target decides; the client's Host is to be replaced by
+    /// [`Authority::in_http`].
+    Forward {
+        /// Whose resource it is.
+        authority: Authority,
+        /// What a target reached directly would be asked for; `*` for OPTIONS of a whole server.
+        path_and_query: String,
+        /// What an upstream is asked for, in absolute-form.
+        absolute: String,
+    },
+    /// For ourselves: a path, with its query.
+    Origin(String),
+    /// For ourselves: `OPTIONS *`.
+    Asterisk,
+}
+
+/// Why a request target can't be served; each is the client's fault and answered with 400. Never repeats the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TargetError {
+    /// The host and port are malformed.
+    #[error("bad request target: {0}")]
+    Authority(#[from] AuthorityError),
+    /// `https://…` in absolute-form.
+    #[error("https is reached through CONNECT, not by a https:// request target")]
+    Https,
+    /// Another scheme in absolute-form.
+    #[error("only http:// request targets are served here")]
+    Scheme,
+    /// A `#`.
+    #[error("a request target has no fragment")]
+    Fragment,
+    /// None of the four forms.
+    #[error("malformed request target")]
+    Form,
+}
+
+impl TargetError {
+    /// The status the client is answered with.
+    pub fn status(self) -> u16 {
+        400
+    }
+
+    /// The word for logs and metric labels.
+    pub fn token(self) -> &'static str {
+        match self {
+            TargetError::Authority(_) => "bad_target_authority",
+            TargetError::Https => "https_without_connect",
+            TargetError::Scheme => "bad_target_scheme",
+            TargetError::Fragment => "target_fragment",
+            TargetError::Form => "bad_target",
+        }
+    }
+}
+
+/// Reads the request target of `head`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn route(head: &RequestHead) -> Result<Route, TargetError> {
+    let target = head.target.as_str();
+    if head.method.is_connect() {
+        return Ok(Route::Connect(Authority::parse(target, None)?));
+    }
+    if target.contains('#') {
+        return Err(TargetError::Fragment);
+    }
+    if target.starts_with('/') {
+        return Ok(Route::Origin(target.to_owned()));
+    }
+    let options = head.method == *"OPTIONS";
+    if options && target == "*" {
+        return Ok(Route::Asterisk);
+    }
+    let (scheme, rest) = target.split_once("://").ok_or(TargetError::Form)?;
+    if scheme.eq_ignore_ascii_case("https") {
+        return Err(TargetError::Https);
+    }
+    if !scheme.eq_ignore_ascii_case("http") {
+        return Err(TargetError::Scheme);
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let authority = Authority::parse(authority, Some(80))?;
+    let http = format!("http://{}", authority.in_http());
+    let (path_and_query, absolute) = match path {
+        // The last proxy makes `*` of it, so that the path has to stay empty on the way there (RFC 9112 section 3.2.4).
+        "" if options => ("*".to_owned(), http),
+        path => {
+            let slash = if path.starts_with('/') { "" } else { "/" };
+            (format!("{slash}{path}"), format!("{http}{slash}{path}"))
+        }
+    };
+    Ok(Route::Forward { authority, path_and_query, absolute })
+}
+
+/// Whether `authority` is one of our listen addresses, as far as that shows without resolving: an address equal to
+/// one of them, any loopback address where we listen on all, the unspecified address, `localhost` and the names under it.
+///
+/// Such a request would be answered by ourselves as if it came from this machine.
+pub fn is_ourselves(authority: &Authority, listen: &[SocketAddr]) -> bool {
+    let is_at = |ours: &SocketAddr| match &authority.host {
+        Host::Name(name) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        host => host.ip().is_some_and(|ip| {
+            let bound = ours.ip().to_canonical();
+            ip == bound || ip.is_unspecified() || (bound.is_unspecified() && ip.is_loopback())
+        }),
+    };
+    listen.iter().any(|ours| ours.port() == authority.port && is_at(ours))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! The failover loop of one request: next upstream, verdict, whose fault, next upstream.
+
+use std::sync::Arc;
+
+use crate::core::attribution::{Attributed, Blame, Evidence, Failure};
+use crate::core::failover::{Allowance, Budget};
+use crate::core::health::Verdict;
+use crate::core::upstream::UpstreamId;
+use crate::env::Env;
+use crate::event::RequestId;
+use crate::http::authority::Authority;
+use crate::upstream::pool::{Lease, Memory, Pool};
+
+/// The attempts of one request, made one after the other.
+pub(crate) struct Attempts<E: Env> {
+    pool: Arc<Pool<E>>,
+    request: RequestId,
+    target: String,
+    budget: Budget,
+    /// The first pick, until it is used: whether it is a probe decides how many attempts there are.
+    first: Option<Lease<E>>,
+    /// How many could be tried behind the first.
+    behind_first: usize,
+    evidence: Evidence,
+    tried: Vec<UpstreamId>,
+    failures: Vec<(Arc<str>, Failure)>,
+    blamed: Vec<Attributed>,
+    deadline_passed: bool,
+}
+
+/// What the attempts of a request came to.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// How many were begun.
+    pub(crate) attempts: u32,
+    /// The failed ones in order.
+    pub(crate) failures: Vec<(Arc<str>, Failure)>,
+    /// Whose fault the last one was.
+    pub(crate) blame: Option<Blame>,
+    /// The request's time was over.
+    pub(crate) deadline_passed: bool,
+}
+
+impl<E: Env> Attempts<E> {
+    /// For a request whose head is complete now.
+    pub(crate) fn begin(pool: &Arc<Pool<E>>, request: RequestId, target: &Authority) -> Self {
+        let (policy, candidates) = pool.failover_policy();
+        let first = pool.pick_first(request);
+        let lent = first.as_ref().is_some_and(|lease| lease.attempt().probe);
+        Attempts {
+            budget: Budget::new(policy, lent, pool.now()),
+            // A lent probe goes to one that is not among them.
+            behind_first: candidates.saturating_sub((!lent).into()),
+            pool: Arc::clone(pool),
+            request,
+            target: target.to_string(),
+            first,
+            evidence: Evidence::default(),
+            tried: Vec::new(),
+            failures: Vec::new(),
+            blamed: Vec::new(),
+            deadline_passed: false,
+        }
+    }
+
+    /// The next upstream and what it may take; `None` when the budget or the upstreams are used up.
+    pub(crate) fn next(&mut self) -> Option<(Lease<E>, Allowance)> {
+        let behind = match &self.first {
+            Some(_) => self.behind_first,
+            None => self.pool.untried(&self.tried).saturating_sub(1),
+        };
+        match self.budget.next(behind, self.pool.now()) {
+            Ok(allowance) => {
+                let lease = match self.first.take() {
+                    Some(first) => first,
+                    None if self.tried.is_empty() => return None,
+                    None => self.pool.pick_behind(self.request, self.tried.len() as u32, &self.tried)?,
+                };
+                self.tried.push(lease.upstream.id);
+                Some((lease, allowance))
+            }
+            Err(stop) => {
+                self.deadline_passed = stop == crate::core::failover::Stop::DeadlinePassed;
+                None
+            }
+        }
+    }
+
+    /// Whether there would be a next one, so that a doubtful reply need not be taken.
+    pub(crate) fn has_next(&self) -> bool {
+        self.budget.allows(self.pool.now()) && self.pool.untried(&self.tried) > 0
+    }
+
+    /// An attempt failed.
+    pub(crate) fn failed(&mut self, mut lease: Lease<E>, failure: Failure) {
+        lease.judge(Some(failure.as_str()));
+        self.failures.push((Arc::clone(&lease.upstream.url), failure));
+        if let Some(blamed) = self.evidence.failed(lease.attempt(), failure) {
+            self.pool.blamed(blamed);
+            self.blamed.push(blamed);
+        }
+    }
+
+    /// An attempt opened the target. The lease is kept for as long as what it opened lasts.
+    pub(crate) fn opened(mut self, mut lease: Lease<E>) -> (Lease<E>, Record) {
+        lease.judge(None);
+        self.pool.report(lease.attempt(), Verdict::Success);
+        let evidence = std::mem::take(&mut self.evidence);
+        let blamed = self.pool.opened(Memory::Requests, &self.target, lease.upstream.id, evidence);
+        (lease, self.record(blamed))
+    }
+
+    /// An attempt brought a reply that is passed on although it may be the upstream's own failure (a gateway's 5xx).
+    pub(crate) fn relayed(mut self, mut lease: Lease<E>, status: u16) -> (Lease<E>, Record) {
+        lease.judge(None);
+        let mut evidence = std::mem::take(&mut self.evidence);
+        // A gateway's status is never plain, so it joins the evidence.
+        let _ = evidence.failed(lease.attempt(), Failure::Status(status));
+        let blamed = self.pool.gave_up(Memory::Requests, &self.target, evidence);
+        (lease, self.record(blamed))
+    }
+
+    /// No attempt opened the target.
+    pub(crate) fn gave_up(mut self) -> Record {
+        let evidence = std::mem::take(&mut self.evidence);
+        let blamed = self.pool.gave_up(Memory::Requests, &self.target, evidence);
+        self.record(blamed)
+    }
+
+    fn record(self, blamed: Vec<Attributed>) -> Record {
+        let last = self.tried.last();
+        let blame = (self.blamed.iter().chain(&blamed))
+            .filter(|one| Some(&one.attempt.upstream) == last)
+            .map(|one| one.blame)
+            .next_back();
+        Record {
+            attempts: self.tried.len() as u32,
+            failures: self.failures,
+            blame,
+            deadline_passed: self.deadline_passed,
+        }
+    }
+}

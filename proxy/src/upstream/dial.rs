@@ -1,0 +1,163 @@
+//! One attempt's connection: to the upstream under one deadline, and through it by CONNECT under another.
+
+use std::io;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::config::Upstream as UpstreamConfig;
+use crate::core::attribution::Failure;
+use crate::core::failover::Allowance;
+use crate::env::Env;
+use crate::http::authority::Authority;
+use crate::http::head::{
+    Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, parse_response, response_framing,
+};
+use crate::http::inbox::Inbox;
+use crate::upstream::leg::Leg;
+use crate::upstream::pool::{Pool, Upstream};
+
+/// Interim replies (1xx) in front of a final one; the deadline bounds them in time, this in number.
+const MAX_INTERIM: usize = 16;
+
+/// What every attempt of a request shares.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    /// The largest reply head taken.
+    pub(crate) limits: HeadLimits,
+    /// How long resolved addresses are used.
+    pub(crate) dns: Duration,
+    /// Our `Via` for CONNECT, the client's included; `None` for none.
+    pub(crate) via: Option<&'a [u8]>,
+}
+
+/// Connects to `upstream`, with TLS where its URL says so.
+pub(crate) async fn connect<E: Env>(
+    env: &E,
+    upstream: &Upstream<E::Stream>,
+    allowance: &Allowance,
+    terms: Terms<'_>,
+) -> Result<Leg<E::Stream>, Failure> {
+    let connected = async {
+        let stream = upstream.addresses.connect(env, terms.dns).await.map_err(|error| connect_failure(&error))?;
+        upstream.wrapper.wrap(stream).await.map_err(|_| Failure::TlsFailed)
+    };
+    timeout(allowance.connect, connected).await.unwrap_or(Err(Failure::ConnectTimeout))
+}
+
+/// Opens a tunnel to `target` through `upstream`. Returns the leg and the bytes that came behind the reply's head.
+pub(crate) async fn open_tunnel<E: Env>(
+    pool: &Pool<E>,
+    env: &E,
+    upstream: &Upstream<E::Stream>,
+    target: &Authority,
+    allowance: &Allowance,
+    terms: Terms<'_>,
+) -> Result<(Leg<E::Stream>, Bytes), Failure> {
+    let mut leg = connect(env, upstream, allowance, terms).await?;
+    let asked = async {
+        let mut out = BytesMut::with_capacity(512);
+        connect_head(&upstream.config, target, terms.via).write_to(&mut out);
+        // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
+        let written = match leg.write_all(&out).await {
+            Ok(()) => leg.flush().await,
+            failed => failed,
+        };
+        let mut inbox = Inbox::default();
+        match read_reply(&mut leg, &mut inbox, terms.limits).await {
+            Ok(reply) => Ok((reply, inbox.take_rest())),
+            Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
+            Err(failure) => Err(failure),
+        }
+    };
+    let reply = timeout(allowance.reply(pool.now()), asked).await.unwrap_or(Err(Failure::ReplyTimeout));
+    let (reply, surplus) = reply?;
+    match reply.status {
+        // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
+        200..=299 => Ok((leg, surplus)),
+        // Nobody will read its body, but a head that frames none says nothing that can be trusted.
+        status => Err(match response_framing(&reply, &Method::connect()) {
+            Ok(_) => Failure::Status(status),
+            Err(_) => Failure::MalformedHead,
+        }),
+    }
+}
+
+/// Reads a final reply head, passing over interim ones.
+async fn read_reply<S: AsyncRead + Unpin>(
+    leg: &mut S,
+    inbox: &mut Inbox,
+    limits: HeadLimits,
+) -> Result<ResponseHead, Failure> {
+    let mut interim = 0;
+    let mut received = false;
+    loop {
+        while let Some(head) = inbox.take_head(limits).map_err(|_| Failure::MalformedHead)? {
+            let head = parse_response(&head, limits).map_err(|_| Failure::MalformedHead)?;
+            match head.status {
+                // Nothing was asked to be switched.
+                101 => return Err(Failure::MalformedHead),
+                100..=199 if interim < MAX_INTERIM => interim += 1,
+                100..=199 => return Err(Failure::MalformedHead),
+                _ => return Ok(head),
+            }
+        }
+        // What can't become a reply is not waited for: whoever speaks another protocol may wait for us.
+        if !begins_like_a_reply(&inbox.bytes) {
+            return Err(Failure::MalformedHead);
+        }
+        match inbox.fill(leg).await {
+            Ok(0) if !received => return Err(Failure::ClosedBeforeHead),
+            Err(_) if !received => return Err(Failure::ResetBeforeHead),
+            Ok(0) | Err(_) => return Err(Failure::MalformedHead),
+            Ok(_) => received = true,
+        }
+    }
+}
+
+/// Whether these first bytes may be those of an HTTP/1 reply.
+fn begins_like_a_reply(bytes: &[u8]) -> bool {
+    bytes.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted)
+}
+
+/// Our CONNECT: Host, the upstream's own credentials and fields, our Via; nothing that the client sent.
+fn connect_head(upstream: &UpstreamConfig, target: &Authority, via: Option<&[u8]>) -> RequestHead {
+    let target = target.to_string();
+    let mut fields = Fields::with_capacity(256, 4);
+    fields.push("Host", &target);
+    authorize(&mut fields, upstream);
+    for (name, value) in &upstream.connect_headers {
+        fields.push(name, value.expose());
+    }
+    if let Some(via) = via {
+        fields.push("Via", via);
+    }
+    RequestHead { method: Method::connect(), target, version: Version::Http11, fields }
+}
+
+/// Adds what the upstream knows us by.
+pub(crate) fn authorize(fields: &mut Fields, upstream: &UpstreamConfig) {
+    if let Some(credentials) = &upstream.credentials {
+        let pair = format!("{}:{}", credentials.username, credentials.password.expose());
+        fields.push("Proxy-Authorization", format!("Basic {}", STANDARD.encode(pair)));
+    }
+}
+
+fn connect_failure(error: &io::Error) -> Failure {
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, ConnectionReset, OutOfMemory, TimedOut};
+    // Linux numbers of what only this side can lack: EMFILE, ENFILE, ENOBUFS.
+    const OWN: [i32; 3] = [24, 23, 105];
+    match error.kind() {
+        AddrNotAvailable | OutOfMemory => Failure::OwnResources,
+        _ if error.raw_os_error().is_some_and(|number| OWN.contains(&number)) => Failure::OwnResources,
+        ConnectionRefused => Failure::ConnectRefused,
+        // It stood, and was reset before we could look: the same as a moment later.
+        ConnectionReset => Failure::ResetBeforeHead,
+        TimedOut => Failure::ConnectTimeout,
+        _ => Failure::ConnectFailed,
+    }
+}

@@ -1,0 +1,83 @@
+//! A lease: one attempt's claim on its upstream, and what the attempt's end says.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::{Pool, Upstream};
+use crate::core::attribution::{Blame, Failure, Rule};
+use crate::core::health::Verdict;
+use crate::core::time::Timestamp;
+use crate::core::upstream::Attempt;
+use crate::env::Env;
+use crate::event::{Event, RequestId};
+use crate::upstream::leg::Leg;
+
+/// A claim on an upstream for one attempt and whatever it opens. Dropped without a verdict it counts as "the client
+/// went away", which is the only way that happens.
+pub(crate) struct Lease<E: Env> {
+    pub(super) pool: Arc<Pool<E>>,
+    pub(crate) upstream: Arc<Upstream<E::Stream>>,
+    pub(super) attempt: Attempt,
+    pub(super) request: Option<RequestId>,
+    pub(super) judged: bool,
+}
+
+impl<E: Env> Lease<E> {
+    pub(crate) fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
+    pub(crate) fn judge(&mut self, failure: Option<&'static str>) {
+        self.judged = true;
+        let took = self.pool.now().since(self.attempt.started);
+        let now = self.pool.now();
+        if self.request.is_some() {
+            let mut state = self.pool.state();
+            state.stats.attempt_ended(self.upstream.id, failure.is_none(), took, now);
+            drop(state);
+            if failure.is_none() {
+                let mut latency = self.upstream.figures.latency.lock().unwrap_or_else(PoisonError::into_inner);
+                latency.record(took, now.since(Timestamp::ZERO));
+            }
+        }
+        self.pool.tell(&Event::AttemptEnded { request: self.request, upstream: self.upstream.id, failure, took });
+    }
+
+    /// The tunnel this lease opened has ended: with a byte of its target or none, reset by the upstream's side or not.
+    pub(crate) fn tunnel_ended(&self, delivered: bool, reset: bool) {
+        let was_cut = &self.upstream.figures.was_cut;
+        if delivered {
+            // Only what may have been counted needs to be undone; the usual end takes no lock.
+            if was_cut.swap(false, Ordering::Relaxed) {
+                self.pool.report(self.attempt, Verdict::Delivered);
+            }
+        } else if reset {
+            was_cut.store(true, Ordering::Relaxed);
+            let (blame, rule) = (Blame::Upstream, Rule::CutBehindHead);
+            self.pool.tell(&Event::Blamed { upstream: self.upstream.id, blame, rule });
+            self.pool.report(self.attempt, Verdict::Cut);
+        }
+    }
+
+    /// Gives a connection back for the next request.
+    pub(crate) fn keep(&self, leg: Leg<E::Stream>, most: usize) {
+        if self.upstream.keep_idle(leg, most) {
+            self.pool.idle_kept.notify_one();
+        }
+    }
+}
+
+impl<E: Env> Drop for Lease<E> {
+    fn drop(&mut self) {
+        if !self.judged {
+            self.judge(Some(Failure::ClientGone.as_str()));
+            self.pool.report(self.attempt, Blame::Client.verdict());
+        }
+        self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);
+        if self.request.is_some() {
+            let now = self.pool.now();
+            self.pool.state().stats.attempt_left(self.upstream.id, now);
+        }
+    }
+}

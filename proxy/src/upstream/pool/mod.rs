@@ -1,0 +1,400 @@
+//! The upstreams in force, and leases on them.
+//!
+//! Whose turn it is takes an immutable snapshot and an atomic ticket; nothing is locked. All else (counting, a verdict,
+//! a probe, a transition, a reload) goes through one short mutex that is never held across an await.
+
+mod lease;
+mod snapshot;
+mod upstream;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY, Evidence};
+use crate::core::balancer::{Balancer, Probing, Transition};
+use crate::core::failover::FailoverPolicy;
+use crate::core::health::{Change, Verdict};
+use crate::core::stats::Stats;
+use crate::core::time::Timestamp;
+use crate::core::upstream::{Attempt, UpstreamId};
+use crate::env::Env;
+use crate::event::{Event, Observer, RequestId};
+use crate::http::via::Via;
+
+pub(crate) use lease::Lease;
+pub use snapshot::PoolError;
+pub(crate) use snapshot::{Snapshot, UpstreamSettings};
+pub(crate) use upstream::{Percentiles, SWEEP, Upstream};
+
+use snapshot::{build, check_memory, members, probing};
+
+/// The upstreams of one proxy.
+pub(crate) struct Pool<E: Env> {
+    env: E,
+    zero: Instant,
+    observer: Arc<dyn Observer>,
+    current: ArcSwap<Snapshot<E::Stream>>,
+    state: Mutex<State>,
+    /// Nanoseconds at which a probe is to be lent; `u64::MAX` where none is. Read on every pick.
+    probe_due: AtomicU64,
+    /// Rotates ties among the least-failed.
+    turn: AtomicU64,
+    /// Wakes whoever sweeps idle connections, and the prober.
+    pub(crate) idle_kept: Notify,
+    pub(crate) changed: Notify,
+}
+
+/// Where failures that cannot tell are remembered until another upstream opens the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Of clients' requests: some seconds.
+    Requests,
+    /// Of active checks, which come at their interval: longer than that.
+    Checks,
+}
+
+struct State {
+    balancer: Balancer,
+    requests: Attribution,
+    checks: Attribution,
+    stats: Stats,
+    next_id: u32,
+}
+
+impl State {
+    fn attribution(&mut self, memory: Memory) -> &mut Attribution {
+        match memory {
+            Memory::Requests => &mut self.requests,
+            Memory::Checks => &mut self.checks,
+        }
+    }
+}
+
+impl<E: Env> Pool<E> {
+    /// The pool of `config`, all of it eligible.
+    pub(crate) fn new(env: E, config: &Config, via: Via, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
+        let upstreams = build(config, &[], &mut 0)?;
+        let members = members(&upstreams);
+        let balancer = Balancer::new(config.health.policy, probing(&config.health), &members)?;
+        let snapshot = Snapshot {
+            epoch: balancer.epoch().clone(),
+            ticket: Arc::default(),
+            failover: config.failover_policy(),
+            settings: UpstreamSettings::new(config, via),
+            upstreams,
+        };
+        let state = State {
+            stats: Stats::new(members.iter().map(|member| member.id)),
+            next_id: members.len() as u32,
+            requests: Attribution::new(DEFAULT_MEMORY),
+            checks: check_memory(config),
+            balancer,
+        };
+        let pool = Arc::new(Pool {
+            env,
+            zero: Instant::now(),
+            observer,
+            current: ArcSwap::from_pointee(snapshot),
+            state: Mutex::new(state),
+            probe_due: AtomicU64::new(u64::MAX),
+            turn: AtomicU64::new(0),
+            idle_kept: Notify::new(),
+            changed: Notify::new(),
+        });
+        pool.tell_epoch(&pool.current.load());
+        Ok(pool)
+    }
+
+    /// Takes over another configuration; unchanged upstreams keep health, statistics and connections.
+    pub(crate) fn configure(&self, config: &Config, via: Via) -> Result<(), PoolError> {
+        // Outside the mutex: a TLS upstream's roots may be read from files, and every request would wait. Only reloads
+        // change which upstreams there are, and they come one at a time.
+        let mut next_id = self.state().next_id;
+        let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id)?;
+        let members = members(&upstreams);
+        let mut state = self.state();
+        let before = self.current.load_full();
+        let ticket = before.ticket.load(Ordering::Relaxed);
+        let renewed = state.balancer.configure(config.health.policy, probing(&config.health), &members, ticket)?;
+        state.next_id = next_id;
+        state.checks = check_memory(config);
+        state.stats.configure(members.iter().map(|member| member.id));
+        let snapshot = Arc::new(Snapshot {
+            epoch: state.balancer.epoch().clone(),
+            ticket: if renewed.is_some() { Arc::default() } else { Arc::clone(&before.ticket) },
+            failover: config.failover_policy(),
+            settings: UpstreamSettings::new(config, via),
+            upstreams,
+        });
+        self.current.store(Arc::clone(&snapshot));
+        self.note_probe_due(&state);
+        drop(state);
+        before.retire_all_but(&snapshot);
+        if renewed.is_some() {
+            self.tell_epoch(&snapshot);
+        }
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Time since the proxy started.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::ZERO.after(self.zero.elapsed())
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.observer.on(self.now(), event);
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot<E::Stream>> {
+        self.current.load_full()
+    }
+
+    /// Whether anybody is eligible.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.current.load().epoch.eligible() > 0
+    }
+
+    /// How many upstreams a request may be sent to, and the figures that bound it.
+    pub(crate) fn failover_policy(&self) -> (FailoverPolicy, usize) {
+        let current = self.current.load();
+        let candidates = match current.epoch.eligible() {
+            0 => current.upstreams.iter().filter(|upstream| !upstream.config.weight.is_zero()).count(),
+            eligible => eligible,
+        };
+        (current.failover, candidates)
+    }
+
+    /// The first pick of a request: a probe that is due, else whose turn it is, else the least-failed.
+    pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId) -> Option<Lease<E>> {
+        if self.probe_due.load(Ordering::Relaxed) != u64::MAX
+            && let Some(lease) = self.take_probe(Probing::Lent, Some(request))
+        {
+            return Some(lease);
+        }
+        let current = self.current.load();
+        if current.epoch.eligible() == 0 {
+            drop(current);
+            return self.pick_behind(request, 0, &[]);
+        }
+        let ticket = current.ticket.fetch_add(1, Ordering::Relaxed);
+        let upstream = current.get(current.epoch.pick(ticket)?)?;
+        Some(self.lease(upstream, Some(request), 0, (current.epoch.number(), Some(ticket)), false))
+    }
+
+    /// The pick of a request behind failed ones.
+    pub(crate) fn pick_behind(
+        self: &Arc<Self>,
+        request: RequestId,
+        attempt: u32,
+        tried: &[UpstreamId],
+    ) -> Option<Lease<E>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let state = self.state();
+        // Under the mutex, so that the snapshot is the balancer's.
+        let current = self.current.load();
+        let load = |id| current.get(id).map_or(0, |upstream| upstream.leased());
+        let id = state.balancer.failover(tried, turn, load)?;
+        drop(state);
+        let upstream = current.get(id)?;
+        Some(self.lease(upstream, Some(request), attempt, (current.epoch.number(), None), false))
+    }
+
+    /// How many [`Pool::pick_behind`] could pick.
+    pub(crate) fn untried(&self, tried: &[UpstreamId]) -> usize {
+        self.state().balancer.candidates(tried)
+    }
+
+    /// A probe that is due and is `prober`'s to send.
+    pub(crate) fn take_probe(self: &Arc<Self>, prober: Probing, request: Option<RequestId>) -> Option<Lease<E>> {
+        let now = self.now();
+        if now.as_nanos() < self.probe_due.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut state = self.state();
+        let id = state.balancer.take_probe(prober, now);
+        self.note_probe_due(&state);
+        let current = self.current.load();
+        drop(state);
+        let upstream = current.get(id?)?;
+        Some(self.lease(upstream, request, 0, (current.epoch.number(), None), true))
+    }
+
+    /// A lease for an active check, outside all picking.
+    pub(crate) fn lease_for_check(self: &Arc<Self>, upstream: &Arc<Upstream<E::Stream>>) -> Lease<E> {
+        let attempt = Attempt { upstream: upstream.id, started: self.now(), probe: false };
+        self.leased(upstream, attempt, None)
+    }
+
+    /// When the next probe is due.
+    pub(crate) fn next_probe(&self) -> Option<Timestamp> {
+        self.state().balancer.next_wakeup()
+    }
+
+    /// Whether the upstream takes picks.
+    pub(crate) fn is_eligible(&self, id: UpstreamId) -> bool {
+        self.state().balancer.health(id).is_some_and(|health| health.is_eligible())
+    }
+
+    fn lease(
+        self: &Arc<Self>,
+        upstream: &Arc<Upstream<E::Stream>>,
+        request: Option<RequestId>,
+        attempt: u32,
+        (epoch, ticket): (u64, Option<u64>),
+        probe: bool,
+    ) -> Lease<E> {
+        let now = self.now();
+        self.tell(&Event::PickMade { request, attempt, epoch, ticket, upstream: upstream.id, probe });
+        self.leased(upstream, Attempt { upstream: upstream.id, started: now, probe }, request)
+    }
+
+    fn leased(
+        self: &Arc<Self>,
+        upstream: &Arc<Upstream<E::Stream>>,
+        attempt: Attempt,
+        request: Option<RequestId>,
+    ) -> Lease<E> {
+        upstream.figures.leased.fetch_add(1, Ordering::Relaxed);
+        if request.is_some() {
+            self.state().stats.attempt_entered(upstream.id, attempt.started);
+        }
+        Lease { pool: Arc::clone(self), upstream: Arc::clone(upstream), attempt, request, judged: false }
+    }
+
+    /// A request for `target` was opened by `upstream`: whoever failed on it before is charged.
+    pub(crate) fn opened(
+        &self,
+        memory: Memory,
+        target: &str,
+        upstream: UpstreamId,
+        evidence: Evidence,
+    ) -> Vec<Attributed> {
+        let mut state = self.state();
+        let attribution = state.attribution(memory);
+        if evidence.is_empty() && attribution.is_empty() {
+            return Vec::new();
+        }
+        let blamed = attribution.opened(target, upstream, evidence, self.now());
+        self.settle(state, &blamed);
+        blamed
+    }
+
+    /// A request for `target` was opened by nobody.
+    pub(crate) fn gave_up(&self, memory: Memory, target: &str, evidence: Evidence) -> Vec<Attributed> {
+        if evidence.is_empty() {
+            return Vec::new();
+        }
+        let mut state = self.state();
+        let blamed = state.attribution(memory).gave_up(target, evidence, self.now());
+        self.settle(state, &blamed);
+        blamed
+    }
+
+    /// A failed attempt was blamed at once.
+    pub(crate) fn blamed(&self, attributed: Attributed) {
+        self.settle(self.state(), &[attributed]);
+    }
+
+    /// What an attempt's end says of its upstream.
+    pub(crate) fn report(&self, attempt: Attempt, verdict: Verdict) {
+        let mut state = self.state();
+        let transition = self.report_to(&mut state, attempt, verdict);
+        drop(state);
+        self.tell_transition(transition);
+    }
+
+    fn settle(&self, mut state: MutexGuard<'_, State>, blamed: &[Attributed]) {
+        let transitions: Vec<_> =
+            blamed.iter().map(|one| self.report_to(&mut state, one.attempt, one.blame.verdict())).collect();
+        drop(state);
+        for (one, transition) in blamed.iter().zip(transitions) {
+            self.tell(&Event::Blamed { upstream: one.attempt.upstream, blame: one.blame, rule: one.rule });
+            self.tell_transition(transition);
+        }
+    }
+
+    fn report_to(&self, state: &mut State, attempt: Attempt, verdict: Verdict) -> Option<Changed<E::Stream>> {
+        let before = self.current.load();
+        let ticket = before.ticket.load(Ordering::Relaxed);
+        let transition = state.balancer.report(attempt, verdict, ticket, self.env.rand_u64(), self.now());
+        let ejected = state.balancer.health(attempt.upstream).is_some_and(|health| !health.is_eligible());
+        if transition.is_none() && !attempt.probe && !ejected {
+            return None;
+        }
+        self.note_probe_due(state);
+        // Without a transition too: the prober sleeps until what was due before.
+        self.changed.notify_waiters();
+        let transition = transition?;
+        let epoch = state.balancer.epoch();
+        let renewed = (epoch.number() != before.epoch.number()).then(|| {
+            let snapshot = Arc::new(Snapshot {
+                epoch: epoch.clone(),
+                ticket: Arc::default(),
+                upstreams: before.upstreams.clone(),
+                failover: before.failover,
+                settings: Arc::clone(&before.settings),
+            });
+            self.current.store(Arc::clone(&snapshot));
+            snapshot
+        });
+        Some(Changed { transition, renewed })
+    }
+
+    fn tell_transition(&self, changed: Option<Changed<E::Stream>>) {
+        let Some(Changed { transition, renewed }) = changed else { return };
+        let upstream = transition.upstream;
+        let current = self.current.load();
+        let url = current.get(upstream).map_or("", |upstream| &upstream.url);
+        self.tell(&match transition.change {
+            Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, until },
+            Change::BackedOff { until } => Event::BackedOff { upstream, url, until },
+            Change::Recovered { after } => Event::Recovered { upstream, url, after },
+        });
+        if let Some(snapshot) = renewed {
+            self.tell_epoch(&snapshot);
+        }
+    }
+
+    fn tell_epoch(&self, snapshot: &Snapshot<E::Stream>) {
+        let state = self.state();
+        let members: Vec<(UpstreamId, u32)> = (snapshot.upstreams.iter())
+            .filter(|one| !one.config.weight.is_zero())
+            .filter(|one| state.balancer.health(one.id).is_some_and(|health| health.is_eligible()))
+            .map(|one| (one.id, one.config.weight.get()))
+            .collect();
+        drop(state);
+        let epoch = &snapshot.epoch;
+        self.tell(&Event::EpochStarted { number: epoch.number(), offset: epoch.offset(), members: &members });
+    }
+
+    fn note_probe_due(&self, state: &State) {
+        let due = state.balancer.next_wakeup().unwrap_or(Timestamp::NEVER);
+        self.probe_due.store(due.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Counts something, or reads the counts.
+    pub(crate) fn with_stats<T>(&self, f: impl FnOnce(&mut Stats, Timestamp) -> T) -> T {
+        let now = self.now();
+        f(&mut self.state().stats, now)
+    }
+
+    /// Failures in a row and the ejection, if any, for the statistics.
+    pub(crate) fn health_of(&self, id: UpstreamId) -> Option<crate::core::health::Health> {
+        self.state().balancer.health(id)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Changed<S> {
+    transition: Transition,
+    renewed: Option<Arc<Snapshot<S>>>,
+}

@@ -1,0 +1,132 @@
+//! The upstreams and the schedule in force: built from a configuration, never changed once published.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use super::Upstream;
+use crate::config::{ActiveChecks, Config, Health, UpstreamKey};
+use crate::core::attribution::{Attribution, DEFAULT_MEMORY};
+use crate::core::balancer::{Epoch, Probing};
+use crate::core::failover::FailoverPolicy;
+use crate::core::schedule::ScheduleTooLong;
+use crate::core::upstream::{Member, UpstreamId};
+use crate::http::head::HeadLimits;
+use crate::http::via::Via;
+use crate::upstream::leg::TlsSetupError;
+
+/// What a pick needs, never changed once published.
+pub(crate) struct Snapshot<S> {
+    pub(crate) epoch: Epoch,
+    /// The next ticket of the epoch; shared by snapshots of the same epoch.
+    pub(super) ticket: Arc<AtomicU64>,
+    /// In order of id.
+    pub(crate) upstreams: Vec<Arc<Upstream<S>>>,
+    pub(super) failover: FailoverPolicy,
+    pub(crate) settings: Arc<UpstreamSettings>,
+}
+
+/// What the upstream's side needs of a configuration, whoever asks for it.
+pub(crate) struct UpstreamSettings {
+    /// Active checks, where they are configured.
+    pub(crate) checks: Option<ActiveChecks>,
+    /// The largest reply head taken.
+    pub(crate) limits: HeadLimits,
+    /// How long resolved addresses are used.
+    pub(crate) dns: Duration,
+    /// How long an unused connection is kept.
+    pub(crate) pool_idle: Duration,
+    /// What we write into Via.
+    pub(crate) via: Via,
+}
+
+impl UpstreamSettings {
+    /// Those of `config`.
+    pub(super) fn new(config: &Config, via: Via) -> Arc<Self> {
+        Arc::new(UpstreamSettings {
+            checks: config.health.active.clone(),
+            limits: HeadLimits::from(&config.limits),
+            dns: config.timeouts.dns,
+            pool_idle: config.timeouts.pool_idle,
+            via,
+        })
+    }
+}
+
+impl<S> Snapshot<S> {
+    pub(crate) fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream<S>>> {
+        let index = self.upstreams.binary_search_by_key(&id, |upstream| upstream.id).ok()?;
+        self.upstreams.get(index)
+    }
+
+    /// Has the upstreams that `next` holds no more, or not as they were, give up their idle connections.
+    pub(super) fn retire_all_but(&self, next: &Snapshot<S>) {
+        for upstream in &self.upstreams {
+            if !next.get(upstream.id).is_some_and(|other| Arc::ptr_eq(other, upstream)) {
+                upstream.retire();
+            }
+        }
+    }
+}
+
+/// Why a pool can't be built from a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// The weights have too little in common.
+    #[error("upstream_proxies: {0}")]
+    Weights(#[from] ScheduleTooLong),
+    /// An upstream's TLS.
+    #[error("upstream_proxies: {url}: {error}")]
+    Tls {
+        /// Without credentials.
+        url: String,
+        /// What is wrong.
+        error: TlsSetupError,
+    },
+}
+
+pub(super) fn members<S>(upstreams: &[Arc<Upstream<S>>]) -> Vec<Member> {
+    upstreams.iter().map(|upstream| Member { id: upstream.id, weight: upstream.config.weight }).collect()
+}
+
+/// The upstreams of `config` in order of id, keeping what is unchanged in `before`.
+pub(super) fn build<S>(
+    config: &Config,
+    before: &[Arc<Upstream<S>>],
+    next_id: &mut u32,
+) -> Result<Vec<Arc<Upstream<S>>>, PoolError> {
+    let known: BTreeMap<UpstreamKey, &Arc<Upstream<S>>> = before.iter().map(|one| (one.config.key(), one)).collect();
+    let mut upstreams = Vec::with_capacity(config.upstreams.len());
+    for wanted in &config.upstreams {
+        let former = known.get(&wanted.key()).copied();
+        let upstream = match former {
+            Some(former) if former.config == *wanted => Arc::clone(former),
+            _ => {
+                let id = former.map_or_else(
+                    || {
+                        *next_id += 1;
+                        UpstreamId::new(*next_id - 1)
+                    },
+                    |former| former.id,
+                );
+                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref));
+                Arc::new(built.map_err(|error| PoolError::Tls { url: wanted.url.clone(), error })?)
+            }
+        };
+        upstreams.push(upstream);
+    }
+    upstreams.sort_by_key(|upstream| upstream.id);
+    Ok(upstreams)
+}
+
+pub(super) fn probing(health: &Health) -> Probing {
+    if health.active.is_some() { Probing::Checked } else { Probing::Lent }
+}
+
+/// Until every other upstream has come to the same endpoint: a round of them, and one interval since they are not in step.
+pub(super) fn check_memory(config: &Config) -> Attribution {
+    let Some(checks) = &config.health.active else { return Attribution::new(DEFAULT_MEMORY) };
+    let round = if checks.rotate { u32::try_from(checks.endpoints.len()).unwrap_or(u32::MAX) } else { 1 };
+    Attribution::new(checks.interval.saturating_mul(round.saturating_add(1)))
+}
