@@ -21,10 +21,11 @@ use crate::upstream::pool::Lease;
 /// For how long a client that was answered is listened to, so that closing does not reset the connection before it has
 /// read the answer: many clients read none before they have sent all of their request. A silent client is given up on
 /// after `LINGER_SILENT`, one that sends after as long again as its bytes take at `LINGER_RATE` a second; none is
-/// listened to for longer than `LINGER_MOST`.
+/// listened to for longer than `LINGER_MOST` or more than `LINGER_BYTES`.
 const LINGER_SILENT: Duration = Duration::from_secs(2);
 const LINGER_RATE: usize = 64 * 1024;
 const LINGER_MOST: Duration = Duration::from_secs(30);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// A connection from a client.
 pub(crate) struct Connection<E: Env> {
@@ -32,7 +33,7 @@ pub(crate) struct Connection<E: Env> {
     pub(crate) stream: E::Stream,
     pub(crate) inbox: Inbox,
     pub(crate) peer: SocketAddr,
-    /// Above the connection limit: only our own pages are served, the rest is told to come back.
+    /// Above the connection limit: only our own pages are served, the rest is reply to come back.
     pub(crate) overloaded: bool,
     /// Requests begun on it.
     pub(crate) requests: u64,
@@ -41,7 +42,7 @@ pub(crate) struct Connection<E: Env> {
 /// What comes behind a request.
 pub(crate) enum NextStep<E: Env> {
     /// The next request on this connection.
-    Next,
+    NextRequest,
     /// An orderly end.
     Close,
     /// An orderly end that waits for the client to read our answer.
@@ -117,8 +118,8 @@ impl<E: Env> Connection<E> {
         mut request: Request<E>,
         lease: Lease<E>,
     ) -> NextStep<E> {
-        let told = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
-        if !matches!(told, Ok(Ok(()))) {
+        let reply = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
+        if !matches!(reply, Ok(Ok(()))) {
             request.fail_after_verdict("client_gone", Blame::Client, None);
             return NextStep::Abort;
         }
@@ -138,7 +139,7 @@ impl<E: Env> Connection<E> {
             let until = began + (LINGER_SILENT + earned).min(LINGER_MOST);
             let filled = poll_fn(|cx| self.inbox.poll_fill_body(cx, &mut self.stream));
             match timeout_at(until, filled).await {
-                Ok(Ok(count @ 1..)) => read += count,
+                Ok(Ok(count @ 1..)) if read + count <= LINGER_BYTES => read += count,
                 _ => return,
             }
         }

@@ -94,10 +94,10 @@ impl Observer for Log {
         self.queue.dropped()
     }
 
-    fn on(&self, at: Timestamp, told: &Event<'_>) {
-        let event = told.word();
+    fn on(&self, at: Timestamp, happened: &Event<'_>) {
+        let event = happened.word();
         // It stands last: whoever reads a text finds what it is about first.
-        match told {
+        match happened {
             Event::Finished(summary) => finished(event, summary),
             Event::Ejected { upstream, url, failures, cause, until } => {
                 let probe_in_ms = millis(until.since(at));

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::plain::{get, reply, server};
 use super::support::{Double, Heard, Memory, TestProxy, config, parse, run, run_paused};
-use super::timing::{millis, secs};
+use super::timing::{addr, millis, secs, with_timeouts};
 
 const MIB: usize = 1024 * 1024;
 
@@ -224,15 +224,15 @@ fn an_answer_reaches_a_client_that_reads_none_before_its_upload_is_sent() {
 fn a_refused_client_is_listened_to_for_as_long_as_it_sends_in_earnest() {
     run_paused(async {
         let refused = async |bytes: usize, every: u64| {
-            let world = Memory::new();
-            let (_, _ear) = world.start(parse(&config(&["127.0.0.1:9".parse().unwrap()]))).await;
-            let mut client = world.client();
+            let net = Memory::default();
+            let (_, _ear) = net.start(parse(&with_timeouts(&[addr(1)], json!({})))).await;
+            let mut client = net.client();
             client.send("CONNECT nobody HTTP/1.1\r\n\r\n").await;
             assert!(client.head().await.starts_with("HTTP/1.1 400 "));
             while client.stream.write_all(&vec![b'x'; bytes]).await.is_ok() {
                 sleep(millis(every)).await;
             }
-            world.now()
+            net.elapsed()
         };
         assert!((secs(2)..=secs(3)).contains(&refused(1, 400).await), "a byte now and then earns nothing");
         assert!((secs(22)..=secs(26)).contains(&refused(60_000, 1000).await), "a little too slow");

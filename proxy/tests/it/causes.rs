@@ -93,10 +93,10 @@ fn the_cause_is_told_of_plain_http_as_well() {
 #[test]
 fn what_took_too_long_is_told_with_its_limit() {
     run_paused(async {
-        let world = Memory::new();
-        world.vanish(addr(1));
-        let (_, ear) = world.start(parse(&with_timeouts(&[addr(1)], json!({ "connect": "2s" })))).await;
-        assert_eq!(connect(&mut world.client()).await, 504);
+        let net = Memory::default();
+        net.black_hole(addr(1));
+        let (_, ear) = net.start(parse(&with_timeouts(&[addr(1)], json!({ "connect": "2s" })))).await;
+        assert_eq!(connect(&mut net.client()).await, 504);
         assert_eq!(ear.finished(1).await.cause.as_deref(), Some("no connection within 2s"));
     });
 }

@@ -1,16 +1,16 @@
-//! Expectations held against a run.
+//! The expectations of a scenario are held against the history of its run.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use loadgen::{Failure, Kind, Phase};
+use loadgen::{Failure, FailureKind, Phase};
 
 use super::history::History;
 use super::violation::Violation;
 use crate::record::{ProxyEvent, What};
 use crate::scenario::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
 
-/// What the scenario expects and the run does not show.
+/// The expectations that the run does not meet.
 pub(super) fn check(history: &History<'_>) -> Vec<Violation> {
     let expectations = history.scenario.expect.iter().enumerate();
     expectations
@@ -42,7 +42,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             };
             let before = if from.get().is_zero() { Duration::ZERO } else { late };
             let lines = picks(from.get(), until + after);
-            // What is due at an edge may be late, so the count is only known to lie between two.
+            // What is due at the edge of a window may be late, so the count is only known to lie between two numbers.
             let least = picks(from.get() + before, until).len();
             between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
@@ -112,7 +112,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let lines = told(history, event, with.as_deref());
             within(lines.len(), "such events", None, Some(*at_least), *at_most).map(|text| (text, lines))
         }
-        // One run alone does not say.
+        // A single run can't decide this.
         Expectation::Sometimes { .. } => None,
     }
 }
@@ -159,7 +159,7 @@ fn within(
     between(count..=count, what, exactly, at_least, at_most)
 }
 
-/// Of a count that lies somewhere in `counts`.
+/// The same of a count that is only known to lie in `counts`.
 fn between(
     counts: RangeInclusive<usize>,
     what: &str,
@@ -183,19 +183,19 @@ fn includes(outcome: RequestOutcome, failure: Option<Failure>) -> bool {
     }
 }
 
-fn outcome_of(kind: Kind) -> RequestOutcome {
+fn outcome_of(kind: FailureKind) -> RequestOutcome {
     match kind {
-        Kind::Refused => RequestOutcome::Refused,
-        Kind::Unreachable => RequestOutcome::Unreachable,
-        Kind::Status(_) => RequestOutcome::Status,
-        Kind::Timeout => RequestOutcome::Timeout,
-        Kind::Reset => RequestOutcome::Reset,
-        Kind::Cut => RequestOutcome::Cut,
-        Kind::Corrupt => RequestOutcome::Corrupt,
-        Kind::Malformed => RequestOutcome::Malformed,
-        Kind::Tls => RequestOutcome::Tls,
-        Kind::Local => RequestOutcome::Local,
-        Kind::Unfinished => RequestOutcome::Unfinished,
+        FailureKind::Refused => RequestOutcome::Refused,
+        FailureKind::Unreachable => RequestOutcome::Unreachable,
+        FailureKind::Status(_) => RequestOutcome::Status,
+        FailureKind::Timeout => RequestOutcome::Timeout,
+        FailureKind::Reset => RequestOutcome::Reset,
+        FailureKind::Cut => RequestOutcome::Cut,
+        FailureKind::Corrupt => RequestOutcome::Corrupt,
+        FailureKind::Malformed => RequestOutcome::Malformed,
+        FailureKind::Tls => RequestOutcome::Tls,
+        FailureKind::Local => RequestOutcome::Local,
+        FailureKind::Unfinished => RequestOutcome::Unfinished,
     }
 }
 

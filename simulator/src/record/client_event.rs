@@ -1,9 +1,9 @@
-//! What clients tell of their requests.
+//! Clients tell when a request begins and how it ended.
 
 use std::time::Duration;
 
 use loadgen::Failure;
-use loadgen::checksum::Sum;
+use loadgen::client::checksum::Transferred;
 use serde::Serialize;
 
 use super::clock::micros;
@@ -41,9 +41,9 @@ pub struct ClientResult {
     /// The status of the proxy's or the target's answer.
     pub status: Option<u16>,
     /// Bytes the client sent behind the head.
-    pub up: Sum,
+    pub up: Transferred,
     /// Bytes that came behind the answer's head.
-    pub down: Sum,
+    pub down: Transferred,
     /// How long its parts took.
     pub phases: Phases,
     /// It went over a connection that earlier requests had used.
@@ -65,7 +65,7 @@ impl ClientResult {
 
 /// loadgen's phases of a request, in microseconds; none where one was not reached or does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the fields are those of loadgen::Phases and documented there")]
+#[expect(missing_docs, reason = "the fields are those of loadgen::PhaseTimes and documented there")]
 pub struct Phases {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_us: Option<u64>,
@@ -81,8 +81,8 @@ pub struct Phases {
 
 impl Phases {
     /// The same in microseconds.
-    pub fn of(phases: &loadgen::Phases) -> Self {
-        let loadgen::Phases { connect, reply, tls, first_byte, last_byte } = phases;
+    pub fn of(phases: &loadgen::PhaseTimes) -> Self {
+        let loadgen::PhaseTimes { connect, reply, tls, first_byte, last_byte } = phases;
         Phases {
             connect_us: connect.map(micros),
             reply_us: reply.map(micros),

@@ -1,9 +1,9 @@
-//! Who asks: workloads of loadgen, in its words.
+//! A client of a scenario is a workload of loadgen, in the words of loadgen's command line.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use loadgen::{Mix, Pace, Stage, Stop, User, Workload};
+use loadgen::{ActionShare, Mix, Pace, Stage, Stop, User, Workload};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +84,8 @@ impl Client {
     /// # Errors
     /// No action has a share above 0.
     pub fn mix(&self) -> Result<Mix, String> {
-        Mix::new(self.actions().map(|one| (one.value().share, one.value().action.clone())).collect())
+        let share = |one: &Shared| ActionShare { share: one.share, action: one.action.clone() };
+        Mix::new(self.actions().map(|one| share(one.value())).collect())
     }
 
     /// Whether its requests begin on time, whatever became of those before.

@@ -11,10 +11,10 @@ use std::task::{Context, Poll, ready};
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use tokio::io::Interest;
 
-use super::OsStream;
 use crate::env::Counter;
 use crate::env::os::descriptors::{nofile, pipe_descriptors_for};
-use crate::env::relay::{BUFFER_BYTES, BufferPump, Pump, PumpError};
+use crate::env::os::socket::OsStream;
+use crate::env::relay::pump::{BUFFER_BYTES, BufferPump, Pump, PumpError};
 
 /// Pipes open at once in this process, from its descriptor limit; a direction that finds none keeps to its buffer.
 static MAX_PIPES: LazyLock<usize> = LazyLock::new(|| pipe_descriptors_for(nofile()) / 2);

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Pool, Upstream};
 use crate::core::attribution::{Blame, Failure, Rule};
-use crate::core::health::Verdict;
+use crate::core::health::AttemptResult;
 use crate::core::time::Timestamp;
 use crate::core::upstream::Attempt;
 use crate::env::Env;
@@ -20,7 +20,7 @@ pub(crate) struct Lease<E: Env> {
     pub(crate) upstream: Arc<Upstream<E::Stream>>,
     pub(super) attempt: Attempt,
     pub(super) request: Option<RequestId>,
-    pub(super) judged: bool,
+    pub(super) ended: bool,
 }
 
 impl<E: Env> Lease<E> {
@@ -29,8 +29,8 @@ impl<E: Env> Lease<E> {
     }
 
     /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
-    pub(crate) fn judge(&mut self, failed: Option<&FailedAttempt>) {
-        self.judged = true;
+    pub(crate) fn end_attempt(&mut self, failed: Option<&FailedAttempt>) {
+        self.ended = true;
         let took = self.pool.now().since(self.attempt.started);
         let now = self.pool.now();
         if self.request.is_some() {
@@ -47,7 +47,7 @@ impl<E: Env> Lease<E> {
         }
         let failure = failed.map(|failed| failed.failure.as_str());
         let cause = failed.and_then(|failed| failed.cause.as_deref());
-        self.pool.tell(&Event::AttemptEnded {
+        self.pool.emit(&Event::AttemptEnded {
             request: self.request,
             upstream: self.upstream.id,
             failure,
@@ -62,13 +62,13 @@ impl<E: Env> Lease<E> {
         if delivered {
             // Only what may have been counted needs to be undone; the usual end takes no lock.
             if was_cut.swap(false, Ordering::Relaxed) {
-                self.pool.report(self.attempt, Verdict::Delivered);
+                self.pool.report(self.attempt, AttemptResult::Delivered);
             }
         } else if reset {
             was_cut.store(true, Ordering::Relaxed);
             let (blame, rule) = (Blame::Upstream, Rule::CutBehindHead);
-            self.pool.tell(&Event::Blamed { upstream: self.upstream.id, blame, rule });
-            self.pool.report(self.attempt, Verdict::Cut);
+            self.pool.emit(&Event::Blamed { upstream: self.upstream.id, blame, rule });
+            self.pool.report(self.attempt, AttemptResult::Cut);
         }
     }
 
@@ -82,9 +82,9 @@ impl<E: Env> Lease<E> {
 
 impl<E: Env> Drop for Lease<E> {
     fn drop(&mut self) {
-        if !self.judged {
-            self.judge(Some(&Failure::ClientGone.into()));
-            self.pool.report(self.attempt, Blame::Client.verdict());
+        if !self.ended {
+            self.end_attempt(Some(&Failure::ClientGone.into()));
+            self.pool.report(self.attempt, Blame::Client.attempt_result());
         }
         self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);
         if self.request.is_some() {

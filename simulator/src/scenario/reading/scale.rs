@@ -1,9 +1,8 @@
-//! A scenario in less time, or more: every length of time multiplied.
+//! A scenario is scaled: every length of time in it is multiplied by a factor.
 
 use std::time::Duration;
 
-use loadgen::action::{self, What};
-use loadgen::{Stage, workload};
+use loadgen::{ActionKind, ActionShare, Stage, Stages};
 use serde_json::{Map, Value as Json};
 
 use super::problem::{Problem, join};
@@ -39,8 +38,8 @@ const NAMES: &[&str] = &[
 ];
 
 /// Multiplies every length of time in a scenario by `factor`: texts such as "250ms", whole seconds of the proxy's
-/// configuration, and what loadgen's notation writes; rates are divided by it. What is left out keeps its default; the simulated clock's step, jumps of the wall clock and
-/// bandwidths stay.
+/// configuration, and what loadgen's notation writes. Rates are divided by it. What is left out keeps its default. The
+/// step of the simulated clock, jumps of the wall clock and bandwidths stay.
 ///
 /// # Errors
 /// Whole seconds that would not be whole any more.
@@ -68,7 +67,7 @@ fn load(client: &mut Map<String, Json>, factor: f64) {
         };
     }
     if let Some(Json::String(text)) = client.get_mut("stages")
-        && let Ok(stages) = workload::stages(text)
+        && let Ok(Stages(stages)) = text.parse()
     {
         *text = stages.iter().map(|stage| stage_text(stage, factor)).collect::<Vec<_>>().join(",");
     }
@@ -93,12 +92,12 @@ fn stage_text(stage: &Stage, factor: f64) -> String {
 
 /// One that is no action stays as it is: it is refused already.
 fn action_text(text: &str, factor: f64) -> String {
-    let Ok((share, mut action)) = action::shared(text) else { return text.to_owned() };
-    if let What::Hold { span, every, .. } = &mut action.what {
+    let Ok(ActionShare { share, mut action }) = text.parse() else { return text.to_owned() };
+    if let ActionKind::Hold { span, every, .. } = &mut action.kind {
         (*span, *every) = (times(*span, factor), times(*every, factor));
     }
-    if let Some(slow) = &mut action.slow {
-        slow.every = times(slow.every, factor);
+    if let Some(throttle) = &mut action.throttle {
+        throttle.every = times(throttle.every, factor);
     }
     format!("{share}*{action}")
 }

@@ -1,9 +1,9 @@
-//! Values that are written as loadgen's command line writes them, read by its own parsers.
+//! Some values are written as on loadgen's command line, and loadgen's own parsers read them.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use loadgen::{Action, Stage, User, action, workload};
+use loadgen::{Action, ActionShare, Stage, User};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -84,7 +84,7 @@ impl Notation for Shared {
     const EXAMPLES: &'static [&'static str] = &["echo:rounds=2,bytes=1k,early", "3*http:bytes=10k"];
 
     fn read(text: &str) -> Result<Self, String> {
-        action::shared(text).map(|(share, action)| Shared { share, action })
+        text.parse().map(|ActionShare { share, action }| Shared { share, action })
     }
 }
 
@@ -97,7 +97,7 @@ impl Notation for Stages {
     const EXAMPLES: &'static [&'static str] = &["100x10s,100..500x30s"];
 
     fn read(text: &str) -> Result<Self, String> {
-        workload::stages(text).map(Stages)
+        text.parse().map(|loadgen::Stages(stages)| Stages(stages))
     }
 }
 
@@ -106,6 +106,6 @@ impl Notation for User {
     const EXAMPLES: &'static [&'static str] = &["alice:correct-horse"];
 
     fn read(text: &str) -> Result<Self, String> {
-        User::parse(text)
+        text.parse()
     }
 }

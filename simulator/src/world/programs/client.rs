@@ -1,46 +1,46 @@
-//! Client hosts: each puts its workload on the proxy, and writes down what came of every request.
+//! A client process puts its workload on the proxy and records what came of every request.
 
 use std::future::pending;
 use std::time::Duration;
 
-use loadgen::{Done, Event, Gauge, Net, Shard, Workload, drive};
+use loadgen::{Connector, OpenTunnels, RequestEvent, RequestRecord, Shard, Workload, drive};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::record::{ClientEvent, ClientResult, Phases, Recorder, What, micros};
 use crate::scenario::{Client, HostName};
 
-/// One life of a client's process.
+/// A process of a client. A client that is restarted gets another process.
 pub(in crate::world) struct ClientProcess {
-    /// Whose.
+    /// The client as the scenario describes it.
     pub(in crate::world) client: Client,
-    /// Its place among the run's clients.
+    /// The place of the client among all clients of the run.
     pub(in crate::world) place: u32,
-    /// How often it was started before.
+    /// How often the client was started before.
     pub(in crate::world) life: u32,
     /// The run's seed.
     pub(in crate::world) seed: u64,
-    /// From now until its first request.
+    /// How long it waits before its first request.
     pub(in crate::world) wait: Duration,
-    /// From now until it begins no more.
+    /// How long from now it may begin requests.
     pub(in crate::world) last: Duration,
     /// Where everything is written down.
     pub(in crate::world) recorder: Recorder,
 }
 
 impl ClientProcess {
-    /// Makes its requests over streams of `net`. Returns once the last one is over; everything happens in the calling task.
-    pub(in crate::world) async fn run(self, net: impl Net) {
+    /// Makes its requests over streams of `connector`. Returns once the last one is over; everything happens in the calling task.
+    pub(in crate::world) async fn run(self, connector: impl Connector) {
         tokio::time::sleep(self.wait).await;
         let span = self.last.saturating_sub(self.wait);
         let workload = self.client.workload(self.draw_seed(), self.id_prefix(), span);
         let host = HostName::new(&self.client.name);
         let mut observe = |event| self.recorder.write(&host, What::Client(client_event(&workload, event)));
-        drive(&workload, Shard::WHOLE, &net, &Gauge::default(), &mut observe, pending()).await;
+        drive(&workload, Shard::WHOLE, &connector, &OpenTunnels::default(), &mut observe, pending()).await;
     }
 
-    /// In front of a request's number in hexadecimal. A client that was started again must not use an id twice; no `x` is
-    /// a digit.
+    /// The text in front of the number of a request in its id. Numbers are hexadecimal, so `x` is no digit, and a client that
+    /// was started again uses no id twice.
     fn id_prefix(&self) -> String {
         let name = &self.client.name;
         if self.life == 0 { format!("{name}-") } else { format!("{name}-{}x", self.life) }
@@ -54,9 +54,9 @@ impl ClientProcess {
     }
 }
 
-fn client_event(workload: &Workload, event: Event) -> ClientEvent {
+fn client_event(workload: &Workload, event: RequestEvent) -> ClientEvent {
     match event {
-        Event::Began { request, intended, started } => {
+        RequestEvent::Began { request, intended, started } => {
             let action = workload.mix.action(request.action);
             ClientEvent::Asked {
                 action: action.name(),
@@ -67,11 +67,11 @@ fn client_event(workload: &Workload, event: Event) -> ClientEvent {
                 target: request.target,
             }
         }
-        Event::Ended(done) => ClientEvent::Ended(result(*done)),
+        RequestEvent::Ended(done) => ClientEvent::Ended(result(*done)),
     }
 }
 
-fn result(done: Done) -> ClientResult {
+fn result(done: RequestRecord) -> ClientResult {
     let late = done.started.saturating_sub(done.intended);
     ClientResult {
         failure: done.outcome.err(),
