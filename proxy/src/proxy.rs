@@ -66,7 +66,7 @@ impl<E: Env> Proxy<E> {
         let listen = listener.local_addr().map_err(|error| StartError::Listen { address, error })?;
         let most = config.limits.max_connections.unwrap_or_else(|| env.max_connections());
         let context = Arc::new(Context {
-            settings: ArcSwap::from_pointee(Settings::new(config, 1, via, &env)),
+            settings: ArcSwap::from_pointee(Settings::new(config, 1, via, None, &env)),
             started: env.wall(),
             max_connections: most.get(),
             connections: Arc::default(),
@@ -114,7 +114,8 @@ impl<E: Env> Proxy<E> {
             return Err(error);
         }
         let epoch = before.epoch + 1;
-        context.settings.store(Arc::new(Settings::new(config, epoch, via, &context.env)));
+        let settings = Settings::new(config, epoch, via, Some(&before), &context.env);
+        context.settings.store(Arc::new(settings));
         state.error = None;
         state.restart_required.clone_from(&restart_required);
         drop(state);

@@ -36,7 +36,7 @@ pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use raw::schema;
 pub use secret::Secret;
-pub use users::hash_password;
+pub use users::{HashKind, hash_password};
 
 use span::Span;
 
