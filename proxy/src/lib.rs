@@ -17,7 +17,7 @@
 //! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `http`, `event`, `env`, `config` |
 //! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `http`, `event`, `env`, `config`, `core` |
 //! | `proxy` | start, reload, drain | `client`, `context`, `upstream`, `event`, `env`, `config` |
-//! | `daemon` | what only a process on a machine needs: command line, log, PID file, file watching | `event`, `http`, `env`, `config`, `core` |
+//! | `daemon` | what only a process on a machine needs: command line, log, PID file, control socket, file watching | `proxy`, `context`, `event`, `env`, `config`, `core` |
 
 pub mod authentication;
 mod client;
@@ -31,5 +31,6 @@ pub mod http;
 mod proxy;
 mod upstream;
 
+pub use context::{Health, Status};
 pub use proxy::{Proxy, Reloaded, StartError};
 pub use upstream::{PoolError, TlsSetupError};

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::client::listener;
 use crate::config::{self, Config, diff};
-use crate::context::{Context, Settings};
+use crate::context::{Context, Health, Settings};
 use crate::env::{Env, Listener};
 use crate::event::{Event, Observer};
 use crate::http::via::Via;
@@ -91,6 +91,11 @@ impl<E: Env> Proxy<E> {
     /// Where it listens; tells the port where 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.context.listen
+    }
+
+    /// How it is.
+    pub fn health(&self) -> Health {
+        self.context.health()
     }
 
     /// Puts another configuration in force: requests that begin from now on follow it, tunnels live on. What needs a

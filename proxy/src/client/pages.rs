@@ -44,7 +44,7 @@ pub(crate) async fn respond<E: Env>(
         return text_response(405, fields, "text/plain; charset=utf-8", "netdrift: GET only\n", answer);
     }
     match path {
-        "/healthz" => json(200, &Health::read(context, settings), answer),
+        "/healthz" => json(200, &context.health(), answer),
         "/readyz" => {
             let reason = if context.connections.is_unready() {
                 Some("draining")
@@ -121,27 +121,6 @@ fn json<T: Serialize>(status: u16, value: &T, answer: Answer) -> BytesMut {
     let mut body = serde_json::to_string_pretty(value).unwrap_or_default();
     body.push('\n');
     text_response(status, Fields::new(), "application/json", &body, answer)
-}
-
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    config_epoch: u64,
-    reloads: u64,
-    /// Whether the last reload failed; what it said stands in the log and in the statistics.
-    reload_failed: bool,
-}
-
-impl Health {
-    fn read<E: Env>(context: &Context<E>, settings: &Settings) -> Self {
-        let reload = context.reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Health {
-            status: if context.connections.is_unready() { "draining" } else { "ok" },
-            config_epoch: settings.epoch,
-            reloads: reload.tried,
-            reload_failed: reload.error.is_some(),
-        }
-    }
 }
 
 #[derive(Serialize)]

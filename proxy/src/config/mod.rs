@@ -31,7 +31,7 @@ use crate::core::upstream::Weight;
 
 pub use diff::{Diff, diff};
 pub use interpolate::{Lookup, System};
-pub use load::{Files, Loaded, listen_address, load};
+pub use load::{Files, Loaded, control_socket, load};
 pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use raw::schema;
@@ -63,7 +63,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// The listening side. `listen` and `pid_file` need a restart to change.
+/// The listening side. `listen`, `pid_file` and `control_socket` need a restart to change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// For people: logs and /stats.
@@ -76,8 +76,10 @@ pub struct Server {
     pub stats_require_auth: bool,
     /// Host names (besides loopback ones) under which loopback clients may read the statistics without credentials.
     pub stats_hosts: Vec<String>,
-    /// Where the process id goes.
-    pub pid_file: PidFile,
+    /// Where the process id goes; by default `proxy.pid` in the working directory.
+    pub pid_file: ProcessFile,
+    /// Where commands reach the running proxy; [`Server::control_socket_path`] says what the default is.
+    pub control_socket: ProcessFile,
     /// The pseudonym in `Via`.
     pub via: Via,
     /// Drain, first phase: unready but still serving.
@@ -86,14 +88,14 @@ pub struct Server {
     pub drain_timeout: Duration,
 }
 
-/// Where the process id goes.
+/// Where a file goes that stands for the running process.
 #[derive(Clone, Debug, PartialEq)]
-pub enum PidFile {
-    /// Not configured: `proxy.pid` in the working directory; a failure to write it is only warned about.
+pub enum ProcessFile {
+    /// Not configured: at a default place; a failure to make it is only warned about.
     Default,
-    /// Configured: a failure to write it is an error.
+    /// Configured: a failure to make it is an error.
     At(PathBuf),
-    /// `"pid_file": ""`: none.
+    /// Configured as `""`: none.
     Off,
 }
 
@@ -304,6 +306,49 @@ impl Config {
             connect_timeout: self.timeouts.connect,
             reply_timeout: self.timeouts.reply,
         }
+    }
+}
+
+impl ProcessFile {
+    /// From the field as it is configured.
+    fn read(field: Option<String>) -> Self {
+        match field {
+            None => ProcessFile::Default,
+            Some(path) if path.is_empty() => ProcessFile::Off,
+            Some(path) => ProcessFile::At(path.into()),
+        }
+    }
+}
+
+impl Server {
+    /// Where the process id goes, if anywhere.
+    pub fn pid_file_path(&self) -> Option<PathBuf> {
+        pid_file_path(&self.pid_file)
+    }
+
+    /// Where commands reach the running proxy, if anywhere. The default is beside the PID file and named like it:
+    /// `proxy.sock` beside `proxy.pid`, and in the working directory where there is no PID file.
+    pub fn control_socket_path(&self) -> Option<PathBuf> {
+        control_socket_path(&self.control_socket, &self.pid_file)
+    }
+}
+
+/// Where the process id goes unless configured.
+const PID_FILE: &str = "proxy.pid";
+
+fn pid_file_path(pid_file: &ProcessFile) -> Option<PathBuf> {
+    match pid_file {
+        ProcessFile::Default => Some(PID_FILE.into()),
+        ProcessFile::At(path) => Some(path.clone()),
+        ProcessFile::Off => None,
+    }
+}
+
+fn control_socket_path(control_socket: &ProcessFile, pid_file: &ProcessFile) -> Option<PathBuf> {
+    match control_socket {
+        ProcessFile::Default => Some(pid_file_path(pid_file).unwrap_or_else(|| PID_FILE.into()).with_extension("sock")),
+        ProcessFile::At(path) => Some(path.clone()),
+        ProcessFile::Off => None,
     }
 }
 

@@ -15,8 +15,8 @@ use super::interpolate::Lookup;
 use super::problem::Problems;
 use super::shape::{Shape, shown};
 use super::{
-    ActiveChecks, Authentication, Config, Failover, Health, Limits, LogFormat, Logging, PidFile, Server, Timeouts, Via,
-    json, raw, upstreams, url, users, warn,
+    ActiveChecks, Authentication, Config, Failover, Health, Limits, LogFormat, Logging, ProcessFile, Server, Timeouts,
+    Via, json, raw, upstreams, url, users, warn,
 };
 use crate::core::health::HealthPolicy;
 
@@ -126,18 +126,15 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
         stats_endpoint: stats_endpoint?,
         stats_require_auth: stats.require_auth,
         stats_hosts,
-        pid_file: match raw.pid_file {
-            None => PidFile::Default,
-            Some(path) if path.is_empty() => PidFile::Off,
-            Some(path) => PidFile::At(path.into()),
-        },
+        pid_file: ProcessFile::read(raw.pid_file),
+        control_socket: ProcessFile::read(raw.control_socket),
         via: via?,
         drain_delay: raw.drain_delay.0,
         drain_timeout: raw.drain_timeout.0,
     })
 }
 
-pub(super) fn read_listen(text: &str) -> Result<SocketAddr, String> {
+fn read_listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }

@@ -7,3 +7,4 @@ mod shared;
 pub(crate) use connections::{ConnectionSlot, Connections};
 pub(crate) use settings::Settings;
 pub(crate) use shared::Context;
+pub use shared::{Health, Status};

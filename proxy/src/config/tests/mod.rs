@@ -113,7 +113,7 @@ fn every_default_is_the_documented_one() {
     let config = parse_json(&with(json!({}))).unwrap();
     let secs = Duration::from_secs;
     assert_eq!(config.server.listen, SocketAddr::from(([127, 0, 0, 1], 3130)));
-    assert_eq!((config.server.pid_file, config.server.via), (PidFile::Default, Via::Random));
+    assert_eq!((config.server.pid_file, config.server.via), (ProcessFile::Default, Via::Random));
     assert_eq!((config.server.drain_delay, config.server.drain_timeout), (secs(0), secs(30)));
     assert_eq!(config.authentication, Authentication::Off);
     let upstream = &config.upstreams[0];
