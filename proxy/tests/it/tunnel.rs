@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use mock_upstreams::checksum::Tally;
-use mock_upstreams::target::{pattern, tally_of_pattern};
+use mock_upstreams::targets::{pattern, tally_of_pattern};
 use proxy::env::RelayEnd;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
