@@ -35,56 +35,56 @@ fn main() -> ExitCode {
     };
     match carry_out(invocation) {
         Ok(code) => code,
-        Err(Failed::Configuration(problems)) => {
-            complain(problems);
+        Err(CommandError::Configuration(problems)) => {
+            print_error(problems);
             ExitCode::from(cli::EXIT_CONFIG)
         }
-        Err(Failed::Other(text)) => {
-            complain(format_args!("proxy: {text}"));
+        Err(CommandError::Other(text)) => {
+            print_error(format_args!("proxy: {text}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Why nothing came of a command.
-enum Failed {
+enum CommandError {
     Configuration(Problems),
     Other(String),
 }
 
-impl From<Problems> for Failed {
+impl From<Problems> for CommandError {
     fn from(problems: Problems) -> Self {
-        Failed::Configuration(problems)
+        CommandError::Configuration(problems)
     }
 }
 
-fn other(error: impl std::fmt::Display) -> Failed {
-    Failed::Other(error.to_string())
+fn other(error: impl std::fmt::Display) -> CommandError {
+    CommandError::Other(error.to_string())
 }
 
 /// Prints a line. A reader that has seen enough (`| head`) is no failure, nor a reason to panic as `println!` does.
-fn say(line: impl std::fmt::Display) {
+fn print(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn complain(line: impl std::fmt::Display) {
+fn print_error(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Failed> {
+fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, CommandError> {
     // A proxy that serves puts it into its log.
     if let Some(warning) = warning.as_ref().filter(|_| !matches!(command, Command::Run { .. })) {
-        complain(format_args!("proxy: warning: {warning}"));
+        print_error(format_args!("proxy: warning: {warning}"));
     }
     match command {
         Command::Run { config } => run(&config, warning),
         Command::Check { config } => {
             let outcome = config::load(&config).outcome;
-            say(cli::check_report(&config, &outcome));
+            print(cli::check_report(&config, &outcome));
             Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(cli::EXIT_CONFIG) })
         }
         Command::Schema => {
-            say(serde_json::to_string_pretty(config::schema().as_value()).map_err(other)?);
+            print(serde_json::to_string_pretty(config::schema().as_value()).map_err(other)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::HashPassword => {
@@ -92,7 +92,7 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Fa
             std::io::stdin().read_to_string(&mut password).map_err(other)?;
             let password = password.strip_suffix('\n').unwrap_or(&password);
             let password = password.strip_suffix('\r').unwrap_or(password);
-            say(config::hash_password(password).map_err(Failed::Other)?);
+            print(config::hash_password(password).map_err(CommandError::Other)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Healthcheck { proxy } => healthcheck(proxy),
@@ -101,19 +101,19 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Fa
 }
 
 /// Asks a running proxy over its control socket.
-fn ask(proxy: RunningProxy, request: Request, patience: Duration) -> Result<Answer, Failed> {
+fn ask(proxy: RunningProxy, request: Request, patience: Duration) -> Result<Answer, CommandError> {
     let path = match proxy {
         RunningProxy::Socket(path) => path,
-        RunningProxy::Config(config) => config::control_socket(&config).map_err(Failed::Other)?,
+        RunningProxy::Config(config) => config::control_socket(&config).map_err(CommandError::Other)?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)?;
-    runtime.block_on(control::ask(&path, request, patience)).map_err(Failed::Other)
+    runtime.block_on(control::ask(&path, request, patience)).map_err(CommandError::Other)
 }
 
-fn healthcheck(proxy: RunningProxy) -> Result<ExitCode, Failed> {
+fn healthcheck(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
     match ask(proxy, Request::Health {}, HEALTH_WAIT)? {
         Answer::Health(health) => {
-            say(format_args!("{} (configuration {})", health.status, health.config_epoch));
+            print(format_args!("{} (configuration {})", health.status, health.config_epoch));
             Ok(ExitCode::SUCCESS)
         }
         answer => Err(unexpected(&answer)),
@@ -121,36 +121,36 @@ fn healthcheck(proxy: RunningProxy) -> Result<ExitCode, Failed> {
 }
 
 /// Has the running proxy read its configuration, and tells what came of it.
-fn reload(proxy: RunningProxy) -> Result<ExitCode, Failed> {
+fn reload(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
     match ask(proxy, Request::Reload {}, RELOAD_WAIT)? {
         Answer::Reloaded { config_epoch, changes, restart_required, warnings } => {
-            say(format_args!("reloaded (configuration {config_epoch})"));
-            changes.iter().for_each(say);
+            print(format_args!("reloaded (configuration {config_epoch})"));
+            changes.iter().for_each(print);
             for what in restart_required {
-                say(format_args!("needs a restart, the old value stays: {what}"));
+                print(format_args!("needs a restart, the old value stays: {what}"));
             }
             for warning in warnings {
-                say(format_args!("warning: {warning}"));
+                print(format_args!("warning: {warning}"));
             }
             Ok(ExitCode::SUCCESS)
         }
         Answer::Refused { problems } => {
-            complain(problems);
-            complain("proxy: the configuration was refused; the old one stays in force");
+            print_error(problems);
+            print_error("proxy: the configuration was refused; the old one stays in force");
             Ok(ExitCode::from(cli::EXIT_CONFIG))
         }
         answer => Err(unexpected(&answer)),
     }
 }
 
-fn unexpected(answer: &Answer) -> Failed {
-    Failed::Other(format!("the running proxy answered another question: {answer:?}"))
+fn unexpected(answer: &Answer) -> CommandError {
+    CommandError::Other(format!("the running proxy answered another question: {answer:?}"))
 }
 
-fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, Failed> {
+fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
-    let log = log::install(&config.logging).map_err(Failed::Other)?;
+    let log = log::install(&config.logging).map_err(CommandError::Other)?;
     if let Some(warning) = warning {
         warn!("{warning}");
     }
@@ -174,7 +174,7 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, Failed> {
 }
 
 /// The PID file; one that nobody asked for may fail to be written. A second proxy on the same one is refused.
-fn write_pid(config: &Config) -> Result<Option<PidFile>, Failed> {
+fn write_pid(config: &Config) -> Result<Option<PidFile>, CommandError> {
     let Some(path) = config.server.pid_file_path() else { return Ok(None) };
     match PidFile::create(&path) {
         Ok(file) => Ok(Some(file)),
@@ -190,7 +190,7 @@ fn write_pid(config: &Config) -> Result<Option<PidFile>, Failed> {
 
 /// The control socket; one that nobody asked for may fail to be made. Where another proxy in the same folder has it,
 /// this one is not to be started twice only because of that: the PID file sees to it where it is wanted.
-fn open_control(config: &Config) -> Result<Option<ControlSocket>, Failed> {
+fn open_control(config: &Config) -> Result<Option<ControlSocket>, CommandError> {
     let Some(path) = config.server.control_socket_path() else { return Ok(None) };
     match ControlSocket::create(&path) {
         Ok(socket) => Ok(Some(socket)),
@@ -208,13 +208,13 @@ fn is_wanted(file: &ProcessFile) -> bool {
 }
 
 /// The signals that end a proxy.
-struct Endings {
+struct StopSignals {
     terminate: Signals,
     interrupt: Signals,
     quit: Signals,
 }
 
-impl Endings {
+impl StopSignals {
     async fn next(&mut self) {
         tokio::select! {
             biased;
@@ -252,9 +252,14 @@ enum Trigger {
     Files,
 }
 
-async fn serve(path: &Path, config: Config, files: Files, control: Option<&ControlSocket>) -> Result<ExitCode, Failed> {
+async fn serve(
+    path: &Path,
+    config: Config,
+    files: Files,
+    control: Option<&ControlSocket>,
+) -> Result<ExitCode, CommandError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(other)?;
-    let mut ending = Endings {
+    let mut stop_signals = StopSignals {
         terminate: signal(SignalKind::terminate()).map_err(other)?,
         interrupt: signal(SignalKind::interrupt()).map_err(other)?,
         quit: signal(SignalKind::quit()).map_err(other)?,
@@ -283,7 +288,7 @@ async fn serve(path: &Path, config: Config, files: Files, control: Option<&Contr
     loop {
         let trigger = tokio::select! {
             biased;
-            () = ending.next() => break,
+            () = stop_signals.next() => break,
             name = ignored.next() => {
                 info!("{name} does nothing here");
                 continue;
@@ -294,7 +299,7 @@ async fn serve(path: &Path, config: Config, files: Files, control: Option<&Contr
         };
         let outcome = tokio::select! {
             biased;
-            () = ending.next() => break,
+            () = stop_signals.next() => break,
             outcome = source.reload(&proxy, !matches!(trigger, Trigger::Files)) => outcome,
         };
         if let (Trigger::Command(pending), Some(answer)) = (trigger, outcome) {
@@ -306,7 +311,7 @@ async fn serve(path: &Path, config: Config, files: Files, control: Option<&Contr
     tokio::select! {
         biased;
         reset = proxy.drain() => info!(reset, "stopped"),
-        () = ending.next() => warn!("stopped at once by a second signal"),
+        () = stop_signals.next() => warn!("stopped at once by a second signal"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -323,9 +328,9 @@ impl Source {
     fn watch(path: &Path, files: Files) -> Self {
         let changes = Changes::watch(&files.paths());
         // They may have changed since they were read.
-        changes.again();
-        if let Some(trouble) = changes.trouble() {
-            warn!("files are looked at every few seconds only: {trouble}");
+        changes.touch();
+        if let Some(reason) = changes.fallback_reason() {
+            warn!("files are looked at every few seconds only: {reason}");
         }
         Source { path: path.to_owned(), files, changes }
     }
@@ -345,7 +350,7 @@ impl Source {
         }
         if files.paths() != self.files.paths() {
             self.changes.set_paths(&files.paths());
-            self.changes.again();
+            self.changes.touch();
         }
         self.files = files;
         let config = match outcome {

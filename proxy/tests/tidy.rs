@@ -110,7 +110,8 @@ fn below(name: &str, dev: bool) -> &'static [&'static str] {
     match name {
         "simulator" => &["proxy", "mock-upstreams", "faulty-upstream", "loadgen"],
         "faulty-upstream" => &["mock-upstreams"],
-        "proxy" if dev => &["mock-upstreams", "faulty-upstream"],
+        // Itself: its integration tests use its feature `testing`, as other crates' tests do.
+        "proxy" if dev => &["proxy", "mock-upstreams", "faulty-upstream"],
         // Tested against the proxy and the doubles it will meet; it knows nothing of them.
         "loadgen" if dev => &["proxy", "mock-upstreams", "faulty-upstream"],
         _ => &[],

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 use crate::authentication;
 use crate::client::connect::connect;
 use crate::client::connection::{Connection, NextStep, OpenedTunnel};
-use crate::client::error::Error;
+use crate::client::error::RequestError;
 use crate::client::forward::forward;
 use crate::client::pages;
 use crate::client::request::{Origin, rejected};
@@ -49,7 +49,7 @@ pub(crate) async fn serve<E: Env>(
         after = connection.run() => after,
     };
     match after {
-        NextStep::Next | NextStep::Close => {
+        NextStep::NextRequest | NextStep::Close => {
             // A client that is gone already needs no goodbye.
             let _ = connection.stream.shutdown().await;
         }
@@ -78,14 +78,14 @@ impl<E: Env> Connection<E> {
             // The one in force now: the client may have been silent for long.
             let settings = self.context.settings.load_full();
             match self.request(&settings, head).await {
-                NextStep::Next => {}
+                NextStep::NextRequest => {}
                 after => return after,
             }
         }
     }
 
     /// The next head, checked; `None` where the client has no more requests or says nothing for too long.
-    async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, Error> {
+    async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, RequestError> {
         let timeouts = &settings.config.timeouts;
         let allowed = if self.overloaded { timeouts.header.min(RESERVE_PATIENCE) } else { timeouts.header };
         if self.inbox.is_empty() {
@@ -110,16 +110,16 @@ impl<E: Env> Connection<E> {
         }
         let deadline = Instant::now() + allowed;
         loop {
-            if let Some(head) = self.inbox.take_head(settings.limits).map_err(Error::Head)? {
-                let head = parse_request(&head, settings.limits).map_err(Error::Head)?;
-                check_request(&head).map_err(Error::Head)?;
+            if let Some(head) = self.inbox.take_head(settings.limits).map_err(RequestError::Head)? {
+                let head = parse_request(&head, settings.limits).map_err(RequestError::Head)?;
+                check_request(&head).map_err(RequestError::Head)?;
                 return Ok(Some(head));
             }
             match timeout_at(deadline, self.inbox.fill(&mut self.stream)).await {
                 Ok(Ok(1..)) => {}
-                Ok(Ok(_)) => return Err(Error::Head(HeadError::Incomplete)),
+                Ok(Ok(_)) => return Err(RequestError::Head(HeadError::Incomplete)),
                 Ok(Err(_)) => return Ok(None),
-                Err(_) => return Err(Error::HeaderTimeout),
+                Err(_) => return Err(RequestError::HeaderTimeout),
             }
         }
     }
@@ -127,16 +127,16 @@ impl<E: Env> Connection<E> {
     async fn request(&mut self, settings: &Arc<Settings>, head: RequestHead) -> NextStep<E> {
         let framing = match request_framing(&head) {
             Ok(framing) => framing,
-            Err(error) => return self.refuse(settings, Some(&head), Error::Head(error)).await,
+            Err(error) => return self.refuse(settings, Some(&head), RequestError::Head(error)).await,
         };
         let route = match route(&head) {
             Ok(route) => route,
-            Err(error) => return self.refuse(settings, Some(&head), Error::Target(error)).await,
+            Err(error) => return self.refuse(settings, Some(&head), RequestError::Target(error)).await,
         };
         match route {
             Route::Origin(path) => self.own_page(settings, &head, framing, &path).await,
             Route::Asterisk => self.own_page(settings, &head, framing, "*").await,
-            _ if self.overloaded => self.refuse(settings, Some(&head), Error::Overloaded).await,
+            _ if self.overloaded => self.refuse(settings, Some(&head), RequestError::Overloaded).await,
             Route::Connect(authority) => match self.admit(settings, &head, &authority).await {
                 Ok(origin) => connect(self, settings, &head, authority, origin).await,
                 Err(error) => self.refuse(settings, Some(&head), error).await,
@@ -149,7 +149,12 @@ impl<E: Env> Connection<E> {
     }
 
     /// Who asks, if they may and the target is not ourselves.
-    async fn admit(&mut self, settings: &Settings, head: &RequestHead, target: &Authority) -> Result<Origin, Error> {
+    async fn admit(
+        &mut self,
+        settings: &Settings,
+        head: &RequestHead,
+        target: &Authority,
+    ) -> Result<Origin, RequestError> {
         let user = match &settings.auth {
             None => None,
             Some(authenticator) => {
@@ -158,14 +163,14 @@ impl<E: Env> Connection<E> {
                     Ok(value) => authenticator.check(&self.context.env, value).await,
                     Err(refusal) => Err(refusal),
                 };
-                Some(checked.map_err(|refusal| Error::Auth(refusal, authenticator.challenge().to_owned()))?)
+                Some(checked.map_err(|refusal| RequestError::Auth(refusal, authenticator.challenge().to_owned()))?)
             }
         };
         if settings.via.has_passed(&head.fields) {
-            return Err(Error::Loop);
+            return Err(RequestError::Loop);
         }
         if is_ourselves(target, &[self.context.listen]) {
-            return Err(Error::Ourselves);
+            return Err(RequestError::Ourselves);
         }
         Ok(Origin { user, ..self.origin(Some(head)) })
     }
@@ -175,7 +180,7 @@ impl<E: Env> Connection<E> {
         let close = self.overloaded || framing != Framing::None || self.must_close(head);
         let response = pages::respond(&self.context, settings, head, path, self.peer, close).await;
         self.answer(&response).await;
-        if close { NextStep::Linger } else { NextStep::Next }
+        if close { NextStep::Linger } else { NextStep::NextRequest }
     }
 
     /// Refuses a plain-HTTP request; the connection goes on where nothing of it is left to read.
@@ -184,21 +189,21 @@ impl<E: Env> Connection<E> {
         settings: &Settings,
         head: &RequestHead,
         framing: Framing,
-        error: Error,
+        error: RequestError,
     ) -> NextStep<E> {
-        if framing != Framing::None || self.must_close(head) || !matches!(error, Error::Auth(..)) {
+        if framing != Framing::None || self.must_close(head) || !matches!(error, RequestError::Auth(..)) {
             return self.refuse(settings, Some(head), error).await;
         }
         self.reject(head, &error, false).await;
-        NextStep::Next
+        NextStep::NextRequest
     }
 
     /// Refuses a request. Only a 407 to CONNECT may leave the connection open, and only where no byte has followed the
     /// head: such bytes may be the client's tunnel data, sent in the hope of a 2xx (RFC 9931).
-    async fn refuse(&mut self, settings: &Settings, head: Option<&RequestHead>, error: Error) -> NextStep<E> {
+    async fn refuse(&mut self, settings: &Settings, head: Option<&RequestHead>, error: RequestError) -> NextStep<E> {
         let may_stay = match (&error, head) {
             // Where too many passwords are being checked the answer is no 407.
-            (Error::Auth(refusal, _), Some(head)) if refusal.status() == 407 && head.method.is_connect() => {
+            (RequestError::Auth(refusal, _), Some(head)) if refusal.status() == 407 && head.method.is_connect() => {
                 let strict = match &settings.config.authentication {
                     Authentication::Basic { close_after_refusal, .. } => *close_after_refusal,
                     Authentication::Off => true,
@@ -210,18 +215,18 @@ impl<E: Env> Connection<E> {
         match head {
             Some(head) => self.reject(head, &error, !may_stay).await,
             None => {
-                let told = error.tell();
-                rejected(&self.context.pool, &self.origin(None), &told);
-                self.answer(&told.response(true, true, self.context.env.wall())).await;
+                let reply = error.reply();
+                rejected(&self.context.pool, &self.origin(None), &reply);
+                self.answer(&reply.response(true, true, self.context.env.wall())).await;
             }
         }
-        if may_stay { NextStep::Next } else { NextStep::Linger }
+        if may_stay { NextStep::NextRequest } else { NextStep::Linger }
     }
 
-    async fn reject(&mut self, head: &RequestHead, error: &Error, close: bool) {
-        let told = error.tell();
-        rejected(&self.context.pool, &self.origin(Some(head)), &told);
-        self.answer(&told.response(close, !head.method.is_head(), self.context.env.wall())).await;
+    async fn reject(&mut self, head: &RequestHead, error: &RequestError, close: bool) {
+        let reply = error.reply();
+        rejected(&self.context.pool, &self.origin(Some(head)), &reply);
+        self.answer(&reply.response(close, !head.method.is_head(), self.context.env.wall())).await;
     }
 }
 

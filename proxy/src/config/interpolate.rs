@@ -64,7 +64,7 @@ pub(super) fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What is wrong, without any text of a value.
-pub(super) fn interpolate(text: &str, world: &dyn Lookup) -> Result<String, String> {
+pub(super) fn interpolate(text: &str, lookup: &dyn Lookup) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -78,22 +78,22 @@ pub(super) fn interpolate(text: &str, world: &dyn Lookup) -> Result<String, Stri
         out.push_str(before);
         let end =
             reference.find('}').ok_or("\"${\" has no closing \"}\"; write \"$${\" for the characters themselves")?;
-        out.push_str(&look_up(&reference[2..end], world)?);
+        out.push_str(&look_up(&reference[2..end], lookup)?);
         rest = &reference[end + 1..];
     }
     out.push_str(rest);
     Ok(out)
 }
 
-fn look_up(reference: &str, world: &dyn Lookup) -> Result<String, String> {
+fn look_up(reference: &str, lookup: &dyn Lookup) -> Result<String, String> {
     if let Some(name) = reference.strip_prefix("env:") {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err("\"${env:…}\" must name a variable of letters, digits and \"_\"".to_owned());
         }
-        return world.env(name).ok_or_else(|| format!("the environment variable {name} is not set, or not UTF-8"));
+        return lookup.env(name).ok_or_else(|| format!("the environment variable {name} is not set, or not UTF-8"));
     }
     if let Some(path) = reference.strip_prefix("file:").filter(|path| !path.is_empty() && !path.contains('\0')) {
-        let bytes = world.file(path).map_err(|err| format!("can't read the file {path:?}: {err}"))?;
+        let bytes = lookup.file(path).map_err(|err| format!("can't read the file {path:?}: {err}"))?;
         let mut text = String::from_utf8(bytes).map_err(|_| format!("the file {path:?} is not UTF-8 text"))?;
         // Editors and `echo` end a file with a newline that is no part of the secret.
         if text.ends_with('\n') {

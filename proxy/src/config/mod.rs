@@ -9,6 +9,7 @@ mod load;
 mod parse;
 mod problem;
 mod raw;
+mod reading;
 mod secret;
 mod shape;
 mod span;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use crate::core::failover::FailoverPolicy;
 use crate::core::health::HealthPolicy;
 use crate::core::upstream::Weight;
+use crate::http::head::HeadLimits;
 
 pub use diff::{Diff, diff};
 pub use interpolate::{Lookup, System};
@@ -54,7 +56,7 @@ pub struct Config {
     /// How far one request may go in search of an upstream that serves it.
     pub failover: Failover,
     /// Ejection, recovery, active checks.
-    pub health: Health,
+    pub health: HealthConfig,
     /// What a peer may make us hold.
     pub limits: Limits,
     /// How logs are written.
@@ -237,7 +239,7 @@ pub struct Failover {
 
 /// Ejection, recovery, active checks.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Health {
+pub struct HealthConfig {
     /// Thresholds and back-off.
     pub policy: HealthPolicy,
     /// Checks beside the traffic; `None`: traffic alone tells, and an ejected upstream is probed by one client request.
@@ -295,6 +297,12 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl From<&Limits> for HeadLimits {
+    fn from(limits: &Limits) -> Self {
+        HeadLimits { max_bytes: limits.max_header_bytes, max_fields: limits.max_header_fields }
+    }
 }
 
 impl Config {

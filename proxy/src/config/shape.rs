@@ -14,7 +14,7 @@ use super::problem::Problems;
 /// Checks and cleans one tree.
 pub(super) struct Shape<'a> {
     /// What the tree may refer to.
-    pub(super) world: &'a dyn Lookup,
+    pub(super) lookup: &'a dyn Lookup,
     /// Files that it did refer to.
     /// What didn't fit.
     pub(super) problems: &'a mut Problems,
@@ -83,7 +83,7 @@ impl Shape<'_> {
     }
 
     fn string(&mut self, schema: &Value, text: &mut String) -> bool {
-        match interpolate(text, self.world) {
+        match interpolate(text, self.lookup) {
             Ok(value) => *text = value,
             Err(what) => {
                 self.wrong(what);

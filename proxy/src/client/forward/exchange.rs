@@ -51,15 +51,15 @@ pub(super) struct Client<'a, S> {
 /// The 100 that tells a client to send its body: sent once, whichever attempt brings it.
 #[derive(Default)]
 pub(super) struct GoAhead {
-    told: bool,
+    given: bool,
     /// What has not gone out yet; it goes before anything else does.
     pub(super) unsent: Outbox,
 }
 
 impl GoAhead {
-    fn tell(&mut self) {
-        if !self.told {
-            self.told = true;
+    fn give(&mut self) {
+        if !self.given {
+            self.given = true;
             self.unsent.push(CONTINUE);
         }
     }
@@ -106,7 +106,7 @@ where
     let mut state = State {
         out: Outbox::holding(head),
         head_sent: false,
-        gate_open: !asked.expects_continue || client.go_ahead.told,
+        gate_open: !asked.expects_continue || client.go_ahead.given,
         refused: false,
         received: false,
         interim: 0,
@@ -118,7 +118,7 @@ where
     poll_fn(|cx| {
         if !state.gate_open && gate.as_mut().poll(cx).is_ready() {
             state.gate_open = true;
-            client.go_ahead.tell();
+            client.go_ahead.give();
         }
         if let Poll::Ready(done) = state.poll(cx, &mut client, (leg, leg_inbox), asked, bounds.limits) {
             return Poll::Ready(done);
@@ -200,7 +200,7 @@ impl State {
                 Poll::Ready(Ok(None)) => {
                     if asked.expects_continue {
                         self.gate_open = true;
-                        client.go_ahead.tell();
+                        client.go_ahead.give();
                     }
                     continue;
                 }

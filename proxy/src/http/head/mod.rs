@@ -15,8 +15,6 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::config::Limits;
-
 pub use error::HeadError;
 pub use fields::{Duplicate, Fields};
 pub use framing::{Framing, request_framing, response_framing};
@@ -32,12 +30,6 @@ pub struct HeadLimits {
     pub max_bytes: usize,
     /// Field lines.
     pub max_fields: usize,
-}
-
-impl From<&Limits> for HeadLimits {
-    fn from(limits: &Limits) -> Self {
-        HeadLimits { max_bytes: limits.max_header_bytes, max_fields: limits.max_header_fields }
-    }
 }
 
 /// The versions spoken here; any other is refused.
