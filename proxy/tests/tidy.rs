@@ -3,6 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read the tree fails")]
 
+#[path = "tidy/imports.rs"]
+mod imports;
+#[path = "tidy/rooms.rs"]
+mod rooms;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
 
-use super::interpolate::{Lookup, System, interpolate, read_at_most};
 use super::parse::parse;
-use super::problem::Problems;
-use super::{Config, ProcessFile, control_socket_path, json};
+use super::text::interpolate::{Lookup, System, interpolate, read_at_most};
+use super::text::json;
+use super::text::problem::Problems;
+use super::{Config, ProcessFile, control_socket_path};
 
 /// What came of reading a configuration file.
 #[derive(Debug)]

@@ -3,18 +3,14 @@
 //! The exact JSON shape is in `raw`; [`parse`] turns it into these types and reports every problem at once.
 
 mod diff;
-mod interpolate;
-mod json;
 mod load;
 mod parse;
-mod problem;
 mod raw;
 mod reading;
 mod secret;
-mod shape;
-mod span;
 #[cfg(test)]
 mod tests;
+mod text;
 mod upstreams;
 mod url;
 mod users;
@@ -32,15 +28,13 @@ use crate::core::upstream::Weight;
 use crate::http::head::HeadLimits;
 
 pub use diff::{Diff, diff};
-pub use interpolate::{Lookup, System};
 pub use load::{Files, Loaded, control_socket, load};
 pub use parse::parse;
-pub use problem::{Problem, Problems};
 pub use raw::schema;
 pub use secret::Secret;
+pub use text::interpolate::{Lookup, System};
+pub use text::problem::{Problem, Problems};
 pub use users::{HashKind, hash_password};
-
-use span::Span;
 
 /// A whole configuration that can be run.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Bytes of a configuration file → [`Config`], or every problem at once.
 //!
-//! Three steps: [`super::json`] reads a tree, [`super::shape`] holds it against the schema, and the functions here
+//! Three steps: [`json`] reads a tree, [`Shape`] holds it against the schema, and the functions here
 //! and in `users` and `upstreams` give the fields their meaning. Each section is read whole before the first `?`,
 //! so that one bad field doesn't hide the next.
 
@@ -11,13 +11,14 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::interpolate::Lookup;
-use super::problem::Problems;
 use super::reading::Reading;
-use super::shape::{Shape, shown};
+use super::text::interpolate::Lookup;
+use super::text::json;
+use super::text::problem::Problems;
+use super::text::shape::{Shape, shown};
 use super::{
     ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, ProcessFile, Server,
-    Timeouts, Via, json, raw, upstreams, url, users, warn,
+    Timeouts, Via, raw, upstreams, url, users, warn,
 };
 use crate::core::health::HealthPolicy;
 use crate::http::head::is_token;

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::interpolate::Lookup;
-use super::problem::Problems;
+use super::text::interpolate::Lookup;
+use super::text::problem::Problems;
 
 /// What the sections share while they are read.
 pub(super) struct Reading<'a> {

@@ -1,6 +1,6 @@
 //! `proxy healthcheck` and `proxy reload`: asking a proxy that runs.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use rustix::process::Signal;
@@ -48,7 +48,9 @@ fn another_program_behind_the_socket_is_not_healthy() {
     let listener = UnixListener::bind(place.path("proxy.sock")).unwrap();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        stream.read(&mut [0; 1024]).unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        assert_eq!(line, "{\"command\":\"health\"}\n");
         stream.write_all(b"220 hello\r\n").unwrap();
     });
     let (code, _, err) = outcome(&mut place.command(&["healthcheck"]));

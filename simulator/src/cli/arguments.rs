@@ -1,4 +1,4 @@
-//! The arguments of the command line.
+//! The arguments of the command line are parsed here.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use simulator::world::EngineKind;
 
 /// Plays stories about the netdrift proxy in a simulated network, or on real sockets
 ///
-/// Exit codes: 0 all holds; 1 an invariant or expectation does not hold, or engines differ; 2 no progress once all was healed; 3 a task
+/// Exit codes: 0 all holds; 1 a law or expectation does not hold, or engines differ; 2 no progress once all was healed; 3 a task
 /// panicked; 64 a wrong command line; 65 a wrong scenario; 69 a scenario that this engine can't play, or no proxy to play it with; 74 a file that
 /// can't be written.
 #[derive(Debug, Parser)]
@@ -34,7 +34,7 @@ pub(crate) enum Command {
         /// Files, or directories of *.json.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
-        /// Where they are to be played.
+        /// The engine that is to play them.
         #[arg(long, value_enum, default_value_t)]
         engine: EngineKind,
     },
@@ -66,7 +66,7 @@ pub(crate) struct Run {
     /// Every seed from A up to, but not including, B.
     #[arg(long, value_name = "A..B")]
     pub(crate) seeds: Option<Seeds>,
-    /// Where it is played.
+    /// The engine that plays it.
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     /// Leave out what the engine can't play, and say why.
@@ -97,18 +97,18 @@ pub(crate) struct OneRun {
     /// Left out: its own seed.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Where it is played.
+    /// The engine that plays it.
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }
 
-/// Where scenarios are played
+/// Which engine plays scenarios, and how
 #[derive(Clone, Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// Where it is played: in virtual time, or live on real sockets.
+    /// The engine that plays it: a simulated network in virtual time, or real sockets in real time.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) engine: EngineKind,
-    /// What is the same for all engines.
+    /// The arguments that are the same for all engines.
     #[command(flatten)]
     pub(crate) play: PlayArgs,
 }

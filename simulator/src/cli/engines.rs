@@ -1,4 +1,4 @@
-//! Commands about engines: which can play what, and how they compare.
+//! Some commands are about engines: which can play what, and how they compare.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ pub(crate) fn parity(args: &Parity) -> Result<u8, Failed> {
     let subjects = all(&args.paths)?.into_iter().map(|(file, scenario)| {
         match scenario::load_scaled(&file, args.play.scale) {
             Ok(scaled) => Subject { file, scenario: Arc::new(scaled), unscaled: None },
-            // Played as it is rather than not at all.
+            // It is played as it is rather than not at all.
             Err(problems) => {
                 let why = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 Subject { file, scenario, unscaled: Some(why) }
@@ -66,7 +66,7 @@ pub(crate) fn parity(args: &Parity) -> Result<u8, Failed> {
         }
     });
     let comparison = compare(&subjects.collect::<Vec<_>>(), engines, threads(args.jobs), |engine, report| {
-        // Nobody reads; the files and the exit code still tell.
+        // If nobody reads this, the files and the exit code still tell.
         let _ = writeln!(io::stdout().lock(), "{:<12} {}", engine.to_string(), report::line(report));
     });
     if let Some(path) = &args.json {

@@ -1,9 +1,9 @@
-//! Why a command could not do its work, as an exit code and a text.
+//! A command that can't do its work ends with an exit code and a text.
 
 use std::io;
 use std::path::Path;
 
-/// sysexits.h: the command line is wrong; the input is; a file can't be written.
+/// Exit codes of sysexits.h: the command line is wrong, the input is wrong, a file can't be written.
 pub(crate) const USAGE: u8 = 64;
 pub(crate) const DATA: u8 = 65;
 pub(crate) const IO: u8 = 74;

@@ -1,4 +1,4 @@
-//! What commands read and write: scenario files, reports, and standard output.
+//! Commands read scenario files and write scenarios, reports and standard output.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::failure::{DATA, Failed, IO, unwritten};
 /// Prints `text`; the exit code is 0 also where nobody reads it.
 pub(crate) fn print(text: &str) -> Result<u8, Failed> {
     match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever reads has read enough.
+        // The reader has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         Err(error) => Err(Failed { code: IO, text: format!("standard output: {error}\n") }),
         Ok(()) => Ok(0),

@@ -1,4 +1,4 @@
-//! The command line: its arguments, and what each command does.
+//! The command line has arguments and commands.
 
 pub(crate) mod arguments;
 pub(crate) mod engines;

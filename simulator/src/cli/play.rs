@@ -1,4 +1,4 @@
-//! Commands that play scenarios: many of them, or one that is shown.
+//! Some commands play scenarios: many of them, or a single one that is shown.
 
 use std::path::PathBuf;
 use std::sync::Arc;

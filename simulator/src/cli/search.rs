@@ -1,4 +1,4 @@
-//! Commands that search for failures: the sweep of made-up scenarios, and the smallest scenario that still fails.
+//! Some commands search for failures: the sweep, and the shrinking of a scenario that fails.
 
 use simulator::explore::{shrink, sweep};
 use simulator::judge::run;

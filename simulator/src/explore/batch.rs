@@ -1,4 +1,4 @@
-//! Many runs on several threads: each run on one, results in order.
+//! A batch plays many runs on several threads and returns their reports in order.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Many runs: a batch of scenarios, a sweep of made-up ones, the smallest that fails, engines side by side.
+//! This room plays many runs: batches of scenarios, sweeps of made-up ones, ever smaller ones, and the same in several engines.
 
 pub mod batch;
 pub mod parity;

@@ -1,16 +1,16 @@
-//! From a scenario that fails to the smallest one that still fails for the same reason.
+//! Shrinking looks for the smallest scenario that still fails for the same reason as a given one.
 
 use serde_json::{Value as Json, json};
 
 use crate::judge::run;
 use crate::scenario::{self, Scenario};
 
-/// A scenario, smaller or as small as before, and the runs it took.
+/// The smallest scenario that was found.
 #[derive(Debug)]
 pub struct Shrunk {
-    /// It still fails.
+    /// The scenario, which still fails.
     pub scenario: Scenario,
-    /// So many were tried.
+    /// How many runs were played to find it.
     pub runs: usize,
 }
 
@@ -37,7 +37,7 @@ pub fn shrink(scenario: &Scenario, seed: u64, most: usize) -> Option<Shrunk> {
     }
 }
 
-/// What there is of a scenario, in words.
+/// The size of a scenario in words, such as "2 upstreams, 1 request".
 pub fn size(scenario: &Scenario) -> String {
     let count = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let length = |of: usize| u64::try_from(of).unwrap_or(u64::MAX);
@@ -54,7 +54,7 @@ pub fn size(scenario: &Scenario) -> String {
     parts.join(", ")
 }
 
-/// The first thing that does not hold: an expectation by what it says, since its place changes.
+/// The name of the first law that does not hold, or the text of the first expectation, whose place may change.
 fn reason(scenario: &Scenario, seed: u64) -> Option<String> {
     let report = run(scenario, seed);
     let first = report.violations.first()?;
@@ -65,7 +65,7 @@ fn reason(scenario: &Scenario, seed: u64) -> Option<String> {
     })
 }
 
-/// Everything that is one step smaller than `json`, the largest steps first. Some of it is no scenario any more.
+/// Everything that is one step smaller than `json`, the largest steps first. Some of it is not a valid scenario.
 fn smaller(json: &Json) -> Vec<Json> {
     let mut all = Vec::new();
     let mut try_change = |change: &dyn Fn(&mut Json)| {
@@ -96,7 +96,7 @@ fn smaller(json: &Json) -> Vec<Json> {
     }
     for list in ["upstreams", "clients"] {
         for (index, item) in json[list].as_array().into_iter().flatten().enumerate() {
-            // Without a number of requests there would be more of them.
+            // A client without a number of requests would make more of them.
             for field in names(item).into_iter().filter(|field| field != "requests") {
                 try_change(&|json| remove(&mut json[list][index], &field));
             }

@@ -1,4 +1,4 @@
-//! A sweep: made-up scenarios on several threads, for as long as it may last.
+//! A sweep plays made-up scenarios on several threads, until their number or the time is reached.
 //!
 //! Which scenario run number N plays follows from the master seed and N alone, so that only how many are played depends
 //! on the machine.
@@ -11,7 +11,7 @@ use super::swarm;
 use crate::judge::{RunReport, Verdict, run};
 use crate::scenario::Scenario;
 
-/// What a sweep is to do.
+/// The settings of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub struct SweepPlan {
     /// Every run follows from it and its number.
@@ -24,7 +24,7 @@ pub struct SweepPlan {
     pub threads: usize,
 }
 
-/// What became of it.
+/// What a sweep has played.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepTotals {
     /// Runs that have ended.
@@ -61,16 +61,16 @@ pub fn sweep<E>(
                     let failed: Option<Box<(Scenario, RunReport)>> =
                         (report.verdict != Verdict::Passed).then(|| Box::new((scenario, report)));
                     if tell.send(failed).is_err() {
-                        // Nobody wants to hear more.
+                        // `hear` has ended the sweep.
                         return;
                     }
                 }
             });
         }
-        // Those of the threads remain, and go with them.
+        // The senders of the threads remain until the threads end.
         drop(tell);
         let mut totals = SweepTotals::default();
-        // Moved in, so that threads learn when nobody wants to hear more.
+        // `told` is moved into the loop, so that the threads notice when `hear` ends it.
         for failed in told {
             totals.runs += 1;
             totals.failed += u64::from(failed.is_some());

@@ -1,4 +1,4 @@
-//! Disturbances: what the scenario did to a host or a link, and for how long it excuses what a host does.
+//! A disturbance is what the scenario did to a host or a link; it excuses for a while what the host does.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use proxy::config::Config;
 
 use crate::scenario::{Action, PROXY, Scenario};
 
-/// How long what was done to a host may have effects after it has ended: what was lost is sent again for that long.
+/// How long a disturbance may have effects after it has ended: lost packets are sent again for that long.
 pub(super) const AFTERMATH: Duration = Duration::from_secs(5);
 
-/// Losses up to this share are made good by sending again, so they excuse nothing.
+/// A loss up to this share excuses nothing, since the packets are sent again.
 const HARMLESS_LOSS: f64 = 0.05;
 /// A delay up to this excuses nothing.
 const HARMLESS_DELAY: Duration = Duration::from_millis(500);
@@ -18,7 +18,7 @@ const HARMLESS_DELAY: Duration = Duration::from_millis(500);
 /// A time during which something was done to somebody.
 #[derive(Clone, Debug)]
 struct Disturbance<'a> {
-    /// Whom; what is done to a link is done to both its ends.
+    /// The hosts that it touches; a disturbed link touches both its ends.
     hosts: BTreeSet<&'a str>,
     from: Duration,
     until: Duration,
@@ -45,7 +45,7 @@ impl<'a> Disturbances<'a> {
     /// Those of `scenario`, whose proxy starts with `config`. Everything is healed at `liveness`.
     pub(super) fn new(scenario: &'a Scenario, config: &Config, liveness: Duration) -> Self {
         let end = Duration::MAX;
-        // Until something opens a link again or starts a host again, its disturbance lasts.
+        // A disturbance lasts until its link is healed or its host is started again.
         let mut open: Vec<Disturbance<'a>> = Vec::new();
         for entry in &scenario.timeline {
             let at = entry.at.get();
@@ -89,7 +89,7 @@ impl<'a> Disturbances<'a> {
             if slow || !credentials_fit(config, &upstream.name, upstream.auth.as_deref()) {
                 open.push(Disturbance { hosts, from: Duration::ZERO, until: end });
             } else if let Ok(plan) = upstream.fault_plan(0) {
-                // A plan's windows are fine-grained; its upstream is excused from the first on.
+                // The windows of a plan are short and many, so its upstream is excused from the first of them on.
                 let armings = scenario.timeline.iter().filter_map(|entry| match &entry.action {
                     Action::Arm { upstream: whose, .. } if *whose == upstream.name => Some(entry.at.get()),
                     _ => None,
@@ -101,7 +101,7 @@ impl<'a> Disturbances<'a> {
             }
         }
         for disturbance in &mut open {
-            // All is healed then.
+            // Everything is healed then.
             disturbance.until = disturbance.until.min(liveness + AFTERMATH);
         }
         if scenario.network.loss > HARMLESS_LOSS {

@@ -1,4 +1,4 @@
-//! Expectations held against a run.
+//! The expectations of a scenario are held against the history of its run.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::violation::Violation;
 use crate::record::{ProxyEvent, What};
 use crate::scenario::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
 
-/// What the scenario expects and the run does not show.
+/// The expectations that the run does not meet.
 pub(super) fn check(history: &History<'_>) -> Vec<Violation> {
     let expectations = history.scenario.expect.iter().enumerate();
     expectations
@@ -42,7 +42,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             };
             let before = if from.get().is_zero() { Duration::ZERO } else { late };
             let lines = picks(from.get(), until + after);
-            // What is due at an edge may be late, so the count is only known to lie between two.
+            // What is due at the edge of a window may be late, so the count is only known to lie between two numbers.
             let least = picks(from.get() + before, until).len();
             between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
@@ -112,7 +112,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let lines = told(history, event, with.as_deref());
             within(lines.len(), "such events", None, Some(*at_least), *at_most).map(|text| (text, lines))
         }
-        // One run alone does not say.
+        // A single run can't decide this.
         Expectation::Sometimes { .. } => None,
     }
 }
@@ -159,7 +159,7 @@ fn within(
     between(count..=count, what, exactly, at_least, at_most)
 }
 
-/// Of a count that lies somewhere in `counts`.
+/// The same of a count that is only known to lie in `counts`.
 fn between(
     counts: RangeInclusive<usize>,
     what: &str,

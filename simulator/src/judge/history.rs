@@ -1,4 +1,4 @@
-//! The history of a run: what clients saw, what the proxy told and what upstreams wrote down, indexed for those who judge.
+//! The history of a run indexes what clients saw, what the proxy told and what upstreams wrote down, for those who judge.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use super::requests::{ClientRequest, Pick, ProxyProcess, ProxyRequest};
 use crate::record::{ClientEvent, Line, ProxyEvent, RunRecord, ScenarioEvent, What};
 use crate::scenario::{Action, ConfigFile, LIVENESS, Scenario};
 
-/// All of a run, indexed.
+/// A run, indexed for those who judge it.
 pub struct History<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// What it left behind.
+    /// What the run left behind.
     pub record: &'a RunRecord,
-    /// All lines.
+    /// All lines of the trace.
     pub lines: &'a [Line],
-    /// The proxy's processes.
+    /// The processes of the proxy, one after the other.
     pub processes: Vec<ProxyProcess<'a>>,
-    /// By id.
+    /// What clients saw of their requests, by the id of each.
     pub client_requests: BTreeMap<&'a str, ClientRequest<'a>>,
     /// The requests that upstreams wrote down, by id: line, upstream, record.
     pub journal: BTreeMap<&'a str, Vec<(usize, &'a str, &'a Record)>>,
-    /// When each part of the run began.
+    /// When everything was healed and progress was demanded.
     pub liveness: Duration,
     /// The configuration the proxy started with.
     pub config: Config,
-    /// The good ones that it was given later, and when.
+    /// The valid configurations that it was given later, and when.
     reloads: Vec<(Duration, Config)>,
     /// The process and number of each request that the proxy has told the end of, by id.
     ended: BTreeMap<&'a str, (usize, u64)>,
@@ -37,7 +37,7 @@ pub struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// Of what `scenario` left behind.
+    /// The history of a run of `scenario` that left `record` behind.
     pub fn new(scenario: &'a Scenario, record: &'a RunRecord) -> Self {
         let lines = record.trace.lines.as_slice();
         let config = ConfigFile::first(scenario).config.expect("the configuration was checked with the scenario");
@@ -118,7 +118,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Whether the proxy was given a configuration without `upstream` from `from` to `until`: if that is back, it begins anew.
+    /// Whether the proxy was given a configuration without `upstream` at some time from `from` to `until`. An upstream that
+    /// comes back begins anew.
     pub fn removed(&self, upstream: &str, from: Duration, until: Duration) -> bool {
         let lacks = |config: &Config| config.upstreams.iter().all(|one| one.host != upstream);
         self.reloads.iter().any(|(at, config)| (from..=until).contains(at) && lacks(config))
@@ -152,7 +153,8 @@ impl<'a> History<'a> {
         })
     }
 
-    /// Whether a pick of `name` may lead to the host `upstream`: names of its own lead where the scenario says.
+    /// Whether a pick of `name` may lead to the host `upstream`. A name that is no host leads where the scenario says, so it
+    /// may lead to any of them.
     pub fn leads_to(&self, name: &str, upstream: &str) -> bool {
         name == upstream || self.scenario.upstreams.iter().all(|one| one.name != name)
     }
@@ -168,9 +170,9 @@ impl<'a> History<'a> {
         self.processes.get(*process)?.requests.get(request)
     }
 
-    /// Whether an attempt that ended well is no proof of its upstream: the answer was a gateway's word that it could not
-    /// reach the target, passed on because there was nobody else to ask. Of a request whose end nobody has told it is not
-    /// known.
+    /// Whether a successful attempt does not prove that its upstream works: the answer was 502, 503 or 504 and was passed on
+    /// because no other upstream was left. This is also so for a request whose end the proxy has not told, since then nobody
+    /// knows its status.
     pub fn proves_nothing(process: &ProxyProcess<'_>, request: Option<u64>) -> bool {
         let Some(request) = request else { return false };
         let end = process.requests.get(&request).and_then(|asked| asked.finished);
@@ -182,12 +184,12 @@ impl<'a> History<'a> {
         id.rsplit_once('-').map_or(id, |(client, _)| client)
     }
 
-    /// Whether this is a request of the run's own.
+    /// Whether the request with `id` is not a client's: every run makes some to see whether the proxy makes progress.
     pub fn is_own(id: &str) -> bool {
         Self::client_of(id) == LIVENESS
     }
 
-    /// Upstreams that were to take traffic in every configuration up to then, and to which nothing was done from `from` to `until`.
+    /// The upstreams that had a weight in every configuration up to `until`, and were not disturbed from `from` to `until`.
     pub fn undisturbed_upstreams(&self, from: Duration, until: Duration) -> Vec<&'a str> {
         let weighty = |config: &Config, host: &str| {
             let mut mine = config.upstreams.iter().filter(|one| one.host == host).peekable();
@@ -229,7 +231,7 @@ impl<'a> History<'a> {
         self.disturbances.of_proxy(from, until) || self.drains().any(|drain| drain <= until)
     }
 
-    /// Whether the process on `host` was killed from `from` to `until`, and with it what it had not told.
+    /// Whether the process on `host` was killed at some time from `from` to `until`. What it had not told yet is lost.
     pub fn killed(&self, host: &str, from: Duration, until: Duration) -> bool {
         let kills = |action: &Action| matches!(action, Action::Crash { host: whose } | Action::Restart { host: whose } if whose == host);
         self.scenario.timeline.iter().any(|entry| (from..=until).contains(&entry.at.get()) && kills(&entry.action))

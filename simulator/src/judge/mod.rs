@@ -1,4 +1,4 @@
-//! Whether a run is as it should be: the three witnesses side by side, the laws, and the scenario's expectations.
+//! This room judges a run: it compares the three witnesses, by the laws and by the scenario's expectations.
 
 mod disturbance;
 mod expectations;

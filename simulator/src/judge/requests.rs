@@ -1,42 +1,42 @@
-//! Requests as each of the three witnesses knows them.
+//! A request is known to the proxy by its number, and to its client by its id.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::record::{ClientResult, Finished};
 
-/// A pick by the proxy, and what became of it.
+/// A pick of an upstream by the proxy.
 #[derive(Clone, Debug)]
 pub struct Pick<'a> {
     /// Its line in the trace.
     pub line: usize,
-    /// Who was picked.
+    /// The upstream that was picked.
     pub upstream: &'a str,
     /// Its ticket, if it was a first pick.
     pub ticket: Option<u64>,
-    /// In which epoch.
+    /// The epoch of the schedule.
     pub epoch: u64,
-    /// A probe.
+    /// Whether it was a probe.
     pub probe: bool,
 }
 
-/// One request, as the proxy numbers them.
+/// A request, as the proxy tells of it.
 #[derive(Clone, Debug, Default)]
 pub struct ProxyRequest<'a> {
-    /// In order.
+    /// The picks for it, in order.
     pub picks: Vec<Pick<'a>>,
     /// Upstreams at which an attempt failed.
     pub failed: Vec<&'a str>,
-    /// How it ended: line and figures. None if its process was killed before.
+    /// The line of its end, and what the proxy told of it. `None` if the process was killed before.
     pub finished: Option<(usize, &'a Finished)>,
 }
 
 /// One process of the proxy, from its start to its end.
 #[derive(Debug, Default)]
 pub struct ProxyProcess<'a> {
-    /// The first line of it, and the line behind its last.
+    /// Its first line in the trace, and the line behind its last.
     pub lines: (usize, usize),
-    /// By number.
+    /// Its requests, by number.
     pub requests: BTreeMap<u64, ProxyRequest<'a>>,
 }
 
@@ -49,7 +49,7 @@ pub struct ClientRequest<'a> {
     pub line: usize,
     /// When it was over.
     pub ended: Duration,
-    /// What it did, in loadgen's word.
+    /// What the request did, by loadgen's name of the action.
     pub action: &'static str,
     /// Its method.
     pub method: &'a str,

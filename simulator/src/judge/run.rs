@@ -1,4 +1,4 @@
-//! One run of a scenario, played and judged.
+//! A run is played in an engine and then judged; the report says what came of it.
 
 use serde::Serialize;
 
@@ -17,18 +17,18 @@ use crate::world::EngineKind;
 pub enum Verdict {
     /// A task panicked.
     Crashed,
-    /// An invariant or an expectation does not hold.
+    /// A law or an expectation does not hold.
     Violated,
-    /// No progress once all was healed.
+    /// The proxy made no progress once everything was healed.
     Stuck,
     /// The engine can't do what the scenario asks.
     Unsupported,
-    /// All holds.
+    /// All laws and expectations hold.
     Passed,
 }
 
 impl Verdict {
-    /// The exit code of a command that ends so.
+    /// The exit code of a command whose worst run ends so.
     pub const fn exit_code(self) -> u8 {
         match self {
             Verdict::Passed => 0,
@@ -39,7 +39,7 @@ impl Verdict {
         }
     }
 
-    /// In reports.
+    /// The word for it in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Verdict::Passed => "passed",
@@ -51,28 +51,28 @@ impl Verdict {
     }
 }
 
-/// A run and what came of it.
+/// What came of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {
-    /// Its scenario's name.
+    /// The name of the scenario.
     pub scenario: String,
-    /// Its seed.
+    /// The seed of the run.
     pub seed: u64,
-    /// Where it was played.
+    /// The engine in which it was played.
     pub engine: EngineKind,
     /// How it ended.
     pub verdict: Verdict,
-    /// Of its trace.
+    /// The digest of its trace.
     pub digest: String,
-    /// Requests that clients made.
+    /// How many requests clients made.
     pub requests: usize,
-    /// Time it took in its world, in milliseconds.
+    /// How long it took in the time of its engine, in milliseconds.
     pub virtual_ms: u64,
-    /// Expectations of `sometimes`, by their places, that this run did not show; one of many runs may.
+    /// The places of those `sometimes` expectations that this run did not show. It is enough if one of many runs shows each.
     pub unseen: Vec<usize>,
     /// What does not hold.
     pub violations: Vec<Violation>,
-    /// All that happened.
+    /// Everything that happened.
     #[serde(skip)]
     pub trace: Trace,
 }

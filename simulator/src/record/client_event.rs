@@ -1,4 +1,4 @@
-//! What clients tell of their requests.
+//! Clients tell when a request begins and how it ended.
 
 use std::time::Duration;
 

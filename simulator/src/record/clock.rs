@@ -1,20 +1,20 @@
-//! The clock by which a run is recorded.
+//! The clock of a run stamps everything that is recorded.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time of a world, zero at its start. Clones tell the same.
+/// The time of a run, which is zero at its start. Clones tell the same time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
 
 impl Clock {
-    /// One that tells what `now` does.
+    /// A clock that tells what `now` returns.
     pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Clock(Arc::new(now))
     }
 
-    /// What it tells.
+    /// The time now.
     pub fn now(&self) -> Duration {
         (self.0)()
     }
@@ -26,7 +26,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Whole microseconds of `span`.
+/// The whole microseconds of `span`.
 pub fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

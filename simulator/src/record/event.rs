@@ -1,4 +1,4 @@
-//! What can happen in a run, by who tells of it.
+//! An event of a run is told by the proxy, an upstream, a client, or the scenario itself.
 
 use mock_upstreams::journal;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::client_event::ClientEvent;
 use super::proxy_event::ProxyEvent;
 
-/// What happened, by who tells of it.
+/// An event, by who tells of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum What {
@@ -26,22 +26,22 @@ pub enum What {
 pub enum ScenarioEvent {
     /// An entry of the timeline was played.
     Played {
-        /// Which, from 0.
+        /// Its place in the timeline, from 0.
         entry: usize,
         /// What it does.
         does: String,
     },
     /// Something that was asked for could not be done.
     Failed {
-        /// What, and why.
+        /// What it was, and why not.
         what: String,
     },
     /// This engine can't do what was asked for.
     Unsupported {
-        /// What, and why.
+        /// What it was, and why not.
         what: String,
     },
-    /// A part of the run begins.
+    /// A phase of the run begins.
     Phase {
         /// `safety`, `liveness` or `end`.
         name: &'static str,

@@ -1,4 +1,4 @@
-//! A line of the proxy's log in JSON, read as the event that it tells of.
+//! A line of the proxy's JSON log is read as the event that it tells of.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What was witnessed in a run: events of the proxy, the upstreams, the clients and the scenario, in order.
+//! This room records a run: the events of the proxy, the upstreams, the clients and the scenario, in order.
 
 mod client_event;
 mod clock;

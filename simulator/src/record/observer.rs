@@ -1,4 +1,4 @@
-//! The observer that a proxy in this process is given: it records every event.
+//! A proxy in this process has an observer that records every event.
 
 use proxy::core::time::Timestamp;
 use proxy::event::{Event, Observer};

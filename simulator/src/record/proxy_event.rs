@@ -1,4 +1,4 @@
-//! Events of the proxy, with upstreams by their names instead of their numbers.
+//! Events of the proxy are recorded with the names of upstreams instead of their numbers.
 
 use proxy::core::time::Timestamp;
 use proxy::core::upstream::UpstreamId;

@@ -1,4 +1,4 @@
-//! The recorder writes down what witnesses tell, stamped with the time of the world in which it happens.
+//! The recorder writes down what witnesses tell, and stamps it with the time of the run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,12 +41,12 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For one process, which can end.
+    /// A recorder of the same trace for one process, which can end.
     pub fn process(&self) -> Self {
         Recorder { ended: Arc::default(), ..self.clone() }
     }
 
-    /// The process was killed: what its remains say is not heard.
+    /// The process was killed. What its remains still tell is not written down.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
     }
@@ -82,7 +82,7 @@ impl Recorder {
         self.state().name(id)
     }
 
-    /// Shows the lines from `from` on, and moves it behind them.
+    /// Calls `see` with each line from the place `from` on, and sets `from` to the place behind the last.
     pub fn each_from(&self, from: &mut usize, see: impl FnMut(&Line)) {
         let state = self.state();
         state.lines[*from..].iter().for_each(see);

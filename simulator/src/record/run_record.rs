@@ -1,4 +1,4 @@
-//! All that a run leaves behind for its judges.
+//! A run leaves a record behind, by which it is judged.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The trace of a run: everything that was witnessed, in order, and the digest that tells two runs apart.
+//! The trace of a run is everything that was witnessed, in order; its digest tells two runs apart.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::scenario::HostName;
 pub struct Line {
     /// Virtual time since the start, in microseconds.
     pub at_us: u64,
-    /// Where.
+    /// The host on which it happened.
     pub host: HostName,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub what: What,
 }
@@ -42,7 +42,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// A whole run.
+/// Everything that was witnessed in a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
     /// In the order in which things happened.
@@ -50,7 +50,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The same for two runs if, and but for accident only if, all of their lines are equal.
+    /// The digest of all lines. Two runs with equal lines have the same digest; others almost surely have not.
     pub fn digest(&self) -> Digest {
         let mut digest = 0xcbf2_9ce4_8422_2325_u64;
         for line in &self.lines {

@@ -1,4 +1,4 @@
-//! Text that goes into HTML.
+//! Text is escaped before it goes into HTML.
 
 /// `text` in HTML or SVG, as content or in a quoted attribute.
 pub(super) fn escape(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! What is shown of runs: to people as text, Markdown and a page, and to machines as JSON and JUnit.
+//! This room shows runs: to people as text, Markdown and a page, and to machines as JSON and JUnit.
 
 mod html;
 mod json;

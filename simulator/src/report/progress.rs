@@ -1,4 +1,4 @@
-//! How far many runs have come, in one line on a terminal.
+//! A line on the terminal shows how many runs have ended.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};

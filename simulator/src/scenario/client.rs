@@ -1,4 +1,4 @@
-//! Who asks: workloads of loadgen, in its words.
+//! A client of a scenario is a workload of loadgen, in the words of loadgen's command line.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

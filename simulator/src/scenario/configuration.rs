@@ -1,4 +1,4 @@
-//! The proxy's configuration in a scenario: its own format, with what makes no difference to the story filled in.
+//! A scenario holds the proxy's configuration in its own format; what makes no difference to the story is filled in.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::file::Scenario;
 use super::host::{PROXY_PORT, UPSTREAM_PORT};
 
-/// No environment and no files: a scenario is whole in itself.
+/// A simulated proxy has no environment variables and no other files, so that a scenario needs nothing but itself.
 struct Nothing;
 
 impl Lookup for Nothing {
@@ -31,7 +31,7 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// One with that text, as it is.
+    /// A file with exactly that text.
     pub fn new(text: String) -> Self {
         let config = config::parse("proxy.json", text.as_bytes(), &Nothing).map_err(|problems| problems.to_string());
         ConfigFile { text, config }
@@ -42,7 +42,7 @@ impl ConfigFile {
         ConfigFile::complete(&scenario.proxy, scenario)
     }
 
-    /// `written`, with what it leaves out.
+    /// The file that says what `written` says, with the rest filled in.
     pub fn complete(written: &Json, scenario: &Scenario) -> Self {
         let mut json = if written.is_null() { json!({}) } else { written.clone() };
         if let Some(object) = json.as_object_mut() {
@@ -54,7 +54,7 @@ impl ConfigFile {
             fill(object, "server", "listen_address", json!(format!("0.0.0.0:{PROXY_PORT}")));
             fill(object, "server", "allow_unauthenticated_clients", json!(true));
             fill(object, "server", "pid_file", json!(""));
-            // Otherwise it would follow from the machine's limit of open files.
+            // The default follows from the machine's limit of open files.
             fill(object, "limits", "max_connections", json!(100_000));
         }
         ConfigFile::new(json.to_string())

@@ -1,4 +1,4 @@
-//! What a scenario expects of its run, beyond what always holds.
+//! A scenario may expect something of its run, beyond the laws that always hold.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

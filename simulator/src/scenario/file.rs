@@ -1,4 +1,4 @@
-//! A scenario file as a whole, and its JSON Schema.
+//! A scenario file describes a network, the proxy's configuration, upstreams, clients, a timeline and expectations.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What hosts are called, and the ports that they listen on.
+//! Hosts have names and ports: those that the scenario gives, and a few that are always the same.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ pub const UPSTREAM_PORT: u16 = 8080;
 pub struct HostName(Arc<str>);
 
 impl HostName {
-    /// The host of that name.
+    /// The name `name`.
     pub fn new(name: &str) -> Self {
         HostName(name.into())
     }
 
-    /// As written.
+    /// The name as it is written in the scenario.
     pub fn as_str(&self) -> &str {
         &self.0
     }

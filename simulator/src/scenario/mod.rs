@@ -1,4 +1,4 @@
-//! What a scenario file says. scenarios/README.md is its reference; [`schema`] is its JSON Schema.
+//! This room says what a scenario file may say. scenarios/README.md is its reference; [`schema`] is its JSON Schema.
 
 mod client;
 mod configuration;

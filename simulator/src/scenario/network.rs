@@ -1,4 +1,4 @@
-//! The network of a scenario: how packets fare, and where names lead.
+//! The network of a scenario says how packets fare and where names lead.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;

@@ -1,4 +1,4 @@
-//! The timeline of a scenario: what happens to hosts, links and faults, and when.
+//! The timeline of a scenario says what happens to hosts, links and faults, and when.
 
 use std::collections::BTreeMap;
 

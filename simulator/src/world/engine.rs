@@ -1,4 +1,4 @@
-//! What an engine does: it has hosts that run programs and reach one another, and it runs the proxy on one of them.
+//! An engine has hosts that run programs and reach one another, and it runs the proxy on one of them.
 
 use std::future::Future;
 use std::io;
@@ -10,38 +10,38 @@ use super::wall_clock::WallClock;
 use crate::record::{Clock, Recorder};
 use crate::scenario::{ConfigFile, HostName, Scenario};
 
-/// A world, and the time that passes in it.
+/// A world of hosts, and the time that passes in it.
 pub trait Engine: Sized {
     /// How programs see the host they run on.
     type Host: Host;
 
-    /// How far apart two witnesses may tell of one instant.
+    /// How far apart the stamps of two witnesses of the same instant may be.
     const CLOCK_SKEW: Duration = Duration::ZERO;
-    /// How late this world may do what is due, beyond what the scenario's times allow.
+    /// How late this engine may do what is due. Expectations on time allow for it.
     const TOLERANCE: Duration = Duration::ZERO;
 
-    /// What `scenario` asks for and this engine can't do: each by its name, with why.
+    /// Everything that `scenario` asks for and this engine can't do. Each text begins with the word in the scenario file and says why.
     fn unsupported(scenario: &Scenario) -> Vec<String>;
 
     /// The world of `scenario`: its hosts and links. Everything random follows from `seed`.
     ///
     /// # Errors
-    /// The machine does not give what it takes.
+    /// The machine lacks what the engine needs.
     fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self>;
 
     /// The time of this world, zero at its start.
     fn clock(&self) -> Clock;
 
-    /// What walls' clocks say; the scenario can make it jump.
+    /// The wall clock of this world. The scenario can make it jump.
     fn wall(&self) -> WallClock;
 
-    /// Everything is set: time begins.
+    /// Starts the time, once the upstreams and the proxy have been started.
     fn begin(&mut self) {}
 
-    /// Lets the world run until `until`, or until `done` says so; it is asked again and again.
+    /// Lets the world run until the time `until`, or until `done` returns true. `done` is called at every step.
     fn run(&mut self, until: Duration, done: impl FnMut() -> bool);
 
-    /// Lets what was just started have its first turn.
+    /// Runs the world for one step, so that programs that were just started run for the first time.
     fn settle(&mut self);
 
     /// The address of `host`.
@@ -54,22 +54,22 @@ pub trait Engine: Sized {
         program: impl FnOnce(Self::Host) -> F + 'static,
     );
 
-    /// Kills all programs of `host` as the end of a process does: its connections are reset.
+    /// Kills all programs of `host`. Its connections are reset, as an operating system does when a process ends.
     fn crash(&mut self, host: &HostName);
 
-    /// Programs and tasks of `host` that have not ended.
+    /// The number of programs and tasks of `host` that have not ended.
     fn live_tasks(&self, host: &HostName) -> usize;
 
-    /// What programs panicked with so far.
+    /// The messages with which programs have panicked so far.
     fn panics(&self) -> Vec<String>;
 
     /// Changes the link from `from` to `to`.
     fn change_link(&mut self, from: &HostName, to: &HostName, change: LinkChange);
 
-    /// Lets `name` lead to `hosts`; to none, and it is unknown.
+    /// Lets `name` resolve to `hosts`. Without any host the name is unknown.
     fn set_name(&mut self, name: &str, hosts: &[HostName]);
 
-    /// Lets the world run for `span` at most, and no longer than until `done`.
+    /// Lets the world run until `done` returns true, but for `span` at most.
     fn wait(&mut self, span: Duration, done: impl Fn(&Self) -> bool) {
         let clock = self.clock();
         let until = clock.now() + span;
@@ -80,35 +80,35 @@ pub trait Engine: Sized {
     }
 }
 
-/// An engine that runs the proxy on the host of that name.
+/// An engine that can run the proxy on the host [`PROXY`](crate::scenario::PROXY).
 pub trait RunsProxy: Engine {
-    /// Starts the proxy on its host. Returns where the engine has done so; the proxy says itself when it has started.
-    /// What it draws at random follows from `seed`, where the engine has a say in it.
+    /// Starts the proxy on its host. The proxy itself records when it has started.
+    /// Where the engine can decide it, the proxy's random numbers follow from `seed`.
     fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, seed: u64);
 
-    /// The proxy's configuration file has changed to `file`.
+    /// Changes the proxy's configuration file to `file` and tells the proxy so.
     fn reload_proxy(&mut self, file: &ConfigFile);
 
     /// Tells the proxy to finish and stop.
     fn drain_proxy(&mut self);
 
-    /// Where a program on the proxy's own host reaches the proxy that listens on `port`.
+    /// The address at which a program on the proxy's own host reaches the proxy that listens on `port`.
     fn proxy_inside(&self, port: u16) -> SocketAddr;
 
-    /// Whether anything of the proxy still works.
+    /// Whether the proxy's process still does anything.
     fn proxy_works(&self) -> bool;
 
-    /// Waits until the proxy, whose clients have ended, has noticed that, and says what it still holds that it should not.
-    /// Connections to upstreams go `kept` after their last use.
+    /// Waits until the proxy has noticed that all its clients have ended. Returns what it holds then and should not hold.
+    /// The proxy closes its connections to upstreams when they have been idle for `kept`.
     ///
-    /// By default what was lost on the way is given time to be sent again; what is left is counted when the proxy has stopped.
+    /// The default waits as long as lost packets may take to be sent again; what is left is counted when the proxy has stopped.
     fn proxy_at_rest(&mut self, kept: Duration) -> Vec<String> {
         let _ = kept;
         self.wait(Duration::from_secs(5), |_| false);
         Vec::new()
     }
 
-    /// What is left of a proxy that has stopped, once whatever it kept has had `kept` to go.
+    /// Waits for `kept` at most and returns what is left of a proxy that has stopped.
     fn proxy_remains(&mut self, kept: Duration) -> Vec<String>;
 }
 
@@ -122,7 +122,7 @@ pub trait Host: Clone + 'static {
     /// Connects to `address`.
     ///
     /// # Errors
-    /// Refused, or nobody answers.
+    /// The connection is refused, or nobody answers.
     fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
 
     /// Listens on `port` of this host.
@@ -131,6 +131,6 @@ pub trait Host: Clone + 'static {
     /// The port is taken.
     fn listen(&self, port: u16) -> impl Future<Output = io::Result<Self::Listener>>;
 
-    /// Runs `task` beside the caller's.
+    /// Runs `task` on this host, concurrently with the caller.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
 }

@@ -1,4 +1,4 @@
-//! The choice of an engine: what each can't play, and a scenario played on the chosen one.
+//! An engine is chosen by its kind, which knows what it can't play and plays a scenario.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ use super::simulated::turmoil_net::TurmoilNet;
 use crate::record::RunRecord;
 use crate::scenario::Scenario;
 
-/// The engines, by name.
+/// The kinds of engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
@@ -45,10 +45,10 @@ impl EngineKind {
         }
     }
 
-    /// What has to be there for it to play at all.
+    /// Checks that the machine has what the engine needs: for the live engine, the proxy's binary.
     ///
     /// # Errors
-    /// It is not; told with what to do about it.
+    /// It is missing. The text says how to get it.
     pub fn prepare(self) -> io::Result<()> {
         match self {
             EngineKind::TurmoilNet | EngineKind::Turmoil => Ok(()),
@@ -56,7 +56,7 @@ impl EngineKind {
         }
     }
 
-    /// How late it may do what is due before an expectation on time does not hold.
+    /// How late this engine may do what is due before an expectation on time fails.
     pub const fn tolerance(self) -> Duration {
         match self {
             EngineKind::TurmoilNet => TurmoilNet::TOLERANCE,
@@ -68,7 +68,7 @@ impl EngineKind {
     /// Plays `scenario` with `seed`.
     ///
     /// # Errors
-    /// What the scenario asks for and this engine can't do, or what the machine does not give.
+    /// Everything that the scenario asks for and this engine can't do; or what the machine lacks.
     pub fn play(self, scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
         match self {
             EngineKind::TurmoilNet => play_on::<TurmoilNet>(scenario, seed),

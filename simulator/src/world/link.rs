@@ -1,4 +1,4 @@
-//! One direction between two hosts.
+//! A link carries packets from one host to another; each direction is a link of its own.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use crate::scenario::Network;
 /// How packets fare from one host to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Of every packet.
+    /// How long every packet takes.
     pub latency: Duration,
-    /// Up to this much more, drawn for every packet. Packets of one connection stay in order.
+    /// The most that is added to it, drawn for every packet. Packets of one connection stay in order.
     pub jitter: Duration,
-    /// Packets lost of a million. Pure acknowledgements are spared: the stack underneath has no way to ask for one again.
+    /// How many of a million packets are lost. Pure acknowledgements never are, since the stack underneath can't ask for one again.
     pub loss_ppm: u32,
-    /// Packets of a million that are overtaken by others.
+    /// How many of a million packets are overtaken by others.
     pub reorder_ppm: u32,
-    /// By so much they come later. What follows on the same connection waits for them, as its receiver would make it.
+    /// How much later these arrive. Later packets of the same connection wait for them, as they would in its receiver.
     pub reorder_by: Duration,
-    /// Bytes a second; `None`: without limit.
+    /// How many bytes it carries in a second; `None` means any number.
     pub bandwidth: Option<NonZeroU64>,
-    /// What happens to packets besides.
+    /// Whether packets pass at all.
     pub gate: Gate,
 }
 
-/// What happens to packets on a link.
+/// Whether packets pass a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// They pass.
@@ -38,15 +38,15 @@ pub enum Gate {
 /// A change of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkChange {
-    /// Opens or shuts it.
+    /// Opens or shuts the link.
     Gate(Gate),
-    /// Loses so many of a million.
+    /// Sets how many of a million packets are lost.
     Loss(u32),
-    /// Takes so long, and up to so much more.
+    /// Sets the latency and the jitter.
     Delay(Duration, Duration),
-    /// So many of a million are overtaken, by so much.
+    /// Sets how many of a million packets are overtaken, and how much later these arrive.
     Reorder(u32, Duration),
-    /// Carries so many bytes a second.
+    /// Sets how many bytes the link carries in a second.
     Bandwidth(Option<NonZeroU64>),
 }
 
@@ -57,7 +57,7 @@ impl Default for Link {
 }
 
 impl Link {
-    /// Every link of `network`, but for those that it names.
+    /// The link that `network` describes for all pairs of hosts that it does not name.
     pub fn usual(network: &Network) -> Self {
         Link {
             latency: network.latency.get(),

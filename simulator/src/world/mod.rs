@@ -1,4 +1,4 @@
-//! Where a scenario is played: engines with hosts and links, the programs that run on them, and the director.
+//! This room plays scenarios: it holds the engines with their hosts and links, the programs on the hosts, and the director.
 //!
 //! What an engine can't do it says by name, before a run or when it is asked for: none pretends.
 

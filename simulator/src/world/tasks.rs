@@ -1,4 +1,4 @@
-//! The tasks of one host: how many have not ended, how all of them are killed, and what they panic with.
+//! Every engine counts the tasks of a host, kills them together, and catches their panics.
 
 use std::any::Any;
 use std::future::Future;
@@ -22,7 +22,7 @@ impl HostTasks {
         self.live += 1;
     }
 
-    /// Keeps what kills a task that has begun.
+    /// Keeps the handle that kills a task which has begun.
     pub(super) fn keep(&mut self, handle: AbortHandle) {
         // Handles of ended tasks are let go from time to time, so that memory stays flat.
         if self.handles.len() > 2 * self.live + 64 {
@@ -46,14 +46,14 @@ impl HostTasks {
         self.live
     }
 
-    /// What kills them, in the order in which they were started. An abort may drop its task at once, so the caller
-    /// must not hold what the end of a task looks at.
+    /// Takes the handles that kill the tasks, in the order in which the tasks were started. An abort may drop its task at
+    /// once, so the caller must not hold a lock that the end of a task needs.
     pub(super) fn take(&mut self) -> Vec<AbortHandle> {
         std::mem::take(&mut self.handles)
     }
 }
 
-/// Polls `task`, and says what it panicked with if it did.
+/// Polls `task`. If it panics, the error is the message of the panic.
 pub(super) fn poll_catching<F: Future<Output = ()> + ?Sized>(
     mut task: Pin<&mut F>,
     cx: &mut Context<'_>,

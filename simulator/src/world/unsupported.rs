@@ -1,11 +1,11 @@
-//! What scenarios may ask for and no engine has.
+//! Scenarios may ask for TLS to targets, which no engine offers.
 
 use loadgen::ActionKind;
 
 use crate::scenario::Scenario;
 
-/// Each request over TLS that `scenario` asks for: certificates and handshakes are not simulated, and outside of a
-/// simulation they are loadgen's own to test.
+/// Names each request over TLS that `scenario` asks for. Certificates and handshakes are not simulated, and on real
+/// sockets loadgen tests them by itself.
 pub(super) fn tls(scenario: &Scenario) -> Vec<String> {
     let mut found = Vec::new();
     for (index, client) in scenario.clients.iter().enumerate() {

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::record::Clock;
 
-/// What every clock on a wall says when a scenario begins: 2026-01-01, in milliseconds of the Unix epoch.
+/// What the wall clock shows when a scenario begins: 2026-01-01, in milliseconds since the Unix epoch.
 const BEGINS_AT: u64 = 1_767_225_600_000;
 
-/// A wall clock: the world's time from a fixed day on, and the jumps that a scenario makes it do.
+/// The wall clock: a fixed day, plus the time of the world, plus all jumps so far. Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct WallClock {
     clock: Clock,
@@ -17,19 +17,19 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// One that goes with `clock`.
+    /// A wall clock that runs as `clock` does.
     pub fn new(clock: Clock) -> Self {
         WallClock { clock, jumped_ms: Arc::default() }
     }
 
-    /// What it says.
+    /// What it shows now.
     pub fn now(&self) -> SystemTime {
         let jumped = self.jumped_ms.load(Ordering::Relaxed);
         let base = Duration::from_millis(BEGINS_AT.saturating_add_signed(jumped));
         SystemTime::UNIX_EPOCH + base + self.clock.now()
     }
 
-    /// Sets it forward, or back.
+    /// Sets it forward by that many milliseconds, or back if they are negative.
     pub fn jump(&self, milliseconds: i64) {
         self.jumped_ms.fetch_add(milliseconds, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! One scenario in several engines, the outcomes side by side. Differences are explained by the scenario, or they count.
+//! A comparison puts the outcomes of several engines side by side; a scenario may explain why they differ.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,13 +27,13 @@ pub struct Subject {
     pub unscaled: Option<String>,
 }
 
-/// What became of a scenario in an engine.
+/// What came of a scenario in an engine.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineOutcome {
-    /// It unsupported something: what.
+    /// The engine can't play it. The text says why.
     Cant(String),
-    /// It was played.
+    /// The engine has played it.
     Played(Figures),
 }
 
@@ -121,7 +121,7 @@ fn play(
     played.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Each engine against the first that played.
+/// How each engine differs from the first that has played the scenario.
 fn differences(outcomes: &[(EngineKind, EngineOutcome)]) -> Vec<String> {
     let mut played = outcomes.iter().filter_map(|(engine, outcome)| match outcome {
         EngineOutcome::Played(figures) => Some((engine.to_string(), figures)),

@@ -1,4 +1,4 @@
-//! The figures of one run, by which engines are compared.
+//! Engines are compared by a few figures of each run.
 
 use std::collections::BTreeMap;
 

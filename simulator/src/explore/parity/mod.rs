@@ -1,4 +1,4 @@
-//! One scenario in several engines, and where their outcomes differ.
+//! Parity plays the same scenario in several engines and says where the outcomes differ.
 
 mod compare;
 mod figures;

@@ -1,4 +1,4 @@
-//! Everything random of a made-up scenario: first which features it has at all, then how much of each.
+//! A made-up scenario first draws which features it has at all, and then how much of each.
 //!
 //! With every feature on in every scenario, each would drown the others, and runs would differ in degree but not in kind
 //! (Groce et al., Swarm Testing, 2012).

@@ -1,4 +1,4 @@
-//! The clients of a made-up scenario, and what they do.
+//! A made-up scenario has one to three clients, and at times a herd of them.
 
 use serde_json::{Value as Json, json};
 

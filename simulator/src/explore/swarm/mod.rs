@@ -1,4 +1,4 @@
-//! Scenarios made up from a seed, so that a sweep of many finds combinations that nobody thought of.
+//! The swarm makes scenarios up from seeds, so that a sweep finds combinations that nobody thought of.
 
 mod draw;
 mod load;

@@ -1,4 +1,4 @@
-//! A made-up scenario as a whole, and which one each run of a sweep plays.
+//! Each run of a sweep has a seed, and each seed stands for one made-up scenario.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    /// A feature that no seed ever shows is none.
+    /// A feature that no seed ever shows would be useless.
     #[test]
     fn every_feature_is_on_in_some_scenarios_and_off_in_others() {
         let stories: Vec<String> = (0..200).map(|index| scenario(seed_of(1, index)).story).collect();

@@ -1,4 +1,4 @@
-//! What a made-up scenario begins with: its network, its upstreams with their faults, and the proxy's configuration.
+//! A made-up scenario begins with a network, upstreams with their faults, and a configuration of the proxy.
 
 use serde_json::{Value as Json, json};
 
@@ -47,7 +47,7 @@ impl Draw {
             network["loss"] = json!(self.number(1, 30) as f64 / 1000.0);
         }
         if self.has(Bandwidth) {
-            // Enough for all clients at once: a line that is too narrow is a fault, and this one is nobody's.
+            // Enough for all clients at once: too little of it would be a fault that nobody is to blame for.
             network["bytes_per_second"] = json!(self.number(20_000_000, 100_000_000));
         }
         if self.has(CoarseTick) {
@@ -59,7 +59,7 @@ impl Draw {
         network
     }
 
-    /// One that may go wrong.
+    /// An upstream that may go wrong.
     pub(super) fn upstream(&mut self, name: &str) -> Json {
         let mut upstream = json!({ "name": name });
         if self.has(SlowUpstreams) && self.once_in(2) {

@@ -1,4 +1,4 @@
-//! What happens in the course of a made-up scenario.
+//! A made-up scenario has a timeline: crashes, partitions, reloads and more, each of which ends again.
 
 use serde_json::{Value as Json, json};
 
@@ -38,7 +38,7 @@ impl Draw {
             // Nothing is done to the last.
             let host = match &names[..names.len() - 1] {
                 [] => None,
-                troubled => Some(self.one_of(troubled).clone()),
+                disturbed => Some(self.one_of(disturbed).clone()),
             };
             match (event, host) {
                 (CrashProxy, _) => {

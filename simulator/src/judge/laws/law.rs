@@ -1,4 +1,4 @@
-//! What a law is, and how a history is held against laws.
+//! A law is a rule that must hold in every run; a history is held against a list of them.
 
 use crate::judge::history::History;
 use crate::judge::violation::Violation;
@@ -6,7 +6,7 @@ use crate::judge::violation::Violation;
 /// Something that must hold in every run.
 #[derive(Clone, Copy, Debug)]
 pub struct Law {
-    /// What reports call it.
+    /// Its name in reports.
     pub name: &'static str,
     /// What it says, in a sentence.
     pub text: &'static str,

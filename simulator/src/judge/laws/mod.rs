@@ -1,4 +1,4 @@
-//! What must hold in every run, whatever its scenario asks: one file for each law, with a test that makes it fire.
+//! Laws must hold in every run, whatever its scenario asks; each has a file, with a test that makes it fire.
 
 mod all;
 mod law;

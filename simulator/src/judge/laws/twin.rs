@@ -1,4 +1,4 @@
-//! A sound run and its twins, each with one thing changed, to show that a law fires.
+//! A twin is a sound run in which one thing is changed, to show that a law fires.
 
 use super::law::{Law, check};
 use crate::judge::history::History;

@@ -1,4 +1,4 @@
-//! Clustering: how things that are too many to be drawn one by one are drawn together.
+//! Clustering draws things together that are too many to be drawn one by one.
 
 use std::collections::BTreeMap;
 

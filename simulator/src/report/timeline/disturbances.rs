@@ -1,4 +1,4 @@
-//! What the scenario did, and to whom: links, processes, faults, configurations.
+//! The lanes show what the scenario did to links and processes, and when faults were in force.
 
 use std::collections::BTreeMap;
 

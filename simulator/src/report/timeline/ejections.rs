@@ -1,4 +1,4 @@
-//! What the proxy did by itself: ejections and recoveries, reloads, drains.
+//! The lanes show what the proxy did: ejections and recoveries, reloads and drains.
 
 use std::collections::BTreeMap;
 

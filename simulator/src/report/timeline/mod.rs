@@ -1,4 +1,4 @@
-//! A run as a picture: one HTML page that needs nothing else, no script and no network.
+//! The timeline page draws a run as one HTML file that needs no script and no network.
 
 mod clustering;
 mod disturbances;

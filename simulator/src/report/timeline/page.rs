@@ -1,4 +1,4 @@
-//! The page of a run: its facts, its picture, what does not hold, and its events.
+//! The page shows the facts of a run, its picture, what does not hold, and its events.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the picture shows, before anything is drawn: a lane for each host, and on it bars, bands and marks.
+//! A picture has a lane for each host, with bars, bands and marks; it says what is drawn, not how.
 
 use std::collections::BTreeSet;
 

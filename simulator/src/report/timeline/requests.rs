@@ -1,4 +1,4 @@
-//! Requests and attempts: as clients saw them, as the proxy told of them, as upstreams wrote them down.
+//! The lanes show requests as clients saw them, attempts as the proxy told of them, and what upstreams wrote down.
 
 use std::collections::BTreeMap;
 

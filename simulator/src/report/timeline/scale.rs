@@ -1,4 +1,4 @@
-//! Virtual time on paper: which place stands for which time.
+//! The scale of the picture says which place stands for which time.
 
 use super::picture::clock;
 

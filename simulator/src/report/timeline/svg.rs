@@ -1,4 +1,4 @@
-//! The picture as SVG.
+//! The picture is drawn as SVG.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What the schema can't say of a scenario: names that must exist, and fields that exclude one another.
+//! Some rules of a scenario go beyond its schema: names must exist, and some fields exclude one another.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::scenario::file::Scenario;
 use crate::scenario::host::PROXY;
 use crate::scenario::timeline::Action;
 
-/// What the schema can't say.
+/// The problems that the schema can't find.
 pub(super) fn meaning(scenario: &Scenario) -> Vec<Problem> {
     let mut checker = Checker { scenario, hosts: BTreeSet::from([PROXY]), problems: Vec::new() };
     checker.hosts();

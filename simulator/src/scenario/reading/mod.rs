@@ -1,4 +1,4 @@
-//! From the text of a scenario file to a scenario that can be played, or to all that is wrong with it.
+//! A scenario file is read in steps: its shape, its scale, its values, and what they mean together.
 
 mod meaning;
 mod parse;

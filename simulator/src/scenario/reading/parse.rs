@@ -1,4 +1,4 @@
-//! From text to a scenario: every problem at once, each with its place and what to write instead.
+//! A text is read as a scenario, or all its problems are named, each with its place and what to write instead.
 
 use std::path::Path;
 

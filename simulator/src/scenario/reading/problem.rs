@@ -1,4 +1,4 @@
-//! What can be wrong with a scenario: a place in the file, and what to write there.
+//! A problem names a place in a scenario file and says what to write there.
 
 use std::fmt;
 

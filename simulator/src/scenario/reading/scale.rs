@@ -1,4 +1,4 @@
-//! A scenario in less time, or more: every length of time multiplied.
+//! A scenario is scaled: every length of time in it is multiplied by a factor.
 
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ const NAMES: &[&str] = &[
 ];
 
 /// Multiplies every length of time in a scenario by `factor`: texts such as "250ms", whole seconds of the proxy's
-/// configuration, and what loadgen's notation writes; rates are divided by it. What is left out keeps its default; the simulated clock's step, jumps of the wall clock and
-/// bandwidths stay.
+/// configuration, and what loadgen's notation writes. Rates are divided by it. What is left out keeps its default. The
+/// step of the simulated clock, jumps of the wall clock and bandwidths stay.
 ///
 /// # Errors
 /// Whole seconds that would not be whole any more.

@@ -1,4 +1,4 @@
-//! A JSON value held against the schema: unknown and missing fields and wrong types, each with its place.
+//! A JSON value is held against the schema: unknown and missing fields and wrong types are named with their places.
 
 use loadgen::User;
 use serde_json::{Map, Value as Json};

@@ -1,4 +1,4 @@
-//! Jumps of the wall clock, forward or back.
+//! A jump of the wall clock is written as a length of time, with a minus sign if it goes back.
 
 use super::written::Notation;
 

@@ -1,4 +1,4 @@
-//! Which fields are left out when a scenario is written.
+//! Some fields are left out when a scenario is written: those that a reader would fill in.
 
 use serde_json::Value as Json;
 

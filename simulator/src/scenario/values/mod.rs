@@ -1,4 +1,4 @@
-//! Values of a scenario file that are written as texts or numbers with a meaning of their own.
+//! Some values of a scenario are texts or numbers in a notation of their own.
 
 pub(super) mod clock_jump;
 pub(super) mod left_out;

@@ -1,4 +1,4 @@
-//! Rates of requests.
+//! A rate of requests is written as a number with up to three decimals.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Lengths of time as texts with a unit.
+//! A length of time is written as a text with a unit.
 
 use std::borrow::Cow;
 use std::time::Duration;

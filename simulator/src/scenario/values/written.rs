@@ -1,4 +1,4 @@
-//! Values that are written as loadgen's command line writes them, read by its own parsers.
+//! Some values are written as on loadgen's command line, and loadgen's own parsers read them.
 
 use std::borrow::Cow;
 use std::fmt;

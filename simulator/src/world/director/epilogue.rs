@@ -1,4 +1,4 @@
-//! The end of a play: all is healed, progress is demanded, and the stage is cleared.
+//! The end of a play heals everything, demands progress, stops the proxy, and looks for what it left behind.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -16,11 +16,11 @@ use crate::scenario::{Client, HostName, LIVENESS, Span, Written};
 use crate::world::engine::{Host, RunsProxy};
 use crate::world::link::{Gate, LinkChange};
 
-/// How long it takes at most until all is well again once all is healed: the longest back-off and some requests.
+/// How long the proxy may take to make progress once everything is healed: the longest back-off and some requests.
 const LIVENESS_LIMIT: Duration = Duration::from_secs(400);
 /// Requests in a row that must succeed.
 const LIVENESS_REQUESTS: u64 = 5;
-/// How long clients may take to finish, and a stopping proxy beyond its own limit.
+/// How long clients may take to finish; and how long a stopping proxy may take beyond its own limit.
 const END_LIMIT: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ impl<E: RunsProxy> Stage<'_, E> {
             self.set_name(&name, &hosts);
         }
         for host in std::mem::take(&mut self.down) {
-            // Clients have told their story.
+            // Clients that are down stay down: their part of the story is over.
             if host == self.host || self.upstreams.contains_key(&host) {
                 self.down.push(host.clone());
                 self.restart(&host);
@@ -92,7 +92,7 @@ impl<E: RunsProxy> Stage<'_, E> {
                 users.iter().any(|user| {
                     let right = match &user.password {
                         Password::Plain(secret) => secret.expose() == password,
-                        // A hash is not undone here; scenarios that use one name a right client first.
+                        // A hash can't be compared here, so scenarios that use one name a client with the right password first.
                         _ => true,
                     };
                     user.name == name && right
@@ -117,7 +117,7 @@ impl<E: RunsProxy> Stage<'_, E> {
         if self.draining {
             self.engine.wait(END_LIMIT, |engine| !engine.proxy_works());
         } else if self.engine.proxy_works() {
-            // Sessions notice the ends of their clients first, so that the figures are at rest.
+            // The statistics are read only when sessions have noticed that their clients are gone.
             left.extend(self.engine.proxy_at_rest(self.config.timeouts.pool_idle));
             self.read_statistics();
             self.drain();

@@ -1,4 +1,4 @@
-//! The director plays a scenario in an engine: its hosts, its timeline, and what comes at the end of every run.
+//! The director plays a scenario in an engine: it starts the hosts, follows the timeline, and ends the run.
 
 mod epilogue;
 mod play;

@@ -1,4 +1,4 @@
-//! A scenario from its first event to its last: the timeline, then progress that is demanded, then the end.
+//! A play has three phases: the timeline of the scenario, then a demand for progress, then the end.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::world::engine::RunsProxy;
 /// Plays `scenario` with `seed` on an engine.
 ///
 /// # Errors
-/// The machine does not give what the engine takes.
+/// The machine lacks what the engine needs.
 pub(in crate::world) fn play<E: RunsProxy>(scenario: &Scenario, seed: u64) -> io::Result<RunRecord> {
     let mut stage = Stage::<E>::set(scenario, seed)?;
     stage.phase("safety");
@@ -27,7 +27,7 @@ pub(in crate::world) fn play<E: RunsProxy>(scenario: &Scenario, seed: u64) -> io
     let left = stage.clear();
     let panics = stage.engine.panics();
     let mut trace = stage.recorder.take();
-    // A witness may be heard later than it told.
+    // The log of a live proxy may be read later than it was written.
     trace.lines.sort_by_key(|line| line.at_us);
     Ok(RunRecord { trace, panics, left, stuck, clock_skew: E::CLOCK_SKEW, tolerance: E::TOLERANCE })
 }

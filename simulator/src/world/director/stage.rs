@@ -1,4 +1,4 @@
-//! The stage of a run: hosts that start, crash and restart, links that change, and a proxy that reloads and drains.
+//! The stage starts, crashes and restarts hosts, changes links, and reloads and drains the proxy.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::world::programs::client::ClientProcess;
 use crate::world::programs::upstream;
 use crate::world::wall_clock::WallClock;
 
-/// A running process of an upstream, once it has begun, and what writes down what it tells.
+/// A process of an upstream, which is `None` until it has begun, and the recorder of that process.
 pub(super) type Upstream = (Rc<RefCell<Option<Arc<FaultyUpstream>>>>, Recorder);
 
 /// A scenario that is being played, and the engine in which it is.
@@ -35,7 +35,7 @@ pub(super) struct Stage<'a, E> {
     pub(super) seeds: ChaCha8Rng,
     pub(super) host: HostName,
     pub(super) proxy_recorder: Recorder,
-    /// The newest configuration file that is right, and what it says.
+    /// The newest valid configuration file, and what it means.
     pub(super) file: ConfigFile,
     pub(super) config: Config,
     pub(super) draining: bool,
@@ -43,7 +43,7 @@ pub(super) struct Stage<'a, E> {
     pub(super) upstreams: BTreeMap<HostName, Upstream>,
     pub(super) down: Vec<HostName>,
     pub(super) seed: u64,
-    /// How often each client was started, by its place.
+    /// How often each client was started, by its place in the scenario.
     pub(super) lives: BTreeMap<u32, u32>,
 }
 
@@ -217,7 +217,7 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
             self.crash(host);
         }
         self.down.retain(|one| one != host);
-        // What the crash has reset is forgotten when hosts send next, and only then is the port free.
+        // A host forgets the connections that a crash has reset when it sends next, and only then is the port free.
         self.engine.settle();
         self.engine.settle();
         if *host == self.host {

@@ -1,4 +1,4 @@
-//! The timeline of a scenario: what each of its entries does to the stage.
+//! Each entry of the timeline changes something on the stage.
 
 use super::stage::Stage;
 use crate::record::ScenarioEvent;

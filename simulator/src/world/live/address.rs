@@ -1,4 +1,4 @@
-//! Addresses on loopback that no other run uses.
+//! Each live run claims a block of loopback addresses that no other run uses.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};

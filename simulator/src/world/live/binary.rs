@@ -1,4 +1,4 @@
-//! Where the proxy's binary is.
+//! The live engine finds the proxy's binary here.
 
 use std::io;
 use std::path::PathBuf;

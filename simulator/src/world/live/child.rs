@@ -1,4 +1,4 @@
-//! The proxy's process: started, told things by signals, watched through its log, and never left behind.
+//! The proxy's child process: it is told things by signals, heard through its log, and never left behind.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader};
@@ -16,7 +16,7 @@ use super::log::{Heard, Witness};
 use super::watchdog::Watched;
 use crate::record::Recorder;
 
-/// Lines for people that are kept to be shown when it ends badly.
+/// How many of the last log lines without an event are kept, to be shown if the proxy ends badly.
 const REMARKS: usize = 20;
 
 /// Where the proxy of a run reads its configuration.
@@ -37,21 +37,21 @@ pub(super) struct ProxyChild {
     recorder: Recorder,
     heard: Arc<State>,
     reader: Option<JoinHandle<()>>,
-    /// It was told to end.
+    /// Why it is to end.
     ending: Ending,
     /// Descriptors that it held when it had started.
     at_start: Option<usize>,
     _watched: Watched,
 }
 
-/// Why a process is to end.
+/// Why a process ends, or has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// It is not.
+    /// Nobody told it to end.
     None,
     Terminated,
     Killed,
-    /// It did so by itself.
+    /// It ended by itself.
     Died,
 }
 
@@ -111,7 +111,7 @@ impl ProxyChild {
         self.heard.ready.load(Ordering::Acquire)
     }
 
-    /// How many configurations it has spoken of.
+    /// How many configurations it has taken over or refused.
     pub(super) fn reloads(&self) -> usize {
         self.heard.reloads.load(Ordering::Acquire)
     }
@@ -160,8 +160,8 @@ impl ProxyChild {
         self.ending == Ending::Died
     }
 
-    /// Remembers what it holds now that it has started, or what an earlier process of it did: connections may have
-    /// come already.
+    /// Notes how many descriptors it holds at its start. Connections may have come already, so the number of an earlier
+    /// process counts if it is smaller.
     pub(super) fn note_descriptors(&mut self, earlier: Option<usize>) {
         self.at_start = self.descriptors().into_iter().chain(earlier).min();
     }
@@ -176,7 +176,8 @@ impl ProxyChild {
         now.zip(then).map_or(0, |(now, then)| now.saturating_sub(then))
     }
 
-    /// But for pipes: relays keep a bounded number for later ones. `None` where it has ended or the system can't tell.
+    /// How many descriptors it holds, without pipes, of which relays keep a bounded number. `None` if it has ended or the
+    /// system can't tell.
     fn descriptors(&self) -> Option<usize> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid.as_raw_nonzero())).ok()?;
         let leads_to_pipe =
@@ -184,7 +185,7 @@ impl ProxyChild {
         Some(open.flatten().filter(|one| !leads_to_pipe(one.path())).count())
     }
 
-    /// What is wrong with how it ended; ends it for good.
+    /// Kills it if it still runs, and says what is wrong with how it ended.
     pub(super) fn remains(&mut self) -> Vec<String> {
         let mut remains = Vec::new();
         match (self.status(), self.ending) {

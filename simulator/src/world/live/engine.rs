@@ -1,4 +1,4 @@
-//! Real sockets in real time: the proxy's own binary as a child process, upstreams and clients on loopback.
+//! The live engine: the proxy's binary is a child process, and upstreams and clients run here, on loopback.
 //!
 //! Every host has an address of its own in 127.0.0.0/8. The witness for the proxy is its log as JSON. What loopback can't do
 //! (delays, losses, partitions) and what is the machine's (its clock, its names) is refused by name.
@@ -26,7 +26,7 @@ use crate::world::engine::{Engine, Host, RunsProxy};
 use crate::world::link::LinkChange;
 use crate::world::wall_clock::WallClock;
 
-/// How often it is looked whether what is waited for has happened.
+/// How long the engine sleeps before it looks again whether something has happened.
 const LOOK: Duration = Duration::from_millis(5);
 /// How long the proxy may take to start, or to take over a configuration.
 const READY: Duration = Duration::from_secs(20);
@@ -35,12 +35,12 @@ const NOTICE: Duration = Duration::from_secs(5);
 
 /// Loopback, and a proxy's process on it.
 pub struct Live {
-    // Dropped first: whoever asks is gone before the proxy is.
+    // Dropped first, so that the clients are gone before the proxy is.
     tasks: LocalSet,
     runtime: Runtime,
     hosts: Hosts,
     proxy: Option<ProxyChild>,
-    /// What ended without being asked to.
+    /// Proxies that have ended without being told to.
     died: Vec<String>,
     folder: TempDir,
     beginning: Arc<OnceLock<Start>>,
@@ -51,9 +51,9 @@ pub struct Live {
 impl Engine for Live {
     type Host = LiveHost;
 
-    /// Threads of the proxy and of the simulator tell of one instant within this, also where one of them had to wait for a core.
+    /// The proxy and the simulator stamp the same instant within this time, even if one of them has to wait for a core.
     const CLOCK_SKEW: Duration = Duration::from_millis(50);
-    /// A busy machine does what is due so late at most, or it is too busy to judge by.
+    /// A machine that is later than this is too busy to judge the proxy by.
     const TOLERANCE: Duration = Duration::from_millis(500);
 
     fn unsupported(scenario: &Scenario) -> Vec<String> {
@@ -64,7 +64,7 @@ impl Engine for Live {
 
     fn new(hosts: &[HostName], _: &Scenario, _: u64) -> io::Result<Self> {
         binary::find()?;
-        // Upstreams and clients hold a connection each for what the proxy holds two for.
+        // This process needs as many descriptors as the proxy: clients hold one end of each connection, upstreams the other.
         proxy::env::os::descriptors::raise_nofile()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let beginning: Arc<OnceLock<Start>> = Arc::default();
@@ -101,7 +101,7 @@ impl Engine for Live {
             let step = LOOK.min(until.saturating_sub(self.clock.now()));
             self.runtime.block_on(self.tasks.run_until(async { sleep(step).await }));
             if self.has_died() {
-                // Without its proxy a story has no end worth waiting for.
+                // Nothing worth waiting for happens without a proxy.
                 return;
             }
         }
@@ -147,10 +147,10 @@ impl Engine for Live {
         self.hosts.panics().into_iter().chain(self.died.iter().cloned()).chain(told).collect()
     }
 
-    /// Refused before the run; what heals is healed already.
+    /// A scenario that changes links was refused, except that it may heal what was never cut.
     fn change_link(&mut self, _: &HostName, _: &HostName, _: LinkChange) {}
 
-    /// Refused before the run.
+    /// A scenario that changes names was refused.
     fn set_name(&mut self, _: &str, _: &[HostName]) {}
 }
 
@@ -219,7 +219,7 @@ impl RunsProxy for Live {
 }
 
 impl Live {
-    /// Puts `file` in place at once, as this engine's proxy needs it.
+    /// Writes `file` for this engine's proxy and moves it into place in one step.
     fn write(&self, file: &ConfigFile) -> io::Result<()> {
         let listen = self.address(&HostName::new(PROXY));
         let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(self.folder.path()));
@@ -236,7 +236,7 @@ impl Live {
         }
     }
 
-    /// Whether the proxy has ended unasked; told of once.
+    /// Whether the proxy has ended without being told to; the first call notes what it said.
     fn has_died(&mut self) -> bool {
         let Some(process) = &mut self.proxy else { return true };
         if let Some(text) = process.died() {
@@ -246,7 +246,7 @@ impl Live {
     }
 }
 
-/// In memory where the system has such a place: a busy disk would stop this engine's time.
+/// The folder of a run. It is in memory where the system allows it, since a busy disk would delay the proxy.
 fn folder() -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("netdrift-live-");

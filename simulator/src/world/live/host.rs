@@ -1,4 +1,4 @@
-//! Hosts: an address each, and the tasks of the process that runs there.
+//! A live host has an address on loopback and the tasks of the process that runs there.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

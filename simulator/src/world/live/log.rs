@@ -1,4 +1,4 @@
-//! The proxy's log as a witness: each line of JSON that names an event becomes that event again.
+//! The live proxy is heard through its log: each line of JSON that names an event becomes that event again.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -38,7 +38,7 @@ pub(super) enum Heard {
 
 impl Witness {
     pub(super) fn new(recorder: Recorder, beginning: Arc<OnceLock<Start>>, names: BTreeMap<IpAddr, HostName>) -> Self {
-        // What a process wrote before it was killed is read behind that, and counts.
+        // The log of a killed process is read after its death, and what it wrote before counts.
         let recorder = recorder.process();
         Witness { host: HostName::new(PROXY), recorder, beginning, names, first: OnceLock::new() }
     }
@@ -65,7 +65,7 @@ impl Witness {
             ProxyEvent::Reloaded { .. } | ProxyEvent::ReloadFailed { .. } => Heard::Reloaded,
             _ => Heard::Event,
         };
-        // What was told before time began is told at its beginning.
+        // What happened before the time of the run began is stamped with its beginning.
         let at = self.beginning.get().and_then(|begun| said.duration_since(begun.wall).ok());
         self.recorder.write_at(at.unwrap_or_default(), &self.host, What::Proxy(event));
         heard

@@ -1,4 +1,4 @@
-//! Real sockets in real time: the proxy's own binary as a child process, upstreams and clients on loopback.
+//! The live engine runs the proxy's own binary on real sockets and in real time.
 
 mod address;
 mod binary;

@@ -1,4 +1,4 @@
-//! A proxy's configuration as it has to be on loopback.
+//! The configuration of a live proxy differs from the scenario's: hosts have addresses, and the log is JSON.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! When the time of a live run begins.
+//! The time of a live run begins at one instant, which is known by both of the machine's clocks.
 
 use std::time::{Instant, SystemTime};
 

@@ -1,4 +1,4 @@
-//! What a scenario may ask for and loopback can't do.
+//! Scenarios may ask for what loopback can't do; this file names it.
 
 use crate::scenario::{Action, Network, Scenario};
 
@@ -36,7 +36,7 @@ fn refusal(action: &Action) -> Option<&'static str> {
         Action::Delay { .. } => Some("delay: loopback delays nothing"),
         Action::ClockJump { .. } => Some("clock-jump: the clock is the machine's"),
         Action::Dns { .. } => Some("dns: names lead where the machine's resolver says"),
-        // What was never cut is healed.
+        // Links of loopback are never cut, so there is nothing to heal.
         Action::Heal { .. }
         | Action::Crash { .. }
         | Action::Restart { .. }

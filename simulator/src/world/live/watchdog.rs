@@ -1,4 +1,4 @@
-//! No proxy outlives a simulator that is interrupted.
+//! If the simulator is interrupted, it kills the proxies that it has started.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Client hosts: each puts its workload on the proxy, and writes down what came of every request.
+//! A client process puts its workload on the proxy and records what came of every request.
 
 use std::future::pending;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use rand_chacha::ChaCha8Rng;
 use crate::record::{ClientEvent, ClientResult, Phases, Recorder, What, micros};
 use crate::scenario::{Client, HostName};
 
-/// One life of a client's process.
+/// A process of a client. A client that is restarted gets another process.
 pub(in crate::world) struct ClientProcess {
-    /// Whose.
+    /// The client as the scenario describes it.
     pub(in crate::world) client: Client,
-    /// Its place among the run's clients.
+    /// The place of the client among all clients of the run.
     pub(in crate::world) place: u32,
-    /// How often it was started before.
+    /// How often the client was started before.
     pub(in crate::world) life: u32,
     /// The run's seed.
     pub(in crate::world) seed: u64,
-    /// From now until its first request.
+    /// How long it waits before its first request.
     pub(in crate::world) wait: Duration,
-    /// From now until it begins no more.
+    /// How long from now it may begin requests.
     pub(in crate::world) last: Duration,
     /// Where everything is written down.
     pub(in crate::world) recorder: Recorder,
@@ -39,8 +39,8 @@ impl ClientProcess {
         drive(&workload, Shard::WHOLE, &connector, &OpenTunnels::default(), &mut observe, pending()).await;
     }
 
-    /// In front of a request's number in hexadecimal. A client that was started again must not use an id twice; no `x` is
-    /// a digit.
+    /// The text in front of the number of a request in its id. Numbers are hexadecimal, so `x` is no digit, and a client that
+    /// was started again uses no id twice.
     fn id_prefix(&self) -> String {
         let name = &self.client.name;
         if self.life == 0 { format!("{name}-") } else { format!("{name}-{}x", self.life) }

@@ -1,4 +1,4 @@
-//! Upstream hosts: faulty-upstream's engine on the simulated network; without a plan it does as it should.
+//! An upstream process is the double of faulty-upstream on a host; without a plan it makes no mistakes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::scenario::{HostName, Span, UPSTREAM_PORT, Upstream};
 use crate::world::engine::Host;
 use crate::world::wall_clock::WallClock;
 
-/// The trace holds what the journal would.
+/// The journal keeps only one entry, since the trace records all of them.
 const ENTRIES_KEPT: usize = 1;
 
-/// One process of an upstream.
+/// Makes a process of `upstream` whose journal goes to `recorder`.
 pub(in crate::world) fn start(
     upstream: &Upstream,
     plan: Plan,
@@ -36,7 +36,7 @@ pub(in crate::world) fn start(
     Arc::new(FaultyUpstream::new(&upstream.name, settings, journal, plan))
 }
 
-/// Serves on `host` until the process is killed. A fault that this network can't do comes back as an error that names it.
+/// Serves on `host` until the process is killed. If the plan has a fault that this network can't do, the error names it.
 ///
 /// # Errors
 /// The address is taken; a fault of the listener can't be done.

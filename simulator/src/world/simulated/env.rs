@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use super::host::SimulatedHost;
 use crate::world::wall_clock::WallClock;
 
-/// A simulated host, as the proxy sees the world.
+/// The environment of a proxy on a simulated host.
 #[derive(Clone, Debug)]
 pub(super) struct SimEnv<H> {
     host: H,
@@ -22,7 +22,7 @@ pub(super) struct SimEnv<H> {
 }
 
 impl<H: SimulatedHost> SimEnv<H> {
-    /// That of a process on `host`; what it draws follows from `seed`.
+    /// The environment of a process on `host`. Its random numbers follow from `seed`.
     pub(super) fn new(host: H, wall: WallClock, seed: u64) -> Self {
         SimEnv { host, wall, random: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))) }
     }

@@ -1,4 +1,4 @@
-//! What a simulated host offers to programs: sockets, names and tasks of its own.
+//! A simulated host offers sockets, names and tasks to the proxy and to other programs.
 
 use std::future::Future;
 use std::io;
@@ -8,7 +8,7 @@ use proxy::env::{Duplex, Listener};
 
 use crate::world::engine::Host;
 
-/// What a simulated host has for the proxy: sockets, names and tasks of its own.
+/// A simulated host: what the proxy's environment and all other programs are built on.
 pub trait SimulatedHost: Clone + Send + Sync + 'static {
     /// A connection.
     type Stream: Duplex;
@@ -24,10 +24,10 @@ pub trait SimulatedHost: Clone + Send + Sync + 'static {
     /// Connects to `address`.
     ///
     /// # Errors
-    /// Refused, or nobody answers.
+    /// The connection is refused, or nobody answers.
     fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Where `name` leads; none where it is unknown.
+    /// The addresses of `name`, or `None` if it is unknown.
     fn resolve(&self, name: &str) -> Option<Vec<IpAddr>>;
 
     /// Runs `task` on this host.

@@ -1,4 +1,4 @@
-//! Engines that simulate the network in virtual time and run the proxy's code in this process.
+//! The simulated engines run the proxy's code in this process, over a simulated network and in virtual time.
 
 mod env;
 mod host;

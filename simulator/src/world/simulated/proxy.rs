@@ -1,4 +1,4 @@
-//! The proxy's code in the simulator's own process, as simulated engines run it.
+//! Simulated engines run the proxy's own code, in this process.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -16,10 +16,10 @@ use crate::record::{ProxyEvent, Recorder, RecordingObserver, ScenarioEvent, What
 use crate::scenario::{ConfigFile, HostName, PROXY};
 use crate::world::engine::{Engine, RunsProxy};
 
-/// The process of a proxy, or none.
+/// The place of the proxy: it is empty until a proxy has started. Clones would be the same place.
 pub(super) struct ProxySlot<E: Env>(Rc<RefCell<Option<Running<E>>>>);
 
-/// A process.
+/// A proxy that has started.
 pub(super) struct Running<E: Env> {
     proxy: Arc<Proxy<E>>,
     recorder: Recorder,
@@ -32,7 +32,7 @@ impl<E: Env> Default for ProxySlot<E> {
 }
 
 impl<E: Env> ProxySlot<E> {
-    /// What starts a proxy, to be run on its host.
+    /// A task that starts the proxy. It has to run on the proxy's host.
     pub(super) fn start(&self, file: &ConfigFile, env: E, recorder: Recorder) -> impl Future<Output = ()> + 'static {
         let (slot, config) = (Rc::clone(&self.0), file.config.clone());
         async move {
@@ -52,7 +52,7 @@ impl<E: Env> ProxySlot<E> {
         }
     }
 
-    /// What makes the proxy look at its file again, to be run on its host.
+    /// A task that reloads the proxy. It has to run on the proxy's host.
     pub(super) fn reload(&self, file: &ConfigFile) -> impl Future<Output = ()> + 'static {
         let (running, config) = (self.running(), file.config.clone());
         async move {
@@ -69,7 +69,7 @@ impl<E: Env> ProxySlot<E> {
         }
     }
 
-    /// What makes the proxy stop, to be run on its host.
+    /// A task that drains the proxy. It has to run on the proxy's host.
     pub(super) fn drain(&self) -> impl Future<Output = ()> + 'static {
         let running = self.running();
         async move {
@@ -83,7 +83,7 @@ impl<E: Env> ProxySlot<E> {
         self.0.borrow().as_ref().map(|running| (Arc::clone(&running.proxy), running.recorder.clone()))
     }
 
-    /// What goes with the process at its end; to be dropped as its host.
+    /// Empties the place. The result has to be dropped while code runs as the proxy's host.
     pub(super) fn take(&self) -> Option<Running<E>> {
         self.0.borrow_mut().take()
     }
@@ -130,7 +130,7 @@ impl<E: InProcess> RunsProxy for E {
     }
 
     fn proxy_remains(&mut self, kept: Duration) -> Vec<String> {
-        // What remains are connections to upstreams that were kept for later requests; a process takes them along.
+        // The proxy still holds idle connections to upstreams; the end of a process closes these.
         self.drop_proxy();
         self.wait(kept, |engine| !engine.proxy_works());
         let tasks = self.live_tasks(&HostName::new(PROXY));

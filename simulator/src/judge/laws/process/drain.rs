@@ -11,7 +11,7 @@ use crate::scenario::{Action, PROXY};
 pub(in crate::judge) const LAW: Law =
     Law { name: "drain", text: "A proxy that is told to stop does so within its delay and time-out.", check };
 
-/// Steps of the simulated clock that its end may come late.
+/// How much later its end may come, since the simulated clock goes in steps.
 const SLACK: Duration = Duration::from_millis(500);
 
 fn check(history: &History<'_>) -> Vec<Violation> {

@@ -1,4 +1,4 @@
-//! The law `statistics`: the statistics page says what happened: requests, successes and failures, and attempts of each upstream.
+//! The law `statistics`: the statistics page counts the requests, their outcomes and the attempts as they happened.
 
 use loadgen::FailureKind;
 use serde_json::Value as Json;
@@ -16,8 +16,8 @@ pub(in crate::judge) const LAW: Law = Law {
 };
 
 fn check(history: &History<'_>) -> Vec<Violation> {
-    // Of clients that gave up the proxy may learn late: their word is lost, or it is an end of their own side, and
-    // the target may still have something to say.
+    // The proxy may learn late that a client gave up: the word was lost, or the client has only ended its own direction while
+    // the target still sends.
     let gave_up = |seen: &&ClientRequest<'_>| {
         seen.result
             .failure
@@ -33,7 +33,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                     verdicts += 1;
                     successes += u64::from(*success);
                 }
-                // Checks are no requests.
+                // Health checks are not requests.
                 ProxyEvent::AttemptEnded { request: Some(_), failure, .. } => {
                     attempts += 1;
                     served += u64::from(failure.is_none());
@@ -67,7 +67,7 @@ fn number(page: &Json, path: &[&str]) -> u64 {
     path.iter().try_fold(page, |json, name| json.get(name)).and_then(Json::as_u64).unwrap_or(u64::MAX)
 }
 
-/// Those that a reload has removed included.
+/// The sum over all upstreams, with those that a reload has removed.
 fn sum_of_upstreams(page: &Json, field: &str) -> u64 {
     let metrics = page.pointer("/total/upstream_metrics").and_then(Json::as_array);
     let present: u64 = metrics.into_iter().flatten().map(|one| number(one, &[field])).sum();

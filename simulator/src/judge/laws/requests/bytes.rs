@@ -25,16 +25,16 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         if failed == Some(FailureKind::Corrupt) {
             violations.push(Violation::found(format!("{id} got other bytes than its target sent"), [seen.line]));
         }
-        // Through the upstream that the proxy says served it: others may have said 200 too late.
+        // The tunnel went through the upstream that the proxy says served it; others may have answered 200 too late.
         let through = history.served_by(id);
         let records = history.journal.get(id).map_or(&[][..], Vec::as_slice);
         let serves = |host: &str| through.is_none_or(|through| history.leads_to(through, host));
         let opened = || records.iter().filter(|(_, host, record)| record.status == Some(200) && serves(host));
-        // A name of its own leads to several; that one served which saw the same, if there is one.
+        // A name may lead to several hosts. The one that saw the same bytes as the client served it, if there is one.
         let alike = opened()
             .rfind(|(_, _, record)| (record.up.bytes, record.down.bytes) == (verdict.up.bytes, verdict.down.bytes));
         let opened = alike.or(opened().next_back());
-        // Bytes go nowhere before a 2xx, and after it nowhere else.
+        // No upstream but the one that serves it gets bytes of a tunnel.
         for (line, host, record) in records {
             if !serves(host) && record.up.bytes > 0 {
                 violations.push(Violation::found(format!("{host} got bytes of {id}, which it did not serve"), [*line]));
@@ -45,7 +45,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             let text = format!("more came out of the tunnel of {id} than went in at {upstream}");
             violations.push(Violation::found(text, [seen.line, *line]));
         }
-        // The last bytes may still be on their way when the client has written them.
+        // The last bytes may still be on their way when the client has finished.
         let over = seen.ended.max(history.lines[*line].at());
         let excused = !record.faults.is_empty()
             || history.disturbed(upstream, seen.began, over)
@@ -54,10 +54,10 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         if excused || failed == Some(FailureKind::Timeout) {
             continue;
         }
-        // One that was opened only to be closed does not read what comes.
+        // The action `connect` closes its tunnel at once and does not read what comes.
         let alike = seen.action == "connect" || (same(record.up, verdict.up) && same(record.down, verdict.down));
         if let (Some(200), Some(failure)) = (verdict.status, verdict.failure) {
-            let text = format!("nothing was done to {upstream}, but the tunnel of {id} ended: {failure}");
+            let text = format!("{upstream} was not disturbed, but the tunnel of {id} ended: {failure}");
             violations.push(Violation::found(text, [seen.line, *line]));
         } else if failed.is_none() && !alike {
             let text = format!("client and upstream disagree on the bytes of {id}");

@@ -42,7 +42,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         let answered = seen.result.status.is_some();
         let told = finished.get(id).and_then(|ends| ends.first());
         match told {
-            // A killed process tells nothing, and a client is done before its last bytes have arrived.
+            // A killed proxy tells nothing, and a client may finish before its last bytes have reached the proxy.
             None if answered
                 && !history.proxy_disturbed(seen.began, seen.ended + history.record.clock_skew)
                 && !history.killed(PROXY, seen.began, seen.ended + AFTERMATH) =>
@@ -63,17 +63,19 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         let through = history.served_by(id);
         let serves = |host: &str| through.is_some_and(|through| history.leads_to(through, host));
         if let Some(asked) = history.proxy_request(id).filter(|_| seen.method == "CONNECT") {
-            // One whose answer came too late or never has opened it too; then the proxy says that its attempt failed.
+            // An upstream whose answer came too late, or never, has opened a tunnel as well; the proxy then tells of a failed attempt.
             for (line, host, _) in &opened {
                 let here = opened.iter().filter(|(_, one, _)| one == host).count();
                 let failed = asked.failed.iter().filter(|one| history.leads_to(one, host)).count();
                 if here > failed + usize::from(serves(host)) {
-                    violations
-                        .push(Violation::found(format!("{host} opened a tunnel for {id} that nobody wanted"), [*line]));
+                    violations.push(Violation::found(
+                        format!("{host} opened a tunnel for {id} that the proxy does not tell of"),
+                        [*line],
+                    ));
                 }
             }
         }
-        // Whoever got a POST may have acted on it, unless it said that it asks for credentials first.
+        // An upstream that got a POST may have acted on it, unless it asked for credentials with a 407.
         if seen.method == "POST" {
             let got: Vec<_> = records.iter().filter(|(_, _, record)| record.status != Some(407)).collect();
             if got.len() > 1 {
@@ -81,8 +83,8 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 violations.push(Violation::found(format!("{id} may have been acted on {} times", got.len()), lines));
             }
         }
-        // A killed upstream wrote nothing down. One that was cut off does not learn of a reset that was lost, be it by a
-        // limit of the proxy or by its death, and waits for ever.
+        // A killed upstream writes nothing down. One that was cut off may never learn that the proxy has reset a connection, and
+        // then it waits for ever.
         let upstreams = history.scenario.upstreams.iter().map(|one| one.name.as_str());
         let ended = history
             .proxy_request(id)
@@ -99,7 +101,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             violations.push(Violation::found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
         }
     }
-    // Of a request whose end the proxy does not tell it is not known which it was.
+    // The proxy tells the id of a request only at its end, so any request without an end may be the one.
     let untold =
         history.processes.iter().flat_map(|process| process.requests.values()).filter(|asked| asked.finished.is_none());
     let untold: Vec<&ProxyRequest<'_>> = untold.collect();

@@ -17,7 +17,7 @@ pub(in crate::judge) const LAW: Law = Law {
     check,
 };
 
-/// Shorter ones appear by accident.
+/// Shorter passwords are not looked for, since they appear by accident.
 const SHORTEST: usize = 6;
 
 fn check(history: &History<'_>) -> Vec<Violation> {

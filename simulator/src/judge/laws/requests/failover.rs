@@ -13,7 +13,7 @@ pub(in crate::judge) const LAW: Law = Law {
     check,
 };
 
-/// Steps of the simulated clock that a time-out may come late.
+/// How much later a time-out may come, since the simulated clock goes in steps.
 const SLACK: Duration = Duration::from_millis(50);
 
 fn check(history: &History<'_>) -> Vec<Violation> {
@@ -21,7 +21,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     let limit = history.config.timeouts.request + SLACK + history.record.tolerance;
     for asked in history.processes.iter().flat_map(|process| process.requests.values()) {
         let lines = || asked.picks.iter().map(|pick| pick.line);
-        // One that reloads have taken away and brought back meanwhile is another.
+        // An upstream that reloads have removed and added again counts as another one.
         let at = |pick: &Pick<'_>| history.lines[pick.line].at();
         let again = asked.picks.iter().enumerate().any(|(place, pick)| {
             let before = asked.picks[..place].iter().rev().find(|before| before.upstream == pick.upstream);
@@ -31,7 +31,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             violations.push(Violation::found("a request was sent to the same upstream twice", lines()));
         }
         let Some((line, end)) = asked.finished else { continue };
-        // A probe that a client lends its request for is an attempt on top.
+        // If the first attempt is a probe, it does not count towards the limit.
         let lent = u32::from(asked.picks.first().is_some_and(|pick| pick.probe));
         if let Some(most) = history.config.failover.max_attempts.map(|most| most.get() + lent)
             && end.attempts > most

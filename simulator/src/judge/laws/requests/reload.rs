@@ -10,7 +10,7 @@ use crate::record::ProxyEvent;
 pub(in crate::judge) const LAW: Law =
     Law { name: "reload", text: "No tunnel dies through a reload, not even through a removed upstream.", check };
 
-/// A tunnel that ends so soon behind a reload ended through it.
+/// A tunnel that ends this soon after a reload is taken to have ended because of it.
 const SOON: Duration = Duration::from_secs(1);
 
 fn check(history: &History<'_>) -> Vec<Violation> {

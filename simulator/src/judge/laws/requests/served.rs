@@ -1,4 +1,4 @@
-//! The law `served`: no request for a working target fails while an upstream stands that nothing was done to.
+//! The law `served`: no request for a working target fails while there is an upstream that was not disturbed.
 
 use mock_upstreams::targets::Builtin;
 
@@ -8,11 +8,11 @@ use crate::judge::violation::Violation;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "served",
-    text: "No request for a working target fails while an upstream stands that nothing was done to.",
+    text: "No request for a working target fails while there is an upstream that was not disturbed.",
     check,
 };
 
-/// Failures of attempts by which nothing of the request was sent.
+/// The failures of attempts in which no byte of the request was sent.
 const UNSENT: [&str; 4] = ["connect_refused", "connect_timeout", "connect_failed", "tls_failed"];
 
 fn check(history: &History<'_>) -> Vec<Violation> {
@@ -20,9 +20,9 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     for asked in history.processes.iter().flat_map(|process| process.requests.values()) {
         let Some((line, end)) = asked.finished else { continue };
         let by_client = matches!(end.blame, Some("client"));
-        // A limit may end a request before the sound upstream's turn.
+        // The limit of attempts may end a request before it reaches an undisturbed upstream.
         let limit = history.config.failover.max_attempts.is_some_and(|most| end.attempts >= most.get());
-        // A request that may have been acted upon is not sent again.
+        // The proxy does not send a request again that may have been acted upon.
         let unsent = |(_, failure): &(String, &str)| UNSENT.contains(failure);
         let acted_upon = end.method == "POST" && !end.failed_attempts.last().is_some_and(unsent);
         let host = end.target.rsplit_once(':').map_or(end.target.as_str(), |(host, _)| host);
@@ -37,7 +37,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         }
         let until = history.lines[line].at();
         let from = until.saturating_sub(std::time::Duration::from_micros(end.duration_us));
-        // Nobody can take over an answer that has begun: then it is only about the one that gave it.
+        // No other upstream can take over an answer that has begun, so then only its own upstream matters.
         let begun = (200..300).contains(&end.status);
         if begun && asked.picks.last().is_some_and(|pick| history.disturbed_behind(pick.upstream, from, until)) {
             continue;
@@ -47,7 +47,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             && !history.proxy_disturbed(from, until)
         {
             let id = id_of(&end.target).unwrap_or("?");
-            let text = format!("{id} failed ({}), but {upstream} was well all the time", end.outcome);
+            let text = format!("{id} failed ({}), but {upstream} was not disturbed", end.outcome);
             violations.push(Violation::found(text, asked.picks.iter().map(|pick| pick.line).chain([line])));
         }
     }

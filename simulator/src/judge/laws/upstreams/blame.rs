@@ -1,4 +1,4 @@
-//! The law `blame`: no upstream that nothing was done to is charged with a failure or ejected.
+//! The law `blame`: no upstream that was not disturbed is charged with a failure or ejected.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::record::ProxyEvent;
 use crate::scenario::PROXY;
 
 pub(in crate::judge) const LAW: Law =
-    Law { name: "blame", text: "No upstream that nothing was done to is charged with a failure or ejected.", check };
+    Law { name: "blame", text: "No upstream that was not disturbed is charged with a failure or ejected.", check };
 
 fn check(history: &History<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -25,10 +25,8 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 && !history.disturbed(PROXY, Duration::ZERO, at)
                 && history.scenario.upstreams.iter().any(|one| one.name == upstream.as_str())
             {
-                violations.push(Violation::found(
-                    format!("nothing was done to {upstream}, but it is blamed ({how})"),
-                    [line],
-                ));
+                violations
+                    .push(Violation::found(format!("{upstream} was not disturbed, but it is blamed ({how})"), [line]));
             }
         }
     }

@@ -28,7 +28,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                     let others = members.iter().any(|member| out.iter().all(|(name, ..)| name != member));
                     if let Some((name, line_of, since)) = ejected
                         && others
-                        // What was picked before may be told of behind it.
+                        // The proxy may tell of an earlier pick after the ejection.
                         && at >= *since + history.record.clock_skew
                     {
                         violations.push(Violation::found(

@@ -28,13 +28,13 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
         for (line, at, event) in history.proxy_lines(process) {
             match event {
-                // The threshold may be another from here on.
+                // The threshold may differ from here on.
                 event if reloads(event) => break,
                 ProxyEvent::AttemptEnded { request, upstream, failure: None, .. }
                     if !History::proves_nothing(process, *request) =>
                 {
                     let row = rows.entry(upstream.as_str()).or_default();
-                    // Threads may tell of a success behind a failure that it came before.
+                    // Threads may tell of a success after a failure that came later.
                     row.charged.retain(|line| history.lines[*line].at() + history.record.clock_skew > at);
                     row.last_success = Some(line);
                 }
@@ -43,7 +43,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 }
                 ProxyEvent::Ejected { upstream, .. } => {
                     let row = rows.remove(upstream.as_str()).unwrap_or_default();
-                    // Cuts come each behind a success and are counted apart.
+                    // Tunnels that are cut come behind a success each, so the proxy counts them apart.
                     let cut = row
                         .charged
                         .last()

@@ -26,14 +26,14 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
                 match event {
                     ProxyEvent::Recovered { upstream, .. } if upstream == who => break,
-                    // A reload may begin its health anew, or remove it.
+                    // A reload may reset the health of the upstream, or remove it.
                     ProxyEvent::Reloaded { .. } => break,
                     ProxyEvent::AttemptEnded { request, upstream, failure: None, took_us }
                         if upstream == who
                             && at.saturating_sub(Duration::from_micros(*took_us)) > *since + apart
                             && !History::proves_nothing(process, *request) =>
                     {
-                        // At once: before anything else happens, or in the same instant where threads tell of it.
+                        // "At once" means before anything else happens; or in the same instant, if threads tell of it.
                         let rest = lines[index + 2 + offset..].iter().enumerate();
                         let mut at_once = rest.take_while(|(place, (_, then, _))| {
                             *place == 0 || (!apart.is_zero() && *then <= *at + apart)

@@ -1,4 +1,4 @@
-//! The law `shares`: while the eligible set is unchanged, first picks follow the weights: exact at every full round, and never more than the bound apart between.
+//! The law `shares`: while the eligible set is unchanged, first picks follow the weights.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ struct Epoch<'a> {
     line: usize,
     offset: u64,
     weights: BTreeMap<&'a str, u64>,
-    /// Ticket, upstream, line.
+    /// The ticket, the upstream and the line of each pick.
     picks: Vec<(u64, &'a str, usize)>,
 }
 
@@ -33,7 +33,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 epochs.insert(*number, Epoch { line, offset: *offset, weights, picks: Vec::new() });
             }
         }
-        // Threads of a real proxy may pick before another has told of the epoch.
+        // A thread of a real proxy may pick in an epoch before another thread has told of it.
         for (line, _, event) in history.proxy_lines(process) {
             if let ProxyEvent::PickMade { epoch, ticket: Some(ticket), upstream, .. } = event {
                 match epochs.get_mut(epoch) {
@@ -55,7 +55,7 @@ fn judge(number: u64, mut epoch: Epoch<'_>) -> Option<Violation> {
     epoch.picks.sort();
     let divisor = epoch.weights.values().copied().fold(0, gcd).max(1);
     let round: u64 = epoch.weights.values().sum::<u64>() / divisor;
-    // Counted from an offset, a stretch is the difference of two prefixes.
+    // Counted from an offset, a stretch is the difference of two prefixes, so the bound doubles.
     let bound = if epoch.offset == 0 { round } else { 2 * round };
     let mut picked: BTreeMap<&str, u64> = BTreeMap::new();
     for (index, (ticket, upstream, line)) in epoch.picks.iter().enumerate() {

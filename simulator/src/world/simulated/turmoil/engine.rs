@@ -1,7 +1,7 @@
-//! turmoil's own `Sim`: each host has a runtime and a clock of its own, and TCP is turmoil's instead of turmoil-net's.
+//! The second engine is turmoil's own `Sim`: each host has a runtime and a clock of its own, and TCP is turmoil's.
 //!
-//! It is there for a second opinion: another TCP, written by other hands, under the same proxy and the same laws. What it
-//! does not have, [`Engine::unsupported`] names. Where its words mean something else than the scenario's:
+//! It gives a second opinion: another implementation of TCP under the same proxy and the same laws. [`Engine::unsupported`]
+//! names what it does not have. Some words of turmoil mean something else than the scenario's:
 //!
 //! - A partition is turmoil's `hold`: nothing passes, and what was sent arrives when it heals. That is what
 //!   retransmission looks like from above; turmoil's own partition loses segments that nobody sends again.
@@ -40,10 +40,10 @@ const CAPACITY: usize = line::WINDOW;
 /// Where connections go out from. turmoil's default has 16,384 of them, which a long outage uses up.
 const PORTS: std::ops::RangeInclusive<u16> = 10_000..=u16::MAX;
 
-/// What a host is to do, on its own runtime.
+/// A job that a host runs on its own runtime.
 type Job = Box<dyn FnOnce()>;
 
-/// What hosts are to do, from outside.
+/// The jobs of one host that come from outside.
 #[derive(Default)]
 struct Queue {
     jobs: RefCell<VecDeque<Job>>,
@@ -63,7 +63,7 @@ impl Queue {
 
 /// One simulated network and the virtual time it runs in.
 pub(in crate::world) struct Turmoil {
-    // Dropped first, and outside the network: what it still holds closes silently.
+    // Dropped first and outside the network, so that the connections that it still holds close silently.
     proxy: ProxySlot<SimEnv<SimHost>>,
     sim: ::turmoil::Sim<'static>,
     hosts: BTreeMap<HostName, (Arc<Machine>, Rc<Queue>)>,
@@ -123,7 +123,7 @@ impl Engine for Turmoil {
         let newest = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&newest);
         let clock = Clock::new(move || {
-            // Hosts run one after the other, each to the end of a step; the world's time goes only forward.
+            // Hosts run one after the other, each to the end of a step. So their clocks differ, but the time of the world never goes back.
             let here = ::turmoil::sim_elapsed().map_or(0, nanoseconds);
             Duration::from_nanos(told.fetch_max(here, Ordering::Relaxed).max(here))
         });
@@ -146,7 +146,7 @@ impl Engine for Turmoil {
     }
 
     fn settle(&mut self) {
-        // The end of what a host attends to, and a panic of it, are what steps fail with.
+        // A step fails only if the future of a host ends or panics.
         self.sim
             .step()
             .expect("hosts attend to their queues for ever, and tasks of programs catch what they panic with");
@@ -197,7 +197,7 @@ impl Engine for Turmoil {
                 self.sim.set_link_latency(from, to, latency);
                 self.sim.set_link_max_message_latency(from, to, latency + jitter);
             }
-            // There is none of these: scenarios that ask for some are refused.
+            // turmoil has none of these, and a scenario that asks for one was refused.
             LinkChange::Loss(_) | LinkChange::Reorder(..) | LinkChange::Bandwidth(_) => {}
         }
     }
@@ -234,7 +234,7 @@ impl Turmoil {
     }
 }
 
-/// A host, as turmoil runs it: it does what it is told from outside, for ever.
+/// The future of a host, as turmoil runs it: it runs the jobs that come from outside, for ever.
 async fn attend(queue: Rc<Queue>) -> ::turmoil::Result {
     loop {
         while let Some(job) = queue.next() {

@@ -1,4 +1,4 @@
-//! turmoil's own `Sim` as an engine: each host has a runtime and a clock of its own, and TCP is turmoil's.
+//! This engine simulates whole connections, with turmoil's own `Sim`.
 
 mod engine;
 mod host;

@@ -1,4 +1,4 @@
-//! The host as which code runs now: turmoil-net knows one at a time.
+//! turmoil-net knows one current host; this file says which it is, and sets it.
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::state::with_net;
 
 thread_local! {
-    /// As which host code runs now.
+    /// The index of the host as which code runs now.
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 

@@ -1,4 +1,4 @@
-//! The engine on turmoil-net: a simulated network of packets, and virtual time.
+//! The default engine simulates a network of packets with turmoil-net, in virtual time and on one thread.
 //!
 //! What the kernel underneath can't do is done here: resets on demand, a reset for data that comes after a close, the
 //! newest ACK after a partition, and an in-order wire.

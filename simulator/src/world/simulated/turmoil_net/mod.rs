@@ -1,4 +1,4 @@
-//! turmoil-net's packets as an engine: hosts, links and virtual time on one thread.
+//! This engine simulates packets, with turmoil-net; it is the default.
 
 mod current;
 mod engine;

@@ -1,4 +1,4 @@
-//! What sockets and tasks of one simulated network share: it lives on its thread for as long as the engine.
+//! The state of one simulated network, which sockets and tasks share; it lives on its thread for as long as the engine.
 //!
 //! So streams and environments stay plain values that can be sent between threads, as the proxy's types demand, though
 //! they never are.

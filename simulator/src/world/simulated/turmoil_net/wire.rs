@@ -1,4 +1,4 @@
-//! Packets between leaving one host and reaching another.
+//! The wire carries packets from the host that sends them to the host that receives them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

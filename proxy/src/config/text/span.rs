@@ -9,16 +9,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A length of time written with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span(pub(super) Duration);
+pub(in crate::config) struct Span(pub(in crate::config) Duration);
 
 impl Span {
     /// The `format` of its JSON Schema.
-    pub(super) const FORMAT: &'static str = "duration with unit";
+    pub(in crate::config) const FORMAT: &'static str = "duration with unit";
     /// The longest one that makes sense: a year of 365.25 days.
-    pub(super) const MAX: Span = Span(Duration::from_secs(31_557_600));
+    pub(in crate::config) const MAX: Span = Span(Duration::from_secs(31_557_600));
 
     /// Reads `"250ms"`, `"5s"`, `"15m"`, `"1h 30m"`; a number without a unit says too little.
-    pub(super) fn read(text: &str) -> Option<Span> {
+    pub(in crate::config) fn read(text: &str) -> Option<Span> {
         let unit_last = text.ends_with(|last: char| last.is_ascii_alphabetic());
         humantime::parse_duration(text).ok().filter(|_| unit_last).map(Span)
     }

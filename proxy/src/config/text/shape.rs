@@ -6,25 +6,25 @@
 
 use serde_json::{Map, Value};
 
-use super::Span;
 use super::interpolate::{Lookup, interpolate};
 use super::json::{at_field, at_index};
 use super::problem::Problems;
+use super::span::Span;
 
 /// Checks and cleans one tree.
-pub(super) struct Shape<'a> {
+pub(in crate::config) struct Shape<'a> {
     /// What the tree may refer to.
-    pub(super) lookup: &'a dyn Lookup,
+    pub(in crate::config) lookup: &'a dyn Lookup,
     /// Files that it did refer to.
     /// What didn't fit.
-    pub(super) problems: &'a mut Problems,
+    pub(in crate::config) problems: &'a mut Problems,
     /// Where we are.
-    pub(super) path: String,
+    pub(in crate::config) path: String,
 }
 
 impl Shape<'_> {
     /// Makes `value` fit `schema`; false where it has to be taken out as a whole.
-    pub(super) fn fit(&mut self, schema: &Value, value: &mut Value) -> bool {
+    pub(in crate::config) fn fit(&mut self, schema: &Value, value: &mut Value) -> bool {
         let wanted = schema["type"].as_str().unwrap_or_default();
         match (wanted, value) {
             ("object", Value::Object(fields)) => self.object(schema, fields),
@@ -136,7 +136,7 @@ fn fault_of_span(schema: &Value, text: &str) -> Option<String> {
 }
 
 /// A value as a problem quotes it: escaped, and cut where it is long.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::config) fn shown(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

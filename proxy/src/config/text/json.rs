@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::problem::Problems;
 
 /// The largest configuration file read.
-pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(in crate::config) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Reads a JSON document. `None` where it isn't one, which `problems` then says; doubled keys are also said there.
-pub(super) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Value> {
+pub(in crate::config) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Value> {
     match tree(bytes, problems) {
         Ok(value) => Some(value),
         Err((at, what)) => {
@@ -55,7 +55,7 @@ fn position(before: &[u8]) -> String {
 }
 
 /// Runs `inside` with `path` lengthened by the field `name`.
-pub(super) fn at_field<T>(path: &mut String, name: &str, inside: impl FnOnce(&mut String) -> T) -> T {
+pub(in crate::config) fn at_field<T>(path: &mut String, name: &str, inside: impl FnOnce(&mut String) -> T) -> T {
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-$".contains(c));
     let step = match (plain, path.is_empty()) {
         (true, true) => name.to_owned(),
@@ -66,7 +66,7 @@ pub(super) fn at_field<T>(path: &mut String, name: &str, inside: impl FnOnce(&mu
 }
 
 /// Runs `inside` with `path` lengthened by an index.
-pub(super) fn at_index<T>(path: &mut String, index: usize, inside: impl FnOnce(&mut String) -> T) -> T {
+pub(in crate::config) fn at_index<T>(path: &mut String, index: usize, inside: impl FnOnce(&mut String) -> T) -> T {
     at(path, &format!("[{index}]"), inside)
 }
 

@@ -31,7 +31,7 @@ impl System {
     }
 
     /// Where the file is that the configuration calls `path`.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+    pub(in crate::config) fn resolve(&self, path: &str) -> PathBuf {
         self.base.join(path)
     }
 }
@@ -50,7 +50,7 @@ impl Lookup for System {
 ///
 /// # Errors
 /// What opening or reading it failed with; `FileTooLarge` beyond `limit` bytes.
-pub(super) fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+pub(in crate::config) fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
     io::Read::read_to_end(&mut io::Read::take(file, limit as u64 + 1), &mut bytes)?;
@@ -64,7 +64,7 @@ pub(super) fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What is wrong, without any text of a value.
-pub(super) fn interpolate(text: &str, lookup: &dyn Lookup) -> Result<String, String> {
+pub(in crate::config) fn interpolate(text: &str, lookup: &dyn Lookup) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {

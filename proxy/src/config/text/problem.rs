@@ -24,12 +24,12 @@ impl Problems {
     pub const MAX_KEPT: usize = 100;
 
     /// None so far, in the file named `file`.
-    pub(super) fn in_file(file: &str) -> Self {
+    pub(in crate::config) fn in_file(file: &str) -> Self {
         Problems { file: file.to_owned(), kept: Vec::new(), total: 0 }
     }
 
     /// Notes that at `at` something is wrong.
-    pub(super) fn add(&mut self, at: impl Into<String>, what: impl Into<String>) {
+    pub(in crate::config) fn add(&mut self, at: impl Into<String>, what: impl Into<String>) {
         self.total += 1;
         if self.kept.len() < Self::MAX_KEPT {
             self.kept.push(Problem { at: at.into(), what: what.into() });
@@ -37,7 +37,7 @@ impl Problems {
     }
 
     /// Whether anything is wrong at `path` or below it: rules over several fields hold their tongue then.
-    pub(super) fn touch(&self, path: &str) -> bool {
+    pub(in crate::config) fn touch(&self, path: &str) -> bool {
         self.kept.iter().any(|problem| {
             problem.at.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
