@@ -85,6 +85,7 @@ impl<E: Env> Proxy<E> {
         let closing = &context.connections.closing;
         env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
+        env.spawn(prober::sample_bytes(Arc::clone(&context.pool), closing.clone()));
         Ok(Proxy { context, pseudonym })
     }
 

@@ -145,6 +145,8 @@ pub enum Password {
 /// One upstream proxy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
+    /// How it is called in logs and statistics; no other upstream of the configuration is called so.
+    pub name: String,
     /// URL without credentials, normalised (`http://host:port`): how it is shown.
     pub url: String,
     /// Host: a DNS name or an address (without brackets).

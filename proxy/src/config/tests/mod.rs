@@ -259,6 +259,26 @@ fn tls_is_verified_by_the_host_unless_another_name_is_given() {
 }
 
 #[test]
+fn no_two_upstreams_are_called_the_same() {
+    let names = |upstreams: Value| -> Vec<String> {
+        let config =
+            parse_json(&json!({ "upstream_proxies": upstreams })).unwrap_or_else(|problems| panic!("{problems}"));
+        config.upstreams.iter().map(|upstream| upstream.name.clone()).collect()
+    };
+    let (one, two) = ("http://one:1", "http://two:1");
+    assert_eq!(names(json!([{ "url": one, "tag": "us" }, { "url": two }])), ["us", two]);
+    assert_eq!(names(json!([{ "url": one, "tag": "us" }, { "url": two, "tag": "us" }])), [one, two]);
+    // One tag of its own is enough to tell two apart.
+    let same = |a: Value, b: Value| names(json!([a, b]));
+    let (anna, bert) = ("http://anna:HUNTER2@one:1", "http://b%40x:HUNTER2@one:1");
+    assert_eq!(same(json!({ "url": anna }), json!({ "url": bert })), ["http://anna@one:1", "http://b%40x@one:1"]);
+    assert_eq!(same(json!({ "url": anna }), json!({ "url": one })), ["http://anna@one:1", one]);
+    assert_eq!(same(json!({ "url": anna, "tag": "a" }), json!({ "url": bert, "tag": "b" })), ["a", "b"]);
+    // A tag that looks like another's URL.
+    assert_eq!(same(json!({ "url": one, "tag": two }), json!({ "url": two })), [one, two]);
+}
+
+#[test]
 fn drain_times_may_be_nothing_and_others_may_not() {
     let zero = json!({ "server": { "drain_delay": "0s", "drain_timeout": "0s" } });
     assert_eq!(parse_json(&with(zero)).unwrap().server.drain_timeout, Duration::ZERO);
