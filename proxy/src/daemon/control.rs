@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::env::Env;
 use crate::env::os::Os;
-use crate::http::head::{HeadLimits, Scan, parse_response, scan};
+use crate::http::head::{HeadLimits, Kind, Scan, parse_response, scan};
 
 /// A whole question and answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ async fn ask(address: SocketAddr) -> std::io::Result<Vec<u8>> {
     stream.take(MOST).read_to_end(&mut answer).await?;
     let limits = HeadLimits { max_bytes: 16 * 1024, max_fields: 100 };
     let wrong = |text: String| std::io::Error::new(std::io::ErrorKind::InvalidData, text);
-    let head = match scan(&answer, &mut 0, limits) {
+    let head = match scan(&answer, &mut 0, limits, Kind::Response) {
         Ok(Scan::Complete(length)) => length,
         Ok(Scan::Partial) => return Err(wrong("the answer was cut short".into())),
         Err(error) => return Err(wrong(error.to_string())),

@@ -2,12 +2,14 @@
 //!
 //! The order is [`scan`] while bytes arrive, then [`parse_request`] or [`parse_response`], then for requests
 //! [`check_request`], then [`request_framing`] or [`response_framing`]. What two readers could read in two ways is
-//! refused, never mended (RFC 9112 sections 2.2, 5, 6.3 and 11): a head that came through here holds no bare CR or
-//! LF, no control byte, no folded line, and says in one way only where its body ends.
+//! refused (RFC 9112 sections 2.2, 5, 6.3 and 11); what is wrong in a response, but can be read in one way only, is mended
+//! (ARCHITECTURE.md, "Lenient and strict"). A head that came through here holds no bare CR or LF, no control byte, no
+//! folded line, and says in one way only where its body ends.
 
 mod error;
 mod fields;
 mod framing;
+mod mend;
 mod parse;
 mod scan;
 
@@ -18,12 +20,21 @@ use bytes::{Bytes, BytesMut};
 use crate::config::Limits;
 
 pub use error::HeadError;
-pub use fields::{Duplicate, Fields};
+pub use fields::{Duplicate, Fields, Named};
 pub use framing::{Framing, request_framing, response_framing};
-pub(crate) use parse::parse_fields;
+pub(crate) use parse::{asks_by_head, parse_fields};
 pub use parse::{check_request, parse_request, parse_response};
+pub(crate) use scan::{Lines, end_of_line, scan_trailers};
 pub use scan::{Scan, scan};
-pub(crate) use scan::{end_of_line, scan_trailers};
+
+/// Which of the two a message is: responses are read more leniently (ARCHITECTURE.md, "Lenient and strict").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// From a client.
+    Request,
+    /// From an upstream.
+    Response,
+}
 
 /// How large a head, or a trailer section, may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +66,14 @@ impl Version {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+        }
+    }
+
+    /// As it stands in Via.
+    pub(crate) fn in_via(self) -> &'static str {
+        match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
         }
     }
 }
@@ -135,7 +154,7 @@ impl RequestHead {
 pub struct ResponseHead {
     /// The sender's version.
     pub version: Version,
-    /// 100 to 599.
+    /// 100 to 999: three digits, the first no zero.
     pub status: u16,
     /// May be empty; no control bytes but HTAB.
     pub reason: Bytes,
@@ -144,6 +163,11 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// Whether another reply to the same request follows; 101 is the last one in HTTP.
+    pub fn is_interim(&self) -> bool {
+        matches!(self.status, 100 | 102..=199)
+    }
+
     /// Appends the whole head, the empty line included.
     pub fn write_to(&self, out: &mut BytesMut) {
         for part in [self.version.as_str(), " ", &self.status.to_string(), " "] {
@@ -160,6 +184,8 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
+#[cfg(test)]
+mod leniency;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
