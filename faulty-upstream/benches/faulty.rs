@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use faulty_upstream::draw::{Chance, Draw};
+use faulty_upstream::draw::{Draw, Probability};
 use faulty_upstream::plan::{Plan, parse};
 use faulty_upstream::{CATALOGUE, FaultyUpstream};
 use mock_upstreams::listen::dial;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
 fn draws(criterion: &mut Criterion) {
-    let chance = Chance::new(0.5).expect("between 0 and 1");
+    let chance = Probability::new(0.5).expect("between 0 and 1");
     let mut connection = 0;
     criterion.bench_function("draw", |bencher| {
         bencher.iter(|| {

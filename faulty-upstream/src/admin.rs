@@ -1,4 +1,4 @@
-//! Control of a running upstream over HTTP, on a port of its own so that no fault gets in its way.
+//! Controls a running upstream over HTTP, on a port of its own that no fault strikes.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,18 +21,18 @@ use crate::upstream::FaultyUpstream;
 /// The largest plan that is read.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// What can be asked for, as the answer to everything else.
+/// The list of all requests, which is the answer to any other request.
 const HELP: &str = "GET /plan, PUT /plan, POST /plan/faults, DELETE /plan/faults/ID, POST /plan/faults/ID/arm,\n\
                     POST /plan/faults/ID/disarm, GET /counters, POST /reset, GET /status, GET /journal, GET /catalogue\n";
 
-/// Serves one connection of the admin port.
+/// Serves one connection of the admin port. An unknown request is answered with the list of requests.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, upstream: &FaultyUpstream) {
     let service = service_fn(|request: Request<Incoming>| {
         Box::pin(async { Ok::<_, Infallible>(answer(request, upstream).await) }) as Pin<Box<_>>
     });
     let mut http = http1::Builder::new();
     http.auto_date_header(false).header_read_timeout(None).half_close(true);
-    // An administrator who hangs up halfway has to look again anyway.
+    // A failure means that the administrator is gone, so nobody could be told.
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -68,7 +68,7 @@ async fn answer(request: Request<Incoming>, upstream: &FaultyUpstream) -> Answer
     }
 }
 
-/// Why a change was refused: the status, and the problems one a line.
+/// Why a change was refused: the status, and one line for each problem.
 type Refused = (StatusCode, String);
 
 fn problems(problems: Vec<Problem>) -> Refused {
@@ -119,8 +119,8 @@ fn counters(upstream: &FaultyUpstream) -> serde_json::Value {
 
 fn changed(change: Result<String, Refused>) -> Answer {
     match change {
-        Ok(said) => text(StatusCode::OK, said + "\n"),
-        Err((status, said)) => text(status, said),
+        Ok(change) => text(StatusCode::OK, change + "\n"),
+        Err((status, problems)) => text(status, problems),
     }
 }
 

@@ -1,19 +1,20 @@
-//! Chance that can be replayed.
+//! Random numbers that can be repeated.
 //!
-//! Every draw is a pure function of (seed, upstream name, plan entry, connection number, request number on it): neither
-//! timing nor other connections nor other entries move it. Integers only, so every machine draws the same.
+//! Every draw is a pure function of the seed, the upstream's name, the plan entry, the connection's number and the request's
+//! number on it. Neither timing nor other connections nor other entries change it. It is computed in integers, so that it
+//! is the same on every machine.
 
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The random numbers of one plan entry for one request; request 0 is the connection before any request.
+/// The random numbers that one plan entry draws for one request. Request 0 is the connection before any request.
 #[derive(Clone, Debug)]
 pub struct Draw(ChaCha8Rng);
 
 impl Draw {
-    /// The draw with these coordinates.
+    /// Makes the draw with these coordinates.
     pub fn new(seed: u64, upstream: &str, entry: &str, connection: u64, request: u64) -> Self {
         let mut key = [0; 32];
         for (part, number) in key.chunks_exact_mut(8).zip([seed, fnv1a(upstream), fnv1a(entry), connection]) {
@@ -24,28 +25,28 @@ impl Draw {
         Draw(numbers)
     }
 
-    /// Any number.
+    /// Draws any number.
     pub fn number(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// A number from 0 to `most`, both included.
+    /// Draws a number from 0 to `most`, both included.
     pub fn up_to(&mut self, most: u64) -> u64 {
-        // The high half of a 128-bit product: no division, and a bias below 2^-32 for all we use it for.
+        // This is the high half of a 128-bit product. Its bias is below 2^-32 for the ranges that faults use.
         ((u128::from(self.number()) * (u128::from(most) + 1)) >> 64) as u64
     }
 
-    /// A span from zero to `most`, by the microsecond.
-    pub fn span(&mut self, most: Duration) -> Duration {
+    /// Draws a duration from zero to `most`, in whole microseconds.
+    pub fn duration(&mut self, most: Duration) -> Duration {
         Duration::from_micros(self.up_to(u64::try_from(most.as_micros()).unwrap_or(u64::MAX)))
     }
 
-    /// Whether something of this chance happens.
-    pub fn happens(&mut self, chance: Chance) -> bool {
-        self.number() >> (64 - Chance::BITS) < chance.0
+    /// Draws whether something with this probability happens.
+    pub fn happens(&mut self, probability: Probability) -> bool {
+        self.number() >> (64 - Probability::BITS) < probability.0
     }
 
-    /// Numbers of its own for one part of a fault, so that parts don't wait for each other.
+    /// Draws the seed of other random numbers, for one part of a fault. So the parts of a fault can draw in any order.
     pub fn fork(&mut self) -> Draw {
         let mut key = [0; 32];
         self.0.fill_bytes(&mut key);
@@ -53,26 +54,26 @@ impl Draw {
     }
 }
 
-/// A name as a number: FNV-1a with 64 bits, the same on every machine and for ever.
+/// Turns a name into a number by FNV-1a with 64 bits, which is the same on every machine.
 fn fnv1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-/// A probability.
+/// A probability, from 0 (never) to 1 (always).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chance(u64);
+pub struct Probability(u64);
 
-impl Chance {
-    /// As many as an `f64` holds exactly.
+impl Probability {
+    /// The number of bits that an `f64` holds exactly.
     const BITS: u32 = 53;
 
-    /// From 0 (never) to 1 (always); `None` outside.
+    /// Makes a probability. `None` where it is not between 0 and 1.
     pub fn new(probability: f64) -> Option<Self> {
         let whole = (1_u64 << Self::BITS) as f64;
-        (0.0..=1.0).contains(&probability).then_some(Chance((probability * whole) as u64))
+        (0.0..=1.0).contains(&probability).then_some(Probability((probability * whole) as u64))
     }
 
-    /// The probability.
+    /// The probability as a number from 0 to 1.
     pub fn get(self) -> f64 {
         self.0 as f64 / (1_u64 << Self::BITS) as f64
     }
@@ -82,7 +83,7 @@ impl Chance {
 mod tests {
     use super::*;
 
-    /// Fixed once and for all: a change here changes every recorded run.
+    /// This number is fixed for ever: a change of it changes every recorded run.
     #[test]
     fn the_draw_of_these_coordinates_is_known() {
         assert_eq!(Draw::new(7, "a", "reset", 3, 1).number(), 15_702_838_621_727_642_112);
@@ -105,13 +106,13 @@ mod tests {
     #[test]
     fn chances_hold_at_the_ends_and_in_the_middle() {
         let count = |probability| {
-            let chance = Chance::new(probability).unwrap();
+            let chance = Probability::new(probability).unwrap();
             (0..10_000).filter(|connection| Draw::new(1, "a", "x", *connection, 0).happens(chance)).count()
         };
         assert_eq!((count(0.0), count(1.0)), (0, 10_000));
-        // Six standard deviations; the draws are fixed, so this can't flicker.
+        // The bounds are six standard deviations away. The draws are fixed, so this test always ends alike.
         assert!((2_740..3_260).contains(&count(0.3)), "{}", count(0.3));
-        assert!(Chance::new(1.1).is_none() && Chance::new(f64::NAN).is_none());
+        assert!(Probability::new(1.1).is_none() && Probability::new(f64::NAN).is_none());
     }
 
     #[test]
@@ -119,6 +120,6 @@ mod tests {
         let mut draw = Draw::new(1, "a", "x", 1, 1);
         let seen: std::collections::BTreeSet<u64> = (0..200).map(|_| draw.up_to(3)).collect();
         assert_eq!(seen, (0..=3).collect());
-        assert!(draw.span(Duration::ZERO).is_zero());
+        assert!(draw.duration(Duration::ZERO).is_zero());
     }
 }

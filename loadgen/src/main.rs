@@ -1,19 +1,11 @@
-//! `loadgen run` and `loadgen compare`: the library over real sockets.
+//! The binary `loadgen`: arguments and exit codes around the library.
 
 mod cli;
-mod fault;
-mod judge;
-mod live;
-mod pages;
-mod preflight;
-mod process;
-mod run;
-mod sockets;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use loadgen::Report;
+use loadgen::report::{LoadReport, compare};
 
 use crate::cli::{Args, Command, CompareArgs};
 
@@ -34,14 +26,14 @@ fn main() -> ExitCode {
     };
     match args.command {
         Command::Run(args) => match args.settings() {
-            Ok(settings) => finish(run::run(settings), UNAVAILABLE),
+            Ok(settings) => finish(loadgen::run::run(settings), UNAVAILABLE),
             Err(error) => finish(Err(error), USAGE),
         },
         Command::Compare(args) => finish(compare(&args), USAGE),
     }
 }
 
-/// 0 where every bound was kept, 1 where one was not.
+/// Makes the exit status: 0 where every bound was kept, 1 where one was not, `code` where there was an error.
 fn finish(result: Result<bool, String>, code: u8) -> ExitCode {
     match result {
         Ok(passed) => ExitCode::from(u8::from(!passed)),
@@ -53,11 +45,7 @@ fn finish(result: Result<bool, String>, code: u8) -> ExitCode {
 }
 
 fn compare(args: &CompareArgs) -> Result<bool, String> {
-    let read = |path: &std::path::Path| -> Result<Report, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        serde_json::from_str(&text).map_err(|error| format!("{}: no report of loadgen: {error}", path.display()))
-    };
-    let (text, worse) = loadgen::report::compare::compare(&read(&args.before)?, &read(&args.after)?);
+    let (text, worse) = compare::compare(&LoadReport::read(&args.before)?, &LoadReport::read(&args.after)?);
     print!("{text}");
     Ok(!worse)
 }

@@ -1,8 +1,8 @@
-//! Numbers with a unit, as people write them: `64k`, `250ms`.
+//! Reads and writes numbers with a unit as people write them: `64k`, `250ms`.
 
 use std::time::Duration;
 
-/// Bytes: a number with `k`, `m` or `g` (of 1024) behind it, or none.
+/// Reads a number of bytes, with `k`, `m` or `g` (powers of 1024) behind it or without.
 ///
 /// # Errors
 /// A sentence that says what was read and what was expected.
@@ -18,7 +18,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(scale).ok_or_else(|| format!("`{text}` is more than can be counted"))
 }
 
-/// A time with its unit: `250ms`, `5s`, `1m 30s`.
+/// Reads a time with its unit: `250ms`, `5s`, `1m 30s`.
 ///
 /// # Errors
 /// A sentence that says what was read and what was expected.
@@ -26,7 +26,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("`{text}` is no duration such as 250ms or 5s: {error}"))
 }
 
-/// Requests in a second, with up to three decimals; kept in thousandths.
+/// Reads a rate: requests in a second, with up to three decimals. Returns thousandths of it.
 ///
 /// # Errors
 /// A sentence that says what was read and what was expected.
@@ -45,7 +45,7 @@ pub fn rate(text: &str) -> Result<u64, String> {
     Ok(whole * 1000 + thousandths)
 }
 
-/// A duration as short as it can be read: `12.3 ms`.
+/// Writes a duration short enough for a table: `12.3 ms`.
 pub fn show(span: Duration) -> String {
     let nanos = span.as_nanos() as f64;
     match nanos {
@@ -56,7 +56,7 @@ pub fn show(span: Duration) -> String {
     }
 }
 
-/// Bytes as short as they can be read.
+/// Writes a number of bytes short enough for a table: `1.5 MiB`.
 pub fn show_bytes(bytes: f64) -> String {
     match bytes {
         _ if bytes < 1024.0 => format!("{bytes:.0} B"),

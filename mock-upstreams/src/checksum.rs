@@ -1,33 +1,33 @@
 //! The checksum of the journal: CRC-32, as in gzip and Ethernet.
 //!
-//! It is there to notice lost, doubled, reordered or altered bytes, not to resist anyone who wants it to collide. Every
-//! language has it at hand, so every witness can compute it for itself, and it costs next to nothing.
+//! It shows that bytes were lost, doubled, reordered or altered; it does not resist an attacker. Every language has it at
+//! hand, so each witness can compute it for itself.
 
 use std::fmt;
 
-/// CRC-32 of the bytes seen so far. Prints as 8 hexadecimal digits.
+/// The CRC-32 of some bytes. It prints as 8 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksum(u32);
 
 impl Checksum {
-    /// Of no bytes.
+    /// The checksum of no bytes.
     pub const EMPTY: Checksum = Checksum(0);
 
-    /// Of all of `bytes`.
+    /// The checksum of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut sum = Checksum::EMPTY;
         sum.update(bytes);
         sum
     }
 
-    /// Goes on with `bytes`.
+    /// Continues the checksum with `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
         hasher.update(bytes);
         self.0 = hasher.finalize();
     }
 
-    /// The number itself.
+    /// The checksum as a number.
     pub const fn value(self) -> u32 {
         self.0
     }
@@ -45,27 +45,27 @@ impl serde::Serialize for Checksum {
     }
 }
 
-/// Bytes that went one way: how many, and their checksum.
+/// The number of bytes that went one way, and their checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
-    /// How many.
+    /// The number of bytes.
     pub bytes: u64,
-    /// Of all of them in order.
+    /// The checksum of all of them in order.
     pub checksum: Checksum,
 }
 
 impl Tally {
-    /// None yet.
+    /// The tally of no bytes.
     pub const EMPTY: Tally = Tally { bytes: 0, checksum: Checksum::EMPTY };
 
-    /// All of `bytes` and nothing else.
+    /// The tally of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut tally = Tally::EMPTY;
         tally.add(bytes);
         tally
     }
 
-    /// Counts `bytes`.
+    /// Adds `bytes`.
     pub fn add(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.checksum.update(bytes);

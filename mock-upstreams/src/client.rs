@@ -1,35 +1,37 @@
-//! A client's connection: the stream, what was read of it but not used yet, and the request it is busy with.
+//! A client's connection to one upstream, with the record of the request that it is busy with.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::journal::{End, Event, Journal, Record, Recording};
 
-/// A client's connection to one upstream. Dropped, it is closed and the journal says so.
+/// A client's connection to one upstream. When it is dropped, it is closed and the journal says so.
+///
+/// While it is busy with a request, the bytes that are read and written are counted in that request's record.
 pub struct Client<S> {
-    // Dropped in this order: the socket is closed before the journal says that it is.
-    pub(crate) stream: S,
-    /// Read from the stream with a head, but behind it.
-    pub(crate) unread: Bytes,
+    // The fields are dropped in this order: the socket is closed before the journal says that it is.
+    stream: S,
+    /// Bytes that were read from the stream together with a head, but stand behind it.
+    unread: Bytes,
     recording: Option<Recording>,
-    pub(crate) presence: Presence,
+    entry: ConnectionEntry,
 }
 
-/// Writes `opened` and, when dropped, `closed`.
-pub(crate) struct Presence {
+/// The journal's entries about one connection: `opened` is written at the start and `closed` when this is dropped.
+struct ConnectionEntry {
     journal: Arc<Journal>,
-    pub(crate) connection: u64,
-    pub(crate) requests: u64,
-    pub(crate) reason: Option<&'static str>,
+    connection: u64,
+    requests: u64,
+    reason: Option<&'static str>,
     faults: Vec<String>,
 }
 
-impl Drop for Presence {
+impl Drop for ConnectionEntry {
     fn drop(&mut self) {
         self.journal.write(Event::Closed {
             connection: self.connection,
@@ -43,42 +45,63 @@ impl Drop for Presence {
 impl<S> Client<S> {
     pub(crate) fn new(stream: S, connection: u64, journal: Arc<Journal>) -> Self {
         journal.write(Event::Opened { connection });
-        let presence = Presence { journal, connection, requests: 0, reason: None, faults: Vec::new() };
-        Client { stream, unread: Bytes::new(), recording: None, presence }
+        let entry = ConnectionEntry { journal, connection, requests: 0, reason: None, faults: Vec::new() };
+        Client { stream, unread: Bytes::new(), recording: None, entry }
     }
 
-    /// Its number on this upstream, from 1.
+    /// The connection's number on its upstream, from 1.
     pub fn connection(&self) -> u64 {
-        self.presence.connection
+        self.entry.connection
     }
 
-    /// Requests read from it so far.
+    /// The number of requests that were read from the connection so far.
     pub fn requests(&self) -> u64 {
-        self.presence.requests
+        self.entry.requests
     }
 
-    /// Notes a fault that is done to the connection as a whole.
+    /// Says how many requests were read from the connection so far.
+    pub(crate) fn count_requests(&mut self, requests: u64) {
+        self.entry.requests = requests;
+    }
+
+    /// Notes why the connection is about to be closed, for the journal.
+    pub(crate) fn closes_because(&mut self, reason: &'static str) {
+        self.entry.reason = Some(reason);
+    }
+
+    /// Notes a fault that is done to the connection as a whole, for the journal.
     pub fn note_fault(&mut self, id: &str) {
-        self.presence.faults.push(id.to_owned());
+        self.entry.faults.push(id.to_owned());
     }
 
-    /// Bytes that pass from here on are counted in `recording`, which is written down when the connection ends or
-    /// [`Client::end_request`] is called.
+    /// Puts back bytes that were read and not used. They are read again before any others.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        if self.unread.is_empty() {
+            self.unread = bytes;
+        } else {
+            let mut all = BytesMut::from(bytes);
+            all.extend_from_slice(&self.unread);
+            self.unread = all.freeze();
+        }
+    }
+
+    /// Counts bytes that pass from here on in `recording`, until the connection ends or [`Client::end_request`] is
+    /// called; then it is written down.
     pub(crate) fn begin_request(&mut self, recording: Recording) {
         self.recording = Some(recording);
     }
 
-    /// The request that the connection is busy with, to be completed by whoever answers it.
+    /// The record of the request that the connection is busy with. Whoever answers the request completes it.
     pub fn record(&mut self) -> Option<&mut Record> {
         self.recording.as_deref_mut()
     }
 
-    /// The request is over, the connection is not.
+    /// Ends the request and keeps the connection open.
     pub fn end_request(&mut self) {
         self.recording = None;
     }
 
-    /// The stream itself, closed as far as the journal goes; what was read of it and not used is lost.
+    /// Gives back the stream. The journal counts the connection as closed; bytes that were read and not used are lost.
     pub fn into_stream(self) -> S {
         self.stream
     }
@@ -89,6 +112,29 @@ impl<S> Client<S> {
         {
             record.client_end = End::Rst;
         }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Client<S> {
+    /// Writes bytes that the journal does not count: a head, or what a fault writes in place of a head.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub async fn write_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Writes the head of an answer, whose status goes into the record.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub(crate) async fn send_head(&mut self, status: u16, head: &[u8]) -> io::Result<()> {
+        self.write_raw(head).await?;
+        if let Some(record) = self.record() {
+            record.status = Some(status);
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Real sockets: the accept loop and the dialler. The only part that names tokio's network types.
+//! Real sockets: the accept loop, and connecting to targets. No other file of the library opens a socket.
 
 use std::io;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::asked::Target;
+use crate::request::Target;
 use crate::upstream::Upstream;
 
-/// Serves what `listener` accepts until `stop` is done; then drops every connection and returns.
+/// Serves the connections that `listener` accepts until `stop` is done. Then drops every connection and returns.
 pub async fn listen(listener: TcpListener, upstream: Arc<Upstream>, stop: impl Future<Output = ()>) {
     let mut clients = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
@@ -25,19 +25,19 @@ pub async fn listen(listener: TcpListener, upstream: Arc<Upstream>, stop: impl F
             Ok((stream, _)) => {
                 let upstream = upstream.clone();
                 clients.spawn(async move {
-                    // Without it small answers wait for acknowledgements; nothing else depends on it.
+                    // Without this, small answers wait for acknowledgements. A failure only makes them slower.
                     let _ = stream.set_nodelay(true);
                     upstream.serve(stream, dial).await;
                 });
             }
-            // Out of descriptors, most likely: a pause lets connections end instead of spinning.
+            // Most likely the process is out of descriptors. The pause lets connections end instead of spinning.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
     clients.shutdown().await;
 }
 
-/// Connects to a real target.
+/// Connects to a real target: the `connect` closure for [`Upstream::serve`].
 ///
 /// # Errors
 /// Those of name resolution and connect(2).

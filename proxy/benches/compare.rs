@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use contender::{CONTENDERS, Contender, Running};
-use support::process::Process;
+use support::process::ChildProcess;
 use support::{echo, tunnel, upstream};
 
 /// At once, in every measure but the idle one.
@@ -88,7 +88,7 @@ impl Measure {
 const TICKS: f64 = 100.0;
 
 /// Seconds of processor time that a process has used so far, in steps of a hundredth.
-fn cpu(process: &Process) -> io::Result<f64> {
+fn cpu(process: &ChildProcess) -> io::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
     // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th word behind it.
     let words = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
@@ -224,7 +224,7 @@ async fn run(options: &Options) -> io::Result<()> {
         for _ in 0..options.rounds {
             for (contender, figures) in found.iter().zip(&mut figures) {
                 // Each anew with an upstream of its own: nobody pays for what another, or it itself, left behind.
-                let (_upstream, upstream) = Process::upstream()?;
+                let (_upstream, upstream) = ChildProcess::upstream()?;
                 let running = contender.start(&options.proxy, folder.path(), upstream).await?;
                 tunnels(running.addr, Instant::now() + Duration::from_millis(100)).await?;
                 match measure.take(&running, options.span).await {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use proxy::core::balancer::{Balancer, Probing};
-use proxy::core::health::{HealthPolicy, Verdict};
+use proxy::core::health::{AttemptResult, HealthPolicy};
 use proxy::core::schedule::Schedule;
 use proxy::core::time::Timestamp;
 use proxy::core::upstream::{Attempt, Member, UpstreamId, Weight};
@@ -69,7 +69,7 @@ fn schedule(c: &mut Criterion) {
 
 fn report(c: &mut Criterion) {
     let mut group = c.benchmark_group("report");
-    for (name, verdict) in [("success", Verdict::Success), ("failure", Verdict::Failure)] {
+    for (name, verdict) in [("success", AttemptResult::Success), ("failure", AttemptResult::Failure)] {
         let mut balancer = balancer(&[1; 20]);
         let attempt = Attempt { upstream: UpstreamId::new(13), started: Timestamp::from_nanos(1), probe: false };
         group.bench_function(name, |b| {

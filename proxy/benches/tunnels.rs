@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use support::process::{Holding, Process, free_address};
+use support::process::{ChildProcess, Holding, free_address};
 use support::{echo, netdrift_config, tunnel, upstream};
 
 /// Enough to drown what the process costs by itself.
@@ -74,12 +74,12 @@ async fn measure(options: &Options) -> io::Result<(Vec<Cost>, usize)> {
     // The proxy holds two descriptors a tunnel; some hundred are kept for all else.
     let tunnels = options.tunnels.min((limit.saturating_sub(512) / 2) as usize);
     let folder = tempfile::tempdir()?;
-    let (_upstream, upstream) = Process::upstream()?;
+    let (_upstream, upstream) = ChildProcess::upstream()?;
     let listen = free_address()?;
     let config = folder.path().join("tunnels.json");
     std::fs::write(&config, netdrift_config(listen, upstream, "warn"))?;
     let log = std::fs::File::create(folder.path().join("proxy.log"))?;
-    let mut proxy = Process::start(Command::new(&options.proxy).arg("--config").arg(&config), log)?;
+    let mut proxy = ChildProcess::start(Command::new(&options.proxy).arg("--config").arg(&config), log)?;
     proxy.accepts(listen).await?;
 
     let mut warm = open(listen, WARM_UP).await?;
@@ -102,7 +102,7 @@ async fn measure(options: &Options) -> io::Result<(Vec<Cost>, usize)> {
     Ok((costs, tunnels))
 }
 
-async fn settled(proxy: &Process) -> io::Result<Holding> {
+async fn settled(proxy: &ChildProcess) -> io::Result<Holding> {
     let mut holding = proxy.holding()?;
     for _ in 0..READINGS {
         sleep(SETTLE).await;

@@ -39,15 +39,15 @@ pub struct Authenticator {
 
 type Running = BTreeMap<Digest, Pending>;
 
-/// A verdict and how many wait for it.
+/// A check of one password, and how many wait for what comes of it.
 #[derive(Default)]
 struct Pending {
-    verdict: Arc<Verdict>,
+    check: Arc<PasswordCheck>,
     waiting: usize,
 }
 
 /// The user whose credentials were right, once known.
-type Verdict = OnceCell<Option<Arc<str>>>;
+type PasswordCheck = OnceCell<Option<Arc<str>>>;
 
 struct Account {
     name: Arc<str>,
@@ -174,22 +174,22 @@ impl Authenticator {
         hash.map(|hash| Step::Verify(Guess { account: hashed, hash, password, digest })).ok_or(Refusal::Wrong)
     }
 
-    /// Waits for the verdict on `guess`; of those who wait for the same one at a time hashes it.
+    /// Waits until `guess` is checked. Of those who wait for the same guess, one at a time hashes it.
     async fn settle<F>(&self, guess: Guess, verify: impl FnOnce(Guess) -> F) -> Result<Arc<str>, Refusal>
     where
         F: Future<Output = Result<Option<Arc<str>>, Busy>>,
     {
         let turn = self.join(guess.digest);
-        let verdict = turn.verdict.get_or_try_init(|| verify(guess)).await;
-        verdict.map_err(|Busy| Refusal::Busy)?.clone().ok_or(Refusal::Wrong)
+        let checked = turn.check.get_or_try_init(|| verify(guess)).await;
+        checked.map_err(|Busy| Refusal::Busy)?.clone().ok_or(Refusal::Wrong)
     }
 
-    /// Joins those who wait for the verdict on the same guess.
+    /// Joins those who wait for the check of the same guess.
     fn join(&self, digest: Digest) -> Turn<'_> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = running.entry(digest).or_default();
         pending.waiting += 1;
-        Turn { digest, verdict: Arc::clone(&pending.verdict), running: &self.running }
+        Turn { digest, check: Arc::clone(&pending.check), running: &self.running }
     }
 }
 
@@ -226,10 +226,10 @@ impl Guess {
     }
 }
 
-/// A place among those who wait for one verdict; the last to leave takes it away.
+/// One of those who wait for the same check. The last of them to leave removes it.
 struct Turn<'a> {
     digest: Digest,
-    verdict: Arc<Verdict>,
+    check: Arc<PasswordCheck>,
     running: &'a Mutex<Running>,
 }
 

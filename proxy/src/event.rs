@@ -18,9 +18,9 @@ pub trait Observer: Send + Sync + 'static {
 
 /// Hears nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Deaf;
+pub struct NoObserver;
 
-impl Observer for Deaf {
+impl Observer for NoObserver {
     fn on(&self, _: Timestamp, _: &Event<'_>) {}
 }
 

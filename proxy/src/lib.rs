@@ -8,16 +8,17 @@
 //! | Room | Holds | Imports |
 //! |---|---|---|
 //! | `core` | who is picked, who is ejected, whose fault: plain values, no clock and no I/O | |
-//! | `config` | what the configuration file says, and the types that hold only good values of it | `core` |
 //! | `env` | the seam: sockets, tasks, clock, randomness; the operating system's side of it | |
+//! | `http` | messages as bytes: heads, bodies, framing, targets, the bounded inbox | `env` |
+//! | `config` | what the configuration file says, and the types that hold only good values of it | `http`, `core` |
 //! | `event` | what the proxy tells of itself, and who listens | `env`, `core` |
-//! | `http` | messages as bytes: heads, bodies, framing, targets, the bounded inbox | `env`, `config` |
-//! | `upstream` | the upstream's side: pool, attempts, dialling, name lookups, probes | `http`, `event`, `env`, `config`, `core` |
-//! | `authentication` | who may come in | `http`, `env`, `config` |
-//! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `http`, `event`, `env`, `config` |
-//! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `http`, `event`, `env`, `config`, `core` |
-//! | `proxy` | start, reload, drain | `client`, `context`, `upstream`, `event`, `env`, `config` |
-//! | `daemon` | what only a process on a machine needs: command line, log, PID file, file watching | `event`, `http`, `env`, `config`, `core` |
+//! | `upstream` | the upstream's side: pool, attempts, dialling, name lookups, probes | `event`, `config`, `http`, `env`, `core` |
+//! | `authentication` | who may come in | `config`, `http`, `env` |
+//! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `event`, `config`, `http`, `env` |
+//! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `event`, `config`, `http`, `env`, `core` |
+//! | `proxy` | start, reload, drain | `client`, `context`, `upstream`, `event`, `config`, `http`, `env` |
+//! | `daemon` | what only a process on a machine needs: command line, log, PID file, file watching | `event`, `config`, `http`, `env`, `core` |
+//! | `testing` | an environment in memory, for tests; only with the feature `testing` | `env` |
 
 pub mod authentication;
 mod client;
@@ -29,6 +30,8 @@ pub mod env;
 pub mod event;
 pub mod http;
 mod proxy;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod upstream;
 
 pub use proxy::{Proxy, Reloaded, StartError};

@@ -36,52 +36,52 @@ fn main() -> ExitCode {
     };
     match carry_out(command) {
         Ok(code) => code,
-        Err(Failed::Configuration(problems)) => {
-            complain(problems);
+        Err(CommandError::Configuration(problems)) => {
+            print_error(problems);
             ExitCode::from(cli::EXIT_CONFIG)
         }
-        Err(Failed::Other(text)) => {
-            complain(format_args!("proxy: {text}"));
+        Err(CommandError::Other(text)) => {
+            print_error(format_args!("proxy: {text}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Why nothing came of a command.
-enum Failed {
+enum CommandError {
     Configuration(Problems),
     Other(String),
 }
 
-impl From<Problems> for Failed {
+impl From<Problems> for CommandError {
     fn from(problems: Problems) -> Self {
-        Failed::Configuration(problems)
+        CommandError::Configuration(problems)
     }
 }
 
-fn other(error: impl std::fmt::Display) -> Failed {
-    Failed::Other(error.to_string())
+fn other(error: impl std::fmt::Display) -> CommandError {
+    CommandError::Other(error.to_string())
 }
 
 /// Prints a line. A reader that has seen enough (`| head`) is no failure, nor a reason to panic as `println!` does.
-fn say(line: impl std::fmt::Display) {
+fn print(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn complain(line: impl std::fmt::Display) {
+fn print_error(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn carry_out(command: Command) -> Result<ExitCode, Failed> {
+fn carry_out(command: Command) -> Result<ExitCode, CommandError> {
     match command {
         Command::Run { config } => run(&config),
         Command::Check { config } => {
             let outcome = config::load(&config).outcome;
-            say(cli::check_report(&config, &outcome));
+            print(cli::check_report(&config, &outcome));
             Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(cli::EXIT_CONFIG) })
         }
         Command::Schema => {
-            say(serde_json::to_string_pretty(config::schema().as_value()).map_err(other)?);
+            print(serde_json::to_string_pretty(config::schema().as_value()).map_err(other)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::HashPassword => {
@@ -89,13 +89,13 @@ fn carry_out(command: Command) -> Result<ExitCode, Failed> {
             std::io::stdin().read_to_string(&mut password).map_err(other)?;
             let password = password.strip_suffix('\n').unwrap_or(&password);
             let password = password.strip_suffix('\r').unwrap_or(password);
-            say(config::hash_password(password).map_err(Failed::Other)?);
+            print(config::hash_password(password).map_err(CommandError::Other)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Healthcheck { config } => {
-            let listen = config::listen_address(&config).map_err(Failed::Other)?;
-            let health = small_runtime()?.block_on(control::health(listen)).map_err(Failed::Other)?;
-            say(format_args!("{} (configuration {})", health.status, health.config_epoch));
+            let listen = config::listen_address(&config).map_err(CommandError::Other)?;
+            let health = small_runtime()?.block_on(control::health(listen)).map_err(CommandError::Other)?;
+            print(format_args!("{} (configuration {})", health.status, health.config_epoch));
             Ok(ExitCode::SUCCESS)
         }
         Command::Reload { config } => reload(&config),
@@ -103,12 +103,12 @@ fn carry_out(command: Command) -> Result<ExitCode, Failed> {
 }
 
 /// For one question to a running proxy.
-fn small_runtime() -> Result<Runtime, Failed> {
+fn small_runtime() -> Result<Runtime, CommandError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)
 }
 
 /// Has the running proxy read its configuration, and waits until it has said what came of it.
-fn reload(path: &Path) -> Result<ExitCode, Failed> {
+fn reload(path: &Path) -> Result<ExitCode, CommandError> {
     let config = config::load(path).outcome?;
     let pid_path = match &config.server.pid_file {
         PidPath::Default => PathBuf::from(PID_FILE),
@@ -117,16 +117,16 @@ fn reload(path: &Path) -> Result<ExitCode, Failed> {
     };
     let pid = pidfile::read(&pid_path).map_err(other)?;
     small_runtime()?.block_on(async {
-        let before = control::health(config.server.listen).await.map_err(Failed::Other)?;
+        let before = control::health(config.server.listen).await.map_err(CommandError::Other)?;
         kill_process(pid, Signal::HUP).map_err(other)?;
         let deadline = tokio::time::Instant::now() + RELOAD_WAIT;
         while tokio::time::Instant::now() < deadline {
-            let now = control::health(config.server.listen).await.map_err(Failed::Other)?;
+            let now = control::health(config.server.listen).await.map_err(CommandError::Other)?;
             if now.reloads > before.reloads {
                 return if now.reload_failed {
                     Err(other("the running proxy refused the configuration; its log says why"))
                 } else {
-                    say(format_args!("reloaded (configuration {})", now.config_epoch));
+                    print(format_args!("reloaded (configuration {})", now.config_epoch));
                     Ok(ExitCode::SUCCESS)
                 };
             }
@@ -136,10 +136,10 @@ fn reload(path: &Path) -> Result<ExitCode, Failed> {
     })
 }
 
-fn run(path: &Path) -> Result<ExitCode, Failed> {
+fn run(path: &Path) -> Result<ExitCode, CommandError> {
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
-    let log = log::install(&config.logging).map_err(Failed::Other)?;
+    let log = log::install(&config.logging).map_err(CommandError::Other)?;
     for warning in &config.warnings {
         warn!("{}: {warning}", path.display());
     }
@@ -158,7 +158,7 @@ fn run(path: &Path) -> Result<ExitCode, Failed> {
 }
 
 /// The PID file; one that nobody asked for may fail to be written. A second proxy on the same one is refused.
-fn write_pid(config: &Config) -> Result<Option<PidFile>, Failed> {
+fn write_pid(config: &Config) -> Result<Option<PidFile>, CommandError> {
     match &config.server.pid_file {
         PidPath::Off => Ok(None),
         PidPath::At(path) => PidFile::create(path).map(Some).map_err(other),
@@ -174,12 +174,12 @@ fn write_pid(config: &Config) -> Result<Option<PidFile>, Failed> {
 }
 
 /// The signals that end a proxy.
-struct Endings {
+struct StopSignals {
     terminate: Signals,
     interrupt: Signals,
 }
 
-impl Endings {
+impl StopSignals {
     async fn next(&mut self) {
         tokio::select! {
             biased;
@@ -189,9 +189,9 @@ impl Endings {
     }
 }
 
-async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, Failed> {
+async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, CommandError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(other)?;
-    let mut ending = Endings {
+    let mut stop_signals = StopSignals {
         terminate: signal(SignalKind::terminate()).map_err(other)?,
         interrupt: signal(SignalKind::interrupt()).map_err(other)?,
     };
@@ -211,20 +211,20 @@ async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, Fa
     loop {
         let asked = tokio::select! {
             biased;
-            () = ending.next() => break,
+            () = stop_signals.next() => break,
             _ = hangup.recv() => true,
             () = source.changes.next() => false,
         };
         tokio::select! {
             biased;
-            () = ending.next() => break,
+            () = stop_signals.next() => break,
             () = source.reload(&proxy, asked) => {}
         }
     }
     tokio::select! {
         biased;
         reset = proxy.drain() => info!(reset, "stopped"),
-        () = ending.next() => warn!("stopped at once by a second signal"),
+        () = stop_signals.next() => warn!("stopped at once by a second signal"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -241,9 +241,9 @@ impl Source {
     fn watch(path: &Path, files: Files) -> Self {
         let changes = Changes::watch(&files.paths());
         // They may have changed since they were read.
-        changes.again();
-        if let Some(trouble) = changes.trouble() {
-            warn!("files are looked at every few seconds only: {trouble}");
+        changes.touch();
+        if let Some(reason) = changes.fallback_reason() {
+            warn!("files are looked at every few seconds only: {reason}");
         }
         Source { path: path.to_owned(), files, changes }
     }
@@ -260,7 +260,7 @@ impl Source {
         }
         if files.paths() != self.files.paths() {
             self.changes.set_paths(&files.paths());
-            self.changes.again();
+            self.changes.touch();
         }
         self.files = files;
         match outcome {

@@ -110,7 +110,7 @@ impl<E: Env> Proxy<E> {
             let problems = error.to_string();
             state.error = Some(problems.clone());
             drop(state);
-            context.pool.tell(&Event::ReloadFailed { problems: &problems });
+            context.pool.emit(&Event::ReloadFailed { problems: &problems });
             return Err(error);
         }
         let epoch = before.epoch + 1;
@@ -119,7 +119,7 @@ impl<E: Env> Proxy<E> {
         state.restart_required.clone_from(&restart_required);
         drop(state);
         let event = Event::Reloaded { epoch, changes: &changes, restart_required: &restart_required };
-        context.pool.tell(&event);
+        context.pool.emit(&event);
         Ok(Reloaded { epoch, changes, restart_required })
     }
 
@@ -129,7 +129,7 @@ impl<E: Env> Proxy<E> {
         state.tried += 1;
         state.error = Some(problems.to_owned());
         drop(state);
-        self.context.pool.tell(&Event::ReloadFailed { problems });
+        self.context.pool.emit(&Event::ReloadFailed { problems });
     }
 
     /// Finishes and stops: unready for `drain_delay`, then nothing is accepted, then what still runs after
@@ -141,7 +141,7 @@ impl<E: Env> Proxy<E> {
             (settings.config.server.drain_delay, settings.config.server.drain_timeout)
         };
         connections.become_unready();
-        self.context.pool.tell(&Event::DrainStarted { open: connections.open() });
+        self.context.pool.emit(&Event::DrainStarted { open: connections.open() });
         tokio::time::sleep(delay).await;
         connections.closing.fire();
         // Who stood in the queue counts among those that run.
@@ -151,7 +151,7 @@ impl<E: Env> Proxy<E> {
             connections.wait_for_fewer(1).await;
         }
         let reset = connections.resets();
-        self.context.pool.tell(&Event::Drained { reset });
+        self.context.pool.emit(&Event::Drained { reset });
         reset
     }
 }

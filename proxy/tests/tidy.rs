@@ -3,6 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read the tree fails")]
 
+#[path = "tidy/imports.rs"]
+mod imports;
+#[path = "tidy/rooms.rs"]
+mod rooms;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,7 +115,8 @@ fn below(name: &str, dev: bool) -> &'static [&'static str] {
     match name {
         "simulator" => &["proxy", "mock-upstreams", "faulty-upstream", "loadgen"],
         "faulty-upstream" => &["mock-upstreams"],
-        "proxy" if dev => &["mock-upstreams", "faulty-upstream"],
+        // Itself: its integration tests use its feature `testing`, as other crates' tests do.
+        "proxy" if dev => &["proxy", "mock-upstreams", "faulty-upstream"],
         // Tested against the proxy and the doubles it will meet; it knows nothing of them.
         "loadgen" if dev => &["proxy", "mock-upstreams", "faulty-upstream"],
         _ => &[],

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use simulator::run::{Verdict, run};
+use simulator::judge::{Verdict, run};
 use simulator::scenario;
 
 const MINUTES: [(&str, &str); 2] =

@@ -1,25 +1,24 @@
-//! The production proxy under a deterministic network, or on real sockets, driven by scenario files.
+//! Plays scenarios about the production proxy in a simulated network, or on real sockets, and judges what happened.
 //!
 //! A scenario and a seed give the same run, event for event, on every machine: one thread, virtual time, and every
-//! random number from the seed (but for [`engine::live`], which has the machine's own). [`run::run`] plays and judges one; [`invariant::INVARIANTS`] hold in all of them.
+//! random number from the seed. Only [`world::live`] has the machine's own sockets, clock and random numbers.
+//!
+//! | Room | Holds | Imports |
+//! |---|---|---|
+//! | `scenario` | what a scenario file says | |
+//! | `record` | what was witnessed in a run: events, the recorder, the trace | `scenario` |
+//! | `world` | where a scenario is played: engines, hosts, programs, the director | `scenario`, `record` |
+//! | `judge` | whether a run is as it should be: the history, the laws, the expectations | `scenario`, `record`, `world` |
+//! | `explore` | many runs: batches, sweeps, shrinking, engines side by side | `scenario`, `record`, `world`, `judge` |
+//! | `report` | what is shown of runs: text, JSON, JUnit, Markdown, the timeline page | `scenario`, `record`, `world`, `judge`, `explore` |
+//! | `cli` | the command line of the binary, which is not part of the library | `scenario`, `world`, `judge`, `explore`, `report` |
+//!
+//! [`judge::run`] plays and judges one scenario; [`judge::LAWS`] must hold in every run, and [`judge::run_with`] adds laws of
+//! your own (`examples/custom_law.rs`).
 
-pub mod batch;
-pub mod cli;
-pub mod client;
-pub mod configuration;
-pub mod director;
-pub mod engine;
-pub mod expect;
-pub mod history;
-pub mod invariant;
-pub mod parity;
-pub mod progress;
+pub mod explore;
+pub mod judge;
+pub mod record;
 pub mod report;
-pub mod run;
 pub mod scenario;
-pub mod shrink;
-pub mod swarm;
-pub mod sweep;
-pub mod timeline_page;
-pub mod trace;
-pub mod upstream;
+pub mod world;

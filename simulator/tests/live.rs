@@ -12,12 +12,11 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use faulty_upstream::Listener;
-use simulator::configuration::ConfigFile;
-use simulator::engine::live::{Live, use_proxy};
-use simulator::engine::{Clock, Engine, Host, HostName, Kind};
-use simulator::run::{Verdict, run_on};
-use simulator::scenario;
-use simulator::trace::{ProxyEvent, Recorder, What};
+use simulator::judge::{Verdict, run_on};
+use simulator::record::{Clock, ProxyEvent, Recorder, What};
+use simulator::scenario::{self, ConfigFile, HostName};
+use simulator::world::live::{Live, use_proxy};
+use simulator::world::{Engine, EngineKind, Host, RunsProxy};
 use tokio::io::AsyncReadExt;
 
 /// The proxy's binary, built as these tests are: it belongs to another package, so cargo does not say where it is.
@@ -57,7 +56,7 @@ fn scenarios_hold_with_the_real_proxy_on_real_sockets() {
     proxy();
     for name in ["exact-weights", "proxy-restart", "reload-broken"] {
         let scenario = scenario::load_scaled(&scenarios().join(name).with_extension("json"), 0.25).unwrap();
-        let report = run_on(Kind::Live, &scenario, scenario.seed);
+        let report = run_on(EngineKind::Live, &scenario, scenario.seed);
         assert_eq!(report.verdict, Verdict::Passed, "{name}: {:#?}", report.violations);
         let told = |wanted: fn(&ProxyEvent) -> bool| {
             report.trace.lines.iter().filter(|line| matches!(&line.what, What::Proxy(event) if wanted(event))).count()
@@ -78,7 +77,7 @@ fn what_does_not_hold_is_found_as_in_a_simulation() {
         "clients": [{ "name": "c", "do": "echo", "requests": 5, "rate": 20 }],
         "expect": [{ "what": "requests", "outcome": "ok", "exactly": 5 },
                    { "what": "seen", "event": "attempt_ended", "at_least": 5, "with": "\"upstream\":\"a\"" }] }"#;
-    let report = run_on(Kind::Live, &scenario::parse(scenario).unwrap(), 1);
+    let report = run_on(EngineKind::Live, &scenario::parse(scenario).unwrap(), 1);
     assert_eq!(report.verdict, Verdict::Violated, "{:#?}", report.violations);
     assert_eq!(report.violations.len(), 1, "{:#?}", report.violations);
     assert!(report.violations[0].text.starts_with("0 such requests; "), "{:#?}", report.violations);

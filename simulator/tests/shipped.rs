@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use simulator::batch::{Job, run_all};
-use simulator::engine::{Engine, Kind, turmoil};
-use simulator::run::Verdict;
+use simulator::explore::batch::{Job, run_all};
+use simulator::judge::Verdict;
 use simulator::scenario;
+use simulator::world::EngineKind;
 
 /// What turmoil plays here: resets, jitter and crashes. It takes too long without optimisation to play all;
 /// `simulator run --engine turmoil scenarios` does.
@@ -19,7 +19,7 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
 }
 
-fn shipped(engine: Kind) -> Vec<Job> {
+fn shipped(engine: EngineKind) -> Vec<Job> {
     let mut files: Vec<PathBuf> = directory().read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.sort();
@@ -32,7 +32,7 @@ fn shipped(engine: Kind) -> Vec<Job> {
 }
 
 /// Each of `jobs` holds, and repeats on another thread and in another process.
-fn hold_and_repeat(jobs: &[Job], engine: Kind) {
+fn hold_and_repeat(jobs: &[Job], engine: EngineKind) {
     let here = run_all(jobs, 2, |_, _| {});
     for report in &here {
         assert_eq!(report.verdict, Verdict::Passed, "{report:#?}");
@@ -53,26 +53,27 @@ fn hold_and_repeat(jobs: &[Job], engine: Kind) {
 
 #[test]
 fn every_shipped_scenario_holds_and_repeats_on_another_thread_and_in_another_process() {
-    let jobs = shipped(Kind::TurmoilNet);
+    let jobs = shipped(EngineKind::TurmoilNet);
     assert!(jobs.len() >= 30, "{}", jobs.len());
-    hold_and_repeat(&jobs, Kind::TurmoilNet);
+    hold_and_repeat(&jobs, EngineKind::TurmoilNet);
 }
 
 #[test]
 fn turmoil_refuses_three_shipped_scenarios_and_repeats_what_it_plays() {
-    let (jobs, refused): (Vec<Job>, Vec<Job>) =
-        shipped(Kind::Turmoil).into_iter().partition(|job| turmoil::Sim::lacks(&job.scenario).is_empty());
+    let (jobs, refused): (Vec<Job>, Vec<Job>) = shipped(EngineKind::Turmoil)
+        .into_iter()
+        .partition(|job| EngineKind::Turmoil.unsupported(&job.scenario).is_empty());
     let refused: Vec<&str> = refused.iter().map(|job| job.scenario.name.as_str()).collect();
     assert_eq!(refused, ["loss", "one-way-partition", "reordering"]);
     let played = |job: &Job| ON_TURMOIL.contains(&job.scenario.name.as_str());
     let short: Vec<Job> = jobs.into_iter().filter(played).collect();
     assert_eq!(short.len(), ON_TURMOIL.len());
-    hold_and_repeat(&short, Kind::Turmoil);
+    hold_and_repeat(&short, EngineKind::Turmoil);
 }
 
 #[test]
 fn a_file_is_named_like_its_scenario() {
-    for job in shipped(Kind::default()) {
+    for job in shipped(EngineKind::default()) {
         assert_eq!(job.file.file_stem().unwrap().to_str().unwrap(), job.scenario.name);
     }
 }

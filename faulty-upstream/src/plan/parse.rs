@@ -1,4 +1,4 @@
-//! From JSON to a plan: everything that is wrong is said at once, with its place and what to write instead.
+//! Reads plans from JSON. All problems are reported at once, each with its place and what to write instead.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Entry, Pattern, Plan, When, Whom};
-use crate::draw::Chance;
-use crate::fault::{Act, CATALOGUE, Fault};
-use crate::param::{Values, hint};
+use super::entries::Plan;
+use super::entry::PlanEntry;
+use super::when::{RequestFilter, TargetPattern, When};
+use crate::catalogue::CATALOGUE;
+use crate::draw::Probability;
+use crate::fault::{Action, Fault};
+use crate::setting::{SettingValues, hint};
 
-/// Something that is wrong with a plan.
+/// One problem of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// JSON path.
+    /// The JSON path of its place.
     pub path: String,
-    /// What is wrong, and what to write.
+    /// What is wrong, and what to write instead.
     pub text: String,
 }
 
@@ -27,7 +30,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Reads a plan.
+/// Reads a plan from JSON.
 ///
 /// # Errors
 /// All problems, in the order of the text.
@@ -37,11 +40,11 @@ pub fn parse(text: &str) -> Result<Plan, Vec<Problem>> {
     reader.result(plan)
 }
 
-/// Reads one entry of a plan.
+/// Reads one entry of a plan from JSON.
 ///
 /// # Errors
 /// All problems, in the order of the text.
-pub fn parse_entry(text: &str) -> Result<Entry, Vec<Problem>> {
+pub fn parse_entry(text: &str) -> Result<PlanEntry, Vec<Problem>> {
     let mut reader = Reader::default();
     let entry = reader.json(text).and_then(|json| reader.entry("", &json));
     reader.result(entry)
@@ -65,7 +68,7 @@ impl Reader {
         serde_json::from_str(text).map_err(|error| self.problem("", format!("not JSON: {error}"))).ok()
     }
 
-    /// An object with no other fields than `known`.
+    /// Reads an object that has no other fields than `known`.
     fn object<'a>(&mut self, path: &str, json: &'a Json, known: &[&str]) -> Option<&'a Map<String, Json>> {
         let Some(object) = json.as_object() else {
             self.problem(path, format!("must be an object (got {json})"));
@@ -78,7 +81,7 @@ impl Reader {
         Some(object)
     }
 
-    /// A field that may be missing.
+    /// Reads a field that may be missing.
     fn field<T>(
         &mut self,
         path: &str,
@@ -104,7 +107,7 @@ impl Reader {
         for (index, json) in entries.iter().enumerate() {
             let path = format!("faults[{index}]");
             let Some(mut entry) = self.entry(&path, json) else { continue };
-            // Entries without an id of their own are told apart by a number.
+            // Entries that the plan gives no id get a number, so that their ids differ.
             if json.get("id").is_none() {
                 let mut number = 1;
                 while ids.contains(&entry.id) {
@@ -120,8 +123,8 @@ impl Reader {
         Some(plan)
     }
 
-    fn entry(&mut self, path: &str, json: &Json) -> Option<Entry> {
-        // What `list` shows can be given back, so its counter is known here and passed over.
+    fn entry(&mut self, path: &str, json: &Json) -> Option<PlanEntry> {
+        // The output of `ctl list` is a plan, too. So the counter that it shows is allowed here, and ignored.
         let object = self.object(path, json, &["id", "fault", "with", "when", "for", "armed", "struck"])?;
         let string = |json: &Json| json.as_str().map(str::to_owned);
         let name = self.field(path, object, "fault", "a string", string);
@@ -138,13 +141,13 @@ impl Reader {
         let id = self.field(path, object, "id", "a word without spaces and slashes", nonempty);
         let armed = self.field(path, object, "armed", "true or false", Json::as_bool).unwrap_or(true);
         let when = object.get("when").map(|json| self.when(&join(path, "when"), json)).unwrap_or_default();
-        let whom = object.get("for").map(|json| self.whom(&join(path, "for"), json)).unwrap_or_default();
+        let filter = object.get("for").map(|json| self.filter(&join(path, "for"), json)).unwrap_or_default();
         let fault = fault?;
         let with = object.get("with").cloned().unwrap_or_else(|| Map::new().into());
         let with = self.settings(&join(path, "with"), fault, &with)?;
-        self.check_fit(path, fault, &when, &whom);
+        self.check_fit(path, fault, &when, &filter);
         let id = id.unwrap_or_else(|| fault.name.to_owned());
-        Some(Entry { id, fault, with, when, whom, armed, armed_since: Duration::ZERO, struck: 0 })
+        Some(PlanEntry { id, fault, with, when, filter, armed, armed_since: Duration::ZERO, struck: 0 })
     }
 
     fn fault(&mut self, path: &str, name: &str) -> Option<&'static Fault> {
@@ -156,12 +159,12 @@ impl Reader {
         fault
     }
 
-    fn settings(&mut self, path: &str, fault: &Fault, json: &Json) -> Option<Values> {
+    fn settings(&mut self, path: &str, fault: &Fault, json: &Json) -> Option<SettingValues> {
         let Some(object) = json.as_object() else {
             self.problem(path, format!("must be an object (got {json})"));
             return None;
         };
-        match Values::read(fault.params, object) {
+        match SettingValues::read(fault.settings, object) {
             Ok(values) => Some(values),
             Err(bad) => {
                 for bad in bad {
@@ -177,9 +180,9 @@ impl Reader {
         let Some(object) = self.object(path, json, &known) else { return When::default() };
         let count = |json: &Json| json.as_u64().and_then(NonZeroU64::new);
         let span = |json: &Json| -> Option<Duration> { humantime::parse_duration(json.as_str()?).ok() };
-        let chance = |json: &Json| json.as_f64().and_then(Chance::new);
+        let chance = |json: &Json| json.as_f64().and_then(Probability::new);
         const COUNT: &str = "a whole number from 1 on";
-        const SPAN: &str = "a span like \"5s\"";
+        const SPAN: &str = "a duration like \"5s\"";
         let when = When {
             nth: self.field(path, object, "nth", COUNT, count),
             every: self.field(path, object, "every", COUNT, count),
@@ -193,25 +196,28 @@ impl Reader {
         when
     }
 
-    fn whom(&mut self, path: &str, json: &Json) -> Whom {
-        let Some(object) = self.object(path, json, &["target", "user", "method"]) else { return Whom::default() };
+    fn filter(&mut self, path: &str, json: &Json) -> RequestFilter {
+        let Some(object) = self.object(path, json, &["target", "user", "method"]) else {
+            return RequestFilter::default();
+        };
         let string = |json: &Json| json.as_str().map(str::to_owned);
-        Whom {
-            target: self
-                .field(path, object, "target", "a string, * for anything", |json| json.as_str().map(Pattern::new)),
+        RequestFilter {
+            target: self.field(path, object, "target", "a string, * for anything", |json| {
+                json.as_str().map(TargetPattern::new)
+            }),
             user: self.field(path, object, "user", "a string", string),
             method: self.field(path, object, "method", "a string", string),
         }
     }
 
-    /// Conditions that the fault can never see.
-    fn check_fit(&mut self, path: &str, fault: &Fault, when: &When, whom: &Whom) {
+    /// Reports conditions that the fault can never check.
+    fn check_fit(&mut self, path: &str, fault: &Fault, when: &When, filter: &RequestFilter) {
         let name = fault.name;
-        if matches!(fault.act, Act::Listener(_)) && when.tells_connections_apart() {
+        if matches!(fault.action, Action::Listener(_)) && when.tells_connections_apart() {
             let text = format!("{name} acts on the listener and can't tell connections apart; use from, until or arm");
             self.problem(&join(path, "when"), text);
         }
-        if matches!(fault.act, Act::Listener(_) | Act::Connection(_)) && !whom.is_everybody() {
+        if matches!(fault.action, Action::Listener(_) | Action::Connection(_)) && !filter.is_empty() {
             let text = format!("{name} strikes before a request is read and can't know it; leave \"for\" out");
             self.problem(&join(path, "for"), text);
         }
@@ -236,7 +242,7 @@ mod tests {
         let plan = parse(text).unwrap();
         let ids: Vec<&str> = plan.entries().iter().map(|entry| entry.id.as_str()).collect();
         assert_eq!(ids, ["status", "status-2", "mine"]);
-        let labels: Vec<String> = plan.entries().iter().map(Entry::label).collect();
+        let labels: Vec<String> = plan.entries().iter().map(PlanEntry::label).collect();
         assert_eq!(labels, ["status", "status@status-2", "refuse@mine"]);
         let again = parse(&plan.to_json().to_string()).unwrap();
         assert_eq!(again.to_json(), plan.to_json());
@@ -259,7 +265,7 @@ mod tests {
                 r#"faults[0].fault: no fault "acept-close"; did you mean "accept-close"?"#,
                 r#"faults[1].wen: unknown field; did you mean "when"?"#,
                 r#"faults[1].with.gab: no such setting; did you mean "gap"?"#,
-                r#"faults[1].with.gap: must be a span like "250ms" (got 5)"#,
+                r#"faults[1].with.gap: must be a duration like "250ms" (got 5)"#,
                 "faults[2].when: refuse acts on the listener and can't tell connections apart; use from, until or arm",
                 "faults[2].for: refuse strikes before a request is read and can't know it; leave \"for\" out",
                 "faults[3].when.every: must be a whole number from 1 on (got 0)",

@@ -1,88 +1,88 @@
-//! The two filters of an entry: when it strikes, and whom.
+//! The conditions of a plan entry: when it strikes, and which requests.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use mock_upstreams::Asked;
+use mock_upstreams::ProxyRequest;
 use serde_json::{Map, Value as Json};
 
-use crate::draw::{Chance, Draw};
+use crate::draw::{Draw, Probability};
 
-/// When an entry strikes: where several conditions are given, all must hold; where none is, always.
+/// When an entry strikes. All conditions that are given must hold; without any it strikes always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
-    /// Only this connection, counted from 1.
-    pub nth: Option<NonZeroU64>,
-    /// Every so many connections.
-    pub every: Option<NonZeroU64>,
-    /// By chance, drawn for every connection or request.
-    pub probability: Option<Chance>,
-    /// Not before, since the upstream's start.
+    /// Strikes only the connection with this number. Connections are counted from 1.
+    pub(crate) nth: Option<NonZeroU64>,
+    /// Strikes one connection in so many.
+    pub(crate) every: Option<NonZeroU64>,
+    /// Strikes with this probability, drawn for every connection or request.
+    pub(crate) probability: Option<Probability>,
+    /// Strikes from this time on, counted from the upstream's start.
     pub from: Duration,
-    /// Not at or behind, since the upstream's start.
+    /// Strikes until just before this time, counted from the upstream's start.
     pub until: Option<Duration>,
 }
 
 impl When {
-    /// Whether the time is right.
-    pub fn in_force(&self, now: Duration) -> bool {
+    /// Whether `now` is between `from` and `until`.
+    pub(crate) fn in_force(&self, now: Duration) -> bool {
         now >= self.from && self.until.is_none_or(|until| now < until)
     }
 
-    /// When [`When::in_force`] changes next.
-    pub fn next_edge(&self, now: Duration) -> Option<Duration> {
+    /// The next time at which [`When::in_force`] changes.
+    pub(crate) fn next_edge(&self, now: Duration) -> Option<Duration> {
         [Some(self.from), self.until].into_iter().flatten().filter(|edge| *edge > now).min()
     }
 
-    /// Whether connections are told apart, which a fault of the listener can't do.
-    pub fn tells_connections_apart(&self) -> bool {
+    /// Whether it tells connections apart. A fault of the listener can't do that.
+    pub(crate) fn tells_connections_apart(&self) -> bool {
         self.nth.is_some() || self.every.is_some() || self.probability.is_some()
     }
 
     pub(super) fn strikes(&self, now: Duration, connection: u64, draw: &mut Draw) -> bool {
-        // Drawn whatever the other conditions say, so that they only gate the draw and never shift it.
-        let lucky = self.probability.is_none_or(|chance| draw.happens(chance));
-        lucky
+        // The draw comes first: the other conditions decide whether it counts, and never shift it.
+        let drawn = self.probability.is_none_or(|probability| draw.happens(probability));
+        drawn
             && self.in_force(now)
             && self.nth.is_none_or(|nth| connection == nth.get())
             && self.every.is_none_or(|every| connection.is_multiple_of(every.get()))
     }
 
     pub(super) fn to_json(&self) -> Json {
-        let span = |span: Duration| Json::from(humantime::format_duration(span).to_string());
+        let duration = |time: Duration| Json::from(humantime::format_duration(time).to_string());
         let mut json = Map::new();
         let mut put = |name: &str, value: Option<Json>| value.map(|value| json.insert(name.to_owned(), value));
         put("nth", self.nth.map(|nth| nth.get().into()));
         put("every", self.every.map(|every| every.get().into()));
-        put("probability", self.probability.map(|chance| chance.get().into()));
-        put("from", (!self.from.is_zero()).then(|| span(self.from)));
-        put("until", self.until.map(span));
+        put("probability", self.probability.map(|probability| probability.get().into()));
+        put("from", (!self.from.is_zero()).then(|| duration(self.from)));
+        put("until", self.until.map(duration));
         json.into()
     }
 }
 
-/// Whom an entry strikes: where several conditions are given, all must hold; where none is, everybody.
+/// Which requests an entry strikes. All conditions that are given must hold; without any it strikes all requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whom {
-    /// Targets, as `host:port`.
-    pub target: Option<Pattern>,
-    /// The user of the credentials.
-    pub user: Option<String>,
-    /// The method.
-    pub method: Option<String>,
+pub(crate) struct RequestFilter {
+    /// Requests for these targets, as `host:port`.
+    pub(crate) target: Option<TargetPattern>,
+    /// Requests with the credentials of this user.
+    pub(crate) user: Option<String>,
+    /// Requests with this method.
+    pub(crate) method: Option<String>,
 }
 
-impl Whom {
-    /// Whether nothing is asked for.
-    pub fn is_everybody(&self) -> bool {
-        *self == Whom::default()
+impl RequestFilter {
+    /// Whether it has no condition.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == RequestFilter::default()
     }
 
-    /// Whether it is the one who `asked`.
-    pub fn includes(&self, asked: &Asked) -> bool {
-        self.target.as_ref().is_none_or(|pattern| pattern.matches(&asked.target.to_string()))
-            && self.user.as_ref().is_none_or(|user| asked.user.as_ref() == Some(user))
-            && self.method.as_ref().is_none_or(|method| *method == asked.method)
+    /// Whether it includes `request`.
+    pub(crate) fn matches(&self, request: &ProxyRequest) -> bool {
+        self.target.as_ref().is_none_or(|pattern| pattern.matches(&request.target.to_string()))
+            && self.user.as_ref().is_none_or(|user| request.user.as_ref() == Some(user))
+            && self.method.as_ref().is_none_or(|method| *method == request.method)
     }
 
     pub(super) fn to_json(&self) -> Json {
@@ -97,12 +97,12 @@ impl Whom {
 
 /// A text in which every `*` stands for any number of characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(String);
+pub(crate) struct TargetPattern(String);
 
-impl Pattern {
-    /// As written.
-    pub fn new(text: &str) -> Self {
-        Pattern(text.to_owned())
+impl TargetPattern {
+    /// Reads the pattern as it is written in a plan.
+    pub(crate) fn new(text: &str) -> Self {
+        TargetPattern(text.to_owned())
     }
 
     fn matches(&self, text: &str) -> bool {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_anything() {
-        let matches = |pattern: &str, text: &str| Pattern::new(pattern).matches(text);
+        let matches = |pattern: &str, text: &str| TargetPattern::new(pattern).matches(text);
         assert!(matches("*.echo.mock:80", "r1.echo.mock:80") && matches("a*", "a") && matches("*", ""));
         assert!(matches("a*b*c", "a-b-b-c") && matches("x:1", "x:1"));
         assert!(!matches("a*b*c", "a-c") && !matches("a", "ab") && !matches("ab*b", "ab") && !matches("*a", "ab"));

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use faulty_upstream::listener::attend;
+use faulty_upstream::listen::run_listener;
 use faulty_upstream::{FaultyUpstream, Listener, State};
 use mock_upstreams::journal::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -60,7 +60,7 @@ async fn schedule(entry: &str) -> Vec<(u64, State)> {
 async fn told_meanwhile(upstream: &FaultyUpstream, done: impl Future<Output = ()>) -> Vec<(u64, State)> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let fake = Fake(told.clone(), Instant::now());
-    attend(upstream, fake, |_| {}, done).await.unwrap();
+    run_listener(upstream, fake, |_| {}, done).await.unwrap();
     told.lock().unwrap().clone()
 }
 
@@ -158,7 +158,7 @@ async fn a_listener_that_lacks_a_state_refuses_by_the_faults_name() {
         }
     }
     let upstream = upstream(plan_of(r#"{"fault": "backlog-full"}"#));
-    let error = attend(&upstream, Stubborn, |_| {}, pending()).await.unwrap_err();
+    let error = run_listener(&upstream, Stubborn, |_| {}, pending()).await.unwrap_err();
     assert_eq!(error.to_string(), "f: backlog-full: no such thing here");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
 }

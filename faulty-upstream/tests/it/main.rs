@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
 
+use std::collections::BTreeSet;
+
 mod admin;
 mod before;
+mod example;
 mod listener;
 mod process;
 mod replies;
@@ -11,15 +14,14 @@ mod support;
 mod timing;
 mod tunnels;
 
-/// A fault without a test of what it does on the wire can't be added.
+/// A fault needs a test of what it does on the wire.
 #[test]
 fn every_fault_is_proved() {
     let families = [before::PROVED, listener::PROVED, timing::PROVED, tunnels::PROVED];
-    let mut proved: Vec<&str> = families.concat();
-    proved.extend(replies::proved());
-    proved.sort_unstable();
-    proved.dedup();
-    let mut known = support::every_fault();
-    known.sort_unstable();
-    assert_eq!(proved, known);
+    let proved: BTreeSet<&str> = families.concat().into_iter().chain(replies::proved()).collect();
+    let known: BTreeSet<&str> = support::every_fault().into_iter().collect();
+    let unproved: Vec<_> = known.difference(&proved).collect();
+    assert!(unproved.is_empty(), "faults without a test in faulty-upstream/tests/it: {unproved:?}");
+    let unknown: Vec<_> = proved.difference(&known).collect();
+    assert!(unknown.is_empty(), "tests of faults that the catalogue does not have: {unknown:?}");
 }

@@ -1,7 +1,7 @@
 //! Faults in the tunnel: bytes and ends on sockets.
 
 use mock_upstreams::journal::{End, Outcome};
-use mock_upstreams::target::pattern;
+use mock_upstreams::targets::pattern;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

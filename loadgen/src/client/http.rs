@@ -1,33 +1,33 @@
-//! HTTP exchanges: plain ones in absolute-form, and those behind TLS.
+//! The actions that are one HTTP exchange: plain ones in absolute-form, and those behind TLS.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{Attempt, Kept, Net, bounded, pace, send};
-use crate::action::{Action, Exchange};
-use crate::checksum::{Sum, fill, pattern};
-use crate::outcome::{Failure, Kind, Outcome, Phase};
-use crate::wire::{Body, Head, Length, Wire};
-use crate::workload::ExitFrom;
+use super::active_request::{ActiveRequest, KeptConnection, bounded, pace, send};
+use super::checksum::{Transferred, fill, pattern};
+use super::connector::Connector;
+use super::outcome::{Failure, FailureKind, Outcome, Phase};
+use super::response::{BodyLength, BodyReader, BufferedStream, ResponseHead};
+use crate::workload::{Action, ActionKind, ExitFrom, HttpExchange};
 
 const BLOCK: usize = 16 * 1024;
 
-/// The most of a body in which an exit's name is looked for.
+/// The most bytes of a body in which the name of an exit is looked for.
 const MOST_EXIT: usize = 64 * 1024;
 
-impl<N: Net> Attempt<'_, N> {
+impl<N: Connector> ActiveRequest<'_, N> {
     pub(super) async fn plain(
         &mut self,
         action: &Action,
-        exchange: &Exchange,
+        exchange: &HttpExchange,
         keep_alive: bool,
-        kept: Kept<N>,
-    ) -> (Outcome, Kept<N>) {
+        kept: KeptConnection<N>,
+    ) -> (Outcome, KeptConnection<N>) {
         let authority = self.request.target.strip_suffix(":80").unwrap_or(&self.request.target).to_owned();
         let absolute = format!("http://{authority}");
-        self.seen.reused = kept.is_some();
+        self.measured.reused = kept.is_some();
         let mut wire = match kept {
             Some(wire) => wire,
             None => match self.connect().await {
@@ -37,9 +37,9 @@ impl<N: Net> Attempt<'_, N> {
         };
         let mut result = self.exchange(action, &mut wire, exchange, &absolute).await;
         // The other side may close a kept connection just as a request goes out (RFC 9112 section 9.3.1).
-        let stale = self.seen.reused && self.seen.status.is_none() && exchange.send == 0;
-        if let (true, Err(Failure { kind: Kind::Cut | Kind::Reset, .. })) = (stale, &result) {
-            self.seen.reused = false;
+        let stale = self.measured.reused && self.measured.status.is_none() && exchange.send == 0;
+        if let (true, Err(Failure { kind: FailureKind::Cut | FailureKind::Reset, .. })) = (stale, &result) {
+            self.measured.reused = false;
             wire = match self.connect().await {
                 Ok(wire) => wire,
                 Err(failure) => return (Err(failure), None),
@@ -52,30 +52,30 @@ impl<N: Net> Attempt<'_, N> {
         }
     }
 
-    /// One request and its response. Says whether the connection may be used again.
+    /// Sends one request and reads its response. Says whether the connection may be used again.
     pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         action: &Action,
-        wire: &mut Wire<S>,
-        exchange: &Exchange,
+        wire: &mut BufferedStream<S>,
+        exchange: &HttpExchange,
         origin: &str,
     ) -> Result<bool, Failure> {
         let behind_proxy = !origin.is_empty();
         let head = self.request_head(action, exchange, origin);
         let mut body = vec![0; exchange.send as usize];
         fill(self.request.index ^ self.workload.seed, &mut body);
-        let (deadline, up) = (self.deadline, &mut self.seen.up);
-        *up = Sum::default();
+        let (deadline, up) = (self.deadline, &mut self.measured.up);
+        *up = Transferred::default();
         let sending = async {
-            send(wire, head.as_bytes(), action.slow, &mut Sum::default()).await?;
-            send(wire, &body, action.slow, up).await
+            send(wire, head.as_bytes(), action.throttle, &mut Transferred::default()).await?;
+            send(wire, &body, action.throttle, up).await
         };
         bounded(deadline, if behind_proxy { Phase::Reply } else { Phase::Data }, sending).await?;
         let before = Instant::now();
         let head = bounded(self.deadline, if behind_proxy { Phase::Reply } else { Phase::Data }, wire.head()).await?;
         self.first_byte(before);
         if behind_proxy {
-            self.seen.status = Some(head.status);
+            self.measured.status = Some(head.status);
         }
         self.body(action, wire, exchange, &head).await?;
         self.last_byte();
@@ -83,16 +83,16 @@ impl<N: Net> Attempt<'_, N> {
             Some(status) => status == head.status,
             None => (200..400).contains(&head.status),
         };
-        if right { Ok(head.keeps_alive()) } else { Err(Kind::Status(head.status).at(Phase::Reply)) }
+        if right { Ok(head.keeps_alive()) } else { Err(FailureKind::Status(head.status).at(Phase::Reply)) }
     }
 
-    fn request_head(&self, action: &Action, exchange: &Exchange, origin: &str) -> String {
-        let Exchange { method, path, send, .. } = exchange;
+    fn request_head(&self, action: &Action, exchange: &HttpExchange, origin: &str) -> String {
+        let HttpExchange { method, path, send, .. } = exchange;
         let behind_proxy = !origin.is_empty();
         let default_port = if behind_proxy { ":80" } else { ":443" };
         let host = self.request.target.strip_suffix(default_port).unwrap_or(&self.request.target);
         let credentials = if behind_proxy { self.credentials() } else { String::new() };
-        let keeps = matches!(action.what, crate::action::What::Http { keep_alive: true, .. });
+        let keeps = matches!(action.kind, ActionKind::Http { keep_alive: true, .. });
         let connection = if keeps { "" } else { "Connection: close\r\n" };
         let length = if *send > 0 { format!("Content-Length: {send}\r\n") } else { String::new() };
         format!("{method} {origin}{path} HTTP/1.1\r\nHost: {host}\r\n{credentials}{connection}{length}\r\n")
@@ -101,29 +101,29 @@ impl<N: Net> Attempt<'_, N> {
     async fn body<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         action: &Action,
-        wire: &mut Wire<S>,
-        exchange: &Exchange,
-        head: &Head,
+        wire: &mut BufferedStream<S>,
+        exchange: &HttpExchange,
+        head: &ResponseHead,
     ) -> Outcome {
-        let length = head.length().map_err(|error: io::Error| Kind::of(&error).at(Phase::Data))?;
+        let length = head.length().map_err(|error: io::Error| FailureKind::of(&error).at(Phase::Data))?;
         // Most bodies are small: a whole block for each would cost more than reading it.
         let size = match length {
-            Length::Bytes(bytes) => usize::try_from(bytes).unwrap_or(BLOCK).min(BLOCK),
-            Length::Chunked | Length::ToEnd => BLOCK,
+            BodyLength::Bytes(bytes) => usize::try_from(bytes).unwrap_or(BLOCK).min(BLOCK),
+            BodyLength::Chunked | BodyLength::ToEnd => BLOCK,
         };
-        let mut body = Body::new(length);
+        let mut body = BodyReader::new(length);
         let exit_from = self.workload.exit_from.as_ref();
         let keeps_text = matches!(exit_from, Some(ExitFrom::Json(_) | ExitFrom::Body));
         let checked = exchange.pattern.filter(|_| (200..300).contains(&head.status));
         let (mut text, mut block) = (Vec::new(), vec![0; size]);
-        let (mut down, mut same) = (Sum::default(), true);
+        let (mut down, mut same) = (Transferred::default(), true);
         while !body.is_over() {
             let most = pace(action, size).await;
             let read = bounded(self.deadline, Phase::Data, body.read(wire, &mut block[..most])).await;
             let got = match read {
                 Ok(got) => &block[..got],
                 Err(failure) => {
-                    self.seen.down = down;
+                    self.measured.down = down;
                     return Err(failure);
                 }
             };
@@ -133,17 +133,17 @@ impl<N: Net> Attempt<'_, N> {
                 text.extend_from_slice(got);
             }
         }
-        self.seen.down = down;
-        self.seen.exit = exit_from.and_then(|from| exit(from, head, &text));
+        self.measured.down = down;
+        self.measured.exit = exit_from.and_then(|from| exit(from, head, &text));
         if same && checked.is_none_or(|bytes| bytes == down.bytes) {
             Ok(())
         } else {
-            Err(Kind::Corrupt.at(Phase::Data))
+            Err(FailureKind::Corrupt.at(Phase::Data))
         }
     }
 }
 
-fn exit(from: &ExitFrom, head: &Head, text: &[u8]) -> Option<String> {
+fn exit(from: &ExitFrom, head: &ResponseHead, text: &[u8]) -> Option<String> {
     match from {
         ExitFrom::Header(name) => head.field(&name.to_ascii_lowercase()).map(str::to_owned),
         ExitFrom::Body => Some(String::from_utf8_lossy(text).trim().to_owned()),

@@ -1,4 +1,4 @@
-//! Requests that go through a tunnel.
+//! The actions that go through a tunnel.
 
 use std::io;
 use std::time::Duration;
@@ -6,74 +6,79 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{Attempt, Net, bounded, pace, send};
-use crate::action::{Action, What};
-use crate::checksum::{Sum, fill, pattern};
-use crate::outcome::{Failure, Kind, Outcome, Phase};
-use crate::wire::Wire;
+use super::active_request::{ActiveRequest, bounded, pace, send};
+use super::checksum::{Transferred, fill, pattern};
+use super::connector::Connector;
+use super::outcome::{Failure, FailureKind, Outcome, Phase};
+use super::response::BufferedStream;
+use crate::workload::{Action, ActionKind};
 
 /// Bytes moved at once.
 const BLOCK: usize = 16 * 1024;
 
-/// How long the far side's end is waited for where the outcome is known already.
+/// How long to wait for the other side's end where the outcome is known already.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The most of a target's text that is read.
 const MOST_TEXT: usize = 4096;
 
-impl<N: Net> Attempt<'_, N> {
-    pub(super) async fn through_tunnel(&mut self, action: &Action, what: &What) -> Outcome {
+impl<N: Connector> ActiveRequest<'_, N> {
+    pub(super) async fn through_tunnel(&mut self, action: &Action, kind: &ActionKind) -> Outcome {
         let mut wire = self.connect().await?;
-        let early = match what {
-            What::Echo { bytes, early: true, .. } => Some(self.block(0, *bytes)),
+        let early = match kind {
+            ActionKind::Echo { bytes, early: true, .. } => Some(self.block(0, *bytes)),
             _ => None,
         };
         self.open(action, &mut wire, early.as_deref()).await?;
-        let _open = self.gauge.enter();
-        match what {
-            What::Connect => {
-                self.part(&mut wire).await;
+        let _open = self.open_tunnels.enter();
+        match kind {
+            ActionKind::Connect => {
+                self.leave(&mut wire).await;
                 Ok(())
             }
-            What::Echo { rounds, bytes, early } => {
+            ActionKind::Echo { rounds, bytes, early } => {
                 for round in 0..*rounds {
                     let sent = *early && round == 0;
-                    self.bounce(action, &mut wire, round, *bytes, sent, self.deadline).await?;
+                    self.echo(action, &mut wire, round, *bytes, sent, self.deadline).await?;
                 }
                 self.finish(&mut wire).await
             }
-            What::Hold { span, every, bytes } => self.hold(action, &mut wire, *span, *every, *bytes).await,
-            What::Upload { bytes } => self.upload(action, &mut wire, *bytes).await,
-            What::Download { bytes, send } => self.download(action, &mut wire, *bytes, *send).await,
-            What::Tls { exchange } => {
+            ActionKind::Hold { span, every, bytes } => self.hold(action, &mut wire, *span, *every, *bytes).await,
+            ActionKind::Upload { bytes } => self.upload(action, &mut wire, *bytes).await,
+            ActionKind::Download { bytes, send } => self.download(action, &mut wire, *bytes, *send).await,
+            ActionKind::Tls { exchange } => {
                 let tls = self.handshake(wire).await?;
-                let mut wire = Wire::new(tls);
+                let mut wire = BufferedStream::new(tls);
                 let result = self.exchange(action, &mut wire, exchange, "").await.map(|_| ());
-                self.part(&mut wire).await;
+                self.leave(&mut wire).await;
                 result
             }
-            What::Http { .. } => unreachable!("plain HTTP needs no tunnel; Attempt::run sends it elsewhere"),
+            ActionKind::Http { .. } => unreachable!("plain HTTP needs no tunnel; perform sends it elsewhere"),
         }
     }
 
-    /// CONNECT and its reply; `early` goes right behind it.
-    async fn open(&mut self, action: &Action, wire: &mut Wire<N::Stream>, early: Option<&[u8]>) -> Outcome {
+    /// Sends CONNECT, with `early` right behind it, and reads the reply.
+    async fn open(&mut self, action: &Action, wire: &mut BufferedStream<N::Stream>, early: Option<&[u8]>) -> Outcome {
         let target = &self.request.target;
         let mut head =
             format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", self.credentials()).into_bytes();
         if let Some(early) = early {
             head.extend_from_slice(early);
-            self.seen.up.add(early);
+            self.measured.up.add(early);
         }
-        bounded(self.deadline, Phase::Reply, send(wire, &head, action.slow, &mut Sum::default())).await?;
+        bounded(self.deadline, Phase::Reply, send(wire, &head, action.throttle, &mut Transferred::default())).await?;
         let before = Instant::now();
         let reply = bounded(self.deadline, Phase::Reply, wire.head()).await?;
-        self.seen.phases.reply = Some(before.elapsed());
-        self.seen.status = Some(reply.status);
-        if (200..300).contains(&reply.status) { Ok(()) } else { Err(Kind::Status(reply.status).at(Phase::Reply)) }
+        self.measured.phases.reply = Some(before.elapsed());
+        self.measured.status = Some(reply.status);
+        if (200..300).contains(&reply.status) {
+            Ok(())
+        } else {
+            Err(FailureKind::Status(reply.status).at(Phase::Reply))
+        }
     }
 
-    /// The block of a round: bytes that no other request and no other round has.
+    /// Makes the block of a round: bytes that no other request and no other round has.
     fn block(&self, round: u32, bytes: usize) -> Vec<u8> {
         let mut block = vec![0; bytes];
         fill((self.request.index << 20) ^ u64::from(round) ^ self.workload.seed, &mut block);
@@ -81,7 +86,7 @@ impl<N: Net> Attempt<'_, N> {
     }
 
     /// Sends one block (unless it was `sent` already) and reads it back.
-    async fn bounce<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn echo<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         action: &Action,
         stream: &mut S,
@@ -93,7 +98,7 @@ impl<N: Net> Attempt<'_, N> {
         let block = self.block(round, bytes);
         let before = Instant::now();
         if !sent {
-            bounded(deadline, Phase::Data, send(stream, &block, action.slow, &mut self.seen.up)).await?;
+            bounded(deadline, Phase::Data, send(stream, &block, action.throttle, &mut self.measured.up)).await?;
         }
         let mut back = vec![0; bytes];
         let mut filled = 0;
@@ -101,28 +106,28 @@ impl<N: Net> Attempt<'_, N> {
             let most = pace(action, bytes - filled).await;
             let got = bounded(deadline, Phase::Data, stream.read(&mut back[filled..filled + most])).await?;
             if got == 0 {
-                return Err(Kind::Cut.at(Phase::Data));
+                return Err(FailureKind::Cut.at(Phase::Data));
             }
             self.first_byte(before);
             filled += got;
         }
-        self.seen.down.add(&back);
-        if back == block { Ok(()) } else { Err(Kind::Corrupt.at(Phase::Data)) }
+        self.measured.down.add(&back);
+        if back == block { Ok(()) } else { Err(FailureKind::Corrupt.at(Phase::Data)) }
     }
 
-    /// Ends our side; the other must end its own without a further byte.
+    /// Ends our side. The other side must end its own without sending a further byte.
     async fn finish<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Outcome {
         self.last_byte();
         bounded(self.deadline, Phase::Data, stream.shutdown()).await?;
         match bounded(self.deadline, Phase::Data, stream.read(&mut [0])).await? {
             0 => Ok(()),
-            _ => Err(Kind::Corrupt.at(Phase::Data)),
+            _ => Err(FailureKind::Corrupt.at(Phase::Data)),
         }
     }
 
-    /// Ends our side where the outcome is known; the other side has a moment to do the same.
-    async fn part<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) {
-        self.seen.ended.get_or_insert_with(Instant::now);
+    /// Ends our side once the outcome is known. The other side has a moment to end its own.
+    async fn leave<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) {
+        self.measured.ended.get_or_insert_with(Instant::now);
         let drain = async {
             stream.shutdown().await?;
             while stream.read(&mut [0; 512]).await? > 0 {}
@@ -143,15 +148,15 @@ impl<N: Net> Attempt<'_, N> {
         let until = Instant::now() + span;
         let patience = self.workload.timeout;
         for round in 0.. {
-            self.bounce(action, stream, round, bytes, false, Instant::now() + patience).await?;
+            self.echo(action, stream, round, bytes, false, Instant::now() + patience).await?;
             let next = (Instant::now() + every).min(until);
-            // While it waits it listens: a tunnel that dies, or says what nobody asked, is noticed at once.
+            // It reads while it waits, so that it notices at once a tunnel that dies or sends what nobody asked for.
             match timeout_at(next, stream.read(&mut [0])).await {
                 Err(_) if next == until => break,
                 Err(_) => {}
-                Ok(Ok(0)) => return Err(Kind::Cut.at(Phase::Data)),
-                Ok(Ok(_)) => return Err(Kind::Corrupt.at(Phase::Data)),
-                Ok(Err(error)) => return Err(Kind::of(&error).at(Phase::Data)),
+                Ok(Ok(0)) => return Err(FailureKind::Cut.at(Phase::Data)),
+                Ok(Ok(_)) => return Err(FailureKind::Corrupt.at(Phase::Data)),
+                Ok(Err(error)) => return Err(FailureKind::of(&error).at(Phase::Data)),
             }
         }
         sleep_until(until).await;
@@ -177,21 +182,21 @@ impl<N: Net> Attempt<'_, N> {
             self.first_byte(before);
             text.extend_from_slice(&piece[..got]);
         }
-        self.seen.down.add(&text);
+        self.measured.down.add(&text);
         self.last_byte();
-        verdict_of_sink(&text, &self.seen.up)
+        outcome_of_sink(&text, &self.measured.up)
     }
 
     /// Sends `bytes` bytes and ends our side.
     async fn send_all<S: AsyncWrite + Unpin>(&mut self, action: &Action, stream: &mut S, bytes: u64) -> Outcome {
         let seed = (self.request.index << 20) ^ self.workload.seed;
-        let (deadline, sent) = (self.deadline, &mut self.seen.up);
+        let (deadline, sent) = (self.deadline, &mut self.measured.up);
         let mut block = vec![0; BLOCK];
         let sending = async {
             while sent.bytes < bytes {
                 let count = (bytes - sent.bytes).min(BLOCK as u64) as usize;
                 fill(seed ^ sent.bytes, &mut block[..count]);
-                send(stream, &block[..count], action.slow, sent).await?;
+                send(stream, &block[..count], action.throttle, sent).await?;
             }
             stream.shutdown().await
         };
@@ -214,46 +219,30 @@ impl<N: Net> Attempt<'_, N> {
                 break;
             }
             self.first_byte(before);
-            let offset = self.seen.down.bytes;
-            self.seen.down.add(&block[..got]);
+            let offset = self.measured.down.bytes;
+            self.measured.down.add(&block[..got]);
             if !(offset..).zip(&block[..got]).all(|(at, byte)| *byte == pattern(at)) {
-                return Err(Kind::Corrupt.at(Phase::Data));
+                return Err(FailureKind::Corrupt.at(Phase::Data));
             }
         }
-        let mut result = match self.seen.down.bytes {
-            got if got < bytes => Err(Kind::Cut.at(Phase::Data)),
-            got if got > bytes => Err(Kind::Corrupt.at(Phase::Data)),
+        let mut result = match self.measured.down.bytes {
+            got if got < bytes => Err(FailureKind::Cut.at(Phase::Data)),
+            got if got > bytes => Err(FailureKind::Corrupt.at(Phase::Data)),
             _ => Ok(()),
         };
         if result.is_ok() && answer > 0 {
             result = self.send_all(action, stream, answer).await;
         }
         self.last_byte();
-        self.part(stream).await;
+        self.leave(stream).await;
         result
-    }
-
-    pub(super) fn first_byte(&mut self, since: Instant) {
-        self.seen.phases.first_byte.get_or_insert_with(|| since.elapsed());
-    }
-
-    /// The rest of the time since the request began that no other phase has.
-    pub(super) fn last_byte(&mut self) {
-        let now = Instant::now();
-        let phases = &mut self.seen.phases;
-        if let Some(first) = phases.first_byte {
-            let before = [phases.connect, phases.reply, phases.tls, Some(first)];
-            let before: Duration = before.into_iter().flatten().sum();
-            phases.last_byte = Some((now - self.began).saturating_sub(before));
-        }
-        self.seen.ended = Some(now);
     }
 }
 
-fn verdict_of_sink(text: &[u8], sent: &Sum) -> Result<(), Failure> {
+fn outcome_of_sink(text: &[u8], sent: &Transferred) -> Result<(), Failure> {
     if text == format!("{sent}\n").as_bytes() {
         return Ok(());
     }
-    let kind = if text.last() == Some(&b'\n') { Kind::Corrupt } else { Kind::Cut };
+    let kind = if text.last() == Some(&b'\n') { FailureKind::Corrupt } else { FailureKind::Cut };
     Err(kind.at(Phase::Data))
 }

@@ -1,22 +1,22 @@
-//! Two runs side by side: what differs, and whether chance may explain it.
+//! Compares two runs: what differs, and whether chance may explain it.
 
 use std::fmt::Write;
 
-use super::Report;
+use super::load_report::LoadReport;
 use crate::quantity::show;
-use crate::verdict::statistics::{rank_sum_z, shares_z, two_sided};
+use crate::verdict::significance::{rank_sum_z, shares_z, two_sided};
 
 /// Below this chance a difference counts as one.
 const LEVEL: f64 = 0.01;
 
-/// The differences, and whether `after` is significantly worse: slower, or failing more.
-pub fn compare(before: &Report, after: &Report) -> (String, bool) {
+/// Says in text how the runs differ, and whether `after` is significantly worse: slower, or with more errors.
+pub fn compare(before: &LoadReport, after: &LoadReport) -> (String, bool) {
     let mut text = String::new();
     let worse = write(&mut text, before, after);
     (text, worse)
 }
 
-fn write(text: &mut String, before: &Report, after: &Report) -> bool {
+fn write(text: &mut String, before: &LoadReport, after: &LoadReport) -> bool {
     // Writing to a String can't fail.
     let _ = writeln!(text, "{:<34}{:>14}{:>14}{:>10}", "", "before", "after", "change");
     let percent = |a: f64, b: f64| if a > 0.0 { format!("{:+.1} %", (b - a) / a * 100.0) } else { "-".to_owned() };
@@ -40,7 +40,7 @@ fn write(text: &mut String, before: &Report, after: &Report) -> bool {
     let (a, b) = (before.latency("corrected"), after.latency("corrected"));
     let z = rank_sum_z(&a.recorded, &b.recorded);
     let slower = judge(text, "latency (rank sum)", z, "slower", "faster");
-    let over = |report: &Report| (report.errors, report.ok + report.errors);
+    let over = |report: &LoadReport| (report.errors, report.ok + report.errors);
     let z = shares_z(over(before), over(after));
     let failing = judge(text, "errors (shares)", z, "more errors", "fewer errors");
     if before.saturated || after.saturated {

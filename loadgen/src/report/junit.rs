@@ -1,29 +1,27 @@
-//! For CI: a test case for each verdict.
+//! The verdicts as JUnit's XML, with a test case for each, for CI.
 
-use std::fmt::Write;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::Report;
-use super::html::escape;
+use super::load_report::LoadReport;
 
-/// The verdicts as JUnit's XML.
-pub fn render(report: &Report) -> String {
-    let failures = report.verdicts.iter().filter(|verdict| !verdict.passed).count();
-    let (tests, seconds) = (report.verdicts.len(), report.seconds);
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let counts = format!("tests=\"{tests}\" failures=\"{failures}\" time=\"{seconds:.3}\"");
-    // Writing to a String can't fail.
-    let _ = writeln!(xml, "<testsuites {counts}>\n  <testsuite name=\"loadgen\" {counts}>");
+/// Renders the verdicts.
+pub fn render(report: &LoadReport) -> String {
+    let time = std::time::Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
+    let mut suite = TestSuite::new("loadgen");
+    suite.set_time(time);
     for verdict in &report.verdicts {
-        let (name, text) = (escape(&verdict.name), escape(&verdict.text));
-        let _ = if verdict.passed {
-            writeln!(xml, "    <testcase classname=\"loadgen\" name=\"{name}\"/>")
+        let status = if verdict.passed {
+            TestCaseStatus::success()
         } else {
-            writeln!(
-                xml,
-                "    <testcase classname=\"loadgen\" name=\"{name}\"><failure message=\"{text}\"/></testcase>"
-            )
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(verdict.text.as_str());
+            status
         };
+        let mut case = TestCase::new(verdict.name.as_str(), status);
+        case.set_classname("loadgen");
+        suite.add_test_case(case);
     }
-    xml.push_str("  </testsuite>\n</testsuites>\n");
-    xml
+    let mut junit = Report::new("loadgen");
+    junit.set_time(time).add_test_suite(suite);
+    junit.to_string().expect("text is always written to memory")
 }

@@ -1,13 +1,13 @@
-//! For a pull request or a job's summary.
+//! The report as Markdown, for a pull request or the summary of a CI job.
 
 use std::fmt::Write;
 
-use super::Report;
+use super::load_report::LoadReport;
 use super::text::{COLUMNS, TIMES};
 use crate::quantity::show;
 
-/// The whole report.
-pub fn render(report: &Report) -> String {
+/// Renders the whole report.
+pub fn render(report: &LoadReport) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
     let _ = write(&mut text, report);
@@ -18,7 +18,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-fn write(text: &mut String, report: &Report) -> std::fmt::Result {
+fn write(text: &mut String, report: &LoadReport) -> std::fmt::Result {
     let word = if report.passed() { "passed" } else { "FAILED" };
     writeln!(text, "## loadgen: {word}\n")?;
     for line in &report.workload {

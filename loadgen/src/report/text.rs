@@ -1,8 +1,8 @@
-//! For a terminal.
+//! The report as text for a terminal.
 
 use std::fmt::Write;
 
-use super::Report;
+use super::load_report::LoadReport;
 use crate::quantity::{show, show_bytes};
 
 /// Names of times, in the order in which a request meets them, with what they are.
@@ -20,15 +20,15 @@ pub(super) const TIMES: [(&str, &str); 8] = [
 /// Columns of times.
 pub(super) const COLUMNS: [&str; 6] = ["p50", "p90", "p99", "p99.9", "max", "mean"];
 
-/// The whole report.
-pub fn render(report: &Report) -> String {
+/// Renders the whole report.
+pub fn render(report: &LoadReport) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
     let _ = write(&mut text, report);
     text
 }
 
-fn write(text: &mut String, report: &Report) -> std::fmt::Result {
+fn write(text: &mut String, report: &LoadReport) -> std::fmt::Result {
     for line in &report.workload {
         writeln!(text, "{line}")?;
     }

@@ -1,27 +1,42 @@
-//! What a fault in mid-run cost: how soon it was noticed and avoided, who was harmed, how soon it was over.
+//! What a fault in mid-run cost: how soon it was detected and avoided, how many requests it harmed, how soon all was well.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
+use crate::watch::Snapshot;
 
-/// The proxy's statistics of one upstream at one time.
+/// What the proxy says of the victim at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
+pub(crate) struct VictimSample {
     /// Since the run's begin.
-    pub at: Duration,
+    pub(crate) at: Duration,
     /// Whether the proxy thinks it fit for traffic.
-    pub healthy: bool,
+    pub(crate) healthy: bool,
     /// Attempts that went through it and failed, probes included.
-    pub failed: u64,
-    /// To its next probe, while it is ejected.
-    pub probe_in: Option<Duration>,
+    pub(crate) failed: u64,
+    /// The time to its next probe, while it is ejected.
+    pub(crate) probe_in: Option<Duration>,
 }
 
-/// The figures. Those that were never reached are not there.
+impl VictimSample {
+    /// What `snapshot` says of the upstream at `victim`; `None` where it is not among the proxy's.
+    pub(crate) fn of(victim: &str, snapshot: &Snapshot) -> Option<Self> {
+        let upstreams = &snapshot.statistics.total.upstream_metrics;
+        let upstream = upstreams.iter().find(|upstream| upstream.is_at(victim))?;
+        Some(VictimSample {
+            at: snapshot.at,
+            healthy: upstream.healthy,
+            failed: upstream.failed_requests,
+            probe_in: upstream.probe_in_ms.map(Duration::from_millis),
+        })
+    }
+}
+
+/// What the fault cost, in figures. `None`: that was never reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failover {
+pub struct FailoverFigures {
     /// From the fault to the ejection.
     pub detect: Option<Duration>,
     /// From the fault to the last attempt, probes apart, that failed there before the fault was over.
@@ -32,8 +47,13 @@ pub struct Failover {
     pub harmed: u64,
 }
 
-/// Reads the figures off the victim's `samples`, in order, for a fault from `began` to `ended`.
-pub fn figures(samples: &[Sample], began: Duration, ended: Option<Duration>, harmed: u64) -> Failover {
+/// Reads the figures off the victim's `samples`, which are in order, for a fault that lasted from `began` to `ended`.
+pub(crate) fn figures(
+    samples: &[VictimSample],
+    began: Duration,
+    ended: Option<Duration>,
+    harmed: u64,
+) -> FailoverFigures {
     let ejected = samples.iter().find(|sample| sample.at >= began && !sample.healthy);
     let until = ended.unwrap_or(Duration::MAX);
     let last_failure = last_failure(samples.iter().filter(|sample| sample.at <= until), began);
@@ -41,7 +61,7 @@ pub fn figures(samples: &[Sample], began: Duration, ended: Option<Duration>, har
         let from = ejected?.at.max(ended);
         samples.iter().find(|sample| sample.at >= from && sample.healthy).map(|sample| sample.at - ended)
     });
-    Failover {
+    FailoverFigures {
         detect: ejected.map(|sample| sample.at - began),
         // Ejected without a failed request of ours: the proxy's own checks were quicker.
         avoid: ejected.map(|sample| last_failure.unwrap_or(sample.at).saturating_sub(began)),
@@ -51,8 +71,8 @@ pub fn figures(samples: &[Sample], began: Duration, ended: Option<Duration>, har
 }
 
 /// When the last attempt that was no probe failed, from `began` on.
-fn last_failure<'a>(samples: impl Iterator<Item = &'a Sample>, began: Duration) -> Option<Duration> {
-    let (mut before, mut probes, mut most, mut last): (Option<&Sample>, u64, u64, _) = (None, 0, 0, None);
+fn last_failure<'a>(samples: impl Iterator<Item = &'a VictimSample>, began: Duration) -> Option<Duration> {
+    let (mut before, mut probes, mut most, mut last): (Option<&VictimSample>, u64, u64, _) = (None, 0, 0, None);
     for sample in samples {
         // The time to the next probe only ever runs down, but for a probe that failed.
         probes +=
@@ -68,9 +88,10 @@ fn last_failure<'a>(samples: impl Iterator<Item = &'a Sample>, began: Duration) 
     last
 }
 
-impl Failover {
-    /// The judgement without further thresholds: it was noticed, nobody was harmed, and it came back where it could.
-    pub fn judge(&self, healed: bool) -> Vec<Verdict> {
+impl FailoverFigures {
+    /// Judges without further thresholds: the fault was detected and avoided, nobody was harmed, and the victim came back if
+    /// the fault was `healed`.
+    pub(crate) fn judge(&self, healed: bool) -> Vec<Verdict> {
         let show = |span: Option<Duration>| span.map_or_else(|| "never".to_owned(), crate::quantity::show);
         let mut verdicts = vec![
             Verdict::new("failover detected", self.detect.is_some(), format!("ejected after: {}", show(self.detect))),
@@ -89,8 +110,8 @@ impl Failover {
 mod tests {
     use super::*;
 
-    fn sample(at: u64, healthy: bool, failed: u64) -> Sample {
-        Sample { at: Duration::from_millis(at), healthy, failed, probe_in: None }
+    fn sample(at: u64, healthy: bool, failed: u64) -> VictimSample {
+        VictimSample { at: Duration::from_millis(at), healthy, failed, probe_in: None }
     }
 
     #[test]
@@ -105,13 +126,13 @@ mod tests {
         ];
         let millis = |ms| Some(Duration::from_millis(ms));
         let found = figures(&samples, Duration::from_millis(90), millis(400), 7);
-        assert_eq!(found, Failover { detect: millis(110), avoid: millis(110), restore: millis(200), harmed: 7 });
+        assert_eq!(found, FailoverFigures { detect: millis(110), avoid: millis(110), restore: millis(200), harmed: 7 });
         assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed).count(), 1);
     }
 
     #[test]
     fn a_failed_probe_is_no_attempt_to_avoid() {
-        let ejected = |at, failed, probe_in| Sample {
+        let ejected = |at, failed, probe_in| VictimSample {
             probe_in: Some(Duration::from_millis(probe_in)),
             ..sample(at, false, failed)
         };
@@ -132,7 +153,7 @@ mod tests {
     #[test]
     fn what_never_happened_has_no_figure() {
         let found = figures(&[sample(0, true, 0), sample(100, true, 0)], Duration::ZERO, None, 0);
-        assert_eq!(found, Failover::default());
+        assert_eq!(found, FailoverFigures::default());
         assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed).count(), 3);
     }
 }

@@ -1,35 +1,27 @@
-//! The ledger: every request id, reconciled between the client, the proxy's statistics and the upstreams' journals.
+//! The ledger reconciles every request between the client, the proxy's statistics and the upstreams' journals.
 
 use std::collections::BTreeMap;
 
 use super::Verdict;
-use crate::tally::{Answer, Line};
-
-/// A line of an upstream's journal that has our prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The request's id.
-    pub id: String,
-    /// The upstream answered 2xx to CONNECT, or a response of the target's.
-    pub served: bool,
-}
+use crate::drive::{ClientAnswer, LedgerLine};
+use crate::watch::JournalEntry;
 
 /// How the proxy's counts moved during the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
+pub(crate) struct ProxyCounts {
     /// Successes.
-    pub success: u64,
+    pub(crate) success: u64,
     /// Failures.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Refused by the proxy itself.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
 }
 
 /// Judges by ids: `lines` of the client against `entries` of the journals.
 ///
 /// Lost: the client was served, no journal says so. Duplicated: served twice. Unattributed: a journal served an id that
 /// the client did not send, or says it was never answered. Requests that the client gave up may stand in either.
-pub fn by_ids(lines: &[Line], entries: &[Entry]) -> Vec<Verdict> {
+pub(crate) fn by_ids(lines: &[LedgerLine], entries: &[JournalEntry]) -> Vec<Verdict> {
     let mut served = BTreeMap::<&str, u64>::new();
     for entry in entries.iter().filter(|entry| entry.served) {
         *served.entry(&entry.id).or_default() += 1;
@@ -37,7 +29,7 @@ pub fn by_ids(lines: &[Line], entries: &[Entry]) -> Vec<Verdict> {
     let (mut lost, mut duplicated, mut unattributed) = (Vec::new(), Vec::new(), Vec::new());
     for line in lines {
         match served.remove(line.id.as_str()) {
-            None if line.answer == Answer::Through => lost.push(line.id.as_str()),
+            None if line.answer == ClientAnswer::Through => lost.push(line.id.as_str()),
             Some(count) if count > 1 => duplicated.push(line.id.as_str()),
             _ => {}
         }
@@ -55,9 +47,9 @@ pub fn by_ids(lines: &[Line], entries: &[Entry]) -> Vec<Verdict> {
 }
 
 /// Judges by counts: what the client saw against what the proxy counted.
-pub fn by_counts(lines: &[Line], counted: Counted) -> Verdict {
+pub(crate) fn by_counts(lines: &[LedgerLine], counted: ProxyCounts) -> Verdict {
     let of = |answer| lines.iter().filter(|line| line.answer == answer).count() as u64;
-    let (through, refused, unknown) = (of(Answer::Through), of(Answer::Refused), of(Answer::Unknown));
+    let (through, refused, unknown) = (of(ClientAnswer::Through), of(ClientAnswer::Refused), of(ClientAnswer::Unknown));
     let all = counted.success + counted.failed + counted.rejected;
     let passed = (through..=through + unknown).contains(&counted.success)
         && (through + refused..=through + refused + unknown).contains(&all);
@@ -72,15 +64,15 @@ pub fn by_counts(lines: &[Line], counted: Counted) -> Verdict {
 mod tests {
     use super::*;
 
-    fn line(id: &str, through: bool) -> Line {
-        Line { id: id.into(), answer: if through { Answer::Through } else { Answer::Refused } }
+    fn line(id: &str, through: bool) -> LedgerLine {
+        LedgerLine { id: id.into(), answer: if through { ClientAnswer::Through } else { ClientAnswer::Refused } }
     }
 
-    fn entry(id: &str, served: bool) -> Entry {
-        Entry { id: id.into(), served }
+    fn entry(id: &str, served: bool) -> JournalEntry {
+        JournalEntry { id: id.into(), served }
     }
 
-    fn failing(lines: &[Line], entries: &[Entry]) -> Vec<String> {
+    fn failing(lines: &[LedgerLine], entries: &[JournalEntry]) -> Vec<String> {
         by_ids(lines, entries).into_iter().filter(|verdict| !verdict.passed).map(|verdict| verdict.name).collect()
     }
 
@@ -98,7 +90,7 @@ mod tests {
     #[test]
     fn counts_must_agree() {
         let lines = [line("r1", true), line("r2", true), line("r3", false)];
-        let counted = |success, failed, rejected| Counted { success, failed, rejected };
+        let counted = |success, failed, rejected| ProxyCounts { success, failed, rejected };
         assert!(by_counts(&lines, counted(2, 1, 0)).passed);
         assert!(by_counts(&lines, counted(2, 0, 1)).passed);
         assert!(!by_counts(&lines, counted(1, 2, 0)).passed);

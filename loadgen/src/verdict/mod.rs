@@ -1,14 +1,15 @@
-//! Verdicts: a figure, its bound, and whether it is kept. What can't be judged has not passed.
+//! Verdicts on a load run: a figure, its bound, and whether the bound is kept. What can't be judged has not passed.
 
-pub mod expect;
 pub mod failover;
-pub mod ledger;
-pub mod statistics;
-pub mod weights;
+pub(crate) mod ledger;
+pub(crate) mod periods;
+pub(crate) mod significance;
+pub mod threshold;
+pub(crate) mod weights;
 
 use serde::{Deserialize, Serialize};
 
-/// One judgement.
+/// The judgement of one property of a load run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// What was judged.
@@ -20,7 +21,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// What was found of `name`.
+    /// Makes the verdict on `name`.
     pub fn new(name: impl Into<String>, passed: bool, text: impl Into<String>) -> Self {
         Verdict { name: name.into(), passed, text: text.into() }
     }

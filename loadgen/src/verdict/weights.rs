@@ -1,39 +1,39 @@
-//! Shares against weights.
+//! Judges the shares of upstreams against their weights.
 //!
-//! Where every pick is known, smooth weighted choice has an exact bound (ARCHITECTURE.md, "The pure core"): within a stretch
+//! Where every pick is known, smooth weighted choice has an exact bound (ARCHITECTURE.md, "The pure core"): within a period
 //! of unchanged health |picked · W − k · weight| is below 2 · W, and exactly 0 where k is a multiple of W. Where only
 //! answers say who carried them, a chi-square test says whether they are consistent with the weights, never that they are exact.
 
 use super::Verdict;
-use super::statistics::{chi_square_above, chi_square_bound, detectable};
+use super::significance::{chi_square_above, chi_square_bound, detectable};
 
 /// The level of the chi-square test.
-pub const LEVEL: f64 = 0.001;
+pub(crate) const LEVEL: f64 = 0.001;
 
-/// An upstream as a witness counts it.
+/// How often an upstream was picked, as a witness counts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
+pub(crate) struct UpstreamShare {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its weight, 0 while it takes no traffic.
-    pub weight: u64,
+    pub(crate) weight: u64,
     /// Requests that it was picked for.
-    pub picked: u64,
+    pub(crate) picked: u64,
 }
 
-/// A stretch of unchanged health.
+/// A part of a run in which no upstream's health changed, nor the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Period {
+pub(crate) struct HealthPeriod {
     /// Where in the run, for people.
-    pub label: String,
+    pub(crate) label: String,
     /// All upstreams.
-    pub shares: Vec<Share>,
-    /// Picks that may be off: attempts that failed over, and those in flight at either end.
-    pub slack: u64,
+    pub(crate) shares: Vec<UpstreamShare>,
+    /// By how many picks the counts may be off: attempts that failed over, and those in flight at either end.
+    pub(crate) slack: u64,
 }
 
 /// Judges one period by the exact bound.
-pub fn exact(period: &Period) -> Verdict {
+pub(crate) fn exact(period: &HealthPeriod) -> Verdict {
     let name = format!("weights {}", period.label);
     let divisor = period.shares.iter().fold(0, |divisor, share| gcd(divisor, share.weight));
     if divisor == 0 {
@@ -70,8 +70,8 @@ pub fn exact(period: &Period) -> Verdict {
     Verdict::new(name, passed, format!("{}; bound: {bound}", parts.join(", ")))
 }
 
-/// Judges answers from a pool that can't be seen into.
-pub fn consistent(shares: &[Share], strangers: u64) -> Verdict {
+/// Judges the answers of a pool whose picks can't be seen; `strangers` came through exits without a weight.
+pub(crate) fn consistent(shares: &[UpstreamShare], strangers: u64) -> Verdict {
     let name = "weights by exit";
     let weights: u64 = shares.iter().map(|share| share.weight).sum();
     let seen: u64 = shares.iter().map(|share| share.picked).sum();
@@ -79,7 +79,7 @@ pub fn consistent(shares: &[Share], strangers: u64) -> Verdict {
         return Verdict::new(name, false, format!("{strangers} answers came through exits that have no --weight"));
     }
     let weighted: Vec<_> = shares.iter().filter(|share| share.weight > 0).collect();
-    let expected = |share: &Share| seen as f64 * share.weight as f64 / weights as f64;
+    let expected = |share: &UpstreamShare| seen as f64 * share.weight as f64 / weights as f64;
     if weighted.len() < 2 {
         return Verdict::new(name, false, "fewer than two exits have a weight: nothing to compare");
     }
@@ -101,7 +101,7 @@ pub fn consistent(shares: &[Share], strangers: u64) -> Verdict {
     let chance = chi_square_above(statistic, freedom);
     let bound = chi_square_bound(LEVEL, freedom);
     let extra = detectable(LEVEL, freedom);
-    let bias = |share: &&Share| {
+    let bias = |share: &&UpstreamShare| {
         let part = share.weight as f64 / weights as f64;
         (extra * part * (1.0 - part) / seen as f64).sqrt() * 100.0
     };
@@ -123,15 +123,15 @@ fn gcd(a: u64, b: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn shares(of: &[(u64, u64)]) -> Vec<Share> {
+    fn shares(of: &[(u64, u64)]) -> Vec<UpstreamShare> {
         of.iter()
             .enumerate()
-            .map(|(n, (weight, picked))| Share { name: format!("u{n}"), weight: *weight, picked: *picked })
+            .map(|(n, (weight, picked))| UpstreamShare { name: format!("u{n}"), weight: *weight, picked: *picked })
             .collect()
     }
 
     fn passes(of: &[(u64, u64)], slack: u64) -> bool {
-        exact(&Period { label: "all".into(), shares: shares(of), slack }).passed
+        exact(&HealthPeriod { label: "all".into(), shares: shares(of), slack }).passed
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
 
 mod connect;
+mod example;
 mod plain;
 mod process;
 mod support;

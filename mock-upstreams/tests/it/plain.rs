@@ -3,7 +3,7 @@
 use mock_upstreams::Settings;
 use mock_upstreams::checksum::Tally;
 use mock_upstreams::journal::Outcome;
-use mock_upstreams::target::{pattern, tally_of_pattern};
+use mock_upstreams::targets::{pattern, tally_of_pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mock_upstreams::Settings;
 use mock_upstreams::checksum::Tally;
-use mock_upstreams::target::pattern;
+use mock_upstreams::targets::pattern;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

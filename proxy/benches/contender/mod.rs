@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::netdrift_config;
-use crate::support::process::{Process, free_address};
+use crate::support::process::{ChildProcess, free_address};
 
 /// A proxy to compare.
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
-    kind: Kind,
+    kind: ContenderProgram,
 }
 
-enum Kind {
+enum ContenderProgram {
     /// With this log level.
     Netdrift(&'static str),
     Haproxy,
@@ -26,33 +26,33 @@ enum Kind {
 
 /// netdrift first: the others are told as multiples of it.
 pub(crate) const CONTENDERS: [Contender; 5] = [
-    Contender { name: "netdrift", kind: Kind::Netdrift("warn") },
-    Contender { name: "netdrift, logging", kind: Kind::Netdrift("info") },
-    Contender { name: "haproxy", kind: Kind::Haproxy },
-    Contender { name: "squid", kind: Kind::Squid },
-    Contender { name: "tinyproxy", kind: Kind::Tinyproxy },
+    Contender { name: "netdrift", kind: ContenderProgram::Netdrift("warn") },
+    Contender { name: "netdrift, logging", kind: ContenderProgram::Netdrift("info") },
+    Contender { name: "haproxy", kind: ContenderProgram::Haproxy },
+    Contender { name: "squid", kind: ContenderProgram::Squid },
+    Contender { name: "tinyproxy", kind: ContenderProgram::Tinyproxy },
 ];
 
 /// One that accepts.
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
-    pub(crate) process: Process,
+    pub(crate) process: ChildProcess,
 }
 
 impl Contender {
     fn program(&self) -> Option<PathBuf> {
         let name = match self.kind {
-            Kind::Netdrift(_) => return None,
-            Kind::Haproxy => "haproxy",
-            Kind::Squid => "squid",
-            Kind::Tinyproxy => "tinyproxy",
+            ContenderProgram::Netdrift(_) => return None,
+            ContenderProgram::Haproxy => "haproxy",
+            ContenderProgram::Squid => "squid",
+            ContenderProgram::Tinyproxy => "tinyproxy",
         };
         ["/usr/sbin", "/usr/bin"].map(|folder| Path::new(folder).join(name)).into_iter().find(|path| path.exists())
     }
 
     /// netdrift is; the others come from the distribution.
     pub(crate) fn is_installed(&self) -> bool {
-        matches!(self.kind, Kind::Netdrift(_)) || self.program().is_some()
+        matches!(self.kind, ContenderProgram::Netdrift(_)) || self.program().is_some()
     }
 
     /// Starts it in front of `upstream`, with its files in `folder`.
@@ -64,11 +64,11 @@ impl Contender {
         let mut command = Command::new(program);
         let (listen, port, to) = (addr, addr.port(), upstream.port());
         let text = match self.kind {
-            Kind::Netdrift(level) => {
+            ContenderProgram::Netdrift(level) => {
                 command.arg("--config").arg(&config);
                 netdrift_config(listen, upstream, level)
             }
-            Kind::Haproxy => {
+            ContenderProgram::Haproxy => {
                 command.arg("-db").arg("-f").arg(&config);
                 format!(
                     "global\n  maxconn 4000\ndefaults\n  mode http\n  option splice-auto\n  timeout connect 10s\n  \
@@ -76,7 +76,7 @@ impl Contender {
                      default_backend out\nbackend out\n  server upstream {upstream}\n"
                 )
             }
-            Kind::Squid => {
+            ContenderProgram::Squid => {
                 // It gives up root and must still write here.
                 fs::set_permissions(folder, fs::Permissions::from_mode(0o777))?;
                 command.arg("-N").arg("-f").arg(&config);
@@ -89,7 +89,7 @@ impl Contender {
                     folder = folder.display(),
                 )
             }
-            Kind::Tinyproxy => {
+            ContenderProgram::Tinyproxy => {
                 command.arg("-d").arg("-c").arg(&config);
                 format!(
                     "Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 4000\nAllow 127.0.0.1\n\
@@ -98,7 +98,7 @@ impl Contender {
             }
         };
         fs::write(&config, text)?;
-        let mut process = Process::start(&mut command, log)?;
+        let mut process = ChildProcess::start(&mut command, log)?;
         if let Err(error) = process.accepts(addr).await {
             let said = fs::read_to_string(folder.join("log")).unwrap_or_default();
             return Err(io::Error::other(format!("{}: {error}\n{said}", self.name)));

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 /// A child that is killed and waited for when dropped.
-pub(crate) struct Process(Child);
+pub(crate) struct ChildProcess(Child);
 
 /// What a process holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Holding {
     pub(crate) memory: u64,
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // Either fails only where it has ended already.
         let _ = self.0.kill();
@@ -28,11 +28,11 @@ impl Drop for Process {
     }
 }
 
-impl Process {
+impl ChildProcess {
     /// Starts `command` with nothing to read and its errors in `log`.
     pub(crate) fn start(command: &mut Command, log: fs::File) -> io::Result<Self> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
-        Ok(Process(child))
+        Ok(ChildProcess(child))
     }
 
     /// Starts this very program as an upstream. Where it listens is its first line.
@@ -45,7 +45,7 @@ impl Process {
             .spawn()?;
         let mut line = String::new();
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let process = Process(child);
+        let process = ChildProcess(child);
         BufReader::new(stdout).read_line(&mut line)?;
         let addr = line.trim().parse().map_err(io::Error::other)?;
         Ok((process, addr))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::client::connection::{Connection, NextStep};
-use crate::client::error::Error;
+use crate::client::error::RequestError;
 use crate::client::request::{Origin, Request};
 use crate::context::Settings;
 use crate::env::Env;
@@ -11,7 +11,7 @@ use crate::http::authority::Authority;
 use crate::http::head::RequestHead;
 use crate::http::inbox::client_reset;
 use crate::upstream::attempts::Attempts;
-use crate::upstream::dial::{self, Terms};
+use crate::upstream::dial::{self, DialSettings};
 
 /// What a client hears once its tunnel is open.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -29,10 +29,11 @@ pub(crate) async fn connect<E: Env>(
     let mut request = Request::begin(&context, &origin);
     let mut attempts = Attempts::begin(pool, origin.request, &target);
     let via = settings.via.for_connect(&head.fields);
-    let terms = Terms { limits: settings.limits, dns: settings.config.timeouts.dns, via: via.as_deref() };
+    let dial_settings =
+        DialSettings { limits: settings.limits, dns: settings.config.timeouts.dns, via: via.as_deref() };
     let seeking = async {
         while let Some((lease, allowance)) = attempts.next() {
-            match dial::open_tunnel(pool, &context.env, &lease.upstream, &target, &allowance, terms).await {
+            match dial::open_tunnel(pool, &context.env, &lease.upstream, &target, &allowance, dial_settings).await {
                 Ok((leg, surplus)) => return Some((lease, leg, surplus)),
                 Err(failure) => attempts.failed(lease, failure),
             }
@@ -52,18 +53,18 @@ pub(crate) async fn connect<E: Env>(
             connection.become_tunnel(settings, ESTABLISHED, (leg, surplus), request, lease).await
         }
         Ok(None) => {
-            let record = attempts.gave_up();
-            let error = Error::GaveUp(record);
-            let told = error.tell();
-            if let Error::GaveUp(record) = error {
-                request.failed(record, &told);
+            let record = attempts.none_opened();
+            let error = RequestError::NoUpstreamOpened(record);
+            let reply = error.reply();
+            if let RequestError::NoUpstreamOpened(record) = error {
+                request.failed(record, &reply);
             }
             // Nothing behind a refused CONNECT is processed: it may be meant for the target (RFC 9931).
-            connection.answer(&told.response(true, true, context.env.wall())).await;
+            connection.answer(&reply.response(true, true, context.env.wall())).await;
             NextStep::Linger
         }
         Err(()) => {
-            request.client_failed(attempts.gave_up(), None);
+            request.client_failed(attempts.none_opened(), None);
             NextStep::Abort
         }
     }

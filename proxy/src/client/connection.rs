@@ -28,7 +28,7 @@ pub(crate) struct Connection<E: Env> {
     pub(crate) stream: E::Stream,
     pub(crate) inbox: Inbox,
     pub(crate) peer: SocketAddr,
-    /// Above the connection limit: only our own pages are served, the rest is told to come back.
+    /// Above the connection limit: only our own pages are served, the rest is reply to come back.
     pub(crate) overloaded: bool,
     /// Requests begun on it.
     pub(crate) requests: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Connection<E: Env> {
 /// What comes behind a request.
 pub(crate) enum NextStep<E: Env> {
     /// The next request on this connection.
-    Next,
+    NextRequest,
     /// An orderly end.
     Close,
     /// An orderly end that waits for the client to read our answer.
@@ -113,8 +113,8 @@ impl<E: Env> Connection<E> {
         mut request: Request<E>,
         lease: Lease<E>,
     ) -> NextStep<E> {
-        let told = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
-        if !matches!(told, Ok(Ok(()))) {
+        let reply = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
+        if !matches!(reply, Ok(Ok(()))) {
             request.fail_after_verdict("client_gone", Blame::Client);
             return NextStep::Abort;
         }

@@ -10,11 +10,11 @@ use crate::core::attribution::{Blame, Failure};
 use crate::http::body::BodyError;
 use crate::http::head::{Fields, HeadError, ResponseHead, Version};
 use crate::http::target::TargetError;
-use crate::upstream::attempts::Record;
+use crate::upstream::attempts::AttemptsRecord;
 
 /// Why a request is answered by us.
 #[derive(Debug)]
-pub(crate) enum Error {
+pub(crate) enum RequestError {
     /// The head can't be trusted.
     Head(HeadError),
     /// The request target can't be served.
@@ -36,7 +36,7 @@ pub(crate) enum Error {
     /// More clients than we may serve.
     Overloaded,
     /// No attempt opened the target.
-    GaveUp(Record),
+    NoUpstreamOpened(AttemptsRecord),
 }
 
 /// An error as its response, its log line and its label see it.
@@ -94,9 +94,9 @@ impl fmt::Display for ProxyStatus {
     }
 }
 
-impl Error {
+impl RequestError {
     /// The one mapping from error to response, log and label.
-    pub(crate) fn tell(&self) -> ErrorReply {
+    pub(crate) fn reply(&self) -> ErrorReply {
         let client = |status: u16, token, text: String| ErrorReply {
             status,
             token,
@@ -106,42 +106,44 @@ impl Error {
             extra: None,
         };
         match self {
-            Error::Head(error) => client(error.status(), error.token(), error.to_string()),
-            Error::Target(error) => client(error.status(), error.token(), error.to_string()),
-            Error::Body(error) => client(error.status(), error.token(), error.to_string()),
-            Error::BodyCut => client(400, "body_cut", "the request body ended early".into()),
-            Error::HeaderTimeout => client(408, "header_timeout", "the request head took too long".into()),
-            Error::BodyTimeout => client(408, "body_timeout", "the request body stood still for too long".into()),
-            Error::Auth(Refusal::Busy, _) => ErrorReply {
+            RequestError::Head(error) => client(error.status(), error.token(), error.to_string()),
+            RequestError::Target(error) => client(error.status(), error.token(), error.to_string()),
+            RequestError::Body(error) => client(error.status(), error.token(), error.to_string()),
+            RequestError::BodyCut => client(400, "body_cut", "the request body ended early".into()),
+            RequestError::HeaderTimeout => client(408, "header_timeout", "the request head took too long".into()),
+            RequestError::BodyTimeout => {
+                client(408, "body_timeout", "the request body stood still for too long".into())
+            }
+            RequestError::Auth(Refusal::Busy, _) => ErrorReply {
                 blame: Blame::Netdrift,
                 extra: Some(("Retry-After", "1".into())),
                 ..client(503, Refusal::Busy.token(), "too many passwords to check at once; try again".into())
             },
-            Error::Auth(refusal, challenge) => ErrorReply {
+            RequestError::Auth(refusal, challenge) => ErrorReply {
                 extra: Some(("Proxy-Authenticate", challenge.clone())),
                 ..client(407, refusal.token(), "this proxy needs a valid user name and password".into())
             },
-            Error::Loop => ErrorReply {
+            RequestError::Loop => ErrorReply {
                 proxy_status: Some(ProxyStatus::error("proxy_loop_detected")),
                 ..client(502, "loop", "this request has passed through this proxy before".into())
             },
-            Error::Ourselves => ErrorReply {
+            RequestError::Ourselves => ErrorReply {
                 proxy_status: Some(ProxyStatus::error("http_request_denied")),
                 ..client(403, "ourselves", "the proxy can't be reached through itself".into())
             },
-            Error::Overloaded => ErrorReply {
+            RequestError::Overloaded => ErrorReply {
                 blame: Blame::Netdrift,
                 extra: Some(("Retry-After", "1".into())),
                 proxy_status: Some(ProxyStatus::error("connection_limit_reached")),
                 ..client(503, "overloaded", "the proxy serves as many connections as it may; try again".into())
             },
-            Error::GaveUp(record) => tell_record(record),
+            RequestError::NoUpstreamOpened(record) => no_upstream_opened(record),
         }
     }
 }
 
 /// What the last failed attempt means to the client (status by ARCHITECTURE.md, "What the client sees").
-fn tell_record(record: &Record) -> ErrorReply {
+fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
     let attempts = Some(record.attempts);
     let blame = record.blame.unwrap_or(Blame::Netdrift);
     let Some((_, last)) = record.failures.last() else {

@@ -58,7 +58,7 @@ async fn accept_one<E: Env>(context: &Arc<Context<E>>, listener: &mut E::Listene
         // One client that left before it was let in: there is nothing to rest from.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
         Err(error) => {
-            context.pool.tell(&Event::AcceptFailed { error: &error.to_string() });
+            context.pool.emit(&Event::AcceptFailed { error: &error.to_string() });
             tokio::time::sleep(REST).await;
         }
     }

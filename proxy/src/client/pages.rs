@@ -44,7 +44,7 @@ pub(crate) async fn respond<E: Env>(
         return text_response(405, fields, "text/plain; charset=utf-8", "netdrift: GET only\n", answer);
     }
     match path {
-        "/healthz" => json(200, &Health::read(context, settings), answer),
+        "/healthz" => json(200, &HealthPage::read(context, settings), answer),
         "/readyz" => {
             let reason = if context.connections.is_unready() {
                 Some("draining")
@@ -53,10 +53,10 @@ pub(crate) async fn respond<E: Env>(
             } else {
                 None
             };
-            json(if reason.is_some() { 503 } else { 200 }, &Readiness { ready: reason.is_none(), reason }, answer)
+            json(if reason.is_some() { 503 } else { 200 }, &ReadinessPage { ready: reason.is_none(), reason }, answer)
         }
         _ => match admit(context, settings, head, peer).await {
-            Ok(()) => json(200, &Stats::read(context, settings), answer),
+            Ok(()) => json(200, &StatsPage::read(context, settings), answer),
             Err((status, text)) => {
                 let mut fields = Fields::new();
                 if let (401, Some(authenticator)) = (status, &settings.auth) {
@@ -124,7 +124,7 @@ fn json<T: Serialize>(status: u16, value: &T, answer: Answer) -> BytesMut {
 }
 
 #[derive(Serialize)]
-struct Health {
+struct HealthPage {
     status: &'static str,
     config_epoch: u64,
     reloads: u64,
@@ -132,10 +132,10 @@ struct Health {
     reload_failed: bool,
 }
 
-impl Health {
+impl HealthPage {
     fn read<E: Env>(context: &Context<E>, settings: &Settings) -> Self {
         let reload = context.reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Health {
+        HealthPage {
             status: if context.connections.is_unready() { "draining" } else { "ok" },
             config_epoch: settings.epoch,
             reloads: reload.tried,
@@ -145,7 +145,7 @@ impl Health {
 }
 
 #[derive(Serialize)]
-struct Readiness {
+struct ReadinessPage {
     ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -153,7 +153,7 @@ struct Readiness {
 
 /// The statistics; names as users of this page know them.
 #[derive(Serialize)]
-struct Stats {
+struct StatsPage {
     name: String,
     version: &'static str,
     start_time: String,
@@ -226,7 +226,7 @@ struct UpstreamOut {
     latency_p99_ms: f64,
 }
 
-impl Stats {
+impl StatsPage {
     fn read<E: Env>(context: &Context<E>, settings: &Settings) -> Self {
         let reload = context.reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let now = context.pool.now();
@@ -253,7 +253,7 @@ impl Stats {
                 departed: read(stats.departed()).into(),
             }
         };
-        Stats {
+        StatsPage {
             name: settings.config.server.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             start_time: rfc3339(context.started),

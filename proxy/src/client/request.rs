@@ -1,4 +1,4 @@
-//! One request from its complete head to its end: counted once, told of once.
+//! One request from its complete head to its end: counted once, reply of once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::core::attribution::Blame;
 use crate::core::time::Timestamp;
 use crate::env::{Counter, Env, RelayEnd, Traffic};
 use crate::event::{Event, RequestId, Summary};
-use crate::upstream::attempts::Record;
+use crate::upstream::attempts::AttemptsRecord;
 use crate::upstream::pool::{Lease, Pool};
 
 /// A request that an upstream is sought for. Dropped without a verdict it failed because the client went away, or
@@ -24,7 +24,7 @@ pub(crate) struct Request<E: Env> {
     /// Replaced by one that feeds an upstream's sums once there is an upstream.
     pub(crate) traffic: Arc<Traffic>,
     summary: Summary,
-    judged: bool,
+    has_verdict: bool,
 }
 
 /// What is known of a request before any upstream is thought of.
@@ -61,11 +61,11 @@ impl Origin {
 }
 
 /// A request that was refused for what it was or who asked.
-pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: &Origin, told: &ErrorReply) {
+pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: &Origin, reply: &ErrorReply) {
     pool.with_stats(|stats, _| stats.request_rejected());
     let mut summary = origin.summary();
-    (summary.status, summary.outcome, summary.blame) = (told.status, told.token, Some(told.blame));
-    pool.tell(&Event::Finished(&summary));
+    (summary.status, summary.outcome, summary.blame) = (reply.status, reply.token, Some(reply.blame));
+    pool.emit(&Event::Finished(&summary));
 }
 
 impl<E: Env> Request<E> {
@@ -81,7 +81,7 @@ impl<E: Env> Request<E> {
             started,
             traffic: Arc::default(),
             summary: origin.summary(),
-            judged: false,
+            has_verdict: false,
         }
     }
 
@@ -95,30 +95,31 @@ impl<E: Env> Request<E> {
     }
 
     /// An upstream opened the target, or brought a response head.
-    pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: Record, status: u16) {
+    pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: AttemptsRecord, status: u16) {
         self.summary.upstream = Some(Arc::clone(&lease.upstream.url));
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
-        self.judge(true);
+        self.reach_verdict(true);
     }
 
     /// No upstream did.
-    pub(crate) fn failed(&mut self, record: Record, told: &ErrorReply) {
+    pub(crate) fn failed(&mut self, record: AttemptsRecord, reply: &ErrorReply) {
         self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
         self.note(record);
-        (self.summary.status, self.summary.outcome, self.summary.blame) = (told.status, told.token, Some(told.blame));
-        self.judge(false);
+        (self.summary.status, self.summary.outcome, self.summary.blame) =
+            (reply.status, reply.token, Some(reply.blame));
+        self.reach_verdict(false);
     }
 
     /// The client went away, or sent what can't be passed on, before there was a verdict.
-    pub(crate) fn client_failed(&mut self, record: Record, told: Option<&ErrorReply>) {
-        if let Some(told) = told {
+    pub(crate) fn client_failed(&mut self, record: AttemptsRecord, reply: Option<&ErrorReply>) {
+        if let Some(reply) = reply {
             (self.summary.status, self.summary.outcome, self.summary.blame) =
-                (told.status, told.token, Some(told.blame));
+                (reply.status, reply.token, Some(reply.blame));
         }
         self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
         self.note(record);
-        self.judge(false);
+        self.reach_verdict(false);
     }
 
     /// Something went wrong behind the verdict.
@@ -131,32 +132,32 @@ impl<E: Env> Request<E> {
         self.summary.end = Some(end);
     }
 
-    fn note(&mut self, record: Record) {
+    fn note(&mut self, record: AttemptsRecord) {
         self.summary.attempts = record.attempts;
         self.summary.failed_attempts =
             record.failures.into_iter().map(|(url, failure)| (url, failure.as_str())).collect();
     }
 
-    fn judge(&mut self, success: bool) {
-        self.judged = true;
+    fn reach_verdict(&mut self, success: bool) {
+        self.has_verdict = true;
         let latency = self.pool.now().since(self.started);
         self.summary.latency = latency;
         self.pool.with_stats(|stats, now| stats.request_ended(success, latency, now));
-        self.pool.tell(&Event::Verdict { request: self.id, success });
+        self.pool.emit(&Event::Verdict { request: self.id, success });
     }
 }
 
 impl<E: Env> Drop for Request<E> {
     fn drop(&mut self) {
-        if !self.judged {
+        if !self.has_verdict {
             if self.connections.reset.fired() {
                 (self.summary.outcome, self.summary.blame) = ("drain_deadline", Some(Blame::Netdrift));
             }
-            self.judge(false);
+            self.reach_verdict(false);
         }
         self.pool.with_stats(|stats, now| stats.request_left(now));
         (self.summary.bytes_up, self.summary.bytes_down) = self.traffic.read();
         self.summary.duration = self.pool.now().since(self.started);
-        self.pool.tell(&Event::Finished(&self.summary));
+        self.pool.emit(&Event::Finished(&self.summary));
     }
 }

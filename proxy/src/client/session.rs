@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 use crate::authentication;
 use crate::client::connect::connect;
 use crate::client::connection::{Connection, NextStep, OpenedTunnel};
-use crate::client::error::Error;
+use crate::client::error::RequestError;
 use crate::client::forward::forward;
 use crate::client::pages;
 use crate::client::request::{Origin, rejected};
@@ -52,7 +52,7 @@ pub(crate) async fn serve<E: Env>(
         after = connection.run() => after,
     };
     match after {
-        NextStep::Next | NextStep::Close => {
+        NextStep::NextRequest | NextStep::Close => {
             // A client that is gone already needs no goodbye.
             let _ = connection.stream.shutdown().await;
         }
@@ -81,7 +81,7 @@ impl<E: Env> Connection<E> {
             // The one in force now: the client may have been silent for long.
             let settings = self.context.settings.load_full();
             match self.request(&settings, head).await {
-                NextStep::Next => {}
+                NextStep::NextRequest => {}
                 after => return after,
             }
         }
@@ -89,7 +89,7 @@ impl<E: Env> Connection<E> {
 
     /// The next head, checked; `None` where the client has no more requests or says nothing for too long. An error tells
     /// whether a body may come behind its status.
-    async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, (Error, bool)> {
+    async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, (RequestError, bool)> {
         let timeouts = &settings.config.timeouts;
         let allowed = if self.overloaded { timeouts.header.min(RESERVE_PATIENCE) } else { timeouts.header };
         let patience = if self.requests == 0 { allowed } else { timeouts.keep_alive };
@@ -102,16 +102,16 @@ impl<E: Env> Connection<E> {
                 Ok(Some(bytes)) => {
                     let head =
                         parse_request(&bytes, settings.limits).and_then(|head| check_request(&head).map(|()| head));
-                    return head.map(Some).map_err(|error| (Error::Head(error), !asks_by_head(&bytes)));
+                    return head.map(Some).map_err(|error| (RequestError::Head(error), !asks_by_head(&bytes)));
                 }
                 Ok(None) => {}
-                Err(error) => return Err((Error::Head(error), !asks_by_head(&self.inbox.bytes))),
+                Err(error) => return Err((RequestError::Head(error), !asks_by_head(&self.inbox.bytes))),
             }
             let error = match timeout_at(deadline, self.inbox.fill(&mut self.stream)).await {
                 Ok(Ok(1..)) => continue,
-                Ok(Ok(_)) => Error::Head(HeadError::Incomplete),
+                Ok(Ok(_)) => RequestError::Head(HeadError::Incomplete),
                 Ok(Err(_)) => return Ok(None),
-                Err(_) => Error::HeaderTimeout,
+                Err(_) => RequestError::HeaderTimeout,
             };
             return Err((error, !asks_by_head(&self.inbox.bytes)));
         }
@@ -143,16 +143,16 @@ impl<E: Env> Connection<E> {
     async fn request(&mut self, settings: &Arc<Settings>, head: RequestHead) -> NextStep<E> {
         let framing = match request_framing(&head) {
             Ok(framing) => framing,
-            Err(error) => return self.refuse(settings, &head, Error::Head(error)).await,
+            Err(error) => return self.refuse(settings, &head, RequestError::Head(error)).await,
         };
         let route = match route(&head) {
             Ok(route) => route,
-            Err(error) => return self.refuse(settings, &head, Error::Target(error)).await,
+            Err(error) => return self.refuse(settings, &head, RequestError::Target(error)).await,
         };
         match route {
             Route::Origin(path) => self.own_page(settings, &head, framing, &path).await,
             Route::Asterisk => self.own_page(settings, &head, framing, "*").await,
-            _ if self.overloaded => self.refuse(settings, &head, Error::Overloaded).await,
+            _ if self.overloaded => self.refuse(settings, &head, RequestError::Overloaded).await,
             Route::Connect(authority) => match self.admit(settings, &head, &authority).await {
                 Ok(origin) => connect(self, settings, &head, authority, origin).await,
                 Err(error) => self.refuse(settings, &head, error).await,
@@ -165,7 +165,12 @@ impl<E: Env> Connection<E> {
     }
 
     /// Who asks, if they may and the target is not ourselves.
-    async fn admit(&mut self, settings: &Settings, head: &RequestHead, target: &Authority) -> Result<Origin, Error> {
+    async fn admit(
+        &mut self,
+        settings: &Settings,
+        head: &RequestHead,
+        target: &Authority,
+    ) -> Result<Origin, RequestError> {
         let user = match &settings.auth {
             None => None,
             Some(authenticator) => {
@@ -174,14 +179,14 @@ impl<E: Env> Connection<E> {
                     Ok(value) => authenticator.check(&self.context.env, value).await,
                     Err(refusal) => Err(refusal),
                 };
-                Some(checked.map_err(|refusal| Error::Auth(refusal, authenticator.challenge().to_owned()))?)
+                Some(checked.map_err(|refusal| RequestError::Auth(refusal, authenticator.challenge().to_owned()))?)
             }
         };
         if settings.via.has_passed(&head.fields) {
-            return Err(Error::Loop);
+            return Err(RequestError::Loop);
         }
         if is_ourselves(target, &[self.context.listen]) {
-            return Err(Error::Ourselves);
+            return Err(RequestError::Ourselves);
         }
         Ok(Origin { user, ..self.origin(Some(head)) })
     }
@@ -191,7 +196,7 @@ impl<E: Env> Connection<E> {
         let close = self.overloaded || framing != Framing::None || self.must_close(head);
         let response = pages::respond(&self.context, settings, head, path, self.peer, close).await;
         self.answer(&response).await;
-        if close { NextStep::Linger } else { NextStep::Next }
+        if close { NextStep::Linger } else { NextStep::NextRequest }
     }
 
     /// Refuses a plain-HTTP request; the connection goes on where nothing of it is left to read.
@@ -200,18 +205,18 @@ impl<E: Env> Connection<E> {
         settings: &Settings,
         head: &RequestHead,
         framing: Framing,
-        error: Error,
+        error: RequestError,
     ) -> NextStep<E> {
-        if framing != Framing::None || self.must_close(head) || !matches!(error, Error::Auth(..)) {
+        if framing != Framing::None || self.must_close(head) || !matches!(error, RequestError::Auth(..)) {
             return self.refuse(settings, head, error).await;
         }
         self.reject(head, &error, false).await;
-        NextStep::Next
+        NextStep::NextRequest
     }
 
     /// Refuses a request whose head can't be read.
-    async fn refuse_head(&mut self, error: &Error, with_body: bool) -> NextStep<E> {
-        let told = error.tell();
+    async fn refuse_head(&mut self, error: &RequestError, with_body: bool) -> NextStep<E> {
+        let told = error.reply();
         rejected(&self.context.pool, &self.origin(None), &told);
         self.answer(&told.response(true, with_body, self.context.env.wall())).await;
         NextStep::Linger
@@ -219,10 +224,10 @@ impl<E: Env> Connection<E> {
 
     /// Refuses a request. Only a 407 to CONNECT may leave the connection open, and only where no byte has followed the
     /// head: such bytes may be the client's tunnel data, sent in the hope of a 2xx (RFC 9931).
-    async fn refuse(&mut self, settings: &Settings, head: &RequestHead, error: Error) -> NextStep<E> {
+    async fn refuse(&mut self, settings: &Settings, head: &RequestHead, error: RequestError) -> NextStep<E> {
         let may_stay = match &error {
             // Where too many passwords are being checked the answer is no 407.
-            Error::Auth(refusal, _) if refusal.status() == 407 && head.method.is_connect() => {
+            RequestError::Auth(refusal, _) if refusal.status() == 407 && head.method.is_connect() => {
                 let strict = match &settings.config.authentication {
                     Authentication::Basic { close_after_refusal, .. } => *close_after_refusal,
                     Authentication::Off => true,
@@ -232,13 +237,13 @@ impl<E: Env> Connection<E> {
             _ => false,
         };
         self.reject(head, &error, !may_stay).await;
-        if may_stay { NextStep::Next } else { NextStep::Linger }
+        if may_stay { NextStep::NextRequest } else { NextStep::Linger }
     }
 
-    async fn reject(&mut self, head: &RequestHead, error: &Error, close: bool) {
-        let told = error.tell();
-        rejected(&self.context.pool, &self.origin(Some(head)), &told);
-        self.answer(&told.response(close, !head.method.is_head(), self.context.env.wall())).await;
+    async fn reject(&mut self, head: &RequestHead, error: &RequestError, close: bool) {
+        let reply = error.reply();
+        rejected(&self.context.pool, &self.origin(Some(head)), &reply);
+        self.answer(&reply.response(close, !head.method.is_head(), self.context.env.wall())).await;
     }
 }
 

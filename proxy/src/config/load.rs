@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
 
-use super::interpolate::{Lookup, System, read_at_most};
 use super::parse::{parse, read_listen};
-use super::problem::Problems;
-use super::{Config, json, raw};
+use super::text::interpolate::{Lookup, System, read_at_most};
+use super::text::json;
+use super::text::problem::Problems;
+use super::{Config, raw};
 
 /// What came of reading a configuration file.
 #[derive(Debug)]

@@ -3,17 +3,14 @@
 //! The exact JSON shape is in `raw`; [`parse`] turns it into these types and reports every problem at once.
 
 mod diff;
-mod interpolate;
-mod json;
 mod load;
 mod parse;
-mod problem;
 mod raw;
+mod reading;
 mod secret;
-mod shape;
-mod span;
 #[cfg(test)]
 mod tests;
+mod text;
 mod upstreams;
 mod url;
 mod users;
@@ -28,17 +25,16 @@ use std::time::Duration;
 use crate::core::failover::FailoverPolicy;
 use crate::core::health::HealthPolicy;
 use crate::core::upstream::Weight;
+use crate::http::head::HeadLimits;
 
 pub use diff::{Diff, diff};
-pub use interpolate::{Lookup, System};
 pub use load::{Files, Loaded, listen_address, load};
 pub use parse::parse;
-pub use problem::{Problem, Problems};
 pub use raw::schema;
 pub use secret::Secret;
+pub use text::interpolate::{Lookup, System};
+pub use text::problem::{Problem, Problems};
 pub use users::hash_password;
-
-use span::Span;
 
 /// A whole configuration that can be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +50,7 @@ pub struct Config {
     /// How far one request may go in search of an upstream that serves it.
     pub failover: Failover,
     /// Ejection, recovery, active checks.
-    pub health: Health,
+    pub health: HealthConfig,
     /// What a peer may make us hold.
     pub limits: Limits,
     /// How logs are written.
@@ -235,7 +231,7 @@ pub struct Failover {
 
 /// Ejection, recovery, active checks.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Health {
+pub struct HealthConfig {
     /// Thresholds and back-off.
     pub policy: HealthPolicy,
     /// Checks beside the traffic; `None`: traffic alone tells, and an ejected upstream is probed by one client request.
@@ -293,6 +289,12 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl From<&Limits> for HeadLimits {
+    fn from(limits: &Limits) -> Self {
+        HeadLimits { max_bytes: limits.max_header_bytes, max_fields: limits.max_header_fields }
+    }
 }
 
 impl Config {

@@ -1,6 +1,6 @@
 //! Bytes of a configuration file → [`Config`], or every problem at once.
 //!
-//! Three steps: [`super::json`] reads a tree, [`super::shape`] holds it against the schema, and the functions here
+//! Three steps: [`json`] reads a tree, [`Shape`] holds it against the schema, and the functions here
 //! and in `users` and `upstreams` give the fields their meaning. Each section is read whole before the first `?`,
 //! so that one bad field doesn't hide the next.
 
@@ -11,14 +11,17 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::interpolate::Lookup;
-use super::problem::Problems;
-use super::shape::{Shape, shown};
+use super::reading::Reading;
+use super::text::interpolate::Lookup;
+use super::text::json;
+use super::text::problem::Problems;
+use super::text::shape::{Shape, shown};
 use super::{
-    ActiveChecks, Authentication, Config, Failover, Health, Limits, LogFormat, Logging, PidFile, Server, Timeouts, Via,
-    json, raw, upstreams, url, users, warn,
+    ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, PidFile, Server,
+    Timeouts, Via, raw, upstreams, url, users, warn,
 };
 use crate::core::health::HealthPolicy;
+use crate::http::head::is_token;
 
 /// Paths that answer health probes, so that the statistics can't take them.
 const RESERVED_PATHS: [&str; 2] = ["/healthz", "/readyz"];
@@ -27,28 +30,12 @@ const RESERVED_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 /// secret.
 const UNREADABLE: &str = "fits the schema but can't be read; please report this";
 
-/// What the sections share while they are read.
-pub(super) struct Reading<'a> {
-    pub(super) world: &'a dyn Lookup,
-    pub(super) problems: Problems,
-    pub(super) warnings: Vec<String>,
-    /// Where we will listen, once known: to warn of upstreams that are ourselves.
-    pub(super) listen: Option<SocketAddr>,
-}
-
-impl Reading<'_> {
-    /// The value, or `None` with the problem noted at `at`.
-    pub(super) fn good<T>(&mut self, at: &str, result: Result<T, String>) -> Option<T> {
-        result.map_err(|what| self.problems.add(at, what)).ok()
-    }
-}
-
 /// Reads a configuration from `bytes`; `file` is only for naming it, `world` answers its references.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn parse(file: &str, bytes: &[u8], world: &dyn Lookup) -> Result<Config, Problems> {
-    let mut reading = Reading { world, problems: Problems::in_file(file), warnings: Vec::new(), listen: None };
+pub fn parse(file: &str, bytes: &[u8], lookup: &dyn Lookup) -> Result<Config, Problems> {
+    let mut reading = Reading { lookup, problems: Problems::in_file(file), warnings: Vec::new(), listen: None };
     match read(bytes, &mut reading) {
         Some(config) if reading.problems.is_empty() => Ok(config),
         _ => Err(reading.problems),
@@ -57,7 +44,7 @@ pub fn parse(file: &str, bytes: &[u8], world: &dyn Lookup) -> Result<Config, Pro
 
 fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
     let mut tree = json::read(bytes, &mut reading.problems)?;
-    let mut shape = Shape { world: reading.world, problems: &mut reading.problems, path: String::new() };
+    let mut shape = Shape { lookup: reading.lookup, problems: &mut reading.problems, path: String::new() };
     if !shape.fit(raw::schema().as_value(), &mut tree) {
         return None;
     }
@@ -90,8 +77,8 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
         logging: logging?,
         warnings: std::mem::take(&mut reading.warnings),
     };
-    let doubts = warn::doubts(&config);
-    config.warnings.extend(doubts);
+    let more = warn::warnings(&config);
+    config.warnings.extend(more);
     Some(config)
 }
 
@@ -171,14 +158,9 @@ fn read_via(via: Option<String>) -> Result<Via, String> {
     match via {
         None => Ok(Via::Random),
         Some(text) if text == "off" => Ok(Via::Off),
-        Some(text) if is_token(&text) => Ok(Via::Pseudonym(text)),
+        Some(text) if is_token(text.as_bytes()) => Ok(Via::Pseudonym(text)),
         Some(text) => Err(format!("must be \"off\" or one word of letters, digits and \"-\" (got {})", shown(&text))),
     }
-}
-
-/// RFC 9110 section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn read_timeouts(raw: &raw::Timeouts, upstream_timeout: Option<u64>) -> Timeouts {
@@ -197,7 +179,7 @@ fn read_timeouts(raw: &raw::Timeouts, upstream_timeout: Option<u64>) -> Timeouts
     }
 }
 
-fn read_health(raw: raw::HealthCheck, reading: &mut Reading<'_>) -> Option<Health> {
+fn read_health(raw: raw::HealthCheck, reading: &mut Reading<'_>) -> Option<HealthConfig> {
     let mut endpoints = Vec::new();
     for (index, text) in raw.endpoints.iter().enumerate() {
         let endpoint = text.as_deref().map(url::endpoint);
@@ -215,7 +197,7 @@ fn read_health(raw: raw::HealthCheck, reading: &mut Reading<'_>) -> Option<Healt
         );
     }
     let active = raw.enabled && !endpoints.is_empty();
-    Some(Health {
+    Some(HealthConfig {
         policy: HealthPolicy {
             failure_threshold: NonZeroU32::new(raw.failure_threshold)?,
             recovery_threshold: NonZeroU32::new(raw.recovery_threshold)?,

@@ -1,7 +1,7 @@
 //! The exact JSON shape of a configuration file.
 //!
 //! The schema that [`schema`] derives from these types is both what `proxy --schema` prints and what
-//! [`super::shape`] checks a file against, so the two can't differ. Once a file has passed, these types hold it;
+//! [`super::text::shape`] checks a file against, so the two can't differ. Once a file has passed, these types hold it;
 //! [`super::parse`] gives them their meaning.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,8 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Secret, Span};
+use super::Secret;
+use super::text::span::Span;
 
 /// The JSON Schema of a configuration file.
 pub fn schema() -> Schema {

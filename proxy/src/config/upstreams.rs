@@ -8,10 +8,11 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use super::parse::{Reading, is_token};
+use super::reading::Reading;
 use super::url::ProxyUrl;
 use super::{Secret, Transport, Upstream, raw};
 use crate::core::upstream::Weight;
+use crate::http::head::is_token;
 
 /// The largest sum of the weights once divided by what they have in common: the length of the schedule.
 const MAX_REDUCED_SUM: u64 = 1_000_000;
@@ -121,7 +122,7 @@ fn leads_to(url: &ProxyUrl, listen: SocketAddr) -> bool {
 }
 
 fn check_header(name: &str, value: &Secret, fresh: bool) -> Result<(), String> {
-    if !is_token(name) {
+    if !is_token(name.as_bytes()) {
         Err(format!("{name:?} is not a field name: letters, digits and - _ . ! # $ % & ' * + ^ ` | ~ only"))
     } else if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
         Err(format!("{name} can't be set: it is the proxy's own"))
@@ -163,7 +164,7 @@ fn read_transport(raw: Option<raw::Tls>, url: &ProxyUrl, at: &str, reading: &mut
 
 /// The file's bytes, once every certificate in it has proven usable as a root.
 fn read_roots(path: &str, reading: &mut Reading<'_>) -> Result<Arc<[u8]>, String> {
-    let bytes = reading.world.file(path).map_err(|err| format!("can't read the file {path:?}: {err}"))?;
+    let bytes = reading.lookup.file(path).map_err(|err| format!("can't read the file {path:?}: {err}"))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
         let certificate = certificate.map_err(|err| format!("the file {path:?} is not well-formed PEM: {err}"))?;

@@ -6,7 +6,7 @@ use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params};
 
-use super::parse::Reading;
+use super::reading::Reading;
 use super::{Authentication, Password, Secret, User, raw};
 
 /// The costliest bcrypt hash accepted: about a second of one core for every first request of a user.

@@ -6,8 +6,8 @@ use crate::core::failover::FailoverPolicy;
 /// The password in the sample configuration that everybody can read.
 const SAMPLE_PASSWORD: &str = "Proxy234";
 
-/// Doubts about a configuration that is valid, each as `path: text`.
-pub(super) fn doubts(config: &Config) -> Vec<String> {
+/// Warnings about a configuration that is valid, each as `path: text`.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
     [attempts(config), checks(config), statistics(config)]
         .into_iter()
         .flatten()

@@ -50,8 +50,8 @@ impl Connections {
     pub(crate) fn enter(self: &Arc<Self>, most: usize) -> Option<ConnectionSlot> {
         let taken = self.open.fetch_add(1, Ordering::AcqRel);
         // Made first, so that it gives the place back where there was none.
-        let place = ConnectionSlot(Arc::clone(self));
-        (taken < most).then_some(place)
+        let slot = ConnectionSlot(Arc::clone(self));
+        (taken < most).then_some(slot)
     }
 
     /// Waits until fewer than `fewer_than` connections are open. Cancel safe.

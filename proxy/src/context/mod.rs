@@ -2,8 +2,49 @@
 
 mod connections;
 mod settings;
-mod shared;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+
+use crate::env::Env;
+use crate::event::RequestId;
+use crate::upstream::pool::Pool;
 
 pub(crate) use connections::{ConnectionSlot, Connections};
 pub(crate) use settings::Settings;
-pub(crate) use shared::Context;
+
+/// What everything in one proxy shares.
+pub(crate) struct Context<E: Env> {
+    pub(crate) env: E,
+    pub(crate) pool: Arc<Pool<E>>,
+    pub(crate) settings: ArcSwap<Settings>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) max_connections: usize,
+    pub(crate) started: SystemTime,
+    /// Requests numbered so far.
+    pub(crate) requests: AtomicU64,
+    pub(crate) reload: Mutex<ReloadState>,
+}
+
+impl<E: Env> Context<E> {
+    /// The number of the next request.
+    pub(crate) fn next_request(&self) -> RequestId {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// How the last reload went.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReloadState {
+    /// Reloads tried so far.
+    pub(crate) tried: u64,
+    /// The problems of the last one, if it failed.
+    pub(crate) error: Option<String>,
+    /// What keeps its old value until a restart.
+    pub(crate) restart_required: Vec<String>,
+}

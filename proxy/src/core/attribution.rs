@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::health::Verdict;
+use super::health::AttemptResult;
 use super::time::Timestamp;
 use super::upstream::{Attempt, UpstreamId};
 
@@ -48,10 +48,10 @@ impl Blame {
     }
 
     /// What it means for the upstream's health.
-    pub const fn verdict(self) -> Verdict {
+    pub const fn attempt_result(self) -> AttemptResult {
         match self {
-            Blame::Upstream => Verdict::Failure,
-            Blame::Client | Blame::Netdrift | Blame::Target | Blame::Unknown => Verdict::Neutral,
+            Blame::Upstream => AttemptResult::Failure,
+            Blame::Client | Blame::Netdrift | Blame::Target | Blame::Unknown => AttemptResult::Neutral,
         }
     }
 }
@@ -137,7 +137,7 @@ enum Symptom {
     Closed,
 }
 
-enum Judgement {
+enum Class {
     Plain(Blame, Rule),
     CannotTell(Symptom),
 }
@@ -164,8 +164,8 @@ impl Failure {
         }
     }
 
-    fn judge(self) -> Judgement {
-        use Judgement::{CannotTell, Plain};
+    fn classify(self) -> Class {
+        use Class::{CannotTell, Plain};
         match self {
             Failure::ClientGone => Plain(Blame::Client, Rule::ClientWentAway),
             Failure::OwnResources => Plain(Blame::Netdrift, Rule::OwnResources),
@@ -212,7 +212,7 @@ impl Suspicion {
 }
 
 /// The failures of one request that cannot tell, in order. Ends in [`Attribution::opened`] or
-/// [`Attribution::gave_up`].
+/// [`Attribution::none_opened`].
 #[derive(Debug, Default)]
 #[must_use = "what it holds is blamed on nobody until the request's end is told"]
 pub struct Evidence {
@@ -222,9 +222,9 @@ pub struct Evidence {
 impl Evidence {
     /// An attempt failed. Its blame where that is plain; else it is kept until the request ends.
     pub fn failed(&mut self, attempt: Attempt, failure: Failure) -> Option<Attributed> {
-        match failure.judge() {
-            Judgement::Plain(blame, rule) => Some(Attributed { attempt, blame, rule }),
-            Judgement::CannotTell(symptom) => {
+        match failure.classify() {
+            Class::Plain(blame, rule) => Some(Attributed { attempt, blame, rule }),
+            Class::CannotTell(symptom) => {
                 self.suspicions.push(Suspicion { attempt, symptom });
                 None
             }
@@ -286,7 +286,7 @@ impl Attribution {
 
     /// The request for `target` ended with no upstream opening it. Returns the blame of each failure that could not
     /// tell: the target's where another upstream failed alike, else unknown. The unknown ones are remembered.
-    pub fn gave_up(&mut self, target: &str, evidence: Evidence, now: Timestamp) -> Vec<Attributed> {
+    pub fn none_opened(&mut self, target: &str, evidence: Evidence, now: Timestamp) -> Vec<Attributed> {
         let suspicions = evidence.suspicions;
         let mut attributed = Vec::with_capacity(suspicions.len());
         for suspicion in &suspicions {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::health::{Change, Health, HealthPolicy, Verdict};
+use super::health::{AttemptResult, Change, HealthPolicy, UpstreamHealth};
 use super::schedule::{Schedule, ScheduleTooLong, Shares};
 use super::time::Timestamp;
 use super::upstream::{Attempt, Member, UpstreamId};
@@ -97,7 +97,7 @@ pub struct Balancer {
     /// Who may be picked at all, in order of id.
     shares: Shares,
     /// Of every member, those of weight 0 too.
-    health: BTreeMap<UpstreamId, Health>,
+    health: BTreeMap<UpstreamId, UpstreamHealth>,
     epoch: Epoch,
 }
 
@@ -108,7 +108,7 @@ impl Balancer {
     /// [`ScheduleTooLong`] where the weights have too little in common.
     pub fn new(policy: HealthPolicy, probing: Probing, members: &[Member]) -> Result<Self, ScheduleTooLong> {
         let shares = Shares::new(&in_order(members))?;
-        let health = members.iter().map(|member| (member.id, Health::default())).collect();
+        let health = members.iter().map(|member| (member.id, UpstreamHealth::default())).collect();
         let epoch = Epoch::first(shares.schedule(|_| true));
         Ok(Balancer { policy, probing, shares, health, epoch })
     }
@@ -157,7 +157,7 @@ impl Balancer {
     }
 
     /// An upstream's health; `None` where it is no member.
-    pub fn health(&self, id: UpstreamId) -> Option<Health> {
+    pub fn health(&self, id: UpstreamId) -> Option<UpstreamHealth> {
         self.health.get(&id).copied()
     }
 
@@ -166,13 +166,13 @@ impl Balancer {
     pub fn report(
         &mut self,
         attempt: Attempt,
-        verdict: Verdict,
+        result: AttemptResult,
         ticket: u64,
         random: u64,
         now: Timestamp,
     ) -> Option<Transition> {
         let health = self.health.get_mut(&attempt.upstream)?;
-        let change = health.report(&self.policy, attempt, verdict, random, now)?;
+        let change = health.report(&self.policy, attempt, result, random, now)?;
         if !matches!(change, Change::BackedOff { .. }) {
             self.renew(ticket);
         }
@@ -206,14 +206,14 @@ impl Balancer {
     }
 
     fn least_failed(&self, among: Vec<UpstreamId>, turn: u64) -> Option<UpstreamId> {
-        let failures = |id: &UpstreamId| self.health.get(id).map(Health::failures);
+        let failures = |id: &UpstreamId| self.health.get(id).map(UpstreamHealth::failures);
         let least = among.iter().map(failures).min()?;
         let tied: Vec<UpstreamId> = among.into_iter().filter(|id| failures(id) == least).collect();
         tied.get(turn.checked_rem(tied.len() as u64)? as usize).copied()
     }
 
     fn is_eligible(&self, id: UpstreamId) -> bool {
-        self.health.get(&id).is_some_and(Health::is_eligible)
+        self.health.get(&id).is_some_and(UpstreamHealth::is_eligible)
     }
 
     fn probes_due(&self) -> impl Iterator<Item = (Timestamp, UpstreamId)> {

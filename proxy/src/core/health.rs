@@ -44,7 +44,7 @@ impl HealthPolicy {
 
 /// What an attempt's end says about its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AttemptResult {
     /// The upstream did its work.
     Success,
     /// The failure is charged to the upstream.
@@ -96,27 +96,27 @@ pub struct Ejection {
 
 /// The health of one upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
+pub struct UpstreamHealth {
     failures: u32,
     /// Tunnels cut in a row, with none between them that delivered.
     cuts: u32,
-    standing: Standing,
+    state: HealthState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum HealthState {
     Eligible { recovered: Option<Timestamp> },
     Ejected(Ejection),
 }
 
-impl Default for Health {
+impl Default for UpstreamHealth {
     /// Eligible, with no failure.
     fn default() -> Self {
-        Health { failures: 0, cuts: 0, standing: Standing::Eligible { recovered: None } }
+        UpstreamHealth { failures: 0, cuts: 0, state: HealthState::Eligible { recovered: None } }
     }
 }
 
-impl Health {
+impl UpstreamHealth {
     /// It takes picks.
     pub fn is_eligible(&self) -> bool {
         self.ejection().is_none()
@@ -129,9 +129,9 @@ impl Health {
 
     /// The ejection it is under.
     pub fn ejection(&self) -> Option<Ejection> {
-        match self.standing {
-            Standing::Eligible { .. } => None,
-            Standing::Ejected(ejection) => Some(ejection),
+        match self.state {
+            HealthState::Eligible { .. } => None,
+            HealthState::Ejected(ejection) => Some(ejection),
         }
     }
 
@@ -142,8 +142,8 @@ impl Health {
 
     /// Takes the probe if it is due. Whoever gets `true` reports an [`Attempt`] with `probe` set, whatever comes of it.
     pub fn take_probe(&mut self, now: Timestamp) -> bool {
-        match &mut self.standing {
-            Standing::Ejected(ejection) if !ejection.probing && ejection.until <= now => {
+        match &mut self.state {
+            HealthState::Ejected(ejection) if !ejection.probing && ejection.until <= now => {
                 ejection.probing = true;
                 true
             }
@@ -156,51 +156,51 @@ impl Health {
         &mut self,
         policy: &HealthPolicy,
         attempt: Attempt,
-        verdict: Verdict,
+        result: AttemptResult,
         random: u64,
         now: Timestamp,
     ) -> Option<Change> {
-        match &mut self.standing {
-            Standing::Eligible { recovered } => match verdict {
-                Verdict::Success => {
+        match &mut self.state {
+            HealthState::Eligible { recovered } => match result {
+                AttemptResult::Success => {
                     self.failures = 0;
                     None
                 }
-                Verdict::Failure if recovered.is_none_or(|at| attempt.started > at) => {
+                AttemptResult::Failure if recovered.is_none_or(|at| attempt.started > at) => {
                     self.failures = self.failures.saturating_add(1);
                     (self.failures >= policy.failure_threshold.get()).then(|| self.eject(policy, random, now))
                 }
-                Verdict::Cut if recovered.is_none_or(|at| attempt.started >= at) => {
+                AttemptResult::Cut if recovered.is_none_or(|at| attempt.started >= at) => {
                     self.cuts = self.cuts.saturating_add(1);
                     (self.cuts >= policy.failure_threshold.get()).then(|| {
                         self.failures = self.failures.max(self.cuts);
                         self.eject(policy, random, now)
                     })
                 }
-                Verdict::Delivered => {
+                AttemptResult::Delivered => {
                     self.cuts = 0;
                     None
                 }
-                Verdict::Failure | Verdict::Cut | Verdict::Neutral => None,
+                AttemptResult::Failure | AttemptResult::Cut | AttemptResult::Neutral => None,
             },
-            Standing::Ejected(ejection) if attempt.started > ejection.since => {
+            HealthState::Ejected(ejection) if attempt.started > ejection.since => {
                 // A tunnel's end comes behind the report that gave the probe back; another may be under way by then.
-                if !matches!(verdict, Verdict::Cut | Verdict::Delivered) {
+                if !matches!(result, AttemptResult::Cut | AttemptResult::Delivered) {
                     ejection.probing &= !attempt.probe;
                 }
-                match verdict {
-                    Verdict::Success => {
+                match result {
+                    AttemptResult::Success => {
                         self.failures = 0;
                         ejection.successes += 1;
                         // It answers, so the next probe need not wait.
                         ejection.until = now;
                         let after = now.since(ejection.since);
                         (ejection.successes >= policy.recovery_threshold.get()).then(|| {
-                            self.standing = Standing::Eligible { recovered: Some(now) };
+                            self.state = HealthState::Eligible { recovered: Some(now) };
                             Change::Recovered { after }
                         })
                     }
-                    Verdict::Failure => {
+                    AttemptResult::Failure => {
                         self.failures = self.failures.saturating_add(1);
                         ejection.successes = 0;
                         // Of a probe alone: last-resort picks while everybody is out come as fast as clients ask, and
@@ -208,8 +208,8 @@ impl Health {
                         attempt.probe.then(|| ejection.back_off(policy, random, now))
                     }
                     // What a tunnel came to says nothing new of an upstream that is out.
-                    Verdict::Cut | Verdict::Delivered => None,
-                    Verdict::Neutral => {
+                    AttemptResult::Cut | AttemptResult::Delivered => None,
+                    AttemptResult::Neutral => {
                         // Once more after the first back-off: at once would hammer a check endpoint that is itself dead.
                         if attempt.probe {
                             ejection.until = ejection.until.max(now.after(policy.backoff(0, random)));
@@ -218,7 +218,7 @@ impl Health {
                     }
                 }
             }
-            Standing::Ejected(_) => None,
+            HealthState::Ejected(_) => None,
         }
     }
 
@@ -226,7 +226,7 @@ impl Health {
         self.cuts = 0;
         let until = now.after(policy.backoff(0, random));
         let ejection = Ejection { since: now, until, round: 0, probing: false, successes: 0 };
-        self.standing = Standing::Ejected(ejection);
+        self.state = HealthState::Ejected(ejection);
         Change::Ejected { failures: self.failures, until }
     }
 }

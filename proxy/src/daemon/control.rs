@@ -19,7 +19,7 @@ const MOST: u64 = 64 * 1024;
 
 /// What /healthz says.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Health {
+pub struct HealthAnswer {
     /// `ok` or `draining`.
     pub status: String,
     /// The configuration in force, counted from 1.
@@ -34,7 +34,7 @@ pub struct Health {
 ///
 /// # Errors
 /// A sentence that says what failed: no answer, or one that is not ours.
-pub async fn health(listen: SocketAddr) -> Result<Health, String> {
+pub async fn health(listen: SocketAddr) -> Result<HealthAnswer, String> {
     let address = reachable(listen);
     let asked = timeout(PATIENCE, ask(address)).await;
     let body = asked.map_err(|_| format!("{address} did not answer in time"))?;

@@ -63,10 +63,10 @@ pub fn lines(
 pub struct Log;
 
 impl Observer for Log {
-    fn on(&self, at: Timestamp, told: &Event<'_>) {
-        let event = told.word();
+    fn on(&self, at: Timestamp, happened: &Event<'_>) {
+        let event = happened.word();
         // It stands last: whoever reads a text finds what it is about first.
-        match told {
+        match happened {
             Event::Finished(summary) => finished(event, summary),
             Event::Ejected { upstream, url, failures, until } => {
                 let probe_in_ms = millis(until.since(at));

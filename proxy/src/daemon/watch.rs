@@ -36,11 +36,11 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug)]
 pub struct Changes {
     paths: Vec<PathBuf>,
-    /// `None` where the system can't notify; `trouble` says why.
+    /// `None` where the system can't notify; `fallback_reason` says why.
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     shared: Arc<Shared>,
-    trouble: Option<String>,
+    fallback_reason: Option<String>,
     stamps: BTreeMap<PathBuf, Option<Stamp>>,
     /// When a change that has not been told yet began.
     since: Option<Instant>,
@@ -70,12 +70,12 @@ struct Stamp {
 impl Changes {
     /// Begins to watch `paths`, which need not exist yet. Changes from now on are told.
     ///
-    /// Never fails: where notifications can't be had, [`Changes::trouble`] says so and polling remains.
+    /// Never fails: where notifications can't be had, [`Changes::fallback_reason`] says so and polling remains.
     pub fn watch(paths: &[PathBuf]) -> Changes {
         let shared = Arc::new(Shared::default());
         let for_thread = Arc::clone(&shared);
         let watcher = notify::recommended_watcher(move |event| for_thread.hear(event));
-        let (watcher, trouble) = match watcher {
+        let (watcher, fallback_reason) = match watcher {
             Ok(watcher) => (Some(watcher), None),
             Err(error) => (None, Some(error.to_string())),
         };
@@ -84,7 +84,7 @@ impl Changes {
             watcher,
             watched: BTreeSet::new(),
             shared,
-            trouble,
+            fallback_reason,
             stamps: BTreeMap::new(),
             since: None,
             next_poll: Instant::now() + POLL,
@@ -101,13 +101,13 @@ impl Changes {
     }
 
     /// Tells once more, as if something had changed: for what may have happened before the watch stood.
-    pub fn again(&self) {
+    pub fn touch(&self) {
         self.shared.changed.notify_one();
     }
 
     /// Why changes are noticed late (within [`POLL`]) instead of at once, if so: for a warning in the log.
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub fn fallback_reason(&self) -> Option<&str> {
+        self.fallback_reason.as_deref()
     }
 
     /// Returns once something may have changed and [`QUIET`] has passed since, at most [`PATIENCE`] after it began.
@@ -169,11 +169,11 @@ impl Changes {
             // An error says that the folder is gone, and its watch with it.
             let _ = watcher.unwatch(&folder);
         }
-        self.trouble = None;
+        self.fallback_reason = None;
         for folder in folders {
             match watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 Ok(()) => _ = self.watched.insert(folder),
-                Err(error) => self.trouble = Some(error.to_string()),
+                Err(error) => self.fallback_reason = Some(error.to_string()),
             }
         }
     }
@@ -288,7 +288,7 @@ mod tests {
     async fn a_write_in_place_is_told() {
         let (_folder, _, file) = folder();
         let mut changes = Changes::watch(std::slice::from_ref(&file));
-        assert_eq!(changes.trouble(), None);
+        assert_eq!(changes.fallback_reason(), None);
         for text in ["new", "old"] {
             fs::write(&file, text).unwrap();
             notified(&mut changes).await;
@@ -367,13 +367,13 @@ mod tests {
         let mut changes = Changes::watch(std::slice::from_ref(&file));
         fs::remove_dir_all(&home).unwrap();
         notified(&mut changes).await;
-        assert!(changes.trouble().is_some(), "a folder that is not there can't be watched");
+        assert!(changes.fallback_reason().is_some(), "a folder that is not there can't be watched");
 
         fs::create_dir(&home).unwrap();
         fs::write(&file, "new").unwrap();
         changes.next_poll = Instant::now();
         tokio::time::timeout(WATCHDOG, changes.next()).await.expect("the poll finds it");
-        assert_eq!(changes.trouble(), None);
+        assert_eq!(changes.fallback_reason(), None);
 
         fs::write(&file, "newer").unwrap();
         notified(&mut changes).await;
@@ -463,7 +463,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_change_is_told_again_when_asked() {
         let mut changes = deaf(&[]);
-        changes.again();
+        changes.touch();
         changes.next().await;
         silent(&mut changes).await;
     }

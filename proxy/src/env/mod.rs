@@ -3,8 +3,6 @@
 //! Static dispatch, nothing boxed on the byte path. `os` is the only implementation that ships; the simulator
 //! brings its own. Intervals use `tokio::time`, which follows paused time, so clocks are not part of this.
 
-#[cfg(test)]
-pub(crate) mod memory;
 pub mod os;
 mod relay;
 

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use thiserror::Error;
 use tokio::io::AsyncRead;
 
-use crate::core::attribution::Failure;
 use crate::http::head::{HeadError, HeadLimits, Kind, ResponseHead, parse_response};
 use crate::http::inbox::Inbox;
 
@@ -34,18 +33,6 @@ pub(crate) enum ReplyError {
     /// It failed between two replies, or before the first.
     #[error("the connection failed before the reply: {0}")]
     Failed(io::Error),
-}
-
-impl From<ReplyError> for Failure {
-    fn from(error: ReplyError) -> Self {
-        match error {
-            ReplyError::Closed => Failure::ClosedBeforeHead,
-            ReplyError::Failed(_) => Failure::ResetBeforeHead,
-            ReplyError::Head(_) | ReplyError::OtherProtocol | ReplyError::TooManyInterim | ReplyError::Cut => {
-                Failure::MalformedHead
-            }
-        }
-    }
 }
 
 /// Reads the replies to one request.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::core::attribution::{Attributed, Blame, Evidence, Failure};
 use crate::core::failover::{Allowance, Budget};
-use crate::core::health::Verdict;
+use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::env::Env;
 use crate::event::RequestId;
 use crate::http::authority::Authority;
-use crate::upstream::pool::{Lease, Memory, Pool};
+use crate::upstream::pool::{FailureMemory, Lease, Pool};
 
 /// The attempts of one request, made one after the other.
 pub(crate) struct Attempts<E: Env> {
@@ -30,7 +30,7 @@ pub(crate) struct Attempts<E: Env> {
 
 /// What the attempts of a request came to.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct AttemptsRecord {
     /// How many were begun.
     pub(crate) attempts: u32,
     /// The failed ones in order.
@@ -93,7 +93,7 @@ impl<E: Env> Attempts<E> {
 
     /// An attempt failed.
     pub(crate) fn failed(&mut self, mut lease: Lease<E>, failure: Failure) {
-        lease.judge(Some(failure.as_str()));
+        lease.end_attempt(Some(failure.as_str()));
         self.failures.push((Arc::clone(&lease.upstream.url), failure));
         if let Some(blamed) = self.evidence.failed(lease.attempt(), failure) {
             self.pool.blamed(blamed);
@@ -102,38 +102,38 @@ impl<E: Env> Attempts<E> {
     }
 
     /// An attempt opened the target. The lease is kept for as long as what it opened lasts.
-    pub(crate) fn opened(mut self, mut lease: Lease<E>) -> (Lease<E>, Record) {
-        lease.judge(None);
-        self.pool.report(lease.attempt(), Verdict::Success);
+    pub(crate) fn opened(mut self, mut lease: Lease<E>) -> (Lease<E>, AttemptsRecord) {
+        lease.end_attempt(None);
+        self.pool.report(lease.attempt(), AttemptResult::Success);
         let evidence = std::mem::take(&mut self.evidence);
-        let blamed = self.pool.opened(Memory::Requests, &self.target, lease.upstream.id, evidence);
+        let blamed = self.pool.opened(FailureMemory::Requests, &self.target, lease.upstream.id, evidence);
         (lease, self.record(blamed))
     }
 
     /// An attempt brought a reply that is passed on although it may be the upstream's own failure (a gateway's 5xx).
-    pub(crate) fn relayed(mut self, mut lease: Lease<E>, status: u16) -> (Lease<E>, Record) {
-        lease.judge(None);
+    pub(crate) fn relayed(mut self, mut lease: Lease<E>, status: u16) -> (Lease<E>, AttemptsRecord) {
+        lease.end_attempt(None);
         let mut evidence = std::mem::take(&mut self.evidence);
         // A gateway's status is never plain, so it joins the evidence.
         let _ = evidence.failed(lease.attempt(), Failure::Status(status));
-        let blamed = self.pool.gave_up(Memory::Requests, &self.target, evidence);
+        let blamed = self.pool.none_opened(FailureMemory::Requests, &self.target, evidence);
         (lease, self.record(blamed))
     }
 
     /// No attempt opened the target.
-    pub(crate) fn gave_up(mut self) -> Record {
+    pub(crate) fn none_opened(mut self) -> AttemptsRecord {
         let evidence = std::mem::take(&mut self.evidence);
-        let blamed = self.pool.gave_up(Memory::Requests, &self.target, evidence);
+        let blamed = self.pool.none_opened(FailureMemory::Requests, &self.target, evidence);
         self.record(blamed)
     }
 
-    fn record(self, blamed: Vec<Attributed>) -> Record {
+    fn record(self, blamed: Vec<Attributed>) -> AttemptsRecord {
         let last = self.tried.last();
         let blame = (self.blamed.iter().chain(&blamed))
             .filter(|one| Some(&one.attempt.upstream) == last)
             .map(|one| one.blame)
             .next_back();
-        Record {
+        AttemptsRecord {
             attempts: self.tried.len() as u32,
             failures: self.failures,
             blame,

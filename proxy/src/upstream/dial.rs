@@ -23,7 +23,7 @@ use crate::upstream::pool::{Pool, Upstream};
 
 /// What every attempt of a request shares.
 #[derive(Clone, Copy)]
-pub(crate) struct Terms<'a> {
+pub(crate) struct DialSettings<'a> {
     /// The largest reply head taken.
     pub(crate) limits: HeadLimits,
     /// How long resolved addresses are used.
@@ -37,10 +37,10 @@ pub(crate) async fn connect<E: Env>(
     env: &E,
     upstream: &Upstream<E::Stream>,
     allowance: &Allowance,
-    terms: Terms<'_>,
+    settings: DialSettings<'_>,
 ) -> Result<Leg<E::Stream>, Failure> {
     let connected = async {
-        let stream = upstream.addresses.connect(env, terms.dns).await.map_err(|error| connect_failure(&error))?;
+        let stream = upstream.resolver.connect(env, settings.dns).await.map_err(|error| connect_failure(&error))?;
         upstream.wrapper.wrap(stream).await.map_err(|_| Failure::TlsFailed)
     };
     timeout(allowance.connect, connected).await.unwrap_or(Err(Failure::ConnectTimeout))
@@ -53,19 +53,19 @@ pub(crate) async fn open_tunnel<E: Env>(
     upstream: &Upstream<E::Stream>,
     target: &Authority,
     allowance: &Allowance,
-    terms: Terms<'_>,
+    settings: DialSettings<'_>,
 ) -> Result<(Leg<E::Stream>, Bytes), Failure> {
-    let mut leg = connect(env, upstream, allowance, terms).await?;
+    let mut leg = connect(env, upstream, allowance, settings).await?;
     let asked = async {
         let mut out = BytesMut::with_capacity(512);
-        connect_head(&upstream.config, target, terms.via).write_to(&mut out);
+        connect_head(&upstream.config, target, settings.via).write_to(&mut out);
         // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
         let written = match leg.write_all(&out).await {
             Ok(()) => leg.flush().await,
             failed => failed,
         };
         let mut inbox = Inbox::default();
-        match read_reply(&mut leg, &mut inbox, terms.limits).await {
+        match read_reply(&mut leg, &mut inbox, settings.limits).await {
             Ok(reply) => Ok((reply, inbox.take_rest())),
             Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
             Err(error) => Err(error.into()),
@@ -98,6 +98,18 @@ async fn read_reply<S: AsyncRead + Unpin>(
         let head = poll_fn(|cx| replies.poll_next(cx, (leg, inbox), limits)).await?;
         if !head.is_interim() {
             return Ok(head);
+        }
+    }
+}
+
+impl From<ReplyError> for Failure {
+    fn from(error: ReplyError) -> Self {
+        match error {
+            ReplyError::Closed => Failure::ClosedBeforeHead,
+            ReplyError::Failed(_) => Failure::ResetBeforeHead,
+            ReplyError::Head(_) | ReplyError::OtherProtocol | ReplyError::TooManyInterim | ReplyError::Cut => {
+                Failure::MalformedHead
+            }
         }
     }
 }

@@ -14,13 +14,13 @@ use crate::config::{ActiveChecks, Endpoint};
 use crate::core::attribution::{Evidence, Failure};
 use crate::core::balancer::Probing;
 use crate::core::failover::{Budget, FailoverPolicy};
-use crate::core::health::Verdict;
+use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::env::{Env, Stop};
 use crate::http::authority::{Authority, Host};
-use crate::upstream::dial::{Terms, open_tunnel};
+use crate::upstream::dial::{DialSettings, open_tunnel};
 use crate::upstream::leg::Leg;
-use crate::upstream::pool::{Lease, Memory, Pool, SWEEP, UpstreamSettings};
+use crate::upstream::pool::{FailureMemory, Lease, Pool, SWEEP, UpstreamSettings};
 
 /// Looked at again this often where nothing else is due; a reload wakes it earlier.
 const FAR: Duration = Duration::from_secs(3600);
@@ -113,7 +113,7 @@ impl Plan {
     }
 }
 
-/// One check: a CONNECT through the upstream. It is judged like a request's attempt, so that an endpoint which fails
+/// One check: a CONNECT through the upstream. It is ended like a request's attempt, so that an endpoint which fails
 /// through every upstream is the endpoint's fault.
 async fn check_one<E: Env>(
     env: &E,
@@ -124,7 +124,7 @@ async fn check_one<E: Env>(
     mut lease: Lease<E>,
 ) {
     let via = settings.via.for_connect(&crate::http::head::Fields::new());
-    let terms = Terms { limits: settings.limits, dns: settings.dns, via: via.as_deref() };
+    let dial_settings = DialSettings { limits: settings.limits, dns: settings.dns, via: via.as_deref() };
     let policy =
         FailoverPolicy { max_attempts: None, request_timeout: limit, connect_timeout: limit, reply_timeout: limit };
     let mut last = Failure::ReplyTimeout;
@@ -132,24 +132,24 @@ async fn check_one<E: Env>(
         let Ok(host) = Host::parse(&bracketed(&endpoint.host)) else { continue };
         let target = Authority { host, port: endpoint.port };
         let Ok(allowance) = Budget::new(policy, false, pool.now()).next(0, pool.now()) else { continue };
-        let attempt = open_tunnel(pool, env, &lease.upstream, &target, &allowance, terms);
+        let attempt = open_tunnel(pool, env, &lease.upstream, &target, &allowance, dial_settings);
         let Err(failure) = timeout(limit, attempt).await.unwrap_or(Err(Failure::ReplyTimeout)) else {
-            lease.judge(None);
-            pool.report(lease.attempt(), Verdict::Success);
-            pool.opened(Memory::Checks, &target.to_string(), lease.upstream.id, Evidence::default());
+            lease.end_attempt(None);
+            pool.report(lease.attempt(), AttemptResult::Success);
+            pool.opened(FailureMemory::Checks, &target.to_string(), lease.upstream.id, Evidence::default());
             return;
         };
         last = failure;
         let mut evidence = Evidence::default();
         if let Some(blamed) = evidence.failed(lease.attempt(), failure) {
-            lease.judge(Some(failure.as_str()));
+            lease.end_attempt(Some(failure.as_str()));
             pool.blamed(blamed);
             return;
         }
         // Each endpoint on its own: what other upstreams say of this one decides.
-        pool.gave_up(Memory::Checks, &target.to_string(), evidence);
+        pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
     }
-    lease.judge(Some(last.as_str()));
+    lease.end_attempt(Some(last.as_str()));
 }
 
 fn bracketed(host: &str) -> String {

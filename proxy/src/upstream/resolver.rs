@@ -23,7 +23,7 @@ const STALE_PATIENCE: Duration = Duration::from_millis(1800);
 
 /// The addresses of one host, remembered for a while.
 #[derive(Debug)]
-pub(crate) struct Addresses {
+pub(crate) struct Resolver {
     host: String,
     port: u16,
     known: Mutex<Option<Known>>,
@@ -35,10 +35,10 @@ struct Known {
     fresh_until: Instant,
 }
 
-impl Addresses {
+impl Resolver {
     /// Of `host` (a name or a literal without brackets).
     pub(crate) fn new(host: &str, port: u16) -> Self {
-        Addresses { host: host.to_owned(), port, known: Mutex::new(None) }
+        Resolver { host: host.to_owned(), port, known: Mutex::new(None) }
     }
 
     /// Connects to the first address that answers.

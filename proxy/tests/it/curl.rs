@@ -22,7 +22,7 @@ fn sha256(bytes: &[u8]) -> String {
 const BYTES: usize = 5_000_001;
 
 fn content() -> Vec<u8> {
-    mock_upstreams::target::pattern(7, BYTES).to_vec()
+    mock_upstreams::targets::pattern(7, BYTES).to_vec()
 }
 
 /// A TLS server that answers GET with [`content`] and anything else with the SHA-256 of its body.

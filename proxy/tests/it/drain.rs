@@ -193,20 +193,20 @@ fn with_nobody_there_it_ends_at_once() {
 #[test]
 fn a_client_whose_head_is_still_on_the_way_when_the_proxy_closes_is_answered() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), std::time::Duration::ZERO, opening);
-        let (proxy, _) = world.start(parse(&with_timeouts(&[addr(1)], json!({ "header": "30s" })))).await;
-        let (mut late, mut silent) = (world.client(), world.client());
+        let net = Memory::default();
+        net.serve(addr(1), std::time::Duration::ZERO, opening).await;
+        let (proxy, _) = net.start(parse(&with_timeouts(&[addr(1)], json!({ "header": "30s" })))).await;
+        let (mut late, mut silent) = (net.client(), net.client());
         // Accepted before anything is closed.
         tokio::time::sleep(millis(1)).await;
-        let begun = world.now();
+        let begun = net.elapsed();
         let client = async {
             tokio::time::sleep(millis(900)).await;
             assert_eq!(connect(&mut late).await, 200);
             late.finish().await;
             let _ = late.rest().await;
             assert_eq!(silent.rest().await.unwrap(), b"");
-            assert_eq!(world.now() - begun, secs(1), "who says nothing is not waited for any longer");
+            assert_eq!(net.elapsed() - begun, secs(1), "who says nothing is not waited for any longer");
         };
         let (reset, ()) = tokio::join!(proxy.drain(), client);
         assert_eq!(reset, 0);

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use proxy::env::RelayEnd;
+use proxy::testing::MemoryStream;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::support::{Client, Heard, Memory, MemoryStream, config, parse, run_paused};
+use super::support::{Client, Ear, Heard, Memory, config, parse, run_paused};
 use super::tls::Certificates;
 
 pub(crate) const fn secs(secs: u64) -> Duration {
@@ -50,21 +51,19 @@ pub(crate) async fn connect(client: &mut Client<MemoryStream>) -> u16 {
 }
 
 /// An open tunnel and both its ends.
-pub(crate) async fn joined(
-    world: &Memory,
-    timeouts: Value,
-) -> (super::support::Ear, Client<MemoryStream>, Client<MemoryStream>) {
+pub(crate) async fn joined(net: &Memory, timeouts: Value) -> (Ear, Client<MemoryStream>, Client<MemoryStream>) {
     let (give, mut take) = tokio::sync::mpsc::unbounded_channel();
-    world.serve(addr(1), Duration::ZERO, move |mut peer| {
+    net.serve(addr(1), Duration::ZERO, move |mut peer| {
         let give = give.clone();
         async move {
             peer.head().await;
             peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
             give.send(peer).unwrap_or_else(|_| panic!("the test has ended"));
         }
-    });
-    let (_, ear) = world.start(parse(&with_timeouts(&[addr(1)], timeouts))).await;
-    let mut client = world.client();
+    })
+    .await;
+    let (_, ear) = net.start(parse(&with_timeouts(&[addr(1)], timeouts))).await;
+    let mut client = net.client();
     assert_eq!(connect(&mut client).await, 200);
     (ear, client, take.recv().await.unwrap())
 }
@@ -76,8 +75,8 @@ async fn reset(peer: &mut Client<MemoryStream>) {
 #[test]
 fn an_idle_tunnel_is_reset_when_its_time_is_over_and_every_byte_renews_it() {
     run_paused(async {
-        let world = Memory::new();
-        let (ear, mut client, mut peer) = joined(&world, json!({ "idle_tunnel": "10m" })).await;
+        let net = Memory::default();
+        let (ear, mut client, mut peer) = joined(&net, json!({ "idle_tunnel": "10m" })).await;
         for _ in 0..2 {
             sleep(secs(599)).await;
             client.send("a").await;
@@ -87,7 +86,7 @@ fn an_idle_tunnel_is_reset_when_its_time_is_over_and_every_byte_renews_it() {
             assert_eq!(client.exactly(1).await, b"b");
         }
         reset(&mut client).await;
-        assert_eq!(world.now(), secs(4 * 599 + 600));
+        assert_eq!(net.elapsed(), secs(4 * 599 + 600));
         reset(&mut peer).await;
         assert_eq!(ear.finished(1).await.end, Some(RelayEnd::Idle));
     });
@@ -97,8 +96,8 @@ fn an_idle_tunnel_is_reset_when_its_time_is_over_and_every_byte_renews_it() {
 fn a_half_closed_tunnel_has_a_limit_of_its_own_either_way() {
     run_paused(async {
         for client_ends in [true, false] {
-            let world = Memory::new();
-            let (ear, client, peer) = joined(&world, json!({ "idle_tunnel": "1h", "half_closed": "30s" })).await;
+            let net = Memory::default();
+            let (ear, client, peer) = joined(&net, json!({ "idle_tunnel": "1h", "half_closed": "30s" })).await;
             let (mut ending, mut other) = if client_ends { (client, peer) } else { (peer, client) };
             sleep(secs(600)).await;
             ending.finish().await;
@@ -110,7 +109,7 @@ fn a_half_closed_tunnel_has_a_limit_of_its_own_either_way() {
                 assert_eq!(ending.exactly(4).await, b"more");
             }
             reset(&mut ending).await;
-            assert_eq!(world.now(), secs(600 + 3 * 29 + 30));
+            assert_eq!(net.elapsed(), secs(600 + 3 * 29 + 30));
             assert_eq!(ear.finished(1).await.end, Some(RelayEnd::HalfClosedIdle));
         }
     });
@@ -119,12 +118,12 @@ fn a_half_closed_tunnel_has_a_limit_of_its_own_either_way() {
 #[test]
 fn a_half_closed_limit_longer_than_the_idle_one_is_kept_too() {
     run_paused(async {
-        let world = Memory::new();
-        let (ear, mut client, _peer) = joined(&world, json!({ "idle_tunnel": "10s", "half_closed": "1m" })).await;
+        let net = Memory::default();
+        let (ear, mut client, _peer) = joined(&net, json!({ "idle_tunnel": "10s", "half_closed": "1m" })).await;
         sleep(secs(9)).await;
         client.finish().await;
         reset(&mut client).await;
-        assert_eq!(world.now(), secs(69));
+        assert_eq!(net.elapsed(), secs(69));
         assert_eq!(ear.finished(1).await.end, Some(RelayEnd::HalfClosedIdle));
     });
 }
@@ -132,17 +131,17 @@ fn a_half_closed_limit_longer_than_the_idle_one_is_kept_too() {
 #[test]
 fn silence_costs_the_reply_time_out_and_no_error() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), secs(2), silent);
-        world.serve(addr(2), secs(3), opening);
+        let net = Memory::default();
+        net.serve(addr(1), secs(2), silent).await;
+        net.serve(addr(2), secs(3), opening).await;
         let mut config = with_timeouts(&[addr(1), addr(2)], json!({ "reply": "20s" }));
         config["health_check"] = json!({ "backoff_base": "1h", "backoff_max": "1h" });
-        let (_, _ear) = world.start(parse(&config)).await;
+        let (_, _ear) = net.start(parse(&config)).await;
         let mut took = Vec::new();
         for _ in 0..8 {
-            let before = world.now();
-            assert_eq!(connect(&mut world.client()).await, 200);
-            took.push((world.now() - before).as_secs());
+            let before = net.elapsed();
+            assert_eq!(connect(&mut net.client()).await, 200);
+            took.push((net.elapsed() - before).as_secs());
         }
         // Charged to the silent one, since the other opened the target; ejected by the third time.
         assert_eq!(took, [25, 3, 25, 3, 25, 3, 3, 3]);
@@ -153,8 +152,8 @@ fn silence_costs_the_reply_time_out_and_no_error() {
 #[test]
 fn a_reply_that_drips_is_silence() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), Duration::ZERO, async |mut peer: Client<MemoryStream>| {
+        let net = Memory::default();
+        net.serve(addr(1), Duration::ZERO, async |mut peer: Client<MemoryStream>| {
             peer.head().await;
             for byte in b"HTTP/1.1 200 OK\r\n\r\n" {
                 sleep(secs(2)).await;
@@ -162,10 +161,11 @@ fn a_reply_that_drips_is_silence() {
                     return;
                 }
             }
-        });
-        let (_, ear) = world.start(parse(&with_timeouts(&[addr(1)], json!({ "reply": "20s" })))).await;
-        assert_eq!(connect(&mut world.client()).await, 504);
-        assert_eq!(world.now(), secs(20));
+        })
+        .await;
+        let (_, ear) = net.start(parse(&with_timeouts(&[addr(1)], json!({ "reply": "20s" })))).await;
+        assert_eq!(connect(&mut net.client()).await, 504);
+        assert_eq!(net.elapsed(), secs(20));
         let failed = ear.finished(1).await.failed_attempts;
         assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["reply_timeout"]);
     });
@@ -174,12 +174,12 @@ fn a_reply_that_drips_is_silence() {
 #[test]
 fn a_connection_that_vanishes_costs_the_connect_time_out() {
     run_paused(async {
-        let world = Memory::new();
-        world.vanish(addr(1));
-        world.serve(addr(2), Duration::ZERO, opening);
-        let (_, _ear) = world.start(parse(&with_timeouts(&[addr(1), addr(2)], json!({ "connect": "7s" })))).await;
-        assert_eq!(connect(&mut world.client()).await, 200);
-        assert_eq!(world.now(), secs(7));
+        let net = Memory::default();
+        net.black_hole(addr(1));
+        net.serve(addr(2), Duration::ZERO, opening).await;
+        let (_, _ear) = net.start(parse(&with_timeouts(&[addr(1), addr(2)], json!({ "connect": "7s" })))).await;
+        assert_eq!(connect(&mut net.client()).await, 200);
+        assert_eq!(net.elapsed(), secs(7));
     });
 }
 
@@ -188,14 +188,14 @@ fn a_connection_that_vanishes_costs_the_connect_time_out() {
 fn a_tls_handshake_that_vanishes_costs_the_connect_time_out() {
     run_paused(async {
         let certificates = Certificates::new();
-        let world = Memory::new();
-        world.serve(addr(1), secs(2), silent);
+        let net = Memory::default();
+        net.serve(addr(1), secs(2), silent).await;
         let mut config = with_timeouts(&[], json!({ "connect": "7s" }));
         let url = format!("https://{}", addr(1));
         config["upstream_proxies"] = json!([{ "url": url, "tls": { "ca_file": "ca.pem" } }]);
-        let (_, ear) = world.start(certificates.read(&config)).await;
-        assert_eq!(connect(&mut world.client()).await, 504);
-        assert_eq!(world.now(), secs(7));
+        let (_, ear) = net.start(certificates.read(&config)).await;
+        assert_eq!(connect(&mut net.client()).await, 504);
+        assert_eq!(net.elapsed(), secs(7));
         let failed = ear.finished(1).await.failed_attempts;
         assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["connect_timeout"]);
     });
@@ -205,15 +205,15 @@ fn a_tls_handshake_that_vanishes_costs_the_connect_time_out() {
 #[test]
 fn all_attempts_together_end_at_the_deadline() {
     run_paused(async {
-        let world = Memory::new();
+        let net = Memory::default();
         for last in 1..=3 {
-            world.serve(addr(last), Duration::ZERO, silent);
+            net.serve(addr(last), Duration::ZERO, silent).await;
         }
         let timeouts = json!({ "request": "40s", "reply": "1h", "connect": "1h" });
-        let (_, _ear) = world.start(parse(&with_timeouts(&[addr(1), addr(2), addr(3)], timeouts))).await;
-        assert_eq!(connect(&mut world.client()).await, 504);
-        assert_eq!(world.now(), secs(40));
-        let starts: Vec<Duration> = world.dialled().iter().map(|(at, _)| *at).collect();
+        let (_, _ear) = net.start(parse(&with_timeouts(&[addr(1), addr(2), addr(3)], timeouts))).await;
+        assert_eq!(connect(&mut net.client()).await, 504);
+        assert_eq!(net.elapsed(), secs(40));
+        let starts: Vec<Duration> = net.connects().iter().map(|(at, _)| *at).collect();
         assert_eq!(starts, [0, 20, 30].map(secs));
     });
 }
@@ -221,28 +221,28 @@ fn all_attempts_together_end_at_the_deadline() {
 #[test]
 fn an_upstream_that_recovers_while_a_request_waits_costs_it_no_attempt_at_another() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), Duration::ZERO, opening);
-        world.serve(addr(3), Duration::ZERO, opening);
+        let net = Memory::default();
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        net.serve(addr(3), Duration::ZERO, opening).await;
         let mut config = with_timeouts(&[addr(1), addr(2), addr(3)], json!({ "reply": "20s" }));
         config["upstream_proxies"][1]["weight"] = json!(3);
         config["health_check"] = json!({ "failure_threshold": 1, "backoff_base": "5s" });
-        let (_, _ear) = world.start(parse(&config)).await;
-        let open = async || assert_eq!(connect(&mut world.client()).await, 200);
+        let (_, _ear) = net.start(parse(&config)).await;
+        let open = async || assert_eq!(connect(&mut net.client()).await, 200);
         // The heaviest has the first turn; it refuses and is out.
         open().await;
-        world.serve(addr(1), Duration::ZERO, silent);
+        net.serve(addr(1), Duration::ZERO, silent).await;
         // One of these two waits for the silent one, with one more upstream eligible.
         let waiting = async { tokio::join!(open(), open()) };
         let meanwhile = async {
             sleep(secs(5)).await;
-            world.serve(addr(2), Duration::ZERO, opening);
+            net.serve(addr(2), Duration::ZERO, opening).await;
             // Lent as a probe: the heaviest is eligible again, and goes wrong again.
             open().await;
-            world.refuse(addr(2));
+            net.refuse(addr(2));
         };
         tokio::join!(waiting, meanwhile);
-        let dialled: Vec<SocketAddr> = world.dialled().iter().map(|(_, to)| *to).collect();
+        let dialled: Vec<SocketAddr> = net.connects().iter().map(|(_, to)| *to).collect();
         assert_eq!(dialled[dialled.len() - 3..], [addr(2), addr(2), addr(3)], "the probe, then the one that waited");
     });
 }
@@ -250,15 +250,15 @@ fn an_upstream_that_recovers_while_a_request_waits_costs_it_no_attempt_at_anothe
 #[test]
 fn a_client_that_leaves_stops_the_search_at_once() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), Duration::ZERO, silent);
-        let (_, ear) = world.start(parse(&with_timeouts(&[addr(1)], json!({})))).await;
-        let mut client = world.client();
+        let net = Memory::default();
+        net.serve(addr(1), Duration::ZERO, silent).await;
+        let (_, ear) = net.start(parse(&with_timeouts(&[addr(1)], json!({})))).await;
+        let mut client = net.client();
         client.send("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n").await;
         sleep(secs(5)).await;
         client.abort();
         assert_eq!(ear.finished(1).await.outcome, "client_gone");
-        assert_eq!(world.now(), secs(5));
+        assert_eq!(net.elapsed(), secs(5));
     });
 }
 
@@ -271,27 +271,27 @@ fn checked(endpoints: Value) -> Value {
     config
 }
 
-/// The world's random numbers are 0: the first check comes at once, each next one a tenth early, and each back-off a
+/// The environment's random numbers are 0: the first check comes at once, each next one a tenth early, and each back-off a
 /// fifth early.
 #[test]
 fn checks_come_on_their_interval_and_probes_on_a_growing_back_off() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), Duration::ZERO, opening);
-        let (_, ear) = world.start(parse(&checked(json!(["e.test:443"])))).await;
+        let net = Memory::default();
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        let (_, ear) = net.start(parse(&checked(json!(["e.test:443"])))).await;
         sleep(secs(60)).await;
-        let times = |world: &Memory| -> Vec<u64> { world.dialled().iter().map(|(at, _)| at.as_secs()).collect() };
-        assert_eq!(times(&world), [0, 27, 54]);
+        let times = |net: &Memory| -> Vec<u64> { net.connects().iter().map(|(at, _)| at.as_secs()).collect() };
+        assert_eq!(times(&net), [0, 27, 54]);
         // Two failures eject; then 4, 8, 16, 32 and, capped, 32 seconds.
-        world.refuse(addr(1));
+        net.refuse(addr(1));
         ear.wait(|heard| matches!(heard, Heard::Ejected { .. }).then_some(())).await;
-        assert_eq!(world.now(), secs(108));
+        assert_eq!(net.elapsed(), secs(108));
         let back_off = |heard: &Heard| matches!(heard, Heard::BackedOff { .. }).then_some(());
         ear.wait_nth(5, back_off).await;
-        assert_eq!(times(&world)[3..], [81, 108, 112, 120, 136, 168, 200]);
-        world.serve(addr(1), Duration::ZERO, opening);
+        assert_eq!(times(&net)[3..], [81, 108, 112, 120, 136, 168, 200]);
+        net.serve(addr(1), Duration::ZERO, opening).await;
         ear.wait(|heard| matches!(heard, Heard::Recovered { .. }).then_some(())).await;
-        assert_eq!(world.now(), secs(232));
+        assert_eq!(net.elapsed(), secs(232));
     });
 }
 
@@ -299,23 +299,24 @@ fn checks_come_on_their_interval_and_probes_on_a_growing_back_off() {
 #[test]
 fn a_probe_that_decides_nothing_is_followed_by_the_next() {
     run_paused(async {
-        let world = Memory::new();
+        let net = Memory::default();
         let mut config = checked(json!(["e.test:443"]));
         config["health_check"]["recovery_threshold"] = json!(2);
-        let (_, ear) = world.start(parse(&config)).await;
+        let (_, ear) = net.start(parse(&config)).await;
         ear.wait(|heard| matches!(heard, Heard::Ejected { .. }).then_some(())).await;
-        assert_eq!(world.now(), secs(27));
+        assert_eq!(net.elapsed(), secs(27));
         // Whose fault this is can't be told with a single upstream.
-        world.serve(addr(1), Duration::ZERO, async |mut peer: Client<MemoryStream>| {
+        net.serve(addr(1), Duration::ZERO, async |mut peer: Client<MemoryStream>| {
             peer.head().await;
             peer.send("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
-        });
+        })
+        .await;
         sleep(secs(13)).await;
-        let times: Vec<u64> = world.dialled().iter().map(|(at, _)| at.as_secs()).collect();
+        let times: Vec<u64> = net.connects().iter().map(|(at, _)| at.as_secs()).collect();
         assert_eq!(times, [0, 27, 31, 35, 39]);
-        world.serve(addr(1), Duration::ZERO, opening);
+        net.serve(addr(1), Duration::ZERO, opening).await;
         ear.wait(|heard| matches!(heard, Heard::Recovered { .. }).then_some(())).await;
-        assert_eq!(world.now(), secs(43), "the second success need not wait");
+        assert_eq!(net.elapsed(), secs(43), "the second success need not wait");
     });
 }
 
@@ -323,16 +324,17 @@ fn a_probe_that_decides_nothing_is_followed_by_the_next() {
 #[test]
 fn checks_that_take_their_endpoints_in_turn_bear_witness_for_each_other() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), Duration::ZERO, opening);
-        world.serve(addr(2), millis(1), async |mut peer: Client<MemoryStream>| {
+        let net = Memory::default();
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        net.serve(addr(2), millis(1), async |mut peer: Client<MemoryStream>| {
             peer.head().await;
             peer.send("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
-        });
+        })
+        .await;
         let mut config = checked(json!(["a.test:443", "b.test:443", "c.test:443"]));
         config["health_check"]["endpoint_rotation"] = json!(true);
         config["upstream_proxies"] = super::support::config(&[addr(1), addr(2)])["upstream_proxies"].take();
-        let (_, ear) = world.start(parse(&config)).await;
+        let (_, ear) = net.start(parse(&config)).await;
         sleep(secs(600)).await;
         let ejected = ear.heard().into_iter().find_map(|heard| match heard {
             Heard::Ejected { url } => Some(url),
@@ -345,15 +347,15 @@ fn checks_that_take_their_endpoints_in_turn_bear_witness_for_each_other() {
 #[test]
 fn a_check_takes_no_longer_than_it_may() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(1), Duration::ZERO, silent);
-        let (_, ear) = world.start(parse(&checked(json!(["e.test:443"])))).await;
+        let net = Memory::default();
+        net.serve(addr(1), Duration::ZERO, silent).await;
+        let (_, ear) = net.start(parse(&checked(json!(["e.test:443"])))).await;
         let failed = |heard: &Heard| match heard {
             Heard::Attempt { failure, .. } => Some(*failure),
             _ => None,
         };
         assert_eq!(ear.wait(failed).await, Some("reply_timeout"));
-        assert_eq!(world.now(), secs(10));
+        assert_eq!(net.elapsed(), secs(10));
     });
 }
 
@@ -361,13 +363,13 @@ fn a_check_takes_no_longer_than_it_may() {
 #[test]
 fn a_probe_is_lent_when_the_back_off_is_over_and_only_one_at_a_time() {
     run_paused(async {
-        let world = Memory::new();
-        world.serve(addr(2), Duration::ZERO, opening);
+        let net = Memory::default();
+        net.serve(addr(2), Duration::ZERO, opening).await;
         let mut config = with_timeouts(&[addr(1), addr(2)], json!({ "reply": "20s" }));
         config["health_check"] = json!({ "failure_threshold": 1, "backoff_base": "5s" });
-        let (_, ear) = world.start(parse(&config)).await;
-        let to_first = || world.dialled().iter().filter(|(_, to)| *to == addr(1)).count();
-        let open = async || assert_eq!(connect(&mut world.client()).await, 200);
+        let (_, ear) = net.start(parse(&config)).await;
+        let to_first = || net.connects().iter().filter(|(_, to)| *to == addr(1)).count();
+        let open = async || assert_eq!(connect(&mut net.client()).await, 200);
         open().await;
         open().await;
         assert_eq!(to_first(), 1, "ejected by its first failure");
@@ -375,19 +377,19 @@ fn a_probe_is_lent_when_the_back_off_is_over_and_only_one_at_a_time() {
         open().await;
         assert_eq!(to_first(), 1, "not before 4 s");
         sleep(millis(1)).await;
-        world.serve(addr(1), Duration::ZERO, silent);
+        net.serve(addr(1), Duration::ZERO, silent).await;
         // The lent request waits for the silent one; the others do not.
-        let before = world.now();
+        let before = net.elapsed();
         let lent = async {
             open().await;
-            assert_eq!(world.now() - before, secs(20), "the lent one fails over behind its probe");
+            assert_eq!(net.elapsed() - before, secs(20), "the lent one fails over behind its probe");
         };
         let others = async {
             sleep(millis(1)).await;
             for _ in 0..4 {
                 open().await;
             }
-            assert_eq!(world.now() - before, millis(1));
+            assert_eq!(net.elapsed() - before, millis(1));
         };
         tokio::join!(lent, others);
         assert_eq!(to_first(), 2, "one probe");

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use mock_upstreams::checksum::Tally;
-use mock_upstreams::target::{pattern, tally_of_pattern};
+use mock_upstreams::targets::{pattern, tally_of_pattern};
 use proxy::env::RelayEnd;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -154,8 +154,8 @@ fn bytes_in_front_of_an_end_are_not_lost_however_many() {
 #[test]
 fn an_answer_is_delivered_although_the_upstream_takes_nothing_more() {
     run_paused(async {
-        let world = Memory::new();
-        let (ear, mut client, mut peer) = super::timing::joined(&world, json!({})).await;
+        let net = Memory::default();
+        let (ear, mut client, mut peer) = super::timing::joined(&net, json!({})).await;
         // Nothing yields in here, so the proxy sees all of it at once.
         client.send("a long upload").await;
         peer.send("413 too long").await;
@@ -170,8 +170,8 @@ fn an_answer_is_delivered_although_the_upstream_takes_nothing_more() {
 #[test]
 fn a_target_that_hangs_up_without_a_word_is_not_the_upstreams_fault() {
     run_paused(async {
-        let world = Memory::new();
-        let (ear, mut client, mut peer) = super::timing::joined(&world, json!({})).await;
+        let net = Memory::default();
+        let (ear, mut client, mut peer) = super::timing::joined(&net, json!({})).await;
         peer.finish().await;
         assert_eq!(client.rest().await.unwrap(), b"");
         drop(peer);

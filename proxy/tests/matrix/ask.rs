@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use mock_upstreams::target::pattern;
+use mock_upstreams::targets::pattern;
 use tokio::io::AsyncWriteExt;
 
 use super::support::Client;

@@ -19,19 +19,17 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use faulty_upstream::fault::{Act, Applies};
+use faulty_upstream::fault::{Requests, Strikes};
 use faulty_upstream::{CATALOGUE, Fault};
 
 use table::{Asks, TABLE};
 
 /// The ways in which a fault can be met.
 fn meets(fault: &Fault) -> &'static [Asks] {
-    match fault.act {
-        Act::Listener(_) | Act::Connection(_) | Act::Delay(_) | Act::Reply(Applies::Any, _) => {
-            &[Asks::Tunnel, Asks::Get]
-        }
-        Act::Reply(Applies::Connect, _) | Act::Tunnel(_) => &[Asks::Tunnel],
-        Act::Reply(Applies::Plain | Applies::PlainReused, _) => &[Asks::Get],
+    match fault.strikes() {
+        Strikes::Listener | Strikes::Connections | Strikes::Requests(Requests::Any) => &[Asks::Tunnel, Asks::Get],
+        Strikes::Requests(Requests::Connect) | Strikes::Tunnels => &[Asks::Tunnel],
+        Strikes::Requests(Requests::Plain | Requests::PlainReused) => &[Asks::Get],
     }
 }
 

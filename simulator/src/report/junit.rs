@@ -1,56 +1,68 @@
-use std::fmt::Write;
+//! Reports of runs as JUnit XML, for pipelines.
 
-use super::escape;
-use crate::run::{Report, Verdict};
+use std::time::Duration;
 
-/// As JUnit's XML: one suite, one case a run.
-pub fn junit(reports: &[Report]) -> String {
-    let failures = reports.iter().filter(|report| report.verdict != Verdict::Passed).count();
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let _ = writeln!(xml, "<testsuite name=\"simulator\" tests=\"{}\" failures=\"{failures}\">", reports.len());
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::judge::{RunReport, Verdict};
+
+/// As JUnit's XML: one suite with a case for each run.
+pub fn junit(reports: &[RunReport]) -> String {
+    let mut suite = TestSuite::new("simulator");
     for report in reports {
-        let seconds = report.virtual_ms / 1000;
-        let (name, seed, engine) = (escape(&report.scenario), report.seed, report.engine);
-        let _ = write!(xml, "  <testcase classname=\"{name}\" name=\"seed {seed} on {engine}\" time=\"{seconds}\"");
-        if report.verdict == Verdict::Passed {
-            xml.push_str("/>\n");
-            continue;
-        }
-        xml.push_str(">\n");
-        for violation in &report.violations {
-            let (of, text) = (escape(&violation.of), escape(&violation.text));
-            let _ = writeln!(xml, "    <failure type=\"{of}\" message=\"{text}\"/>");
-        }
-        xml.push_str("  </testcase>\n");
+        let status = match report.verdict {
+            Verdict::Passed => TestCaseStatus::success(),
+            _ => failure(report),
+        };
+        let mut case = TestCase::new(format!("seed {} on {}", report.seed, report.engine), status);
+        case.set_classname(report.scenario.as_str());
+        case.set_time(Duration::from_millis(report.virtual_ms));
+        suite.add_test_case(case);
     }
-    xml.push_str("</testsuite>\n");
-    xml
+    let mut all = Report::new("simulator");
+    all.add_test_suite(suite);
+    all.to_string().expect("XML can always be written to a text")
+}
+
+/// A case has room for one failure: the first violation, and all of them in the text below it.
+fn failure(report: &RunReport) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    if let Some(first) = report.violations.first() {
+        status.set_type(first.of.as_str()).set_message(first.text.as_str());
+    }
+    let all = report.violations.iter().map(|one| format!("{}: {}", one.of, one.text));
+    status.set_description(all.collect::<Vec<_>>().join("\n"));
+    status
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invariant::Violation;
-    use crate::trace::Trace;
+    use crate::judge::Violation;
+    use crate::record::Trace;
 
     #[test]
-    fn markup_in_a_text_is_escaped() {
-        let violations = vec![Violation { of: "a<b".to_owned(), text: "\"x\" & \u{1}".to_owned(), lines: Vec::new() }];
-        let report = Report {
+    fn each_run_is_a_case_and_one_that_fails_says_all_that_does_not_hold() {
+        let violation =
+            |of: &str, text: &str| Violation { of: of.to_owned(), text: text.to_owned(), lines: Vec::new() };
+        let passed = RunReport {
             scenario: "s".to_owned(),
             engine: Default::default(),
             seed: 1,
-            verdict: Verdict::Violated,
+            verdict: Verdict::Passed,
             digest: String::new(),
             requests: 0,
-            virtual_ms: 0,
+            virtual_ms: 1500,
             unseen: Vec::new(),
-            violations,
+            violations: Vec::new(),
             trace: Trace::default(),
         };
-        let xml = junit(&[report]);
-        assert!(xml.contains(r#"<failure type="a&lt;b" message="&quot;x&quot; &amp; "#), "{xml}");
-        assert!(xml.contains(r#"name="seed 1 on turmoil-net""#), "{xml}");
-        assert!(xml.contains(r#"tests="1" failures="1""#) && !xml.contains('\u{1}'), "{xml}");
+        let violations = vec![violation("a<b", "\"x\" & \u{1}"), violation("drain", "never")];
+        let failed = RunReport { verdict: Verdict::Violated, violations, ..passed.clone() };
+        let xml = junit(&[passed, failed]);
+        assert!(xml.contains(r#"name="simulator" tests="2""#) && xml.contains(r#"failures="1""#), "{xml}");
+        assert!(xml.contains(r#"<testcase name="seed 1 on turmoil-net" classname="s" time="1.500""#), "{xml}");
+        assert!(xml.contains(r#"message="&quot;x&quot; &amp; " type="a&lt;b""#), "{xml}");
+        assert!(xml.contains("drain: never") && !xml.contains('\u{1}'), "{xml}");
     }
 }

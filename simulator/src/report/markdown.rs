@@ -1,14 +1,16 @@
+//! Reports of runs as a Markdown table.
+
 use std::fmt::Write;
 
-use crate::run::Report;
+use crate::judge::RunReport;
 
 /// As a Markdown table, for a summary page of a pipeline.
-pub fn markdown(reports: &[Report]) -> String {
+pub fn markdown(reports: &[RunReport]) -> String {
     let mut table = String::from(
         "| Scenario | Seed | Engine | Verdict | Requests | What does not hold |\n|---|---|---|---|---|---|\n",
     );
     for report in reports {
-        let Report { scenario, seed, engine, verdict, requests, violations, .. } = report;
+        let RunReport { scenario, seed, engine, verdict, requests, violations, .. } = report;
         let first = violations.first().map_or(String::new(), |one| {
             let more =
                 if violations.len() > 1 { format!(" (and {} more)", violations.len() - 1) } else { String::new() };

@@ -1,8 +1,10 @@
+//! Reports of runs as text, for people.
+
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::engine::Kind;
-use crate::run::{Report, Verdict};
+use crate::judge::{RunReport, Verdict};
+use crate::world::EngineKind;
 
 /// Lines shown around each that disagrees.
 const AROUND: usize = 2;
@@ -11,10 +13,10 @@ const SHOWN: usize = 5;
 const LINES_SHOWN: usize = 12;
 
 /// One run in one line.
-pub fn line(report: &Report) -> String {
-    let Report { scenario, seed, verdict, digest, requests, virtual_ms, .. } = report;
+pub fn line(report: &RunReport) -> String {
+    let RunReport { scenario, seed, verdict, digest, requests, virtual_ms, .. } = report;
     let seconds = virtual_ms / 1000;
-    let late = report.engine.late();
+    let late = report.engine.tolerance();
     let allowed = if late.is_zero() { String::new() } else { format!(", up to {late:?} late allowed") };
     format!(
         "{:<11} {scenario} seed {seed}: {requests} requests in {seconds} s, digest {digest}{allowed}",
@@ -23,7 +25,7 @@ pub fn line(report: &Report) -> String {
 }
 
 /// What went wrong, the lines that disagree, and the one command that shows it again; empty where nothing did.
-pub fn failure(report: &Report, file: &Path) -> String {
+pub fn failure(report: &RunReport, file: &Path) -> String {
     let mut text = String::new();
     if report.verdict == Verdict::Passed {
         return text;
@@ -45,14 +47,14 @@ pub fn failure(report: &Report, file: &Path) -> String {
     if report.violations.len() > SHOWN {
         let _ = writeln!(text, "  and {} more", report.violations.len() - SHOWN);
     }
-    let _ = writeln!(text, "  again: {}", again(report, file));
+    let _ = writeln!(text, "  again: {}", replay_command(report, file));
     text
 }
 
 /// The command that plays a run again.
-pub fn again(report: &Report, file: &Path) -> String {
+pub fn replay_command(report: &RunReport, file: &Path) -> String {
     let engine = match report.engine {
-        engine if engine == Kind::default() => String::new(),
+        engine if engine == EngineKind::default() => String::new(),
         engine => format!(" --engine {engine}"),
     };
     format!("simulator replay {} --seed {}{engine}", file.display(), report.seed)
@@ -61,18 +63,18 @@ pub fn again(report: &Report, file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::run_on;
+    use crate::judge::run_on;
     use crate::scenario;
 
     #[test]
     fn the_command_that_shows_it_again_names_an_engine_that_is_not_the_default() {
         let lossy = r#"{"name": "x", "story": "x", "duration": "1s", "network": {"loss": 0.5},
             "upstreams": [{"name": "a"}], "clients": [{"name": "k", "do": "echo", "requests": 1}]}"#;
-        let report = run_on(Kind::Turmoil, &scenario::parse(lossy).unwrap(), 7);
+        let report = run_on(EngineKind::Turmoil, &scenario::parse(lossy).unwrap(), 7);
         let text = failure(&report, Path::new("x.json"));
         assert!(text.contains("unsupported: loss: "), "{text}");
         assert!(text.ends_with("again: simulator replay x.json --seed 7 --engine turmoil\n"), "{text}");
-        let text = failure(&Report { engine: Kind::default(), ..report }, Path::new("x.json"));
+        let text = failure(&RunReport { engine: EngineKind::default(), ..report }, Path::new("x.json"));
         assert!(text.ends_with("again: simulator replay x.json --seed 7\n"), "{text}");
     }
 }

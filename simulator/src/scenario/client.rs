@@ -1,14 +1,16 @@
-//! Who asks: workloads of loadgen, in its words.
+//! A client of a scenario is a workload of loadgen, in the words of loadgen's command line.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use loadgen::{Mix, Pace, Stage, Stop, User, Workload};
+use loadgen::{ActionShare, Mix, Pace, Stage, Stop, User, Workload};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::notation::{Rate, Shared, Stages, Written};
-use super::{Span, is_default};
+use super::values::left_out::is_default;
+use super::values::rate::Rate;
+use super::values::span::Span;
+use super::values::written::{Shared, Stages, Written};
 
 /// A client
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -18,7 +20,7 @@ pub struct Client {
     pub name: String,
     /// What its requests do: an action of loadgen, or several with their shares.
     #[serde(rename = "do")]
-    pub does: Does,
+    pub does: Actions,
     /// Open loop: requests in a second, whatever becomes of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
@@ -60,7 +62,7 @@ pub struct Client {
 /// What requests do
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Does {
+pub enum Actions {
     /// All the same.
     One(Written<Shared>),
     /// One of these, drawn by share.
@@ -71,8 +73,8 @@ impl Client {
     /// Its actions with their shares, in the order given.
     pub fn actions(&self) -> impl Iterator<Item = &Written<Shared>> {
         match &self.does {
-            Does::One(one) => std::slice::from_ref(one),
-            Does::Several(several) => several.as_slice(),
+            Actions::One(one) => std::slice::from_ref(one),
+            Actions::Several(several) => several.as_slice(),
         }
         .iter()
     }
@@ -82,7 +84,8 @@ impl Client {
     /// # Errors
     /// No action has a share above 0.
     pub fn mix(&self) -> Result<Mix, String> {
-        Mix::new(self.actions().map(|one| (one.value().share, one.value().action.clone())).collect())
+        let share = |one: &Shared| ActionShare { share: one.share, action: one.action.clone() };
+        Mix::new(self.actions().map(|one| share(one.value())).collect())
     }
 
     /// Whether its requests begin on time, whatever became of those before.

@@ -53,15 +53,15 @@ pub(super) struct Client<'a, S> {
 /// it, and the other interim responses as they come.
 #[derive(Default)]
 pub(super) struct GoAhead {
-    told: bool,
+    given: bool,
     /// What has not gone out yet; it goes before anything else does.
     pub(super) unsent: Outbox,
 }
 
 impl GoAhead {
-    fn tell(&mut self) {
-        if !self.told {
-            self.told = true;
+    fn give(&mut self) {
+        if !self.given {
+            self.given = true;
             self.unsent.push(CONTINUE);
         }
     }
@@ -117,7 +117,7 @@ where
     let mut state = State {
         out: Outbox::holding(head),
         head_sent: false,
-        gate_open: !asked.expects_continue || client.go_ahead.told,
+        gate_open: !asked.expects_continue || client.go_ahead.given,
         refused: false,
         replies: Replies::default(),
         client_ended: false,
@@ -128,7 +128,7 @@ where
     poll_fn(|cx| {
         if !state.gate_open && gate.as_mut().poll(cx).is_ready() {
             state.gate_open = true;
-            client.go_ahead.tell();
+            client.go_ahead.give();
         }
         if let Poll::Ready(done) = state.poll(cx, &mut client, (leg, leg_inbox), asked, bounds.limits) {
             return Poll::Ready(done);
@@ -215,7 +215,7 @@ impl State {
                     // The body may go, if it has not gone already.
                     self.gate_open |= head.status == 100;
                     match asked.interim {
-                        Some(_) if head.status == 100 => client.go_ahead.tell(),
+                        Some(_) if head.status == 100 => client.go_ahead.give(),
                         Some(via) => client.go_ahead.pass_on(&interim(head, via), limits.max_bytes),
                         None => {}
                     }

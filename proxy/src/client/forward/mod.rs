@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 use crate::client::connection::{Connection, NextStep};
-use crate::client::error::{Answer, Error, ErrorReply, ProxyStatus};
+use crate::client::error::{Answer, ErrorReply, ProxyStatus, RequestError};
 use crate::client::request::{Origin, Request};
 use crate::context::Settings;
 use crate::core::attribution::{Blame, Failure};
@@ -29,7 +29,7 @@ use crate::http::carry::{Carry, CarryError};
 use crate::http::head::{Framing, Kind, RequestHead, Version};
 use crate::http::inbox::{Inbox, client_reset};
 use crate::upstream::attempts::Attempts;
-use crate::upstream::dial::{self, Terms};
+use crate::upstream::dial::{self, DialSettings};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 use exchange::{Asked, Bounds, Client, ExchangeError, GoAhead, Reply, exchange};
@@ -79,7 +79,7 @@ pub(crate) async fn forward<E: Env>(
     let answer = Answer { close, with_body: true, wall: connection.context.env.wall() };
     if let Some(response) = last_hop(&mut head, answer) {
         connection.answer(&response).await;
-        return if close { NextStep::Linger } else { NextStep::Next };
+        return if close { NextStep::Linger } else { NextStep::NextRequest };
     }
     let pool = Arc::clone(&connection.context.pool);
     let mut attempts = Attempts::begin(&pool, origin.request, &authority);
@@ -125,9 +125,9 @@ pub(crate) async fn forward<E: Env>(
                     return forward.give_up(attempts).await;
                 }
             }
-            Err((miss, _)) => {
+            Err((error, _)) => {
                 drop(lease);
-                return forward.client_failed(miss, attempts).await;
+                return forward.client_failed(error, attempts).await;
             }
         }
     }
@@ -149,18 +149,19 @@ impl<E: Env> Forward<'_, E> {
         {
             match self.exchange(leg, lease, allowance).await {
                 Err(ExchangeError::Upstream(Failure::ClosedBeforeHead | Failure::ResetBeforeHead)) => {}
-                done => return done.map_err(|miss| (miss, true)),
+                done => return done.map_err(|error| (error, true)),
             }
         }
         let Connection { context, stream, inbox, .. } = &mut *self.connection;
-        let terms = Terms { limits: self.settings.limits, dns: self.settings.config.timeouts.dns, via: None };
+        let dial_settings =
+            DialSettings { limits: self.settings.limits, dns: self.settings.config.timeouts.dns, via: None };
         let connected = tokio::select! {
             biased;
-            connected = dial::connect(&context.env, &lease.upstream, allowance, terms) => connected,
+            connected = dial::connect(&context.env, &lease.upstream, allowance, dial_settings) => connected,
             () = client_reset(stream, inbox, self.settings.limits.max_bytes) => return Err((ExchangeError::ClientGone, false)),
         };
         match connected {
-            Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|miss| (miss, true)),
+            Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|error| (error, true)),
             Err(failure) => Err((ExchangeError::Upstream(failure), false)),
         }
     }
@@ -227,7 +228,7 @@ impl<E: Env> Forward<'_, E> {
                 if reusable && inbox.is_empty() && self.upload.is_finished() {
                     lease.keep(leg, self.settings.config.limits.pool_per_upstream);
                 }
-                if close { NextStep::Linger } else { NextStep::Next }
+                if close { NextStep::Linger } else { NextStep::NextRequest }
             }
             Err((outcome, blame)) => {
                 self.request.fail_after_verdict(outcome, blame);
@@ -304,36 +305,36 @@ impl<E: Env> Forward<'_, E> {
     /// No upstream brought a response.
     async fn give_up(mut self, attempts: Attempts<E>) -> NextStep<E> {
         let close = self.framing != Framing::None || self.connection.must_close(&self.head);
-        let error = Error::GaveUp(attempts.gave_up());
-        let told = error.tell();
-        if let Error::GaveUp(record) = error {
-            self.request.failed(record, &told);
+        let error = RequestError::NoUpstreamOpened(attempts.none_opened());
+        let reply = error.reply();
+        if let RequestError::NoUpstreamOpened(record) = error {
+            self.request.failed(record, &reply);
         }
-        self.answer(&told, close).await;
-        if close { NextStep::Linger } else { NextStep::Next }
+        self.answer(&reply, close).await;
+        if close { NextStep::Linger } else { NextStep::NextRequest }
     }
 
     /// The client's own side failed.
-    async fn client_failed(mut self, miss: ExchangeError, attempts: Attempts<E>) -> NextStep<E> {
-        let record = attempts.gave_up();
-        let error = match miss {
+    async fn client_failed(mut self, error: ExchangeError, attempts: Attempts<E>) -> NextStep<E> {
+        let record = attempts.none_opened();
+        let error = match error {
             ExchangeError::ClientGone | ExchangeError::Upstream(_) => {
                 self.request.client_failed(record, None);
                 return NextStep::Abort;
             }
-            ExchangeError::BodyCut => Error::BodyCut,
-            ExchangeError::BodyTimeout => Error::BodyTimeout,
-            ExchangeError::Body(error) => Error::Body(error),
+            ExchangeError::BodyCut => RequestError::BodyCut,
+            ExchangeError::BodyTimeout => RequestError::BodyTimeout,
+            ExchangeError::Body(error) => RequestError::Body(error),
         };
-        let told = error.tell();
-        self.request.client_failed(record, Some(&told));
-        self.answer(&told, true).await;
+        let reply = error.reply();
+        self.request.client_failed(record, Some(&reply));
+        self.answer(&reply, true).await;
         NextStep::Linger
     }
 
-    async fn answer(&mut self, told: &ErrorReply, close: bool) {
+    async fn answer(&mut self, reply: &ErrorReply, close: bool) {
         let mut out = self.go_ahead.unsent.take_rest();
-        out.unsplit(told.response(close, !self.head.method.is_head(), self.connection.context.env.wall()));
+        out.unsplit(reply.response(close, !self.head.method.is_head(), self.connection.context.env.wall()));
         self.connection.answer(&out).await;
     }
 }

@@ -7,21 +7,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::config::Lookup;
-use crate::core::time::Timestamp;
 use crate::env::Listener;
-use crate::env::memory::{CONNECTION_BYTES, Memory, MemoryStream};
-use crate::event::{Event, Observer};
+use crate::event::NoObserver;
 use crate::proxy::Proxy;
+use crate::testing::{CONNECTION_BYTES, MemoryEnv, MemoryStream};
 
 const UPSTREAM: &str = "10.0.0.1:3128";
 
-struct Deaf;
+/// Reads no environment and no files.
+struct Nowhere;
 
-impl Observer for Deaf {
-    fn on(&self, _: Timestamp, _: &Event<'_>) {}
-}
-
-impl Lookup for Deaf {
+impl Lookup for Nowhere {
     fn env(&self, _: &str) -> Option<String> {
         None
     }
@@ -32,19 +28,19 @@ impl Lookup for Deaf {
 }
 
 /// A proxy with these settings beside one upstream at [`UPSTREAM`], in a network of its own.
-async fn start(settings: Value) -> (Proxy<Memory>, Memory) {
+async fn start(settings: Value) -> (Proxy<MemoryEnv>, MemoryEnv) {
     let mut config = json!({
         "server": { "listen_address": "127.0.0.1:3130", "pid_file": "" },
         "upstream_proxies": [{ "url": format!("http://{UPSTREAM}") }],
     });
     config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
-    let config = crate::config::parse("test.json", config.to_string().as_bytes(), &Deaf).unwrap();
-    let env = Memory::default();
-    (Proxy::start(config, env.clone(), Arc::new(Deaf)).await.unwrap(), env)
+    let config = crate::config::parse("test.json", config.to_string().as_bytes(), &Nowhere).unwrap();
+    let env = MemoryEnv::default();
+    (Proxy::start(config, env.clone(), Arc::new(NoObserver)).await.unwrap(), env)
 }
 
-async fn client(proxy: &Proxy<Memory>, env: &Memory) -> MemoryStream {
-    env.connect(proxy.local_addr()).await.unwrap()
+fn client(proxy: &Proxy<MemoryEnv>, env: &MemoryEnv) -> MemoryStream {
+    env.client(proxy.local_addr()).unwrap()
 }
 
 /// All that comes until the proxy ends the connection, and how long that took.
@@ -72,7 +68,7 @@ const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 #[tokio::test(start_paused = true)]
 async fn a_head_that_takes_too_long_is_answered_with_408() {
     let (proxy, env) = start(json!({ "timeouts": { "header": "7s" } })).await;
-    let mut client = client(&proxy, &env).await;
+    let mut client = client(&proxy, &env);
     // A byte now and then must not put it off.
     let slow = tokio::time::sleep(Duration::from_secs(2));
     client.write_all(b"GET http://a.test/ HTTP/1.1\r\n").await.unwrap();
@@ -88,7 +84,7 @@ async fn a_head_that_takes_too_long_is_answered_with_408() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_asks_is_let_go_without_a_word() {
     let (proxy, env) = start(json!({ "timeouts": { "header": "7s" } })).await;
-    let mut client = client(&proxy, &env).await;
+    let mut client = client(&proxy, &env);
     let (text, took) = to_end(&mut client).await;
     assert_eq!((text.as_str(), took.as_secs()), ("", 7));
 }
@@ -96,7 +92,7 @@ async fn a_client_that_never_asks_is_let_go_without_a_word() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_idle_between_requests_is_let_go_without_a_word() {
     let (proxy, env) = start(json!({ "timeouts": { "header": "7s", "keep_alive": "30s" } })).await;
-    let mut client = client(&proxy, &env).await;
+    let mut client = client(&proxy, &env);
     for _ in 0..3 {
         client.write_all(HEALTH).await.unwrap();
         assert!(answer(&mut client).await.starts_with("HTTP/1.1 200 "));
@@ -109,7 +105,7 @@ async fn a_connection_idle_between_requests_is_let_go_without_a_word() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_client_that_goes_on_sending_is_listened_to_for_a_moment_only() {
     let (proxy, env) = start(json!({})).await;
-    let mut client = client(&proxy, &env).await;
+    let mut client = client(&proxy, &env);
     client.write_all(b"\0").await.unwrap();
     let from = Instant::now();
     // The 256 KiB that the proxy reads at most, and what the network holds.
@@ -127,13 +123,13 @@ async fn above_the_reserve_clients_wait_in_the_queue() {
     let (proxy, env) = start(json!({ "limits": { "max_connections": 3 } })).await;
     let mut clients = Vec::new();
     for _ in 0..50 {
-        clients.push(client(&proxy, &env).await);
+        clients.push(client(&proxy, &env));
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
     // Three and the reserve of sixteen.
     assert_eq!(env.accepted(), 19);
     // Who waits there is served when somebody leaves.
-    let mut last = client(&proxy, &env).await;
+    let mut last = client(&proxy, &env);
     last.write_all(HEALTH).await.unwrap();
     drop(clients);
     assert!(answer(&mut last).await.starts_with("HTTP/1.1 200 "));
@@ -143,13 +139,13 @@ async fn above_the_reserve_clients_wait_in_the_queue() {
 async fn an_accept_that_fails_is_tried_again_after_a_rest() {
     let (proxy, env) = start(json!({})).await;
     env.fail_accepts(1_000);
-    let _client = client(&proxy, &env).await;
+    let _client = client(&proxy, &env);
     // The listener was waiting already when it began to fail, so one got in.
-    let _second = client(&proxy, &env).await;
+    let _second = client(&proxy, &env);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let first = env.failures_left();
+    let first = env.failing_accepts();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let failures = first - env.failures_left();
+    let failures = first - env.failing_accepts();
     assert!((50..=200).contains(&failures), "{failures} failures in ten seconds");
 }
 
@@ -162,7 +158,7 @@ async fn everyone_in_the_queue_is_let_in_before_accepting_stops() {
     let mut clients = tokio::task::unconstrained(async {
         let mut clients = Vec::new();
         for _ in 0..500 {
-            let mut client = client(&proxy, &env).await;
+            let mut client = client(&proxy, &env);
             client.write_all(HEALTH).await.unwrap();
             clients.push(client);
         }
@@ -194,7 +190,7 @@ async fn sent_to_one_who_reads_nothing(request: &str, reply: &'static str) -> u6
             counter.fetch_add(count as u64, std::sync::atomic::Ordering::SeqCst);
         }
     });
-    let mut client = client(&proxy, &env).await;
+    let mut client = client(&proxy, &env);
     client.write_all(request.as_bytes()).await.unwrap();
     // Paused time moves on only when nobody has anything left to do.
     tokio::time::sleep(Duration::from_secs(60)).await;

@@ -154,10 +154,10 @@ fn every_shipped_file_parses_without_a_doubt() {
         ("UPSTREAM_A", "a.example.com:3128"),
         ("UPSTREAM_B", "b.example.com:3128"),
     ];
-    let world = World { env: env.map(|(name, value)| (name, value.to_owned())).into(), ..World::default() };
+    let lookup = World { env: env.map(|(name, value)| (name, value.to_owned())).into(), ..World::default() };
     for name in ["us.json", "docker.json", "minimal.json", "production.json"] {
         let bytes = std::fs::read(shipped(name)).unwrap();
-        let config = parse(name, &bytes, &world).unwrap_or_else(|problems| panic!("{problems}"));
+        let config = parse(name, &bytes, &lookup).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(config.warnings, [""; 0], "{name}");
     }
     let us = load(&shipped("us.json")).outcome.unwrap();
@@ -220,7 +220,7 @@ fn listening_to_the_outside_needs_authentication_or_words() {
 
 #[test]
 fn values_come_from_the_environment_and_from_files() {
-    let world = World {
+    let lookup = World {
         env: [("USER_PART", "me%40home".to_owned())].into(),
         files: [("secrets/upstream", b"s3cret\n".to_vec()), ("crlf", b"line\r\n".to_vec()), ("bin", vec![0xFF])].into(),
     };
@@ -231,7 +231,7 @@ fn values_come_from_the_environment_and_from_files() {
             "connect_headers": { "X-Key": "${file:crlf}" },
         }],
     }));
-    let parsed = parse("t.json", config.to_string().as_bytes(), &world).unwrap();
+    let parsed = parse("t.json", config.to_string().as_bytes(), &lookup).unwrap();
     assert_eq!(parsed.server.name, "${env:USER_PART} costs $5 me%40home");
     let upstream = &parsed.upstreams[0];
     let credentials = upstream.credentials.as_ref().unwrap();
@@ -239,7 +239,7 @@ fn values_come_from_the_environment_and_from_files() {
     assert_eq!(upstream.connect_headers, [("X-Key".to_owned(), Secret::new("line"))]);
 
     let config = with(json!({ "server": { "name": "${file:bin}" } }));
-    let found = lines(parse("t.json", config.to_string().as_bytes(), &world));
+    let found = lines(parse("t.json", config.to_string().as_bytes(), &lookup));
     assert_eq!(found, ["t.json: server.name: the file \"bin\" is not UTF-8 text"]);
 }
 

@@ -89,8 +89,8 @@ proptest! {
         if breaks {
             config = with_one_broken(config, at, broken);
         }
-        let world = World { env: [("S", secret)].into(), ..World::default() };
-        let printed = match parse("t.json", config.to_string().as_bytes(), &world) {
+        let lookup = World { env: [("S", secret)].into(), ..World::default() };
+        let printed = match parse("t.json", config.to_string().as_bytes(), &lookup) {
             Ok(config) => format!("{config:?}"),
             Err(problems) => format!("{problems}{problems:?}"),
         };

@@ -262,10 +262,10 @@ KR56\n\
 fn a_ca_file_must_hold_certificates() {
     let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let files = [("empty.pem", String::new()), ("bad.pem", bad.to_owned()), ("root.pem", ROOT.to_owned())];
-    let world = World { files: files.map(|(name, text)| (name, text.into_bytes())).into(), ..World::default() };
+    let lookup = World { files: files.map(|(name, text)| (name, text.into_bytes())).into(), ..World::default() };
     let read = |file: &str| {
         let config = json!({ "upstream_proxies": [{ "url": "https://a:1", "tls": { "ca_file": file } }] });
-        parse("t.json", config.to_string().as_bytes(), &world)
+        parse("t.json", config.to_string().as_bytes(), &lookup)
     };
     for (file, what) in [("empty.pem", "holds no PEM certificate"), ("bad.pem", "can't be used as a root")] {
         let found = lines(read(file));

@@ -63,9 +63,9 @@ fn failures_that_cannot_tell_wait() {
 #[test]
 fn only_the_upstreams_fault_counts_against_it() {
     for blame in [Blame::Client, Blame::Netdrift, Blame::Target, Blame::Unknown] {
-        assert_eq!(blame.verdict(), Verdict::Neutral, "{blame:?}");
+        assert_eq!(blame.attempt_result(), AttemptResult::Neutral, "{blame:?}");
     }
-    assert_eq!(Blame::Upstream.verdict(), Verdict::Failure);
+    assert_eq!(Blame::Upstream.attempt_result(), AttemptResult::Failure);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn another_upstream_opening_the_target_in_the_same_request_charges_those_that_fa
 fn upstreams_that_fail_alike_make_it_the_targets_fault_and_it_stays_so() {
     let mut attribution = Attribution::new(TTL);
     let evidence = evidence(&[(1, BAD_GATEWAY), (2, Failure::ReplyTimeout), (3, Failure::Status(403))]);
-    let blamed = attribution.gave_up("a:443", evidence, at(5));
+    let blamed = attribution.none_opened("a:443", evidence, at(5));
     let target = |n| (n, Blame::Target, Rule::FailedAlike);
     assert_eq!(blames(&blamed), [target(1), (2, Blame::Unknown, Rule::StoodAlone), target(3)]);
     // The target comes back: only the failure that stood alone is looked at again.
@@ -93,7 +93,7 @@ fn upstreams_that_fail_alike_make_it_the_targets_fault_and_it_stays_so() {
 #[test]
 fn one_upstream_failing_twice_is_no_second_opinion() {
     let mut attribution = Attribution::new(TTL);
-    let blamed = attribution.gave_up("a:443", evidence(&[(1, BAD_GATEWAY), (1, BAD_GATEWAY)]), at(5));
+    let blamed = attribution.none_opened("a:443", evidence(&[(1, BAD_GATEWAY), (1, BAD_GATEWAY)]), at(5));
     assert_eq!(blames(&blamed), [(1, Blame::Unknown, Rule::StoodAlone); 2]);
 }
 
@@ -101,7 +101,7 @@ fn one_upstream_failing_twice_is_no_second_opinion() {
 fn a_failure_that_stood_alone_is_charged_when_another_opens_the_target_in_time() {
     for (later, charges) in [(9_999, 1), (10_000, 0)] {
         let mut attribution = Attribution::new(TTL);
-        attribution.gave_up("a:443", evidence(&[(1, BAD_GATEWAY)]), at(5));
+        attribution.none_opened("a:443", evidence(&[(1, BAD_GATEWAY)]), at(5));
         assert_eq!(attribution.opened("b:443", id(2), Evidence::default(), at(5)), []);
         assert_eq!(attribution.opened("a:443", id(2), Evidence::default(), at(5 + later)).len(), charges);
         assert_eq!(attribution.opened("a:443", id(3), Evidence::default(), at(5 + later)), [], "charged once");
@@ -112,8 +112,8 @@ fn a_failure_that_stood_alone_is_charged_when_another_opens_the_target_in_time()
 #[test]
 fn an_upstream_that_opens_what_it_failed_clears_itself_and_shows_the_target_has_changed() {
     let mut attribution = Attribution::new(TTL);
-    attribution.gave_up("a:443", evidence(&[(1, BAD_GATEWAY)]), at(1));
-    attribution.gave_up("a:443", evidence(&[(2, BAD_GATEWAY)]), at(2));
+    attribution.none_opened("a:443", evidence(&[(1, BAD_GATEWAY)]), at(1));
+    attribution.none_opened("a:443", evidence(&[(2, BAD_GATEWAY)]), at(2));
     assert_eq!(attribution.opened("a:443", id(1), Evidence::default(), at(3)), []);
     assert_eq!(attribution.opened("a:443", id(3), Evidence::default(), at(3)), []);
 }
@@ -123,7 +123,7 @@ fn a_probe_is_given_back_with_its_first_blame_and_not_again() {
     let mut attribution = Attribution::new(TTL);
     let mut evidence = Evidence::default();
     evidence.failed(Attempt { probe: true, ..attempt(1, 0) }, BAD_GATEWAY);
-    assert!(attribution.gave_up("a:443", evidence, at(1))[0].attempt.probe);
+    assert!(attribution.none_opened("a:443", evidence, at(1))[0].attempt.probe);
     assert!(!attribution.opened("a:443", id(2), Evidence::default(), at(2))[0].attempt.probe);
 }
 
@@ -131,7 +131,7 @@ fn a_probe_is_given_back_with_its_first_blame_and_not_again() {
 fn the_target_that_failed_longest_ago_gives_way() {
     let mut attribution = Attribution::new(TTL);
     for n in 0..=MAX_TARGETS as u64 {
-        attribution.gave_up(&format!("t{n}:80"), evidence(&[(1, BAD_GATEWAY)]), at(n));
+        attribution.none_opened(&format!("t{n}:80"), evidence(&[(1, BAD_GATEWAY)]), at(n));
     }
     let mut charges = |n: usize| attribution.opened(&format!("t{n}:80"), id(2), Evidence::default(), at(1025)).len();
     assert_eq!([charges(0), charges(1), charges(MAX_TARGETS)], [0, 1, 1]);
@@ -141,7 +141,7 @@ fn the_target_that_failed_longest_ago_gives_way() {
 fn of_one_target_the_oldest_failures_give_way() {
     let mut attribution = Attribution::new(TTL);
     for n in 0..=MAX_PENDING as u32 {
-        attribution.gave_up("a:443", evidence(&[(n, BAD_GATEWAY)]), at(1));
+        attribution.none_opened("a:443", evidence(&[(n, BAD_GATEWAY)]), at(1));
     }
     let charged = attribution.opened("a:443", id(99), Evidence::default(), at(2));
     assert_eq!((charged.len(), charged[0].attempt.upstream), (MAX_PENDING, id(1)));
@@ -165,7 +165,7 @@ proptest! {
             let name = format!("t{target}:443");
             if target == 0 {
                 let failures: Vec<_> = tried.iter().map(|&upstream| (upstream, BAD_GATEWAY)).collect();
-                let blamed = attribution.gave_up(&name, evidence(&failures), at(now));
+                let blamed = attribution.none_opened(&name, evidence(&failures), at(now));
                 prop_assert!(blamed.iter().all(|one| one.blame != Blame::Upstream));
                 let expected = if tried.len() > 1 { Blame::Target } else { Blame::Unknown };
                 prop_assert!(blamed.iter().all(|one| one.blame == expected));
@@ -195,7 +195,7 @@ proptest! {
                 attribution.opened(&name, id(good), evidence, at(now))
             } else {
                 waiting.push((target, now));
-                attribution.gave_up(&name, evidence, at(now))
+                attribution.none_opened(&name, evidence, at(now))
             };
             let charged: Vec<_> = charged.into_iter().filter(|one| one.blame == Blame::Upstream).collect();
             prop_assert!(charged.iter().all(|one| one.attempt.upstream == id(0)));
@@ -214,7 +214,7 @@ proptest! {
         for n in 0..4_000u64 {
             let mixed = seed.wrapping_add(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
             let target = format!("t{}", if n % 2 == 0 { mixed } else { mixed % 3 });
-            attribution.gave_up(&target, evidence(&[(n as u32 % 7, BAD_GATEWAY)]), at(n));
+            attribution.none_opened(&target, evidence(&[(n as u32 % 7, BAD_GATEWAY)]), at(n));
         }
         prop_assert!(attribution.targets.len() <= MAX_TARGETS);
         prop_assert!(attribution.targets.values().all(|pending| pending.len() <= MAX_PENDING));

@@ -34,9 +34,9 @@ fn balancer(weights: &[u32]) -> Balancer {
 }
 
 impl Balancer {
-    fn ends(&mut self, upstream: u32, verdict: Verdict, started: u64, now: u64) -> Option<Transition> {
+    fn ends(&mut self, upstream: u32, result: AttemptResult, started: u64, now: u64) -> Option<Transition> {
         let attempt = Attempt { upstream: id(upstream), started: at(started), probe: false };
-        self.report(attempt, verdict, 0, 0, at(now))
+        self.report(attempt, result, 0, 0, at(now))
     }
 
     /// The next `count` turns.
@@ -57,11 +57,11 @@ fn turns_follow_the_weights() {
 #[test]
 fn an_ejection_and_a_recovery_each_start_an_epoch() {
     let mut balancer = balancer(&[3, 2, 1]);
-    let transition = balancer.ends(0, Verdict::Failure, 1, 2).unwrap();
+    let transition = balancer.ends(0, AttemptResult::Failure, 1, 2).unwrap();
     assert_eq!(transition, Transition { upstream: id(0), change: Change::Ejected { failures: 1, until: at(6) } });
     assert_eq!((balancer.epoch().number(), balancer.eligible_count()), (1, 2));
     assert!(!balancer.turns(30).contains(&0));
-    let transition = balancer.ends(0, Verdict::Success, 3, 4).unwrap();
+    let transition = balancer.ends(0, AttemptResult::Success, 3, 4).unwrap();
     assert_eq!(transition.change, Change::Recovered { after: Duration::from_secs(2) });
     assert_eq!((balancer.epoch().number(), balancer.eligible_count()), (2, 3));
     assert!(balancer.turns(6).contains(&0));
@@ -70,15 +70,15 @@ fn an_ejection_and_a_recovery_each_start_an_epoch() {
 #[test]
 fn reports_that_change_nobodys_eligibility_keep_the_epoch() {
     let mut balancer = balancer(&[3, 2, 0]);
-    balancer.ends(0, Verdict::Success, 1, 1);
-    balancer.ends(1, Verdict::Neutral, 1, 1);
-    assert!(balancer.ends(2, Verdict::Failure, 1, 1).is_some(), "left over from before its weight was 0");
+    balancer.ends(0, AttemptResult::Success, 1, 1);
+    balancer.ends(1, AttemptResult::Neutral, 1, 1);
+    assert!(balancer.ends(2, AttemptResult::Failure, 1, 1).is_some(), "left over from before its weight was 0");
     assert_eq!(balancer.epoch().number(), 0);
 }
 
 #[test]
 fn reports_on_strangers_are_ignored() {
-    assert_eq!(balancer(&[1]).ends(7, Verdict::Failure, 1, 1), None);
+    assert_eq!(balancer(&[1]).ends(7, AttemptResult::Failure, 1, 1), None);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn failover_takes_the_least_loaded_for_its_weight() {
 #[test]
 fn failover_passes_over_the_ejected_while_anybody_is_eligible() {
     let mut balancer = balancer(&[1, 1]);
-    balancer.ends(0, Verdict::Failure, 1, 1);
+    balancer.ends(0, AttemptResult::Failure, 1, 1);
     assert_eq!(balancer.failover(&[id(1)], 0, no_load), None);
 }
 
@@ -105,17 +105,17 @@ fn failover_passes_over_the_ejected_while_anybody_is_eligible() {
 fn with_all_ejected_the_least_failed_is_picked_and_ties_rotate() {
     let mut balancer = balancer(&[1, 1, 1, 0]);
     for upstream in 0..4 {
-        balancer.ends(upstream, Verdict::Failure, 1, 1);
+        balancer.ends(upstream, AttemptResult::Failure, 1, 1);
     }
     assert_eq!(balancer.epoch().pick(0), None);
     assert_eq!((balancer.eligible_count(), balancer.candidates(&[])), (0, 3));
     let picks = [0, 1, 2, 3].map(|turn| balancer.failover(&[], turn, no_load).unwrap().number());
     assert_eq!(picks, [0, 1, 2, 0]);
-    balancer.ends(1, Verdict::Failure, 2, 3);
+    balancer.ends(1, AttemptResult::Failure, 2, 3);
     let picks = [0, 1, 2].map(|turn| balancer.failover(&[], turn, no_load).unwrap().number());
     assert_eq!(picks, [0, 2, 0]);
     assert_eq!(balancer.failover(&[id(0), id(2)], 0, no_load), Some(id(1)));
-    balancer.ends(1, Verdict::Success, 4, 5);
+    balancer.ends(1, AttemptResult::Success, 4, 5);
     assert_eq!(balancer.turns(3), [1, 1, 1]);
 }
 
@@ -123,7 +123,7 @@ fn with_all_ejected_the_least_failed_is_picked_and_ties_rotate() {
 fn probes_go_out_when_due_one_each_to_whom_they_belong() {
     let mut balancer = balancer(&[1, 1, 1, 0]);
     for upstream in [1, 0, 3] {
-        balancer.ends(upstream, Verdict::Failure, 1, 1 + u64::from(upstream));
+        balancer.ends(upstream, AttemptResult::Failure, 1, 1 + u64::from(upstream));
     }
     assert_eq!(balancer.next_wakeup(), Some(at(5)));
     assert_eq!(balancer.take_probe(Probing::Lent, at(4)), None);
@@ -134,14 +134,14 @@ fn probes_go_out_when_due_one_each_to_whom_they_belong() {
     assert_eq!(balancer.take_probe(Probing::Lent, at(9)), None, "weight 0 is not probed");
     assert_eq!(balancer.next_wakeup(), None);
     let probe = Attempt { upstream: id(1), started: at(9), probe: true };
-    assert!(balancer.report(probe, Verdict::Success, 0, 0, at(10)).is_some());
+    assert!(balancer.report(probe, AttemptResult::Success, 0, 0, at(10)).is_some());
     assert_eq!(balancer.eligible_count(), 2);
 }
 
 #[test]
 fn a_reload_keeps_health_and_an_unchanged_epoch() {
     let mut balancer = balancer(&[3, 2, 1]);
-    balancer.ends(2, Verdict::Failure, 1, 1);
+    balancer.ends(2, AttemptResult::Failure, 1, 1);
     let before = balancer.epoch().clone();
     let mut reordered = members(&[6, 4, 1]);
     reordered.reverse();
@@ -153,7 +153,7 @@ fn a_reload_keeps_health_and_an_unchanged_epoch() {
     assert_eq!((epoch.number(), epoch.eligible()), (2, 2));
     assert_eq!(balancer.usable_count(), 3);
     assert!(!balancer.health(id(2)).unwrap().is_eligible());
-    assert_eq!(balancer.ends(1, Verdict::Failure, 2, 2), None, "the new threshold holds");
+    assert_eq!(balancer.ends(1, AttemptResult::Failure, 2, 2), None, "the new threshold holds");
 
     balancer.configure(policy(2, 1), Probing::Checked, &members(&[1]), 0).unwrap();
     assert_eq!(balancer.health(id(2)), None);
@@ -193,9 +193,9 @@ fn epochs_that_last_a_few_picks_favour_nobody() {
                     (false, _) => picks as f64 * weights[upstream] / 11.0,
                 };
             }
-            let verdict = if out { Verdict::Success } else { Verdict::Failure };
+            let result = if out { AttemptResult::Success } else { AttemptResult::Failure };
             let attempt = Attempt { upstream: id(3), started: at(round * 10 + 5), probe: false };
-            balancer.report(attempt, verdict, picks, 0, at(round * 10 + 6)).unwrap();
+            balancer.report(attempt, result, picks, 0, at(round * 10 + 6)).unwrap();
         }
         let strays: Vec<f64> = picked.iter().zip(share).map(|(picked, share)| picked - share).collect();
         let bound = 4.0 * (EPOCHS as f64).sqrt();
@@ -206,7 +206,7 @@ fn epochs_that_last_a_few_picks_favour_nobody() {
 #[derive(Clone, Debug)]
 enum Step {
     Pick,
-    Report { upstream: u32, verdict: Verdict, age: u64, probe: bool },
+    Report { upstream: u32, result: AttemptResult, age: u64, probe: bool },
     Probe,
     Failover { excluded: Vec<u32>, turn: u64 },
     Configure { weights: Vec<u32>, probing: Probing },
@@ -214,13 +214,17 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let verdict =
-        prop_oneof![Just(Verdict::Success), Just(Verdict::Failure), Just(Verdict::Failure), Just(Verdict::Neutral)];
+    let result = prop_oneof![
+        Just(AttemptResult::Success),
+        Just(AttemptResult::Failure),
+        Just(AttemptResult::Failure),
+        Just(AttemptResult::Neutral)
+    ];
     let probing = prop_oneof![Just(Probing::Lent), Just(Probing::Checked)];
-    let report = (0u32..6, verdict, 0u64..4, any::<bool>());
+    let report = (0u32..6, result, 0u64..4, any::<bool>());
     prop_oneof![
         4 => Just(Step::Pick),
-        6 => report.prop_map(|(upstream, verdict, age, probe)| Step::Report { upstream, verdict, age, probe }),
+        6 => report.prop_map(|(upstream, result, age, probe)| Step::Report { upstream, result, age, probe }),
         2 => Just(Step::Probe),
         3 => (prop::collection::vec(0u32..6, 0..4), any::<u64>())
             .prop_map(|(excluded, turn)| Step::Failover { excluded, turn }),
@@ -266,10 +270,10 @@ proptest! {
                         prop_assert!(off.abs() < 2 * sum);
                     }
                 }
-                Step::Report { upstream, verdict, age, probe } => {
+                Step::Report { upstream, result, age, probe } => {
                     let attempt = Attempt { upstream: id(upstream), started: at(now - age), probe };
                     let before = balancer.health(id(upstream));
-                    let transition = balancer.report(attempt, verdict, ticket, 7, at(now));
+                    let transition = balancer.report(attempt, result, ticket, 7, at(now));
                     let was_ejected = ejected.contains(&upstream);
                     match transition.map(|transition| transition.change) {
                         Some(Change::Ejected { failures: row, until }) => {
@@ -277,16 +281,16 @@ proptest! {
                             ejected.insert(upstream);
                         }
                         Some(Change::Recovered { .. }) => {
-                            prop_assert!(was_ejected && verdict == Verdict::Success);
+                            prop_assert!(was_ejected && result == AttemptResult::Success);
                             ejected.remove(&upstream);
                         }
                         Some(Change::BackedOff { until }) => {
-                            prop_assert!(was_ejected && verdict == Verdict::Failure && until > at(now));
+                            prop_assert!(was_ejected && result == AttemptResult::Failure && until > at(now));
                         }
                         None => {}
                     }
                     let since = before.and_then(|health| health.ejection()).map(|ejection| ejection.since);
-                    if successes == 1 && verdict == Verdict::Success && since.is_some_and(|since| at(now - age) > since) {
+                    if successes == 1 && result == AttemptResult::Success && since.is_some_and(|since| at(now - age) > since) {
                         prop_assert!(!ejected.contains(&upstream), "the first success restores");
                     }
                 }

@@ -25,24 +25,24 @@ fn at(secs: u64) -> Timestamp {
 
 struct Bench {
     policy: HealthPolicy,
-    health: Health,
+    health: UpstreamHealth,
 }
 
 impl Bench {
     fn new() -> Self {
-        Bench { policy: policy(), health: Health::default() }
+        Bench { policy: policy(), health: UpstreamHealth::default() }
     }
 
-    fn ends(&mut self, verdict: Verdict, started: u64, probe: bool, now: u64) -> Option<Change> {
+    fn ends(&mut self, result: AttemptResult, started: u64, probe: bool, now: u64) -> Option<Change> {
         let attempt = Attempt { upstream: UpstreamId::new(0), started: at(started), probe };
-        self.health.report(&self.policy, attempt, verdict, middle(BASE), at(now))
+        self.health.report(&self.policy, attempt, result, middle(BASE), at(now))
     }
 
     /// Ejected at second 10, to be probed from second 15.
     fn ejected() -> Self {
         let mut bench = Bench::new();
         for _ in 0..3 {
-            bench.ends(Verdict::Failure, 1, false, 10);
+            bench.ends(AttemptResult::Failure, 1, false, 10);
         }
         assert_eq!(bench.health.probe_due(), Some(at(15)));
         bench
@@ -53,27 +53,27 @@ impl Bench {
 fn only_failures_in_a_row_eject() {
     let mut bench = Bench::new();
     for round in 0..5 {
-        assert_eq!(bench.ends(Verdict::Failure, round, false, round), None);
-        assert_eq!(bench.ends(Verdict::Failure, round, false, round), None);
-        assert_eq!(bench.ends(Verdict::Success, round, false, round), None);
+        assert_eq!(bench.ends(AttemptResult::Failure, round, false, round), None);
+        assert_eq!(bench.ends(AttemptResult::Failure, round, false, round), None);
+        assert_eq!(bench.ends(AttemptResult::Success, round, false, round), None);
         assert_eq!(bench.health.failures(), 0);
     }
-    bench.ends(Verdict::Failure, 9, false, 9);
-    bench.ends(Verdict::Neutral, 9, false, 9);
-    bench.ends(Verdict::Failure, 9, false, 9);
+    bench.ends(AttemptResult::Failure, 9, false, 9);
+    bench.ends(AttemptResult::Neutral, 9, false, 9);
+    bench.ends(AttemptResult::Failure, 9, false, 9);
     assert!(bench.health.is_eligible());
-    let change = bench.ends(Verdict::Failure, 9, false, 10);
+    let change = bench.ends(AttemptResult::Failure, 9, false, 10);
     assert_eq!(change, Some(Change::Ejected { failures: 3, until: at(15) }));
     assert!(!bench.health.is_eligible());
 }
 
 #[test]
 fn what_started_before_the_ejection_changes_nothing() {
-    for verdict in [Verdict::Success, Verdict::Failure, Verdict::Neutral] {
+    for result in [AttemptResult::Success, AttemptResult::Failure, AttemptResult::Neutral] {
         for started in [9, 10] {
             let mut bench = Bench::ejected();
             let before = bench.health;
-            assert_eq!(bench.ends(verdict, started, false, 20), None);
+            assert_eq!(bench.ends(result, started, false, 20), None);
             assert_eq!(bench.health, before);
         }
     }
@@ -82,7 +82,7 @@ fn what_started_before_the_ejection_changes_nothing() {
 #[test]
 fn a_success_started_after_the_ejection_restores() {
     let mut bench = Bench::ejected();
-    let change = bench.ends(Verdict::Success, 11, false, 12);
+    let change = bench.ends(AttemptResult::Success, 11, false, 12);
     assert_eq!(change, Some(Change::Recovered { after: Duration::from_secs(2) }));
     assert!(bench.health.is_eligible());
     assert_eq!(bench.health.failures(), 0);
@@ -93,27 +93,27 @@ fn several_successes_restore_where_several_are_asked_for() {
     let mut bench = Bench::ejected();
     bench.policy.recovery_threshold = NonZeroU32::new(2).unwrap();
     assert!(bench.health.take_probe(at(15)));
-    assert_eq!(bench.ends(Verdict::Success, 15, true, 16), None);
+    assert_eq!(bench.ends(AttemptResult::Success, 15, true, 16), None);
     assert!(bench.health.take_probe(at(16)), "the next probe need not wait");
-    assert!(bench.ends(Verdict::Failure, 16, true, 17).is_some());
-    assert_eq!(bench.ends(Verdict::Success, 18, false, 18), None, "a failure starts the count again");
-    assert!(matches!(bench.ends(Verdict::Success, 19, false, 19), Some(Change::Recovered { .. })));
+    assert!(bench.ends(AttemptResult::Failure, 16, true, 17).is_some());
+    assert_eq!(bench.ends(AttemptResult::Success, 18, false, 18), None, "a failure starts the count again");
+    assert!(matches!(bench.ends(AttemptResult::Success, 19, false, 19), Some(Change::Recovered { .. })));
 }
 
 #[test]
 fn a_success_that_does_not_yet_restore_makes_the_probe_due() {
     let mut bench = Bench::ejected();
     bench.policy.recovery_threshold = NonZeroU32::new(2).unwrap();
-    assert_eq!(bench.ends(Verdict::Success, 11, false, 12), None);
+    assert_eq!(bench.ends(AttemptResult::Success, 11, false, 12), None);
     assert_eq!(bench.health.probe_due(), Some(at(12)));
 }
 
 #[test]
 fn a_failure_started_before_the_recovery_is_old_news() {
     let mut bench = Bench::ejected();
-    bench.ends(Verdict::Success, 15, false, 16);
+    bench.ends(AttemptResult::Success, 15, false, 16);
     for _ in 0..3 {
-        assert_eq!(bench.ends(Verdict::Failure, 12, false, 20), None);
+        assert_eq!(bench.ends(AttemptResult::Failure, 12, false, 20), None);
     }
     assert!(bench.health.is_eligible());
     assert_eq!(bench.health.failures(), 0);
@@ -136,7 +136,7 @@ fn a_failed_probe_doubles_the_back_off_up_to_its_cap() {
         assert!(bench.health.take_probe(at(now)));
         let attempt = Attempt { upstream: UpstreamId::new(0), started: at(now), probe: true };
         let random = middle(Duration::from_secs(backoff));
-        let change = bench.health.report(&bench.policy, attempt, Verdict::Failure, random, at(now));
+        let change = bench.health.report(&bench.policy, attempt, AttemptResult::Failure, random, at(now));
         now += backoff;
         assert_eq!(change, Some(Change::BackedOff { until: at(now) }));
         assert_eq!(bench.health.ejection().map(|ejection| (ejection.round, ejection.probing)), Some((round, false)));
@@ -148,7 +148,7 @@ fn a_failed_probe_doubles_the_back_off_up_to_its_cap() {
 fn a_short_outage_with_many_requests_does_not_end_in_the_longest_back_off() {
     let mut bench = Bench::ejected();
     for _ in 0..40 {
-        assert_eq!(bench.ends(Verdict::Failure, 11, false, 12), None);
+        assert_eq!(bench.ends(AttemptResult::Failure, 11, false, 12), None);
     }
     assert_eq!(bench.health.probe_due(), Some(at(15)), "the probe comes when it was to come");
     assert_eq!(bench.health.failures(), 43, "though each is counted");
@@ -158,7 +158,7 @@ fn a_short_outage_with_many_requests_does_not_end_in_the_longest_back_off() {
 fn a_neutral_probe_is_due_again_and_the_back_off_does_not_grow() {
     let mut bench = Bench::ejected();
     assert!(bench.health.take_probe(at(15)));
-    assert_eq!(bench.ends(Verdict::Neutral, 15, true, 16), None);
+    assert_eq!(bench.ends(AttemptResult::Neutral, 15, true, 16), None);
     assert_eq!(bench.health.probe_due(), Some(at(21)));
     assert_eq!(bench.health.ejection().map(|ejection| ejection.round), Some(0));
     assert_eq!(bench.health.failures(), 3);
@@ -168,18 +168,18 @@ fn a_neutral_probe_is_due_again_and_the_back_off_does_not_grow() {
 fn an_attempt_that_is_no_probe_does_not_give_the_probe_back() {
     let mut bench = Bench::ejected();
     assert!(bench.health.take_probe(at(15)));
-    bench.ends(Verdict::Failure, 15, false, 16);
-    bench.ends(Verdict::Neutral, 15, false, 16);
+    bench.ends(AttemptResult::Failure, 15, false, 16);
+    bench.ends(AttemptResult::Neutral, 15, false, 16);
     assert_eq!(bench.health.probe_due(), None);
 }
 
 #[test]
 fn the_end_of_a_probes_tunnel_does_not_give_back_the_next_probe() {
-    for end in [Verdict::Cut, Verdict::Delivered] {
+    for end in [AttemptResult::Cut, AttemptResult::Delivered] {
         let mut bench = Bench::ejected();
         bench.policy.recovery_threshold = NonZeroU32::new(2).unwrap();
         assert!(bench.health.take_probe(at(15)));
-        assert_eq!(bench.ends(Verdict::Success, 15, true, 16), None);
+        assert_eq!(bench.ends(AttemptResult::Success, 15, true, 16), None);
         assert!(bench.health.take_probe(at(16)));
         assert_eq!(bench.ends(end, 15, true, 17), None);
         assert_eq!(bench.health.probe_due(), None);

@@ -3,6 +3,7 @@
 //! The only place that names `tokio::net`, splice(2) and the system clock.
 
 pub mod descriptors;
+mod socket;
 mod splice;
 
 use std::any::Any;
@@ -12,25 +13,21 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rand::Rng;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::relay;
-use super::{Busy, Duplex, Early, Env, Listener, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
+use super::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
+use socket::set_options;
+pub use socket::{OsListener, OsStream};
 use splice::SplicePump;
 
 /// Connections the kernel may hold for us before we accept them; the system's own cap applies too.
 const BACKLOG: u32 = 4096;
-
-/// A peer that vanished without a word is noticed after about two minutes: 60 s idle, then four probes 15 s apart.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
 
 /// Offloaded jobs that may wait for each core.
 const QUEUE_PER_CORE: usize = 64;
@@ -59,84 +56,6 @@ impl Default for Os {
     }
 }
 
-/// A TCP connection.
-#[derive(Debug)]
-pub struct OsStream {
-    tcp: TcpStream,
-}
-
-impl OsStream {
-    fn connected(tcp: TcpStream) -> Self {
-        // Can't fail on a live socket, and a dead one is reported by its first read.
-        let _ = set_options(SockRef::from(&tcp));
-        OsStream { tcp }
-    }
-}
-
-/// What every connection has: small writes go out at once, and a peer that vanished is noticed.
-fn set_options(socket: SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&KEEPALIVE)
-}
-
-impl Duplex for OsStream {
-    fn abort(self) {
-        // Fails only where the connection is gone already, which is what was wanted.
-        let _ = self.tcp.set_zero_linger();
-    }
-}
-
-impl AsyncRead for OsStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for OsStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-}
-
-/// A listening TCP socket.
-#[derive(Debug)]
-pub struct OsListener {
-    tcp: TcpListener,
-}
-
-impl Listener for OsListener {
-    type Stream = OsStream;
-
-    async fn accept(&mut self) -> io::Result<(OsStream, SocketAddr)> {
-        let (tcp, peer) = self.tcp.accept().await?;
-        Ok((OsStream { tcp }, peer))
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
-    }
-}
-
 impl Env for Os {
     type Stream = OsStream;
     type Listener = OsListener;
@@ -152,7 +71,7 @@ impl Env for Os {
         // Accepted connections inherit them; setting them on each would be five system calls for every client.
         set_options(SockRef::from(&socket))?;
         socket.bind(addr)?;
-        Ok(OsListener { tcp: socket.listen(BACKLOG)? })
+        Ok(OsListener::new(socket.listen(BACKLOG)?))
     }
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<OsStream> {
@@ -235,28 +154,5 @@ fn downcast<A: Any, B: Any>(value: A) -> Result<B, A> {
         (None, Some(value)) => Err(value),
         // Taking leaves `slot` empty only where it was found.
         (None, None) => unreachable!("a value is either found or left"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn both_legs_send_at_once_and_notice_a_vanished_peer() {
-        let os = Os::new();
-        let mut listener = os.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
-        let connected = os.connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        for stream in [connected, accepted] {
-            let socket = SockRef::from(&stream.tcp);
-            assert!(socket.tcp_nodelay().unwrap());
-            assert!(socket.keepalive().unwrap());
-            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
-            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));
-            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
-        }
     }
 }

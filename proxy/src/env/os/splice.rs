@@ -11,9 +11,9 @@ use std::task::{Context, Poll, ready};
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use tokio::io::Interest;
 
-use super::OsStream;
 use crate::env::Counter;
 use crate::env::os::descriptors::{nofile, pipe_descriptors_for};
+use crate::env::os::socket::OsStream;
 use crate::env::relay::{BUFFER_BYTES, BufferPump, Pump, PumpError};
 
 /// Pipes open at once in this process, from its descriptor limit; a direction that finds none keeps to its buffer.

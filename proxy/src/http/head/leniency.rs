@@ -1,5 +1,6 @@
 //! What is taken in responses although it is not written as it should be (ARCHITECTURE.md, "Lenient and strict").
 
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;

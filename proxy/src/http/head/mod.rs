@@ -10,18 +10,14 @@ mod error;
 mod fields;
 mod framing;
 mod mend;
+mod message;
 mod parse;
 mod scan;
-
-use std::fmt;
-
-use bytes::{Bytes, BytesMut};
-
-use crate::config::Limits;
 
 pub use error::HeadError;
 pub use fields::{Duplicate, Fields, Named};
 pub use framing::{Framing, request_framing, response_framing};
+pub use message::{Method, RequestHead, ResponseHead, Version};
 pub(crate) use parse::{asks_by_head, parse_fields};
 pub use parse::{check_request, parse_request, parse_response};
 pub(crate) use scan::{Lines, end_of_line, scan_trailers};
@@ -43,140 +39,6 @@ pub struct HeadLimits {
     pub max_bytes: usize,
     /// Field lines.
     pub max_fields: usize,
-}
-
-impl From<&Limits> for HeadLimits {
-    fn from(limits: &Limits) -> Self {
-        HeadLimits { max_bytes: limits.max_header_bytes, max_fields: limits.max_header_fields }
-    }
-}
-
-/// The versions spoken here; any other is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// HTTP/1.0: no Transfer-Encoding, and the connection closes unless asked otherwise.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
-}
-
-impl Version {
-    /// As it stands in a start line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Version::Http10 => "HTTP/1.0",
-            Version::Http11 => "HTTP/1.1",
-        }
-    }
-
-    /// As it stands in Via.
-    pub(crate) fn in_via(self) -> &'static str {
-        match self {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
-        }
-    }
-}
-
-/// A request method: a token, compared with regard to case (RFC 9110 section 9.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Method(Box<str>);
-
-impl Method {
-    /// `None` where `text` is not a token.
-    pub fn new(text: &str) -> Option<Self> {
-        is_token(text.as_bytes()).then(|| Method(text.into()))
-    }
-
-    /// CONNECT.
-    pub fn connect() -> Self {
-        Method("CONNECT".into())
-    }
-
-    /// As it stands in the request line.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Asks for a tunnel (RFC 9110 section 9.3.6).
-    pub fn is_connect(&self) -> bool {
-        self == "CONNECT"
-    }
-
-    /// Its responses have no body, whatever their fields say (RFC 9110 section 9.3.2).
-    pub fn is_head(&self) -> bool {
-        self == "HEAD"
-    }
-
-    /// May be sent again when nobody knows whether the first was acted on (RFC 9110 section 9.2.2).
-    pub fn is_idempotent(&self) -> bool {
-        matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
-    }
-}
-
-impl PartialEq<str> for Method {
-    fn eq(&self, other: &str) -> bool {
-        self.as_str() == other
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A request line and its fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestHead {
-    /// What is asked for.
-    pub method: Method,
-    /// The request target as sent: visible ASCII, not empty. [`crate::http::target::route`] reads it.
-    pub target: String,
-    /// The sender's version.
-    pub version: Version,
-    /// The field lines in order.
-    pub fields: Fields,
-}
-
-impl RequestHead {
-    /// Appends the whole head, the empty line included.
-    pub fn write_to(&self, out: &mut BytesMut) {
-        for part in [self.method.as_str(), " ", &self.target, " ", self.version.as_str(), "\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        self.fields.write_to(out);
-    }
-}
-
-/// A status line and its fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResponseHead {
-    /// The sender's version.
-    pub version: Version,
-    /// 100 to 999: three digits, the first no zero.
-    pub status: u16,
-    /// May be empty; no control bytes but HTAB.
-    pub reason: Bytes,
-    /// The field lines in order.
-    pub fields: Fields,
-}
-
-impl ResponseHead {
-    /// Whether another reply to the same request follows; 101 is the last one in HTTP.
-    pub fn is_interim(&self) -> bool {
-        matches!(self.status, 100 | 102..=199)
-    }
-
-    /// Appends the whole head, the empty line included.
-    pub fn write_to(&self, out: &mut BytesMut) {
-        for part in [self.version.as_str(), " ", &self.status.to_string(), " "] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        out.extend_from_slice(&self.reason);
-        out.extend_from_slice(b"\r\n");
-        self.fields.write_to(out);
-    }
 }
 
 /// A token of RFC 9110 section 5.6.2: not empty, and nothing but its 77 characters.

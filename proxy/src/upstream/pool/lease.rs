@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Pool, Upstream};
 use crate::core::attribution::{Blame, Failure, Rule};
-use crate::core::health::Verdict;
+use crate::core::health::AttemptResult;
 use crate::core::time::Timestamp;
 use crate::core::upstream::Attempt;
 use crate::env::Env;
@@ -19,7 +19,7 @@ pub(crate) struct Lease<E: Env> {
     pub(crate) upstream: Arc<Upstream<E::Stream>>,
     pub(super) attempt: Attempt,
     pub(super) request: Option<RequestId>,
-    pub(super) judged: bool,
+    pub(super) ended: bool,
 }
 
 impl<E: Env> Lease<E> {
@@ -28,8 +28,8 @@ impl<E: Env> Lease<E> {
     }
 
     /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
-    pub(crate) fn judge(&mut self, failure: Option<&'static str>) {
-        self.judged = true;
+    pub(crate) fn end_attempt(&mut self, failure: Option<&'static str>) {
+        self.ended = true;
         let took = self.pool.now().since(self.attempt.started);
         let now = self.pool.now();
         if self.request.is_some() {
@@ -41,7 +41,7 @@ impl<E: Env> Lease<E> {
                 latency.record(took, now.since(Timestamp::ZERO));
             }
         }
-        self.pool.tell(&Event::AttemptEnded { request: self.request, upstream: self.upstream.id, failure, took });
+        self.pool.emit(&Event::AttemptEnded { request: self.request, upstream: self.upstream.id, failure, took });
     }
 
     /// The tunnel this lease opened has ended: with a byte of its target or none, reset by the upstream's side or not.
@@ -50,13 +50,13 @@ impl<E: Env> Lease<E> {
         if delivered {
             // Only what may have been counted needs to be undone; the usual end takes no lock.
             if was_cut.swap(false, Ordering::Relaxed) {
-                self.pool.report(self.attempt, Verdict::Delivered);
+                self.pool.report(self.attempt, AttemptResult::Delivered);
             }
         } else if reset {
             was_cut.store(true, Ordering::Relaxed);
             let (blame, rule) = (Blame::Upstream, Rule::CutBehindHead);
-            self.pool.tell(&Event::Blamed { upstream: self.upstream.id, blame, rule });
-            self.pool.report(self.attempt, Verdict::Cut);
+            self.pool.emit(&Event::Blamed { upstream: self.upstream.id, blame, rule });
+            self.pool.report(self.attempt, AttemptResult::Cut);
         }
     }
 
@@ -70,9 +70,9 @@ impl<E: Env> Lease<E> {
 
 impl<E: Env> Drop for Lease<E> {
     fn drop(&mut self) {
-        if !self.judged {
-            self.judge(Some(Failure::ClientGone.as_str()));
-            self.pool.report(self.attempt, Blame::Client.verdict());
+        if !self.ended {
+            self.end_attempt(Some(Failure::ClientGone.as_str()));
+            self.pool.report(self.attempt, Blame::Client.attempt_result());
         }
         self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);
         if self.request.is_some() {

@@ -4,6 +4,7 @@
 //! a probe, a transition, a reload) goes through one short mutex that is never held across an await.
 
 mod lease;
+mod pick;
 mod snapshot;
 mod upstream;
 
@@ -16,14 +17,14 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY, Evidence};
-use crate::core::balancer::{Balancer, Probing, Transition};
+use crate::core::balancer::{Balancer, Transition};
 use crate::core::failover::FailoverPolicy;
-use crate::core::health::{Change, Verdict};
+use crate::core::health::{AttemptResult, Change};
 use crate::core::stats::Stats;
 use crate::core::time::Timestamp;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
-use crate::event::{Event, Observer, RequestId};
+use crate::event::{Event, Observer};
 use crate::http::via::Via;
 
 pub(crate) use lease::Lease;
@@ -51,7 +52,7 @@ pub(crate) struct Pool<E: Env> {
 
 /// Where failures that cannot tell are remembered until another upstream opens the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Memory {
+pub(crate) enum FailureMemory {
     /// Of clients' requests: some seconds.
     Requests,
     /// Of active checks, which come at their interval: longer than that.
@@ -67,10 +68,10 @@ struct State {
 }
 
 impl State {
-    fn attribution(&mut self, memory: Memory) -> &mut Attribution {
+    fn attribution(&mut self, memory: FailureMemory) -> &mut Attribution {
         match memory {
-            Memory::Requests => &mut self.requests,
-            Memory::Checks => &mut self.checks,
+            FailureMemory::Requests => &mut self.requests,
+            FailureMemory::Checks => &mut self.checks,
         }
     }
 }
@@ -106,7 +107,7 @@ impl<E: Env> Pool<E> {
             idle_kept: Notify::new(),
             changed: Notify::new(),
         });
-        pool.tell_epoch(&pool.current.load());
+        pool.emit_epoch(&pool.current.load());
         Ok(pool)
     }
 
@@ -136,7 +137,7 @@ impl<E: Env> Pool<E> {
         drop(state);
         before.retire_all_but(&snapshot);
         if renewed.is_some() {
-            self.tell_epoch(&snapshot);
+            self.emit_epoch(&snapshot);
         }
         self.changed.notify_waiters();
         Ok(())
@@ -147,7 +148,7 @@ impl<E: Env> Pool<E> {
         Timestamp::ZERO.after(self.zero.elapsed())
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         self.observer.on(self.now(), event);
     }
 
@@ -170,65 +171,9 @@ impl<E: Env> Pool<E> {
         (current.failover, candidates)
     }
 
-    /// The first pick of a request: a probe that is due, else whose turn it is, else the least-failed.
-    pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId) -> Option<Lease<E>> {
-        if self.probe_due.load(Ordering::Relaxed) != u64::MAX
-            && let Some(lease) = self.take_probe(Probing::Lent, Some(request))
-        {
-            return Some(lease);
-        }
-        let current = self.current.load();
-        if current.epoch.eligible() == 0 {
-            drop(current);
-            return self.pick_behind(request, 0, &[]);
-        }
-        let ticket = current.ticket.fetch_add(1, Ordering::Relaxed);
-        let upstream = current.get(current.epoch.pick(ticket)?)?;
-        Some(self.lease(upstream, Some(request), 0, (current.epoch.number(), Some(ticket)), false))
-    }
-
-    /// The pick of a request behind failed ones.
-    pub(crate) fn pick_behind(
-        self: &Arc<Self>,
-        request: RequestId,
-        attempt: u32,
-        tried: &[UpstreamId],
-    ) -> Option<Lease<E>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let state = self.state();
-        // Under the mutex, so that the snapshot is the balancer's.
-        let current = self.current.load();
-        let load = |id| current.get(id).map_or(0, |upstream| upstream.leased());
-        let id = state.balancer.failover(tried, turn, load)?;
-        drop(state);
-        let upstream = current.get(id)?;
-        Some(self.lease(upstream, Some(request), attempt, (current.epoch.number(), None), false))
-    }
-
     /// How many [`Pool::pick_behind`] could pick.
     pub(crate) fn untried(&self, tried: &[UpstreamId]) -> usize {
         self.state().balancer.candidates(tried)
-    }
-
-    /// A probe that is due and is `prober`'s to send.
-    pub(crate) fn take_probe(self: &Arc<Self>, prober: Probing, request: Option<RequestId>) -> Option<Lease<E>> {
-        let now = self.now();
-        if now.as_nanos() < self.probe_due.load(Ordering::Relaxed) {
-            return None;
-        }
-        let mut state = self.state();
-        let id = state.balancer.take_probe(prober, now);
-        self.note_probe_due(&state);
-        let current = self.current.load();
-        drop(state);
-        let upstream = current.get(id?)?;
-        Some(self.lease(upstream, request, 0, (current.epoch.number(), None), true))
-    }
-
-    /// A lease for an active check, outside all picking.
-    pub(crate) fn lease_for_check(self: &Arc<Self>, upstream: &Arc<Upstream<E::Stream>>) -> Lease<E> {
-        let attempt = Attempt { upstream: upstream.id, started: self.now(), probe: false };
-        self.leased(upstream, attempt, None)
     }
 
     /// When the next probe is due.
@@ -241,36 +186,10 @@ impl<E: Env> Pool<E> {
         self.state().balancer.health(id).is_some_and(|health| health.is_eligible())
     }
 
-    fn lease(
-        self: &Arc<Self>,
-        upstream: &Arc<Upstream<E::Stream>>,
-        request: Option<RequestId>,
-        attempt: u32,
-        (epoch, ticket): (u64, Option<u64>),
-        probe: bool,
-    ) -> Lease<E> {
-        let now = self.now();
-        self.tell(&Event::PickMade { request, attempt, epoch, ticket, upstream: upstream.id, probe });
-        self.leased(upstream, Attempt { upstream: upstream.id, started: now, probe }, request)
-    }
-
-    fn leased(
-        self: &Arc<Self>,
-        upstream: &Arc<Upstream<E::Stream>>,
-        attempt: Attempt,
-        request: Option<RequestId>,
-    ) -> Lease<E> {
-        upstream.figures.leased.fetch_add(1, Ordering::Relaxed);
-        if request.is_some() {
-            self.state().stats.attempt_entered(upstream.id, attempt.started);
-        }
-        Lease { pool: Arc::clone(self), upstream: Arc::clone(upstream), attempt, request, judged: false }
-    }
-
     /// A request for `target` was opened by `upstream`: whoever failed on it before is charged.
     pub(crate) fn opened(
         &self,
-        memory: Memory,
+        memory: FailureMemory,
         target: &str,
         upstream: UpstreamId,
         evidence: Evidence,
@@ -286,12 +205,12 @@ impl<E: Env> Pool<E> {
     }
 
     /// A request for `target` was opened by nobody.
-    pub(crate) fn gave_up(&self, memory: Memory, target: &str, evidence: Evidence) -> Vec<Attributed> {
+    pub(crate) fn none_opened(&self, memory: FailureMemory, target: &str, evidence: Evidence) -> Vec<Attributed> {
         if evidence.is_empty() {
             return Vec::new();
         }
         let mut state = self.state();
-        let blamed = state.attribution(memory).gave_up(target, evidence, self.now());
+        let blamed = state.attribution(memory).none_opened(target, evidence, self.now());
         self.settle(state, &blamed);
         blamed
     }
@@ -302,27 +221,27 @@ impl<E: Env> Pool<E> {
     }
 
     /// What an attempt's end says of its upstream.
-    pub(crate) fn report(&self, attempt: Attempt, verdict: Verdict) {
+    pub(crate) fn report(&self, attempt: Attempt, result: AttemptResult) {
         let mut state = self.state();
-        let transition = self.report_to(&mut state, attempt, verdict);
+        let transition = self.report_to(&mut state, attempt, result);
         drop(state);
-        self.tell_transition(transition);
+        self.emit_transition(transition);
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, blamed: &[Attributed]) {
         let transitions: Vec<_> =
-            blamed.iter().map(|one| self.report_to(&mut state, one.attempt, one.blame.verdict())).collect();
+            blamed.iter().map(|one| self.report_to(&mut state, one.attempt, one.blame.attempt_result())).collect();
         drop(state);
         for (one, transition) in blamed.iter().zip(transitions) {
-            self.tell(&Event::Blamed { upstream: one.attempt.upstream, blame: one.blame, rule: one.rule });
-            self.tell_transition(transition);
+            self.emit(&Event::Blamed { upstream: one.attempt.upstream, blame: one.blame, rule: one.rule });
+            self.emit_transition(transition);
         }
     }
 
-    fn report_to(&self, state: &mut State, attempt: Attempt, verdict: Verdict) -> Option<Changed<E::Stream>> {
+    fn report_to(&self, state: &mut State, attempt: Attempt, result: AttemptResult) -> Option<Changed<E::Stream>> {
         let before = self.current.load();
         let ticket = before.ticket.load(Ordering::Relaxed);
-        let transition = state.balancer.report(attempt, verdict, ticket, self.env.rand_u64(), self.now());
+        let transition = state.balancer.report(attempt, result, ticket, self.env.rand_u64(), self.now());
         let ejected = state.balancer.health(attempt.upstream).is_some_and(|health| !health.is_eligible());
         if transition.is_none() && !attempt.probe && !ejected {
             return None;
@@ -346,22 +265,22 @@ impl<E: Env> Pool<E> {
         Some(Changed { transition, renewed })
     }
 
-    fn tell_transition(&self, changed: Option<Changed<E::Stream>>) {
+    fn emit_transition(&self, changed: Option<Changed<E::Stream>>) {
         let Some(Changed { transition, renewed }) = changed else { return };
         let upstream = transition.upstream;
         let current = self.current.load();
         let url = current.get(upstream).map_or("", |upstream| &upstream.url);
-        self.tell(&match transition.change {
+        self.emit(&match transition.change {
             Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, until },
             Change::BackedOff { until } => Event::BackedOff { upstream, url, until },
             Change::Recovered { after } => Event::Recovered { upstream, url, after },
         });
         if let Some(snapshot) = renewed {
-            self.tell_epoch(&snapshot);
+            self.emit_epoch(&snapshot);
         }
     }
 
-    fn tell_epoch(&self, snapshot: &Snapshot<E::Stream>) {
+    fn emit_epoch(&self, snapshot: &Snapshot<E::Stream>) {
         let state = self.state();
         let members: Vec<(UpstreamId, u32)> = (snapshot.upstreams.iter())
             .filter(|one| !one.config.weight.is_zero())
@@ -370,7 +289,7 @@ impl<E: Env> Pool<E> {
             .collect();
         drop(state);
         let epoch = &snapshot.epoch;
-        self.tell(&Event::EpochStarted { number: epoch.number(), offset: epoch.offset(), members: &members });
+        self.emit(&Event::EpochStarted { number: epoch.number(), offset: epoch.offset(), members: &members });
     }
 
     fn note_probe_due(&self, state: &State) {
@@ -385,7 +304,7 @@ impl<E: Env> Pool<E> {
     }
 
     /// Failures in a row and the ejection, if any, for the statistics.
-    pub(crate) fn health_of(&self, id: UpstreamId) -> Option<crate::core::health::Health> {
+    pub(crate) fn health_of(&self, id: UpstreamId) -> Option<crate::core::health::UpstreamHealth> {
         self.state().balancer.health(id)
     }
 

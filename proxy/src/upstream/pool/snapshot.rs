@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::Upstream;
-use crate::config::{ActiveChecks, Config, Health, UpstreamKey};
+use crate::config::{ActiveChecks, Config, HealthConfig, UpstreamKey};
 use crate::core::attribution::{Attribution, DEFAULT_MEMORY};
 use crate::core::balancer::{Epoch, Probing};
 use crate::core::failover::FailoverPolicy;
@@ -120,7 +120,7 @@ pub(super) fn build<S>(
     Ok(upstreams)
 }
 
-pub(super) fn probing(health: &Health) -> Probing {
+pub(super) fn probing(health: &HealthConfig) -> Probing {
     if health.active.is_some() { Probing::Checked } else { Probing::Lent }
 }
 

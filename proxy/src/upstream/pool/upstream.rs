@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::config;
 use crate::core::upstream::UpstreamId;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
-use crate::upstream::resolver::Addresses;
+use crate::upstream::resolver::Resolver;
 
 /// How long idle connections may go unswept.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ pub(crate) struct Upstream<S> {
     /// Shown in logs and statistics; no credentials.
     pub(crate) url: Arc<str>,
     pub(crate) config: Arc<config::Upstream>,
-    pub(crate) addresses: Addresses,
+    pub(crate) resolver: Resolver,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
     /// `None` once a reload has put another in its place: a tunnel may keep this one for long, and nobody sweeps it.
@@ -61,7 +61,7 @@ impl<S> Upstream<S> {
         Ok(Upstream {
             id,
             url: config.url.as_str().into(),
-            addresses: Addresses::new(&config.host, config.port),
+            resolver: Resolver::new(&config.host, config.port),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
             idle: Mutex::new(Some(Vec::new())),

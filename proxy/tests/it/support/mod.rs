@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 pub(crate) use client::Client;
 pub(crate) use ear::{Ear, Heard};
-pub(crate) use memory::{Memory, Names, Stream as MemoryStream, run_paused};
+pub(crate) use memory::{Memory, run_paused};
 pub(crate) use upstream::{Double, Peer};
 
 /// Ends a test that hangs. Nothing is measured by it, so it is generous.

@@ -28,7 +28,7 @@ async fn post(
     let method = Method::new("POST").unwrap();
     let asked = Asked { method: &method, upgrade: false, expects_continue, interim: None };
     let done = exchange(side, (&mut leg, &mut leg_inbox), HEAD.into(), asked, BOUNDS).await;
-    (done, go_ahead.told)
+    (done, go_ahead.given)
 }
 
 async fn head(stream: &mut DuplexStream) {
@@ -41,7 +41,7 @@ async fn head(stream: &mut DuplexStream) {
 async fn a_body_waits_no_longer_than_stated_for_an_upstream_that_never_says_100() {
     let ((mut client, ours), (leg, mut upstream)) = (duplex(4096), duplex(4096));
     let started = Instant::now();
-    let told = async {
+    let answers = async {
         head(&mut upstream).await;
         let mut go_ahead = vec![0; CONTINUE.len()];
         client.read_exact(&mut go_ahead).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_body_waits_no_longer_than_stated_for_an_upstream_that_never_says_100(
         upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
         (client, upstream)
     };
-    let ((done, _), _) = tokio::join!(post(ours, (leg, true)), told);
+    let ((done, _), _) = tokio::join!(post(ours, (leg, true)), answers);
     assert_eq!(done.ok().unwrap().head.status, 204);
 }
 
@@ -68,9 +68,9 @@ async fn no_byte_of_a_withheld_body_is_taken_before_the_wait_is_over() {
         upstream.write_all(b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         upstream
     };
-    let ((done, told), mut upstream) = tokio::join!(post(ours, (leg, true)), answers);
+    let ((done, given), mut upstream) = tokio::join!(post(ours, (leg, true)), answers);
     let reply = done.ok().unwrap();
-    assert_eq!((reply.head.status, reply.takes_body, told), (417, false, false));
+    assert_eq!((reply.head.status, reply.takes_body, given), (417, false, false));
     let mut rest = Vec::new();
     upstream.read_to_end(&mut rest).await.unwrap();
     assert_eq!(rest, b"");

@@ -1,0 +1,18 @@
+//! The connection is accepted, and reset at once (RST).
+
+use crate::draw::Draw;
+use crate::effect::reply::{Reply, Then};
+use crate::fault::{Action, Family, Fault};
+use crate::setting::SettingValues;
+
+pub(in crate::catalogue) const FAULT: Fault = Fault {
+    name: "accept-reset",
+    family: Family::Before,
+    summary: "the connection is accepted and reset at once",
+    settings: &[],
+    action: Action::Connection(act),
+};
+
+fn act(_: &SettingValues, _: &mut Draw) -> Reply {
+    Reply::silent(Then::Reset)
+}

@@ -1,0 +1,12 @@
+//! Every fault there is: one file each, in folders by when it strikes and what it does.
+
+mod before;
+mod list;
+mod plain;
+mod reply;
+mod text;
+mod tunnel;
+mod whole;
+
+pub use list::CATALOGUE;
+pub use text::{json, text};

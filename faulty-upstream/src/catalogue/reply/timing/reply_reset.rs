@@ -1,0 +1,19 @@
+//! The request is read, and the connection is reset.
+
+use crate::draw::Draw;
+use crate::effect::reply::{Reply, Then};
+use crate::fault::{Action, Family, Fault, Requests};
+use crate::setting::SettingValues;
+use mock_upstreams::ProxyRequest;
+
+pub(in crate::catalogue) const FAULT: Fault = Fault {
+    name: "reply-reset",
+    family: Family::Reply,
+    summary: "reset in the place of a reply",
+    settings: &[],
+    action: Action::Reply(Requests::Any, act),
+};
+
+fn act(_: &SettingValues, _: &ProxyRequest, _: &mut Draw) -> Reply {
+    Reply::silent(Then::Reset)
+}

@@ -1,7 +1,0 @@
-//! Of the whole upstream.
-
-pub(super) mod blame_shifting;
-pub(super) mod brown_out;
-pub(super) mod die;
-pub(super) mod flap;
-pub(super) mod leak;

@@ -1,0 +1,10 @@
+//! The witnesses beside the client: the proxy's statistics, mock upstreams, the proxy's process, our own threads.
+
+mod process;
+mod statistics;
+mod upstream;
+
+pub use process::ProxyProcess;
+pub(crate) use process::{ProcessWatch, ThreadWork, thread_work};
+pub(crate) use statistics::{ProxyStatistics, Snapshot, UpstreamStatistics, proxy_statistics};
+pub(crate) use upstream::{JournalEntry, UpstreamCounts, journal_entries, upstream_counts};

@@ -1,0 +1,5 @@
+//! What the mocks add to hyper: settings of its server, answers that are ready at once, bodies that are counted.
+
+pub(crate) mod body;
+pub(crate) mod counted;
+pub(crate) mod server;

@@ -1,0 +1,126 @@
+//! TCP sockets of the operating system, with the options that every connection has.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::env::{Duplex, Listener};
+
+/// A peer that vanished without a word is noticed after about two minutes: 60 s idle, then four probes 15 s apart.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+
+/// A TCP connection.
+#[derive(Debug)]
+pub struct OsStream {
+    pub(super) tcp: TcpStream,
+}
+
+impl OsStream {
+    pub(super) fn connected(tcp: TcpStream) -> Self {
+        // Can't fail on a live socket, and a dead one is reported by its first read.
+        let _ = set_options(SockRef::from(&tcp));
+        OsStream { tcp }
+    }
+}
+
+/// What every connection has: small writes go out at once, and a peer that vanished is noticed.
+pub(super) fn set_options(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)
+}
+
+impl Duplex for OsStream {
+    fn abort(self) {
+        // Fails only where the connection is gone already, which is what was wanted.
+        let _ = self.tcp.set_zero_linger();
+    }
+}
+
+impl AsyncRead for OsStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for OsStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+/// A listening TCP socket.
+#[derive(Debug)]
+pub struct OsListener {
+    tcp: TcpListener,
+}
+
+impl OsListener {
+    pub(super) fn new(tcp: TcpListener) -> Self {
+        OsListener { tcp }
+    }
+}
+
+impl Listener for OsListener {
+    type Stream = OsStream;
+
+    async fn accept(&mut self) -> io::Result<(OsStream, SocketAddr)> {
+        let (tcp, peer) = self.tcp.accept().await?;
+        Ok((OsStream { tcp }, peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::env::os::Os;
+
+    #[tokio::test]
+    async fn both_legs_send_at_once_and_notice_a_vanished_peer() {
+        let os = Os::new();
+        let mut listener = os.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let connected = os.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        for stream in [connected, accepted] {
+            let socket = SockRef::from(&stream.tcp);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The command line has arguments and commands.
+
+pub(crate) mod arguments;
+pub(crate) mod engines;
+pub(crate) mod failure;
+pub(crate) mod files;
+pub(crate) mod play;
+pub(crate) mod search;

@@ -1,0 +1,108 @@
+//! Some commands play scenarios: many of them, or a single one that is shown.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use simulator::explore::batch::{Job, judge_sometimes, run_all, shard};
+use simulator::judge::{Verdict, run_on};
+use simulator::report::{self, Progress, timeline_page};
+
+use super::arguments::{OneRun, Run, Timeline};
+use super::engines::{prepare, sorted, threads};
+use super::failure::{Failed, unwritten};
+use super::files::{all_scaled, load_scaled, print};
+
+/// Lines of the trace that a replay shows.
+const TAIL: usize = 20;
+
+/// Runs scenarios and writes the reports that were asked for.
+pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
+    prepare(args.engine.engine, &args.engine.play)?;
+    let (engine, scale) = (args.engine.engine, args.engine.play.scale);
+    let mut jobs = Vec::new();
+    let scenarios = if args.where_possible {
+        let (playable, others) = sorted(&args.paths, engine, scale)?;
+        print(&others.iter().map(|(name, why)| format!("left out    {name}: {why}\n")).collect::<String>())?;
+        playable
+    } else {
+        all_scaled(&args.paths, scale)?
+    };
+    for (file, scenario) in scenarios {
+        let seeds = match (&args.seeds, args.seed) {
+            (Some(seeds), _) => seeds.0.clone(),
+            (None, Some(seed)) => seed..seed.saturating_add(1),
+            (None, None) => scenario.seed..scenario.seed.saturating_add(1),
+        };
+        let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed, engine };
+        jobs.extend(seeds.map(job));
+    }
+    if let Some(part) = args.shard {
+        jobs = shard(jobs, part.index, part.of);
+    }
+    let progress = Progress::new(u64::try_from(jobs.len()).ok());
+    let mut reports = run_all(&jobs, threads(args.jobs), |job, report| {
+        let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
+        progress.ended(report.verdict != Verdict::Passed, &text);
+    });
+    drop(progress);
+    for (job, text) in judge_sometimes(&jobs, &mut reports) {
+        print(&format!("violated    {}: {text}\n", job.scenario.name))?;
+    }
+    let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
+        Some(path) => std::fs::write(path, text()).map_err(|error| unwritten(path, &error)),
+        None => Ok(()),
+    };
+    write(&args.json, &|| report::json(&reports))?;
+    write(&args.junit, &|| report::junit(&reports))?;
+    write(&args.markdown, &|| report::markdown(&reports))?;
+    let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
+    let (passed, refused) = (count(Verdict::Passed), count(Verdict::Unsupported));
+    let failed = reports.len() - passed - refused;
+    print(&format!("{} runs, {failed} failed, {refused} refused\n", reports.len()))?;
+    Ok(reports.iter().map(|report| report.verdict).min().map_or(0, Verdict::exit_code))
+}
+
+/// Runs one scenario and shows the end of its trace.
+pub(crate) fn replay(one: &OneRun) -> Result<u8, Failed> {
+    prepare(one.engine.engine, &one.engine.play)?;
+    let scenario = load_scaled(&one.file, one.engine.play.scale)?;
+    let report = run_on(one.engine.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let from = report.trace.lines.len().saturating_sub(TAIL);
+    let mut text = format!("{}: {}\n", scenario.name, scenario.story);
+    for line in &report.trace.lines[from..] {
+        text.push_str(&format!("  {}\n", line.to_json()));
+    }
+    text.push_str(&format!("{}\n{}", report::line(&report), report::failure(&report, &one.file)));
+    print(&text)?;
+    Ok(report.verdict.exit_code())
+}
+
+/// Runs one scenario and prints its trace.
+pub(crate) fn trace(one: &OneRun) -> Result<u8, Failed> {
+    prepare(one.engine.engine, &one.engine.play)?;
+    let scenario = load_scaled(&one.file, one.engine.play.scale)?;
+    let report = run_on(one.engine.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let lines: String = report.trace.lines.iter().map(|line| line.to_json() + "\n").collect();
+    print(&lines)?;
+    eprintln!("digest {}", report.digest);
+    Ok(report.verdict.exit_code())
+}
+
+/// Runs one scenario and draws it.
+pub(crate) fn timeline(args: &Timeline) -> Result<u8, Failed> {
+    let Timeline { one, to } = args;
+    prepare(one.engine.engine, &one.engine.play)?;
+    let scenario = load_scaled(&one.file, one.engine.play.scale)?;
+    let report = run_on(one.engine.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let page = timeline_page(&scenario, &report, &one.file);
+    match to {
+        Some(file) => {
+            std::fs::write(file, page).map_err(|error| unwritten(file, &error))?;
+            print(&format!("{}\n", report::line(&report)))?;
+        }
+        None => {
+            print(&page)?;
+        }
+    }
+    Ok(report.verdict.exit_code())
+}

@@ -1,0 +1,214 @@
+//! A comparison puts the outcomes of several engines side by side; a scenario may explain why they differ.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::figures::Figures;
+use crate::explore::batch::{Job, run_all};
+use crate::judge::{RunReport, Verdict};
+use crate::scenario::Scenario;
+use crate::world::EngineKind;
+
+/// Shares further apart than this differ: of successes among requests, and of an upstream among first picks while nobody
+/// was out.
+const APART: f64 = 0.05;
+
+/// A scenario to compare engines by.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Its file.
+    pub file: PathBuf,
+    /// What is in it.
+    pub scenario: Arc<Scenario>,
+    /// Why its times are not scaled, though that was asked for.
+    pub unscaled: Option<String>,
+}
+
+/// What came of a scenario in an engine.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineOutcome {
+    /// The engine can't play it. The text says why.
+    Cant(String),
+    /// The engine has played it.
+    Played(Figures),
+}
+
+/// A scenario in all engines.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub scenario: String,
+    /// In the order of the engines.
+    pub outcomes: Vec<(EngineKind, EngineOutcome)>,
+    /// Where engines differ.
+    pub differences: Vec<String>,
+    /// Why they may, in the scenario's own words.
+    pub explained: Option<String>,
+    /// Why its times are not scaled, though that was asked for.
+    pub unscaled: Option<String>,
+}
+
+/// All scenarios in all engines.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// The engines.
+    pub engines: Vec<EngineKind>,
+    /// By scenario, in their order.
+    pub rows: Vec<Row>,
+}
+
+/// Plays every scenario with its own seed in every engine that can, one engine after the other, so that none disturbs
+/// another's clock; `jobs` at once. `told` hears of each run as it ends.
+pub fn compare(
+    subjects: &[Subject],
+    engines: &[EngineKind],
+    jobs: usize,
+    told: impl Fn(EngineKind, &RunReport) + Sync,
+) -> Comparison {
+    let mut rows: Vec<Row> = subjects
+        .iter()
+        .map(|subject| Row {
+            scenario: subject.scenario.name.clone(),
+            outcomes: Vec::new(),
+            differences: Vec::new(),
+            explained: subject.scenario.parity.clone(),
+            unscaled: subject.unscaled.clone(),
+        })
+        .collect();
+    for engine in engines {
+        let mut played = play(subjects, *engine, jobs, &told);
+        for (row, subject) in rows.iter_mut().zip(subjects) {
+            let unsupported = engine.unsupported(&subject.scenario);
+            let outcome = match played.remove(&subject.file) {
+                Some(figures) if figures.verdict != Verdict::Unsupported => EngineOutcome::Played(figures),
+                Some(figures) => EngineOutcome::Cant(figures.first_violation.unwrap_or_default()),
+                None => EngineOutcome::Cant(unsupported.join("; ")),
+            };
+            row.outcomes.push((*engine, outcome));
+        }
+    }
+    for row in &mut rows {
+        row.differences = differences(&row.outcomes);
+    }
+    Comparison { engines: engines.to_vec(), rows }
+}
+
+fn play(
+    subjects: &[Subject],
+    engine: EngineKind,
+    jobs: usize,
+    told: &(impl Fn(EngineKind, &RunReport) + Sync),
+) -> BTreeMap<PathBuf, Figures> {
+    let able = subjects.iter().filter(|subject| engine.unsupported(&subject.scenario).is_empty());
+    let able: Vec<Job> = able
+        .map(|Subject { file, scenario, .. }| Job {
+            file: file.clone(),
+            scenario: Arc::clone(scenario),
+            seed: scenario.seed,
+            engine,
+        })
+        .collect();
+    let played = Mutex::new(BTreeMap::new());
+    run_all(&able, jobs, |job, report| {
+        told(engine, report);
+        let figures = Figures::of(report);
+        played.lock().unwrap_or_else(PoisonError::into_inner).insert(job.file.clone(), figures);
+    });
+    played.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How each engine differs from the first that has played the scenario.
+fn differences(outcomes: &[(EngineKind, EngineOutcome)]) -> Vec<String> {
+    let mut played = outcomes.iter().filter_map(|(engine, outcome)| match outcome {
+        EngineOutcome::Played(figures) => Some((engine.to_string(), figures)),
+        EngineOutcome::Cant(_) => None,
+    });
+    let Some((first, base)) = played.next() else { return Vec::new() };
+    let mut found = Vec::new();
+    for (engine, figures) in played {
+        if figures.verdict != base.verdict {
+            let why = [base, figures].into_iter().find_map(|one| one.first_violation.as_deref()).unwrap_or("");
+            let (one, other) = (base.verdict.as_str(), figures.verdict.as_str());
+            found.push(format!("{one} in {first}, {other} in {engine}: {why}"));
+        }
+        let mut apart = |what: &str, one: f64, other: f64| {
+            if (one - other).abs() > APART {
+                let (one, other) = (one * 100.0, other * 100.0);
+                found.push(format!("{what}: {one:.1} % in {first}, {other:.1} % in {engine}"));
+            }
+        };
+        apart("successes", base.success_share(), figures.success_share());
+        let upstreams: std::collections::BTreeSet<_> =
+            base.full_picks.keys().chain(figures.full_picks.keys()).collect();
+        for upstream in upstreams.into_iter().filter(|_| base.has_picks() && figures.has_picks()) {
+            let what = format!("first picks of {upstream}");
+            apart(&what, base.pick_share(upstream), figures.pick_share(upstream));
+        }
+    }
+    found
+}
+
+impl Row {
+    /// What it came to in the engines that could play it.
+    pub fn played(&self) -> impl Iterator<Item = &Figures> {
+        self.outcomes.iter().filter_map(|(_, outcome)| match outcome {
+            EngineOutcome::Played(figures) => Some(figures),
+            EngineOutcome::Cant(_) => None,
+        })
+    }
+}
+
+impl Comparison {
+    /// Scenarios in which engines differ and that don't say why.
+    pub fn unexplained(&self) -> usize {
+        self.rows.iter().filter(|row| !row.differences.is_empty() && row.explained.is_none()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(verdict: Verdict, ok: usize, picks: &[(&str, u64)]) -> EngineOutcome {
+        let picks = picks.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        EngineOutcome::Played(Figures { verdict, requests: 100, ok, full_picks: picks, ..Figures::default() })
+    }
+
+    fn row(other: EngineOutcome, explained: Option<&str>) -> Row {
+        let first = figures(Verdict::Passed, 100, &[("a", 50), ("b", 50)]);
+        let outcomes = vec![(EngineKind::TurmoilNet, first), (EngineKind::Live, other)];
+        let differences = differences(&outcomes);
+        let explained = explained.map(str::to_owned);
+        Row { scenario: "s".to_owned(), outcomes, differences, explained, unscaled: None }
+    }
+
+    #[test]
+    fn verdicts_and_shares_that_differ_are_told_and_small_ones_are_not() {
+        assert_eq!(row(figures(Verdict::Passed, 96, &[("a", 52), ("b", 48)]), None).differences, [""; 0]);
+        for (other, told) in [
+            (figures(Verdict::Violated, 100, &[("a", 50), ("b", 50)]), "passed in turmoil-net, violated in live"),
+            (
+                figures(Verdict::Passed, 90, &[("a", 50), ("b", 50)]),
+                "successes: 100.0 % in turmoil-net, 90.0 % in live",
+            ),
+            (figures(Verdict::Passed, 100, &[("a", 100)]), "first picks of b: 50.0 % in turmoil-net, 0.0 % in live"),
+        ] {
+            let row = row(other, None);
+            assert!(row.differences.iter().any(|one| one.starts_with(told)), "{told}: {:?}", row.differences);
+        }
+        assert_eq!(row(EngineOutcome::Cant("hold".to_owned()), None).differences, [""; 0]);
+        assert_eq!(row(figures(Verdict::Passed, 100, &[("a", 19)]), None).differences, [""; 0], "too few to tell");
+    }
+
+    #[test]
+    fn a_difference_counts_unless_the_scenario_explains_it() {
+        let other = || figures(Verdict::Passed, 50, &[("a", 50), ("b", 50)]);
+        let rows = vec![row(other(), None), row(other(), Some("retries are real here"))];
+        let report = Comparison { engines: vec![EngineKind::TurmoilNet, EngineKind::Live], rows };
+        assert_eq!(report.unexplained(), 1);
+    }
+}

@@ -1,0 +1,7 @@
+//! Parity plays the same scenario in several engines and says where the outcomes differ.
+
+mod compare;
+mod figures;
+
+pub use compare::{Comparison, EngineOutcome, Row, Subject, compare};
+pub use figures::Figures;

@@ -1,0 +1,58 @@
+//! A made-up scenario has one to three clients, and at times a herd of them.
+
+use serde_json::{Value as Json, json};
+
+use super::draw::Feature::*;
+use super::draw::{Draw, PASSWORD};
+
+impl Draw {
+    /// Many clients at once.
+    pub(super) fn herd(&mut self, seconds: u64) -> Json {
+        let mut herd = json!({
+            "name": "herd", "requests": self.number(50, 200), "rate": 1000, "do": format!("echo:bytes={}", self.number(1, 2000)),
+            "from": format!("{}s", self.number(1, seconds - 1)),
+        });
+        if self.has(ClientAuth) {
+            herd["users"] = json!([format!("alice:{PASSWORD}")]);
+        }
+        herd
+    }
+
+    pub(super) fn clients(&mut self, seconds: u64) -> Vec<Json> {
+        let count = self.number(1, 3);
+        (1..=count)
+            .map(|number| {
+                let mut client = json!({
+                    "name": format!("c{number}"), "do": self.action(), "until": format!("{seconds}s"),
+                });
+                if self.once_in(4) {
+                    client["clients"] = json!(self.number(1, 8));
+                    client["think"] = json!(format!("{}ms", self.number(10, 300)));
+                } else {
+                    client["rate"] = json!(self.number(3, 30));
+                    client["poisson"] = json!(self.once_in(3));
+                }
+                if self.has(ClientAuth) {
+                    // Now and then a wrong one.
+                    let password = if number > 1 && self.once_in(4) { "guessing" } else { PASSWORD };
+                    client["users"] = json!([format!("alice:{password}")]);
+                }
+                client
+            })
+            .collect()
+    }
+
+    fn action(&mut self) -> String {
+        let (bytes, block) = (self.number(0, 100_000), self.number(1, 60_000));
+        match self.number(1, 8) {
+            1 => format!("http:method=POST,path=/echo,send={bytes}"),
+            2 => format!("http:target={{id}}.n{bytes}.source.mock:80,pattern={bytes}"),
+            3 => format!("download:bytes={bytes},send={block}"),
+            4 => format!("hold:for={}s,every={}s,bytes={block}", self.number(1, 8), self.number(1, 4)),
+            5 => format!("echo:rounds={},bytes={block},early", self.number(1, 3)),
+            6 => format!("upload:bytes={bytes}"),
+            7 => "connect".to_owned(),
+            _ => format!("echo:bytes={block}"),
+        }
+    }
+}

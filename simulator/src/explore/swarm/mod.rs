@@ -1,0 +1,9 @@
+//! The swarm makes scenarios up from seeds, so that a sweep finds combinations that nobody thought of.
+
+mod draw;
+mod load;
+mod scenario;
+mod setup;
+mod timeline;
+
+pub use scenario::{scenario, seed_of};

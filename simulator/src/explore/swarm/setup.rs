@@ -1,0 +1,150 @@
+//! A made-up scenario begins with a network, upstreams with their faults, and a configuration of the proxy.
+
+use serde_json::{Value as Json, json};
+
+use super::draw::Feature::*;
+use super::draw::{Draw, NAME, PASSWORD};
+
+/// What an upstream may do wrong.
+const FAULTS: &[&str] = &[
+    "refuse",
+    "accept-reset",
+    "accept-close",
+    "reply-reset",
+    "reply-close",
+    "reply-never",
+    "reply-late",
+    "garbage",
+    "bare-lf",
+    "status-407",
+    "status-429",
+    "status-502",
+    "status-503",
+    "early-200-reset",
+    "stalled-tunnel",
+    "tunnel-reset",
+    "cut",
+    "slice",
+    "stall",
+    "glued",
+    "informational",
+    "drip",
+    "die",
+    "flap",
+    "brown-out",
+];
+
+impl Draw {
+    pub(super) fn network(&mut self) -> Json {
+        let mut network = json!({});
+        if self.has(Latency) {
+            network["latency"] = json!(format!("{}ms", self.number(0, 40)));
+        }
+        if self.has(Jitter) {
+            network["jitter"] = json!(format!("{}ms", self.number(1, 60)));
+        }
+        if self.has(Loss) {
+            network["loss"] = json!(self.number(1, 30) as f64 / 1000.0);
+        }
+        if self.has(Bandwidth) {
+            // Enough for all clients at once: too little of it would be a fault that nobody is to blame for.
+            network["bytes_per_second"] = json!(self.number(20_000_000, 100_000_000));
+        }
+        if self.has(CoarseTick) {
+            network["tick"] = json!(format!("{}ms", self.number(2, 5)));
+        }
+        if self.has(Names) {
+            network["dns"] = json!({ NAME: ["u1"] });
+        }
+        network
+    }
+
+    /// An upstream that may go wrong.
+    pub(super) fn upstream(&mut self, name: &str) -> Json {
+        let mut upstream = json!({ "name": name });
+        if self.has(SlowUpstreams) && self.once_in(2) {
+            upstream["latency"] = json!(format!("{}ms", self.number(1, 300)));
+        }
+        if self.has(UpstreamAuth) && self.once_in(2) {
+            upstream["auth"] = json!(format!("{name}:secret-of-{name}"));
+        }
+        let mut faults = Vec::new();
+        if self.has(Faults) && self.once_in(2) {
+            faults.push(self.fault());
+        }
+        if self.has(Arming) && self.once_in(2) {
+            let mut fault = self.fault();
+            fault["id"] = json!("later");
+            fault["armed"] = json!(false);
+            faults.push(fault);
+        }
+        if !faults.is_empty() {
+            upstream["plan"] = json!({ "faults": faults });
+        }
+        upstream
+    }
+
+    fn fault(&mut self) -> Json {
+        let mut when = json!({});
+        if self.once_in(2) {
+            when["from"] = json!(format!("{}s", self.number(1, 5)));
+            when["until"] = json!(format!("{}s", self.number(6, 30)));
+        }
+        let fault = *self.one_of(FAULTS);
+        if !matches!(fault, "refuse" | "die" | "flap" | "brown-out") && self.once_in(2) {
+            when["probability"] = json!(self.number(1, 9) as f64 / 10.0);
+        }
+        json!({ "fault": fault, "when": when })
+    }
+
+    pub(super) fn proxy(&mut self, upstreams: &[Json]) -> Json {
+        let entries: Vec<Json> = (upstreams.iter().enumerate())
+            .map(|(index, upstream)| {
+                let last = index + 1 == upstreams.len();
+                let name = upstream["name"].as_str().unwrap_or_default();
+                let host = if self.has(Names) && index == 0 { NAME } else { name };
+                let user = match upstream["auth"].as_str() {
+                    // Now and then the wrong one.
+                    Some(_) if self.once_in(4) => format!("{name}:guessing@"),
+                    Some(pair) => format!("{pair}@"),
+                    None => String::new(),
+                };
+                let mut entry = json!({ "url": format!("http://{user}{host}:8080") });
+                if self.has(Weights) {
+                    entry["weight"] = json!(self.number(1, 5));
+                }
+                if self.has(WeightZero) && !last && self.once_in(3) {
+                    entry["weight"] = json!(0);
+                }
+                if self.has(Disabled) && !last && self.once_in(3) {
+                    entry["enabled"] = json!(false);
+                }
+                entry
+            })
+            .collect();
+        let mut health = json!({
+            "failure_threshold": self.number(1, 4),
+            "backoff_base": format!("{}s", self.number(1, 5)),
+            "backoff_max": format!("{}s", self.number(5, 15)),
+        });
+        if self.has(Checks) {
+            health["enabled"] = json!(true);
+            health["interval_seconds"] = json!(self.number(1, 5));
+            health["timeout_seconds"] = json!(self.number(1, 5));
+            health["endpoints"] = json!(["echo.mock:80"]);
+        }
+        let mut proxy = json!({
+            "upstream_proxies": entries, "health_check": health,
+            "timeouts": { "connect": "1s", "reply": "3s", "half_closed": "20s", "dns": "2s" },
+            "server": { "drain_timeout": format!("{}s", self.number(1, 20)) },
+        });
+        if self.has(MaxAttempts) {
+            proxy["failover"] = json!({ "max_attempts": self.number(1, 3) });
+        }
+        if self.has(ClientAuth) {
+            let users = json!([{ "username": "alice", "password": PASSWORD }]);
+            proxy["authentication"] = json!({ "enabled": true, "users": users });
+        }
+        proxy
+    }
+}

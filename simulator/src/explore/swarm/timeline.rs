@@ -1,0 +1,113 @@
+//! A made-up scenario has a timeline: crashes, partitions, reloads and more, each of which ends again.
+
+use serde_json::{Value as Json, json};
+
+use super::draw::Feature::{self, *};
+use super::draw::{Draw, NAME};
+
+/// What happens in the course of a run.
+const EVENTS: &[Feature] = &[
+    Arming,
+    Names,
+    CrashUpstream,
+    CrashProxy,
+    Partition,
+    Hold,
+    OneWay,
+    CutOffClient,
+    ReloadWeights,
+    ReloadMembers,
+    ReloadBroken,
+    ClockJump,
+];
+
+impl Draw {
+    /// What happens when, to whom.
+    pub(super) fn timeline(&mut self, upstreams: &[Json], proxy: &Json, seconds: u64) -> Vec<Json> {
+        let name = |upstream: &Json| upstream["name"].as_str().unwrap_or_default().to_owned();
+        let names: Vec<String> = upstreams.iter().map(name).collect();
+        let armed = upstreams.iter().filter(|one| one["plan"].to_string().contains("\"later\""));
+        let armed: Vec<String> = armed.map(name).collect();
+        let events: Vec<Feature> = EVENTS.iter().copied().filter(|event| self.has(*event)).collect();
+        let mut timeline = Vec::new();
+        for _ in 0..if events.is_empty() { 0 } else { self.number(0, 8) } {
+            let at = self.number(1000, seconds * 1000 - 1000);
+            let until = self.number(at, seconds * 1000 - 500);
+            let (at, until) = (format!("{at}ms"), format!("{until}ms"));
+            let event = *self.one_of(&events);
+            // Nothing is done to the last.
+            let host = match &names[..names.len() - 1] {
+                [] => None,
+                disturbed => Some(self.one_of(disturbed).clone()),
+            };
+            match (event, host) {
+                (CrashProxy, _) => {
+                    timeline.push(json!({ "at": at, "do": "crash", "host": "proxy" }));
+                    timeline.push(json!({ "at": until, "do": "restart", "host": "proxy" }));
+                }
+                (CutOffClient, _) => {
+                    timeline.push(json!({ "at": at, "do": "partition", "between": ["proxy", "c1"] }));
+                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", "c1"] }));
+                }
+                (ClockJump, _) => {
+                    let by = *self.one_of(&["-1h", "1h", "-1s", "400days"]);
+                    timeline.push(json!({ "at": at, "do": "clock-jump", "by": by }));
+                }
+                (Names, _) => {
+                    let to = self.one_of(&names).clone();
+                    timeline.push(json!({ "at": at, "do": "dns", "name": NAME, "hosts": [to] }));
+                }
+                (Arming, _) if !armed.is_empty() => {
+                    let host = self.one_of(&armed).clone();
+                    timeline.push(json!({ "at": at, "do": "arm", "upstream": host, "fault": "later" }));
+                    timeline.push(json!({ "at": until, "do": "disarm", "upstream": host, "fault": "later" }));
+                }
+                (ReloadWeights | ReloadMembers, _) => {
+                    let changed = self.changed(proxy, event);
+                    timeline.push(json!({ "at": at, "do": "reload", "proxy": changed }));
+                }
+                (ReloadBroken, _) => {
+                    let text = *self.one_of(&["", "{", "[]", "{\"upstream_proxies\": []}", "{\"servr\": {}}"]);
+                    timeline.push(json!({ "at": at, "do": "reload", "text": text }));
+                }
+                (CrashUpstream, Some(host)) => {
+                    timeline.push(json!({ "at": at, "do": "crash", "host": host }));
+                    timeline.push(json!({ "at": until, "do": "restart", "host": host }));
+                }
+                (Partition | Hold, Some(host)) => {
+                    let word = if event == Hold { "hold" } else { "partition" };
+                    timeline.push(json!({ "at": at, "do": word, "between": ["proxy", host] }));
+                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", host] }));
+                }
+                (OneWay, Some(host)) => {
+                    let (from, to) = if self.once_in(2) { (host.as_str(), "proxy") } else { ("proxy", host.as_str()) };
+                    timeline.push(json!({ "at": at, "do": "partition-one-way", "from": from, "to": to }));
+                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", host] }));
+                }
+                _ => {}
+            }
+        }
+        if self.has(Drain) {
+            let at = self.number(1000, seconds * 1000);
+            timeline.push(json!({ "at": format!("{at}ms"), "do": "drain" }));
+        }
+        timeline
+    }
+
+    /// `proxy` with other weights, or other upstreams. The last stays as it is.
+    fn changed(&mut self, proxy: &Json, how: Feature) -> Json {
+        let mut changed = proxy.clone();
+        let Some(entries) = changed["upstream_proxies"].as_array_mut() else { return changed };
+        let Some(last) = entries.pop() else { return changed };
+        if how == ReloadMembers {
+            entries.retain(|_| self.once_in(2));
+        }
+        for entry in entries.iter_mut().filter(|_| how == ReloadWeights) {
+            if self.once_in(2) {
+                entry["weight"] = json!(self.number(1, 9));
+            }
+        }
+        entries.push(last);
+        changed
+    }
+}

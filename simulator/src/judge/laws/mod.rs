@@ -1,0 +1,12 @@
+//! Laws must hold in every run, whatever its scenario asks; each has a file, with a test that makes it fire.
+
+mod all;
+mod law;
+pub(super) mod process;
+mod requests;
+#[cfg(test)]
+mod twin;
+mod upstreams;
+
+pub use all::LAWS;
+pub use law::{Law, check};

@@ -1,0 +1,8 @@
+//! Laws about single requests.
+
+pub(in crate::judge) mod bytes;
+pub(in crate::judge) mod conservation;
+pub(in crate::judge) mod credentials;
+pub(in crate::judge) mod failover;
+pub(in crate::judge) mod reload;
+pub(in crate::judge) mod served;

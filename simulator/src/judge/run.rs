@@ -1,0 +1,143 @@
+//! A run is played in an engine and then judged; the report says what came of it.
+
+use serde::Serialize;
+
+use super::expectations;
+use super::history::History;
+use super::laws::process::liveness;
+use super::laws::{LAWS, Law, check};
+use super::violation::Violation;
+use crate::record::{RunRecord, ScenarioEvent, Trace, What};
+use crate::scenario::Scenario;
+use crate::world::EngineKind;
+
+/// How a run ended, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// A task panicked.
+    Crashed,
+    /// A law or an expectation does not hold.
+    Violated,
+    /// The proxy made no progress once everything was healed.
+    Stuck,
+    /// The engine can't do what the scenario asks.
+    Unsupported,
+    /// All laws and expectations hold.
+    Passed,
+}
+
+impl Verdict {
+    /// The exit code of a command whose worst run ends so.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Verdict::Passed => 0,
+            Verdict::Violated => 1,
+            Verdict::Stuck => 2,
+            Verdict::Crashed => 3,
+            Verdict::Unsupported => 69,
+        }
+    }
+
+    /// The word for it in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Passed => "passed",
+            Verdict::Violated => "violated",
+            Verdict::Stuck => "stuck",
+            Verdict::Crashed => "crashed",
+            Verdict::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The name of the scenario.
+    pub scenario: String,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The engine in which it was played.
+    pub engine: EngineKind,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The digest of its trace.
+    pub digest: String,
+    /// How many requests clients made.
+    pub requests: usize,
+    /// How long it took in the time of its engine, in milliseconds.
+    pub virtual_ms: u64,
+    /// The places of those `sometimes` expectations that this run did not show. It is enough if one of many runs shows each.
+    pub unseen: Vec<usize>,
+    /// What does not hold.
+    pub violations: Vec<Violation>,
+    /// Everything that happened.
+    #[serde(skip)]
+    pub trace: Trace,
+}
+
+/// Plays `scenario` with `seed` on the default engine and judges it.
+pub fn run(scenario: &Scenario, seed: u64) -> RunReport {
+    run_on(EngineKind::default(), scenario, seed)
+}
+
+/// Plays `scenario` with `seed` on `engine` and judges it.
+pub fn run_on(engine: EngineKind, scenario: &Scenario, seed: u64) -> RunReport {
+    run_with(engine, scenario, seed, &[])
+}
+
+/// Plays `scenario` with `seed` on `engine` and judges it by all laws of this crate and by `more`.
+pub fn run_with(engine: EngineKind, scenario: &Scenario, seed: u64, more: &[Law]) -> RunReport {
+    let mut report = RunReport {
+        scenario: scenario.name.clone(),
+        seed,
+        engine,
+        verdict: Verdict::Unsupported,
+        digest: String::new(),
+        requests: 0,
+        virtual_ms: 0,
+        unseen: Vec::new(),
+        violations: Vec::new(),
+        trace: Trace::default(),
+    };
+    match engine.play(scenario, seed) {
+        Ok(record) => report.judge(scenario, record, &[LAWS, more].concat()),
+        Err(why) => report.violations = why.into_iter().map(|text| unsupported(text, Vec::new())).collect(),
+    }
+    report
+}
+
+fn unsupported(text: String, lines: Vec<usize>) -> Violation {
+    Violation { of: "unsupported".to_owned(), text, lines }
+}
+
+impl RunReport {
+    fn judge(&mut self, scenario: &Scenario, record: RunRecord, laws: &[Law]) {
+        let lines = &record.trace.lines;
+        self.digest = record.trace.digest().to_string();
+        self.virtual_ms = lines.last().map_or(0, |line| line.at_us / 1000);
+        let history = History::new(scenario, &record);
+        self.requests = history.client_requests.keys().filter(|id| !History::is_own(id)).count();
+        let asked = lines.iter().enumerate().filter_map(|(place, line)| match &line.what {
+            What::Scenario(ScenarioEvent::Unsupported { what }) => Some(unsupported(what.clone(), vec![place])),
+            _ => None,
+        });
+        self.violations = asked.collect();
+        if self.violations.is_empty() {
+            self.unseen = expectations::unseen(&history);
+            self.violations = check(&history, laws);
+            self.violations.extend(expectations::check(&history));
+            self.verdict = if !record.panics.is_empty() {
+                Verdict::Crashed
+            } else if self.violations.is_empty() {
+                Verdict::Passed
+            } else if self.violations.iter().all(|violation| violation.of == liveness::LAW.name) {
+                Verdict::Stuck
+            } else {
+                Verdict::Violated
+            };
+        }
+        self.trace = record.trace;
+    }
+}

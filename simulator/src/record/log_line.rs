@@ -1,0 +1,240 @@
+//! A line of the proxy's JSON log is read as the event that it tells of.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use proxy::core::upstream::UpstreamId;
+use serde_json::Value as Json;
+
+use super::clock::micros;
+use super::proxy_event::{Finished, ProxyEvent};
+use crate::scenario::HostName;
+
+/// The event that `line` tells of, `since_start` after the proxy's start; `name` says what an upstream is called, and `url`
+/// how its address is written. `None` where it is not as the proxy writes it.
+pub fn parse(
+    line: &Json,
+    since_start: Duration,
+    name: impl Fn(UpstreamId) -> HostName,
+    url: impl Fn(&str) -> String,
+) -> Option<ProxyEvent> {
+    let text = |field: &str| line.get(field).and_then(Json::as_str);
+    let number = |field: &str| line.get(field).and_then(Json::as_u64);
+    let small = |field: &str| number(field).and_then(|number| u32::try_from(number).ok());
+    let size = |field: &str| number(field).and_then(|number| usize::try_from(number).ok());
+    let flag = |field: &str| line.get(field).and_then(Json::as_bool);
+    let span = |field: &str| line.get(field).and_then(Json::as_f64).map(|ms| (ms * 1e3).round() as u64);
+    let due = |field: &str| Some(micros(since_start) + span(field)?);
+    let lines = |field: &str| -> Option<Vec<String>> {
+        let text = text(field)?;
+        Some(if text.is_empty() { Vec::new() } else { text.split("; ").map(str::to_owned).collect() })
+    };
+    let upstream = || upstream_id(text("id")?).map(&name);
+    Some(match text("event")? {
+        "started" => ProxyEvent::Started { epoch: 1 },
+        "epoch_started" => {
+            let member = |pair: &str| {
+                let (id, weight) = pair.split_once('=')?;
+                Some((name(upstream_id(id)?), weight.parse().ok()?))
+            };
+            let members = text("members")?.split_whitespace().map(member).collect::<Option<_>>()?;
+            ProxyEvent::EpochStarted { number: number("number")?, offset: number("offset")?, members }
+        }
+        "pick_made" => ProxyEvent::PickMade {
+            request: number("request"),
+            attempt: small("attempt")?,
+            epoch: number("epoch")?,
+            ticket: number("ticket"),
+            upstream: upstream()?,
+            probe: flag("probe")?,
+        },
+        "attempt_ended" => ProxyEvent::AttemptEnded {
+            request: number("request"),
+            upstream: upstream()?,
+            failure: text("failure").map(word),
+            took_us: span("took_ms")?,
+        },
+        "blamed" => {
+            ProxyEvent::Blamed { upstream: upstream()?, blame: word(text("blame")?), rule: word(text("rule")?) }
+        }
+        "ejected" => {
+            ProxyEvent::Ejected { upstream: upstream()?, failures: small("failures")?, until_us: due("probe_in_ms")? }
+        }
+        "backed_off" => ProxyEvent::BackedOff { upstream: upstream()?, until_us: due("probe_in_ms")? },
+        "recovered" => ProxyEvent::Recovered { upstream: upstream()?, after_us: span("after_ms")? },
+        "verdict" => ProxyEvent::Decided { request: number("request")?, success: flag("success")? },
+        "finished" => {
+            let failed = |pair: &str| pair.rsplit_once('=').map(|(place, why)| (url(place), word(why)));
+            ProxyEvent::Finished(Finished {
+                request: number("request")?,
+                client: text("client")?.to_owned(),
+                user: text("user").map(str::to_owned),
+                method: text("method")?.to_owned(),
+                target: text("target")?.to_owned(),
+                status: u16::try_from(number("status")?).ok()?,
+                outcome: word(text("outcome")?),
+                blame: text("blame").map(word),
+                upstream: text("upstream").map(&url),
+                failed_attempts: text("failed")?.split_whitespace().map(failed).collect::<Option<_>>()?,
+                attempts: small("attempts")?,
+                bytes_up: number("bytes_up")?,
+                bytes_down: number("bytes_down")?,
+                latency_us: span("latency_ms")?,
+                duration_us: span("duration_ms")?,
+                end: text("end").map(word),
+            })
+        }
+        "reloaded" => ProxyEvent::Reloaded {
+            epoch: number("epoch")?,
+            changes: lines("changes")?,
+            restart_required: lines("restart_required")?,
+        },
+        "reload_failed" => {
+            let (_, problems) = text("message")?.split_once('\n')?;
+            ProxyEvent::ReloadFailed { problems: problems.to_owned() }
+        }
+        "drain_started" => ProxyEvent::DrainStarted { open: size("open")? },
+        "drained" => ProxyEvent::Drained { reset: size("reset")? },
+        "accept_failed" => ProxyEvent::AcceptFailed { error: text("error")?.to_owned() },
+        _ => return None,
+    })
+}
+
+/// "u7".
+fn upstream_id(text: &str) -> Option<UpstreamId> {
+    text.strip_prefix('u')?.parse().ok().map(UpstreamId::new)
+}
+
+/// The proxy's words are few and fixed in its code, so each is kept once, for good.
+fn word(text: &str) -> &'static str {
+    static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(word) = words.get(text) {
+        return word;
+    }
+    let word: &'static str = Box::leak(text.to_owned().into_boxed_str());
+    words.insert(word);
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proxy::config::{LogFormat, Logging};
+    use proxy::core::attribution::{Blame, Rule};
+    use proxy::core::time::Timestamp;
+    use proxy::daemon::log::{Log, lines};
+    use proxy::env::RelayEnd;
+    use proxy::event::{Event, Observer, Summary};
+
+    use super::*;
+    use crate::record::clock::Clock;
+    use crate::record::event::What;
+    use crate::record::observer::RecordingObserver;
+    use crate::record::recorder::Recorder;
+    use crate::scenario::PROXY;
+
+    #[derive(Clone)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const AT: Timestamp = Timestamp::from_nanos(5_000_000_000);
+
+    fn summary(whole: bool) -> Summary {
+        Summary {
+            request: 7,
+            client: "127.0.0.1:5".to_owned(),
+            user: whole.then(|| "alice".into()),
+            method: "CONNECT".to_owned(),
+            target: "c-1.echo.mock:80".to_owned(),
+            status: 200,
+            outcome: "ok",
+            blame: whole.then_some(Blame::Client),
+            upstream: whole.then(|| "http://b:8080".into()),
+            failed_attempts: if whole {
+                vec![("http://a:8080".into(), "refused"), ("http://c:8080".into(), "closed")]
+            } else {
+                Vec::new()
+            },
+            attempts: 3,
+            bytes_up: 100,
+            bytes_down: 101,
+            latency: Duration::from_micros(1234),
+            duration: Duration::from_micros(9_876_543),
+            end: whole.then_some(RelayEnd::Closed),
+        }
+    }
+
+    /// One of each, and more where something may be left out.
+    fn every_event(see: &mut dyn FnMut(&Event<'_>)) {
+        let id = UpstreamId::new;
+        let due = AT.after(Duration::from_micros(2_000_001));
+        let (upstream, url) = (id(1), "http://b:8080");
+        see(&Event::EpochStarted { number: 3, offset: 17, members: &[(id(0), 3), (id(1), 10_000)] });
+        see(&Event::EpochStarted { number: 4, offset: 0, members: &[] });
+        see(&Event::PickMade { request: Some(7), attempt: 0, epoch: 3, ticket: Some(9), upstream, probe: false });
+        see(&Event::PickMade { request: None, attempt: 1, epoch: 3, ticket: None, upstream, probe: true });
+        let took = Duration::from_micros(1_500_499);
+        see(&Event::AttemptEnded { request: Some(7), upstream, failure: Some("reply_timeout"), took });
+        see(&Event::AttemptEnded { request: None, upstream, failure: None, took: Duration::ZERO });
+        see(&Event::Blamed { upstream, blame: Blame::Upstream, rule: Rule::Unreachable });
+        see(&Event::Ejected { upstream, url, failures: 3, until: due });
+        see(&Event::BackedOff { upstream, url, until: due });
+        see(&Event::Recovered { upstream, url, after: Duration::from_micros(61_000_007) });
+        see(&Event::Verdict { request: 7, success: true });
+        see(&Event::Finished(&summary(true)));
+        see(&Event::Finished(&summary(false)));
+        let changes = ["upstream http://c:8080 added, weight 1".to_owned(), "timeouts: 1s → 2s".to_owned()];
+        see(&Event::Reloaded { epoch: 2, changes: &changes, restart_required: &["logging.level".to_owned()] });
+        see(&Event::Reloaded { epoch: 3, changes: &[], restart_required: &[] });
+        see(&Event::ReloadFailed { problems: "proxy.json: not JSON:\n\"x\" = 5" });
+        see(&Event::DrainStarted { open: 12 });
+        see(&Event::Drained { reset: 2 });
+        see(&Event::AcceptFailed { error: "Too many open files (os error 24)" });
+    }
+
+    /// The lines of `every_event` in the format that the live engine asks for.
+    fn logged() -> Vec<Json> {
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let logging = Logging { format: LogFormat::Json, level: "info,proxy=debug".to_owned() };
+        let writer = Written(Arc::clone(&written));
+        let log = lines(&logging, move || writer.clone()).unwrap();
+        tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log.on(AT, event)));
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let all = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        all.filter(|line| line.get("event").is_some()).collect()
+    }
+
+    #[test]
+    fn every_event_in_the_log_is_the_event_that_an_observer_hears() {
+        let recorder = Recorder::new(Clock::new(|| Duration::ZERO));
+        let witness = RecordingObserver { host: HostName::new(PROXY), recorder: recorder.clone() };
+        let mut words = BTreeSet::new();
+        every_event(&mut |event| {
+            witness.on(AT, event);
+            words.insert(event.word());
+        });
+        assert_eq!(words.len(), 14, "one of each kind: {words:?}");
+        let heard: Vec<What> = recorder.take().lines.into_iter().map(|line| line.what).collect();
+        let since_start = Duration::from_nanos(AT.as_nanos());
+        let read: Vec<What> = logged()
+            .iter()
+            .map(|line| {
+                let event = parse(line, since_start, |id| recorder.upstream(id), str::to_owned);
+                What::Proxy(event.unwrap_or_else(|| panic!("{line}")))
+            })
+            .collect();
+        assert_eq!(read, heard);
+    }
+}

@@ -1,0 +1,68 @@
+//! A scenario holds the proxy's configuration in its own format; what makes no difference to the story is filled in.
+
+use std::io;
+
+use proxy::config::{self, Config, Lookup};
+use serde_json::{Map, Value as Json, json};
+
+use super::file::Scenario;
+use super::host::{PROXY_PORT, UPSTREAM_PORT};
+
+/// A simulated proxy has no environment variables and no other files, so that a scenario needs nothing but itself.
+struct Nothing;
+
+impl Lookup for Nothing {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, path: &str) -> io::Result<Vec<u8>> {
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("a simulated proxy has no files, so no {path}")))
+    }
+}
+
+/// A configuration file, and what the proxy says of it.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// What stands in it.
+    pub text: String,
+    /// What it means, or all that is wrong with it.
+    pub config: Result<Config, String>,
+}
+
+impl ConfigFile {
+    /// A file with exactly that text.
+    pub fn new(text: String) -> Self {
+        let config = config::parse("proxy.json", text.as_bytes(), &Nothing).map_err(|problems| problems.to_string());
+        ConfigFile { text, config }
+    }
+
+    /// The one that the proxy of `scenario` starts with.
+    pub fn first(scenario: &Scenario) -> Self {
+        ConfigFile::complete(&scenario.proxy, scenario)
+    }
+
+    /// The file that says what `written` says, with the rest filled in.
+    pub fn complete(written: &Json, scenario: &Scenario) -> Self {
+        let mut json = if written.is_null() { json!({}) } else { written.clone() };
+        if let Some(object) = json.as_object_mut() {
+            let upstreams = scenario.upstreams.iter().map(|upstream| {
+                let user = upstream.auth.as_ref().map_or(String::new(), |pair| format!("{pair}@"));
+                json!({ "url": format!("http://{user}{}:{UPSTREAM_PORT}", upstream.name) })
+            });
+            object.entry("upstream_proxies").or_insert_with(|| upstreams.collect());
+            fill(object, "server", "listen_address", json!(format!("0.0.0.0:{PROXY_PORT}")));
+            fill(object, "server", "allow_unauthenticated_clients", json!(true));
+            fill(object, "server", "pid_file", json!(""));
+            // The default follows from the machine's limit of open files.
+            fill(object, "limits", "max_connections", json!(100_000));
+        }
+        ConfigFile::new(json.to_string())
+    }
+}
+
+fn fill(object: &mut Map<String, Json>, section: &str, field: &str, value: Json) {
+    if let Some(section) = object.entry(section).or_insert_with(|| json!({})).as_object_mut() {
+        section.entry(field).or_insert(value);
+    }
+}

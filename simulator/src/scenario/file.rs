@@ -1,0 +1,102 @@
+//! A scenario file describes a network, the proxy's configuration, upstreams, clients, a timeline and expectations.
+
+use std::collections::BTreeMap;
+
+use faulty_upstream::Plan;
+use faulty_upstream::plan::{self, Problem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::client::Client;
+use super::expectation::Expectation;
+use super::network::Network;
+use super::timeline::Entry;
+use super::values::left_out::{is_default, is_null};
+use super::values::span::Span;
+
+/// A scenario
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Where the schema is, for editors.
+    #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// Short, in words with dashes.
+    pub name: String,
+    /// What happens and why it matters, in a sentence.
+    pub story: String,
+    /// Why engines may differ in what comes of it, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parity: Option<String>,
+    /// How long the story goes on; after it everything is healed and progress is demanded.
+    pub duration: Span,
+    /// The seed where the command line names none.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub seed: u64,
+    /// How packets fare.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub network: Network,
+    /// The proxy's configuration in its own format; what it leaves out is filled in for the simulated network.
+    #[serde(default, skip_serializing_if = "is_null")]
+    #[schemars(with = "BTreeMap<String, Json>")]
+    pub proxy: Json,
+    /// The upstreams: each is a host of that name and listens on port 8080.
+    pub upstreams: Vec<Upstream>,
+    /// Who asks.
+    pub clients: Vec<Client>,
+    /// What happens when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Entry>,
+    /// What must come of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Expectation>,
+}
+
+/// An upstream
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Its host.
+    pub name: String,
+    /// "user:password" that it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<String>,
+    /// Time it takes before it answers a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Span>,
+    /// What it does wrong, in faulty-upstream's format.
+    #[serde(default, skip_serializing_if = "is_null")]
+    #[schemars(with = "BTreeMap<String, Json>")]
+    pub plan: Json,
+}
+
+impl Upstream {
+    /// What it does wrong, as faulty-upstream reads it. Where the plan names no seed, its faults are drawn from `seed`.
+    ///
+    /// # Errors
+    /// What faulty-upstream says of the plan.
+    pub fn fault_plan(&self, seed: u64) -> Result<Plan, Vec<Problem>> {
+        let mut json = if self.plan.is_null() { json!({}) } else { self.plan.clone() };
+        if let Some(object) = json.as_object_mut() {
+            object.entry("seed").or_insert(Json::from(seed));
+        }
+        plan::parse(&json.to_string())
+    }
+}
+
+/// The JSON Schema of scenario files.
+pub fn schema() -> schemars::Schema {
+    let settings =
+        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<Scenario>()
+}
+
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_one(number: &u64) -> bool {
+    *number == 1
+}

@@ -1,0 +1,43 @@
+//! Hosts have names and ports: those that the scenario gives, and a few that are always the same.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+/// What the proxy's host is called.
+pub const PROXY: &str = "proxy";
+/// The host of the requests that every run makes at its end, to see whether the proxy makes progress.
+pub const LIVENESS: &str = "liveness";
+/// The port that the proxy listens on unless its configuration says otherwise.
+pub const PROXY_PORT: u16 = 3130;
+/// The port that upstreams listen on.
+pub const UPSTREAM_PORT: u16 = 8080;
+
+/// The name of a host in a scenario.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostName(Arc<str>);
+
+impl HostName {
+    /// The name `name`.
+    pub fn new(name: &str) -> Self {
+        HostName(name.into())
+    }
+
+    /// The name as it is written in the scenario.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for HostName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

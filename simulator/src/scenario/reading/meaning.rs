@@ -1,0 +1,210 @@
+//! Some rules of a scenario go beyond its schema: names must exist, and some fields exclude one another.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::problem::{Problem, join};
+use super::shape::nearest;
+use crate::scenario::client::Client;
+use crate::scenario::configuration::ConfigFile;
+use crate::scenario::file::Scenario;
+use crate::scenario::host::PROXY;
+use crate::scenario::timeline::Action;
+
+/// The problems that the schema can't find.
+pub(super) fn meaning(scenario: &Scenario) -> Vec<Problem> {
+    let mut checker = Checker { scenario, hosts: BTreeSet::from([PROXY]), problems: Vec::new() };
+    checker.hosts();
+    checker.upstreams();
+    checker.clients();
+    checker.network();
+    checker.timeline();
+    for (index, expectation) in scenario.expect.iter().enumerate() {
+        if let Some(upstream) = expectation.upstream() {
+            let known = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
+            checker.known(&format!("expect[{index}].upstream"), "upstream", upstream, known.collect());
+        }
+        if let Some(client) = expectation.client() {
+            let known = scenario.clients.iter().map(|client| client.name.as_str());
+            checker.known(&format!("expect[{index}].client"), "client", client, known.collect());
+        }
+    }
+    if let Err(text) = ConfigFile::first(scenario).config {
+        checker.problem("proxy", text);
+    }
+    checker.problems
+}
+
+struct Checker<'a> {
+    scenario: &'a Scenario,
+    hosts: BTreeSet<&'a str>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Checker<'a> {
+    fn problem(&mut self, path: &str, text: impl Into<String>) {
+        self.problems.push(Problem::at(path, text.into()));
+    }
+
+    fn known(&mut self, path: &str, kind: &str, name: &str, known: BTreeSet<&str>) {
+        if !known.contains(name) {
+            self.problem(path, format!("no {kind} {name:?}{}", nearest(name, known.into_iter())));
+        }
+    }
+
+    fn host(&mut self, path: &str, name: &str) {
+        self.known(path, "host", name, self.hosts.clone());
+    }
+
+    fn pair(&mut self, path: &str, pair: &(String, String)) {
+        self.host(&format!("{path}[0]"), &pair.0);
+        self.host(&format!("{path}[1]"), &pair.1);
+    }
+
+    fn hosts(&mut self) {
+        let scenario = self.scenario;
+        let upstreams = scenario.upstreams.iter().map(|upstream| ("upstreams", &upstream.name)).enumerate();
+        let clients = scenario.clients.iter().map(|client| ("clients", &client.name)).enumerate();
+        for (index, (list, name)) in upstreams.chain(clients) {
+            let path = format!("{list}[{index}].name");
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            if name.is_empty() || !name.bytes().all(plain) {
+                self.problem(&path, format!("must be letters, digits and dashes (got {name:?})"));
+            }
+            if !self.hosts.insert(name) {
+                self.problem(&path, format!("{name:?} is taken by another host"));
+            }
+        }
+    }
+
+    fn upstreams(&mut self) {
+        if self.scenario.upstreams.is_empty() {
+            self.problem("upstreams", "must name at least one");
+        }
+        for (index, upstream) in self.scenario.upstreams.iter().enumerate() {
+            let path = format!("upstreams[{index}]");
+            if let Some(pair) = &upstream.auth
+                && mock_upstreams::Auth::parse(pair).is_none()
+            {
+                self.problem(&join(&path, "auth"), "must be \"user:password\"");
+            }
+            if let Err(problems) = upstream.fault_plan(0) {
+                for problem in problems {
+                    self.problem(&join(&path, "plan"), problem.to_string());
+                }
+            }
+        }
+    }
+
+    fn clients(&mut self) {
+        if self.scenario.clients.is_empty() {
+            self.problem("clients", "must name at least one");
+        }
+        for (index, client) in self.scenario.clients.iter().enumerate() {
+            self.client(&format!("clients[{index}]"), client);
+        }
+    }
+
+    fn client(&mut self, path: &str, client: &Client) {
+        for written in client.actions() {
+            // Witnesses find a request by its id, which is the left-most label of a name with two more.
+            let target = &written.value().action.target;
+            let rest = target.strip_prefix("{id}.").and_then(|rest| rest.rsplit_once(':'));
+            if rest.is_none_or(|(name, _)| !name.contains('.')) {
+                let text = format!("target `{target}`: must begin with {{id}}. and a name with a dot must follow");
+                self.problem(&join(path, "do"), text);
+            }
+        }
+        if let Err(text) = client.mix() {
+            self.problem(&join(path, "do"), text);
+        }
+        if client.rate.is_some() && client.stages.is_some() {
+            self.problem(&join(path, "stages"), "has rates of its own: leave out rate");
+        }
+        if client.rate.is_some_and(|rate| rate.thousandths() == 0) {
+            self.problem(&join(path, "rate"), "must be above 0");
+        }
+        let open = client.is_open_loop();
+        for (field, given, of_open) in [
+            ("poisson", client.poisson, true),
+            ("max_in_flight", client.max_in_flight.is_some(), true),
+            ("clients", client.clients.is_some(), false),
+            ("think", !client.think.get().is_zero(), false),
+            ("ramp_up", !client.ramp_up.get().is_zero(), false),
+        ] {
+            if given && of_open != open {
+                let text = if of_open { "goes with rate or stages" } else { "does not go with rate or stages" };
+                self.problem(&join(path, field), text);
+            }
+        }
+        if !open && client.requests.is_none() && client.think.get().is_zero() {
+            self.problem(path, "give requests, rate, stages or think: without any of them it would never pause");
+        }
+        let last = client.until.unwrap_or(self.scenario.duration);
+        if client.from > last {
+            self.problem(&join(path, "from"), "comes behind its end");
+        }
+    }
+
+    fn network(&mut self) {
+        let network = &self.scenario.network;
+        if network.tick.get() < Duration::from_millis(1) {
+            self.problem("network.tick", "must be at least 1ms");
+        }
+        for (index, link) in network.links.iter().enumerate() {
+            self.pair(&format!("network.links[{index}].between"), &link.between);
+        }
+        for (name, hosts) in &network.dns {
+            for (index, host) in hosts.iter().enumerate() {
+                self.host(&format!("network.dns.{name}[{index}]"), host);
+            }
+        }
+    }
+
+    fn timeline(&mut self) {
+        for (index, entry) in self.scenario.timeline.iter().enumerate() {
+            let path = format!("timeline[{index}]");
+            if entry.at > self.scenario.duration {
+                self.problem(&join(&path, "at"), format!("is behind the duration ({})", self.scenario.duration));
+            }
+            self.action(&path, &entry.action);
+        }
+    }
+
+    fn action(&mut self, path: &str, action: &Action) {
+        match action {
+            Action::Partition { between } | Action::Hold { between } => self.pair(&join(path, "between"), between),
+            Action::PartitionOneWay { from, to } => {
+                self.host(&join(path, "from"), from);
+                self.host(&join(path, "to"), to);
+            }
+            Action::Heal { between } | Action::Loss { between, .. } | Action::Delay { between, .. } => {
+                if let Some(between) = between {
+                    self.pair(&join(path, "between"), between);
+                }
+            }
+            Action::Crash { host } | Action::Restart { host } => self.host(&join(path, "host"), host),
+            Action::Reload { proxy, text } => {
+                if proxy.is_null() == text.is_none() {
+                    self.problem(path, "give either proxy or text");
+                }
+            }
+            Action::Dns { hosts, .. } => {
+                for (index, host) in hosts.iter().enumerate() {
+                    self.host(&format!("{path}.hosts[{index}]"), host);
+                }
+            }
+            Action::Arm { upstream, fault } | Action::Disarm { upstream, fault } => {
+                let scenario = self.scenario;
+                let names = scenario.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+                self.known(&join(path, "upstream"), "upstream", upstream, names);
+                let plan = scenario.upstreams.iter().find(|one| one.name == *upstream);
+                if let Some(Ok(plan)) = plan.map(|one| one.fault_plan(0)) {
+                    let ids = plan.entries().iter().map(|entry| entry.id.as_str()).collect();
+                    self.known(&join(path, "fault"), "fault", fault, ids);
+                }
+            }
+            Action::Drain | Action::ClockJump { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! An engine has hosts that run programs and reach one another, and it runs the proxy on one of them.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::link::LinkChange;
+use super::wall_clock::WallClock;
+use crate::record::{Clock, Recorder};
+use crate::scenario::{ConfigFile, HostName, Scenario};
+
+/// A world of hosts, and the time that passes in it.
+pub trait Engine: Sized {
+    /// How programs see the host they run on.
+    type Host: Host;
+
+    /// How far apart the stamps of two witnesses of the same instant may be.
+    const CLOCK_SKEW: Duration = Duration::ZERO;
+    /// How late this engine may do what is due. Expectations on time allow for it.
+    const TOLERANCE: Duration = Duration::ZERO;
+
+    /// Everything that `scenario` asks for and this engine can't do. Each text begins with the word in the scenario file and says why.
+    fn unsupported(scenario: &Scenario) -> Vec<String>;
+
+    /// The world of `scenario`: its hosts and links. Everything random follows from `seed`.
+    ///
+    /// # Errors
+    /// The machine lacks what the engine needs.
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self>;
+
+    /// The time of this world, zero at its start.
+    fn clock(&self) -> Clock;
+
+    /// The wall clock of this world. The scenario can make it jump.
+    fn wall(&self) -> WallClock;
+
+    /// Starts the time, once the upstreams and the proxy have been started.
+    fn begin(&mut self) {}
+
+    /// Lets the world run until the time `until`, or until `done` returns true. `done` is called at every step.
+    fn run(&mut self, until: Duration, done: impl FnMut() -> bool);
+
+    /// Runs the world for one step, so that programs that were just started run for the first time.
+    fn settle(&mut self);
+
+    /// The address of `host`.
+    fn address(&self, host: &HostName) -> IpAddr;
+
+    /// Starts a program on `host`.
+    fn spawn<F: Future<Output = ()> + 'static>(
+        &mut self,
+        host: &HostName,
+        program: impl FnOnce(Self::Host) -> F + 'static,
+    );
+
+    /// Kills all programs of `host`. Its connections are reset, as an operating system does when a process ends.
+    fn crash(&mut self, host: &HostName);
+
+    /// The number of programs and tasks of `host` that have not ended.
+    fn live_tasks(&self, host: &HostName) -> usize;
+
+    /// The messages with which programs have panicked so far.
+    fn panics(&self) -> Vec<String>;
+
+    /// Changes the link from `from` to `to`.
+    fn change_link(&mut self, from: &HostName, to: &HostName, change: LinkChange);
+
+    /// Lets `name` resolve to `hosts`. Without any host the name is unknown.
+    fn set_name(&mut self, name: &str, hosts: &[HostName]);
+
+    /// Lets the world run until `done` returns true, but for `span` at most.
+    fn wait(&mut self, span: Duration, done: impl Fn(&Self) -> bool) {
+        let clock = self.clock();
+        let until = clock.now() + span;
+        while clock.now() < until && !done(self) {
+            let step = clock.now() + Duration::from_millis(50);
+            self.run(step.min(until), || false);
+        }
+    }
+}
+
+/// An engine that can run the proxy on the host [`PROXY`](crate::scenario::PROXY).
+pub trait RunsProxy: Engine {
+    /// Starts the proxy on its host. The proxy itself records when it has started.
+    /// Where the engine can decide it, the proxy's random numbers follow from `seed`.
+    fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, seed: u64);
+
+    /// Changes the proxy's configuration file to `file` and tells the proxy so.
+    fn reload_proxy(&mut self, file: &ConfigFile);
+
+    /// Tells the proxy to finish and stop.
+    fn drain_proxy(&mut self);
+
+    /// The address at which a program on the proxy's own host reaches the proxy that listens on `port`.
+    fn proxy_inside(&self, port: u16) -> SocketAddr;
+
+    /// Whether the proxy's process still does anything.
+    fn proxy_works(&self) -> bool;
+
+    /// Waits until the proxy has noticed that all its clients have ended. Returns what it holds then and should not hold.
+    /// The proxy closes its connections to upstreams when they have been idle for `kept`.
+    ///
+    /// The default waits as long as lost packets may take to be sent again; what is left is counted when the proxy has stopped.
+    fn proxy_at_rest(&mut self, kept: Duration) -> Vec<String> {
+        let _ = kept;
+        self.wait(Duration::from_secs(5), |_| false);
+        Vec::new()
+    }
+
+    /// Waits for `kept` at most and returns what is left of a proxy that has stopped.
+    fn proxy_remains(&mut self, kept: Duration) -> Vec<String>;
+}
+
+/// How a program sees the host it runs on.
+pub trait Host: Clone + 'static {
+    /// A connection.
+    type Stream: faulty_upstream::Duplex + Send + 'static;
+    /// A bound socket.
+    type Listener: faulty_upstream::Listener<Stream = Self::Stream>;
+
+    /// Connects to `address`.
+    ///
+    /// # Errors
+    /// The connection is refused, or nobody answers.
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
+
+    /// Listens on `port` of this host.
+    ///
+    /// # Errors
+    /// The port is taken.
+    fn listen(&self, port: u16) -> impl Future<Output = io::Result<Self::Listener>>;
+
+    /// Runs `task` on this host, concurrently with the caller.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static);
+}

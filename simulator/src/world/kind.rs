@@ -1,0 +1,87 @@
+//! An engine is chosen by its kind, which knows what it can't play and plays a scenario.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::director::play;
+use super::engine::{Engine, RunsProxy};
+use super::live::{self, Live};
+use super::simulated::turmoil::Turmoil;
+use super::simulated::turmoil_net::TurmoilNet;
+use crate::record::RunRecord;
+use crate::scenario::Scenario;
+
+/// The kinds of engines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// A simulated network of packets, on turmoil-net.
+    #[default]
+    TurmoilNet,
+    /// turmoil's own network of connections.
+    Turmoil,
+    /// Real sockets on loopback, in real time, and the proxy's own binary.
+    Live,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+impl EngineKind {
+    /// What `scenario` asks for and this engine can't do.
+    pub fn unsupported(self, scenario: &Scenario) -> Vec<String> {
+        match self {
+            EngineKind::TurmoilNet => TurmoilNet::unsupported(scenario),
+            EngineKind::Turmoil => Turmoil::unsupported(scenario),
+            EngineKind::Live => Live::unsupported(scenario),
+        }
+    }
+
+    /// Checks that the machine has what the engine needs: for the live engine, the proxy's binary.
+    ///
+    /// # Errors
+    /// It is missing. The text says how to get it.
+    pub fn prepare(self) -> io::Result<()> {
+        match self {
+            EngineKind::TurmoilNet | EngineKind::Turmoil => Ok(()),
+            EngineKind::Live => live::find_proxy().map(|_| ()),
+        }
+    }
+
+    /// How late this engine may do what is due before an expectation on time fails.
+    pub const fn tolerance(self) -> Duration {
+        match self {
+            EngineKind::TurmoilNet => TurmoilNet::TOLERANCE,
+            EngineKind::Turmoil => Turmoil::TOLERANCE,
+            EngineKind::Live => Live::TOLERANCE,
+        }
+    }
+
+    /// Plays `scenario` with `seed`.
+    ///
+    /// # Errors
+    /// Everything that the scenario asks for and this engine can't do; or what the machine lacks.
+    pub fn play(self, scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
+        match self {
+            EngineKind::TurmoilNet => play_on::<TurmoilNet>(scenario, seed),
+            EngineKind::Turmoil => play_on::<Turmoil>(scenario, seed),
+            EngineKind::Live => play_on::<Live>(scenario, seed),
+        }
+    }
+}
+
+fn play_on<E: RunsProxy>(scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
+    let unsupported = E::unsupported(scenario);
+    if !unsupported.is_empty() {
+        return Err(unsupported);
+    }
+    play::<E>(scenario, seed).map_err(|error| vec![format!("this machine can't play it: {error}")])
+}

@@ -1,0 +1,31 @@
+//! The live engine finds the proxy's binary here.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Every proxy of this process is to be this binary. The first call wins.
+pub fn use_proxy(path: PathBuf) {
+    let _ = CHOSEN.set(path);
+}
+
+/// The binary that was chosen, else the one beside the simulator's own.
+///
+/// # Errors
+/// There is none; told with what to do about it.
+pub fn find() -> io::Result<PathBuf> {
+    let path = match CHOSEN.get() {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("proxy"),
+    };
+    if path.is_file() {
+        return Ok(path);
+    }
+    let text = format!(
+        "{}: no proxy there; build it with `cargo build -p proxy` (with --release where the simulator was), or name it with --proxy PATH",
+        path.display()
+    );
+    Err(io::Error::new(io::ErrorKind::NotFound, text))
+}

@@ -1,0 +1,249 @@
+//! The proxy's child process: it is told things by signals, heard through its log, and never left behind.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::binary;
+use super::log::{Heard, Witness};
+use super::watchdog::Watched;
+use crate::record::Recorder;
+
+/// How many of the last log lines without an event are kept, to be shown if the proxy ends badly.
+const REMARKS: usize = 20;
+
+/// Where the proxy of a run reads its configuration.
+pub(super) fn config_file(folder: &Path) -> PathBuf {
+    folder.join("proxy.json")
+}
+
+/// Where it writes its process id.
+pub(super) fn pid_file(folder: &Path) -> PathBuf {
+    folder.join("proxy.pid")
+}
+
+/// A process of the proxy; killed when dropped.
+pub(super) struct ProxyChild {
+    child: RefCell<Child>,
+    pid: Pid,
+    folder: PathBuf,
+    recorder: Recorder,
+    heard: Arc<State>,
+    reader: Option<JoinHandle<()>>,
+    /// Why it is to end.
+    ending: Ending,
+    /// Descriptors that it held when it had started.
+    at_start: Option<usize>,
+    _watched: Watched,
+}
+
+/// Why a process ends, or has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Nobody told it to end.
+    None,
+    Terminated,
+    Killed,
+    /// It ended by itself.
+    Died,
+}
+
+/// What its log has told so far.
+#[derive(Default)]
+struct State {
+    ready: AtomicBool,
+    reloads: AtomicUsize,
+    /// What went wrong in it.
+    panics: Mutex<Vec<String>>,
+    remarks: Mutex<Vec<String>>,
+}
+
+impl ProxyChild {
+    /// Starts it on the configuration in `folder`; `witness` hears its log.
+    pub(super) fn start(folder: &Path, witness: Witness) -> io::Result<Self> {
+        let mut child = Command::new(binary::find()?)
+            .arg("--config")
+            .arg(config_file(folder))
+            .env_remove("PROXY_CONFIG")
+            .env("NO_COLOR", "1")
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // The terminal's signals are for the simulator, which ends it.
+            .process_group(0)
+            .spawn()?;
+        let pid = Pid::from_child(&child);
+        let watched = Watched::new(pid, folder);
+        let stderr = child.stderr.take();
+        let (heard, recorder) = (Arc::<State>::default(), witness.recorder().clone());
+        let mut process = ProxyChild {
+            child: RefCell::new(child),
+            pid,
+            folder: folder.to_owned(),
+            recorder,
+            heard: Arc::clone(&heard),
+            reader: None,
+            ending: Ending::None,
+            at_start: None,
+            _watched: watched,
+        };
+        if let Some(stderr) = stderr {
+            let read = move || heard.read(stderr, &witness);
+            process.reader = Some(std::thread::Builder::new().name("proxy-log".to_owned()).spawn(read)?);
+        }
+        Ok(process)
+    }
+
+    pub(super) fn recorder(&self) -> Recorder {
+        self.recorder.clone()
+    }
+
+    /// Whether it has said that it listens.
+    pub(super) fn is_ready(&self) -> bool {
+        self.heard.ready.load(Ordering::Acquire)
+    }
+
+    /// How many configurations it has taken over or refused.
+    pub(super) fn reloads(&self) -> usize {
+        self.heard.reloads.load(Ordering::Acquire)
+    }
+
+    pub(super) fn panics(&self) -> Vec<String> {
+        self.heard.panics.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn hang_up(&self) -> io::Result<()> {
+        Ok(kill_process(self.pid, Signal::HUP)?)
+    }
+
+    pub(super) fn terminate(&mut self) -> io::Result<()> {
+        self.ending = Ending::Terminated;
+        Ok(kill_process(self.pid, Signal::TERM)?)
+    }
+
+    /// Kills it, and hears its log to the end.
+    pub(super) fn kill(&mut self) {
+        self.ending = Ending::Killed;
+        let child = self.child.get_mut();
+        // Both fail only if it has ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+        self.read_to_end();
+    }
+
+    fn status(&self) -> Option<ExitStatus> {
+        self.child.borrow_mut().try_wait().ok().flatten()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.status().is_some()
+    }
+
+    /// What it said when it ended unasked; told once.
+    pub(super) fn died(&mut self) -> Option<String> {
+        let status = self.status().filter(|_| self.ending == Ending::None)?;
+        self.ending = Ending::Died;
+        self.read_to_end();
+        let remarks = self.heard.remarks.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+        Some(format!("the proxy ended by itself ({status}): {remarks}"))
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.ending == Ending::Died
+    }
+
+    /// Notes how many descriptors it holds at its start. Connections may have come already, so the number of an earlier
+    /// process counts if it is smaller.
+    pub(super) fn note_descriptors(&mut self, earlier: Option<usize>) {
+        self.at_start = self.descriptors().into_iter().chain(earlier).min();
+    }
+
+    pub(super) fn at_start(&self) -> Option<usize> {
+        self.at_start
+    }
+
+    /// Descriptors that it holds beyond those it held at its start.
+    pub(super) fn more_descriptors(&self) -> usize {
+        let (now, then) = (self.descriptors(), self.at_start);
+        now.zip(then).map_or(0, |(now, then)| now.saturating_sub(then))
+    }
+
+    /// How many descriptors it holds, without pipes, of which relays keep a bounded number. `None` if it has ended or the
+    /// system can't tell.
+    fn descriptors(&self) -> Option<usize> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid.as_raw_nonzero())).ok()?;
+        let leads_to_pipe =
+            |path: PathBuf| std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("pipe:"));
+        Some(open.flatten().filter(|one| !leads_to_pipe(one.path())).count())
+    }
+
+    /// Kills it if it still runs, and says what is wrong with how it ended.
+    pub(super) fn remains(&mut self) -> Vec<String> {
+        let mut remains = Vec::new();
+        match (self.status(), self.ending) {
+            (None, _) => remains.push("the proxy's process has not ended".to_owned()),
+            (Some(status), Ending::Terminated) if !status.success() => {
+                remains.push(format!("the proxy was told to stop and ended with {status}"));
+            }
+            (Some(_), Ending::Terminated) if pid_file(&self.folder).exists() => {
+                remains.push("the proxy has left its PID file".to_owned());
+            }
+            _ => {}
+        }
+        let ending = self.ending;
+        self.kill();
+        self.ending = ending;
+        remains
+    }
+
+    /// The pipe ends with the process, so no line is lost.
+    fn read_to_end(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            // It panics only if the trace can't be written, and then the run fails anyway.
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for ProxyChild {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl State {
+    fn read(&self, stderr: ChildStderr, witness: &Witness) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            match witness.hear(&line) {
+                Heard::Started => self.ready.store(true, Ordering::Release),
+                Heard::Reloaded => {
+                    self.reloads.fetch_add(1, Ordering::Release);
+                }
+                Heard::Event => {}
+                Heard::Garbled(why) => self.panic(format!("a line of the proxy's log is {why}")),
+                Heard::Remark => {
+                    if line.contains("panicked at") {
+                        self.panic(format!("the proxy: {line}"));
+                    }
+                    let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+                    if remarks.len() == REMARKS {
+                        remarks.remove(0);
+                    }
+                    remarks.push(line);
+                }
+            }
+        }
+    }
+
+    fn panic(&self, text: String) {
+        self.panics.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+}

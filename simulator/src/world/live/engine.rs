@@ -1,0 +1,263 @@
+//! The live engine: the proxy's binary is a child process, and upstreams and clients run here, on loopback.
+//!
+//! Every host has an address of its own in 127.0.0.0/8. The witness for the proxy is its log as JSON. What loopback can't do
+//! (delays, losses, partitions) and what is the machine's (its clock, its names) is refused by name.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
+use tokio::time::sleep;
+
+use super::address::Block;
+use super::child::{self, ProxyChild};
+use super::host::{Hosts, LiveHost};
+use super::log::Witness;
+use super::start::Start;
+use super::{binary, settings, unsupported};
+use crate::record::{Clock, Recorder, ScenarioEvent, What};
+use crate::scenario::{ConfigFile, HostName, PROXY, Scenario};
+use crate::world::engine::{Engine, Host, RunsProxy};
+use crate::world::link::LinkChange;
+use crate::world::wall_clock::WallClock;
+
+/// How long the engine sleeps before it looks again whether something has happened.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long the proxy may take to start, or to take over a configuration.
+const READY: Duration = Duration::from_secs(20);
+/// How long what has ended may take to be noticed everywhere.
+const NOTICE: Duration = Duration::from_secs(5);
+
+/// Loopback, and a proxy's process on it.
+pub struct Live {
+    // Dropped first, so that the clients are gone before the proxy is.
+    tasks: LocalSet,
+    runtime: Runtime,
+    hosts: Hosts,
+    proxy: Option<ProxyChild>,
+    /// Proxies that have ended without being told to.
+    died: Vec<String>,
+    folder: TempDir,
+    beginning: Arc<OnceLock<Start>>,
+    clock: Clock,
+    wall: WallClock,
+}
+
+impl Engine for Live {
+    type Host = LiveHost;
+
+    /// The proxy and the simulator stamp the same instant within this time, even if one of them has to wait for a core.
+    const CLOCK_SKEW: Duration = Duration::from_millis(50);
+    /// A machine that is later than this is too busy to judge the proxy by.
+    const TOLERANCE: Duration = Duration::from_millis(500);
+
+    fn unsupported(scenario: &Scenario) -> Vec<String> {
+        let mut all = unsupported::on_loopback(scenario);
+        all.extend(crate::world::unsupported::tls(scenario));
+        all
+    }
+
+    fn new(hosts: &[HostName], _: &Scenario, _: u64) -> io::Result<Self> {
+        binary::find()?;
+        // This process needs as many descriptors as the proxy: clients hold one end of each connection, upstreams the other.
+        proxy::env::os::descriptors::raise_nofile()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let beginning: Arc<OnceLock<Start>> = Arc::default();
+        let begun = Arc::clone(&beginning);
+        let clock = Clock::new(move || begun.get().map_or(Duration::ZERO, |begun| begun.instant.elapsed()));
+        Ok(Live {
+            tasks: LocalSet::new(),
+            runtime,
+            hosts: Hosts::new(hosts, Block::claim()?)?,
+            proxy: None,
+            died: Vec::new(),
+            folder: folder()?,
+            wall: WallClock::new(clock.clone()),
+            beginning,
+            clock,
+        })
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn wall(&self) -> WallClock {
+        self.wall.clone()
+    }
+
+    fn begin(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "this engine's time is the machine's")]
+        self.beginning.get_or_init(|| Start { instant: now(), wall: SystemTime::now() });
+    }
+
+    fn run(&mut self, until: Duration, mut done: impl FnMut() -> bool) {
+        while self.clock.now() < until && !done() {
+            let step = LOOK.min(until.saturating_sub(self.clock.now()));
+            self.runtime.block_on(self.tasks.run_until(async { sleep(step).await }));
+            if self.has_died() {
+                // Nothing worth waiting for happens without a proxy.
+                return;
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.runtime.block_on(self.tasks.run_until(async { sleep(LOOK).await }));
+    }
+
+    fn address(&self, host: &HostName) -> IpAddr {
+        self.hosts.named(host).address()
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(
+        &mut self,
+        host: &HostName,
+        program: impl FnOnce(LiveHost) -> F + 'static,
+    ) {
+        let _local = self.tasks.enter();
+        let _runtime = self.runtime.enter();
+        let host = self.hosts.named(host).clone();
+        host.spawn(program(host.clone()));
+    }
+
+    fn crash(&mut self, host: &HostName) {
+        if host.as_str() == PROXY
+            && let Some(process) = &mut self.proxy
+        {
+            process.kill();
+        }
+        self.hosts.named(host).abort_all();
+        // An aborted task is dropped when its set runs next; its sockets are reset by that.
+        self.runtime.block_on(self.tasks.run_until(async { tokio::task::yield_now().await }));
+        self.hosts.named(host).begin_anew();
+    }
+
+    fn live_tasks(&self, host: &HostName) -> usize {
+        self.hosts.named(host).live_tasks()
+    }
+
+    fn panics(&self) -> Vec<String> {
+        let told = self.proxy.iter().flat_map(ProxyChild::panics);
+        self.hosts.panics().into_iter().chain(self.died.iter().cloned()).chain(told).collect()
+    }
+
+    /// A scenario that changes links was refused, except that it may heal what was never cut.
+    fn change_link(&mut self, _: &HostName, _: &HostName, _: LinkChange) {}
+
+    /// A scenario that changes names was refused.
+    fn set_name(&mut self, _: &str, _: &[HostName]) {}
+}
+
+impl RunsProxy for Live {
+    fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, _: u64) {
+        let least = self.proxy.take().and_then(|process| process.at_start());
+        let witness = Witness::new(recorder.clone(), Arc::clone(&self.beginning), self.hosts.names());
+        let started = self.write(file).and_then(|()| ProxyChild::start(self.folder.path(), witness));
+        match started {
+            Ok(process) => {
+                self.proxy = Some(process);
+                self.wait_for_proxy(ProxyChild::is_ready);
+                let Some(process) = &mut self.proxy else { return };
+                if process.is_ready() {
+                    process.note_descriptors(least);
+                } else if !process.has_ended() {
+                    failed(&recorder, format!("the proxy did not get ready within {READY:?}"));
+                }
+            }
+            Err(error) => failed(&recorder, format!("the proxy could not be started: {error}")),
+        }
+    }
+
+    /// Writes the file and sends SIGHUP, as an operator would, and waits for the proxy's word on it: a second change that
+    /// came before it would be taken together with this one.
+    fn reload_proxy(&mut self, file: &ConfigFile) {
+        let written = self.write(file);
+        let Some(process) = &self.proxy else { return };
+        let before = process.reloads();
+        let asked = written.and_then(|()| process.hang_up());
+        let recorder = process.recorder();
+        if let Err(error) = asked {
+            return failed(&recorder, format!("the proxy could not be told of its new configuration: {error}"));
+        }
+        self.wait_for_proxy(|process| process.reloads() > before);
+        if self.proxy.as_ref().is_some_and(|process| process.reloads() == before) {
+            failed(&recorder, format!("the proxy said nothing of its new configuration for {READY:?}"));
+        }
+    }
+
+    fn drain_proxy(&mut self) {
+        let Some(process) = &mut self.proxy else { return };
+        if let Err(error) = process.terminate() {
+            failed(&process.recorder(), format!("the proxy could not be told to stop: {error}"));
+        }
+    }
+
+    fn proxy_inside(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address(&HostName::new(PROXY)), port)
+    }
+
+    fn proxy_works(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|process| !process.has_ended())
+    }
+
+    fn proxy_at_rest(&mut self, kept: Duration) -> Vec<String> {
+        self.wait(kept + NOTICE, |live| live.proxy.as_ref().is_none_or(|process| process.more_descriptors() == 0));
+        let more = self.proxy.as_ref().map_or(0, ProxyChild::more_descriptors);
+        let text = format!("the proxy holds {more} descriptors more than at its start, though its clients have ended");
+        if more > 0 { vec![text] } else { Vec::new() }
+    }
+
+    fn proxy_remains(&mut self, _: Duration) -> Vec<String> {
+        self.proxy.as_mut().map_or_else(Vec::new, ProxyChild::remains)
+    }
+}
+
+impl Live {
+    /// Writes `file` for this engine's proxy and moves it into place in one step.
+    fn write(&self, file: &ConfigFile) -> io::Result<()> {
+        let listen = self.address(&HostName::new(PROXY));
+        let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(self.folder.path()));
+        let beside = self.folder.path().join("proxy.json.new");
+        std::fs::write(&beside, text)?;
+        std::fs::rename(beside, child::config_file(self.folder.path()))
+    }
+
+    /// Lets the hosts run until `done`, for a bounded time, or until the process has ended.
+    fn wait_for_proxy(&mut self, done: impl Fn(&ProxyChild) -> bool) {
+        let until = now() + READY;
+        while self.proxy.as_ref().is_some_and(|process| !done(process) && !process.has_ended()) && until > now() {
+            self.settle();
+        }
+    }
+
+    /// Whether the proxy has ended without being told to; the first call notes what it said.
+    fn has_died(&mut self) -> bool {
+        let Some(process) = &mut self.proxy else { return true };
+        if let Some(text) = process.died() {
+            self.died.push(text);
+        }
+        process.is_dead()
+    }
+}
+
+/// The folder of a run. It is in memory where the system allows it, since a busy disk would delay the proxy.
+fn folder() -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix("netdrift-live-");
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir())
+}
+
+#[expect(clippy::disallowed_methods, reason = "this engine's time is the machine's")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn failed(recorder: &Recorder, what: String) {
+    recorder.write(&HostName::new(PROXY), What::Scenario(ScenarioEvent::Failed { what }));
+}

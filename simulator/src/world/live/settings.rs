@@ -1,0 +1,77 @@
+//! The configuration of a live proxy differs from the scenario's: hosts have addresses, and the log is JSON.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::scenario::HostName;
+
+/// `text` with hosts by address: the proxy listens on `listen` and logs everything as JSON, and upstreams of a known name
+/// are reached where they are. What is no JSON stays as it is: it is meant to be refused.
+pub(super) fn on_loopback(text: &str, listen: IpAddr, names: &BTreeMap<IpAddr, HostName>, pid_file: &Path) -> String {
+    let Ok(Json::Object(mut file)) = serde_json::from_str(text) else { return text.to_owned() };
+    for upstream in file.get_mut("upstream_proxies").and_then(Json::as_array_mut).into_iter().flatten() {
+        if let Some(Json::String(url)) = upstream.get_mut("url") {
+            *url = by_address(url, names);
+        }
+    }
+    if let Some(server) = section(&mut file, "server") {
+        let port = server.get("listen_address").and_then(Json::as_str).and_then(|text| text.rsplit_once(':'));
+        let port = port.map_or("", |(_, port)| port).to_owned();
+        server.insert("listen_address".to_owned(), json!(format!("{listen}:{port}")));
+        server.insert("pid_file".to_owned(), json!(pid_file));
+    }
+    if let Some(logging) = section(&mut file, "logging") {
+        logging.insert("format".to_owned(), json!("json"));
+        logging.insert("level".to_owned(), json!("info,proxy=debug"));
+    }
+    Json::Object(file).to_string()
+}
+
+/// The section of that name, made where it is missing; `None` where something else stands in its place.
+fn section<'a>(file: &'a mut Map<String, Json>, name: &str) -> Option<&'a mut Map<String, Json>> {
+    file.entry(name).or_insert_with(|| json!({})).as_object_mut()
+}
+
+/// The host of a URL in `[user:password@]host[:port]` by its address, where it is known.
+fn by_address(url: &str, names: &BTreeMap<IpAddr, HostName>) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (user, place) = rest.rsplit_once('@').map_or(("", rest), |(user, place)| (user, place));
+    let (host, port) = place.split_once(':').map_or((place, ""), |(host, port)| (host, port));
+    let Some((address, _)) = names.iter().find(|(_, name)| name.as_str() == host) else { return url.to_owned() };
+    let at = if user.is_empty() { "" } else { "@" };
+    let colon = if port.is_empty() { "" } else { ":" };
+    format!("{scheme}://{user}{at}{address}{colon}{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> BTreeMap<IpAddr, HostName> {
+        BTreeMap::from([([127, 0, 0, 9].into(), HostName::new("alpha"))])
+    }
+
+    fn placed(text: &str) -> String {
+        on_loopback(text, [127, 0, 0, 1].into(), &names(), Path::new("p.pid"))
+    }
+
+    #[test]
+    fn hosts_stand_by_address_and_the_rest_is_kept() {
+        let text = r#"{"server": {"listen_address": "0.0.0.0:3130", "name": "x"},
+            "upstream_proxies": [{"url": "http://u:p@alpha:8080", "weight": 2}, {"url": "http://other:1"}]}"#;
+        let file: Json = serde_json::from_str(&placed(text)).unwrap();
+        assert_eq!(file["upstream_proxies"][0], json!({ "url": "http://u:p@127.0.0.9:8080", "weight": 2 }));
+        assert_eq!(file["upstream_proxies"][1]["url"], "http://other:1");
+        assert_eq!(file["server"], json!({ "listen_address": "127.0.0.1:3130", "name": "x", "pid_file": "p.pid" }));
+        assert_eq!(file["logging"]["format"], "json");
+    }
+
+    #[test]
+    fn what_is_broken_stays_broken() {
+        assert_eq!(placed("{ broken"), "{ broken");
+        assert_eq!(serde_json::from_str::<Json>(&placed(r#"{"server": 5}"#)).unwrap()["server"], 5);
+    }
+}

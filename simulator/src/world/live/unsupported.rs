@@ -1,0 +1,48 @@
+//! Scenarios may ask for what loopback can't do; this file names it.
+
+use crate::scenario::{Action, Network, Scenario};
+
+/// Everything in `scenario` that needs a simulated network, by its word in the file.
+///
+/// A latency or jitter is refused however small: loopback has none to give, and pretending would make its figures lies.
+/// The defaults of `network` are no demand.
+pub(super) fn on_loopback(scenario: &Scenario) -> Vec<String> {
+    let usual = Network::default();
+    let Network { tick: _, latency, jitter, loss, reorder, bytes_per_second, links, dns } = &scenario.network;
+    let network = [
+        (*latency != usual.latency || *jitter != usual.jitter, "network.latency and jitter: loopback delays nothing"),
+        (*loss > 0.0, "network.loss: loopback loses no packet"),
+        (reorder.is_some(), "network.reorder: loopback keeps packets in order"),
+        (bytes_per_second.is_some(), "network.bytes_per_second: loopback has no bandwidth to limit"),
+        (!links.is_empty(), "network.links: every link of loopback is like the others"),
+        (!dns.is_empty(), "network.dns: names lead where the machine's resolver says"),
+    ];
+    let network = network.into_iter().filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned());
+    let mut all: Vec<String> = network.collect();
+    for (index, entry) in scenario.timeline.iter().enumerate() {
+        if let Some(why) = refusal(&entry.action) {
+            all.push(format!("timeline[{index}]: {why}"));
+        }
+    }
+    all
+}
+
+fn refusal(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::Partition { .. } => Some("partition: loopback can't be cut"),
+        Action::PartitionOneWay { .. } => Some("partition-one-way: loopback can't be cut"),
+        Action::Hold { .. } => Some("hold: loopback can't be held"),
+        Action::Loss { .. } => Some("loss: loopback loses no packet"),
+        Action::Delay { .. } => Some("delay: loopback delays nothing"),
+        Action::ClockJump { .. } => Some("clock-jump: the clock is the machine's"),
+        Action::Dns { .. } => Some("dns: names lead where the machine's resolver says"),
+        // Links of loopback are never cut, so there is nothing to heal.
+        Action::Heal { .. }
+        | Action::Crash { .. }
+        | Action::Restart { .. }
+        | Action::Reload { .. }
+        | Action::Drain
+        | Action::Arm { .. }
+        | Action::Disarm { .. } => None,
+    }
+}

@@ -1,0 +1,55 @@
+//! An upstream process is the double of faulty-upstream on a host; without a plan it makes no mistakes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faulty_upstream::listen::run_listener;
+use faulty_upstream::{FaultyUpstream, Plan};
+use mock_upstreams::journal::{Clock, Journal};
+use mock_upstreams::{Auth, Settings, Target};
+
+use crate::record::{Recorder, What};
+use crate::scenario::{HostName, Span, UPSTREAM_PORT, Upstream};
+use crate::world::engine::Host;
+use crate::world::wall_clock::WallClock;
+
+/// The journal keeps only one entry, since the trace records all of them.
+const ENTRIES_KEPT: usize = 1;
+
+/// Makes a process of `upstream` whose journal goes to `recorder`.
+pub(in crate::world) fn start(
+    upstream: &Upstream,
+    plan: Plan,
+    wall: WallClock,
+    recorder: Recorder,
+) -> Arc<FaultyUpstream> {
+    let host = HostName::new(&upstream.name);
+    let clock: Clock = Arc::new(move || wall.now());
+    let sink = Box::new(move |entry: &mock_upstreams::journal::Entry| {
+        recorder.write(&host, What::Upstream(entry.event.clone()));
+    });
+    let settings = Settings {
+        auth: upstream.auth.as_deref().and_then(Auth::parse),
+        latency: upstream.latency.map_or(Duration::ZERO, Span::get),
+    };
+    let journal = Arc::new(Journal::new(&upstream.name, clock, ENTRIES_KEPT, Some(sink)));
+    Arc::new(FaultyUpstream::new(&upstream.name, settings, journal, plan))
+}
+
+/// Serves on `host` until the process is killed. If the plan has a fault that this network can't do, the error names it.
+///
+/// # Errors
+/// The address is taken; a fault of the listener can't be done.
+pub(in crate::world) async fn serve<H: Host>(upstream: Arc<FaultyUpstream>, host: H) -> std::io::Result<()> {
+    let listener = host.listen(UPSTREAM_PORT).await?;
+    let each = |stream: H::Stream| {
+        let upstream = Arc::clone(&upstream);
+        host.spawn(async move { upstream.serve(stream, nowhere::<H::Stream>).await });
+    };
+    run_listener(&upstream, listener, each, std::future::pending()).await
+}
+
+/// There is no internet here: targets are those built into the upstreams.
+async fn nowhere<S>(_: Target) -> std::io::Result<S> {
+    Err(std::io::Error::new(std::io::ErrorKind::HostUnreachable, "only built-in targets exist here"))
+}

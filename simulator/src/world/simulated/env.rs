@@ -1,0 +1,80 @@
+//! The proxy's environment on a simulated host, whichever engine simulates it.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use proxy::env::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::host::SimulatedHost;
+use crate::world::wall_clock::WallClock;
+
+/// The environment of a proxy on a simulated host.
+#[derive(Clone, Debug)]
+pub(super) struct SimEnv<H> {
+    host: H,
+    wall: WallClock,
+    random: Arc<Mutex<ChaCha8Rng>>,
+}
+
+impl<H: SimulatedHost> SimEnv<H> {
+    /// The environment of a process on `host`. Its random numbers follow from `seed`.
+    pub(super) fn new(host: H, wall: WallClock, seed: u64) -> Self {
+        SimEnv { host, wall, random: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))) }
+    }
+}
+
+impl<H: SimulatedHost> Env for SimEnv<H> {
+    type Stream = H::Stream;
+    type Listener = H::Listener;
+
+    fn bind(&self, addr: SocketAddr) -> impl Future<Output = io::Result<H::Listener>> + Send {
+        self.host.bind(addr)
+    }
+
+    fn connect(&self, addr: SocketAddr) -> impl Future<Output = io::Result<H::Stream>> + Send {
+        SimulatedHost::connect(&self.host, addr)
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let known = self.host.resolve(host).filter(|addresses| !addresses.is_empty());
+        let known = known.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name is not known"))?;
+        Ok(known.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        self.host.start(task);
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.wall.now()
+    }
+
+    fn rand_u64(&self) -> u64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+    }
+
+    async fn offload<T, F>(&self, job: F) -> Result<T, Busy>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        Ok(job())
+    }
+
+    async fn relay<C: Duplex, U: Duplex>(
+        &self,
+        client: C,
+        upstream: U,
+        early: Early,
+        limits: RelayLimits,
+        traffic: Arc<Traffic>,
+        stop: Stop,
+    ) -> RelayEnd {
+        relay_buffered(client, upstream, early, limits, traffic, stop).await
+    }
+}

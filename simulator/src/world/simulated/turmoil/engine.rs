@@ -1,0 +1,249 @@
+//! The second engine is turmoil's own `Sim`: each host has a runtime and a clock of its own, and TCP is turmoil's.
+//!
+//! It gives a second opinion: another implementation of TCP under the same proxy and the same laws. [`Engine::unsupported`]
+//! names what it does not have. Some words of turmoil mean something else than the scenario's:
+//!
+//! - A partition is turmoil's `hold`: nothing passes, and what was sent arrives when it heals. That is what
+//!   retransmission looks like from above; turmoil's own partition loses segments that nobody sends again.
+//! - A handshake takes one latency, not two: turmoil tells the caller at once that it was accepted.
+//! - turmoil's `crash` drops tasks outside of any runtime, where clocks tell real time. Here the host's own runtime drops
+//!   them, in the order in which they were started.
+//! - A connection that was refused or given up keeps its port; with some 55,000 of them a host has none left, and
+//!   turmoil panics.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+
+use super::line;
+use super::machine::{Machine, Network, SimHost};
+use crate::record::Clock;
+use crate::scenario::{Action, HostName, PROXY, Scenario};
+use crate::world::engine::Engine;
+use crate::world::link::{Gate, LinkChange};
+use crate::world::simulated::env::SimEnv;
+use crate::world::simulated::proxy::{InProcess, ProxySlot};
+use crate::world::unsupported;
+use crate::world::wall_clock::WallClock;
+
+/// Segments a socket takes and connections a listener holds before turmoil panics. Never reached: a connection has at most a
+/// window of bytes under way, and so at most as many segments.
+const CAPACITY: usize = line::WINDOW;
+/// Where connections go out from. turmoil's default has 16,384 of them, which a long outage uses up.
+const PORTS: std::ops::RangeInclusive<u16> = 10_000..=u16::MAX;
+
+/// A job that a host runs on its own runtime.
+type Job = Box<dyn FnOnce()>;
+
+/// The jobs of one host that come from outside.
+#[derive(Default)]
+struct Queue {
+    jobs: RefCell<VecDeque<Job>>,
+    more: Notify,
+}
+
+impl Queue {
+    fn push(&self, job: impl FnOnce() + 'static) {
+        self.jobs.borrow_mut().push_back(Box::new(job));
+        self.more.notify_one();
+    }
+
+    fn next(&self) -> Option<Job> {
+        self.jobs.borrow_mut().pop_front()
+    }
+}
+
+/// One simulated network and the virtual time it runs in.
+pub(in crate::world) struct Turmoil {
+    // Dropped first and outside the network, so that the connections that it still holds close silently.
+    proxy: ProxySlot<SimEnv<SimHost>>,
+    sim: ::turmoil::Sim<'static>,
+    hosts: BTreeMap<HostName, (Arc<Machine>, Rc<Queue>)>,
+    network: Arc<Network>,
+    /// The newest time that was told, in nanoseconds.
+    newest: Arc<AtomicU64>,
+    clock: Clock,
+    wall: WallClock,
+}
+
+impl Engine for Turmoil {
+    type Host = SimHost;
+
+    fn unsupported(scenario: &Scenario) -> Vec<String> {
+        let network = &scenario.network;
+        let loses = network.loss > 0.0
+            || network.links.iter().any(|link| link.loss.is_some_and(|loss| loss > 0.0))
+            || scenario.timeline.iter().any(|entry| matches!(entry.action, Action::Loss { share, .. } if share > 0.0));
+        let reorders = network.reorder.is_some() || network.links.iter().any(|link| link.reorder.is_some());
+        let limits =
+            network.bytes_per_second.is_some() || network.links.iter().any(|link| link.bytes_per_second.is_some());
+        let one_way = scenario.timeline.iter().any(|entry| matches!(entry.action, Action::PartitionOneWay { .. }));
+        let refused = [
+            (loses, "loss: turmoil's TCP sends nothing twice, so a lost segment stalls its connection for good"),
+            (reorders, "reorder: turmoil's links have no packet that others overtake"),
+            (limits, "bytes_per_second: turmoil's links carry any number of bytes at once"),
+            (one_way, "partition-one-way: turmoil holds packets in both directions, or loses them for good"),
+        ];
+        let refused = refused.into_iter().filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned());
+        refused.chain(unsupported::tls(scenario)).collect()
+    }
+
+    /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
+    /// least a millisecond. Jitter follows turmoil's curve: mostly small, at times all of it.
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self> {
+        let latency = scenario.network.latency.get();
+        let mut sim = ::turmoil::Builder::new()
+            .tick_duration(scenario.network.tick.get().max(Duration::from_millis(1)))
+            .min_message_latency(latency)
+            .max_message_latency(latency + scenario.network.jitter.get())
+            .tcp_capacity(CAPACITY)
+            .ephemeral_ports(PORTS)
+            .epoch(SystemTime::UNIX_EPOCH)
+            .rng_seed(seed)
+            .build();
+        let network = Arc::new(Network::default());
+        let mut known = BTreeMap::new();
+        for name in hosts {
+            let queue = Rc::new(Queue::default());
+            let jobs = Rc::clone(&queue);
+            sim.host(name.as_str(), move || attend(Rc::clone(&jobs)));
+            let address = sim.lookup(name.as_str());
+            network.set_name(name.as_str(), vec![address]);
+            let machine = Machine::new(name.clone(), address, Arc::clone(&network));
+            known.insert(name.clone(), (Arc::new(machine), queue));
+        }
+        let newest = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&newest);
+        let clock = Clock::new(move || {
+            // Hosts run one after the other, each to the end of a step. So their clocks differ, but the time of the world never goes back.
+            let here = ::turmoil::sim_elapsed().map_or(0, nanoseconds);
+            Duration::from_nanos(told.fetch_max(here, Ordering::Relaxed).max(here))
+        });
+        let wall = WallClock::new(clock.clone());
+        Ok(Turmoil { proxy: ProxySlot::default(), sim, hosts: known, network, newest, clock, wall })
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn wall(&self) -> WallClock {
+        self.wall.clone()
+    }
+
+    fn run(&mut self, until: Duration, mut done: impl FnMut() -> bool) {
+        while self.sim.elapsed() < until && !done() {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        // A step fails only if the future of a host ends or panics.
+        self.sim
+            .step()
+            .expect("hosts attend to their queues for ever, and tasks of programs catch what they panic with");
+        self.newest.fetch_max(nanoseconds(self.sim.elapsed()), Ordering::Relaxed);
+    }
+
+    fn address(&self, host: &HostName) -> IpAddr {
+        self.machine(host).address()
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(
+        &mut self,
+        host: &HostName,
+        program: impl FnOnce(SimHost) -> F + 'static,
+    ) {
+        let (machine, queue) = &self.hosts[host];
+        let here = SimHost::of(machine);
+        let inside = here.clone();
+        let task = here.task(async move { program(inside).await });
+        queue.push(move || task.start());
+    }
+
+    fn crash(&mut self, host: &HostName) {
+        let rest = (host.as_str() == PROXY).then(|| self.proxy.take());
+        let (machine, queue) = &self.hosts[host];
+        let machine = Arc::clone(machine);
+        machine.die();
+        queue.push(move || {
+            machine.bury();
+            drop(rest);
+        });
+    }
+
+    fn live_tasks(&self, host: &HostName) -> usize {
+        self.machine(host).live()
+    }
+
+    fn panics(&self) -> Vec<String> {
+        self.network.panics()
+    }
+
+    fn change_link(&mut self, from: &HostName, to: &HostName, change: LinkChange) {
+        let (from, to) = (from.as_str(), to.as_str());
+        match change {
+            LinkChange::Gate(Gate::Open) => self.sim.release(from, to),
+            LinkChange::Gate(Gate::Cut | Gate::Held) => self.sim.hold(from, to),
+            LinkChange::Delay(latency, jitter) => {
+                self.sim.set_link_latency(from, to, latency);
+                self.sim.set_link_max_message_latency(from, to, latency + jitter);
+            }
+            // turmoil has none of these, and a scenario that asks for one was refused.
+            LinkChange::Loss(_) | LinkChange::Reorder(..) | LinkChange::Bandwidth(_) => {}
+        }
+    }
+
+    fn set_name(&mut self, name: &str, hosts: &[HostName]) {
+        let addresses = hosts.iter().map(|host| self.address(host)).collect();
+        self.network.set_name(name, addresses);
+    }
+}
+
+impl InProcess for Turmoil {
+    fn slot(&self) -> &ProxySlot<SimEnv<SimHost>> {
+        &self.proxy
+    }
+
+    fn proxy_host(&self) -> SimHost {
+        SimHost::of(self.machine(&HostName::new(PROXY)))
+    }
+
+    fn drop_proxy(&mut self) {
+        let rest = self.proxy.take();
+        self.hosts[&HostName::new(PROXY)].1.push(move || drop(rest));
+        self.settle();
+    }
+
+    fn proxy_connections(&self) -> usize {
+        self.machine(&HostName::new(PROXY)).streams()
+    }
+}
+
+impl Turmoil {
+    fn machine(&self, host: &HostName) -> &Arc<Machine> {
+        &self.hosts[host].0
+    }
+}
+
+/// The future of a host, as turmoil runs it: it runs the jobs that come from outside, for ever.
+async fn attend(queue: Rc<Queue>) -> ::turmoil::Result {
+    loop {
+        while let Some(job) = queue.next() {
+            job();
+        }
+        queue.more.notified().await;
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

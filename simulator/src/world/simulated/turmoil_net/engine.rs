@@ -1,0 +1,253 @@
+//! The default engine simulates a network of packets with turmoil-net, in virtual time and on one thread.
+//!
+//! What the kernel underneath can't do is done here: resets on demand, a reset for data that comes after a close, the
+//! newest ACK after a partition, and an in-order wire.
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep_until};
+use turmoil_net::{HostId, KernelConfig, Net};
+
+use super::host::SimHost;
+use super::hosts::Hosts;
+use super::state::{self, NetState, with_net};
+use super::wire::Wire;
+use super::{current, tasks};
+use crate::record::Clock;
+use crate::scenario::{HostName, PROXY, Scenario};
+use crate::world::engine::{Engine, Host};
+use crate::world::link::{Link, LinkChange};
+use crate::world::simulated::env::SimEnv;
+use crate::world::simulated::proxy::{InProcess, ProxySlot};
+use crate::world::unsupported;
+use crate::world::wall_clock::WallClock;
+
+/// A segment that stays without an answer for this long is sent again.
+const RETRANSMIT_AFTER: Duration = Duration::from_millis(200);
+/// Times a segment is sent again before its connection is given up: after two minutes, so that connections live through
+/// partitions as they do in the field, where the pauses grow and a system tries for a quarter of an hour.
+const RETRANSMISSIONS: u32 = 600;
+
+/// One simulated network and the virtual time it runs in.
+pub(in crate::world) struct TurmoilNet {
+    // Dropped in this order: the proxy and the tasks close their sockets while the network is still there.
+    proxy: ProxySlot<SimEnv<SimHost>>,
+    tasks: LocalSet,
+    _net: NetGuard,
+    runtime: Runtime,
+    tick: Duration,
+    clock: Clock,
+    wall: WallClock,
+}
+
+/// Takes the network off the thread when it is dropped.
+struct NetGuard;
+
+impl Drop for NetGuard {
+    fn drop(&mut self) {
+        for (address, listener) in with_net(|net| std::mem::take(&mut net.parked)) {
+            current::enter_at(address.ip());
+            drop(listener);
+        }
+        state::remove();
+    }
+}
+
+impl Engine for TurmoilNet {
+    type Host = SimHost;
+
+    fn unsupported(scenario: &Scenario) -> Vec<String> {
+        // A backlog that is full is refused when it is asked for: plans change while they run.
+        unsupported::tls(scenario)
+    }
+
+    /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
+    /// least a millisecond.
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        let tick = scenario.network.tick.get().max(Duration::from_millis(1));
+        let patience = u32::try_from(RETRANSMIT_AFTER.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
+        let kernel = KernelConfig::default().retx_threshold(patience.max(2)).retx_max(RETRANSMISSIONS);
+        let mut net = Net::with_config(kernel);
+        let mut names = BTreeMap::new();
+        let mut known = Vec::new();
+        for (index, name) in hosts.iter().enumerate() {
+            let address = address_of(index);
+            let id: HostId = net.add_host(address);
+            names.insert(name.to_string(), vec![address]);
+            known.push((name.clone(), id, address));
+        }
+        let started = runtime.block_on(async { Instant::now() });
+        state::install(NetState {
+            guard: net.enter(),
+            started,
+            hosts: Hosts::new(known),
+            wire: Wire::new(Link::usual(&scenario.network), seed),
+            names,
+            closed_ports: Vec::new(),
+            parked: Vec::new(),
+            panics: Vec::new(),
+        });
+        let handle = runtime.handle().clone();
+        let clock = Clock::new(move || {
+            // Virtual time is that of the runtime that the caller is in.
+            let _inside = handle.enter();
+            started.elapsed()
+        });
+        let wall = WallClock::new(clock.clone());
+        Ok(TurmoilNet {
+            proxy: ProxySlot::default(),
+            tasks: LocalSet::new(),
+            _net: NetGuard,
+            runtime,
+            tick,
+            clock,
+            wall,
+        })
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn wall(&self) -> WallClock {
+        self.wall.clone()
+    }
+
+    fn run(&mut self, until: Duration, mut done: impl FnMut() -> bool) {
+        let TurmoilNet { tasks, runtime, tick, .. } = self;
+        let tick = *tick;
+        runtime.block_on(async {
+            let started = with_net(|net| net.started);
+            while started.elapsed() < until && !done() {
+                let now = started.elapsed();
+                let step = next_boundary(now, tick);
+                if let Some(due) = with_net(|net| net.idle_until()) {
+                    let wake = due.map_or(until, |due| due.min(until));
+                    if wake > step {
+                        tasks::forget_activity();
+                        tasks
+                            .run_until(async {
+                                tokio::select! {
+                                    biased;
+                                    () = poll_fn(tasks::poll_activity) => {}
+                                    () = sleep_until(started + wake) => {}
+                                }
+                            })
+                            .await;
+                    }
+                }
+                let step = next_boundary(started.elapsed().max(now), tick);
+                tasks.run_until(sleep_until(started + step)).await;
+                with_net(|net| net.pass());
+            }
+        });
+    }
+
+    fn settle(&mut self) {
+        self.run(self.clock.now() + self.tick, || false);
+    }
+
+    fn address(&self, host: &HostName) -> IpAddr {
+        with_net(|net| net.hosts.address_named(host))
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(
+        &mut self,
+        host: &HostName,
+        program: impl FnOnce(SimHost) -> F + 'static,
+    ) {
+        let _local = self.tasks.enter();
+        let _runtime = self.runtime.enter();
+        SimHost::named(host).spawn(async move { program(SimHost::here()).await });
+    }
+
+    /// Kills every task of `host` in the order in which they were started.
+    fn crash(&mut self, host: &HostName) {
+        let index = with_net(|net| {
+            let index = net.hosts.index(host);
+            for task in net.hosts.at(index).tasks.take() {
+                task.abort();
+            }
+            index
+        });
+        // An aborted task is dropped when its set runs next.
+        let TurmoilNet { tasks, runtime, .. } = self;
+        runtime.block_on(tasks.run_until(tokio::task::yield_now()));
+        let address = with_net(|net| net.hosts.address(index));
+        for entry in turmoil_net::netstat(address).entries {
+            if let Some(peer) = entry.peer {
+                with_net(|net| net.reset(entry.local, peer));
+            }
+        }
+        if host.as_str() == PROXY {
+            self.drop_proxy();
+        }
+    }
+
+    fn live_tasks(&self, host: &HostName) -> usize {
+        with_net(|net| {
+            let index = net.hosts.index(host);
+            net.hosts.at(index).tasks.live()
+        })
+    }
+
+    fn panics(&self) -> Vec<String> {
+        with_net(|net| net.panics.clone())
+    }
+
+    fn change_link(&mut self, from: &HostName, to: &HostName, change: LinkChange) {
+        let now = self.clock.now();
+        with_net(|net| {
+            let (from, to) = (net.hosts.address_named(from), net.hosts.address_named(to));
+            net.wire.change(now, from, to, change);
+        });
+    }
+
+    fn set_name(&mut self, name: &str, hosts: &[HostName]) {
+        with_net(|net| {
+            let addresses = hosts.iter().map(|host| net.hosts.address_named(host)).collect();
+            net.names.insert(name.to_owned(), addresses);
+        });
+    }
+}
+
+impl InProcess for TurmoilNet {
+    fn slot(&self) -> &ProxySlot<SimEnv<SimHost>> {
+        &self.proxy
+    }
+
+    fn proxy_host(&self) -> SimHost {
+        SimHost::named(&HostName::new(PROXY))
+    }
+
+    fn drop_proxy(&mut self) {
+        let rest = self.proxy.take();
+        let _local = self.tasks.enter();
+        let _runtime = self.runtime.enter();
+        self.proxy_host().enter();
+        drop(rest);
+    }
+
+    fn proxy_connections(&self) -> usize {
+        self.proxy_host().connections()
+    }
+}
+
+/// The step of the clock behind `now`.
+fn next_boundary(now: Duration, tick: Duration) -> Duration {
+    let steps = now.as_nanos() / tick.as_nanos() + 1;
+    tick.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
+}
+
+/// The address of the host with that index.
+fn address_of(index: usize) -> IpAddr {
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)).saturating_add(index)))
+}

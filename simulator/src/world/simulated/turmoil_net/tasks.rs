@@ -1,0 +1,82 @@
+//! Tasks of simulated hosts: each runs as its host, is counted, can be killed, and must not panic.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::current::enter;
+use super::state::with_net;
+use crate::world::tasks::poll_catching;
+
+thread_local! {
+    /// Whether a task has run since it was last looked at, and who wants to know.
+    static RAN: Cell<bool> = const { Cell::new(false) };
+    static WATCHER: RefCell<Option<Waker>> = const { RefCell::new(None) };
+}
+
+/// From now on no task has run.
+pub(super) fn forget_activity() {
+    RAN.set(false);
+}
+
+/// Ready once a task has run.
+pub(super) fn poll_activity(cx: &mut Context<'_>) -> Poll<()> {
+    if RAN.get() {
+        return Poll::Ready(());
+    }
+    WATCHER.set(Some(cx.waker().clone()));
+    Poll::Pending
+}
+
+/// turmoil-net knows one current host; a task sets its own whenever it is polled or dropped.
+struct Task<F: Future<Output = ()>> {
+    host: usize,
+    /// `None` once it has ended.
+    work: Option<Pin<Box<F>>>,
+}
+
+/// Starts `work` on the host with that index.
+pub(super) fn spawn<F: Future<Output = ()> + 'static>(host: usize, work: F) {
+    with_net(|net| net.hosts.at(host).tasks.begin());
+    let task = tokio::task::spawn_local(Task { host, work: Some(Box::pin(work)) });
+    with_net(|net| net.hosts.at(host).tasks.keep(task.abort_handle()));
+}
+
+impl<F: Future<Output = ()>> Task<F> {
+    fn end(&mut self) {
+        if let Some(work) = self.work.take() {
+            enter(self.host);
+            drop(work);
+            with_net(|net| net.hosts.at(self.host).tasks.end());
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Task<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        RAN.set(true);
+        if let Some(watcher) = WATCHER.take() {
+            watcher.wake();
+        }
+        enter(self.host);
+        let Some(work) = &mut self.work else { return Poll::Ready(()) };
+        let ended = ready!(poll_catching(work.as_mut(), cx));
+        if let Err(text) = ended {
+            with_net(|net| {
+                let line = format!("{}: {text}", net.hosts.at(self.host).name);
+                net.panics.push(line);
+            });
+        }
+        self.end();
+        Poll::Ready(())
+    }
+}
+
+impl<F: Future<Output = ()>> Drop for Task<F> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
