@@ -99,16 +99,16 @@ impl Observer for Log {
         // It stands last: whoever reads a text finds what it is about first.
         match happened {
             Event::Finished(summary) => finished(event, summary),
-            Event::Ejected { upstream, url, failures, cause, until } => {
+            Event::Ejected { upstream, name, url, failures, cause, until } => {
                 let probe_in_ms = millis(until.since(at));
-                warn!(id = %upstream, upstream = url, failures, cause, probe_in_ms, event, "upstream ejected");
+                warn!(id = %upstream, name, upstream = url, failures, cause, probe_in_ms, event, "upstream ejected");
             }
-            Event::BackedOff { upstream, url, cause, until } => {
+            Event::BackedOff { upstream, name, url, cause, until } => {
                 let probe_in_ms = millis(until.since(at));
-                info!(id = %upstream, upstream = url, cause, probe_in_ms, event, "probe failed, backing off");
+                info!(id = %upstream, name, upstream = url, cause, probe_in_ms, event, "probe failed, backing off");
             }
-            Event::Recovered { upstream, url, after } => {
-                info!(id = %upstream, upstream = url, after_ms = millis(*after), event, "upstream recovered");
+            Event::Recovered { upstream, name, url, after } => {
+                info!(id = %upstream, name, upstream = url, after_ms = millis(*after), event, "upstream recovered");
             }
             Event::Reloaded { epoch, changes, restart_required } => {
                 let (changes, waits) = (changes.join("; "), restart_required.join("; "));
@@ -151,7 +151,9 @@ fn weights(members: &[(UpstreamId, u32)]) -> String {
 }
 
 fn finished(event: &str, summary: &Summary) {
-    let failed = summary.failed_attempts.iter().map(|(url, failure)| format!("{url}={failure}"));
+    let failed = summary.failed_attempts.iter().map(|(label, failure)| format!("{}={failure}", label.url));
+    let failed_ids = summary.failed_attempts.iter().map(|(label, _)| label.id.to_string());
+    let upstream = summary.upstream.as_deref();
     info!(
         request = summary.request,
         client = summary.client,
@@ -161,9 +163,12 @@ fn finished(event: &str, summary: &Summary) {
         status = summary.status,
         outcome = summary.outcome,
         blame = summary.blame.map(|blame| blame.as_str()),
-        upstream = summary.upstream.as_deref(),
+        id = upstream.map(|label| tracing::field::display(label.id)),
+        name = upstream.map(|label| &*label.name),
+        upstream = upstream.map(|label| &*label.url),
         attempts = summary.attempts,
         failed = failed.collect::<Vec<_>>().join(" "),
+        failed_ids = failed_ids.collect::<Vec<_>>().join(" "),
         cause = summary.cause.as_deref(),
         bytes_up = summary.bytes_up,
         bytes_down = summary.bytes_down,

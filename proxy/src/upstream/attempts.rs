@@ -7,7 +7,7 @@ use crate::core::failover::{Allowance, Budget};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::env::Env;
-use crate::event::RequestId;
+use crate::event::{RequestId, UpstreamLabel};
 use crate::http::authority::Authority;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::pool::{FailureMemory, Lease, Pool};
@@ -24,7 +24,7 @@ pub(crate) struct Attempts<E: Env> {
     behind_first: usize,
     evidence: Evidence,
     tried: Vec<UpstreamId>,
-    failures: Vec<(Arc<str>, FailedAttempt)>,
+    failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
     blamed: Vec<Attributed>,
     deadline_passed: bool,
 }
@@ -35,7 +35,7 @@ pub(crate) struct AttemptsRecord {
     /// How many were begun.
     pub(crate) attempts: u32,
     /// The failed ones in order.
-    pub(crate) failures: Vec<(Arc<str>, FailedAttempt)>,
+    pub(crate) failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
     /// Whose fault the last one was.
     pub(crate) blame: Option<Blame>,
     /// The request's time was over.
@@ -97,7 +97,7 @@ impl<E: Env> Attempts<E> {
         let failed = failed.into();
         let failure = failed.failure;
         lease.end_attempt(Some(&failed));
-        self.failures.push((Arc::clone(&lease.upstream.url), failed));
+        self.failures.push((Arc::clone(&lease.upstream.label), failed));
         if let Some(blamed) = self.evidence.failed(lease.attempt(), failure) {
             self.pool.blamed(blamed);
             self.blamed.push(blamed);

@@ -1,5 +1,6 @@
 //! One attempt's connection: to the upstream under one deadline, and through it by CONNECT under another.
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
@@ -14,16 +15,12 @@ use crate::core::attribution::Failure;
 use crate::core::failover::Allowance;
 use crate::env::Env;
 use crate::http::authority::Authority;
-use crate::http::head::{
-    Fields, HeadError, HeadLimits, Method, RequestHead, ResponseHead, Version, parse_response, response_framing,
-};
+use crate::http::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, response_framing};
 use crate::http::inbox::Inbox;
+use crate::http::replies::{Replies, ReplyError};
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
-
-/// Interim replies (1xx) in front of a final one; the deadline bounds them in time, this in number.
-const MAX_INTERIM: usize = 16;
 
 /// What every attempt of a request shares.
 #[derive(Clone, Copy)]
@@ -72,63 +69,42 @@ pub(crate) async fn open_tunnel<E: Env>(
         let mut inbox = Inbox::default();
         match read_reply(&mut leg, &mut inbox, settings.limits).await {
             Ok(reply) => Ok((reply, inbox.take_rest())),
-            Err(failed) => match written {
+            Err(error) => match written {
                 Err(error) if inbox.is_empty() => Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
-                _ => Err(failed),
+                _ => Err(FailedAttempt::reply(error, settings.limits)),
             },
         }
     };
     let allowed = allowance.reply(pool.now());
     let late = |_| FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", allowed);
-    let (reply, surplus) = timeout(allowed, asked).await.map_err(late)??;
+    let (mut reply, surplus) = timeout(allowed, asked).await.map_err(late)??;
     match reply.status {
+        // Nothing was asked to be switched.
+        101 => Err(FailedAttempt::switched()),
         // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
         200..=299 => Ok((leg, surplus)),
         // Nobody will read its body, but a head that frames none says nothing that can be trusted.
-        status => Err(match response_framing(&reply, &Method::connect()) {
+        status => Err(match response_framing(&mut reply, &Method::connect()) {
             Ok(_) => Failure::Status(status).into(),
             Err(error) => FailedAttempt::malformed(error, settings.limits),
         }),
     }
 }
 
-/// Reads a final reply head, passing over interim ones.
+/// Reads a final reply head. Interim ones are about our own CONNECT, and end here: most clients take any of them for a
+/// refusal.
 async fn read_reply<S: AsyncRead + Unpin>(
     leg: &mut S,
     inbox: &mut Inbox,
     limits: HeadLimits,
-) -> Result<ResponseHead, FailedAttempt> {
-    let malformed = |error| FailedAttempt::malformed(error, limits);
-    let mut interim = 0;
-    let mut received = false;
+) -> Result<ResponseHead, ReplyError> {
+    let mut replies = Replies::default();
     loop {
-        while let Some(head) = inbox.take_head(limits).map_err(malformed)? {
-            let head = parse_response(&head, limits).map_err(malformed)?;
-            match head.status {
-                // Nothing was asked to be switched.
-                101 => return Err(FailedAttempt::new(Failure::MalformedHead, "status 101 that was not asked for")),
-                100..=199 if interim < MAX_INTERIM => interim += 1,
-                100..=199 => return Err(FailedAttempt::new(Failure::MalformedHead, "too many interim replies")),
-                _ => return Ok(head),
-            }
-        }
-        // What can't become a reply is not waited for: whoever speaks another protocol may wait for us.
-        if !begins_like_a_reply(&inbox.bytes) {
-            return Err(FailedAttempt::new(Failure::MalformedHead, "the reply is not HTTP/1"));
-        }
-        match inbox.fill(leg).await {
-            Ok(0) if !received => return Err(Failure::ClosedBeforeHead.into()),
-            Err(error) if !received => return Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
-            Ok(0) => return Err(malformed(HeadError::Incomplete)),
-            Err(error) => return Err(FailedAttempt::new(Failure::MalformedHead, error)),
-            Ok(_) => received = true,
+        let head = poll_fn(|cx| replies.poll_next(cx, (leg, inbox), limits)).await?;
+        if !head.is_interim() {
+            return Ok(head);
         }
     }
-}
-
-/// Whether these first bytes may be those of an HTTP/1 reply.
-fn begins_like_a_reply(bytes: &[u8]) -> bool {
-    bytes.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted)
 }
 
 /// Our CONNECT: Host, the upstream's own credentials and fields, our Via; nothing that the client sent.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::core::attribution::Failure;
 use crate::http::head::{HeadError, HeadLimits};
+use crate::http::replies::ReplyError;
 
 /// Characters of a cause that are kept: a certificate may hold names without end.
 const MAX_CAUSE: usize = 200;
@@ -37,6 +38,23 @@ impl FailedAttempt {
             }
             error => Self::new(Failure::MalformedHead, error),
         }
+    }
+
+    /// There is no reply that could be used.
+    pub(crate) fn reply(error: ReplyError, limits: HeadLimits) -> Self {
+        match error {
+            ReplyError::Head(error) => Self::malformed(error, limits),
+            ReplyError::Failed(error) => Self::new(Failure::ResetBeforeHead, error),
+            ReplyError::Closed => Failure::ClosedBeforeHead.into(),
+            ReplyError::OtherProtocol | ReplyError::TooManyInterim | ReplyError::Cut => {
+                Self::new(Failure::MalformedHead, error)
+            }
+        }
+    }
+
+    /// The upstream changed protocols unasked.
+    pub(crate) fn switched() -> Self {
+        Self::new(Failure::MalformedHead, "status 101 that was not asked for")
     }
 
     /// Nothing came of it within `limit`.

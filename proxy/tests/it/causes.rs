@@ -56,8 +56,8 @@ fn a_reply_that_cant_be_used_is_told_by_what_is_wrong_with_it() {
     run(async {
         let long = Box::leak(format!("HTTP/1.1 200 OK\r\nLong: {}\r\n\r\n", "x".repeat(70_000)).into_boxed_str());
         for (reply, failure, cause_of_it) in [
-            ("HTTP/1.1 200 OK\nA: b\r\n\r\n", "malformed_head", "bare LF in the head: lines end in CRLF"),
-            ("SSH-2.0-OpenSSH_9.9\r\n", "malformed_head", "the reply is not HTTP/1"),
+            ("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", "malformed_head", "bare CR in the head"),
+            ("SSH-2.0-OpenSSH_9.9\r\n", "malformed_head", "no HTTP/1 reply"),
             (long, "malformed_head", "head larger than 16384 bytes"),
             ("HTTP/1.1 502 a secret of the target's\r\nContent-Length: 0\r\n\r\n", "status_5xx", "status 502"),
         ] {

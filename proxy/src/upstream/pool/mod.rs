@@ -30,7 +30,7 @@ use crate::http::via::Via;
 pub(crate) use lease::Lease;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{LastFailure, Percentiles, SWEEP, Upstream};
+pub(crate) use upstream::{Bytes, LastFailure, Percentiles, SWEEP, Upstream};
 
 use snapshot::{build, check_memory, members, probing};
 
@@ -268,12 +268,13 @@ impl<E: Env> Pool<E> {
     fn emit_transition(&self, changed: Option<Changed<E::Stream>>) {
         let Some(Changed { transition, renewed }) = changed else { return };
         let (upstream, current) = (transition.upstream, self.current.load());
-        let (url, cause) = current.get(upstream).map_or(("", None), |one| (&*one.url, one.figures.last_cause()));
+        let (name, url) = current.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
+        let cause = current.get(upstream).and_then(|one| one.figures.last_cause());
         let cause = cause.as_deref();
         self.emit(&match transition.change {
-            Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, cause, until },
-            Change::BackedOff { until } => Event::BackedOff { upstream, url, cause, until },
-            Change::Recovered { after } => Event::Recovered { upstream, url, after },
+            Change::Ejected { failures, until } => Event::Ejected { upstream, name, url, failures, cause, until },
+            Change::BackedOff { until } => Event::BackedOff { upstream, name, url, cause, until },
+            Change::Recovered { after } => Event::Recovered { upstream, name, url, after },
         });
         if let Some(snapshot) = renewed {
             self.emit_epoch(&snapshot);
