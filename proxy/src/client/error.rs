@@ -29,6 +29,10 @@ pub(crate) enum RequestError {
     BodyTimeout,
     /// Who asks is not let in; the challenge for a 407.
     Auth(Refusal, String),
+    /// Who asks for the statistics has not shown to be a user; the challenge for a 401.
+    StatsAuth(Refusal, String),
+    /// The statistics are for clients on this machine, and there are no users.
+    StatsForbidden,
     /// The request has passed here before.
     Loop,
     /// The target is this proxy.
@@ -114,7 +118,7 @@ impl RequestError {
             RequestError::BodyTimeout => {
                 client(408, "body_timeout", "the request body stood still for too long".into())
             }
-            RequestError::Auth(Refusal::Busy, _) => ErrorReply {
+            RequestError::Auth(Refusal::Busy, _) | RequestError::StatsAuth(Refusal::Busy, _) => ErrorReply {
                 blame: Blame::Netdrift,
                 extra: Some(("Retry-After", "1".into())),
                 ..client(503, Refusal::Busy.token(), "too many passwords to check at once; try again".into())
@@ -123,6 +127,15 @@ impl RequestError {
                 extra: Some(("Proxy-Authenticate", challenge.clone())),
                 ..client(407, refusal.token(), "this proxy needs a valid user name and password".into())
             },
+            RequestError::StatsAuth(refusal, challenge) => ErrorReply {
+                extra: Some(("WWW-Authenticate", challenge.clone())),
+                ..client(401, refusal.token(), "the statistics need a user's name and password".into())
+            },
+            RequestError::StatsForbidden => client(
+                403,
+                "stats_forbidden",
+                "the statistics are for loopback clients that ask for a loopback host, or for users".into(),
+            ),
             RequestError::Loop => ErrorReply {
                 proxy_status: Some(ProxyStatus::error("proxy_loop_detected")),
                 ..client(502, "loop", "this request has passed through this proxy before".into())

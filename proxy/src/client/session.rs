@@ -194,8 +194,10 @@ impl<E: Env> Connection<E> {
     /// Answers for ourselves: health and statistics.
     async fn own_page(&mut self, settings: &Settings, head: &RequestHead, framing: Framing, path: &str) -> NextStep<E> {
         let close = self.overloaded || framing != Framing::None || self.must_close(head);
-        let response = pages::respond(&self.context, settings, head, path, self.peer, close).await;
-        self.answer(&response).await;
+        match pages::respond(&self.context, settings, head, path, self.peer, close).await {
+            Ok(response) => self.answer(&response).await,
+            Err(error) => self.reject(head, &error, close).await,
+        }
         if close { NextStep::Linger } else { NextStep::NextRequest }
     }
 

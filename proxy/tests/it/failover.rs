@@ -103,8 +103,8 @@ fn a_chain_of_different_failures_is_walked_to_its_end() {
             client.rest().await.unwrap();
             let summary = proxy.ear.finished(number).await;
             // Nobody is asked twice.
-            let mut asked: Vec<_> = summary.failed_attempts.iter().map(|(url, _)| url.clone()).collect();
-            asked.extend(summary.upstream.clone());
+            let mut asked: Vec<_> = summary.failed_attempts.iter().map(|(label, _)| label.id).collect();
+            asked.extend(summary.upstream.iter().map(|label| label.id));
             asked.sort();
             asked.dedup();
             assert_eq!(asked.len() as u32, summary.attempts);

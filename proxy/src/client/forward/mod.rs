@@ -8,12 +8,11 @@ mod exchange;
 mod head;
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 use crate::client::connection::{Connection, NextStep};
@@ -339,15 +338,10 @@ impl<E: Env> Forward<'_, E> {
     }
 }
 
-/// A kept connection on which nothing has come since: what came, its end as well as bytes that nobody asked for, must
-/// not be taken for an answer.
+/// A kept connection on which nothing has come since it was kept.
 async fn take_kept<E: Env>(lease: &Lease<E>, idle_for: Duration) -> Option<Leg<E::Stream>> {
     while let Some(mut leg) = lease.upstream.take_idle(idle_for) {
-        let spoke = poll_fn(|cx| {
-            let mut byte = [0];
-            Poll::Ready(Pin::new(&mut leg).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready())
-        });
-        if !spoke.await {
+        if !poll_fn(|cx| Poll::Ready(leg.has_spoken(cx))).await {
             return Some(leg);
         }
     }
