@@ -96,13 +96,10 @@ fn is_local_host(fields: &Fields, allowed: &[String]) -> bool {
         Err(_) => return false,
     };
     let Ok(authority) = Authority::parse_bytes(value, Some(80)) else { return false };
-    match &authority.host {
-        Host::Name(name) => name == "localhost" || allowed.iter().any(|one| one.eq_ignore_ascii_case(name)),
-        host => {
-            host.ip().is_some_and(|ip| ip.is_loopback())
-                || allowed.iter().any(|one| one.eq_ignore_ascii_case(&host.to_string()))
-        }
-    }
+    let host = authority.host;
+    let is_loopback = host.ip().is_some_and(|ip| ip.is_loopback());
+    // Both are in the one form that `Host` displays.
+    is_loopback || host == Host::Name("localhost".to_owned()) || allowed.contains(&host.to_string())
 }
 
 fn json<T: Serialize>(status: u16, value: &T, answer: Answer) -> BytesMut {

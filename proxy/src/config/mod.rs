@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::core::failover::FailoverPolicy;
 use crate::core::health::HealthPolicy;
 use crate::core::upstream::Weight;
+use crate::http::authority::Authority;
 use crate::http::head::HeadLimits;
 
 pub use diff::{Diff, diff};
@@ -250,18 +251,9 @@ pub struct ActiveChecks {
     /// For each endpoint that a check tries. Default 10 s.
     pub timeout: Duration,
     /// What is CONNECTed to; at least one.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<Authority>,
     /// Take the endpoints in turn; otherwise the first, and where it does not answer the others in the same check.
     pub rotate: bool,
-}
-
-/// A host and port that checks are made to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// Name or address (IPv6 without brackets).
-    pub host: String,
-    /// Port.
-    pub port: u16,
 }
 
 /// What a peer may make us hold.

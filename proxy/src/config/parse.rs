@@ -105,7 +105,7 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
     let mut stats_hosts = Vec::new();
     for (index, host) in raw.stats_hosts.into_iter().enumerate() {
         let host = host.map(|host| reading.good(&format!("server.stats_hosts[{index}]"), url::host(&host)));
-        stats_hosts.extend(host.flatten());
+        stats_hosts.extend(host.flatten().map(|host| host.to_string()));
     }
     Some(Server {
         name: raw.name,

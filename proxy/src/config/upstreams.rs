@@ -12,11 +12,10 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use super::reading::Reading;
 use super::url::ProxyUrl;
 use super::{Secret, Transport, Upstream, raw};
-use crate::core::upstream::Weight;
+use crate::core::schedule::Shares;
+use crate::core::upstream::{Member, UpstreamId, Weight};
+use crate::http::authority::Host;
 use crate::http::head::is_token;
-
-/// The largest sum of the weights once divided by what they have in common: the length of the schedule.
-const MAX_REDUCED_SUM: u64 = 1_000_000;
 
 /// Fields that a CONNECT of ours already has, or that change how it is read.
 const RESERVED: [&str; 14] = [
@@ -83,24 +82,15 @@ fn name_all(upstreams: &mut [Upstream]) {
 const USER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn check_pool(upstreams: &[Arc<Upstream>], reading: &mut Reading<'_>) {
-    let weights: Vec<u64> = upstreams.iter().map(|upstream| upstream.weight.get().into()).collect();
-    let common = weights.iter().copied().fold(0, gcd);
-    if common == 0 {
+    if upstreams.iter().all(|upstream| upstream.weight.is_zero()) {
         reading.problems.add("upstream_proxies", "needs at least one upstream that is enabled with a weight above 0");
         return;
     }
-    let reduced = weights.iter().sum::<u64>() / common;
-    if reduced > MAX_REDUCED_SUM {
-        let what = format!(
-            "the weights must sum to {MAX_REDUCED_SUM} or less once divided by their greatest common divisor \
-             (got {reduced}); use rounder weights"
-        );
-        reading.problems.add("upstream_proxies", what);
+    let members =
+        (0..).zip(upstreams).map(|(id, upstream)| Member { id: UpstreamId::new(id), weight: upstream.weight });
+    if let Err(error) = Shares::new(&members.collect::<Vec<_>>()) {
+        reading.problems.add("upstream_proxies", error.to_string());
     }
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<Upstream> {
@@ -120,7 +110,7 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
     let url = url?;
     let transport = read_transport(raw.tls, &url, at, reading);
     if !url.port_given {
-        reading.warnings.push(format!("{url_at}: no port given, so {} is used", url.port));
+        reading.warnings.push(format!("{url_at}: no port given, so {} is used", url.authority.port));
     }
     if reading.listen.is_some_and(|listen| leads_to(&url, listen)) {
         reading.warnings.push(format!("{url_at}: is this proxy's own listen_address: requests to it end as loops"));
@@ -129,8 +119,8 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
         // Given once all are known.
         name: String::new(),
         url: url.shown(),
-        host: url.host,
-        port: url.port,
+        host: url.authority.host.bare(),
+        port: url.authority.port,
         transport: transport?,
         credentials: url.credentials,
         weight: if raw.enabled { weight? } else { Weight::ZERO },
@@ -143,12 +133,12 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
 
 /// Whether the upstream is ourselves, as far as can be seen without resolving names.
 fn leads_to(url: &ProxyUrl, listen: SocketAddr) -> bool {
-    let ip = match url.host.as_str() {
-        "localhost" => Ok(IpAddr::from(Ipv4Addr::LOCALHOST)),
-        host => host.parse::<IpAddr>(),
+    let ip = match &url.authority.host {
+        Host::Name(name) if name == "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        host => host.ip(),
     };
     let reached = |ip: IpAddr| ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback());
-    url.port == listen.port() && ip.is_ok_and(reached)
+    url.authority.port == listen.port() && ip.is_some_and(reached)
 }
 
 fn check_header(name: &str, value: &Secret, fresh: bool) -> Result<(), String> {
@@ -175,7 +165,7 @@ fn read_transport(raw: Option<raw::Tls>, url: &ProxyUrl, at: &str, reading: &mut
     let raw = raw.unwrap_or_default();
     let (name, name_at) = match raw.server_name {
         Some(name) => (name, format!("{at}.tls.server_name")),
-        None => (url.host.clone(), format!("{at}.url")),
+        None => (url.authority.host.bare(), format!("{at}.url")),
     };
     let named = match ServerName::try_from(name.as_str()) {
         Ok(_) => Ok(name),

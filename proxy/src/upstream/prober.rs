@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config::{ActiveChecks, Endpoint};
+use crate::config::ActiveChecks;
 use crate::core::attribution::{Evidence, Failure};
 use crate::core::balancer::Probing;
 use crate::core::failover::{Budget, FailoverPolicy};
@@ -18,9 +16,8 @@ use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::core::window::BUCKET;
 use crate::env::{Env, Stop};
-use crate::http::authority::{Authority, Host};
+use crate::http::authority::Authority;
 use crate::upstream::dial::{DialSettings, open_tunnel};
-use crate::upstream::leg::Leg;
 use crate::upstream::pool::{FailureMemory, Lease, Pool, SWEEP, UpstreamSettings};
 
 /// Looked at again this often where nothing else is due; a reload wakes it earlier.
@@ -101,7 +98,7 @@ impl Plan {
         checks: &ActiveChecks,
         lease: Lease<E>,
     ) {
-        let endpoints: Vec<Endpoint> = if checks.rotate {
+        let endpoints: Vec<Authority> = if checks.rotate {
             let turn = self.turns.entry(lease.upstream.id).or_default();
             *turn = turn.wrapping_add(1);
             checks.endpoints.get(*turn % checks.endpoints.len().max(1)).cloned().into_iter().collect()
@@ -120,7 +117,7 @@ async fn check_one<E: Env>(
     env: &E,
     pool: &Arc<Pool<E>>,
     settings: &UpstreamSettings,
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Authority>,
     limit: Duration,
     mut lease: Lease<E>,
 ) {
@@ -129,9 +126,7 @@ async fn check_one<E: Env>(
     let policy =
         FailoverPolicy { max_attempts: None, request_timeout: limit, connect_timeout: limit, reply_timeout: limit };
     let mut last = Failure::ReplyTimeout;
-    for endpoint in endpoints {
-        let Ok(host) = Host::parse(&bracketed(&endpoint.host)) else { continue };
-        let target = Authority { host, port: endpoint.port };
+    for target in endpoints {
         let Ok(allowance) = Budget::new(policy, false, pool.now()).next(0, pool.now()) else { continue };
         let attempt = open_tunnel(pool, env, &lease.upstream, &target, &allowance, dial_settings);
         let Err(failure) = timeout(limit, attempt).await.unwrap_or(Err(Failure::ReplyTimeout)) else {
@@ -151,10 +146,6 @@ async fn check_one<E: Env>(
         pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
     }
     lease.end_attempt(Some(last.as_str()));
-}
-
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// A number from 0 up to 1 out of random bits.
@@ -203,11 +194,7 @@ async fn sweep_once<E: Env>(pool: &Pool<E>) -> bool {
     poll_fn(|cx| {
         let mut any = false;
         for upstream in &snapshot.upstreams {
-            any |= upstream.sweep_idle(idle_for, |leg: &mut Leg<E::Stream>| {
-                // Nothing is expected on a connection between requests: bytes as well as an end make it useless.
-                let mut byte = [0];
-                tokio::io::AsyncRead::poll_read(Pin::new(leg), cx, &mut ReadBuf::new(&mut byte)).is_ready()
-            });
+            any |= upstream.sweep_idle(idle_for, |leg| leg.has_spoken(cx));
         }
         Poll::Ready(any)
     })

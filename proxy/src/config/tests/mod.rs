@@ -103,8 +103,8 @@ fn the_later_shape_loads_unchanged() {
     assert_eq!(active.interval, Duration::from_secs(300));
     assert_eq!(active.timeout, Duration::from_secs(10));
     assert!(active.rotate);
-    let places: Vec<_> = active.endpoints.iter().map(|e| (e.host.as_str(), e.port)).collect();
-    assert_eq!(places, [("api.ipify.org", 443), ("httpbin.org", 443)]);
+    let endpoints: Vec<_> = active.endpoints.iter().map(ToString::to_string).collect();
+    assert_eq!(endpoints, ["api.ipify.org:443", "httpbin.org:443"]);
     assert_eq!(config.warnings, [""; 0]);
 }
 
