@@ -41,7 +41,8 @@ pub(crate) async fn connect<E: Env>(
     settings: DialSettings<'_>,
 ) -> Result<Leg<E::Stream>, FailedAttempt> {
     let connected = async {
-        let stream = upstream.resolver.connect(env, settings.dns).await.map_err(connect_failed)?;
+        let addresses = upstream.endpoint.resolve(env, settings.dns).await.map_err(connect_failed)?;
+        let stream = upstream.endpoint.connect(env, &addresses, settings.dns).await.map_err(connect_failed)?;
         upstream.wrapper.wrap(stream).await.map_err(|error| FailedAttempt::new(Failure::TlsFailed, error))
     };
     let late = |_| FailedAttempt::timed_out(Failure::ConnectTimeout, "no connection", allowance.connect);

@@ -14,7 +14,7 @@ use crate::core::window::{Tally, Window};
 use crate::event::UpstreamLabel;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
-use crate::upstream::resolver::Resolver;
+use crate::upstream::resolver::{Endpoint, Resolver};
 
 /// How long idle connections may go unswept.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(crate) struct Upstream<S> {
     /// As logs and statistics show it.
     pub(crate) label: Arc<UpstreamLabel>,
     pub(crate) config: Arc<config::Upstream>,
-    pub(crate) resolver: Resolver,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
     /// `None` once a reload has put another in its place: a tunnel may keep this one for long, and nobody sweeps it.
@@ -119,6 +119,7 @@ impl<S> Upstream<S> {
         id: UpstreamId,
         config: Arc<config::Upstream>,
         former: Option<&Upstream<S>>,
+        resolver: &Resolver,
     ) -> Result<Self, TlsSetupError> {
         let wrapper = match former {
             // Reading the system's roots anew for each unchanged upstream would make a reload slow.
@@ -128,7 +129,10 @@ impl<S> Upstream<S> {
         Ok(Upstream {
             id,
             label: Arc::new(UpstreamLabel { id, name: config.name.as_str().into(), url: config.url.as_str().into() }),
-            resolver: Resolver::new(&config.host, config.port),
+            endpoint: former.map_or_else(
+                || Arc::new(resolver.endpoint(&config.host, config.port)),
+                |former| Arc::clone(&former.endpoint),
+            ),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
             idle: Mutex::new(Some(Vec::new())),
