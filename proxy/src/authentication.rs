@@ -1,8 +1,8 @@
-//! Who asks: Basic credentials in Proxy-Authorization (RFC 7617, RFC 9110 section 11.7).
+//! Checks who asks, by Basic credentials in Proxy-Authorization (RFC 7617, RFC 9110 section 11.7).
 //!
-//! What a refused guess costs must not tell whether the user exists or how much of the password was right. So names
-//! and passwords are compared as keyed digests, and where any password is a hash, each wrong guess is hashed against
-//! one, an unknown user's too. A password that was once verified is remembered as a digest, so that hashing costs
+//! The time that a refusal takes must not show whether the user exists or how much of the password was right. So names
+//! and passwords are compared as keyed digests. If any password is a hash, each wrong guess is hashed, also for an unknown
+//! user. A password that was once verified is remembered as a digest, so that hashing costs
 //! once per user and configuration; an [`Authenticator`] is built anew at each reload.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::config::{Authentication, Password, Secret, User};
 use crate::env::{Busy, Env};
 use crate::http::head::Fields;
 
-/// A keyed digest; without the key it tells nothing of what it was made from, and comparing it leaks nothing.
+/// A keyed digest. Without the key it shows nothing of the text, and comparing it leaks nothing.
 type Digest = [u8; 32];
 
 /// Checks clients against the configured users.
@@ -30,7 +30,8 @@ pub struct Authenticator {
     key: hmac::Key,
     /// By the digest of their names.
     accounts: BTreeMap<Digest, Arc<Account>>,
-    /// What a guess is hashed against where the user is unknown or has a plain password; `None`: nobody's is hashed.
+    /// The hash that a guess is checked against if the user is unknown or has a plain password; `None` if no password is a
+    /// hash.
     decoy: Option<Hash>,
     /// Hashing under way, by the digest of name and password: those who ask the same wait for the one answer, so
     /// that the clients that all come back after a reload don't fill the hashing queue.

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why nothing came of a command.
+/// Why a command failed.
 enum CommandError {
     Configuration(Problems),
     Other(String),
@@ -63,7 +63,7 @@ fn other(error: impl std::fmt::Display) -> CommandError {
     CommandError::Other(error.to_string())
 }
 
-/// Prints a line. A reader that has seen enough (`| head`) is no failure, nor a reason to panic as `println!` does.
+/// Prints a line. If the reader has gone (`| head`), that is no failure, and no reason to panic as `println!` does.
 fn print(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
@@ -149,7 +149,7 @@ fn run(path: &Path) -> Result<ExitCode, CommandError> {
     let pid_file = write_pid(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
     let code = runtime.block_on(serve(path, config, files));
-    // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
+    // A name lookup or a read from a dead file system may hang, so this does not wait for what still runs.
     runtime.shutdown_background();
     drop(pid_file);
     // The last lines are written here.
@@ -157,7 +157,7 @@ fn run(path: &Path) -> Result<ExitCode, CommandError> {
     code
 }
 
-/// The PID file; one that nobody asked for may fail to be written. A second proxy on the same one is refused.
+/// Writes the PID file. If its path is the default, a failure is only warned about; a second proxy on it is refused.
 fn write_pid(config: &Config) -> Result<Option<PidFile>, CommandError> {
     match &config.server.pid_file {
         PidPath::Off => Ok(None),
@@ -240,7 +240,7 @@ impl Source {
     /// Watches the `files` that the configuration at `path` was read from.
     fn watch(path: &Path, files: Files) -> Self {
         let changes = Changes::watch(&files.paths());
-        // They may have changed since they were read.
+        // The files may have changed since they were read.
         changes.touch();
         if let Some(reason) = changes.fallback_reason() {
             warn!("files are looked at every few seconds only: {reason}");
@@ -248,8 +248,8 @@ impl Source {
         Source { path: path.to_owned(), files, changes }
     }
 
-    /// Reads the configuration and puts it in force. Without `asked` only where a file's bytes have changed: a folder
-    /// stirs for many reasons.
+    /// Reads the configuration and puts it in force. Unless a signal `asked` for it, it does so only if the bytes of a
+    /// file have changed: notifications come for many reasons.
     async fn reload(&mut self, proxy: &Proxy<Os>, asked: bool) {
         let path = self.path.clone();
         #[expect(clippy::disallowed_methods, reason = "files are read off the runtime; only the binary does so")]
@@ -268,7 +268,7 @@ impl Source {
                 for warning in &config.warnings {
                     warn!("{}: {warning}", self.path.display());
                 }
-                // A refusal is told by the proxy itself.
+                // The proxy itself reports a refusal to its observer.
                 let _ = proxy.reload(config);
             }
             Err(problems) => proxy.refuse_reload(&problems.to_string()),

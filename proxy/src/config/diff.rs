@@ -1,4 +1,4 @@
-//! What a reload changes, in lines for people, and what of it has to wait for a restart.
+//! Says what a reload changes, in lines for people, and which changes have to wait for a restart.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! Asking a running proxy how it is, as `proxy healthcheck` and `proxy reload` do.
+//! Asks a running proxy for its health, as `proxy healthcheck` and `proxy reload` do.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One request on one upstream connection, up to the head of its final response.
+//! Sends one request on one upstream connection and reads the response up to the end of its head.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -48,7 +48,7 @@ pub(super) struct Client<'a, S> {
     pub(super) sent: &'a Counter,
 }
 
-/// The 100 that tells a client to send its body: sent once, whichever attempt brings it.
+/// The 100 that asks a client for its body. It is sent once, whichever attempt brings it.
 #[derive(Default)]
 pub(super) struct GoAhead {
     given: bool,
@@ -255,7 +255,7 @@ impl State {
             }
             match std::task::ready!(inbox.poll_fill_head(cx, leg)) {
                 Ok(1..) => self.received = true,
-                // A write that failed has met the reset, and then reading finds but an end.
+                // The failed write has consumed the reset, so reading finds only an end of stream.
                 Ok(_) if !self.received && self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead)),
                 Ok(_) if !self.received => return Poll::Ready(Err(Failure::ClosedBeforeHead)),
                 Err(_) if !self.received => return Poll::Ready(Err(Failure::ResetBeforeHead)),

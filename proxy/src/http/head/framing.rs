@@ -1,4 +1,4 @@
-//! Where a message's body ends, said in one way or refused (RFC 9112 section 6).
+//! Decides where a message's body ends; refuses what says it in two ways (RFC 9112 section 6).
 
 use super::{Fields, HeadError, Method, RequestHead, ResponseHead, Version};
 
@@ -48,8 +48,8 @@ pub fn response_framing(head: &ResponseHead, method: &Method) -> Result<Framing,
     }
 }
 
-/// What the fields say, if they say anything. Equal duplicates are refused like differing ones: no honest sender
-/// needs them.
+/// What the fields say, if they say anything. Equal duplicates are refused as well as differing ones: no honest
+/// sender needs them.
 fn announced(fields: &Fields, version: Version) -> Result<Option<Framing>, HeadError> {
     let length = fields.get_one("content-length").map_err(|_| HeadError::ManyLengths)?;
     let coding = fields.get_one("transfer-encoding").map_err(|_| HeadError::Coding)?;
