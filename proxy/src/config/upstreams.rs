@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -45,13 +46,40 @@ pub(super) fn read(raw: Vec<Option<raw::Upstream>>, reading: &mut Reading<'_>) -
                 format!("is the same upstream as upstream_proxies[{first}] ({}); give one the sum", upstream.url);
             reading.problems.add(format!("{at}.url"), what);
         }
-        upstreams.push(Arc::new(upstream));
+        upstreams.push(upstream);
     }
+    name_all(&mut upstreams);
+    let upstreams: Vec<_> = upstreams.into_iter().map(Arc::new).collect();
     if !reading.problems.touch("upstream_proxies") {
         check_pool(&upstreams, reading);
     }
     upstreams
 }
+
+/// Calls each by the shortest of its names that no other has: its tag, its URL, its URL with the user name that tells
+/// it from others there.
+fn name_all(upstreams: &mut [Upstream]) {
+    let names = |upstream: &Upstream| -> Vec<String> {
+        let user = upstream.credentials.as_ref().map(|credentials| {
+            let user = utf8_percent_encode(&credentials.username, USER).to_string();
+            upstream.url.replacen("://", &format!("://{user}@"), 1)
+        });
+        upstream.tag.iter().cloned().chain([upstream.url.clone()]).chain(user).collect()
+    };
+    let mut holders: BTreeMap<String, usize> = BTreeMap::new();
+    for name in upstreams.iter().flat_map(|upstream| names(upstream).into_iter().collect::<BTreeSet<_>>()) {
+        *holders.entry(name).or_default() += 1;
+    }
+    for upstream in upstreams {
+        let mut names = names(upstream);
+        // The last one says all that makes an upstream another one, so it is never two upstreams'.
+        let unique = names.iter().position(|name| holders.get(name) == Some(&1)).unwrap_or(names.len() - 1);
+        upstream.name = names.swap_remove(unique);
+    }
+}
+
+/// What stands as itself in the user name of a URL (RFC 3986 section 2.3).
+const USER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn check_pool(upstreams: &[Arc<Upstream>], reading: &mut Reading<'_>) {
     if upstreams.iter().all(|upstream| upstream.weight.is_zero()) {
@@ -88,6 +116,8 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
         reading.warnings.push(format!("{url_at}: is this proxy's own listen_address: requests to it end as loops"));
     }
     Some(Upstream {
+        // Given once all are known.
+        name: String::new(),
         url: url.shown(),
         host: url.authority.host.bare(),
         port: url.authority.port,

@@ -14,6 +14,7 @@ use crate::core::balancer::Probing;
 use crate::core::failover::{Budget, FailoverPolicy};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
+use crate::core::window::BUCKET;
 use crate::env::{Env, Stop};
 use crate::http::authority::Authority;
 use crate::upstream::dial::{DialSettings, open_tunnel};
@@ -150,6 +151,22 @@ async fn check_one<E: Env>(
 /// A number from 0 up to 1 out of random bits.
 fn fraction(random: u64) -> f64 {
     (random >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Looks at the bytes that every upstream has carried, once per bucket of the statistics' window, so that bytes count
+/// for the time at which they came, also those of a tunnel that lasts for hours.
+pub(crate) async fn sample_bytes<E: Env>(pool: Arc<Pool<E>>, closing: Stop) {
+    loop {
+        tokio::select! {
+            biased;
+            () = closing.wait() => return,
+            () = tokio::time::sleep(BUCKET) => {}
+        }
+        let now = pool.now();
+        for upstream in &pool.snapshot().upstreams {
+            upstream.figures.recent_bytes(now);
+        }
+    }
 }
 
 /// Closes kept connections that ended or were kept too long, so that none lingers half-closed; sleeps while none is kept.

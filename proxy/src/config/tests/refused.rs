@@ -303,6 +303,11 @@ fn what_runs_but_hardly_as_meant_is_warned_about() {
     ] {
         assert_eq!(parse_json(&with(fitting)).unwrap().warnings, [""; 0]);
     }
+    let hashed = |cost| json!({ "username": format!("u{cost}"), "password": bcrypt::hash("x", cost).unwrap() });
+    warned(
+        json!({ "authentication": { "enabled": true, "users": [hashed(4), hashed(5)] } }),
+        "authentication.users: the password hashes are of 2 kinds (bcrypt cost 04; bcrypt cost 05)",
+    );
     warned(json!({ "stats": { "require_auth": true } }), "stats.require_auth: without authentication nobody");
     warned(json!({ "upstream_proxies": [{ "url": "https://a" }] }), "upstream_proxies[0].url: no port given, so 443");
     warned(json!({ "health_check": { "enabled": true } }), "health_check.endpoints: none given");

@@ -30,7 +30,7 @@ use crate::http::via::Via;
 pub(crate) use lease::Lease;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{Percentiles, SWEEP, Upstream};
+pub(crate) use upstream::{Bytes, Percentiles, SWEEP, Upstream};
 
 use snapshot::{build, check_memory, members, probing};
 
@@ -269,11 +269,11 @@ impl<E: Env> Pool<E> {
         let Some(Changed { transition, renewed }) = changed else { return };
         let upstream = transition.upstream;
         let current = self.current.load();
-        let url = current.get(upstream).map_or("", |upstream| &upstream.url);
+        let (name, url) = current.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
         self.emit(&match transition.change {
-            Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, until },
-            Change::BackedOff { until } => Event::BackedOff { upstream, url, until },
-            Change::Recovered { after } => Event::Recovered { upstream, url, after },
+            Change::Ejected { failures, until } => Event::Ejected { upstream, name, url, failures, until },
+            Change::BackedOff { until } => Event::BackedOff { upstream, name, url, until },
+            Change::Recovered { after } => Event::Recovered { upstream, name, url, after },
         });
         if let Some(snapshot) = renewed {
             self.emit_epoch(&snapshot);
