@@ -1,6 +1,7 @@
 //! Reaches upstreams: picks them, connects to them, and judges their answers.
 
 pub(crate) mod attempts;
+mod certificate;
 pub(crate) mod dial;
 pub(crate) mod leg;
 pub(crate) mod pool;
