@@ -16,10 +16,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::env::Env;
 
-/// From one attempt to the next while none has failed: RFC 8305 section 8, "Connection Attempt Delay".
+/// The time between two connection attempts while none has failed: RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Addresses tried at once for one name, so that a name with hundreds can't take our descriptors.
+/// How many addresses of one name are tried at most, so that a name with hundreds can't use up our descriptors.
 const MAX_ADDRESSES: usize = 8;
 
 /// For how long a name is not asked for again that could not be resolved, or whose addresses refused.
@@ -28,7 +28,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// After this long a lookup counts as failed, so that another can be made: the system's resolver takes up to half a minute.
 const LOOKUP: Duration = Duration::from_secs(30);
 
-/// The names of one proxy's upstreams. Two upstreams with one host share what is known of it.
+/// The names of one proxy's upstreams. Two upstreams with one host share what is known of it. Names are resolved and
+/// connected to as "Happy Eyeballs" does (RFC 8305), with addresses that may be stale (RFC 8767):
+///
+/// 1. Use the addresses of the last lookup. If they are no longer fresh, one task looks the name up again meanwhile.
+/// 2. If none is known, wait for the one lookup of that name, which all who need it share.
+/// 3. Order the addresses so that the families alternate, beginning with the family of the first (RFC 8305 section 4);
+///    the one that was connected to last goes in front.
+/// 4. Start a connection to the first. Start the next 250 ms later, or at once if one fails (section 5).
+/// 5. The first connection that stands wins, and the others are dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     names: Mutex<BTreeMap<String, Weak<Name>>>,

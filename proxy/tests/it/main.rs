@@ -10,6 +10,7 @@ mod balance;
 mod binary;
 mod bodies;
 mod causes;
+mod checks;
 mod connect;
 mod curl;
 mod drain;

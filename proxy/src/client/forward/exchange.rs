@@ -1,4 +1,4 @@
-//! One request on one upstream connection, up to the head of its final response.
+//! Sends one request on one upstream connection and reads the response up to the end of its head.
 
 use std::future::poll_fn;
 use std::pin::pin;

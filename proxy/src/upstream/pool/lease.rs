@@ -1,4 +1,4 @@
-//! A lease: one attempt's claim on its upstream, and what the attempt's end says.
+//! Holds a lease: an attempt's claim on its upstream, which reports how the attempt ended.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -13,8 +13,8 @@ use crate::event::{Event, RequestId};
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 
-/// A claim on an upstream for one attempt and whatever it opens. Dropped without a verdict it counts as "the client
-/// went away", which is the only way that happens.
+/// A claim on an upstream for one attempt and whatever it opens. If it is dropped before the attempt has
+/// ended, it counts as "the client went away": nothing else drops it early.
 pub(crate) struct Lease<E: Env> {
     pub(super) pool: Arc<Pool<E>>,
     pub(crate) upstream: Arc<Upstream<E::Stream>>,
