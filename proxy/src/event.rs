@@ -82,6 +82,16 @@ pub enum Event<'a> {
         /// By which rule.
         rule: Rule,
     },
+    /// An upstream failed as often as ejects, but a target could have caused that: it takes no more traffic until the
+    /// probe that is sent now.
+    Suspected {
+        /// Who.
+        upstream: UpstreamId,
+        /// Its URL without credentials.
+        url: &'a str,
+        /// Failures in a row that were charged to it.
+        failures: u32,
+    },
     /// An upstream takes no more traffic.
     Ejected {
         /// Who.
@@ -159,6 +169,7 @@ impl Event<'_> {
             Event::PickMade { .. } => "pick_made",
             Event::AttemptEnded { .. } => "attempt_ended",
             Event::Blamed { .. } => "blamed",
+            Event::Suspected { .. } => "suspected",
             Event::Ejected { .. } => "ejected",
             Event::BackedOff { .. } => "backed_off",
             Event::Recovered { .. } => "recovered",

@@ -119,13 +119,15 @@ fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
     let (status, kind, text) = match *last {
         Failure::ClientGone => (502, "connection_terminated", "the client went away".to_owned()),
         Failure::OwnResources => (503, "proxy_internal_error", "the proxy has run out of a resource".to_owned()),
+        Failure::NameUnresolved => (502, "dns_error", "the upstream's name can't be resolved".to_owned()),
+        Failure::CutShort => (504, "http_response_timeout", "the request's time was over".to_owned()),
         Failure::ConnectRefused => (502, "connection_refused", "the upstream refused the connection".to_owned()),
         Failure::ConnectTimeout => (504, "connection_timeout", "the upstream could not be reached in time".to_owned()),
         Failure::ConnectFailed => (502, "destination_ip_unroutable", "the upstream can't be reached".to_owned()),
         Failure::TlsFailed => (502, "tls_protocol_error", "no TLS session with the upstream".to_owned()),
         Failure::MalformedHead => (502, "http_protocol_error", "the upstream's reply was malformed".to_owned()),
         Failure::ReplyTimeout => (504, "http_response_timeout", "the upstream did not answer in time".to_owned()),
-        Failure::ResetBehindHead | Failure::ClosedBeforeHead | Failure::ResetBeforeHead => {
+        Failure::EmptyTunnel | Failure::ClosedBeforeHead | Failure::ResetBeforeHead => {
             (502, "connection_terminated", "the upstream closed the connection".to_owned())
         }
         Failure::Status(407) => (502, "http_request_denied", "the upstream refused our credentials".to_owned()),

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::client::request::Request;
 use crate::context::ConnectionSlot;
@@ -32,8 +33,11 @@ pub(crate) fn run<E: Env>(context: Arc<Context<E>>, mut tunnel: Tunnel<E>) -> im
             Leg::Plain(upstream) => context.env.relay(client, upstream, early, limits, traffic, stop).await,
             Leg::Tls(upstream) => context.env.relay(client, *upstream, early, limits, traffic, stop).await,
         };
-        let (_, down) = tunnel.request.traffic.read();
-        tunnel.lease.tunnel_ended(down > 0, end == RelayEnd::UpstreamReset);
+        if let Some(target) = tunnel.request.tunnel_target() {
+            let (_, down) = tunnel.request.traffic.read();
+            let ended_first = tunnel.request.traffic.upstream_ended_first.load(Ordering::Relaxed);
+            tunnel.lease.tunnel_ended(target, down > 0, ended_first || end == RelayEnd::UpstreamReset);
+        }
         if end == RelayEnd::Stopped {
             context.connections.count_reset();
         }

@@ -181,8 +181,13 @@ fn sections(lines: &mut Vec<String>, old: &Config, new: &Config) {
     note_fields!(lines, "timeouts", a, b, connect, reply, request, header, keep_alive, body);
     note_fields!(lines, "timeouts", a, b, idle_tunnel, half_closed, pool_idle, dns);
     note(lines, "failover.max_attempts", &old.failover.max_attempts, &new.failover.max_attempts);
+    let (a, b) = (&old.failover.retry_budget, &new.failover.retry_budget);
+    note(lines, "failover.retry_budget_percent", &a.percent, &b.percent);
+    note(lines, "failover.retry_budget_min_per_second", &a.min_per_second, &b.min_per_second);
     let (a, b) = (&old.health.policy, &new.health.policy);
     note_fields!(lines, "health_check", a, b, failure_threshold, recovery_threshold, backoff_base, backoff_max);
+    note_fields!(lines, "health_check", a, b, max_ejection_percent);
+    note(lines, "health_check.timeout", &old.health.timeout, &new.health.timeout);
     note(lines, "health_check checks", &old.health.active, &new.health.active);
     let (a, b) = (&old.limits, &new.limits);
     note_fields!(lines, "limits", a, b, max_header_bytes, max_header_fields, pool_per_upstream);
@@ -254,7 +259,7 @@ mod tests {
                 "server.drain_delay: 0ns → 5s",
                 "stats.require_auth: false → true",
                 "timeouts.connect: 10s → 5s",
-                "failover.max_attempts: None → Some(2)",
+                "failover.max_attempts: 3 → 2",
             ]
         );
         assert_eq!(

@@ -9,13 +9,17 @@
 //! | Who is fit to be picked? | [`health`], one state machine an upstream |
 //! | Who comes next when that one failed? | [`balancer`] |
 //! | Whose fault was it? | [`attribution`] |
-//! | How long may the next attempt take? | [`failover`] |
+//! | How long may the next attempt take, and may there be one? | [`failover`] |
+//! | Is it our own network? | [`network`] |
+//! | What can an upstream in doubt be asked for? | [`opened`] |
 //! | What happened so far, and of late? | [`stats`], over a [`window`] |
 
 pub mod attribution;
 pub mod balancer;
 pub mod failover;
 pub mod health;
+pub mod network;
+pub mod opened;
 pub mod schedule;
 pub mod stats;
 pub mod time;

@@ -68,6 +68,9 @@ impl Observer for Log {
         // It stands last: whoever reads a text finds what it is about first.
         match happened {
             Event::Finished(summary) => finished(event, summary),
+            Event::Suspected { upstream, url, failures } => {
+                info!(id = %upstream, upstream = url, failures, event, "upstream set aside for a probe");
+            }
             Event::Ejected { upstream, url, failures, until } => {
                 let probe_in_ms = millis(until.since(at));
                 warn!(id = %upstream, upstream = url, failures, probe_in_ms, event, "upstream ejected");

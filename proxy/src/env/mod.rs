@@ -166,6 +166,8 @@ pub struct Traffic {
     pub up: Counter,
     /// Upstream to client.
     pub down: Counter,
+    /// The upstream ended its direction, in order, while the client's was still open.
+    pub upstream_ended_first: AtomicBool,
 }
 
 impl Traffic {

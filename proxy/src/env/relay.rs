@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -227,7 +228,12 @@ where
                 }
                 if going_down == Direction::Open {
                     match down.poll_pump(cx, &mut upstream, &mut client, &traffic.down) {
-                        Poll::Ready(Ok(())) => going_down = Direction::Ending,
+                        Poll::Ready(Ok(())) => {
+                            going_down = Direction::Ending;
+                            if going_up == Direction::Open {
+                                traffic.upstream_ended_first.store(true, Ordering::Relaxed);
+                            }
+                        }
                         Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
                         Poll::Ready(Err(PumpError::Destination)) => going_down = Direction::Refused,
                         Poll::Pending => {}

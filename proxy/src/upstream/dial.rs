@@ -1,12 +1,13 @@
 //! One attempt's connection: to the upstream under one deadline, and through it by CONNECT under another.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::config::Upstream as UpstreamConfig;
@@ -20,6 +21,7 @@ use crate::http::head::{
 use crate::http::inbox::Inbox;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
+use crate::upstream::resolver;
 
 /// Interim replies (1xx) in front of a final one; the deadline bounds them in time, this in number.
 const MAX_INTERIM: usize = 16;
@@ -42,11 +44,19 @@ pub(crate) async fn connect<E: Env>(
     allowance: &Allowance,
     settings: DialSettings<'_>,
 ) -> Result<Leg<E::Stream>, Failure> {
+    let limit = allowance.connect();
+    let resolved = AtomicBool::new(false);
     let connected = async {
-        let stream = upstream.resolver.connect(env, settings.dns).await.map_err(|error| connect_failure(&error))?;
+        let addresses = upstream.resolver.resolve(env, settings.dns).await.map_err(|_| Failure::NameUnresolved)?;
+        resolved.store(true, Ordering::Relaxed);
+        let stream = resolver::connect(env, &addresses).await.map_err(|error| connect_failure(&error))?;
         upstream.wrapper.wrap(stream).await.map_err(|_| Failure::TlsFailed)
     };
-    timeout(allowance.connect, connected).await.unwrap_or(Err(Failure::ConnectTimeout))
+    match timeout(limit.span, connected).await {
+        Ok(done) => done,
+        Err(_) if !resolved.load(Ordering::Relaxed) => Err(Failure::NameUnresolved),
+        Err(_) => Err(limit.failure),
+    }
 }
 
 /// Opens a tunnel to `target` through `upstream`. Returns the leg and the bytes that came behind the reply's head.
@@ -59,23 +69,10 @@ pub(crate) async fn open_tunnel<E: Env>(
     settings: DialSettings<'_>,
 ) -> Result<(Leg<E::Stream>, Bytes), Failure> {
     let mut leg = connect(env, upstream, allowance, settings).await?;
-    let asked = async {
-        let mut out = BytesMut::with_capacity(512);
-        connect_head(&upstream.config, target, settings.via).write_to(&mut out);
-        // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
-        let written = match leg.write_all(&out).await {
-            Ok(()) => leg.flush().await,
-            failed => failed,
-        };
-        let mut inbox = Inbox::default();
-        match read_reply(&mut leg, &mut inbox, settings.limits).await {
-            Ok(reply) => Ok((reply, inbox.take_rest())),
-            Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
-            Err(failure) => Err(failure),
-        }
-    };
-    let reply = timeout(allowance.reply(pool.now()), asked).await.unwrap_or(Err(Failure::ReplyTimeout));
-    let (reply, surplus) = reply?;
+    let limit = allowance.reply(pool.now());
+    let head = connect_head(&upstream.config, target, settings.via);
+    let asked = ask(&mut leg, &head, settings.limits);
+    let (reply, surplus) = timeout(limit.span, asked).await.unwrap_or(Err(limit.failure))?;
     match reply.status {
         // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
         200..=299 => Ok((leg, surplus)),
@@ -84,6 +81,49 @@ pub(crate) async fn open_tunnel<E: Env>(
             Ok(_) => Failure::Status(status),
             Err(_) => Failure::MalformedHead,
         }),
+    }
+}
+
+/// Asks `upstream` for the head of a page of `target`, on a connection that is closed behind it: what a probe can ask for
+/// where there is plain HTTP only. Whatever the target says is fine but for what a gateway says of a target that it can't
+/// reach.
+pub(crate) async fn ask_for_page<E: Env>(
+    pool: &Pool<E>,
+    env: &E,
+    upstream: &Upstream<E::Stream>,
+    target: &Authority,
+    allowance: &Allowance,
+    settings: DialSettings<'_>,
+) -> Result<(), Failure> {
+    let mut leg = connect(env, upstream, allowance, settings).await?;
+    let limit = allowance.reply(pool.now());
+    let head = page_head(&upstream.config, target, settings.via);
+    let asked = ask(&mut leg, &head, settings.limits);
+    let (reply, _) = timeout(limit.span, asked).await.unwrap_or(Err(limit.failure))?;
+    match reply.status {
+        status @ (407 | 502..=504) => Err(Failure::Status(status)),
+        _ => Ok(()),
+    }
+}
+
+/// Sends `head` and reads the reply's head. Returns the bytes that came behind it too.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    leg: &mut S,
+    head: &RequestHead,
+    limits: HeadLimits,
+) -> Result<(ResponseHead, Bytes), Failure> {
+    let mut out = BytesMut::with_capacity(512);
+    head.write_to(&mut out);
+    // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
+    let written = match leg.write_all(&out).await {
+        Ok(()) => leg.flush().await,
+        failed => failed,
+    };
+    let mut inbox = Inbox::default();
+    match read_reply(leg, &mut inbox, limits).await {
+        Ok(reply) => Ok((reply, inbox.take_rest())),
+        Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -137,6 +177,19 @@ fn connect_head(upstream: &UpstreamConfig, target: &Authority, via: Option<&[u8]
         fields.push("Via", via);
     }
     RequestHead { method: Method::connect(), target, version: Version::Http11, fields }
+}
+
+/// A request of our own for no more than a page's head.
+fn page_head(upstream: &UpstreamConfig, target: &Authority, via: Option<&[u8]>) -> RequestHead {
+    let host = target.in_http();
+    let mut fields = Fields::with_capacity(256, 4);
+    fields.push("Host", &host);
+    authorize(&mut fields, upstream);
+    if let Some(via) = via {
+        fields.push("Via", via);
+    }
+    fields.push("Connection", "close");
+    RequestHead { method: Method::head(), target: format!("http://{host}/"), version: Version::Http11, fields }
 }
 
 /// Adds what the upstream knows us by.

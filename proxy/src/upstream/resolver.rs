@@ -41,19 +41,11 @@ impl Resolver {
         Resolver { host: host.to_owned(), port, known: Mutex::new(None) }
     }
 
-    /// Connects to the first address that answers.
+    /// The addresses to connect to.
     ///
     /// # Errors
-    /// The resolver's, or the last address's.
-    pub(crate) async fn connect<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<E::Stream> {
-        let addresses = self.resolve(env, fresh_for).await?;
-        if let [only] = addresses.as_slice() {
-            return env.connect(*only).await;
-        }
-        race(env, &addresses).await
-    }
-
-    async fn resolve<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<Vec<SocketAddr>> {
+    /// The resolver's; none has anything to do with the upstream.
+    pub(crate) async fn resolve<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<Vec<SocketAddr>> {
         if let Ok(literal) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(literal, self.port)]);
         }
@@ -102,6 +94,17 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
     }
     ordered.truncate(MAX_ADDRESSES);
     ordered
+}
+
+/// Connects to the first address that answers.
+///
+/// # Errors
+/// The last address's.
+pub(crate) async fn connect<E: Env>(env: &E, addresses: &[SocketAddr]) -> io::Result<E::Stream> {
+    match addresses {
+        [only] => env.connect(*only).await,
+        several => race(env, several).await,
+    }
 }
 
 type Connecting<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send + 'a>>;

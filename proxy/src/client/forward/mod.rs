@@ -1,8 +1,7 @@
 //! Plain HTTP: a request in absolute-form goes to an upstream, its response comes back.
 //!
 //! It is tried again elsewhere only where nothing of it was acted on, or where acting on it twice does no harm: where
-//! it was not sent, or none of its body was taken and its method is idempotent, or its body waited for a 100, or the
-//! upstream refused it with 407. Until a response's head goes to the client nothing is lost by that.
+//! it was not sent, or none of its body was taken and its method is idempotent, or its body waited for a 100. Until a response's head goes to the client nothing is lost by that.
 
 mod exchange;
 mod head;
@@ -20,7 +19,7 @@ use crate::client::connection::{Connection, NextStep};
 use crate::client::error::{Answer, ErrorReply, RequestError, relayed_status};
 use crate::client::request::{Origin, Request};
 use crate::context::Settings;
-use crate::core::attribution::{Blame, Failure};
+use crate::core::attribution::{Blame, Failure, Service};
 use crate::core::failover::Allowance;
 use crate::env::Env;
 use crate::http::authority::Authority;
@@ -82,7 +81,7 @@ pub(crate) async fn forward<E: Env>(
         return if close { NextStep::Linger } else { NextStep::NextRequest };
     }
     let pool = Arc::clone(&connection.context.pool);
-    let mut attempts = Attempts::begin(&pool, origin.request, &authority);
+    let mut attempts = Attempts::begin(&pool, origin.request, Service::Page, &authority);
     let mut forward = Forward {
         outgoing: Outgoing::new(settings, &head, framing, &authority, absolute),
         upload: Carry::new(BodyCodec::new(framing, settings.limits)),
@@ -100,14 +99,16 @@ pub(crate) async fn forward<E: Env>(
             Ok(mut answered) => {
                 let status = answered.reply.head.status;
                 let doubtful = GATEWAY.contains(&status);
+                // Whether the upstream asks for credentials or a target that wants to be taken for one, the client must
+                // not hear of it: it would answer with those that it has for us.
                 if status == 407 {
                     attempts.failed(lease, Failure::Status(status));
-                    if forward.upload.is_started() {
+                    if !forward.may_try_again() || forward.client_has_left().await {
                         return forward.give_up(attempts).await;
                     }
                     continue;
                 }
-                if doubtful && forward.may_try_again() && attempts.has_next() {
+                if doubtful && forward.may_try_again() && attempts.has_next() && !forward.client_has_left().await {
                     attempts.failed(lease, Failure::Status(status));
                     continue;
                 }
@@ -121,7 +122,7 @@ pub(crate) async fn forward<E: Env>(
             }
             Err((ExchangeError::Upstream(failure), sent)) => {
                 attempts.failed(lease, failure);
-                if sent && !forward.may_try_again() {
+                if sent && (!forward.may_try_again() || forward.client_has_left().await) {
                     return forward.give_up(attempts).await;
                 }
             }
@@ -138,6 +139,17 @@ impl<E: Env> Forward<'_, E> {
     /// nothing is lost by acting twice.
     fn may_try_again(&self) -> bool {
         !self.upload.is_started() && (self.head.method.is_idempotent() || self.outgoing.expects_continue)
+    }
+
+    /// The client ended its side. It may still wait for an answer, but one that has gone looks the same, so nobody else is
+    /// asked for it.
+    async fn client_has_left(&mut self) -> bool {
+        let Connection { stream, inbox, .. } = &mut *self.connection;
+        if inbox.bytes.len() >= self.settings.limits.max_bytes {
+            return false;
+        }
+        let read = poll_fn(|cx| Poll::Ready(inbox.poll_fill_head(cx, stream)));
+        matches!(read.await, Poll::Ready(Ok(0) | Err(_)))
     }
 
     /// One attempt; a failure tells whether anything of the request was sent.

@@ -35,6 +35,11 @@ impl Method {
         is_token(text.as_bytes()).then(|| Method(text.into()))
     }
 
+    /// HEAD.
+    pub fn head() -> Self {
+        Method("HEAD".into())
+    }
+
     /// CONNECT.
     pub fn connect() -> Self {
         Method("CONNECT".into())

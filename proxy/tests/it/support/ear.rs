@@ -26,6 +26,9 @@ pub(crate) enum Heard {
         blame: Blame,
         rule: Rule,
     },
+    Suspected {
+        url: String,
+    },
     Ejected {
         url: String,
     },
@@ -106,6 +109,7 @@ impl Observer for Ear {
             Event::Blamed { upstream, blame, rule } => {
                 Heard::Blamed { upstream: upstream.number(), blame: *blame, rule: *rule }
             }
+            Event::Suspected { url, .. } => Heard::Suspected { url: (*url).to_owned() },
             Event::Ejected { url, .. } => Heard::Ejected { url: (*url).to_owned() },
             Event::BackedOff { url, .. } => Heard::BackedOff { url: (*url).to_owned() },
             Event::Recovered { url, .. } => Heard::Recovered { url: (*url).to_owned() },
