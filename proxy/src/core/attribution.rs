@@ -258,10 +258,9 @@ impl Failure {
     /// What the upstream is charged with where it is its fault.
     pub const fn charge(self, asked: Service) -> Charge {
         match (self, asked) {
-            (
-                Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed | Failure::TlsFailed,
-                _,
-            ) => Charge::Unreachable,
+            (Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed | Failure::TlsFailed, _) => {
+                Charge::Unreachable
+            }
             (Failure::EmptyTunnel, _) => Charge::EmptyTunnel,
             (_, Service::Page) => Charge::Page,
             (Failure::MalformedHead | Failure::Status(407), Service::Tunnel) => Charge::BadAnswer,

@@ -170,7 +170,11 @@ impl Balancer {
 
     /// Takes the probe that is due longest, for the caller to send; else that of an upstream which waits for a target to
     /// be probed with, as soon as it `has_target`.
-    pub fn take_probe(&mut self, has_target: impl Fn(UpstreamId, Charge) -> bool, now: Timestamp) -> Option<UpstreamId> {
+    pub fn take_probe(
+        &mut self,
+        has_target: impl Fn(UpstreamId, Charge) -> bool,
+        now: Timestamp,
+    ) -> Option<UpstreamId> {
         let wanting = |id: UpstreamId| {
             let ejection = self.health.get(&id).and_then(UpstreamHealth::ejection);
             ejection.is_some_and(|ejection| ejection.reached && has_target(id, ejection.charge))

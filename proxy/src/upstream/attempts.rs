@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::attribution::{Service, Attributed, Blame, Evidence, Failure};
+use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Service};
 use crate::core::failover::{Allowance, Budget, Stop};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::{ActiveChecks, Endpoint};
-use crate::core::attribution::{Service, Attributed, Author, Evidence, Failure};
+use crate::core::attribution::{Attributed, Author, Evidence, Failure, Service};
 use crate::core::failover::Allowance;
 use crate::core::health::{AttemptResult, Charge};
 use crate::core::upstream::UpstreamId;

@@ -167,7 +167,11 @@ fn a_failure_that_stood_alone_is_charged_when_another_opens_the_target_in_time()
         attribution.none_opened("a:443", evidence(&[(1, BAD_GATEWAY)]), at(5));
         assert_eq!(attribution.opened("b:443", id(2), Evidence::new(Service::Tunnel), at(5)), []);
         assert_eq!(attribution.opened("a:443", id(2), Evidence::new(Service::Tunnel), at(5 + later)).len(), charges);
-        assert_eq!(attribution.opened("a:443", id(3), Evidence::new(Service::Tunnel), at(5 + later)), [], "charged once");
+        assert_eq!(
+            attribution.opened("a:443", id(3), Evidence::new(Service::Tunnel), at(5 + later)),
+            [],
+            "charged once"
+        );
         assert!(attribution.targets.is_empty());
     }
 }
@@ -196,7 +200,8 @@ fn the_target_that_failed_longest_ago_gives_way() {
     for n in 0..=MAX_TARGETS as u64 {
         attribution.none_opened(&format!("t{n}:80"), evidence(&[(1, BAD_GATEWAY)]), at(n));
     }
-    let mut charges = |n: usize| attribution.opened(&format!("t{n}:80"), id(2), Evidence::new(Service::Tunnel), at(1025)).len();
+    let mut charges =
+        |n: usize| attribution.opened(&format!("t{n}:80"), id(2), Evidence::new(Service::Tunnel), at(1025)).len();
     assert_eq!([charges(0), charges(1), charges(MAX_TARGETS)], [0, 1, 1]);
 }
 

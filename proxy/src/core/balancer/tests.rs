@@ -73,7 +73,10 @@ fn reports_that_change_nobodys_eligibility_keep_the_epoch() {
     let mut balancer = balancer(&[3, 2, 0]);
     balancer.ends(0, AttemptResult::Success, 1, 1);
     balancer.ends(1, AttemptResult::Neutral, 1, 1);
-    assert!(balancer.ends(2, AttemptResult::Failure(Charge::Unreachable), 1, 1).is_some(), "left over from before its weight was 0");
+    assert!(
+        balancer.ends(2, AttemptResult::Failure(Charge::Unreachable), 1, 1).is_some(),
+        "left over from before its weight was 0"
+    );
     assert_eq!(balancer.epoch().number(), 0);
 }
 
@@ -146,7 +149,11 @@ fn probes_go_out_when_due_one_each() {
 fn an_upstream_that_was_reached_is_probed_as_soon_as_there_is_a_target() {
     let mut balancer = balancer(&[1, 1]);
     balancer.ends(0, AttemptResult::Failure(Charge::BadAnswer), 1, 1);
-    assert_eq!((balancer.wants_target(), balancer.take_probe(|_, _| true, at(2))), (false, None), "it has its back-off");
+    assert_eq!(
+        (balancer.wants_target(), balancer.take_probe(|_, _| true, at(2))),
+        (false, None),
+        "it has its back-off"
+    );
     assert_eq!(balancer.take_probe(no_target, at(9)), Some(id(0)));
     let probe = Attempt { upstream: id(0), started: at(9), probe: true };
     assert_eq!(balancer.report(probe, AttemptResult::Reached, 0, 0, at(9)), None);

@@ -255,16 +255,24 @@ fn to_be_reached_disproves_that_it_can_not_be_reached_and_nothing_else() {
     assert_eq!(bench.health.probe_due(), Some(at(21)));
     assert!(!bench.health.take_probe(false, at(17)));
     assert!(bench.health.take_probe(true, at(17)), "it is probed with the first target that there is");
-    assert!(matches!(bench.ends(AttemptResult::Failure(Charge::BadAnswer), 17, true, 18), Some(Change::BackedOff { .. })));
+    assert!(matches!(
+        bench.ends(AttemptResult::Failure(Charge::BadAnswer), 17, true, 18),
+        Some(Change::BackedOff { .. })
+    ));
     assert!(!bench.health.take_probe(true, at(19)), "a failed probe has its back-off");
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Ends { result: AttemptResult, age: u64 },
+    Ends {
+        result: AttemptResult,
+        age: u64,
+    },
     /// The probe, if it is due, succeeds.
     Probe,
-    Wait { secs: u64 },
+    Wait {
+        secs: u64,
+    },
 }
 
 fn target_caused() -> impl Strategy<Value = Step> {
