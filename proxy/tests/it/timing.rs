@@ -244,7 +244,11 @@ fn an_upstream_that_recovers_while_a_request_waits_costs_it_no_attempt_at_anothe
         tokio::join!(waiting, meanwhile);
         let dialled: Vec<SocketAddr> = net.connects().iter().map(|(_, to)| *to).collect();
         let expected = [addr(2), addr(2), addr(3), addr(1)];
-        assert_eq!(dialled[dialled.len() - 4..], expected, "the probe, the one that waited, and the silent one's probe");
+        assert_eq!(
+            dialled[dialled.len() - 4..],
+            expected,
+            "the probe, the one that waited, and the silent one's probe"
+        );
     });
 }
 
