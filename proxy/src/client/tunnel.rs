@@ -1,13 +1,14 @@
 //! An open tunnel: bytes both ways until it ends, then its verdict and its figures.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::client::request::Request;
 use crate::context::ConnectionSlot;
 use crate::context::Context;
-use crate::env::{Early, Env, RelayEnd, RelayLimits};
+use crate::env::{Early, Env, RelayEnd, RelayLimits, relay_buffered};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 
@@ -29,10 +30,13 @@ pub(crate) fn run<E: Env>(context: Arc<Context<E>>, mut tunnel: Tunnel<E>) -> im
     let (stop, traffic) = (context.connections.reset.clone(), Arc::clone(&tunnel.request.traffic));
     async move {
         let (client, early, limits) = (tunnel.client, tunnel.early, tunnel.limits);
-        let end = match tunnel.leg {
-            Leg::Plain(upstream) => context.env.relay(client, upstream, early, limits, traffic, stop).await,
-            Leg::Tls(upstream) => context.env.relay(client, *upstream, early, limits, traffic, stop).await,
+        // Boxed, so that an idle tunnel holds one of these futures instead of room for both.
+        let relay: Pin<Box<dyn Future<Output = RelayEnd> + Send + '_>> = match tunnel.leg {
+            Leg::Plain(upstream) => Box::pin(context.env.relay(client, upstream, early, limits, traffic, stop)),
+            // TLS has to be seen by us; only two plain connections can be joined by the environment.
+            Leg::Tls(upstream) => Box::pin(relay_buffered(client, *upstream, early, limits, traffic, stop)),
         };
+        let end = relay.await;
         if let Some(target) = tunnel.request.tunnel_target() {
             let (_, down) = tunnel.request.traffic.read();
             let ended_first = tunnel.request.traffic.upstream_ended_first.load(Ordering::Relaxed);

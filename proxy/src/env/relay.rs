@@ -10,11 +10,65 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{Counter, Duplex, Early, RelayEnd, RelayLimits, Stop, Traffic};
+use super::{Counter, Duplex, Stop, Traffic};
+
+/// Bytes that were read from one side before the relay began; they go out first.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// What the client sent behind its CONNECT head.
+    pub to_upstream: Bytes,
+    /// What the upstream sent behind its 2xx head.
+    pub to_client: Bytes,
+}
+
+/// When a relay ends by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayLimits {
+    /// No byte either way for this long.
+    pub idle: Duration,
+    /// No byte for this long after one direction has ended.
+    pub half_closed: Duration,
+}
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayEnd {
+    /// Both directions ended in order.
+    Closed,
+    /// The client's side failed (reset, or closed under our writes).
+    ClientReset,
+    /// The upstream's side failed.
+    UpstreamReset,
+    /// The upstream ended in order and took nothing more: what a target does that hangs up, so nobody's failure.
+    UpstreamClosed,
+    /// [`RelayLimits::idle`] passed.
+    Idle,
+    /// [`RelayLimits::half_closed`] passed.
+    HalfClosedIdle,
+    /// The stop signal fired; both sides were reset.
+    Stopped,
+}
+
+impl RelayEnd {
+    /// Its name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RelayEnd::Closed => "closed",
+            RelayEnd::ClientReset => "client_reset",
+            RelayEnd::UpstreamReset => "upstream_reset",
+            RelayEnd::UpstreamClosed => "upstream_closed",
+            RelayEnd::Idle => "idle",
+            RelayEnd::HalfClosedIdle => "half_closed_idle",
+            RelayEnd::Stopped => "stopped",
+        }
+    }
+}
 
 /// Which end of a pump failed.
 #[derive(Debug)]

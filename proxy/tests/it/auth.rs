@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use mock_upstreams::Journal;
 use proxy::Proxy;
 use proxy::env::os::{Os, OsListener, OsStream};
-use proxy::env::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
+use proxy::env::{Busy, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -330,10 +330,10 @@ impl Env for Counting {
         self.os.offload(job).await
     }
 
-    async fn relay<C: Duplex, U: Duplex>(
+    async fn relay(
         &self,
-        client: C,
-        upstream: U,
+        client: OsStream,
+        upstream: OsStream,
         early: Early,
         limits: RelayLimits,
         traffic: Arc<Traffic>,

@@ -8,6 +8,7 @@
 mod auth;
 mod balance;
 mod binary;
+mod blame;
 mod bodies;
 mod connect;
 mod curl;

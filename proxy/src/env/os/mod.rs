@@ -6,12 +6,10 @@ pub mod descriptors;
 mod socket;
 mod splice;
 
-use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -21,7 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::relay;
-use super::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
+use super::{Busy, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
 use socket::set_options;
 pub use socket::{OsListener, OsStream};
 use splice::SplicePump;
@@ -113,46 +111,16 @@ impl Env for Os {
         tokio::task::spawn_blocking(job).await.map_err(|_| Busy)
     }
 
-    fn relay<C: Duplex, U: Duplex>(
+    fn relay(
         &self,
-        client: C,
-        upstream: U,
+        client: OsStream,
+        upstream: OsStream,
         early: Early,
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
     ) -> impl Future<Output = RelayEnd> + Send {
-        // Boxed, so that an idle tunnel holds one of these futures instead of room for all of them.
-        let relay: Pin<Box<dyn Future<Output = RelayEnd> + Send>> =
-            // A leg with TLS has to be seen by us; two plain sockets can be joined by the kernel.
-            match (downcast::<C, OsStream>(client), downcast::<U, OsStream>(upstream)) {
-                (Ok(client), Ok(upstream)) => {
-                    let pumps =
-                        (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
-                    Box::pin(relay::relay(client, upstream, pumps, limits, traffic, stop))
-                }
-                (Ok(client), Err(upstream)) => {
-                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
-                }
-                (Err(client), Ok(upstream)) => {
-                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
-                }
-                (Err(client), Err(upstream)) => {
-                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
-                }
-            };
-        relay
-    }
-}
-
-/// `value` as a `B`, where that is what it is.
-fn downcast<A: Any, B: Any>(value: A) -> Result<B, A> {
-    let mut slot = Some(value);
-    let found = (&mut slot as &mut dyn Any).downcast_mut::<Option<B>>().and_then(Option::take);
-    match (found, slot) {
-        (Some(found), _) => Ok(found),
-        (None, Some(value)) => Err(value),
-        // Taking leaves `slot` empty only where it was found.
-        (None, None) => unreachable!("a value is either found or left"),
+        let pumps = (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
+        relay::relay(client, upstream, pumps, limits, traffic, stop)
     }
 }

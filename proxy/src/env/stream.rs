@@ -1,0 +1,31 @@
+//! What an environment's connections and listeners can do.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connected byte stream that can also be reset.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Drops the stream so that the peer sees a reset (RST), not an orderly end.
+    fn abort(self);
+}
+
+/// A bound socket that yields streams.
+pub trait Listener: Send + 'static {
+    /// What it yields.
+    type Stream: Duplex;
+
+    /// The next connection and where it came from. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of accept(2), "too many open files" among them; none of them ends the listener.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Where it is bound; tells the port where 0 was asked for.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
