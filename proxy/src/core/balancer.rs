@@ -104,7 +104,8 @@ impl Balancer {
     }
 
     /// Takes over another configuration; `ticket` is the next of the epoch in force. Upstreams that stay keep their
-    /// health. Returns the new epoch, or `None` where the eligible and their weights are the same and all goes on.
+    /// health, but for those `anew`, which are reached or known otherwise than before. Returns the new epoch, or `None`
+    /// where the eligible and their weights are the same and all goes on.
     ///
     /// # Errors
     /// [`ScheduleTooLong`] where the weights have too little in common; then nothing has changed.
@@ -112,11 +113,16 @@ impl Balancer {
         &mut self,
         policy: HealthPolicy,
         members: &[Member],
-        ticket: u64,
+        anew: &[UpstreamId],
+        (ticket, now): (u64, Timestamp),
     ) -> Result<Option<Epoch>, ScheduleTooLong> {
         self.shares = Shares::new(&in_order(members))?;
         self.policy = policy;
-        let kept = |id| self.health.get(&id).copied().unwrap_or_default();
+        let kept = |id| match self.health.get(&id) {
+            Some(_) if anew.contains(&id) => UpstreamHealth::anew(now),
+            Some(health) => *health,
+            None => UpstreamHealth::default(),
+        };
         self.health = members.iter().map(|member| (member.id, kept(member.id))).collect();
         Ok(self.renew(ticket).then(|| self.epoch.clone()))
     }

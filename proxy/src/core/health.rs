@@ -181,6 +181,11 @@ impl UpstreamHealth {
         UpstreamHealth { failures: Row::EMPTY, certain: Row::EMPTY, empty_tunnels: 0, state }
     }
 
+    /// Eligible, with no failure; what began before `now` says nothing of it.
+    pub const fn anew(now: Timestamp) -> Self {
+        Self::eligible(Some(now))
+    }
+
     /// It takes picks.
     pub fn is_eligible(&self) -> bool {
         self.ejection().is_none()

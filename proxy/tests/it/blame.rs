@@ -338,7 +338,7 @@ fn a_target_that_nobody_opens_is_asked_for_three_times() {
                 let head = peer.head().await;
                 asked.fetch_add(1, Ordering::SeqCst);
                 let status = if head.starts_with("CONNECT ") { "403 No" } else { "503 Busy" };
-                peer.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")).await;
+                peer.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")).await;
                 listen(peer).await;
             }
         })

@@ -23,6 +23,7 @@ mod names;
 mod pages;
 mod plain;
 mod plain_clients;
+mod probes;
 mod refusal;
 mod reload;
 mod retry;

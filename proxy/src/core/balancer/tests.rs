@@ -207,18 +207,34 @@ fn a_reload_keeps_health_and_an_unchanged_epoch() {
     let before = balancer.epoch().clone();
     let mut reordered = members(&[6, 4, 1]);
     reordered.reverse();
-    assert_eq!(balancer.configure(policy(2, 1), &reordered, 5), Ok(None), "the same shares");
+    assert_eq!(balancer.configure(policy(2, 1), &reordered, &[], (5, at(9))), Ok(None), "the same shares");
     assert_eq!(balancer.epoch(), &before);
     assert!(!balancer.health(id(2)).unwrap().is_eligible());
 
-    let epoch = balancer.configure(policy(2, 1), &members(&[0, 4, 1, 1]), 5).unwrap().unwrap();
+    let epoch = balancer.configure(policy(2, 1), &members(&[0, 4, 1, 1]), &[], (5, at(9))).unwrap().unwrap();
     assert_eq!((epoch.number(), epoch.eligible()), (2, 2));
     assert_eq!(balancer.usable_count(), 3);
     assert!(!balancer.health(id(2)).unwrap().is_eligible());
     assert_eq!(balancer.ends(1, AttemptResult::Failure(Charge::Unreachable), 2, 2), None, "the new threshold holds");
 
-    balancer.configure(policy(2, 1), &members(&[1]), 0).unwrap();
+    balancer.configure(policy(2, 1), &members(&[1]), &[], (0, at(9))).unwrap();
     assert_eq!(balancer.health(id(2)), None);
+}
+
+#[test]
+fn an_upstream_that_is_known_otherwise_begins_anew() {
+    let mut balancer = balancer(&[1, 1, 1]);
+    for upstream in 0..2 {
+        balancer.ends(upstream, AttemptResult::Failure(Charge::BadAnswer), 1, 1);
+    }
+    let renewed = balancer.configure(policy(1, 1), &members(&[1, 1, 1]), &[id(0)], (5, at(3))).unwrap();
+    assert_eq!(renewed.map(|epoch| epoch.eligible()), Some(2));
+    assert_eq!(
+        balancer.ends(0, AttemptResult::Failure(Charge::BadAnswer), 2, 4),
+        None,
+        "that was with the old password"
+    );
+    assert!(balancer.ends(0, AttemptResult::Failure(Charge::BadAnswer), 4, 4).is_some());
 }
 
 #[test]
@@ -227,7 +243,7 @@ fn a_reload_that_fails_changes_nothing() {
     let before = balancer.clone();
     let mut weights = vec![10_000; 100];
     weights.push(1);
-    let error = balancer.configure(policy(9, 9), &members(&weights), 5).unwrap_err();
+    let error = balancer.configure(policy(9, 9), &members(&weights), &[], (5, at(9))).unwrap_err();
     assert_eq!(error, ScheduleTooLong { period: 1_000_001 });
     assert_eq!(format!("{balancer:?}"), format!("{before:?}"));
 }
@@ -394,7 +410,7 @@ proptest! {
                 }
                 Step::Configure { weights: new } => {
                     weights = new;
-                    let epoch = balancer.configure(policy, &members(&weights), ticket).unwrap();
+                    let epoch = balancer.configure(policy, &members(&weights), &[], (ticket, at(now))).unwrap();
                     prop_assert_eq!(epoch.is_some(), balancer.epoch().number() != number);
                     ejected.retain(|&n| (n as usize) < weights.len());
                 }

@@ -136,7 +136,11 @@ impl<E: Env> Pool<E> {
         let mut state = self.state();
         let before = self.current.load_full();
         let ticket = before.ticket.load(Ordering::Relaxed);
-        let renewed = state.balancer.configure(config.health.policy, &members, ticket)?;
+        let now = self.now();
+        let anew = before.known_otherwise(&upstreams);
+        let health = |id: &UpstreamId| Some((*id, state.balancer.health(*id)?.ejection()?.since));
+        let recovered: Vec<_> = anew.iter().filter_map(health).collect();
+        let renewed = state.balancer.configure(config.health.policy, &members, &anew, (ticket, now))?;
         state.next_id = next_id;
         state.stats.configure(members.iter().map(|member| member.id));
         let snapshot = Arc::new(Snapshot {
@@ -150,6 +154,10 @@ impl<E: Env> Pool<E> {
         self.current.store(Arc::clone(&snapshot));
         drop(state);
         before.retire_all_but(&snapshot);
+        for (upstream, since) in recovered {
+            let url = snapshot.get(upstream).map_or("", |upstream| &upstream.url);
+            self.emit(&Event::Recovered { upstream, url, after: now.since(since) });
+        }
         if renewed.is_some() {
             self.emit_epoch(&snapshot);
         }

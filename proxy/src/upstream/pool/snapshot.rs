@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::Upstream;
-use crate::config::{ActiveChecks, Config, UpstreamKey};
+use crate::config::{self, ActiveChecks, Config, UpstreamKey};
 use crate::core::attribution::DEFAULT_MEMORY;
 use crate::core::balancer::Epoch;
 use crate::core::failover::FailoverPolicy;
@@ -64,6 +64,18 @@ impl<S> Snapshot<S> {
     pub(crate) fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream<S>>> {
         let index = self.upstreams.binary_search_by_key(&id, |upstream| upstream.id).ok()?;
         self.upstreams.get(index)
+    }
+
+    /// Which upstreams are in `next` with another password, other TLS or other fields: what happened before says nothing
+    /// of how they will answer. (Another URL or user name makes another upstream.)
+    pub(super) fn known_otherwise(&self, next: &[Arc<Upstream<S>>]) -> Vec<UpstreamId> {
+        let known = |config: &config::Upstream| {
+            (config.credentials.clone(), config.transport.clone(), config.connect_headers.clone())
+        };
+        let changed = |one: &&Arc<Upstream<S>>| {
+            self.get(one.id).is_some_and(|before| known(&before.config) != known(&one.config))
+        };
+        next.iter().filter(changed).map(|one| one.id).collect()
     }
 
     /// Has the upstreams that `next` holds no more, or not as they were, give up their idle connections.
