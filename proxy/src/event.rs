@@ -32,6 +32,17 @@ impl Observer for Vec<Arc<dyn Observer>> {
     }
 }
 
+/// An upstream as events and logs tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamLabel {
+    /// Kept over reloads for as long as it is the same upstream.
+    pub id: UpstreamId,
+    /// How it is called; no other upstream is called so at the same time.
+    pub name: Arc<str>,
+    /// Its URL without credentials. Two that differ by user name have the same.
+    pub url: Arc<str>,
+}
+
 /// Numbers the requests of one proxy from 1.
 pub type RequestId = u64;
 
@@ -87,6 +98,8 @@ pub enum Event<'a> {
     Suspected {
         /// Who.
         upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
         /// Failures in a row that were charged to it.
@@ -96,6 +109,8 @@ pub enum Event<'a> {
     Ejected {
         /// Who.
         upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
         /// Failures in a row that were charged to it.
@@ -107,6 +122,8 @@ pub enum Event<'a> {
     BackedOff {
         /// Who.
         upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
         /// When it will be probed again.
@@ -116,6 +133,8 @@ pub enum Event<'a> {
     Recovered {
         /// Who.
         upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
         /// How long it was out.
@@ -203,10 +222,10 @@ pub struct Summary {
     pub outcome: &'static str,
     /// Whose fault it was, where something went wrong.
     pub blame: Option<Blame>,
-    /// URL of the upstream that served it, or was tried last.
-    pub upstream: Option<Arc<str>>,
-    /// The failed attempts in order: URL and what went wrong.
-    pub failed_attempts: Vec<(Arc<str>, &'static str)>,
+    /// The upstream that served it, or was tried last.
+    pub upstream: Option<Arc<UpstreamLabel>>,
+    /// The failed attempts in order: through whom and what went wrong.
+    pub failed_attempts: Vec<(Arc<UpstreamLabel>, &'static str)>,
     /// Attempts in all.
     pub attempts: u32,
     /// Bytes from client to target, without heads.

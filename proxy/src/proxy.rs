@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::client::listener;
 use crate::config::{self, Config, diff};
-use crate::context::{Context, Settings};
+use crate::context::{Context, Health, Settings};
 use crate::env::{Env, Listener};
 use crate::event::{Event, Observer};
 use crate::http::via::Via;
@@ -66,7 +66,7 @@ impl<E: Env> Proxy<E> {
         let listen = listener.local_addr().map_err(|error| StartError::Listen { address, error })?;
         let most = config.limits.max_connections.unwrap_or_else(|| env.max_connections());
         let context = Arc::new(Context {
-            settings: ArcSwap::from_pointee(Settings::new(config, 1, via, &env)),
+            settings: ArcSwap::from_pointee(Settings::new(config, 1, via, None, &env)),
             started: env.wall(),
             max_connections: most.get(),
             connections: Arc::default(),
@@ -85,12 +85,18 @@ impl<E: Env> Proxy<E> {
         let closing = &context.connections.closing;
         env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
+        env.spawn(prober::sample_bytes(Arc::clone(&context.pool), closing.clone()));
         Ok(Proxy { context, pseudonym })
     }
 
     /// Where it listens; tells the port where 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.context.listen
+    }
+
+    /// How it is.
+    pub fn health(&self) -> Health {
+        self.context.health()
     }
 
     /// Puts another configuration in force: requests that begin from now on follow it, tunnels live on. What needs a
@@ -114,7 +120,8 @@ impl<E: Env> Proxy<E> {
             return Err(error);
         }
         let epoch = before.epoch + 1;
-        context.settings.store(Arc::new(Settings::new(config, epoch, via, &context.env)));
+        let settings = Settings::new(config, epoch, via, Some(&before), &context.env);
+        context.settings.store(Arc::new(settings));
         state.error = None;
         state.restart_required.clone_from(&restart_required);
         drop(state);

@@ -102,7 +102,7 @@ impl<E: Env> Request<E> {
 
     /// An upstream opened the target, or brought a response head.
     pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: AttemptsRecord, status: u16) {
-        self.summary.upstream = Some(Arc::clone(&lease.upstream.url));
+        self.summary.upstream = Some(Arc::clone(&lease.upstream.label));
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
         self.reach_verdict(true);
@@ -110,7 +110,7 @@ impl<E: Env> Request<E> {
 
     /// No upstream did.
     pub(crate) fn failed(&mut self, record: AttemptsRecord, reply: &ErrorReply) {
-        self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
+        self.summary.upstream = record.failures.last().map(|(label, _)| Arc::clone(label));
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) =
             (reply.status, reply.token, Some(reply.blame));
@@ -123,7 +123,7 @@ impl<E: Env> Request<E> {
             (self.summary.status, self.summary.outcome, self.summary.blame) =
                 (reply.status, reply.token, Some(reply.blame));
         }
-        self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
+        self.summary.upstream = record.failures.last().map(|(label, _)| Arc::clone(label));
         self.note(record);
         self.reach_verdict(false);
     }
@@ -141,7 +141,7 @@ impl<E: Env> Request<E> {
     fn note(&mut self, record: AttemptsRecord) {
         self.summary.attempts = record.attempts;
         self.summary.failed_attempts =
-            record.failures.into_iter().map(|(url, failure)| (url, failure.as_str())).collect();
+            record.failures.into_iter().map(|(label, failure)| (label, failure.as_str())).collect();
     }
 
     fn reach_verdict(&mut self, success: bool) {

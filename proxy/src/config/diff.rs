@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use super::{Authentication, Config, PidFile, Upstream, UpstreamKey};
+use super::{Authentication, Config, ProcessFile, Upstream, UpstreamKey};
 
 /// The difference between two configurations. No secret is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +61,7 @@ impl Config {
         }
         self.server.listen = old.server.listen;
         self.server.pid_file = old.server.pid_file.clone();
+        self.server.control_socket = old.server.control_socket.clone();
         self.limits.max_connections = old.limits.max_connections;
         self.logging = old.logging.clone();
         kept
@@ -74,7 +75,8 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
     };
     for (name, old, new) in [
         ("server.listen_address", old.server.listen.to_string(), new.server.listen.to_string()),
-        ("server.pid_file", pid_file(&old.server.pid_file), pid_file(&new.server.pid_file)),
+        ("server.pid_file", place(&old.server.pid_file), place(&new.server.pid_file)),
+        ("server.control_socket", place(&old.server.control_socket), place(&new.server.control_socket)),
         ("limits.max_connections", limit(old), limit(new)),
         ("logging.format", format!("{:?}", old.logging.format), format!("{:?}", new.logging.format)),
         ("logging.level", old.logging.level.clone(), new.logging.level.clone()),
@@ -86,11 +88,11 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
     lines
 }
 
-fn pid_file(pid_file: &PidFile) -> String {
-    match pid_file {
-        PidFile::Default => "the default".to_owned(),
-        PidFile::At(path) => path.display().to_string(),
-        PidFile::Off => "none".to_owned(),
+fn place(file: &ProcessFile) -> String {
+    match file {
+        ProcessFile::Default => "the default".to_owned(),
+        ProcessFile::At(path) => path.display().to_string(),
+        ProcessFile::Off => "none".to_owned(),
     }
 }
 
@@ -226,7 +228,9 @@ mod tests {
     #[test]
     fn every_change_is_a_line_and_no_line_shows_a_secret() {
         let new = json!({
-            "server": { "listen_address": "127.0.0.1:2", "pid_file": "", "drain_delay": "5s" },
+            "server": {
+                "listen_address": "127.0.0.1:2", "pid_file": "", "control_socket": "x.sock", "drain_delay": "5s",
+            },
             "authentication": { "enabled": true, "users": [
                 { "username": "b", "password": "HUNTER22" }, { "username": "c", "password": "HUNTER2" },
             ] },
@@ -267,6 +271,7 @@ mod tests {
             [
                 "server.listen_address: 127.0.0.1:1 → 127.0.0.1:2",
                 "server.pid_file: the default → none",
+                "server.control_socket: the default → x.sock",
                 "limits.max_connections: from the descriptor limit → 9",
                 "logging.format: Text → Json",
                 "logging.level: info → debug",
@@ -279,13 +284,15 @@ mod tests {
     fn what_needs_a_restart_is_put_back_and_the_rest_applies() {
         let old = config(&base());
         let mut new = base();
-        new["server"] = json!({ "listen_address": "127.0.0.1:2", "name": "new", "pid_file": "x.pid" });
+        new["server"] =
+            json!({ "listen_address": "127.0.0.1:2", "name": "new", "pid_file": "x.pid", "control_socket": "" });
         new["limits"] = json!({ "max_connections": 5, "max_header_fields": 50 });
         new["logging"] = json!({ "level": "debug" });
         let mut new = config(&new);
         let kept = new.keep_restart_only(&old);
-        assert_eq!(kept.len(), 4, "{kept:?}");
-        assert_eq!((new.server.listen, &new.server.pid_file), (old.server.listen, &PidFile::Default));
+        assert_eq!(kept.len(), 5, "{kept:?}");
+        assert_eq!((new.server.listen, &new.server.pid_file), (old.server.listen, &ProcessFile::Default));
+        assert_eq!(new.server.control_socket, ProcessFile::Default);
         assert_eq!((new.limits.max_connections, &new.logging), (None, &old.logging));
         assert_eq!((new.server.name.as_str(), new.limits.max_header_fields), ("new", 50));
         assert_eq!(diff(&old, &new).restart_required, [""; 0]);

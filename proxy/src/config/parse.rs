@@ -17,7 +17,7 @@ use super::text::json;
 use super::text::problem::Problems;
 use super::text::shape::{Shape, shown};
 use super::{
-    ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, PidFile, Server,
+    ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, ProcessFile, Server,
     Timeouts, Via, raw, upstreams, url, users, warn,
 };
 use crate::core::failover::RetryBudgetPolicy;
@@ -112,7 +112,7 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
     let mut stats_hosts = Vec::new();
     for (index, host) in raw.stats_hosts.into_iter().enumerate() {
         let host = host.map(|host| reading.good(&format!("server.stats_hosts[{index}]"), url::host(&host)));
-        stats_hosts.extend(host.flatten());
+        stats_hosts.extend(host.flatten().map(|host| host.to_string()));
     }
     Some(Server {
         name: raw.name,
@@ -120,18 +120,15 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
         stats_endpoint: stats_endpoint?,
         stats_require_auth: stats.require_auth,
         stats_hosts,
-        pid_file: match raw.pid_file {
-            None => PidFile::Default,
-            Some(path) if path.is_empty() => PidFile::Off,
-            Some(path) => PidFile::At(path.into()),
-        },
+        pid_file: ProcessFile::read(raw.pid_file),
+        control_socket: ProcessFile::read(raw.control_socket),
         via: via?,
         drain_delay: raw.drain_delay.0,
         drain_timeout: raw.drain_timeout.0,
     })
 }
 
-pub(super) fn read_listen(text: &str) -> Result<SocketAddr, String> {
+fn read_listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }

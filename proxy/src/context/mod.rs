@@ -1,6 +1,7 @@
 //! What all of one proxy share, and the settings that a request began with.
 
 mod connections;
+mod health;
 mod settings;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use crate::event::RequestId;
 use crate::upstream::pool::Pool;
 
 pub(crate) use connections::{ConnectionSlot, Connections};
+pub use health::{Health, Status};
 pub(crate) use settings::Settings;
 
 /// What everything in one proxy shares.

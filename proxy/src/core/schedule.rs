@@ -24,7 +24,8 @@ impl fmt::Display for ScheduleTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the weights, divided by what they have in common, add up to {} (at most {MAX_PERIOD}): use rounder weights",
+            "the weights must sum to {MAX_PERIOD} or less once divided by their greatest common divisor (got {}); use \
+             rounder weights",
             self.period
         )
     }

@@ -68,19 +68,19 @@ impl Observer for Log {
         // It stands last: whoever reads a text finds what it is about first.
         match happened {
             Event::Finished(summary) => finished(event, summary),
-            Event::Suspected { upstream, url, failures } => {
-                info!(id = %upstream, upstream = url, failures, event, "upstream set aside for a probe");
+            Event::Suspected { upstream, name, url, failures } => {
+                info!(id = %upstream, name, upstream = url, failures, event, "upstream set aside for a probe");
             }
-            Event::Ejected { upstream, url, failures, until } => {
+            Event::Ejected { upstream, name, url, failures, until } => {
                 let probe_in_ms = millis(until.since(at));
-                warn!(id = %upstream, upstream = url, failures, probe_in_ms, event, "upstream ejected");
+                warn!(id = %upstream, name, upstream = url, failures, probe_in_ms, event, "upstream ejected");
             }
-            Event::BackedOff { upstream, url, until } => {
+            Event::BackedOff { upstream, name, url, until } => {
                 let probe_in_ms = millis(until.since(at));
-                info!(id = %upstream, upstream = url, probe_in_ms, event, "probe failed, backing off");
+                info!(id = %upstream, name, upstream = url, probe_in_ms, event, "probe failed, backing off");
             }
-            Event::Recovered { upstream, url, after } => {
-                info!(id = %upstream, upstream = url, after_ms = millis(*after), event, "upstream recovered");
+            Event::Recovered { upstream, name, url, after } => {
+                info!(id = %upstream, name, upstream = url, after_ms = millis(*after), event, "upstream recovered");
             }
             Event::Reloaded { epoch, changes, restart_required } => {
                 let (changes, waits) = (changes.join("; "), restart_required.join("; "));
@@ -123,7 +123,9 @@ fn weights(members: &[(UpstreamId, u32)]) -> String {
 }
 
 fn finished(event: &str, summary: &Summary) {
-    let failed = summary.failed_attempts.iter().map(|(url, failure)| format!("{url}={failure}"));
+    let failed = summary.failed_attempts.iter().map(|(label, failure)| format!("{}={failure}", label.url));
+    let failed_ids = summary.failed_attempts.iter().map(|(label, _)| label.id.to_string());
+    let upstream = summary.upstream.as_deref();
     info!(
         request = summary.request,
         client = summary.client,
@@ -133,9 +135,12 @@ fn finished(event: &str, summary: &Summary) {
         status = summary.status,
         outcome = summary.outcome,
         blame = summary.blame.map(|blame| blame.as_str()),
-        upstream = summary.upstream.as_deref(),
+        id = upstream.map(|label| tracing::field::display(label.id)),
+        name = upstream.map(|label| &*label.name),
+        upstream = upstream.map(|label| &*label.url),
         attempts = summary.attempts,
         failed = failed.collect::<Vec<_>>().join(" "),
+        failed_ids = failed_ids.collect::<Vec<_>>().join(" "),
         bytes_up = summary.bytes_up,
         bytes_down = summary.bytes_down,
         latency_ms = millis(summary.latency),

@@ -112,6 +112,14 @@ impl Host {
         Ok(Host::Name(text.to_ascii_lowercase()))
     }
 
+    /// The name or address as resolvers and certificates have it: IPv6 without brackets.
+    pub fn bare(&self) -> String {
+        match self {
+            Host::V6(ip) => ip.to_string(),
+            host => host.to_string(),
+        }
+    }
+
     /// The address, where it is one; IPv4-mapped IPv6 as the IPv4 it reaches.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {

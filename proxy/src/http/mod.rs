@@ -5,5 +5,6 @@ pub mod body;
 pub(crate) mod carry;
 pub mod head;
 pub(crate) mod inbox;
+pub(crate) mod replies;
 pub mod target;
 pub(crate) mod via;

@@ -7,7 +7,7 @@ use crate::core::failover::{Allowance, Budget, Stop};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::env::Env;
-use crate::event::RequestId;
+use crate::event::{RequestId, UpstreamLabel};
 use crate::http::authority::Authority;
 use crate::upstream::pool::{FailureMemory, Lease, Pool};
 
@@ -21,7 +21,7 @@ pub(crate) struct Attempts<E: Env> {
     candidates: usize,
     evidence: Evidence,
     tried: Vec<UpstreamId>,
-    failures: Vec<(Arc<str>, Failure)>,
+    failures: Vec<(Arc<UpstreamLabel>, Failure)>,
     blamed: Vec<Attributed>,
     deadline_passed: bool,
 }
@@ -32,7 +32,7 @@ pub(crate) struct AttemptsRecord {
     /// How many were begun.
     pub(crate) attempts: u32,
     /// The failed ones in order.
-    pub(crate) failures: Vec<(Arc<str>, Failure)>,
+    pub(crate) failures: Vec<(Arc<UpstreamLabel>, Failure)>,
     /// Whose fault the last one was.
     pub(crate) blame: Option<Blame>,
     /// The request's time was over.
@@ -85,7 +85,7 @@ impl<E: Env> Attempts<E> {
     /// An attempt failed.
     pub(crate) fn failed(&mut self, mut lease: Lease<E>, failure: Failure) {
         lease.end_attempt(Some(failure.as_str()));
-        self.failures.push((Arc::clone(&lease.upstream.url), failure));
+        self.failures.push((Arc::clone(&lease.upstream.label), failure));
         self.blamed.extend(self.pool.failed(&mut self.evidence, lease.attempt(), failure));
     }
 

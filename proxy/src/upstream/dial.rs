@@ -1,5 +1,6 @@
 //! One attempt's connection: to the upstream under one deadline, and through it by CONNECT under another.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,16 +16,12 @@ use crate::core::attribution::Failure;
 use crate::core::failover::Allowance;
 use crate::env::Env;
 use crate::http::authority::Authority;
-use crate::http::head::{
-    Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, parse_response, response_framing,
-};
+use crate::http::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, response_framing};
 use crate::http::inbox::Inbox;
+use crate::http::replies::{Replies, ReplyError};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
 use crate::upstream::resolver;
-
-/// Interim replies (1xx) in front of a final one; the deadline bounds them in time, this in number.
-const MAX_INTERIM: usize = 16;
 
 /// What every attempt of a request shares.
 #[derive(Clone, Copy)]
@@ -72,12 +69,14 @@ pub(crate) async fn open_tunnel<E: Env>(
     let limit = allowance.reply(pool.now());
     let head = connect_head(&upstream.config, target, settings.via);
     let asked = ask(&mut leg, &head, settings.limits);
-    let (reply, surplus) = timeout(limit.span, asked).await.unwrap_or(Err(limit.failure))?;
+    let (mut reply, surplus) = timeout(limit.span, asked).await.unwrap_or(Err(limit.failure))?;
     match reply.status {
+        // Nothing was asked to be switched.
+        101 => Err(Failure::MalformedHead),
         // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
         200..=299 => Ok((leg, surplus)),
         // Nobody will read its body, but a head that frames none says nothing that can be trusted.
-        status => Err(match response_framing(&reply, &Method::connect()) {
+        status => Err(match response_framing(&mut reply, &Method::connect()) {
             Ok(_) => Failure::Status(status),
             Err(_) => Failure::MalformedHead,
         }),
@@ -99,10 +98,12 @@ pub(crate) async fn ask_for_page<E: Env>(
     let limit = allowance.reply(pool.now());
     let head = page_head(&upstream.config, target, settings.via);
     let asked = ask(&mut leg, &head, settings.limits);
-    let (reply, _) = timeout(limit.span, asked).await.unwrap_or(Err(limit.failure))?;
+    let (mut reply, _) = timeout(limit.span, asked).await.unwrap_or(Err(limit.failure))?;
     match reply.status {
+        101 => Err(Failure::MalformedHead),
         status @ (407 | 502..=504) => Err(Failure::Status(status)),
-        _ => Ok(()),
+        // As it would be read with its body.
+        _ => response_framing(&mut reply, &Method::get()).map(drop).map_err(|_| Failure::MalformedHead),
     }
 }
 
@@ -123,45 +124,36 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     match read_reply(leg, &mut inbox, limits).await {
         Ok(reply) => Ok((reply, inbox.take_rest())),
         Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
-        Err(failure) => Err(failure),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Reads a final reply head, passing over interim ones.
+/// Reads a final reply head. Interim ones are about our own CONNECT, and end here: most clients take any of them for a
+/// refusal.
 async fn read_reply<S: AsyncRead + Unpin>(
     leg: &mut S,
     inbox: &mut Inbox,
     limits: HeadLimits,
-) -> Result<ResponseHead, Failure> {
-    let mut interim = 0;
-    let mut received = false;
+) -> Result<ResponseHead, ReplyError> {
+    let mut replies = Replies::default();
     loop {
-        while let Some(head) = inbox.take_head(limits).map_err(|_| Failure::MalformedHead)? {
-            let head = parse_response(&head, limits).map_err(|_| Failure::MalformedHead)?;
-            match head.status {
-                // Nothing was asked to be switched.
-                101 => return Err(Failure::MalformedHead),
-                100..=199 if interim < MAX_INTERIM => interim += 1,
-                100..=199 => return Err(Failure::MalformedHead),
-                _ => return Ok(head),
-            }
-        }
-        // What can't become a reply is not waited for: whoever speaks another protocol may wait for us.
-        if !begins_like_a_reply(&inbox.bytes) {
-            return Err(Failure::MalformedHead);
-        }
-        match inbox.fill(leg).await {
-            Ok(0) if !received => return Err(Failure::ClosedBeforeHead),
-            Err(_) if !received => return Err(Failure::ResetBeforeHead),
-            Ok(0) | Err(_) => return Err(Failure::MalformedHead),
-            Ok(_) => received = true,
+        let head = poll_fn(|cx| replies.poll_next(cx, (leg, inbox), limits)).await?;
+        if !head.is_interim() {
+            return Ok(head);
         }
     }
 }
 
-/// Whether these first bytes may be those of an HTTP/1 reply.
-fn begins_like_a_reply(bytes: &[u8]) -> bool {
-    bytes.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted)
+impl From<ReplyError> for Failure {
+    fn from(error: ReplyError) -> Self {
+        match error {
+            ReplyError::Closed => Failure::ClosedBeforeHead,
+            ReplyError::Failed(_) => Failure::ResetBeforeHead,
+            ReplyError::Head(_) | ReplyError::OtherProtocol | ReplyError::TooManyInterim | ReplyError::Cut => {
+                Failure::MalformedHead
+            }
+        }
+    }
 }
 
 /// Our CONNECT: Host, the upstream's own credentials and fields, our Via; nothing that the client sent.

@@ -62,6 +62,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Leg<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
+    /// Whether anything has come on a connection between requests. Nothing is expected there, so bytes make it as useless
+    /// as an end or an error: they must not be taken for the next answer.
+    pub(crate) fn has_spoken(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        Pin::new(self).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready()
+    }
+}
+
 /// Turns a connected stream into a [`Leg`] as the upstream's URL asks.
 #[derive(Clone)]
 pub(crate) enum Wrapper {

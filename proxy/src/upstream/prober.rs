@@ -6,21 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config::{ActiveChecks, Endpoint};
+use crate::config::ActiveChecks;
 use crate::core::attribution::{Attributed, Author, Evidence, Failure, Service};
 use crate::core::failover::Allowance;
 use crate::core::health::{AttemptResult, Charge};
 use crate::core::upstream::UpstreamId;
+use crate::core::window::BUCKET;
 use crate::env::{Env, Stop};
-use crate::http::authority::{Authority, Host};
+use crate::http::authority::Authority;
 use crate::http::head::Fields;
 use crate::upstream::dial::{DialSettings, ask_for_page, connect, open_tunnel};
 use crate::upstream::leg::Leg;
@@ -112,11 +112,11 @@ impl Plan {
     fn endpoints(&mut self, upstream: UpstreamId, checks: &ActiveChecks) -> Vec<Authority> {
         if !checks.rotate {
             // The first that answers; the next only where it does not.
-            return checks.endpoints.iter().filter_map(authority).collect();
+            return checks.endpoints.clone();
         }
         let turn = self.turns.entry(upstream).or_default();
         *turn = turn.wrapping_add(1);
-        checks.endpoints.get(*turn % checks.endpoints.len().max(1)).and_then(authority).into_iter().collect()
+        checks.endpoints.get(*turn % checks.endpoints.len().max(1)).cloned().into_iter().collect()
     }
 }
 
@@ -164,10 +164,7 @@ impl<E: Env> Prober<'_, E> {
         let Probe { mut lease, charge, .. } = probe;
         if asks.is_empty() {
             match connect(self.env, &lease.upstream, &self.allowance(), self.dial_settings(None)).await {
-                Ok(_) => {
-                    lease.end_attempt(None);
-                    self.pool.report(lease.attempt(), AttemptResult::Reached);
-                }
+                Ok(_) => lease.reached(),
                 Err(failure) => self.failed(lease, Service::Tunnel, failure),
             }
             return;
@@ -212,9 +209,8 @@ impl<E: Env> Prober<'_, E> {
         let id = probe.lease.upstream.id;
         let mut asks: Vec<Ask> = Vec::new();
         for endpoint in self.settings.checks.iter().flat_map(|checks| &checks.endpoints) {
-            let Some(target) = authority(endpoint) else { continue };
-            let counts = self.pool.was_opened_elsewhere(id, &target.to_string(), self.settings.check_memory);
-            asks.push(Ask { asked: Service::Tunnel, target, counts });
+            let counts = self.pool.was_opened_elsewhere(id, &endpoint.to_string(), self.settings.check_memory);
+            asks.push(Ask { asked: Service::Tunnel, target: endpoint.clone(), counts });
         }
         // The few that there are are asked again: one that is unreliable itself must not decide alone.
         let targets = probe.targets.iter().cycle().take(if probe.targets.is_empty() { 0 } else { TARGETS });
@@ -261,18 +257,25 @@ impl<E: Env> Prober<'_, E> {
     }
 }
 
-fn authority(endpoint: &Endpoint) -> Option<Authority> {
-    let host = Host::parse(&bracketed(&endpoint.host)).ok()?;
-    Some(Authority { host, port: endpoint.port })
-}
-
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
 /// A number from 0 up to 1 out of random bits.
 fn fraction(random: u64) -> f64 {
     (random >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Looks at the bytes that every upstream has carried, once per bucket of the statistics' window, so that bytes count
+/// for the time at which they came, also those of a tunnel that lasts for hours.
+pub(crate) async fn sample_bytes<E: Env>(pool: Arc<Pool<E>>, closing: Stop) {
+    loop {
+        tokio::select! {
+            biased;
+            () = closing.wait() => return,
+            () = tokio::time::sleep(BUCKET) => {}
+        }
+        let now = pool.now();
+        for upstream in &pool.snapshot().upstreams {
+            upstream.figures.recent_bytes(now);
+        }
+    }
 }
 
 /// Closes kept connections that ended or were kept too long, so that none lingers half-closed; sleeps while none is kept.
@@ -300,11 +303,7 @@ async fn sweep_once<E: Env>(pool: &Pool<E>) -> bool {
     poll_fn(|cx| {
         let mut any = false;
         for upstream in &snapshot.upstreams {
-            any |= upstream.sweep_idle(idle_for, |leg: &mut Leg<E::Stream>| {
-                // Nothing is expected on a connection between requests: bytes as well as an end make it useless.
-                let mut byte = [0];
-                AsyncRead::poll_read(Pin::new(leg), cx, &mut ReadBuf::new(&mut byte)).is_ready()
-            });
+            any |= upstream.sweep_idle(idle_for, |leg| leg.has_spoken(cx));
         }
         Poll::Ready(any)
     })

@@ -21,7 +21,7 @@ fn an_address_in_use_is_said_and_leaves_nothing() {
 
 #[test]
 fn a_signal_drains_and_exits_0() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
         let place = Place::before(echo());
         let mut proxy = place.start();
         let mut open = tunnel(place.address);
@@ -32,6 +32,24 @@ fn a_signal_drains_and_exits_0() {
         assert_eq!(proxy.end(), 0, "{signal:?}");
         assert!(proxy.lines.iter().any(|line| line.contains("stopped reset=0")), "{:?}", proxy.lines);
     }
+}
+
+#[test]
+fn signals_without_a_meaning_here_kill_nobody() {
+    let place = Place::before(echo());
+    let mut proxy = place.start();
+    let mut open = tunnel(place.address);
+    for (signal, name) in [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        proxy.signal(signal);
+        proxy.line(&format!("{name} does nothing here"));
+        assert_open(&mut open);
+    }
+    proxy.signal(Signal::TERM);
+    proxy.line("draining");
+    proxy.signal(Signal::USR1);
+    assert_open(&mut open);
+    drop(open);
+    assert_eq!(proxy.end(), 0);
 }
 
 #[test]
@@ -52,7 +70,7 @@ fn what_is_left_at_the_deadline_is_reset_and_told_in_the_last_line() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    for (first, second) in [(Signal::TERM, Signal::INT), (Signal::INT, Signal::INT)] {
+    for (first, second) in [(Signal::TERM, Signal::INT), (Signal::INT, Signal::INT), (Signal::TERM, Signal::QUIT)] {
         let mut place = Place::before(echo());
         // The drain alone would take an hour; the watchdog does not wait for that.
         place.config["server"]["drain_timeout"] = json!("1h");

@@ -86,9 +86,9 @@ fn chunks_are_written_anew_and_trailers_kept_both_ways() {
                 peer.head().await;
                 let wanted = "3\r\nabc\r\na\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n";
                 let _ = tell.send(String::from_utf8(peer.exactly(wanted.len()).await).unwrap() == wanted);
-                peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nTrailer: X-End\r\n\r\n").await;
+                peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nTrailer: X-End\r\nConnection: x-hop\r\n\r\n").await;
                 peer.send(
-                    "0003 ; a=\"b\"\r\nxyz\r\n0;last\r\nX-End: yes\r\nContent-Length: 5\r\nSet-Cookie: a\r\n\r\n",
+                    "0003 ; a=\"b\"\r\nxyz\r\n0;last\r\nX-End: yes\r\nContent-Length: 5\r\nSet-Cookie: a\r\nX-Hop: 1\r\n\r\n",
                 )
                 .await;
                 let _ = peer.rest().await;
@@ -97,9 +97,9 @@ fn chunks_are_written_anew_and_trailers_kept_both_ways() {
         .await;
         let proxy = TestProxy::before(&[upstream.addr]).await;
         let mut client = proxy.client().await;
-        client.send("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        client.send("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: X-Hop\r\nTransfer-Encoding: chunked\r\n\r\n").await;
         client.send("03;ext=1\r\nabc\r\n0000000a;x;y\r\n0123456789\r\n").await;
-        client.send("0\r\nX-Sum: 1\r\nTransfer-Encoding: gzip\r\n\r\n").await;
+        client.send("0\r\nX-Hop: 1\r\nX-Sum: 1\r\nTransfer-Encoding: gzip\r\n\r\n").await;
         assert!(told.recv().await.unwrap());
         let head = client.head().await;
         assert!(head.contains("Trailer: X-End\r\n") && !head.contains("close"), "{head}");

@@ -18,6 +18,7 @@ mod failover;
 mod health;
 mod hostile;
 mod keepalive;
+mod lenient;
 mod limits;
 mod names;
 mod pages;

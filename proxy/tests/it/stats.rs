@@ -51,6 +51,44 @@ fn attempts(proxy: &TestProxy) -> usize {
 }
 
 #[test]
+fn upstreams_that_differ_by_user_name_alone_are_told_apart_everywhere_and_over_reloads() {
+    run(async {
+        let upstream = choosy().await;
+        let at = |user: &str| json!({ "url": format!("http://{user}:secret@{}", upstream.addr) });
+        let mut json = config(&[]);
+        json["upstream_proxies"] = json!([at("anna"), at("bert")]);
+        let proxy = TestProxy::start(json.clone()).await;
+        let named = |user: &str| format!("http://{user}@{}", upstream.addr);
+        let shown = |stats: &Value| -> Vec<(String, String, u64)> {
+            let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
+            let all = stats["total"]["upstream_metrics"].as_array().unwrap().iter();
+            all.map(|one| (text(one, "id"), text(one, "name"), one["total_requests"].as_u64().unwrap())).collect()
+        };
+        let mut served = std::collections::BTreeMap::<String, u64>::new();
+        for number in 1..=3 {
+            succeed(&proxy).await;
+            let label = proxy.ear.finished(number).await.upstream.unwrap();
+            assert_eq!(*label.name, *named(if label.id.to_string() == "u0" { "anna" } else { "bert" }));
+            *served.entry(label.id.to_string()).or_default() += 1;
+        }
+        assert_eq!(served.len(), 2);
+        let before = shown(&proxy.stats().await);
+        let (anna, bert) = (("u0".into(), named("anna"), served["u0"]), ("u1".into(), named("bert"), served["u1"]));
+        assert_eq!(before, [anna.clone(), bert.clone()]);
+        // Another order, and another upstream: each stays itself.
+        json["upstream_proxies"] = json!([at("carl"), at("bert"), at("anna")]);
+        proxy.proxy.reload(super::support::parse(&json)).unwrap();
+        let after = shown(&proxy.stats().await);
+        assert_eq!(after, [("u2".into(), named("carl"), 0), bert, anna]);
+        // Every failed attempt says through whom.
+        fail(&proxy, BAD, "502").await;
+        let summary = proxy.ear.finished(4).await;
+        let ids: std::collections::BTreeSet<_> = summary.failed_attempts.iter().map(|(label, _)| label.id).collect();
+        assert_eq!(ids.len(), 3, "{summary:?}");
+    });
+}
+
+#[test]
 fn known_traffic_adds_up() {
     run(async {
         let good = choosy().await;

@@ -9,6 +9,7 @@ use crate::config::Upstream as UpstreamConfig;
 use crate::context::Settings;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, Framing, RequestHead, ResponseHead, Version};
+use crate::http::via::Via;
 use crate::upstream::dial::authorize;
 
 /// A request as upstreams get it, but for their credentials.
@@ -34,13 +35,15 @@ impl Outgoing {
             && framing == Framing::None
             && client.fields.contains_token("connection", "upgrade")
             && matches!(client.fields.get_one("upgrade"), Ok(Some(value)) if value.eq_ignore_ascii_case(b"websocket"));
-        let trailers = client.fields.contains_token("te", "trailers");
+        // To a client of HTTP/1.0 no trailers are passed on.
+        let trailers = modern && client.fields.contains_token("te", "trailers");
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
         let expects_continue = modern && has_body && client.fields.contains_token("expect", "100-continue");
         let mut inner = client.fields.clone();
         inner.strip_hop_by_hop();
         inner.remove("host");
-        if !expects_continue {
+        // Without a body, or in HTTP/1.0, it means nothing (RFC 9110 section 10.1.1).
+        if !expects_continue && inner.contains_token("expect", "100-continue") {
             inner.remove("expect");
         }
         let mut fields = Fields::with_capacity(1024, inner.len() + 6);
@@ -49,7 +52,7 @@ impl Outgoing {
         for (name, value) in inner.iter() {
             fields.push(name, value);
         }
-        fields.push("Via", settings.via.entry(if modern { "1.1" } else { "1.0" }));
+        fields.push("Via", settings.via.entry(client.version.in_via()));
         if upgrade {
             fields.push("Connection", "Upgrade");
             fields.push("Upgrade", "websocket");
@@ -78,8 +81,7 @@ pub(super) fn incoming(
     client: Version,
     (close, wall): (bool, SystemTime),
 ) -> BytesMut {
-    let version = head.version.as_str().trim_start_matches("HTTP/");
-    let via = settings.via.entry(version);
+    let via = settings.via.entry(head.version.in_via());
     let switched = head.status == 101;
     head.fields.strip_hop_by_hop();
     if client == Version::Http10 {
@@ -99,6 +101,16 @@ pub(super) fn incoming(
     }
     head.version = Version::Http11;
     let mut out = BytesMut::with_capacity(1024);
+    head.write_to(&mut out);
+    out
+}
+
+/// An interim response's head as the client gets it.
+pub(super) fn interim(mut head: ResponseHead, via: &Via) -> BytesMut {
+    head.fields.strip_hop_by_hop();
+    head.fields.push("Via", via.entry(head.version.in_via()));
+    head.version = Version::Http11;
+    let mut out = BytesMut::with_capacity(512);
     head.write_to(&mut out);
     out
 }

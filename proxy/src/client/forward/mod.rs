@@ -7,25 +7,24 @@ mod exchange;
 mod head;
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 use crate::client::connection::{Connection, NextStep};
-use crate::client::error::{Answer, ErrorReply, RequestError, relayed_status};
+use crate::client::error::{Answer, ErrorReply, ProxyStatus, RequestError};
 use crate::client::request::{Origin, Request};
 use crate::context::Settings;
 use crate::core::attribution::{Blame, Failure, Service};
 use crate::core::failover::Allowance;
 use crate::env::Env;
 use crate::http::authority::Authority;
-use crate::http::body::BodyCodec;
+use crate::http::body::{BodyCodec, BodyRules};
 use crate::http::carry::{Carry, CarryError};
-use crate::http::head::{Framing, RequestHead, Version};
+use crate::http::head::{Framing, Kind, RequestHead, Version};
 use crate::http::inbox::{Inbox, client_reset};
 use crate::upstream::attempts::Attempts;
 use crate::upstream::dial::{self, DialSettings};
@@ -84,7 +83,7 @@ pub(crate) async fn forward<E: Env>(
     let mut attempts = Attempts::begin(&pool, origin.request, Service::Page, &authority);
     let mut forward = Forward {
         outgoing: Outgoing::new(settings, &head, framing, &authority, absolute),
-        upload: Carry::new(BodyCodec::new(framing, settings.limits)),
+        upload: Carry::new(BodyCodec::new(framing, BodyRules::new(Kind::Request, &head.fields, settings.limits))),
         go_ahead: GoAhead::default(),
         request: Request::begin(&connection.context, &origin),
         connection,
@@ -114,7 +113,7 @@ pub(crate) async fn forward<E: Env>(
                 }
                 let (lease, record) = if doubtful { attempts.relayed(lease, status) } else { attempts.opened(lease) };
                 if doubtful {
-                    let ours = relayed_status(status, record.attempts);
+                    let ours = ProxyStatus::relayed(status, record.attempts).to_string();
                     answered.reply.head.fields.push("Proxy-Status", ours);
                 }
                 forward.request.succeeded(&lease, record, status);
@@ -196,6 +195,7 @@ impl<E: Env> Forward<'_, E> {
             method: &self.head.method,
             upgrade: self.outgoing.upgrade,
             expects_continue: self.outgoing.expects_continue,
+            interim: (self.head.version == Version::Http11).then_some(&self.settings.via),
         };
         let bounds = Bounds {
             reply: allowance.reply(self.connection.context.pool.now()),
@@ -220,10 +220,11 @@ impl<E: Env> Forward<'_, E> {
         let reusable = is_reusable(&head, framing);
         let client = self.head.version;
         close |= client == Version::Http10;
+        let rules = BodyRules::new(Kind::Response, &head.fields, self.settings.limits);
         let codec = if client == Version::Http10 {
-            BodyCodec::unchunking(framing, self.settings.limits)
+            BodyCodec::unchunking(framing, rules)
         } else {
-            BodyCodec::new(framing, self.settings.limits)
+            BodyCodec::new(framing, rules)
         };
         let mut out = self.go_ahead.unsent.take_rest();
         out.unsplit(incoming(self.settings, head, client, (close, self.connection.context.env.wall())));
@@ -349,15 +350,10 @@ impl<E: Env> Forward<'_, E> {
     }
 }
 
-/// A kept connection on which nothing has come since: what came, its end as well as bytes that nobody asked for, must
-/// not be taken for an answer.
+/// A kept connection on which nothing has come since it was kept.
 async fn take_kept<E: Env>(lease: &Lease<E>, idle_for: Duration) -> Option<Leg<E::Stream>> {
     while let Some(mut leg) = lease.upstream.take_idle(idle_for) {
-        let spoke = poll_fn(|cx| {
-            let mut byte = [0];
-            Poll::Ready(Pin::new(&mut leg).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready())
-        });
-        if !spoke.await {
+        if !poll_fn(|cx| Poll::Ready(leg.has_spoken(cx))).await {
             return Some(leg);
         }
     }

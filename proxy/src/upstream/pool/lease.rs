@@ -44,6 +44,12 @@ impl<E: Env> Lease<E> {
         self.pool.emit(&Event::AttemptEnded { request: self.request, upstream: self.upstream.id, failure, took });
     }
 
+    /// A probe reached the upstream, which is all that it could ask for: no verdict on anything else.
+    pub(crate) fn reached(&mut self) {
+        self.ended = true;
+        self.pool.report(self.attempt, AttemptResult::Reached);
+    }
+
     /// The tunnel to `target` that this lease opened has ended: with a byte of its target or none, and by the upstream's
     /// side or not. One that brought nothing counts once another upstream delivers from the same target.
     pub(crate) fn tunnel_ended(&self, target: &str, delivered: bool, by_upstream: bool) {

@@ -34,7 +34,7 @@ pub(crate) use lease::Lease;
 pub(crate) use pick::Probe;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{Percentiles, SWEEP, Upstream};
+pub(crate) use upstream::{Bytes, Percentiles, SWEEP, Upstream};
 
 use snapshot::{build, members};
 
@@ -155,8 +155,8 @@ impl<E: Env> Pool<E> {
         drop(state);
         before.retire_all_but(&snapshot);
         for (upstream, since) in recovered {
-            let url = snapshot.get(upstream).map_or("", |upstream| &upstream.url);
-            self.emit(&Event::Recovered { upstream, url, after: now.since(since) });
+            let (name, url) = snapshot.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
+            self.emit(&Event::Recovered { upstream, name, url, after: now.since(since) });
         }
         if renewed.is_some() {
             self.emit_epoch(&snapshot);
@@ -257,12 +257,12 @@ impl<E: Env> Pool<E> {
         let Some(Changed { transition, renewed }) = changed else { return };
         let upstream = transition.upstream;
         let current = self.current.load();
-        let url = current.get(upstream).map_or("", |upstream| &upstream.url);
+        let (name, url) = current.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
         self.emit(&match transition.change {
-            Change::Suspected { failures } => Event::Suspected { upstream, url, failures },
-            Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, until },
-            Change::BackedOff { until } => Event::BackedOff { upstream, url, until },
-            Change::Recovered { after } => Event::Recovered { upstream, url, after },
+            Change::Suspected { failures } => Event::Suspected { upstream, name, url, failures },
+            Change::Ejected { failures, until } => Event::Ejected { upstream, name, url, failures, until },
+            Change::BackedOff { until } => Event::BackedOff { upstream, name, url, until },
+            Change::Recovered { after } => Event::Recovered { upstream, name, url, after },
         });
         if let Some(snapshot) = renewed {
             self.emit_epoch(&snapshot);

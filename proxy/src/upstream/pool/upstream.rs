@@ -8,7 +8,10 @@ use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use crate::config;
+use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
+use crate::core::window::{Tally, Window};
+use crate::event::UpstreamLabel;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
 use crate::upstream::resolver::Resolver;
 
@@ -18,8 +21,8 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 /// One upstream proxy. `S` is the stream it is reached by.
 pub(crate) struct Upstream<S> {
     pub(crate) id: UpstreamId,
-    /// Shown in logs and statistics; no credentials.
-    pub(crate) url: Arc<str>,
+    /// As logs and statistics show it.
+    pub(crate) label: Arc<UpstreamLabel>,
     pub(crate) config: Arc<config::Upstream>,
     pub(crate) resolver: Resolver,
     pub(crate) wrapper: Wrapper,
@@ -38,6 +41,46 @@ pub(crate) struct Figures {
     /// A tunnel brought nothing since one last delivered.
     pub(crate) brought_nothing: AtomicBool,
     pub(crate) latency: Mutex<Latency>,
+    recent_bytes: Mutex<RecentBytes>,
+}
+
+/// Bytes carried both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    pub(crate) up: u64,
+    pub(crate) down: u64,
+}
+
+impl Tally for Bytes {
+    fn add(&mut self, other: &Self) {
+        self.up += other.up;
+        self.down += other.down;
+    }
+}
+
+/// The sums as they were last looked at, and what came in between by the time of the look.
+#[derive(Default)]
+struct RecentBytes {
+    seen: Bytes,
+    window: Window<Bytes>,
+}
+
+impl Figures {
+    /// Since the start.
+    pub(crate) fn bytes(&self) -> Bytes {
+        Bytes { up: self.bytes_up.load(Ordering::Relaxed), down: self.bytes_down.load(Ordering::Relaxed) }
+    }
+
+    /// Of the last 15 minutes. What has come since the last look counts as of `now`, so that carrying bytes costs no look
+    /// at the clock; somebody has to look once per bucket of the window.
+    pub(crate) fn recent_bytes(&self, now: Timestamp) -> Bytes {
+        let mut recent = self.recent_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.bytes();
+        let more = Bytes { up: bytes.up - recent.seen.up, down: bytes.down - recent.seen.down };
+        recent.seen = bytes;
+        recent.window.record(now, |tally| tally.add(&more));
+        recent.window.sum(now)
+    }
 }
 
 /// An unused kept-alive connection.
@@ -60,7 +103,7 @@ impl<S> Upstream<S> {
         };
         Ok(Upstream {
             id,
-            url: config.url.as_str().into(),
+            label: Arc::new(UpstreamLabel { id, name: config.name.as_str().into(), url: config.url.as_str().into() }),
             resolver: Resolver::new(&config.host, config.port),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
@@ -196,6 +239,20 @@ mod tests {
 
     const fn minutes(n: u64) -> Duration {
         Duration::from_secs(n * 60)
+    }
+
+    #[test]
+    fn bytes_of_long_ago_are_not_recent() {
+        let figures = Figures::default();
+        let at = |n| Timestamp::ZERO.after(minutes(n));
+        figures.bytes_up.fetch_add(5, Ordering::Relaxed);
+        figures.bytes_down.fetch_add(7, Ordering::Relaxed);
+        assert_eq!(figures.recent_bytes(at(1)), Bytes { up: 5, down: 7 });
+        figures.bytes_down.fetch_add(70, Ordering::Relaxed);
+        assert_eq!(figures.recent_bytes(at(10)), Bytes { up: 5, down: 77 });
+        assert_eq!(figures.recent_bytes(at(16)), Bytes { up: 0, down: 70 });
+        assert_eq!(figures.recent_bytes(at(26)), Bytes::default());
+        assert_eq!(figures.bytes(), Bytes { up: 5, down: 77 });
     }
 
     #[test]

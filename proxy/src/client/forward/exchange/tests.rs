@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::Instant;
 
 use super::*;
-use crate::http::body::BodyCodec;
+use crate::http::body::{BodyCodec, BodyRules};
+use crate::http::head::{Fields, Kind};
 
 const LIMITS: HeadLimits = HeadLimits { max_bytes: 16 * 1024, max_fields: 100 };
 const REPLY: Limit = Limit { span: Duration::from_secs(30), failure: Failure::ReplyTimeout };
@@ -19,13 +20,14 @@ async fn post(
     mut client: DuplexStream,
     (mut leg, expects_continue): (impl AsyncRead + AsyncWrite + Unpin, bool),
 ) -> (Result<Reply, ExchangeError>, bool) {
-    let mut upload = Carry::new(BodyCodec::new(Framing::Length(5), LIMITS));
+    let rules = BodyRules::new(Kind::Request, &Fields::new(), LIMITS);
+    let mut upload = Carry::new(BodyCodec::new(Framing::Length(5), rules));
     let (mut inbox, mut leg_inbox, mut go_ahead) = (Inbox::default(), Inbox::default(), GoAhead::default());
     let sent = Counter::default();
     let side =
         Client { stream: &mut client, inbox: &mut inbox, upload: &mut upload, go_ahead: &mut go_ahead, sent: &sent };
     let method = Method::new("POST").unwrap();
-    let asked = Asked { method: &method, upgrade: false, expects_continue };
+    let asked = Asked { method: &method, upgrade: false, expects_continue, interim: None };
     let done = exchange(side, (&mut leg, &mut leg_inbox), HEAD.into(), asked, BOUNDS).await;
     (done, go_ahead.given)
 }
