@@ -22,8 +22,9 @@ USER 10001:10001
 WORKDIR /run/netdrift
 ENV PROXY_CONFIG=/app/configs/docker.json
 EXPOSE 3130
-# Asks over the control socket that the configuration names: no credentials, no address.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 CMD ["proxy", "healthcheck"]
+# Asks over the control socket and reads no configuration: no edit of that makes a sound proxy look dead.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 \
+  CMD ["proxy", "healthcheck", "--control-socket", "/run/netdrift/proxy.sock"]
 # SIGTERM drains.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["proxy"]

@@ -114,7 +114,7 @@ fn a_user_whom_a_reload_changed_or_removed_loses_what_was_proven() {
     assert!(ask(&first, &basic("anna:pass")).0.is_ok());
     // The same password with another salt is another configured password.
     for changed in [bcrypted("anna", "pass"), bcrypted("anna", "other"), user("bert", old.password.clone())] {
-        let right = ask(&reloaded(&first, &[changed.clone()]), &basic("anna:pass"));
+        let right = ask(&reloaded(&first, std::slice::from_ref(&changed)), &basic("anna:pass"));
         assert!(right.1, "proven for a user that is no longer configured so: {changed:?}");
     }
     assert_eq!(ask(&reloaded(&first, &[plain("bert", "two")]), &basic("bert:one")), (Err(Refusal::Wrong), false));
@@ -126,7 +126,7 @@ fn a_user_whom_a_reload_changed_or_removed_loses_what_was_proven() {
 #[test]
 fn a_check_under_way_at_a_reload_counts_for_an_unchanged_user() {
     let anna = bcrypted("anna", "pass");
-    let first = authenticator(&[anna.clone()]);
+    let first = authenticator(std::slice::from_ref(&anna));
     let under_way = guess(&first, "anna:pass");
     let second = reloaded(&first, &[anna]);
     assert!(under_way.verify().is_some());

@@ -64,6 +64,9 @@ impl<E: Env> Connection<E> {
         head.version == Version::Http10
             || head.fields.contains_token("connection", "close")
             || head.fields.contains_token("proxy-connection", "close")
+            // The protocols of RFC 9298 and its kin, which don't pass here: what a client sends ahead in them must not be
+            // taken for its next request (RFC 9931).
+            || head.fields.list("upgrade").any(|protocol| protocol.starts_with(b"connect-"))
             || self.context.connections.is_unready()
     }
 

@@ -1,10 +1,12 @@
 //! The connection to an upstream: plain, or inside TLS.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -14,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::Transport;
 use crate::env::Duplex;
+use crate::upstream::certificate::Verifier;
 
 /// A connected upstream.
 #[derive(Debug)]
@@ -88,12 +91,14 @@ impl Wrapper {
     pub(crate) fn new(transport: &Transport) -> Result<Self, TlsSetupError> {
         let Transport::Tls { server_name, roots } = transport else { return Ok(Wrapper::Plain) };
         let name = ServerName::try_from(server_name.clone()).map_err(|_| TlsSetupError::Name(server_name.clone()))?;
-        let mut store = RootCertStore::empty();
+        let unusable = |error: &dyn fmt::Display| TlsSetupError::Roots(error.to_string());
+        let (mut store, mut named) = (RootCertStore::empty(), Vec::new());
         match roots {
             Some(pem) => {
                 for certificate in CertificateDer::pem_slice_iter(pem) {
-                    let certificate = certificate.map_err(|error| TlsSetupError::Roots(error.to_string()))?;
-                    store.add(certificate).map_err(|error| TlsSetupError::Roots(error.to_string()))?;
+                    let certificate = certificate.map_err(|error| unusable(&error))?;
+                    store.add(certificate.clone()).map_err(|error| unusable(&error))?;
+                    named.push(certificate);
                 }
             }
             // One broken file among the system's must not take the good ones with it.
@@ -105,10 +110,13 @@ impl Wrapper {
             return Err(TlsSetupError::NoRoots);
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build();
+        let chains = chains.map_err(|error| unusable(&error))?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsSetupError::Roots(error.to_string()))?
-            .with_root_certificates(store)
+            .map_err(|error| unusable(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier::new(chains, named)))
             .with_no_client_auth();
         Ok(Wrapper::Tls(TlsConnector::from(Arc::new(config)), name))
     }

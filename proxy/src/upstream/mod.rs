@@ -1,6 +1,7 @@
 //! The upstream's side: who is picked, how it is reached, and what its answers say of it.
 
 pub(crate) mod attempts;
+mod certificate;
 pub(crate) mod dial;
 pub(crate) mod leg;
 pub(crate) mod pool;

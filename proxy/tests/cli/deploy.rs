@@ -33,6 +33,12 @@ fn the_control_socket_lies_where_a_read_only_root_lets_it() {
         (config("configs/docker.json"), ["docker-compose.test.yml", "Dockerfile.test"]),
     ] {
         let folder = folder(&config);
+        let socket = &config["server"]["control_socket"];
+        let check = format!("\"healthcheck\", \"--control-socket\", {socket}]");
+        assert!(
+            shipped("docker-compose.test.yml").contains(&check) && shipped("Dockerfile").contains(&check),
+            "{check}"
+        );
         assert!(shipped(places[0]).contains(&format!("- {folder}:uid=10001,")), "{}", places[0]);
         assert!(shipped(places[1]).contains(&format!("/empty {folder}\n")), "{}", places[1]);
     }

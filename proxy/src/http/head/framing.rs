@@ -2,8 +2,8 @@
 
 use super::{Fields, HeadError, Method, RequestHead, ResponseHead, Version};
 
-const LENGTH: &str = "content-length";
-const CODING: &str = "transfer-encoding";
+pub(super) const LENGTH: &str = "content-length";
+pub(super) const CODING: &str = "transfer-encoding";
 
 /// Where a message's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -67,6 +67,27 @@ fn what_is_folded_must_have_begun() {
     }
 }
 
+#[test]
+fn a_coding_that_some_readers_miss_does_not_beat_a_length() {
+    for lines in [
+        "Transfer-Encoding : chunked\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n",
+        "Content-Length : 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n 6\r\n",
+    ] {
+        let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+        assert_eq!(read(text.as_bytes(), "GET").unwrap_err(), HeadError::LengthAndCoding, "{lines:?}");
+    }
+    for (lines, framing) in [
+        ("Transfer-Encoding : chunked\r\n", Framing::Chunked),
+        ("Transfer-Encoding: chunked\r\nX : y\r\nContent-Length: 5\r\n", Framing::Chunked),
+        ("Content-Length : 5\r\nContent-Length: 5\r\n", Framing::Length(5)),
+    ] {
+        let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+        assert_eq!(read(text.as_bytes(), "GET").map(|(framing, _)| framing), Ok(framing), "{lines:?}");
+    }
+}
+
 /// What a response says of its body, where that ends, and what is left of that.
 #[test]
 fn a_response_body_is_framed_in_one_way() {

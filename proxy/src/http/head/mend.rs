@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::framing::{CODING, LENGTH};
 use super::{HeadError, is_token};
 
 /// Field lines, with or without a start line before them, as the strict reader takes them. [`super::scan`] has found
@@ -17,12 +18,13 @@ use super::{HeadError, is_token};
 /// - A field whose name is visible ASCII but no token is left out: nobody can take it for another.
 ///
 /// # Errors
-/// A line without a colon, or a folded line of nothing but white space: some readers take that for the empty line that ends
-/// the head.
+/// A line without a colon; a folded line of nothing but white space, which some readers take for the empty line that ends
+/// the head; Transfer-Encoding beside Content-Length where one of them had to be mended, since some readers miss that one.
 pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, HeadError> {
     let mut mended = Vec::with_capacity(lines.len() + 16);
     // A fold goes the way of the line that it belongs to.
-    let mut left_out = false;
+    let (mut left_out, mut frames) = (false, false);
+    let (mut coding, mut length, mut odd_framing) = (false, false, false);
     for (number, line) in lines.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -30,6 +32,7 @@ pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, Head
             if line.trim_ascii().is_empty() {
                 return Err(HeadError::Folded);
             }
+            odd_framing |= frames;
             if !left_out {
                 mended.truncate(mended.trim_ascii_end().len());
                 mended.push(b' ');
@@ -42,6 +45,10 @@ pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, Head
             Some(colon) if number > 0 || !start_line => {
                 let end = line[..colon].iter().rposition(|byte| !is_blank(Some(byte))).map_or(0, |last| last + 1);
                 let name = &line[..end];
+                let (is_coding, is_length) =
+                    (name.eq_ignore_ascii_case(CODING.as_bytes()), name.eq_ignore_ascii_case(LENGTH.as_bytes()));
+                (coding, length, frames) = (coding | is_coding, length | is_length, is_coding | is_length);
+                odd_framing |= frames && end < colon;
                 left_out = !name.is_empty() && name.iter().all(u8::is_ascii_graphic) && !is_token(name);
                 if !left_out {
                     mended.extend_from_slice(name);
@@ -53,6 +60,9 @@ pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, Head
             Some(_) => push(&mut mended, line),
             None => return Err(HeadError::Field),
         }
+    }
+    if odd_framing && coding && length {
+        return Err(HeadError::LengthAndCoding);
     }
     Ok(if mended == lines { Cow::Borrowed(lines) } else { Cow::Owned(mended) })
 }
