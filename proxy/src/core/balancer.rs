@@ -268,4 +268,6 @@ fn in_order(members: &[Member]) -> Vec<Member> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

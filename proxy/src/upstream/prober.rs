@@ -219,11 +219,10 @@ impl<E: Env> Prober<'_, E> {
         });
         if probe.charge == Charge::Page {
             // A page is disproved by pages; endpoints are what is left where there are none.
-            asks.splice(0..0, targets);
+            targets.chain(asks).collect()
         } else {
-            asks.extend(targets);
+            asks.into_iter().chain(targets).collect()
         }
-        asks
     }
 
     async fn open(&self, lease: &Lease<E>, target: &Authority) -> Result<Leg<E::Stream>, Failure> {

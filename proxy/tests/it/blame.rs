@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-use super::plain::{get, reply};
+use super::plain::reply;
 use super::support::{Client, Double, Ear, Heard, Memory, Peer, TestProxy, config, parse, run, run_paused};
 use super::timing::{addr, connect, millis, opening, secs, with_timeouts};
 
@@ -73,7 +73,7 @@ async fn listen(mut peer: Peer) {
 
 async fn page(proxy: &TestProxy, path: &str) -> String {
     let mut client = proxy.client().await;
-    client.send(get(path)).await;
+    client.send(format!("GET http://a.test{path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")).await;
     client.response().await.0
 }
 

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use super::support::{Double, Heard, Peer, TestProxy, config, run};
 
 /// `config` of these upstreams with probes as soon as can be.
-fn eager(upstreams: &[SocketAddr]) -> Value {
+pub(crate) fn eager(upstreams: &[SocketAddr]) -> Value {
     let mut config = config(upstreams);
     config["health_check"] = json!({ "backoff_base": "50ms", "backoff_max": "50ms" });
     config
@@ -35,7 +35,7 @@ async fn request(proxy: &TestProxy, target: &str, number: usize) -> u16 {
     status
 }
 
-fn ejected(proxy: &TestProxy) -> Vec<String> {
+pub(crate) fn ejected(proxy: &TestProxy) -> Vec<String> {
     let of = |heard| if let Heard::Ejected { url } = heard { Some(url) } else { None };
     proxy.ear.heard().into_iter().filter_map(of).collect()
 }
@@ -45,7 +45,7 @@ fn suspected(proxy: &TestProxy) -> Vec<String> {
     proxy.ear.heard().into_iter().filter_map(of).collect()
 }
 
-fn blamed(proxy: &TestProxy) -> Vec<(u32, Blame, Rule)> {
+pub(crate) fn blamed(proxy: &TestProxy) -> Vec<(u32, Blame, Rule)> {
     let of = |heard| match heard {
         Heard::Blamed { upstream, blame, rule } => Some((upstream, blame, rule)),
         _ => None,
@@ -53,7 +53,7 @@ fn blamed(proxy: &TestProxy) -> Vec<(u32, Blame, Rule)> {
     proxy.ear.heard().into_iter().filter_map(of).collect()
 }
 
-async fn recovered(proxy: &TestProxy) -> String {
+pub(crate) async fn recovered(proxy: &TestProxy) -> String {
     proxy.ear.wait(|heard| if let Heard::Recovered { url } = heard { Some(url.clone()) } else { None }).await
 }
 
@@ -67,7 +67,7 @@ async fn echo_behind(mut peer: Peer, reply: &str) {
 }
 
 /// An upstream that fails for as long as the flag is set, with `failure` or a reset.
-async fn moody(failure: Option<&'static str>) -> (Double, Arc<AtomicBool>) {
+pub(crate) async fn moody(failure: Option<&'static str>) -> (Double, Arc<AtomicBool>) {
     let failing = Arc::new(AtomicBool::new(true));
     let flag = Arc::clone(&failing);
     let double = Double::scripted(move |_, mut peer| {
@@ -356,58 +356,5 @@ fn when_all_are_ejected_the_least_failed_is_tried() {
             number += 1;
             assert_eq!(request(&proxy, "echo.mock:80", number).await, 200);
         }
-    });
-}
-
-/// Checks on the shortest interval there is, through these upstreams to these endpoints.
-fn checked(upstreams: &[SocketAddr], endpoints: &Value) -> Value {
-    let mut config = eager(upstreams);
-    config["health_check"]["enabled"] = json!(true);
-    config["health_check"]["interval_seconds"] = json!(1);
-    config["health_check"]["failure_threshold"] = json!(1);
-    config["health_check"]["endpoints"] = endpoints.clone();
-    config
-}
-
-#[test]
-fn active_checks_eject_and_bring_back_without_a_single_request() {
-    run(async {
-        let (bad, failing) = moody(None).await;
-        let (dead, dead_failing) = moody(Some("HTTP/1.1 407 Who?\r\n\r\n")).await;
-        let (good, journal) = Double::mock("good").await;
-        let upstreams = [bad.addr, dead.addr, good.addr];
-        let proxy = TestProxy::start(checked(&upstreams, &json!(["echo.mock:80"]))).await;
-        let ejection = |nth| {
-            proxy.ear.wait_nth(nth, |heard| if let Heard::Ejected { url } = heard { Some(url.clone()) } else { None })
-        };
-        let mut out = [ejection(1).await, ejection(2).await];
-        out.sort();
-        let mut expected = [bad.addr, dead.addr].map(|addr| format!("http://{addr}"));
-        expected.sort();
-        assert_eq!(out, expected);
-        failing.store(false, Ordering::SeqCst);
-        assert_eq!(recovered(&proxy).await, format!("http://{}", bad.addr));
-        dead_failing.store(false, Ordering::SeqCst);
-        let second = |heard: &Heard| if let Heard::Recovered { url } = heard { Some(url.clone()) } else { None };
-        assert_eq!(proxy.ear.wait_nth(2, second).await, format!("http://{}", dead.addr));
-        journal.until(|counts| counts.connections > 0).await;
-        let stats = proxy.stats().await;
-        assert_eq!(stats["total"]["total_requests"], 0, "checks are no requests");
-        assert!(!ejected(&proxy).contains(&format!("http://{}", good.addr)));
-    });
-}
-
-#[test]
-fn a_dead_endpoint_ejects_nobody() {
-    run(async {
-        let (a, a_journal) = Double::mock("a").await;
-        let (b, b_journal) = Double::mock("b").await;
-        let proxy = TestProxy::start(checked(&[a.addr, b.addr], &json!(["dead.mock:80"]))).await;
-        for journal in [a_journal, b_journal] {
-            journal.until(|counts| counts.unreachable >= 3).await;
-        }
-        assert_eq!(ejected(&proxy), [""; 0]);
-        assert!(!blamed(&proxy).is_empty());
-        assert!(blamed(&proxy).iter().all(|one| one.1 != Blame::Upstream));
     });
 }
