@@ -8,6 +8,7 @@
 //! | Whose turn is it? | [`schedule`], through the [`balancer::Epoch`] in force |
 //! | Who is fit to be picked? | [`health`], one state machine an upstream |
 //! | Who comes next when that one failed? | [`balancer`] |
+//! | What went wrong, and who could have written it? | [`failure`] |
 //! | Whose fault was it? | [`attribution`] |
 //! | How long may the next attempt take, and may there be one? | [`failover`] |
 //! | Is it our own network? | [`network`] |
@@ -17,6 +18,7 @@
 pub mod attribution;
 pub mod balancer;
 pub mod failover;
+pub mod failure;
 pub mod health;
 pub mod network;
 pub mod opened;

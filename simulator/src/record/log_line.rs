@@ -58,6 +58,7 @@ pub fn parse(
         "blamed" => {
             ProxyEvent::Blamed { upstream: upstream()?, blame: word(text("blame")?), rule: word(text("rule")?) }
         }
+        "suspected" => ProxyEvent::Suspected { upstream: upstream()?, failures: small("failures")? },
         "ejected" => {
             ProxyEvent::Ejected { upstream: upstream()?, failures: small("failures")?, until_us: due("probe_in_ms")? }
         }
@@ -193,6 +194,7 @@ mod tests {
         see(&Event::AttemptEnded { request: Some(7), upstream, failure: Some("reply_timeout"), took });
         see(&Event::AttemptEnded { request: None, upstream, failure: None, took: Duration::ZERO });
         see(&Event::Blamed { upstream, blame: Blame::Upstream, rule: Rule::Unreachable });
+        see(&Event::Suspected { upstream, name, url, failures: 3 });
         see(&Event::Ejected { upstream, name, url, failures: 3, until: due });
         see(&Event::BackedOff { upstream, name, url, until: due });
         see(&Event::Recovered { upstream, name, url, after: Duration::from_micros(61_000_007) });

@@ -40,6 +40,10 @@ pub enum ProxyEvent {
         blame: &'static str,
         rule: &'static str,
     },
+    Suspected {
+        upstream: HostName,
+        failures: u32,
+    },
     Ejected {
         upstream: HostName,
         failures: u32,
@@ -133,6 +137,9 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
         },
         Event::Blamed { upstream, blame, rule } => {
             ProxyEvent::Blamed { upstream: name(*upstream), blame: blame.as_str(), rule: rule.as_str() }
+        }
+        Event::Suspected { upstream, failures, .. } => {
+            ProxyEvent::Suspected { upstream: name(*upstream), failures: *failures }
         }
         Event::Ejected { upstream, failures, until, .. } => {
             ProxyEvent::Ejected { upstream: name(*upstream), failures: *failures, until_us: since_start(*until) }

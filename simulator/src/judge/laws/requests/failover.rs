@@ -31,11 +31,8 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             violations.push(Violation::found("a request was sent to the same upstream twice", lines()));
         }
         let Some((line, end)) = asked.finished else { continue };
-        // If the first attempt is a probe, it does not count towards the limit.
-        let lent = u32::from(asked.picks.first().is_some_and(|pick| pick.probe));
-        if let Some(most) = history.config.failover.max_attempts.map(|most| most.get() + lent)
-            && end.attempts > most
-        {
+        let most = history.config.failover.max_attempts.get();
+        if end.attempts > most {
             let text = format!("request {} took {} attempts of at most {most}", end.request, end.attempts);
             violations.push(Violation::found(text, lines().chain([line])));
         }

@@ -21,7 +21,7 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         let Some((line, end)) = asked.finished else { continue };
         let by_client = matches!(end.blame, Some("client"));
         // The limit of attempts may end a request before it reaches an undisturbed upstream.
-        let limit = history.config.failover.max_attempts.is_some_and(|most| end.attempts >= most.get());
+        let limit = end.attempts >= history.config.failover.max_attempts.get();
         // The proxy does not send a request again that may have been acted upon.
         let unsent = |(_, failure): &(String, &str)| UNSENT.contains(failure);
         let acted_upon = end.method == "POST" && !end.failed_attempts.last().is_some_and(unsent);

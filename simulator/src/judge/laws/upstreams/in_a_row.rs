@@ -14,7 +14,7 @@ pub(in crate::judge) const LAW: Law = Law {
 };
 
 /// What was charged to an upstream since its last success.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Row {
     charged: Vec<usize>,
     last_success: Option<usize>,
@@ -41,13 +41,16 @@ fn check(history: &History<'_>) -> Vec<Violation> {
                 ProxyEvent::Blamed { upstream, blame: "upstream", .. } => {
                     rows.entry(upstream.as_str()).or_default().charged.push(line);
                 }
-                ProxyEvent::Ejected { upstream, .. } => {
-                    let row = rows.remove(upstream.as_str()).unwrap_or_default();
-                    // Tunnels that are cut come behind a success each, so the proxy counts them apart.
-                    let cut = row
-                        .charged
-                        .last()
-                        .is_some_and(|line| history.lines[*line].to_json().contains("\"rule\":\"cut_behind_head\""));
+                ProxyEvent::Recovered { upstream, .. } => drop(rows.remove(upstream.as_str())),
+                ProxyEvent::Suspected { upstream, .. } | ProxyEvent::Ejected { upstream, .. } => {
+                    let suspected = matches!(event, ProxyEvent::Suspected { .. });
+                    let row = rows.entry(upstream.as_str()).or_default();
+                    // What a suspicion rests on counts for the ejection that confirms it.
+                    let row = if suspected { row.clone() } else { std::mem::take(row) };
+                    // Tunnels that brought nothing come behind a success each, so the proxy counts them apart.
+                    let cut = row.charged.last().is_some_and(|line| {
+                        history.lines[*line].to_json().contains("\"rule\":\"delivered_elsewhere\"")
+                    });
                     if row.charged.len() < threshold && !cut {
                         let text = format!(
                             "{upstream} was ejected for {} failures in a row of {threshold}",

@@ -22,7 +22,10 @@ fn check(history: &History<'_>) -> Vec<Violation> {
     for process in &history.processes {
         let lines: Vec<_> = history.proxy_lines(process).collect();
         for (index, (ejection, since, event)) in lines.iter().enumerate() {
-            let ProxyEvent::Ejected { upstream: who, .. } = event else { continue };
+            let (ProxyEvent::Suspected { upstream: who, .. } | ProxyEvent::Ejected { upstream: who, .. }) = event
+            else {
+                continue;
+            };
             for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
                 match event {
                     ProxyEvent::Recovered { upstream, .. } if upstream == who => break,

@@ -1,7 +1,86 @@
 //! How attempts fail, who could have written what was seen of it, and what that means where it is plain.
 
-use super::{Blame, Rule};
-use crate::core::health::Charge;
+use super::health::Charge;
+
+/// Who is to blame for a failed attempt. Only [`Blame::Upstream`] ejects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blame {
+    /// It went away.
+    Client,
+    /// This proxy: out of descriptors, of ports, of memory.
+    Netdrift,
+    /// The proxy we went through.
+    Upstream,
+    /// The final host.
+    Target,
+    /// Nothing decides it.
+    Unknown,
+}
+
+impl Blame {
+    /// Its name in logs, events and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Blame::Client => "client",
+            Blame::Netdrift => "netdrift",
+            Blame::Upstream => "upstream",
+            Blame::Target => "target",
+            Blame::Unknown => "unknown",
+        }
+    }
+}
+
+/// The rule by which the blame was laid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// The client went away first.
+    ClientWentAway,
+    /// This proxy lacked what the attempt needed.
+    OwnResources,
+    /// The upstream's name could not be looked up.
+    Resolver,
+    /// Most upstreams were out of reach within moments.
+    OwnNetwork,
+    /// The request's deadline left the attempt less than its own time-out.
+    CutShort,
+    /// No TCP connection to the upstream.
+    Unreachable,
+    /// No TLS session with the upstream.
+    Tls,
+    /// The upstream's head was not HTTP.
+    MalformedHead,
+    /// The upstream refused our credentials (407).
+    CredentialsRefused,
+    /// Another upstream then opened the same target.
+    OpenedElsewhere,
+    /// Another upstream then delivered from the same target.
+    DeliveredElsewhere,
+    /// Another upstream failed alike.
+    FailedAlike,
+    /// No other upstream was heard.
+    StoodAlone,
+}
+
+impl Rule {
+    /// Its name in logs and events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Rule::ClientWentAway => "client_went_away",
+            Rule::OwnResources => "own_resources",
+            Rule::Resolver => "resolver",
+            Rule::OwnNetwork => "own_network",
+            Rule::CutShort => "cut_short",
+            Rule::Unreachable => "unreachable",
+            Rule::Tls => "tls",
+            Rule::MalformedHead => "malformed_head",
+            Rule::CredentialsRefused => "credentials_refused",
+            Rule::OpenedElsewhere => "opened_elsewhere",
+            Rule::DeliveredElsewhere => "delivered_elsewhere",
+            Rule::FailedAlike => "failed_alike",
+            Rule::StoodAlone => "stood_alone",
+        }
+    }
+}
 
 /// What an upstream was asked for. Its answer to a CONNECT is its own; in a reply to plain HTTP every byte may be the
 /// target's.
