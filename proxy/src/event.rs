@@ -73,6 +73,13 @@ pub enum Event<'a> {
         /// Chosen to find out whether it has recovered.
         probe: bool,
     },
+    /// A probe asks an upstream for a target.
+    ProbeAsked {
+        /// Whom.
+        upstream: UpstreamId,
+        /// For what: `host:port`.
+        target: &'a str,
+    },
     /// An attempt has its verdict.
     AttemptEnded {
         /// Of which request; `None` for a check.
@@ -186,6 +193,7 @@ impl Event<'_> {
         match self {
             Event::EpochStarted { .. } => "epoch_started",
             Event::PickMade { .. } => "pick_made",
+            Event::ProbeAsked { .. } => "probe_asked",
             Event::AttemptEnded { .. } => "attempt_ended",
             Event::Blamed { .. } => "blamed",
             Event::Suspected { .. } => "suspected",

@@ -101,6 +101,7 @@ impl Observer for Log {
             Event::PickMade { request, attempt, epoch, ticket, upstream, probe } => {
                 debug!(request, attempt, epoch, ticket, id = %upstream, probe, event, "pick");
             }
+            Event::ProbeAsked { upstream, target } => debug!(id = %upstream, target, event, "probe asks"),
             Event::AttemptEnded { request, upstream, failure, took } => {
                 debug!(request, id = %upstream, failure, took_ms = millis(*took), event, "attempt ended");
             }

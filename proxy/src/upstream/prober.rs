@@ -20,6 +20,7 @@ use crate::core::health::{AttemptResult, Charge};
 use crate::core::upstream::UpstreamId;
 use crate::core::window::BUCKET;
 use crate::env::{Env, Stop};
+use crate::event::Event;
 use crate::http::authority::Authority;
 use crate::http::head::Fields;
 use crate::upstream::dial::{DialSettings, ask_for_page, connect, open_tunnel};
@@ -172,6 +173,8 @@ impl<E: Env> Prober<'_, E> {
         let mut doubt = None;
         let mut last = None;
         for ask in asks {
+            let (upstream, target) = (lease.upstream.id, ask.target.to_string());
+            self.pool.emit(&Event::ProbeAsked { upstream, target: &target });
             let done = match ask.asked {
                 Service::Tunnel if charge == Charge::EmptyTunnel => self.open_and_stand(&lease, &ask.target).await,
                 Service::Tunnel => self.open(&lease, &ask.target).await.map(drop),

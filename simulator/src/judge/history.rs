@@ -25,6 +25,8 @@ pub struct History<'a> {
     pub client_requests: BTreeMap<&'a str, ClientRequest<'a>>,
     /// The requests that upstreams wrote down, by id: line, upstream, record.
     pub journal: BTreeMap<&'a str, Vec<(usize, &'a str, &'a Record)>>,
+    /// What probes asked for, of whom and by which id, that no upstream has written down yet.
+    probes: Vec<(&'a str, &'a str)>,
     /// When everything was healed and progress was demanded.
     pub liveness: Duration,
     /// The configuration the proxy started with.
@@ -48,6 +50,7 @@ impl<'a> History<'a> {
             processes: Vec::new(),
             client_requests: BTreeMap::new(),
             journal: BTreeMap::new(),
+            probes: Vec::new(),
             liveness: scenario.duration.get(),
             config,
             reloads: Vec::new(),
@@ -78,7 +81,9 @@ impl<'a> History<'a> {
                     }
                 }
                 What::Upstream(JournalEvent::Request(record)) => {
-                    if let Some(id) = &record.id {
+                    if let Some(id) = &record.id
+                        && !self.is_of_a_probe(id, line.host.as_str(), record)
+                    {
                         self.journal.entry(id).or_default().push((index, line.host.as_str(), record));
                     }
                 }
@@ -105,6 +110,11 @@ impl<'a> History<'a> {
                 let pick = Pick { line: index, upstream, ticket: *ticket, epoch: *epoch, probe: *probe };
                 process.requests.entry(*request).or_default().picks.push(pick);
             }
+            ProxyEvent::ProbeAsked { upstream, target } => {
+                if let Some(id) = id_of(target) {
+                    self.probes.push((upstream.as_str(), id));
+                }
+            }
             ProxyEvent::AttemptEnded { request: Some(request), upstream, failure: Some(_), .. } => {
                 process.requests.entry(*request).or_default().failed.push(upstream.as_str());
             }
@@ -116,6 +126,16 @@ impl<'a> History<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether this is what a probe of the proxy asked `host` for: the proxy told of it before, and it carried nothing.
+    fn is_of_a_probe(&mut self, id: &str, host: &str, record: &Record) -> bool {
+        let asks = |probe: &(&str, &str)| probe.1 == id && self.leads_to(probe.0, host);
+        if record.up.bytes > 0 || !matches!(record.method.as_str(), "CONNECT" | "HEAD") {
+            return false;
+        }
+        let asked = self.probes.iter().position(asks);
+        asked.map(|place| self.probes.remove(place)).is_some()
     }
 
     /// Whether the proxy was given a configuration without `upstream` at some time from `from` to `until`. An upstream that

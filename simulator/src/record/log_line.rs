@@ -49,6 +49,7 @@ pub fn parse(
             upstream: upstream()?,
             probe: flag("probe")?,
         },
+        "probe_asked" => ProxyEvent::ProbeAsked { upstream: upstream()?, target: text("target")?.to_owned() },
         "attempt_ended" => ProxyEvent::AttemptEnded {
             request: number("request"),
             upstream: upstream()?,
@@ -190,6 +191,7 @@ mod tests {
         see(&Event::EpochStarted { number: 4, offset: 0, members: &[] });
         see(&Event::PickMade { request: Some(7), attempt: 0, epoch: 3, ticket: Some(9), upstream, probe: false });
         see(&Event::PickMade { request: None, attempt: 1, epoch: 3, ticket: None, upstream, probe: true });
+        see(&Event::ProbeAsked { upstream, target: "a.test:443" });
         let took = Duration::from_micros(1_500_499);
         see(&Event::AttemptEnded { request: Some(7), upstream, failure: Some("reply_timeout"), took });
         see(&Event::AttemptEnded { request: None, upstream, failure: None, took: Duration::ZERO });

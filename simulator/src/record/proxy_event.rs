@@ -29,6 +29,10 @@ pub enum ProxyEvent {
         upstream: HostName,
         probe: bool,
     },
+    ProbeAsked {
+        upstream: HostName,
+        target: String,
+    },
     AttemptEnded {
         request: Option<u64>,
         upstream: HostName,
@@ -129,6 +133,9 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
             upstream: name(*upstream),
             probe: *probe,
         },
+        Event::ProbeAsked { upstream, target } => {
+            ProxyEvent::ProbeAsked { upstream: name(*upstream), target: (*target).to_owned() }
+        }
         Event::AttemptEnded { request, upstream, failure, took } => ProxyEvent::AttemptEnded {
             request: *request,
             upstream: name(*upstream),

@@ -122,7 +122,7 @@ impl Observer for Ear {
             Event::ReloadFailed { problems } => Heard::ReloadFailed { problems: (*problems).to_owned() },
             Event::DrainStarted { .. } => Heard::DrainStarted,
             Event::Drained { reset } => Heard::Drained { reset: *reset },
-            Event::EpochStarted { .. } | Event::Verdict { .. } | Event::AcceptFailed { .. } => return,
+            Event::EpochStarted { .. } | Event::ProbeAsked { .. } | Event::Verdict { .. } | Event::AcceptFailed { .. } => return,
         };
         self.0.heard.lock().unwrap().push(heard);
         self.0.more.notify_waiters();
