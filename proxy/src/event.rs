@@ -1,4 +1,4 @@
-//! What a proxy tells of itself while it runs: typed events, heard by an [`Observer`] in the order they happened.
+//! Defines the events of a running proxy, and the [`Observer`] that hears them in the order in which they happen.
 //!
 //! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
 
@@ -10,13 +10,18 @@ use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::env::RelayEnd;
 
-/// Hears events. Called inline: it must not block.
+/// Hears the events of a proxy. It is called inline, on the task in which the event happens, so it must not block.
 pub trait Observer: Send + Sync + 'static {
     /// `event` happened at `at` (since the proxy started).
     fn on(&self, at: Timestamp, event: &Event<'_>);
+
+    /// How many events it has lost, because it must not block; shown in the statistics.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
-/// Hears nothing.
+/// An observer that ignores every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 
@@ -29,6 +34,10 @@ impl Observer for Vec<Arc<dyn Observer>> {
         for observer in self {
             observer.on(at, event);
         }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.iter().map(|observer| observer.dropped()).sum()
     }
 }
 
@@ -80,7 +89,7 @@ pub enum Event<'a> {
         /// For what: `host:port`.
         target: &'a str,
     },
-    /// An attempt has its verdict.
+    /// An attempt has ended.
     AttemptEnded {
         /// Of which request; `None` for a check.
         request: Option<RequestId>,
@@ -88,6 +97,8 @@ pub enum Event<'a> {
         upstream: UpstreamId,
         /// `None`: it opened the target or brought a response head.
         failure: Option<&'static str>,
+        /// Why it failed, where there is more to say: the system's or a library's words, of bounded length.
+        cause: Option<&'a str>,
         /// From its start to its verdict.
         took: Duration,
     },
@@ -111,6 +122,8 @@ pub enum Event<'a> {
         url: &'a str,
         /// Failures in a row that were charged to it.
         failures: u32,
+        /// Why the last attempt failed, where there is more to say.
+        cause: Option<&'a str>,
     },
     /// An upstream takes no more traffic.
     Ejected {
@@ -122,6 +135,8 @@ pub enum Event<'a> {
         url: &'a str,
         /// Failures in a row that were charged to it.
         failures: u32,
+        /// Why the last attempt through it failed.
+        cause: Option<&'a str>,
         /// When it will be probed.
         until: Timestamp,
     },
@@ -133,6 +148,8 @@ pub enum Event<'a> {
         name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
+        /// Why the last attempt through it failed.
+        cause: Option<&'a str>,
         /// When it will be probed again.
         until: Timestamp,
     },
@@ -182,7 +199,7 @@ pub enum Event<'a> {
     },
     /// A connection could not be accepted; accepting goes on after a pause.
     AcceptFailed {
-        /// The system's words.
+        /// The operating system's error.
         error: &'a str,
     },
 }
@@ -234,6 +251,8 @@ pub struct Summary {
     pub upstream: Option<Arc<UpstreamLabel>>,
     /// The failed attempts in order: through whom and what went wrong.
     pub failed_attempts: Vec<(Arc<UpstreamLabel>, &'static str)>,
+    /// Why the last of them failed, or a reply broke off: the system's or a library's words, of bounded length.
+    pub cause: Option<Arc<str>>,
     /// Attempts in all.
     pub attempts: u32,
     /// Bytes from client to target, without heads.

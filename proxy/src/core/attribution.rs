@@ -1,4 +1,4 @@
-//! Whose fault a failed attempt was.
+//! Decides whose fault a failed attempt was.
 //!
 //! Who could have written what was seen decides ([`Author`]). What only the upstream can have written is charged to it
 //! at once. All else cannot tell: a 502 is what a broken upstream says of a sound target, and what a sound upstream says
@@ -18,9 +18,9 @@ use super::health::{AttemptResult, Charge};
 use super::time::Timestamp;
 use super::upstream::{Attempt, UpstreamId};
 
-/// Targets remembered at most; the one that failed longest ago gives way.
+/// How many targets are remembered at most. Beyond that, the target that failed longest ago is forgotten.
 pub const MAX_TARGETS: usize = 1024;
-/// Failures remembered at most for one target; the oldest gives way.
+/// How many failures are remembered for one target at most. Beyond that, the oldest is forgotten.
 pub const MAX_PENDING: usize = 32;
 /// How long a failure is remembered unless configured otherwise.
 pub const DEFAULT_MEMORY: Duration = Duration::from_secs(10);
@@ -118,7 +118,20 @@ impl Evidence {
     }
 }
 
-/// What is remembered of recent targets that one upstream could not open.
+/// Decides whose fault the failures of a request were, by comparing what different upstreams did with the same target.
+///
+/// 1. A failure that only one side can have caused is blamed at once: no TCP or TLS to the upstream, a malformed head, a
+///    407, a reset behind a good head are the upstream's.
+/// 2. Any other failure (a timeout for the reply, a close before the head, another status) becomes [`Evidence`] of its
+///    request.
+/// 3. If another upstream opens the target in the same request, the evidence is charged to the upstreams that could not.
+/// 4. If no upstream does and at least two failed in the same way, the target is to blame.
+/// 5. A failure that no other confirms is blamed on nobody, and remembered for a bounded time. If another upstream opens
+///    the target within it, step 3 applies to it.
+/// 6. An upstream that opens a target on which it failed lately shows that the target has changed. The memory of the target
+///    is cleared then, and nobody is charged.
+///
+/// Evidence has one owner at a time, so nothing is charged twice.
 #[derive(Debug)]
 pub struct Attribution {
     memory: Duration,

@@ -51,7 +51,7 @@ impl FailoverPolicy {
 
 /// Why no further attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum BudgetSpent {
     /// All attempts that were allowed have been made.
     AttemptsUsedUp,
     /// The request's time is over, or too little of it is left to begin another attempt.
@@ -80,13 +80,13 @@ impl Budget {
     /// must not use up the attempt at another.
     ///
     /// # Errors
-    /// [`Stop`] where nothing is left.
-    pub fn next(&mut self, behind: usize, now: Timestamp) -> Result<Allowance, Stop> {
+    /// [`BudgetSpent`] if nothing is left.
+    pub fn next(&mut self, behind: usize, now: Timestamp) -> Result<Allowance, BudgetSpent> {
         let remains = self.deadline.since(now);
         if !self.has_time(remains) {
-            return Err(Stop::DeadlinePassed);
+            return Err(BudgetSpent::DeadlinePassed);
         }
-        self.attempts_left = self.attempts_left.checked_sub(1).ok_or(Stop::AttemptsUsedUp)?;
+        self.attempts_left = self.attempts_left.checked_sub(1).ok_or(BudgetSpent::AttemptsUsedUp)?;
         let behind = self.attempts_left.min(u32::try_from(behind).unwrap_or(u32::MAX));
         let least = self.policy.least();
         let half = (remains / 2).max(least);
@@ -282,8 +282,8 @@ mod tests {
         assert_eq!(first.reply(at(21)).span, Duration::ZERO);
         assert_eq!(budget.next(7, at(20)).unwrap().ends, at(30).max(at(20).after(Duration::from_millis(9_900))));
         assert_eq!(budget.next(6, at(30)).unwrap().ends, at(40));
-        assert_eq!(budget.next(5, at(30)), Err(Stop::AttemptsUsedUp));
-        assert_eq!(budget.next(5, at(40)), Err(Stop::DeadlinePassed));
+        assert_eq!(budget.next(5, at(30)), Err(BudgetSpent::AttemptsUsedUp));
+        assert_eq!(budget.next(5, at(40)), Err(BudgetSpent::DeadlinePassed));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! When an upstream is ejected and when it comes back.
+//! Decides when an upstream is ejected and when it comes back.
 //!
 //! ```text
 //!           failures in a row ≥ failure_threshold, all of them its own

@@ -1,4 +1,4 @@
-//! What an environment's connections and listeners can do.
+//! Defines what an environment's connections and listeners can do.
 
 use std::future::Future;
 use std::io;
@@ -8,8 +8,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connected byte stream that can also be reset.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Drops the stream so that the peer sees a reset (RST), not an orderly end.
+    /// Drops the stream so that the peer sees a reset (RST), not an orderly end. What the peer has not received yet is
+    /// lost.
     fn abort(self);
+
+    /// Waits until all that was written is on its way to the peer, where the world can tell: a reset takes with it
+    /// what is not. Bounds are the caller's.
+    fn sent(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A bound socket that yields streams.
@@ -23,7 +30,7 @@ pub trait Listener: Send + 'static {
     /// Those of accept(2), "too many open files" among them; none of them ends the listener.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
-    /// Where it is bound; tells the port where 0 was asked for.
+    /// The address it is bound to, with the actual port if port 0 was asked for.
     ///
     /// # Errors
     /// Those of getsockname(2).

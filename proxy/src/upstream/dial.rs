@@ -1,4 +1,4 @@
-//! One attempt's connection: to the upstream under one deadline, and through it by CONNECT under another.
+//! Opens the connection of one attempt: to the upstream under one deadline, through it by CONNECT under another.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,15 +13,15 @@ use tokio::time::timeout;
 
 use crate::config::Upstream as UpstreamConfig;
 use crate::core::attribution::Failure;
-use crate::core::failover::Allowance;
+use crate::core::failover::{Allowance, Limit};
 use crate::env::Env;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, response_framing};
 use crate::http::inbox::Inbox;
 use crate::http::replies::{Replies, ReplyError};
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
-use crate::upstream::resolver;
 
 /// What every attempt of a request shares.
 #[derive(Clone, Copy)]
@@ -40,20 +40,20 @@ pub(crate) async fn connect<E: Env>(
     upstream: &Upstream<E::Stream>,
     allowance: &Allowance,
     settings: DialSettings<'_>,
-) -> Result<Leg<E::Stream>, Failure> {
+) -> Result<Leg<E::Stream>, FailedAttempt> {
     let limit = allowance.connect();
     let resolved = AtomicBool::new(false);
     let connected = async {
-        let addresses = upstream.resolver.resolve(env, settings.dns).await.map_err(|_| Failure::NameUnresolved)?;
+        let addresses = upstream.endpoint.resolve(env, settings.dns).await.map_err(unresolved)?;
         resolved.store(true, Ordering::Relaxed);
-        let stream = resolver::connect(env, &addresses).await.map_err(|error| connect_failure(&error))?;
-        upstream.wrapper.wrap(stream).await.map_err(|_| Failure::TlsFailed)
+        let stream = upstream.endpoint.connect(env, &addresses, settings.dns).await.map_err(connect_failed)?;
+        upstream.wrapper.wrap(stream).await.map_err(|error| FailedAttempt::new(Failure::TlsFailed, error))
     };
-    match timeout(limit.span, connected).await {
-        Ok(done) => done,
-        Err(_) if !resolved.load(Ordering::Relaxed) => Err(Failure::NameUnresolved),
-        Err(_) => Err(limit.failure),
-    }
+    let late = |_| match resolved.load(Ordering::Relaxed) {
+        true => FailedAttempt::timed_out(limit.failure, "no connection", limit.span),
+        false => FailedAttempt::timed_out(Failure::NameUnresolved, "no address", limit.span),
+    };
+    timeout(limit.span, connected).await.map_err(late)?
 }
 
 /// Opens a tunnel to `target` through `upstream`. Returns the leg and the bytes that came behind the reply's head.
@@ -64,21 +64,19 @@ pub(crate) async fn open_tunnel<E: Env>(
     target: &Authority,
     allowance: &Allowance,
     settings: DialSettings<'_>,
-) -> Result<(Leg<E::Stream>, Bytes), Failure> {
+) -> Result<(Leg<E::Stream>, Bytes), FailedAttempt> {
     let mut leg = connect(env, upstream, allowance, settings).await?;
-    let limit = allowance.reply(pool.now());
     let head = connect_head(&upstream.config, target, settings.via);
-    let asked = ask(&mut leg, &head, settings.limits);
-    let (mut reply, surplus) = timeout(limit.span, asked).await.unwrap_or(Err(limit.failure))?;
+    let (mut reply, surplus) = ask(&mut leg, &head, allowance.reply(pool.now()), settings.limits).await?;
     match reply.status {
         // Nothing was asked to be switched.
-        101 => Err(Failure::MalformedHead),
+        101 => Err(FailedAttempt::switched()),
         // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
         200..=299 => Ok((leg, surplus)),
         // Nobody will read its body, but a head that frames none says nothing that can be trusted.
         status => Err(match response_framing(&mut reply, &Method::connect()) {
-            Ok(_) => Failure::Status(status),
-            Err(_) => Failure::MalformedHead,
+            Ok(_) => Failure::Status(status).into(),
+            Err(error) => FailedAttempt::malformed(error, settings.limits),
         }),
     }
 }
@@ -93,39 +91,45 @@ pub(crate) async fn ask_for_page<E: Env>(
     target: &Authority,
     allowance: &Allowance,
     settings: DialSettings<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), FailedAttempt> {
     let mut leg = connect(env, upstream, allowance, settings).await?;
-    let limit = allowance.reply(pool.now());
     let head = page_head(&upstream.config, target, settings.via);
-    let asked = ask(&mut leg, &head, settings.limits);
-    let (mut reply, _) = timeout(limit.span, asked).await.unwrap_or(Err(limit.failure))?;
+    let (mut reply, _) = ask(&mut leg, &head, allowance.reply(pool.now()), settings.limits).await?;
+    let malformed = |error| FailedAttempt::malformed(error, settings.limits);
     match reply.status {
-        101 => Err(Failure::MalformedHead),
-        status @ (407 | 502..=504) => Err(Failure::Status(status)),
+        101 => Err(FailedAttempt::switched()),
+        status @ (407 | 502..=504) => Err(Failure::Status(status).into()),
         // As it would be read with its body.
-        _ => response_framing(&mut reply, &Method::get()).map(drop).map_err(|_| Failure::MalformedHead),
+        _ => response_framing(&mut reply, &Method::get()).map(drop).map_err(malformed),
     }
 }
 
-/// Sends `head` and reads the reply's head. Returns the bytes that came behind it too.
+/// Sends `head` and reads the reply's head within `limit`. Returns the bytes that came behind it too.
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     leg: &mut S,
     head: &RequestHead,
+    limit: Limit,
     limits: HeadLimits,
-) -> Result<(ResponseHead, Bytes), Failure> {
-    let mut out = BytesMut::with_capacity(512);
-    head.write_to(&mut out);
-    // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
-    let written = match leg.write_all(&out).await {
-        Ok(()) => leg.flush().await,
-        failed => failed,
+) -> Result<(ResponseHead, Bytes), FailedAttempt> {
+    let asked = async {
+        let mut out = BytesMut::with_capacity(512);
+        head.write_to(&mut out);
+        // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
+        let written = match leg.write_all(&out).await {
+            Ok(()) => leg.flush().await,
+            failed => failed,
+        };
+        let mut inbox = Inbox::default();
+        match read_reply(leg, &mut inbox, limits).await {
+            Ok(reply) => Ok((reply, inbox.take_rest())),
+            Err(error) => match written {
+                Err(error) if inbox.is_empty() => Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
+                _ => Err(FailedAttempt::reply(error, limits)),
+            },
+        }
     };
-    let mut inbox = Inbox::default();
-    match read_reply(leg, &mut inbox, limits).await {
-        Ok(reply) => Ok((reply, inbox.take_rest())),
-        Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
-        Err(error) => Err(error.into()),
-    }
+    let late = |_| FailedAttempt::timed_out(limit.failure, "no reply", limit.span);
+    timeout(limit.span, asked).await.map_err(late)?
 }
 
 /// Reads a final reply head. Interim ones are about our own CONNECT, and end here: most clients take any of them for a
@@ -140,18 +144,6 @@ async fn read_reply<S: AsyncRead + Unpin>(
         let head = poll_fn(|cx| replies.poll_next(cx, (leg, inbox), limits)).await?;
         if !head.is_interim() {
             return Ok(head);
-        }
-    }
-}
-
-impl From<ReplyError> for Failure {
-    fn from(error: ReplyError) -> Self {
-        match error {
-            ReplyError::Closed => Failure::ClosedBeforeHead,
-            ReplyError::Failed(_) => Failure::ResetBeforeHead,
-            ReplyError::Head(_) | ReplyError::OtherProtocol | ReplyError::TooManyInterim | ReplyError::Cut => {
-                Failure::MalformedHead
-            }
         }
     }
 }
@@ -190,6 +182,14 @@ pub(crate) fn authorize(fields: &mut Fields, upstream: &UpstreamConfig) {
         let pair = format!("{}:{}", credentials.username, credentials.password.expose());
         fields.push("Proxy-Authorization", format!("Basic {}", STANDARD.encode(pair)));
     }
+}
+
+fn unresolved(error: io::Error) -> FailedAttempt {
+    FailedAttempt::new(Failure::NameUnresolved, error)
+}
+
+fn connect_failed(error: io::Error) -> FailedAttempt {
+    FailedAttempt::new(connect_failure(&error), error)
 }
 
 fn connect_failure(error: &io::Error) -> Failure {

@@ -1,4 +1,4 @@
-//! The connection to an upstream: plain, or inside TLS.
+//! Wraps the connection to an upstream, which is plain or inside TLS.
 
 use std::fmt;
 use std::io;
@@ -30,6 +30,10 @@ pub(crate) enum Leg<S> {
 impl<S: Duplex> Duplex for TlsStream<S> {
     fn abort(self) {
         self.into_inner().0.abort();
+    }
+
+    fn sent(&self) -> impl Future<Output = ()> + Send {
+        self.get_ref().0.sent()
     }
 }
 

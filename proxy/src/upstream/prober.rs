@@ -24,10 +24,11 @@ use crate::event::Event;
 use crate::http::authority::Authority;
 use crate::http::head::Fields;
 use crate::upstream::dial::{DialSettings, ask_for_page, connect, open_tunnel};
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{FailureMemory, Lease, Pool, Probe, SWEEP, UpstreamSettings};
 
-/// Looked at again this often where nothing else is due; a reload wakes it earlier.
+/// How long the prober sleeps if nothing is due. A reload wakes it earlier.
 const FAR: Duration = Duration::from_secs(3600);
 
 /// Targets that one probe asks for at most, check endpoints aside: any of them may be unreliable itself.
@@ -37,7 +38,7 @@ const TARGETS: usize = 3;
 const STANDS: Duration = Duration::from_secs(1);
 
 /// When each upstream is to be checked next, and which endpoint's turn it is then. Every upstream goes through the
-/// endpoints in the same order at about the same time, so that they bear witness for each other.
+/// endpoints in the same order at about the same time, so that the checks of one upstream tell whether an endpoint or another upstream is at fault.
 #[derive(Default)]
 struct Plan {
     due: BTreeMap<UpstreamId, Instant>,
@@ -140,23 +141,24 @@ impl<E: Env> Prober<'_, E> {
     /// One check: a CONNECT through the upstream. It is judged like a request's attempt, so that an endpoint which fails
     /// through every upstream is the endpoint's fault.
     async fn check(&self, mut lease: Lease<E>, endpoints: Vec<Authority>) {
-        let mut last = Failure::ReplyTimeout;
+        let mut last = Failure::ReplyTimeout.into();
         for target in endpoints {
             let mut evidence = Evidence::new(Service::Tunnel);
-            let Err(failure) = self.open(&lease, &target).await else {
+            let Err(failed) = self.open(&lease, &target).await else {
                 lease.end_attempt(None);
                 self.pool.report(lease.attempt(), AttemptResult::Success);
                 self.pool.opened(FailureMemory::Checks, &target.to_string(), lease.upstream.id, evidence);
                 return;
             };
-            last = failure;
-            if self.pool.failed(&mut evidence, lease.attempt(), failure).is_some() {
+            let decided = self.pool.failed(&mut evidence, lease.attempt(), failed.failure).is_some();
+            last = failed;
+            if decided {
                 break;
             }
             // Each endpoint on its own: what other upstreams say of this one decides.
             self.pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
         }
-        lease.end_attempt(Some(last.as_str()));
+        lease.end_attempt(Some(&last));
     }
 
     /// One probe, which is told of once, whatever comes of it.
@@ -166,7 +168,7 @@ impl<E: Env> Prober<'_, E> {
         if asks.is_empty() {
             match connect(self.env, &lease.upstream, &self.allowance(), self.dial_settings(None)).await {
                 Ok(_) => lease.reached(),
-                Err(failure) => self.failed(lease, Service::Tunnel, failure),
+                Err(failed) => self.failed(lease, Service::Tunnel, &failed),
             }
             return;
         }
@@ -180,20 +182,20 @@ impl<E: Env> Prober<'_, E> {
                 Service::Tunnel => self.open(&lease, &ask.target).await.map(drop),
                 Service::Page => self.page(&lease, &ask.target).await,
             };
-            let Err(failure) = done else {
+            let Err(failed) = done else {
                 lease.end_attempt(None);
                 self.pool.report(lease.attempt(), AttemptResult::Success);
                 return;
             };
-            if failure.author(ask.asked) != Author::UpstreamOrTarget {
-                return self.failed(lease, ask.asked, failure);
+            if failed.failure.author(ask.asked) != Author::UpstreamOrTarget {
+                return self.failed(lease, ask.asked, &failed);
             }
-            last = Some(failure);
             if ask.counts {
-                doubt = Some(failure.charge(ask.asked));
+                doubt = Some(failed.failure.charge(ask.asked));
             }
+            last = Some(failed);
         }
-        lease.end_attempt(last.map(Failure::as_str));
+        lease.end_attempt(last.as_ref());
         match doubt {
             Some(charge) => self.pool.disproved(Attributed::opened_elsewhere(lease.attempt(), charge)),
             // It may be the endpoint's fault; but it was reached.
@@ -202,9 +204,9 @@ impl<E: Env> Prober<'_, E> {
     }
 
     /// A probe came to an end that needs no second opinion.
-    fn failed(&self, mut lease: Lease<E>, asked: Service, failure: Failure) {
-        lease.end_attempt(Some(failure.as_str()));
-        self.pool.failed(&mut Evidence::new(asked), lease.attempt(), failure);
+    fn failed(&self, mut lease: Lease<E>, asked: Service, failed: &FailedAttempt) {
+        lease.end_attempt(Some(failed));
+        self.pool.failed(&mut Evidence::new(asked), lease.attempt(), failed.failure);
     }
 
     /// What a probe asks for, in order.
@@ -228,22 +230,22 @@ impl<E: Env> Prober<'_, E> {
         }
     }
 
-    async fn open(&self, lease: &Lease<E>, target: &Authority) -> Result<Leg<E::Stream>, Failure> {
+    async fn open(&self, lease: &Lease<E>, target: &Authority) -> Result<Leg<E::Stream>, FailedAttempt> {
         let via = self.settings.via.for_connect(&Fields::new());
         let settings = self.dial_settings(via.as_deref());
         open_tunnel(self.pool, self.env, &lease.upstream, target, &self.allowance(), settings).await.map(|(leg, _)| leg)
     }
 
     /// Opens a tunnel and sees whether it stands for a while: one that ends by itself at once brings nobody anything.
-    async fn open_and_stand(&self, lease: &Lease<E>, target: &Authority) -> Result<(), Failure> {
+    async fn open_and_stand(&self, lease: &Lease<E>, target: &Authority) -> Result<(), FailedAttempt> {
         let mut leg = self.open(lease, target).await?;
         match timeout(STANDS, leg.read_u8()).await {
-            Ok(Err(_)) => Err(Failure::EmptyTunnel),
+            Ok(Err(error)) => Err(FailedAttempt::new(Failure::EmptyTunnel, error)),
             Ok(Ok(_)) | Err(_) => Ok(()),
         }
     }
 
-    async fn page(&self, lease: &Lease<E>, target: &Authority) -> Result<(), Failure> {
+    async fn page(&self, lease: &Lease<E>, target: &Authority) -> Result<(), FailedAttempt> {
         let via = self.settings.via.entry("1.1");
         let settings = self.dial_settings(Some(via.as_bytes()));
         ask_for_page(self.pool, self.env, &lease.upstream, target, &self.allowance(), settings).await

@@ -289,7 +289,8 @@ fn an_upstream_that_says_200_and_nothing_more_loses_its_share() {
         assert_eq!(proxy.ear.heard().iter().filter(|heard| **heard == charged).count(), 3);
         // Its probe opens a tunnel too, and waits whether it stands.
         let url = format!("http://{}", hollow.addr);
-        proxy.ear.wait(|heard| (*heard == Heard::Ejected { url: url.clone() }).then_some(())).await;
+        let out = |heard: &Heard| matches!(heard, Heard::Ejected { url: one, .. } if *one == url).then_some(());
+        proxy.ear.wait(out).await;
         for _ in 0..4 {
             number += 1;
             assert_eq!(ask(number).await, b"hello");

@@ -32,7 +32,9 @@ fn active_checks_eject_and_bring_back_without_a_single_request() {
         let upstreams = [bad.addr, dead.addr, good.addr];
         let proxy = TestProxy::start(checked(&upstreams, &json!(["echo.mock:80"]))).await;
         let ejection = |nth| {
-            proxy.ear.wait_nth(nth, |heard| if let Heard::Ejected { url } = heard { Some(url.clone()) } else { None })
+            proxy
+                .ear
+                .wait_nth(nth, |heard| if let Heard::Ejected { url, .. } = heard { Some(url.clone()) } else { None })
         };
         let mut out = [ejection(1).await, ejection(2).await];
         out.sort();
@@ -146,7 +148,7 @@ fn checks_that_take_their_endpoints_in_turn_bear_witness_for_each_other() {
         let (_, ear) = net.start(parse(&config)).await;
         sleep(secs(600)).await;
         let ejected = ear.heard().into_iter().find_map(|heard| match heard {
-            Heard::Ejected { url } => Some(url),
+            Heard::Ejected { url, .. } => Some(url),
             _ => None,
         });
         assert_eq!(ejected, Some(format!("http://{}", addr(2))));

@@ -36,7 +36,7 @@ async fn request(proxy: &TestProxy, target: &str, number: usize) -> u16 {
 }
 
 pub(crate) fn ejected(proxy: &TestProxy) -> Vec<String> {
-    let of = |heard| if let Heard::Ejected { url } = heard { Some(url) } else { None };
+    let of = |heard| if let Heard::Ejected { url, .. } = heard { Some(url) } else { None };
     proxy.ear.heard().into_iter().filter_map(of).collect()
 }
 
@@ -135,7 +135,7 @@ fn a_dead_target_ejects_nobody_while_others_are_open() {
 
 /// Waits until somebody is ejected.
 async fn ejection(proxy: &TestProxy) -> String {
-    proxy.ear.wait(|heard| if let Heard::Ejected { url } = heard { Some(url.clone()) } else { None }).await
+    proxy.ear.wait(|heard| if let Heard::Ejected { url, .. } = heard { Some(url.clone()) } else { None }).await
 }
 
 /// A failing upstream beside a good one is ejected after three, whoever finds out: the same request or the next. Where a

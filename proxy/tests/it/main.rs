@@ -10,6 +10,7 @@ mod balance;
 mod binary;
 mod blame;
 mod bodies;
+mod causes;
 mod checks;
 mod connect;
 mod curl;

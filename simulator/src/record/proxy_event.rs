@@ -136,7 +136,7 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
         Event::ProbeAsked { upstream, target } => {
             ProxyEvent::ProbeAsked { upstream: name(*upstream), target: (*target).to_owned() }
         }
-        Event::AttemptEnded { request, upstream, failure, took } => ProxyEvent::AttemptEnded {
+        Event::AttemptEnded { request, upstream, failure, took, .. } => ProxyEvent::AttemptEnded {
             request: *request,
             upstream: name(*upstream),
             failure: *failure,

@@ -21,58 +21,85 @@ use super::{HeadError, is_token};
 /// A line without a colon; a folded line of nothing but white space, which some readers take for the empty line that ends
 /// the head; Transfer-Encoding beside Content-Length where one of them had to be mended, since some readers miss that one.
 pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, HeadError> {
-    let mut mended = Vec::with_capacity(lines.len() + 16);
-    // A fold goes the way of the line that it belongs to.
-    let (mut left_out, mut frames) = (false, false);
-    let (mut coding, mut length, mut odd_framing) = (false, false, false);
+    let mut mender = Mender::with_capacity(lines.len() + 16);
     for (number, line) in lines.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if is_blank(line.first()) {
-            if line.trim_ascii().is_empty() {
-                return Err(HeadError::Folded);
-            }
-            odd_framing |= frames;
-            if !left_out {
-                mended.truncate(mended.trim_ascii_end().len());
-                mended.push(b' ');
-                push(&mut mended, line.trim_ascii());
-            }
-            continue;
-        }
-        left_out = false;
-        match line.iter().position(|&byte| byte == b':') {
-            Some(colon) if number > 0 || !start_line => {
-                let end = line[..colon].iter().rposition(|byte| !is_blank(Some(byte))).map_or(0, |last| last + 1);
-                let name = &line[..end];
-                let (is_coding, is_length) =
-                    (name.eq_ignore_ascii_case(CODING.as_bytes()), name.eq_ignore_ascii_case(LENGTH.as_bytes()));
-                (coding, length, frames) = (coding | is_coding, length | is_length, is_coding | is_length);
-                odd_framing |= frames && end < colon;
-                left_out = !name.is_empty() && name.iter().all(u8::is_ascii_graphic) && !is_token(name);
-                if !left_out {
-                    mended.extend_from_slice(name);
-                    push(&mut mended, &line[colon..]);
-                }
-            }
-            // The start line, or the empty one at the end.
-            None if line.is_empty() || (start_line && number == 0) => push(&mut mended, line),
-            Some(_) => push(&mut mended, line),
-            None => return Err(HeadError::Field),
+        if line.is_empty() || (start_line && number == 0) {
+            mender.push(line);
+        } else if is_blank(line[0]) {
+            mender.fold(line.trim_ascii())?;
+        } else {
+            let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadError::Field)?;
+            mender.field(&line[..colon], &line[colon..]);
         }
     }
-    if odd_framing && coding && length {
-        return Err(HeadError::LengthAndCoding);
-    }
+    let mended = mender.finish()?;
     Ok(if mended == lines { Cow::Borrowed(lines) } else { Cow::Owned(mended) })
 }
 
-fn is_blank(byte: Option<&u8>) -> bool {
-    matches!(byte, Some(b' ' | b'\t'))
+/// Lines in their strict form, and what decides how more of them are read.
+#[derive(Default)]
+struct Mender {
+    out: Vec<u8>,
+    /// The last field, to which a folded line belongs, was left out.
+    left_out: bool,
+    /// It says where the body ends.
+    frames: bool,
+    has_coding: bool,
+    has_length: bool,
+    /// A field that says where the body ends was not written as it should be.
+    odd_framing: bool,
 }
 
-/// Appends a line's rest and CRLF.
-fn push(mended: &mut Vec<u8>, rest: &[u8]) {
-    mended.extend(rest.iter().map(|&byte| if byte != b'\t' && byte.is_ascii_control() { b' ' } else { byte }));
-    mended.extend_from_slice(b"\r\n");
+impl Mender {
+    fn with_capacity(bytes: usize) -> Self {
+        Mender { out: Vec::with_capacity(bytes), ..Mender::default() }
+    }
+
+    /// A field: what stands before its colon, and the rest.
+    fn field(&mut self, before: &[u8], rest: &[u8]) {
+        let name = &before[..before.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |last| last + 1)];
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        self.frames = is(CODING) || is(LENGTH);
+        self.has_coding |= is(CODING);
+        self.has_length |= is(LENGTH);
+        self.odd_framing |= self.frames && name != before;
+        self.left_out = !name.is_empty() && name.iter().all(u8::is_ascii_graphic) && !is_token(name);
+        if !self.left_out {
+            self.out.extend_from_slice(name);
+            self.push(rest);
+        }
+    }
+
+    /// A line that belongs to the field before it, without the white space around it.
+    fn fold(&mut self, rest: &[u8]) -> Result<(), HeadError> {
+        if rest.is_empty() {
+            return Err(HeadError::Folded);
+        }
+        self.odd_framing |= self.frames;
+        if !self.left_out {
+            self.out.truncate(self.out.trim_ascii_end().len());
+            self.out.push(b' ');
+            self.push(rest);
+        }
+        Ok(())
+    }
+
+    /// A line's rest, and CRLF.
+    fn push(&mut self, rest: &[u8]) {
+        self.out.extend(rest.iter().map(|&byte| if byte != b'\t' && byte.is_ascii_control() { b' ' } else { byte }));
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn finish(self) -> Result<Vec<u8>, HeadError> {
+        if self.odd_framing && self.has_coding && self.has_length {
+            return Err(HeadError::LengthAndCoding);
+        }
+        Ok(self.out)
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
 }

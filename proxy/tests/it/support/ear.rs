@@ -20,6 +20,7 @@ pub(crate) enum Heard {
     Attempt {
         upstream: u32,
         failure: Option<&'static str>,
+        cause: Option<String>,
     },
     Blamed {
         upstream: u32,
@@ -31,6 +32,7 @@ pub(crate) enum Heard {
     },
     Ejected {
         url: String,
+        cause: Option<String>,
     },
     BackedOff {
         url: String,
@@ -103,14 +105,16 @@ impl Observer for Ear {
             Event::PickMade { upstream, ticket, probe, .. } => {
                 Heard::Pick { upstream: upstream.number(), ticket: *ticket, probe: *probe }
             }
-            Event::AttemptEnded { upstream, failure, .. } => {
-                Heard::Attempt { upstream: upstream.number(), failure: *failure }
+            Event::AttemptEnded { upstream, failure, cause, .. } => {
+                Heard::Attempt { upstream: upstream.number(), failure: *failure, cause: cause.map(str::to_owned) }
             }
             Event::Blamed { upstream, blame, rule } => {
                 Heard::Blamed { upstream: upstream.number(), blame: *blame, rule: *rule }
             }
             Event::Suspected { url, .. } => Heard::Suspected { url: (*url).to_owned() },
-            Event::Ejected { url, .. } => Heard::Ejected { url: (*url).to_owned() },
+            Event::Ejected { url, cause, .. } => {
+                Heard::Ejected { url: (*url).to_owned(), cause: cause.map(str::to_owned) }
+            }
             Event::BackedOff { url, .. } => Heard::BackedOff { url: (*url).to_owned() },
             Event::Recovered { url, .. } => Heard::Recovered { url: (*url).to_owned() },
             Event::Finished(summary) => Heard::Finished((*summary).clone()),
@@ -122,7 +126,10 @@ impl Observer for Ear {
             Event::ReloadFailed { problems } => Heard::ReloadFailed { problems: (*problems).to_owned() },
             Event::DrainStarted { .. } => Heard::DrainStarted,
             Event::Drained { reset } => Heard::Drained { reset: *reset },
-            Event::EpochStarted { .. } | Event::ProbeAsked { .. } | Event::Verdict { .. } | Event::AcceptFailed { .. } => return,
+            Event::EpochStarted { .. }
+            | Event::ProbeAsked { .. }
+            | Event::Verdict { .. }
+            | Event::AcceptFailed { .. } => return,
         };
         self.0.heard.lock().unwrap().push(heard);
         self.0.more.notify_waiters();
