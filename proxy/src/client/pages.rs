@@ -57,7 +57,7 @@ pub(crate) async fn respond<E: Env>(
             let reason = if context.connections.is_unready() {
                 Some("draining")
             } else if !context.pool.is_ready() {
-                Some("no eligible upstream")
+                Some("no upstream can serve")
             } else {
                 None
             };

@@ -40,8 +40,8 @@ pub(crate) struct Figures {
     pub(crate) leased: AtomicU64,
     pub(crate) bytes_up: Arc<AtomicU64>,
     pub(crate) bytes_down: Arc<AtomicU64>,
-    /// Tunnels were cut since one delivered.
-    pub(crate) was_cut: AtomicBool,
+    /// A tunnel brought nothing since one last delivered.
+    pub(crate) brought_nothing: AtomicBool,
     pub(crate) latency: Mutex<Latency>,
     last_failure: Mutex<Option<LastFailure>>,
     recent_bytes: Mutex<RecentBytes>,
