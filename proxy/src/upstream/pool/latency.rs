@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 /// Latencies since the start and of the last 15 minutes.
+#[derive(Default)]
 pub(crate) struct Latency {
     total: Histogram,
     recent: [Option<(u64, Histogram)>; RECENT_SLOTS],
@@ -18,12 +19,6 @@ pub(crate) struct Percentiles {
     pub(crate) p50: f64,
     pub(crate) p90: f64,
     pub(crate) p99: f64,
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        Latency { total: Histogram::default(), recent: Default::default() }
-    }
 }
 
 impl Latency {
@@ -79,7 +74,7 @@ const LONGEST_MICROS: u64 = 3_600_000_000;
 
 const fn bucket(micros: u64) -> usize {
     // How often it has to be halved to be below 256.
-    let power = (micros / PER_POWER | 1).ilog2() as u64;
+    let power = ((micros / PER_POWER) | 1).ilog2() as u64;
     (power * PER_POWER + (micros >> power)) as usize
 }
 
