@@ -8,7 +8,7 @@ use loadgen::{Failure, FailureKind, Phase};
 use super::history::History;
 use super::violation::Violation;
 use crate::record::{ProxyEvent, What};
-use crate::scenario::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
+use crate::scenario::{Expectation, FailurePhase, RequestOutcome, Span, UpstreamState};
 
 /// The expectations that the run does not meet.
 pub(super) fn check(history: &History<'_>) -> Vec<Violation> {
@@ -46,6 +46,20 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let least = picks(from.get() + before, until).len();
             between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
+        Expectation::Reached { upstream, client, exactly, at_least, at_most, from, until } => {
+            let window = |from, until| {
+                let began = move |id: &str| history.client_requests.get(id).map(|seen| seen.began);
+                let ours = history.journal.iter().filter(|(id, _)| is_of(id, client.as_deref()));
+                let mine = ours.filter(move |(id, _)| began(id).is_some_and(|began| (from..until).contains(&began)));
+                let there = mine.flat_map(|(_, records)| records);
+                let there = there.filter(|(_, host, _)| upstream.as_deref().is_none_or(|name| *host == name));
+                there.map(|(line, ..)| *line).collect::<Vec<usize>>()
+            };
+            let lines = window(from.get(), edge(*until).saturating_add(late));
+            let least = window(from.get() + before(*from, late), edge(*until)).len();
+            let what = format!("requests reached {}", upstream.as_deref().unwrap_or("an upstream"));
+            between(least..=lines.len(), &what, *exactly, *at_least, *at_most).map(|text| (text, lines))
+        }
         Expectation::Share { upstream, at_least, at_most, from, until } => {
             let until = until.map_or(history.liveness, |until| until.get());
             let picks = |of: Option<&str>| {
@@ -60,17 +74,22 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let text = format!("{upstream} had {} of {} first picks", mine.len(), all.len());
             (!(*at_least..=*at_most).contains(&share)).then_some((text, mine))
         }
-        Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most } => {
-            let seen = history.client_requests.iter().filter(|(id, _)| !History::is_own(id));
-            let mine = seen.filter(|(id, _)| client.as_deref().is_none_or(|name| History::client_of(id) == name));
+        Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most, from, until } => {
+            let mine = history.client_requests.iter().filter(|(id, _)| is_of(id, client.as_deref()));
             let fits = mine.filter(|(_, seen)| {
                 let failure = seen.result.failure;
                 includes(*outcome, failure)
                     && phase.is_none_or(|place| failure.is_some_and(|failure| phase_of(failure.phase) == place))
                     && status.is_none_or(|status| seen.result.status == Some(status))
             });
-            let lines: Vec<usize> = fits.map(|(_, seen)| seen.line).collect();
-            within(lines.len(), "such requests", *exactly, *at_least, *at_most).map(|text| (text, lines))
+            let fits: Vec<_> = fits.map(|(_, seen)| seen).collect();
+            let window = |from, until| {
+                let began = fits.iter().filter(move |seen| (from..until).contains(&seen.began));
+                began.map(|seen| seen.line).collect::<Vec<usize>>()
+            };
+            let lines = window(from.get(), edge(*until).saturating_add(late));
+            let least = window(from.get() + before(*from, late), edge(*until)).len();
+            between(least..=lines.len(), "such requests", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
         Expectation::Turn { upstream, to, after, within } => {
             let turns = places(history, |at, what| at >= after.get() && turn(what, upstream) == Some(*to));
@@ -99,9 +118,10 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let lines: Vec<usize> = late.map(|(line, _)| line).collect();
             (!lines.is_empty()).then(|| (format!("{} requests failed over too late", lines.len()), lines))
         }
-        Expectation::Latency { at_most } => {
+        Expectation::Latency { at_most, client } => {
             let allowed = late;
-            let late = history.client_requests.values().filter(|seen| {
+            let mine = history.client_requests.iter().filter(|(id, _)| is_of(id, client.as_deref()));
+            let late = mine.map(|(_, seen)| seen).filter(|seen| {
                 seen.result.failure.is_none()
                     && seen.result.answered().is_some_and(|took| took > at_most.get() + allowed)
             });
@@ -115,6 +135,21 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
         // A single run can't decide this.
         Expectation::Sometimes { .. } => None,
     }
+}
+
+/// Whether the request is one of the story, and of `client`, where one is named.
+fn is_of(id: &str, client: Option<&str>) -> bool {
+    !History::is_own(id) && client.is_none_or(|name| History::client_of(id) == name)
+}
+
+/// The end of a window of requests.
+fn edge(until: Option<Span>) -> Duration {
+    until.map_or(Duration::MAX, Span::get)
+}
+
+/// What is due at the begin of a window may be `late`, and be counted or not; what is due at the start can't come before it.
+fn before(from: Span, late: Duration) -> Duration {
+    if from.get().is_zero() { Duration::ZERO } else { late }
 }
 
 /// The places of those `sometimes` that this run does not show.
@@ -252,6 +287,18 @@ mod tests {
             (
                 r#"{"what": "share", "upstream": "a", "at_least": 0.5, "at_most": 0.5, "until": "1s"}"#,
                 r#"{"what": "share", "upstream": "a", "at_least": 0.5, "at_most": 1, "from": "2s"}"#,
+            ),
+            (
+                r#"{"what": "reached", "upstream": "a", "at_most": 0, "from": "1100ms"}"#,
+                r#"{"what": "reached", "upstream": "b", "at_most": 10, "from": "1100ms"}"#,
+            ),
+            (
+                r#"{"what": "requests", "outcome": "ok", "exactly": 10, "from": "1s", "until": "2s"}"#,
+                r#"{"what": "requests", "outcome": "ok", "at_least": 11, "from": "1s", "until": "2s"}"#,
+            ),
+            (
+                r#"{"what": "latency", "at_most": "1s", "client": "c"}"#,
+                r#"{"what": "latency", "at_most": "2ms", "client": "c"}"#,
             ),
             (r#"{"what": "seen", "event": "ejected"}"#, r#"{"what": "seen", "event": "reload_failed"}"#),
         ] {
