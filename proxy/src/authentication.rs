@@ -1,14 +1,14 @@
-//! Who asks: Basic credentials in Proxy-Authorization (RFC 7617, RFC 9110 section 11.7).
+//! Checks who asks, by Basic credentials in Proxy-Authorization (RFC 7617, RFC 9110 section 11.7).
 //!
-//! What a refused guess costs must not tell whether the user exists or how much of the password was right. So names
-//! and passwords are compared as keyed digests, and where passwords are hashes, every wrong guess takes the same work,
-//! whoever it names: one hashing of each [kind](HashKind) that is configured. A known user's is against that user's own
-//! hash, all others are against somebody's, only for the work. The costliest kind alone would not do: a cheap hash and
-//! the costliest would be more work than an unknown user's, and the costs of bcrypt and argon2 can't be compared.
+//! The time that a refusal takes must not show whether the user exists or how much of the password was right. So names
+//! and passwords are compared as keyed digests. If passwords are hashes, every wrong guess takes the same work, whichever
+//! user it names: one hashing of each [kind](HashKind) that is configured. A known user's password is checked against that
+//! user's own hash; all other hashings are done only for the work. The costliest kind alone would not be enough: a cheap
+//! hash and the costliest would be more work than an unknown user's, and the costs of bcrypt and argon2 can't be compared.
 //!
-//! A password that was once proven right is remembered as a digest, so that hashing costs once per user and process.
+//! A password that was once proven right is remembered as a digest, so that each user costs one hashing per process.
 //! A reload builds another [`Authenticator`], which takes over the accounts whose name and configured password are
-//! unchanged; whoever was changed or removed in between has to prove the password anew.
+//! unchanged. A user whose password was changed has to prove the new one.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -26,7 +26,7 @@ use crate::config::{Authentication, HashKind, Password, Secret, User};
 use crate::env::{Busy, Env};
 use crate::http::head::Fields;
 
-/// A keyed digest; without the key it tells nothing of what it was made from, and comparing it leaks nothing.
+/// A keyed digest. Without the key it shows nothing of the text, and comparing it leaks nothing.
 type Digest = [u8; 32];
 
 /// Checks clients against the configured users.
@@ -36,7 +36,7 @@ pub struct Authenticator {
     key: hmac::Key,
     /// By the digest of their names.
     accounts: BTreeMap<Digest, Arc<Account>>,
-    /// A hash of each kind that is configured: what a wrong guess is hashed against only for the work.
+    /// A hash of each kind that is configured. A wrong guess is checked against them, only for the work.
     decoys: Arc<BTreeMap<HashKind, Password>>,
     /// Hashing under way, by the digest of name and password: those who ask the same wait for the one answer, so
     /// that the clients that all come back after a reload don't fill the hashing queue.

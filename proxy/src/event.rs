@@ -1,4 +1,4 @@
-//! What a proxy tells of itself while it runs: typed events, heard by an [`Observer`] in the order they happened.
+//! Defines the events of a running proxy, and the [`Observer`] that hears them in the order in which they happen.
 //!
 //! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
 
@@ -10,13 +10,13 @@ use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::env::RelayEnd;
 
-/// Hears events. Called inline: it must not block.
+/// Hears the events of a proxy. It is called inline, on the task in which the event happens, so it must not block.
 pub trait Observer: Send + Sync + 'static {
     /// `event` happened at `at` (since the proxy started).
     fn on(&self, at: Timestamp, event: &Event<'_>);
 }
 
-/// Hears nothing.
+/// An observer that ignores every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 
@@ -73,7 +73,7 @@ pub enum Event<'a> {
         /// Chosen to find out whether it has recovered.
         probe: bool,
     },
-    /// An attempt has its verdict.
+    /// An attempt has ended.
     AttemptEnded {
         /// Of which request; `None` for a check.
         request: Option<RequestId>,
@@ -81,7 +81,7 @@ pub enum Event<'a> {
         upstream: UpstreamId,
         /// `None`: it opened the target or brought a response head.
         failure: Option<&'static str>,
-        /// From its start to its verdict.
+        /// From its start to its end.
         took: Duration,
     },
     /// A failed attempt was blamed.
@@ -163,7 +163,7 @@ pub enum Event<'a> {
     },
     /// A connection could not be accepted; accepting goes on after a pause.
     AcceptFailed {
-        /// The system's words.
+        /// The operating system's error.
         error: &'a str,
     },
 }

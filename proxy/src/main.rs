@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why nothing came of a command.
+/// Why a command failed.
 enum CommandError {
     Configuration(Problems),
     Other(String),
@@ -62,7 +62,7 @@ fn other(error: impl std::fmt::Display) -> CommandError {
     CommandError::Other(error.to_string())
 }
 
-/// Prints a line. A reader that has seen enough (`| head`) is no failure, nor a reason to panic as `println!` does.
+/// Prints a line. If the reader has gone (`| head`), that is no failure, and no reason to panic as `println!` does.
 fn print(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
@@ -164,7 +164,7 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
     let control = open_control(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
     let code = runtime.block_on(serve(path, config, files, control.as_ref()));
-    // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
+    // A name lookup or a read from a dead file system may hang, so this does not wait for what still runs.
     runtime.shutdown_background();
     drop(control);
     drop(pid_file);
@@ -173,7 +173,7 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
     code
 }
 
-/// The PID file; one that nobody asked for may fail to be written. A second proxy on the same one is refused.
+/// Writes the PID file. If its path is the default, a failure is only warned about; a second proxy on it is refused.
 fn write_pid(config: &Config) -> Result<Option<PidFile>, CommandError> {
     let Some(path) = config.server.pid_file_path() else { return Ok(None) };
     match PidFile::create(&path) {
@@ -327,7 +327,7 @@ impl Source {
     /// Watches the `files` that the configuration at `path` was read from.
     fn watch(path: &Path, files: Files) -> Self {
         let changes = Changes::watch(&files.paths());
-        // They may have changed since they were read.
+        // The files may have changed since they were read.
         changes.touch();
         if let Some(reason) = changes.fallback_reason() {
             warn!("files are looked at every few seconds only: {reason}");
@@ -335,8 +335,8 @@ impl Source {
         Source { path: path.to_owned(), files, changes }
     }
 
-    /// Reads the configuration and puts it in force. Without `asked` only where a file's bytes have changed: a folder
-    /// stirs for many reasons; `None` says that none has.
+    /// Reads the configuration and puts it in force. Unless it was `asked` for, it does so only if the bytes of a
+    /// file have changed, and returns `None` if they have not: notifications come for many reasons.
     async fn reload(&mut self, proxy: &Proxy<Os>, asked: bool) -> Option<Answer> {
         let path = self.path.clone();
         #[expect(clippy::disallowed_methods, reason = "files are read off the runtime; only the binary does so")]

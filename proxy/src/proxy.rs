@@ -1,4 +1,4 @@
-//! Builds and runs one proxy from a configuration, an environment and an observer.
+//! Starts, reloads and drains one proxy.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use crate::upstream::prober;
 /// A running proxy. Dropping it leaves it running: [`Proxy::drain`] ends it.
 pub struct Proxy<E: Env> {
     context: Arc<Context<E>>,
-    /// What we call ourselves in Via unless the configuration says: two proxies in a row must not take each other for
-    /// themselves.
+    /// Our name in Via unless the configuration gives one. It is random, so that two proxies in a row don't take each
+    /// other for themselves.
     pseudonym: String,
 }
 
@@ -53,7 +53,7 @@ pub struct Reloaded {
 }
 
 impl<E: Env> Proxy<E> {
-    /// Listens and serves.
+    /// Starts a proxy: binds its listen address, and serves clients in tasks of `env`. `observer` hears its events.
     ///
     /// # Errors
     /// The address is taken, or an upstream's TLS can't be set up.
@@ -89,21 +89,21 @@ impl<E: Env> Proxy<E> {
         Ok(Proxy { context, pseudonym })
     }
 
-    /// Where it listens; tells the port where 0 was asked for.
+    /// Returns the address on which the proxy listens, with the actual port if port 0 was configured.
     pub fn local_addr(&self) -> SocketAddr {
         self.context.listen
     }
 
-    /// How it is.
+    /// Returns the health of the proxy, as /healthz shows it.
     pub fn health(&self) -> Health {
         self.context.health()
     }
 
-    /// Puts another configuration in force: requests that begin from now on follow it, tunnels live on. What needs a
-    /// restart keeps its old value.
+    /// Puts another configuration in force. Requests that begin from now on follow it; tunnels are not touched. Fields that
+    /// need a restart keep their old values.
     ///
     /// # Errors
-    /// The upstreams can't be set up; nothing has changed then.
+    /// The upstreams can't be set up. The old configuration stays in force.
     pub fn reload(&self, mut config: Config) -> Result<Reloaded, PoolError> {
         let context = &self.context;
         let mut state = context.reload.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +130,7 @@ impl<E: Env> Proxy<E> {
         Ok(Reloaded { epoch, changes, restart_required })
     }
 
-    /// A new configuration could not be read: tells of it and keeps the old one.
+    /// Reports that a new configuration could not be read, with its `problems`. The old one stays in force.
     pub fn refuse_reload(&self, problems: &str) {
         let mut state = self.context.reload.lock().unwrap_or_else(PoisonError::into_inner);
         state.tried += 1;
@@ -139,8 +139,11 @@ impl<E: Env> Proxy<E> {
         self.context.pool.emit(&Event::ReloadFailed { problems });
     }
 
-    /// Finishes and stops: unready for `drain_delay`, then nothing is accepted, then what still runs after
-    /// `drain_timeout` is reset. Returns the number of connections that were.
+    /// Drains the proxy, and returns how many connections had to be reset.
+    ///
+    /// 1. /readyz answers 503 for `drain_delay`, while requests are still served.
+    /// 2. The listener stops accepting; connections between requests are closed.
+    /// 3. What still runs after `drain_timeout` is reset.
     pub async fn drain(&self) -> usize {
         let connections = &self.context.connections;
         let (delay, limit) = {
@@ -151,7 +154,7 @@ impl<E: Env> Proxy<E> {
         self.context.pool.emit(&Event::DrainStarted { open: connections.open() });
         tokio::time::sleep(delay).await;
         connections.closing.fire();
-        // Who stood in the queue counts among those that run.
+        // Clients that were waiting in the kernel's queue have been accepted by then, and count as open.
         connections.closed.wait().await;
         if tokio::time::timeout(limit, connections.wait_for_fewer(1)).await.is_err() {
             connections.reset.fire();
@@ -163,7 +166,7 @@ impl<E: Env> Proxy<E> {
     }
 }
 
-/// What `config` has us write into Via.
+/// The pseudonym that `config` asks for in Via.
 fn via(config: &Config, random: &str) -> Via {
     match &config.server.via {
         config::Via::Pseudonym(name) => Via::new(name.clone(), true),

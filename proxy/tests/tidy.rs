@@ -5,6 +5,8 @@
 
 #[path = "tidy/imports.rs"]
 mod imports;
+#[path = "tidy/mutations.rs"]
+mod mutations;
 #[path = "tidy/rooms.rs"]
 mod rooms;
 

@@ -1,4 +1,4 @@
-//! One CONNECT: an upstream is sought that opens the target, and the client hears what came of it.
+//! Serves one CONNECT: finds an upstream that opens the target, and answers the client.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One client's connection: what the requests on it share, and how it is answered and ended.
+//! Holds one client's connection: what its requests share, and how it is answered and closed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,27 +28,27 @@ pub(crate) struct Connection<E: Env> {
     pub(crate) stream: E::Stream,
     pub(crate) inbox: Inbox,
     pub(crate) peer: SocketAddr,
-    /// Above the connection limit: only our own pages are served, the rest is reply to come back.
+    /// Above the connection limit: only our own pages are served, any other request is told to come back.
     pub(crate) overloaded: bool,
     /// Requests begun on it.
     pub(crate) requests: u64,
 }
 
-/// What comes behind a request.
+/// What the session does after a request.
 pub(crate) enum NextStep<E: Env> {
-    /// The next request on this connection.
+    /// It reads the next request on this connection.
     NextRequest,
-    /// An orderly end.
+    /// It ends the connection in order.
     Close,
-    /// An orderly end that waits for the client to read our answer.
+    /// It ends the connection in order, and waits until the client has had time to read our answer.
     Linger,
-    /// A reset, so that the client does not take a cut answer for a whole one.
+    /// It resets the connection, so that the client does not take a cut answer for a whole one.
     Abort,
-    /// The connection belongs to a tunnel now.
+    /// It hands the connection to a tunnel.
     Tunnel(Box<OpenedTunnel<E>>),
 }
 
-/// A tunnel but for the client's stream.
+/// Everything of an open tunnel except the client's stream.
 pub(crate) struct OpenedTunnel<E: Env> {
     pub(crate) leg: Leg<E::Stream>,
     pub(crate) early: Early,
@@ -58,7 +58,7 @@ pub(crate) struct OpenedTunnel<E: Env> {
 }
 
 impl<E: Env> Connection<E> {
-    /// Whether the connection can't go on behind this request, whatever comes of it.
+    /// Whether the connection has to close after this request, whatever its outcome.
     pub(crate) fn must_close(&self, head: &RequestHead) -> bool {
         // HTTP/1.0 persistence is not to be trusted through proxies (RFC 9112 appendix C.2.2).
         head.version == Version::Http10
@@ -70,7 +70,7 @@ impl<E: Env> Connection<E> {
             || self.context.connections.is_unready()
     }
 
-    /// What the log says of a request; numbers it.
+    /// Describes a request for the log, and gives it its number.
     pub(crate) fn origin(&self, head: Option<&RequestHead>) -> Origin {
         let target = head.map_or_else(
             || "-".to_owned(),
@@ -88,10 +88,10 @@ impl<E: Env> Connection<E> {
         }
     }
 
-    /// Whether no byte waits behind the head that was read.
+    /// Whether the client has sent no byte behind the head that was read.
     pub(crate) async fn is_silent(&mut self) -> bool {
         if self.inbox.is_empty() {
-            // What has arrived is read now; what has not can't be known.
+            // Bytes that have arrived are read now; those still on their way can't be known.
             let _ = std::future::poll_fn(|cx| {
                 let _ = self.inbox.poll_fill_head(cx, &mut self.stream);
                 std::task::Poll::Ready(())
@@ -101,7 +101,7 @@ impl<E: Env> Connection<E> {
         self.inbox.is_empty()
     }
 
-    /// Writes one of our own responses; a client that does not take it is given up on.
+    /// Writes one of our own responses. Gives up if the client does not take it in time.
     pub(crate) async fn answer(&mut self, response: &[u8]) {
         let _ = timeout(self.context.settings.load().config.timeouts.body, self.stream.write_all(response)).await;
     }

@@ -1,4 +1,4 @@
-//! Every way a request can end without a target's answer, and the one place that turns it into a response.
+//! Lists every way in which a request can end without a target's answer, and turns each into a response.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::http::head::{Fields, HeadError, ResponseHead, Version};
 use crate::http::target::TargetError;
 use crate::upstream::attempts::AttemptsRecord;
 
-/// Why a request is answered by us.
+/// Why the proxy answers a request itself.
 #[derive(Debug)]
 pub(crate) enum RequestError {
     /// The head can't be trusted.
@@ -27,7 +27,7 @@ pub(crate) enum RequestError {
     HeaderTimeout,
     /// The body stood still.
     BodyTimeout,
-    /// Who asks is not let in; the challenge for a 407.
+    /// The client is not let in; with the challenge for a 407.
     Auth(Refusal, String),
     /// Who asks for the statistics has not shown to be a user; the challenge for a 401.
     StatsAuth(Refusal, String),
@@ -37,13 +37,13 @@ pub(crate) enum RequestError {
     Loop,
     /// The target is this proxy.
     Ourselves,
-    /// More clients than we may serve.
+    /// There are more clients than the proxy may serve.
     Overloaded,
     /// No attempt opened the target.
     NoUpstreamOpened(AttemptsRecord),
 }
 
-/// An error as its response, its log line and its label see it.
+/// What an error means for the response, the log and the metric labels.
 pub(crate) struct ErrorReply {
     /// The response's status.
     pub(crate) status: u16,
@@ -99,7 +99,7 @@ impl fmt::Display for ProxyStatus {
 }
 
 impl RequestError {
-    /// The one mapping from error to response, log and label.
+    /// Maps the error to its response, log word and label. No other place does.
     pub(crate) fn reply(&self) -> ErrorReply {
         let client = |status: u16, token, text: String| ErrorReply {
             status,
@@ -190,7 +190,7 @@ fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
         Failure::Status(407) => {
             (502, Some("proxy_configuration_error"), "the upstream refused our credentials".to_owned())
         }
-        // What every upstream says of a target is the target's own answer, as far as it is for the client to act on.
+        // If every upstream says the same of a target, the client gets that status: it is the target's answer.
         Failure::Status(status @ 400..=499) if blame == Blame::Target => {
             (status, None, format!("the target was refused with status {status}"))
         }
@@ -225,14 +225,14 @@ impl ErrorReply {
     }
 }
 
-/// How one of our own responses goes out.
+/// How one of our own responses is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
-    /// The connection ends behind it.
+    /// The connection closes after it.
     pub(crate) close: bool,
-    /// False for HEAD.
+    /// Whether the body is written; false for HEAD.
     pub(crate) with_body: bool,
-    /// For Date.
+    /// The time in the Date field.
     pub(crate) wall: SystemTime,
 }
 
@@ -254,7 +254,7 @@ pub(crate) fn text_response(status: u16, mut fields: Fields, kind: &str, body: &
     out
 }
 
-/// The registered phrase; clients show it, nothing reads it.
+/// The registered reason phrase. Clients show it, but no program reads it.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

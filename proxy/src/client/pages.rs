@@ -1,4 +1,6 @@
-//! Our own pages: /healthz, /readyz and the statistics. Origin-form only, so never reachable through a proxied request.
+//! Answers for the proxy's own pages: /healthz, /readyz and the statistics.
+//!
+//! They are answered in origin-form only, so that no proxied request can reach them.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};

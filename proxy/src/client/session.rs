@@ -1,4 +1,4 @@
-//! One client connection: heads in, requests routed, until it closes or becomes a tunnel.
+//! Serves the requests of one client connection until it closes or becomes a tunnel.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -25,8 +25,8 @@ use crate::http::head::{
 use crate::http::inbox::Inbox;
 use crate::http::target::{Route, is_ourselves, route};
 
-/// How long a client above the connection limit may take to send its request: the few places there must not be held by
-/// the silent.
+/// How long a client above the connection limit may take to send its request: silent clients must not hold the few
+/// slots of the reserve.
 const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a client that has not asked for anything yet may take to do so once the proxy closes.
@@ -53,7 +53,7 @@ pub(crate) async fn serve<E: Env>(
     };
     match after {
         NextStep::NextRequest | NextStep::Close => {
-            // A client that is gone already needs no goodbye.
+            // If the client is gone already, there is nobody to tell.
             let _ = connection.stream.shutdown().await;
         }
         NextStep::Linger => connection.linger().await,
@@ -78,7 +78,7 @@ impl<E: Env> Connection<E> {
                 Err((error, with_body)) => return self.refuse_head(&error, with_body).await,
             };
             self.requests += 1;
-            // The one in force now: the client may have been silent for long.
+            // The settings may have changed while the client was silent.
             let settings = self.context.settings.load_full();
             match self.request(&settings, head).await {
                 NextStep::NextRequest => {}
@@ -87,8 +87,8 @@ impl<E: Env> Connection<E> {
         }
     }
 
-    /// The next head, checked; `None` where the client has no more requests or says nothing for too long. An error tells
-    /// whether a body may come behind its status.
+    /// Reads and checks the next head; `None` if the client has no more requests or is silent for too long. An error
+    /// says whether a body may follow its status.
     async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, (RequestError, bool)> {
         let timeouts = &settings.config.timeouts;
         let allowed = if self.overloaded { timeouts.header.min(RESERVE_PATIENCE) } else { timeouts.header };
@@ -164,7 +164,7 @@ impl<E: Env> Connection<E> {
         }
     }
 
-    /// Who asks, if they may and the target is not ourselves.
+    /// Finds out who asks, and refuses those who may not and targets that are this proxy.
     async fn admit(
         &mut self,
         settings: &Settings,
@@ -191,7 +191,7 @@ impl<E: Env> Connection<E> {
         Ok(Origin { user, ..self.origin(Some(head)) })
     }
 
-    /// Answers for ourselves: health and statistics.
+    /// Answers a request for one of our own pages.
     async fn own_page(&mut self, settings: &Settings, head: &RequestHead, framing: Framing, path: &str) -> NextStep<E> {
         let close = self.overloaded || framing != Framing::None || self.must_close(head);
         match pages::respond(&self.context, settings, head, path, self.peer, close).await {
@@ -228,7 +228,7 @@ impl<E: Env> Connection<E> {
     /// head: such bytes may be the client's tunnel data, sent in the hope of a 2xx (RFC 9931).
     async fn refuse(&mut self, settings: &Settings, head: &RequestHead, error: RequestError) -> NextStep<E> {
         let may_stay = match &error {
-            // Where too many passwords are being checked the answer is no 407.
+            // If too many passwords are being checked, the answer is a 503, not a 407.
             RequestError::Auth(refusal, _) if refusal.status() == 407 && head.method.is_connect() => {
                 let strict = match &settings.config.authentication {
                     Authentication::Basic { close_after_refusal, .. } => *close_after_refusal,

@@ -1,4 +1,4 @@
-//! An open tunnel: bytes both ways until it ends, then its verdict and its figures.
+//! Runs one open tunnel until it ends, then reports its end and its bytes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,9 +22,10 @@ pub(crate) struct Tunnel<E: Env> {
     pub(crate) slot: ConnectionSlot,
 }
 
-/// Runs it to its end.
+/// Runs the tunnel to its end.
 ///
-/// No `async fn` and nothing taken apart: either would keep room for the parts twice, and there are many idle tunnels.
+/// This is no `async fn`, and it takes nothing apart: either would keep room for the parts twice, and there are many
+/// idle tunnels.
 pub(crate) fn run<E: Env>(context: Arc<Context<E>>, mut tunnel: Tunnel<E>) -> impl Future<Output = ()> + Send {
     let (stop, traffic) = (context.connections.reset.clone(), Arc::clone(&tunnel.request.traffic));
     async move {
@@ -42,7 +43,7 @@ pub(crate) fn run<E: Env>(context: Arc<Context<E>>, mut tunnel: Tunnel<E>) -> im
             context.connections.count_reset();
         }
         tunnel.request.ended(end);
-        // In this order: whoever hears that the proxy is empty has heard of every request.
+        // The order matters: an observer that hears that the proxy is empty must have heard of every request.
         drop(tunnel.request);
         drop(tunnel.lease);
         drop(tunnel.slot);

@@ -1,9 +1,10 @@
-//! What a reload changes, in lines for people, and what of it has to wait for a restart.
+//! Says what a reload changes, in lines for people, and which changes have to wait for a restart.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use super::{Authentication, Config, ProcessFile, Upstream, UpstreamKey};
+use super::{Authentication, Config, Failover, Limits, ProcessFile, Server, Timeouts, Upstream, UpstreamKey};
+use crate::core::health::HealthPolicy;
 
 /// The difference between two configurations. No secret is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,9 +29,11 @@ fn note<T: PartialEq + Debug>(lines: &mut Vec<String>, name: &str, old: &T, new:
     }
 }
 
-/// Notes every one of the named fields of two sections that differs.
+/// Notes the fields of a section that differ. Every field is named, those that are noted elsewhere as well, so that a new
+/// one can't be forgotten.
 macro_rules! note_fields {
-    ($lines:ident, $section:literal, $old:expr, $new:expr, $($field:ident),+) => {
+    ($lines:ident, $section:literal, $old:expr, $new:expr, $kind:ident { $($field:ident),+ }, elsewhere: [$($other:ident),*]) => {
+        let $kind { $($field: _,)+ $($other: _,)* } = $old;
         $(note($lines, concat!($section, ".", stringify!($field)), &$old.$field, &$new.$field);)+
     };
 }
@@ -177,17 +180,29 @@ fn authentication(lines: &mut Vec<String>, old: &Authentication, new: &Authentic
 
 fn sections(lines: &mut Vec<String>, old: &Config, new: &Config) {
     let (a, b) = (&old.server, &new.server);
-    note_fields!(lines, "server", a, b, name, stats_endpoint, stats_hosts, via, drain_delay, drain_timeout);
+    note_fields!(
+        lines, "server", a, b,
+        Server { name, stats_endpoint, stats_hosts, via, drain_delay, drain_timeout },
+        elsewhere: [listen, pid_file, control_socket, stats_require_auth]
+    );
     note(lines, "stats.require_auth", &a.stats_require_auth, &b.stats_require_auth);
-    let (a, b) = (&old.timeouts, &new.timeouts);
-    note_fields!(lines, "timeouts", a, b, connect, reply, request, header, keep_alive, body);
-    note_fields!(lines, "timeouts", a, b, idle_tunnel, half_closed, pool_idle, dns);
-    note(lines, "failover.max_attempts", &old.failover.max_attempts, &new.failover.max_attempts);
-    let (a, b) = (&old.health.policy, &new.health.policy);
-    note_fields!(lines, "health_check", a, b, failure_threshold, recovery_threshold, backoff_base, backoff_max);
+    note_fields!(
+        lines, "timeouts", old.timeouts, new.timeouts,
+        Timeouts { connect, reply, request, header, keep_alive, body, idle_tunnel, half_closed, pool_idle, dns },
+        elsewhere: []
+    );
+    note_fields!(lines, "failover", old.failover, new.failover, Failover { max_attempts }, elsewhere: []);
+    note_fields!(
+        lines, "health_check", old.health.policy, new.health.policy,
+        HealthPolicy { failure_threshold, recovery_threshold, backoff_base, backoff_max },
+        elsewhere: []
+    );
     note(lines, "health_check checks", &old.health.active, &new.health.active);
-    let (a, b) = (&old.limits, &new.limits);
-    note_fields!(lines, "limits", a, b, max_header_bytes, max_header_fields, pool_per_upstream);
+    note_fields!(
+        lines, "limits", old.limits, new.limits,
+        Limits { max_header_bytes, max_header_fields, pool_per_upstream },
+        elsewhere: [max_connections]
+    );
 }
 
 #[cfg(test)]

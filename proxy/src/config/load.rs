@@ -1,4 +1,4 @@
-//! A configuration file and what it refers to, as they were at one reading.
+//! Reads a configuration file and the files that it refers to.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

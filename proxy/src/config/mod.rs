@@ -1,4 +1,4 @@
-//! The validated configuration: states that can't be run can't be written here.
+//! Holds the validated configuration, in types that can't hold one that can't be run.
 //!
 //! The exact JSON shape is in `raw`; [`parse`] turns it into these types and reports every problem at once.
 

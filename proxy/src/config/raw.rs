@@ -1,4 +1,4 @@
-//! The exact JSON shape of a configuration file.
+//! Describes the exact JSON shape of a configuration file.
 //!
 //! The schema that [`schema`] derives from these types is both what `proxy --schema` prints and what
 //! [`super::text::shape`] checks a file against, so the two can't differ. Once a file has passed, these types hold it;

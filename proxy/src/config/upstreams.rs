@@ -1,4 +1,4 @@
-//! The `upstream_proxies` section, and the rules over the pool as a whole.
+//! Reads the `upstream_proxies` section, and checks the rules over the pool as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Where an upstream or a check endpoint is: URLs and host:port, read strictly.
+//! Reads the URLs of upstreams and the `host:port` of check endpoints, strictly.
 //!
 //! No error here quotes the URL: a misplaced `/` or `@` makes any part of it a password.
 

@@ -1,4 +1,4 @@
-//! Who may use the proxy: the `authentication` section, and the forms in which a password may stand there.
+//! Reads the `authentication` section: users, and the forms in which a password may be given.
 
 use std::collections::BTreeMap;
 use std::fmt;

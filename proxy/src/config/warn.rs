@@ -1,4 +1,4 @@
-//! What will run, but probably not as meant.
+//! Warns of configurations that are valid but probably not what was meant.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// Time for all silent upstreams but the last, so that the last is reached.
+/// Warns if silent upstreams can use up the request's time before the last upstream is tried.
 fn attempts(config: &Config) -> Option<String> {
     let usable = config.upstreams.iter().filter(|upstream| !upstream.weight.is_zero()).count();
     let attempts = config.failover.max_attempts.map_or(usable, |most| usable.min(most.get() as usize));
@@ -46,7 +46,7 @@ fn checks(config: &Config) -> Option<String> {
     ))
 }
 
-/// A page that nobody may read.
+/// Warns of a statistics page that nobody may read.
 fn statistics(config: &Config) -> Option<String> {
     let unreadable = config.server.stats_require_auth && config.authentication == Authentication::Off;
     unreadable.then(|| "stats.require_auth: without authentication nobody can read the statistics".to_owned())

@@ -1,4 +1,4 @@
-//! What all of one proxy share, and the settings that a request began with.
+//! Holds what everything in one proxy shares, and the settings that a request began with.
 
 mod connections;
 mod health;

@@ -1,4 +1,4 @@
-//! The settings in force: a configuration and what is derived from it.
+//! Holds the settings in force: a configuration and what is derived from it.
 
 use crate::authentication::Authenticator;
 use crate::config::Config;

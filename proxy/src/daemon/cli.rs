@@ -1,4 +1,4 @@
-//! Arguments → what to do. `main` does it.
+//! Reads the command line into a [`Command`]; `main` carries it out.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

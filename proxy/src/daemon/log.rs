@@ -1,4 +1,4 @@
-//! Renders events through tracing: one line per request, and one for whatever an operator should know.
+//! Writes events as log lines: one line per request, and one for everything that an operator should know.
 //!
 //! Every line of an event carries its [`word`](Event::word) in the field `event`, and enough beside it to rebuild the
 //! event: at level debug a log as JSON is a complete witness of what the proxy did.
@@ -27,7 +27,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// written when the guard is dropped.
 ///
 /// # Errors
-/// The level is no filter; told with what is wrong in it.
+/// The level is not a valid filter; the text says what is wrong with it.
 pub fn install(logging: &Logging) -> Result<WorkerGuard, String> {
     let stderr = BufWriter::with_capacity(BATCH_BYTES, std::io::stderr());
     let (writer, guard) =
@@ -40,7 +40,7 @@ pub fn install(logging: &Logging) -> Result<WorkerGuard, String> {
 /// What writes the lines of a log to `writer` as configured.
 ///
 /// # Errors
-/// The level is no filter; told with what is wrong in it.
+/// The level is not a valid filter; the text says what is wrong with it.
 pub fn lines(
     logging: &Logging,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -65,7 +65,7 @@ pub struct Log;
 impl Observer for Log {
     fn on(&self, at: Timestamp, happened: &Event<'_>) {
         let event = happened.word();
-        // It stands last: whoever reads a text finds what it is about first.
+        // The word stands last, so that a reader of text logs sees first what the line is about.
         match happened {
             Event::Finished(summary) => finished(event, summary),
             Event::Ejected { upstream, name, url, failures, until } => {

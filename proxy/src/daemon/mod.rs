@@ -1,4 +1,4 @@
-//! What only a process on a machine needs, and a simulated proxy does not.
+//! Holds what only a process on a machine needs, and a simulated proxy does not.
 
 pub mod cli;
 pub mod control;

@@ -1,4 +1,4 @@
-//! The file that tells other programs the id of this process: written, taken over and removed by one rule.
+//! Keeps the file that tells other programs the id of this process.
 //!
 //! The rule: *only who holds the lock of the file that stands at the path may replace or remove it.* The lock
 //! (flock(2), held for the life of the process, so that a crash lets go of it) closes the races of two starts at

@@ -1,4 +1,4 @@
-//! The seam between the proxy and the world: everything that differs between production and simulation.
+//! Defines the seam between the proxy and its surroundings: all that differs between production and simulation.
 //!
 //! Static dispatch, nothing boxed on the byte path. `os` is the only implementation that ships; the simulator
 //! brings its own. Intervals use `tokio::time`, which follows paused time, so clocks are not part of this.
@@ -21,7 +21,7 @@ pub use stop::Stop;
 pub use stream::{Duplex, Listener};
 pub use traffic::{Counter, Traffic};
 
-/// The world a proxy runs in.
+/// The environment that a proxy runs in.
 pub trait Env: Clone + Send + Sync + 'static {
     /// A connection.
     type Stream: Duplex;
@@ -55,8 +55,8 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// A random number; seeded in simulation.
     fn rand_u64(&self) -> u64;
 
-    /// How many client connections there is room for, where the configuration does not say. A world that counts no
-    /// descriptors has room for 65,536.
+    /// How many client connections there is room for, where the configuration does not say. An environment that
+    /// counts no descriptors has room for 65,536.
     fn max_connections(&self) -> NonZeroUsize {
         const { NonZeroUsize::new(65_536).unwrap() }
     }

@@ -1,4 +1,4 @@
-//! Both directions of a tunnel as one small future, and the copy through a buffer that works on any stream.
+//! Relays both directions of a tunnel in one small future; copies through a buffer on any stream.
 //!
 //! A pump owns nothing while its source is dry: the buffer comes from a per-thread list when bytes arrive and
 //! goes back when they are delivered. An idle tunnel therefore costs its two sockets and this future.
@@ -44,7 +44,7 @@ pub enum RelayEnd {
     ClientReset,
     /// The upstream's side failed.
     UpstreamReset,
-    /// The upstream ended in order and took nothing more: what a target does that hangs up, so nobody's failure.
+    /// The upstream ended in order and then took nothing more, as a target does that hangs up. It is no failure.
     UpstreamClosed,
     /// [`RelayLimits::idle`] passed.
     Idle,
@@ -203,7 +203,7 @@ impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {}
                 Poll::Pending => {
-                    // TLS holds records back until told: flush whenever the source pauses.
+                    // TLS holds records back until it is flushed, so flush whenever the source pauses.
                     if self.unflushed
                         && Pin::new(&mut *destination).poll_flush(cx).map_err(|_| PumpError::Destination)?.is_ready()
                     {

@@ -1,4 +1,4 @@
-//! A signal that ends what runs, and that every waiter hears in the order in which it began to wait.
+//! Provides a signal that fires once, and that waiters hear in the order in which they began to wait.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an environment's connections and listeners can do.
+//! Defines what an environment's connections and listeners can do.
 
 use std::future::Future;
 use std::io;
@@ -23,7 +23,7 @@ pub trait Listener: Send + 'static {
     /// Those of accept(2), "too many open files" among them; none of them ends the listener.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
-    /// Where it is bound; tells the port where 0 was asked for.
+    /// The address it is bound to, with the actual port if port 0 was asked for.
     ///
     /// # Errors
     /// Those of getsockname(2).

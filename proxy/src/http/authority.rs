@@ -1,4 +1,4 @@
-//! A host and a port, as they stand in request targets and Host fields.
+//! Reads a host and a port, as they stand in request targets, Host fields and URLs of upstreams.
 //!
 //! Stricter than RFC 3986: whoever resolves the name behind us must not read it in another way than we did. So
 //! there is no percent-encoding, no userinfo, and no number that some resolvers take for an address (`0x7f.1`, `127.1`).

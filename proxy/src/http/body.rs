@@ -1,4 +1,4 @@
-//! Message bodies on their way through: validated, cleaned, never held whole.
+//! Passes message bodies on: checked, cleaned, and never held whole.
 //!
 //! One [`BodyCodec::step`] serves every framing, so that the caller has one loop. A chunked body is written anew:
 //! its sizes in plain hex, its extensions dropped, its trailers checked. So nothing that another reader could take
@@ -118,7 +118,7 @@ pub struct Truncated;
 /// Passes on one body.
 #[derive(Debug)]
 pub enum BodyCodec {
-    /// So many bytes still; no body is one of none.
+    /// This many bytes are left; a message without a body has none.
     Length(LengthBody),
     /// A chunked one.
     Chunked(ChunkedBody),
@@ -269,7 +269,7 @@ impl ChunkedBody {
 
     fn size_line(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Result<(), BodyError> {
         self.hold_line(input);
-        // Junk is refused when seen, not when its line ends.
+        // A bad byte is refused as soon as it is seen, not when its line ends.
         let digits = self.held.iter().take_while(|b| b.is_ascii_hexdigit()).count();
         if digits > MAX_SIZE_DIGITS || (digits == 0 && self.held.first().is_some_and(|&b| b != b'\r')) {
             return Err(BodyError::ChunkSize);

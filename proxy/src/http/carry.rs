@@ -1,4 +1,4 @@
-//! One plain-HTTP body on its way from one leg to the other.
+//! Carries one plain HTTP body from one connection to another.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -44,7 +44,7 @@ impl Carry {
         Carry { codec, head: head.len(), out: head, started: false, unflushed: false, finished: false }
     }
 
-    /// Something was taken that the receiver has not accepted yet: it is the receiver who is slow.
+    /// Bytes were read that the receiver has not accepted yet, so it is the receiver that is slow.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.out.is_empty()
     }

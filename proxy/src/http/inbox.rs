@@ -1,4 +1,4 @@
-//! Reading heads off a stream into a bounded buffer.
+//! Reads heads off a stream into a bounded buffer.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -15,10 +15,10 @@ const HEAD_READ_BYTES: usize = 2048;
 /// Asked of one read of a body.
 const BODY_READ_BYTES: usize = 16 * 1024;
 
-/// Bytes read from one peer that nobody has taken yet.
+/// Bytes that were read from one peer and not used yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    /// The bytes, for whoever reads bodies.
+    /// The bytes; bodies are read from here.
     pub(crate) bytes: BytesMut,
     scanned: usize,
 }

@@ -1,4 +1,4 @@
-//! HTTP/1 messages as bytes: heads, targets, bodies, and the bounded buffer that they are read from.
+//! Reads and writes HTTP/1 messages as bytes: heads, targets, bodies, and the bounded buffer that they are read from.
 
 pub mod authority;
 pub mod body;

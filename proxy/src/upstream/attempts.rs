@@ -1,9 +1,9 @@
-//! The failover loop of one request: next upstream, verdict, whose fault, next upstream.
+//! Makes the attempts of one request: picks an upstream, records how the attempt ended, and picks the next.
 
 use std::sync::Arc;
 
 use crate::core::attribution::{Attributed, Blame, Evidence, Failure};
-use crate::core::failover::{Allowance, Budget};
+use crate::core::failover::{Allowance, Budget, BudgetSpent};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::env::Env;
@@ -49,7 +49,7 @@ impl<E: Env> Attempts<E> {
         let lent = first.as_ref().is_some_and(|lease| lease.attempt().probe);
         Attempts {
             budget: Budget::new(policy, lent, pool.now()),
-            // A lent probe goes to one that is not among them.
+            // A lent probe goes to an upstream that is not among the candidates.
             behind_first: candidates.saturating_sub((!lent).into()),
             pool: Arc::clone(pool),
             request,
@@ -79,14 +79,14 @@ impl<E: Env> Attempts<E> {
                 self.tried.push(lease.upstream.id);
                 Some((lease, allowance))
             }
-            Err(stop) => {
-                self.deadline_passed = stop == crate::core::failover::Stop::DeadlinePassed;
+            Err(spent) => {
+                self.deadline_passed = spent == BudgetSpent::DeadlinePassed;
                 None
             }
         }
     }
 
-    /// Whether there would be a next one, so that a doubtful reply need not be taken.
+    /// Whether another attempt could follow, so that a doubtful reply need not be passed on.
     pub(crate) fn has_next(&self) -> bool {
         self.budget.allows(self.pool.now()) && self.pool.untried(&self.tried) > 0
     }
@@ -114,7 +114,7 @@ impl<E: Env> Attempts<E> {
     pub(crate) fn relayed(mut self, mut lease: Lease<E>, status: u16) -> (Lease<E>, AttemptsRecord) {
         lease.end_attempt(None);
         let mut evidence = std::mem::take(&mut self.evidence);
-        // A gateway's status is never plain, so it joins the evidence.
+        // A gateway's status never says whose fault it is, so it joins the evidence.
         let _ = evidence.failed(lease.attempt(), Failure::Status(status));
         let blamed = self.pool.none_opened(FailureMemory::Requests, &self.target, evidence);
         (lease, self.record(blamed))

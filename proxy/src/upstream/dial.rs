@@ -1,4 +1,4 @@
-//! One attempt's connection: to the upstream under one deadline, and through it by CONNECT under another.
+//! Opens the connection of one attempt: to the upstream under one deadline, through it by CONNECT under another.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,4 +1,4 @@
-//! The connection to an upstream: plain, or inside TLS.
+//! Wraps the connection to an upstream, which is plain or inside TLS.
 
 use std::fmt;
 use std::io;

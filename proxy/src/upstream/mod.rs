@@ -1,4 +1,4 @@
-//! The upstream's side: who is picked, how it is reached, and what its answers say of it.
+//! Reaches upstreams: picks them, connects to them, and judges their answers.
 
 pub(crate) mod attempts;
 mod certificate;

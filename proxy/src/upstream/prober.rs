@@ -1,4 +1,4 @@
-//! Active checks through every upstream, and the sweeping of connections that nobody uses.
+//! Checks every upstream actively, and closes idle connections that have ended.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -20,11 +20,11 @@ use crate::http::authority::Authority;
 use crate::upstream::dial::{DialSettings, open_tunnel};
 use crate::upstream::pool::{FailureMemory, Lease, Pool, SWEEP, UpstreamSettings};
 
-/// Looked at again this often where nothing else is due; a reload wakes it earlier.
+/// How long the prober sleeps if nothing is due. A reload wakes it earlier.
 const FAR: Duration = Duration::from_secs(3600);
 
 /// When each upstream is to be checked next, and which endpoint's turn it is then. Every upstream goes through the
-/// endpoints in the same order at about the same time, so that they bear witness for each other.
+/// endpoints in the same order at about the same time, so that the checks of one upstream tell whether an endpoint or another upstream is at fault.
 #[derive(Default)]
 struct Plan {
     due: BTreeMap<UpstreamId, Instant>,
@@ -103,7 +103,7 @@ impl Plan {
             *turn = turn.wrapping_add(1);
             checks.endpoints.get(*turn % checks.endpoints.len().max(1)).cloned().into_iter().collect()
         } else {
-            // The first that answers; the next only where it does not.
+            // The first endpoint that answers decides; the next one is tried only if it does not.
             checks.endpoints.clone()
         };
         let (env, pool, settings, timeout) = (env.clone(), Arc::clone(pool), Arc::clone(settings), checks.timeout);
@@ -111,7 +111,7 @@ impl Plan {
     }
 }
 
-/// One check: a CONNECT through the upstream. It is ended like a request's attempt, so that an endpoint which fails
+/// One check: a CONNECT through the upstream. It is judged as an attempt of a request is, so that an endpoint which fails
 /// through every upstream is the endpoint's fault.
 async fn check_one<E: Env>(
     env: &E,
@@ -142,7 +142,7 @@ async fn check_one<E: Env>(
             pool.blamed(blamed);
             return;
         }
-        // Each endpoint on its own: what other upstreams say of this one decides.
+        // Each endpoint is judged on its own, by what other upstreams say of it.
         pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
     }
     lease.end_attempt(Some(last.as_str()));

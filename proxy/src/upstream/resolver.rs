@@ -1,4 +1,4 @@
-//! From a host name to a connected stream: names resolved again over time, addresses tried as RFC 8305 says.
+//! Turns an upstream's host name into a connected stream.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,16 +12,22 @@ use tokio::time::{Instant, timeout};
 
 use crate::env::Env;
 
-/// From one attempt to the next while none has failed: RFC 8305 section 8, "Connection Attempt Delay".
+/// The time between two connection attempts while none has failed: RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Addresses tried at once for one name, so that a name with hundreds can't take our descriptors.
+/// How many addresses of one name are tried at most, so that a name with hundreds can't use up our descriptors.
 const MAX_ADDRESSES: usize = 8;
 
-/// For how long a resolver is waited for while older addresses are at hand: RFC 8767 section 5, "client response timer".
+/// How long a lookup may take while older addresses are known: RFC 8767 section 5, "client response timer".
 const STALE_PATIENCE: Duration = Duration::from_millis(1800);
 
-/// The addresses of one host, remembered for a while.
+/// Resolves one host and connects to it, as "Happy Eyeballs" does (RFC 8305), with addresses that may be stale (RFC 8767).
+///
+/// 1. Use the addresses of the last lookup while they are fresh; else look the name up again.
+/// 2. If that lookup fails or takes longer than 1.8 s, and older addresses are known, use those.
+/// 3. Order the addresses so that the families alternate, beginning with the family of the first (RFC 8305 section 4).
+/// 4. Start a connection to the first. Start the next 250 ms later, or at once if one fails (section 5).
+/// 5. The first connection that stands wins, and the others are dropped.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     host: String,
@@ -36,7 +42,7 @@ struct Known {
 }
 
 impl Resolver {
-    /// Of `host` (a name or a literal without brackets).
+    /// For `host`, which is a name or an address without brackets.
     pub(crate) fn new(host: &str, port: u16) -> Self {
         Resolver { host: host.to_owned(), port, known: Mutex::new(None) }
     }

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use super::support::{Double, Heard, TestProxy, config, run};
+use super::support::{Double, Heard, Memory, TestProxy, config, run, run_paused};
+use super::timing::{joined, secs};
 
 /// One that opens every tunnel but those to `bad.test`, and echoes.
 async fn choosy() -> Double {
@@ -85,6 +87,35 @@ fn upstreams_that_differ_by_user_name_alone_are_told_apart_everywhere_and_over_r
         let summary = proxy.ear.finished(4).await;
         let ids: std::collections::BTreeSet<_> = summary.failed_attempts.iter().map(|(label, _)| label.id).collect();
         assert_eq!(ids.len(), 3, "{summary:?}");
+    });
+}
+
+/// Bytes up and down since the start and of the last quarter of an hour, as the statistics say.
+async fn bytes_shown(net: &Memory) -> [(u64, u64); 2] {
+    let mut client = net.client();
+    client.send("GET /stats HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    let stats: Value = serde_json::from_slice(&client.response().await.1).unwrap();
+    ["total", "recent_15m"].map(|window| {
+        let upstream = &stats[window]["upstream_metrics"][0];
+        (upstream["bytes_up"].as_u64().unwrap(), upstream["bytes_down"].as_u64().unwrap())
+    })
+}
+
+#[test]
+fn recent_bytes_are_of_the_last_quarter_of_an_hour_also_those_of_a_long_tunnel() {
+    run_paused(async {
+        let net = Memory::default();
+        let (_ear, mut client, mut peer) = joined(&net, json!({ "idle_tunnel": "10h" })).await;
+        client.send("up").await;
+        assert_eq!(peer.exactly(2).await, b"up");
+        sleep(secs(10 * 60)).await;
+        peer.send("down").await;
+        assert_eq!(client.exactly(4).await, b"down");
+        // Nobody has asked so far, and the tunnel is still open.
+        sleep(secs(6 * 60)).await;
+        assert_eq!(bytes_shown(&net).await, [(2, 4), (0, 4)]);
+        sleep(secs(10 * 60)).await;
+        assert_eq!(bytes_shown(&net).await, [(2, 4), (0, 0)]);
     });
 }
 

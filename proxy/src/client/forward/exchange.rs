@@ -1,4 +1,4 @@
-//! One request on one upstream connection, up to the head of its final response.
+//! Sends one request on one upstream connection and reads the response up to the end of its head.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -247,7 +247,7 @@ impl State {
     ) -> Poll<Result<Heard, Failure>> {
         let mut head = match std::task::ready!(self.replies.poll_next(cx, leg, limits)) {
             Ok(head) => head,
-            // A write that failed has met the reset, and then reading finds but an end.
+            // The failed write has consumed the reset, so reading finds only an end of stream.
             Err(ReplyError::Closed) if self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead)),
             Err(error) => return Poll::Ready(Err(error.into())),
         };

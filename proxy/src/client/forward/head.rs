@@ -1,4 +1,4 @@
-//! What a plain-HTTP head loses and gains on its way through (RFC 9110 section 7.6).
+//! Rewrites the heads of plain HTTP on their way through (RFC 9110 section 7.6).
 
 use std::time::SystemTime;
 
@@ -12,10 +12,10 @@ use crate::http::head::{Fields, Framing, RequestHead, ResponseHead, Version};
 use crate::http::via::Via;
 use crate::upstream::dial::authorize;
 
-/// A request as upstreams get it, but for their credentials.
+/// A request as upstreams get it, without their credentials.
 pub(super) struct Outgoing {
     head: RequestHead,
-    /// A change to WebSocket is asked for; no other is passed on.
+    /// The client asks for a change to WebSocket. No other upgrade is passed on.
     pub(super) upgrade: bool,
     /// The body waits for a 100.
     pub(super) expects_continue: bool,
@@ -89,7 +89,7 @@ pub(super) fn incoming(
         head.fields.remove("trailer");
     }
     if !switched && !head.fields.contains("date") {
-        // Whoever passes on a response that says not when it was made says when it came (RFC 9110 section 6.6.1).
+        // A response without a Date gets the time at which it was received (RFC 9110 section 6.6.1).
         head.fields.push("Date", httpdate::fmt_http_date(wall));
     }
     head.fields.push("Via", via);
@@ -115,13 +115,13 @@ pub(super) fn interim(mut head: ResponseHead, via: &Via) -> BytesMut {
     out
 }
 
-/// Takes one hop off Max-Forwards. What we answer ourselves where none is left (RFC 9110 section 7.6.2).
+/// Takes one hop off Max-Forwards. Returns our own answer if none is left (RFC 9110 section 7.6.2).
 pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMut> {
     let (options, trace) = (head.method == *"OPTIONS", head.method == *"TRACE");
     if !options && !trace {
         return None;
     }
-    // What is no number says nothing.
+    // A value that is not a number is ignored.
     let left: u64 = str::from_utf8(head.fields.get_one("max-forwards").ok()??).ok()?.parse().ok()?;
     if left > 0 {
         head.fields.remove("max-forwards");
@@ -138,7 +138,8 @@ pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMu
     Some(text_response(200, Fields::new(), "message/http", &String::from_utf8_lossy(&text), answer))
 }
 
-/// Not shown to whoever made somebody else's browser send a TRACE (RFC 9110 section 9.3.8).
+/// Fields that the answer to a TRACE leaves out: a page could have made somebody's browser send it (RFC 9110 section
+/// 9.3.8).
 const SECRET: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
 /// Whether the upstream's connection can carry another request behind this response.

@@ -1,4 +1,4 @@
-//! Plain HTTP: a request in absolute-form goes to an upstream, its response comes back.
+//! Serves one plain HTTP request: sends it to an upstream and passes the response back.
 //!
 //! It is tried again elsewhere only where nothing of it was acted on, or where acting on it twice does no harm: where
 //! it was not sent, or none of its body was taken and its method is idempotent, or its body waited for a 100, or the
@@ -133,15 +133,15 @@ pub(crate) async fn forward<E: Env>(
 }
 
 impl<E: Env> Forward<'_, E> {
-    /// What was sent can be sent once more: the body is all there still, and without it nothing was acted on, or
-    /// nothing is lost by acting twice.
+    /// Whether the request can be sent once more: none of its body is gone, and either nobody acted on the request without
+    /// the body, or acting twice does no harm.
     fn may_try_again(&self) -> bool {
         !self.upload.is_started() && (self.head.method.is_idempotent() || self.outgoing.expects_continue)
     }
 
-    /// One attempt; a failure tells whether anything of the request was sent.
+    /// Makes one attempt. A failure says whether anything of the request was sent.
     async fn attempt(&mut self, lease: &Lease<E>, allowance: &Allowance) -> Result<Answered<E>, (ExchangeError, bool)> {
-        // A kept connection may be ending in this very moment, so only what can be sent twice goes on one.
+        // A kept connection may be closing at this moment, so it is used only for what can be sent twice.
         if self.framing == Framing::None
             && self.may_try_again()
             && let Some(leg) = take_kept(lease, self.settings.config.timeouts.pool_idle).await
@@ -203,7 +203,7 @@ impl<E: Env> Forward<'_, E> {
         }
         let mut close = self.connection.must_close(&self.head)
             || framing == Framing::UntilClose
-            // Whether the rest of the body will still be wanted is not known here.
+            // It is not known here whether the upstream will still want the rest of the body.
             || !self.upload.is_finished();
         let reusable = is_reusable(&head, framing);
         let client = self.head.version;
@@ -219,7 +219,7 @@ impl<E: Env> Forward<'_, E> {
         let mut down = Carry::behind(out, codec);
         let mut carried = self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await;
         if carried == Ok(Upload::Refused) && framing == Framing::UntilClose {
-            // The failed write may have taken the reset's place, so that the end seen need not be the body's.
+            // A reset may have shown as the failed write, so the end of stream that follows need not be the end of the body.
             carried = Err(("reply_cut", Blame::Unknown));
         }
         match carried {
@@ -288,7 +288,7 @@ impl<E: Env> Forward<'_, E> {
         .await
     }
 
-    /// The connection changes to WebSocket: bytes both ways from here on.
+    /// Makes the connection a WebSocket: bytes both ways from here on.
     async fn switch(
         self,
         head: crate::http::head::ResponseHead,
@@ -301,7 +301,7 @@ impl<E: Env> Forward<'_, E> {
         connection.become_tunnel(self.settings, &head, (leg, inbox.take_rest()), self.request, lease).await
     }
 
-    /// No upstream brought a response.
+    /// Answers after no upstream brought a response.
     async fn give_up(mut self, attempts: Attempts<E>) -> NextStep<E> {
         let close = self.framing != Framing::None || self.connection.must_close(&self.head);
         let error = RequestError::NoUpstreamOpened(attempts.none_opened());
@@ -313,7 +313,7 @@ impl<E: Env> Forward<'_, E> {
         if close { NextStep::Linger } else { NextStep::NextRequest }
     }
 
-    /// The client's own side failed.
+    /// Ends the request after the client's own side failed.
     async fn client_failed(mut self, error: ExchangeError, attempts: Attempts<E>) -> NextStep<E> {
         let record = attempts.none_opened();
         let error = match error {

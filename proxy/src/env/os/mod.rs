@@ -1,4 +1,4 @@
-//! The environment that ships: sockets, threads, the system's clock and randomness.
+//! Implements the environment on the operating system: sockets, threads, clock and randomness.
 //!
 //! The only place that names `tokio::net`, splice(2) and the system clock.
 

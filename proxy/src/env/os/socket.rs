@@ -1,4 +1,4 @@
-//! TCP sockets of the operating system, with the options that every connection has.
+//! Wraps TCP sockets of the operating system, with the options that every connection has.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Bytes from socket to socket without passing through us: splice(2) and its pipes.
+//! Moves bytes from socket to socket inside the kernel, with splice(2) and pipes.
 //!
 //! Small exchanges go through a buffer (fewer descriptors, same number of system calls). Once a direction fills
 //! whole buffers it is streaming, and a pipe from a bounded pool is lent to it until its source runs dry.

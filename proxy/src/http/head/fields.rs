@@ -1,4 +1,4 @@
-//! The field lines of a head, in order.
+//! Holds the field lines of a head, in order.
 
 use std::fmt;
 

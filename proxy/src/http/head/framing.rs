@@ -1,4 +1,4 @@
-//! Where a message's body ends, said in one way or refused (RFC 9112 section 6).
+//! Decides where a message's body ends; refuses what says it in two ways (RFC 9112 section 6).
 
 use super::{Fields, HeadError, Method, RequestHead, ResponseHead, Version};
 

@@ -1,4 +1,4 @@
-//! The heads of requests and responses as values, and how they are written.
+//! Holds the heads of requests and responses as values, and writes them.
 
 use std::fmt;
 

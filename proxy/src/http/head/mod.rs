@@ -1,4 +1,4 @@
-//! Heads of HTTP/1 messages: found in a bounded buffer, checked byte by byte, taken apart, written again.
+//! Reads and writes heads of HTTP/1 messages: found in a bounded buffer, checked byte by byte, taken apart.
 //!
 //! The order is [`scan`] while bytes arrive, then [`parse_request`] or [`parse_response`], then for requests
 //! [`check_request`], then [`request_framing`] or [`response_framing`]. What two readers could read in two ways is

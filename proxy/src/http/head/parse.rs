@@ -1,4 +1,4 @@
-//! Takes a whole head apart.
+//! Takes a whole head apart into its start line and its fields.
 
 use std::borrow::Cow;
 

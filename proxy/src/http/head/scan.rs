@@ -1,4 +1,4 @@
-//! Finds where a head ends while its bytes arrive, and refuses the bytes no head may hold as soon as they are seen.
+//! Finds where a head ends while its bytes arrive, and refuses bytes that no head may hold.
 
 use super::{HeadError, HeadLimits, Kind};
 

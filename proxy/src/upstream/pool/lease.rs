@@ -1,4 +1,4 @@
-//! A lease: one attempt's claim on its upstream, and what the attempt's end says.
+//! Holds a lease: an attempt's claim on its upstream, which reports how the attempt ended.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -12,8 +12,8 @@ use crate::env::Env;
 use crate::event::{Event, RequestId};
 use crate::upstream::leg::Leg;
 
-/// A claim on an upstream for one attempt and whatever it opens. Dropped without a verdict it counts as "the client
-/// went away", which is the only way that happens.
+/// A claim on an upstream for one attempt and whatever it opens. If it is dropped before the attempt has
+/// ended, it counts as "the client went away": nothing else drops it early.
 pub(crate) struct Lease<E: Env> {
     pub(super) pool: Arc<Pool<E>>,
     pub(crate) upstream: Arc<Upstream<E::Stream>>,
@@ -27,7 +27,8 @@ impl<E: Env> Lease<E> {
         self.attempt
     }
 
-    /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
+    /// Ends the attempt: counts and reports it. What it means for the upstream's health is reported separately, since that
+    /// may have to wait for other attempts.
     pub(crate) fn end_attempt(&mut self, failure: Option<&'static str>) {
         self.ended = true;
         let took = self.pool.now().since(self.attempt.started);

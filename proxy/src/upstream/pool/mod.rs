@@ -1,6 +1,6 @@
-//! The upstreams in force, and leases on them.
+//! Holds the upstreams in force, with their health and statistics.
 //!
-//! Whose turn it is takes an immutable snapshot and an atomic ticket; nothing is locked. All else (counting, a verdict,
+//! Whose turn it is takes an immutable snapshot and an atomic ticket; nothing is locked. All else (counting, an attempt's result,
 //! a probe, a transition, a reload) goes through one short mutex that is never held across an await.
 
 mod lease;
@@ -156,7 +156,7 @@ impl<E: Env> Pool<E> {
         self.current.load_full()
     }
 
-    /// Whether anybody is eligible.
+    /// Whether any upstream is eligible.
     pub(crate) fn is_ready(&self) -> bool {
         self.current.load().epoch.eligible() > 0
     }
@@ -204,7 +204,7 @@ impl<E: Env> Pool<E> {
         blamed
     }
 
-    /// A request for `target` was opened by nobody.
+    /// No upstream opened `target` in this request.
     pub(crate) fn none_opened(&self, memory: FailureMemory, target: &str, evidence: Evidence) -> Vec<Attributed> {
         if evidence.is_empty() {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! The upstreams and the schedule in force: built from a configuration, never changed once published.
+//! Builds the upstreams and the schedule in force from a configuration; they never change once published.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Snapshot<S> {
     pub(crate) settings: Arc<UpstreamSettings>,
 }
 
-/// What the upstream's side needs of a configuration, whoever asks for it.
+/// What the upstream's side needs of a configuration, for clients' requests and for checks.
 pub(crate) struct UpstreamSettings {
     /// Active checks, where they are configured.
     pub(crate) checks: Option<ActiveChecks>,

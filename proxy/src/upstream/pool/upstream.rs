@@ -1,4 +1,4 @@
-//! One upstream while the proxy runs: its configuration, its connections, its figures.
+//! Holds one upstream while the proxy runs: its configuration, its idle connections, its figures.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,8 @@ pub(crate) struct Upstream<S> {
     pub(crate) resolver: Resolver,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
-    /// `None` once a reload has put another in its place: a tunnel may keep this one for long, and nobody sweeps it.
+    /// `None` once a reload has replaced this upstream: a tunnel may hold it for long, but its idle connections are no
+    /// longer swept.
     idle: Mutex<Option<Vec<Idle<S>>>>,
 }
 
