@@ -14,6 +14,11 @@ use crate::env::RelayEnd;
 pub trait Observer: Send + Sync + 'static {
     /// `event` happened at `at` (since the proxy started).
     fn on(&self, at: Timestamp, event: &Event<'_>);
+
+    /// How many events it has lost, because it must not block; shown in the statistics.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
 /// An observer that ignores every event.
@@ -29,6 +34,10 @@ impl Observer for Vec<Arc<dyn Observer>> {
         for observer in self {
             observer.on(at, event);
         }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.iter().map(|observer| observer.dropped()).sum()
     }
 }
 
@@ -81,7 +90,9 @@ pub enum Event<'a> {
         upstream: UpstreamId,
         /// `None`: it opened the target or brought a response head.
         failure: Option<&'static str>,
-        /// From its start to its end.
+        /// Why it failed, where there is more to say: the system's or a library's words, of bounded length.
+        cause: Option<&'a str>,
+        /// From its start to its verdict.
         took: Duration,
     },
     /// A failed attempt was blamed.
@@ -103,6 +114,8 @@ pub enum Event<'a> {
         url: &'a str,
         /// Failures in a row that were charged to it.
         failures: u32,
+        /// Why the last attempt through it failed.
+        cause: Option<&'a str>,
         /// When it will be probed.
         until: Timestamp,
     },
@@ -114,6 +127,8 @@ pub enum Event<'a> {
         name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
+        /// Why the last attempt through it failed.
+        cause: Option<&'a str>,
         /// When it will be probed again.
         until: Timestamp,
     },
@@ -213,6 +228,8 @@ pub struct Summary {
     pub upstream: Option<Arc<UpstreamLabel>>,
     /// The failed attempts in order: through whom and what went wrong.
     pub failed_attempts: Vec<(Arc<UpstreamLabel>, &'static str)>,
+    /// Why the last of them failed, or a reply broke off: the system's or a library's words, of bounded length.
+    pub cause: Option<Arc<str>>,
     /// Attempts in all.
     pub attempts: u32,
     /// Bytes from client to target, without heads.

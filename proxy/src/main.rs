@@ -150,7 +150,7 @@ fn unexpected(answer: &Answer) -> CommandError {
 fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
-    let log = log::install(&config.logging).map_err(CommandError::Other)?;
+    let (log, flush) = log::install(&config.logging).map_err(CommandError::Other)?;
     if let Some(warning) = warning {
         warn!("{warning}");
     }
@@ -163,13 +163,13 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
     let pid_file = write_pid(&config)?;
     let control = open_control(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
-    let code = runtime.block_on(serve(path, config, files, control.as_ref()));
-    // A name lookup or a read from a dead file system may hang, so this does not wait for what still runs.
+    let code = runtime.block_on(serve(path, config, files, control.as_ref(), log));
+    // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();
     drop(control);
     drop(pid_file);
     // The last lines are written here.
-    drop(log);
+    drop(flush);
     code
 }
 
@@ -257,6 +257,7 @@ async fn serve(
     config: Config,
     files: Files,
     control: Option<&ControlSocket>,
+    log: Log,
 ) -> Result<ExitCode, CommandError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(other)?;
     let mut stop_signals = StopSignals {
@@ -270,7 +271,7 @@ async fn serve(
     };
     let name = config.server.name.clone();
     let upstreams = config.upstreams.len();
-    let proxy = Arc::new(Proxy::start(config, Os::new(), Arc::new(Log)).await.map_err(other)?);
+    let proxy = Arc::new(Proxy::start(config, Os::new(), Arc::new(log)).await.map_err(other)?);
     let mut commands = match control {
         Some(socket) => control::serve(socket, Arc::clone(&proxy)).map_err(other)?,
         None => mpsc::channel(1).1,

@@ -60,7 +60,7 @@ impl<E: Env> Proxy<E> {
     pub async fn start(config: Config, env: E, observer: Arc<dyn Observer>) -> Result<Self, StartError> {
         let pseudonym = format!("netdrift-{:08x}", env.rand_u64() as u32);
         let via = via(&config, &pseudonym);
-        let pool = Pool::new(env.clone(), &config, via.clone(), observer)?;
+        let pool = Pool::new(env.clone(), &config, via.clone(), Arc::clone(&observer))?;
         let address = config.server.listen;
         let listener = env.bind(address).await.map_err(|error| StartError::Listen { address, error })?;
         let listen = listener.local_addr().map_err(|error| StartError::Listen { address, error })?;
@@ -73,6 +73,7 @@ impl<E: Env> Proxy<E> {
             requests: AtomicU64::new(0),
             reload: Mutex::default(),
             pool,
+            observer,
             listen,
             env,
         });

@@ -35,7 +35,7 @@ pub(crate) async fn connect<E: Env>(
         while let Some((lease, allowance)) = attempts.next() {
             match dial::open_tunnel(pool, &context.env, &lease.upstream, &target, &allowance, dial_settings).await {
                 Ok((leg, surplus)) => return Some((lease, leg, surplus)),
-                Err(failure) => attempts.failed(lease, failure),
+                Err(failed) => attempts.failed(lease, failed),
             }
         }
         None

@@ -1,11 +1,12 @@
 //! Holds one client's connection: what its requests share, and how it is answered and closed.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::client::request::{Origin, Request};
 use crate::context::{Context, Settings};
@@ -17,10 +18,14 @@ use crate::http::target::{Route, route};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 
-/// How long, and for how many bytes, a refused client is listened to, so that closing does not reset the connection
-/// before it has read why.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+/// For how long a client that was answered is listened to, so that closing does not reset the connection before it has
+/// read the answer: many clients read none before they have sent all of their request. A silent client is given up on
+/// after `LINGER_SILENT`, one that sends after as long again as its bytes take at `LINGER_RATE` a second; none is
+/// listened to for longer than `LINGER_MOST` or more than `LINGER_BYTES`.
+const LINGER_SILENT: Duration = Duration::from_secs(2);
+const LINGER_RATE: usize = 64 * 1024;
+const LINGER_MOST: Duration = Duration::from_secs(30);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// A connection from a client.
 pub(crate) struct Connection<E: Env> {
@@ -118,7 +123,7 @@ impl<E: Env> Connection<E> {
     ) -> NextStep<E> {
         let reply = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
         if !matches!(reply, Ok(Ok(()))) {
-            request.fail_after_verdict("client_gone", Blame::Client);
+            request.fail_after_verdict("client_gone", Blame::Client, None);
             return NextStep::Abort;
         }
         let early = Early { to_upstream: self.inbox.take_rest(), to_client: from_upstream };
@@ -126,21 +131,20 @@ impl<E: Env> Connection<E> {
         NextStep::Tunnel(Box::new(OpenedTunnel { leg, early, limits, request, lease }))
     }
 
-    /// Ends our side and reads on for a moment: closing with unread bytes would reset the connection and take our
-    /// answer with it (RFC 9112 section 9.6).
+    /// Ends our side and reads on: closing with unread bytes would reset the connection and take our answer with it
+    /// (RFC 9112 section 9.6).
     pub(crate) async fn linger(&mut self) {
-        let lingering = async {
-            self.stream.shutdown().await?;
-            let mut read = 0;
-            while read < LINGER_BYTES {
-                self.inbox.bytes.clear();
-                match self.inbox.fill(&mut self.stream).await? {
-                    0 => break,
-                    count => read += count,
-                }
+        let (began, mut read) = (Instant::now(), 0);
+        let ended = timeout(LINGER_SILENT, self.stream.shutdown()).await;
+        while let Ok(Ok(())) = ended {
+            self.inbox.bytes.clear();
+            let earned = Duration::from_secs_f64(read as f64 / LINGER_RATE as f64);
+            let until = began + (LINGER_SILENT + earned).min(LINGER_MOST);
+            let filled = poll_fn(|cx| self.inbox.poll_fill_body(cx, &mut self.stream));
+            match timeout_at(until, filled).await {
+                Ok(Ok(count @ 1..)) if read + count <= LINGER_BYTES => read += count,
+                _ => return,
             }
-            std::io::Result::Ok(())
-        };
-        let _ = timeout(LINGER, lingering).await;
+        }
     }
 }

@@ -169,11 +169,12 @@ fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
             extra: Some(("Retry-After", "5".into())),
         };
     };
-    let received = match *last {
+    let last = last.failure;
+    let received = match last {
         Failure::Status(status) => Some(status),
         _ => None,
     };
-    let (status, error, text) = match *last {
+    let (status, error, text) = match last {
         Failure::ClientGone => (502, Some("connection_terminated"), "the client went away".to_owned()),
         Failure::OwnResources => (503, Some("proxy_internal_error"), "the proxy has run out of a resource".to_owned()),
         Failure::ConnectRefused => (502, Some("connection_refused"), "the upstream refused the connection".to_owned()),

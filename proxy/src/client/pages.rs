@@ -16,7 +16,7 @@ use crate::core::time::Timestamp;
 use crate::env::Env;
 use crate::http::authority::{Authority, Host};
 use crate::http::head::{Fields, RequestHead};
-use crate::upstream::pool::{Bytes, Percentiles, Upstream};
+use crate::upstream::pool::{Bytes, LastFailure, Percentiles, Upstream};
 
 /// The response to `path`.
 ///
@@ -132,6 +132,7 @@ struct StatsPage {
     current_requests: u64,
     open_connections: usize,
     rejected_requests: u64,
+    log_lines_dropped: u64,
     total: Window,
     recent_15m: Window,
 }
@@ -186,6 +187,9 @@ struct UpstreamOut {
     /// Until its next probe, while it is ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe_in_ms: Option<u64>,
+    /// The last attempt or check through it that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failure: Option<LastFailureOut>,
     current_connections: u64,
     idle_connections: usize,
     bytes_up: u64,
@@ -195,6 +199,26 @@ struct UpstreamOut {
     latency_p50_ms: f64,
     latency_p90_ms: f64,
     latency_p99_ms: f64,
+}
+
+#[derive(Serialize)]
+struct LastFailureOut {
+    failure: &'static str,
+    /// In the system's or a library's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    at: String,
+}
+
+impl LastFailureOut {
+    /// Of a proxy that `started` then.
+    fn read(LastFailure { failed, at }: LastFailure, started: SystemTime) -> Self {
+        LastFailureOut {
+            failure: failed.failure.as_str(),
+            cause: failed.cause.map(|cause| cause.to_string()),
+            at: rfc3339(started + at.since(Timestamp::ZERO)),
+        }
+    }
 }
 
 impl StatsPage {
@@ -235,6 +259,7 @@ impl StatsPage {
             current_requests: stats.requests().current(),
             open_connections: context.connections.open(),
             rejected_requests: stats.rejected(),
+            log_lines_dropped: context.observer.dropped(),
             total: window("total", false),
             recent_15m: window("15m0s", true),
         }
@@ -267,6 +292,7 @@ fn upstream_out<E: Env>(
         healthy: health.is_eligible(),
         failures: health.failures(),
         probe_in_ms: health.ejection().map(|ejection| millis(ejection.until.since(now))),
+        last_failure: figures.last_failure().map(|last| LastFailureOut::read(last, context.started)),
         current_connections: upstream.leased(),
         idle_connections: upstream.idle_count(),
         bytes_up: bytes.up,

@@ -50,6 +50,7 @@ impl Origin {
             blame: Some(Blame::Client),
             upstream: None,
             failed_attempts: Vec::new(),
+            cause: None,
             attempts: 0,
             bytes_up: 0,
             bytes_down: 0,
@@ -122,9 +123,10 @@ impl<E: Env> Request<E> {
         self.reach_verdict(false);
     }
 
-    /// Something went wrong after the verdict.
-    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame) {
+    /// Something went wrong behind the verdict.
+    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame, cause: Option<Arc<str>>) {
         (self.summary.outcome, self.summary.blame) = (outcome, Some(blame));
+        self.summary.cause = cause.or(self.summary.cause.take());
     }
 
     /// A tunnel ended.
@@ -134,8 +136,9 @@ impl<E: Env> Request<E> {
 
     fn note(&mut self, record: AttemptsRecord) {
         self.summary.attempts = record.attempts;
+        self.summary.cause = record.failures.last().and_then(|(_, failed)| failed.cause.clone());
         self.summary.failed_attempts =
-            record.failures.into_iter().map(|(label, failure)| (label, failure.as_str())).collect();
+            record.failures.into_iter().map(|(label, failed)| (label, failed.failure.as_str())).collect();
     }
 
     fn reach_verdict(&mut self, success: bool) {

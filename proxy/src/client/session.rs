@@ -56,8 +56,23 @@ pub(crate) async fn serve<E: Env>(
             // If the client is gone already, there is nobody to tell.
             let _ = connection.stream.shutdown().await;
         }
-        NextStep::Linger => connection.linger().await,
-        NextStep::Abort => connection.stream.abort(),
+        NextStep::Linger => {
+            tokio::select! {
+                biased;
+                () = context.connections.reset.wait() => {}
+                () = connection.linger() => {}
+            }
+        }
+        NextStep::Abort => {
+            let patience = context.settings.load().config.timeouts.half_closed;
+            tokio::select! {
+                biased;
+                () = context.connections.reset.wait() => {}
+                // What came before the cut is delivered, to whoever takes it.
+                _ = timeout(patience, connection.stream.sent()) => {}
+            }
+            connection.stream.abort();
+        }
         NextStep::Tunnel(opened) => {
             let OpenedTunnel { leg, early, limits, request, lease } = *opened;
             let client = connection.stream;

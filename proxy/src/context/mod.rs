@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use crate::env::Env;
-use crate::event::RequestId;
+use crate::event::{Observer, RequestId};
 use crate::upstream::pool::Pool;
 
 pub(crate) use connections::{ConnectionSlot, Connections};
@@ -23,6 +23,7 @@ pub(crate) use settings::Settings;
 pub(crate) struct Context<E: Env> {
     pub(crate) env: E,
     pub(crate) pool: Arc<Pool<E>>,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) listen: SocketAddr,

@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod control;
 pub mod log;
+mod log_queue;
 pub mod pidfile;
 pub mod watch;

@@ -71,7 +71,8 @@ pub trait Env: Clone + Send + Sync + 'static {
         F: FnOnce() -> T + Send + 'static;
 
     /// Carries bytes both ways between two connections of this environment until both directions have ended, one side
-    /// has failed, a limit has passed or `stop` has fired. An end of stream is passed on as one, a reset as a reset.
+    /// has failed, a limit has passed or `stop` has fired. An end of stream is passed on as one, a reset as a reset, and what
+    /// came in front of either is delivered first.
     ///
     /// By default it is [`relay_buffered`], which carries any two streams. An environment with a faster way for its own
     /// connections brings it here, as the operating system does with splice(2).

@@ -8,8 +8,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connected byte stream that can also be reset.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Drops the stream so that the peer sees a reset (RST), not an orderly end.
+    /// Drops the stream so that the peer sees a reset (RST), not an orderly end. What the peer has not received yet is
+    /// lost.
     fn abort(self);
+
+    /// Waits until all that was written is on its way to the peer, where the world can tell: a reset takes with it
+    /// what is not. Bounds are the caller's.
+    fn sent(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A bound socket that yields streams.

@@ -9,6 +9,7 @@ use crate::core::upstream::UpstreamId;
 use crate::env::Env;
 use crate::event::{RequestId, UpstreamLabel};
 use crate::http::authority::Authority;
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::pool::{FailureMemory, Lease, Pool};
 
 /// The attempts of one request, made one after the other.
@@ -23,7 +24,7 @@ pub(crate) struct Attempts<E: Env> {
     behind_first: usize,
     evidence: Evidence,
     tried: Vec<UpstreamId>,
-    failures: Vec<(Arc<UpstreamLabel>, Failure)>,
+    failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
     blamed: Vec<Attributed>,
     deadline_passed: bool,
 }
@@ -34,7 +35,7 @@ pub(crate) struct AttemptsRecord {
     /// How many were begun.
     pub(crate) attempts: u32,
     /// The failed ones in order.
-    pub(crate) failures: Vec<(Arc<UpstreamLabel>, Failure)>,
+    pub(crate) failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
     /// Whose fault the last one was.
     pub(crate) blame: Option<Blame>,
     /// The request's time was over.
@@ -92,9 +93,11 @@ impl<E: Env> Attempts<E> {
     }
 
     /// An attempt failed.
-    pub(crate) fn failed(&mut self, mut lease: Lease<E>, failure: Failure) {
-        lease.end_attempt(Some(failure.as_str()));
-        self.failures.push((Arc::clone(&lease.upstream.label), failure));
+    pub(crate) fn failed(&mut self, mut lease: Lease<E>, failed: impl Into<FailedAttempt>) {
+        let failed = failed.into();
+        let failure = failed.failure;
+        lease.end_attempt(Some(&failed));
+        self.failures.push((Arc::clone(&lease.upstream.label), failed));
         if let Some(blamed) = self.evidence.failed(lease.attempt(), failure) {
             self.pool.blamed(blamed);
             self.blamed.push(blamed);

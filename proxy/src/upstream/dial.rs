@@ -18,6 +18,7 @@ use crate::http::authority::Authority;
 use crate::http::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, response_framing};
 use crate::http::inbox::Inbox;
 use crate::http::replies::{Replies, ReplyError};
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
 
@@ -38,12 +39,14 @@ pub(crate) async fn connect<E: Env>(
     upstream: &Upstream<E::Stream>,
     allowance: &Allowance,
     settings: DialSettings<'_>,
-) -> Result<Leg<E::Stream>, Failure> {
+) -> Result<Leg<E::Stream>, FailedAttempt> {
     let connected = async {
-        let stream = upstream.resolver.connect(env, settings.dns).await.map_err(|error| connect_failure(&error))?;
-        upstream.wrapper.wrap(stream).await.map_err(|_| Failure::TlsFailed)
+        let addresses = upstream.endpoint.resolve(env, settings.dns).await.map_err(connect_failed)?;
+        let stream = upstream.endpoint.connect(env, &addresses, settings.dns).await.map_err(connect_failed)?;
+        upstream.wrapper.wrap(stream).await.map_err(|error| FailedAttempt::new(Failure::TlsFailed, error))
     };
-    timeout(allowance.connect, connected).await.unwrap_or(Err(Failure::ConnectTimeout))
+    let late = |_| FailedAttempt::timed_out(Failure::ConnectTimeout, "no connection", allowance.connect);
+    timeout(allowance.connect, connected).await.map_err(late)?
 }
 
 /// Opens a tunnel to `target` through `upstream`. Returns the leg and the bytes that came behind the reply's head.
@@ -54,7 +57,7 @@ pub(crate) async fn open_tunnel<E: Env>(
     target: &Authority,
     allowance: &Allowance,
     settings: DialSettings<'_>,
-) -> Result<(Leg<E::Stream>, Bytes), Failure> {
+) -> Result<(Leg<E::Stream>, Bytes), FailedAttempt> {
     let mut leg = connect(env, upstream, allowance, settings).await?;
     let asked = async {
         let mut out = BytesMut::with_capacity(512);
@@ -67,21 +70,24 @@ pub(crate) async fn open_tunnel<E: Env>(
         let mut inbox = Inbox::default();
         match read_reply(&mut leg, &mut inbox, settings.limits).await {
             Ok(reply) => Ok((reply, inbox.take_rest())),
-            Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
-            Err(error) => Err(error.into()),
+            Err(error) => match written {
+                Err(error) if inbox.is_empty() => Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
+                _ => Err(FailedAttempt::reply(error, settings.limits)),
+            },
         }
     };
-    let reply = timeout(allowance.reply(pool.now()), asked).await.unwrap_or(Err(Failure::ReplyTimeout));
-    let (mut reply, surplus) = reply?;
+    let allowed = allowance.reply(pool.now());
+    let late = |_| FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", allowed);
+    let (mut reply, surplus) = timeout(allowed, asked).await.map_err(late)??;
     match reply.status {
         // Nothing was asked to be switched.
-        101 => Err(Failure::MalformedHead),
+        101 => Err(FailedAttempt::switched()),
         // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
         200..=299 => Ok((leg, surplus)),
         // Nobody will read its body, but a head that frames none says nothing that can be trusted.
         status => Err(match response_framing(&mut reply, &Method::connect()) {
-            Ok(_) => Failure::Status(status),
-            Err(_) => Failure::MalformedHead,
+            Ok(_) => Failure::Status(status).into(),
+            Err(error) => FailedAttempt::malformed(error, settings.limits),
         }),
     }
 }
@@ -98,18 +104,6 @@ async fn read_reply<S: AsyncRead + Unpin>(
         let head = poll_fn(|cx| replies.poll_next(cx, (leg, inbox), limits)).await?;
         if !head.is_interim() {
             return Ok(head);
-        }
-    }
-}
-
-impl From<ReplyError> for Failure {
-    fn from(error: ReplyError) -> Self {
-        match error {
-            ReplyError::Closed => Failure::ClosedBeforeHead,
-            ReplyError::Failed(_) => Failure::ResetBeforeHead,
-            ReplyError::Head(_) | ReplyError::OtherProtocol | ReplyError::TooManyInterim | ReplyError::Cut => {
-                Failure::MalformedHead
-            }
         }
     }
 }
@@ -135,6 +129,10 @@ pub(crate) fn authorize(fields: &mut Fields, upstream: &UpstreamConfig) {
         let pair = format!("{}:{}", credentials.username, credentials.password.expose());
         fields.push("Proxy-Authorization", format!("Basic {}", STANDARD.encode(pair)));
     }
+}
+
+fn connect_failed(error: io::Error) -> FailedAttempt {
+    FailedAttempt::new(connect_failure(&error), error)
 }
 
 fn connect_failure(error: &io::Error) -> Failure {

@@ -31,6 +31,10 @@ impl<S: Duplex> Duplex for TlsStream<S> {
     fn abort(self) {
         self.into_inner().0.abort();
     }
+
+    fn sent(&self) -> impl Future<Output = ()> + Send {
+        self.get_ref().0.sent()
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Leg<S> {

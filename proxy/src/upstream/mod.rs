@@ -3,6 +3,7 @@
 pub(crate) mod attempts;
 mod certificate;
 pub(crate) mod dial;
+pub(crate) mod failed;
 pub(crate) mod leg;
 pub(crate) mod pool;
 pub(crate) mod prober;

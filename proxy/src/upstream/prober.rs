@@ -18,6 +18,7 @@ use crate::core::window::BUCKET;
 use crate::env::{Env, Stop};
 use crate::http::authority::Authority;
 use crate::upstream::dial::{DialSettings, open_tunnel};
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::pool::{FailureMemory, Lease, Pool, SWEEP, UpstreamSettings};
 
 /// How long the prober sleeps if nothing is due. A reload wakes it earlier.
@@ -125,27 +126,28 @@ async fn check_one<E: Env>(
     let dial_settings = DialSettings { limits: settings.limits, dns: settings.dns, via: via.as_deref() };
     let policy =
         FailoverPolicy { max_attempts: None, request_timeout: limit, connect_timeout: limit, reply_timeout: limit };
-    let mut last = Failure::ReplyTimeout;
+    let late = || FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", limit);
+    let mut last = late();
     for target in endpoints {
         let Ok(allowance) = Budget::new(policy, false, pool.now()).next(0, pool.now()) else { continue };
         let attempt = open_tunnel(pool, env, &lease.upstream, &target, &allowance, dial_settings);
-        let Err(failure) = timeout(limit, attempt).await.unwrap_or(Err(Failure::ReplyTimeout)) else {
+        let Err(failed) = timeout(limit, attempt).await.unwrap_or_else(|_| Err(late())) else {
             lease.end_attempt(None);
             pool.report(lease.attempt(), AttemptResult::Success);
             pool.opened(FailureMemory::Checks, &target.to_string(), lease.upstream.id, Evidence::default());
             return;
         };
-        last = failure;
         let mut evidence = Evidence::default();
-        if let Some(blamed) = evidence.failed(lease.attempt(), failure) {
-            lease.end_attempt(Some(failure.as_str()));
+        if let Some(blamed) = evidence.failed(lease.attempt(), failed.failure) {
+            lease.end_attempt(Some(&failed));
             pool.blamed(blamed);
             return;
         }
-        // Each endpoint is judged on its own, by what other upstreams say of it.
+        last = failed;
+        // Each endpoint on its own: what other upstreams say of this one decides.
         pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
     }
-    lease.end_attempt(Some(last.as_str()));
+    lease.end_attempt(Some(&last));
 }
 
 /// A number from 0 up to 1 out of random bits.

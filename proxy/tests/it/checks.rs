@@ -84,7 +84,7 @@ fn checks_that_take_their_endpoints_in_turn_bear_witness_for_each_other() {
         let (_, ear) = net.start(parse(&config)).await;
         sleep(secs(600)).await;
         let ejected = ear.heard().into_iter().find_map(|heard| match heard {
-            Heard::Ejected { url } => Some(url),
+            Heard::Ejected { url, .. } => Some(url),
             _ => None,
         });
         assert_eq!(ejected, Some(format!("http://{}", addr(2))));

@@ -224,7 +224,7 @@ fn an_upstream_that_dies_and_comes_back_costs_no_request() {
         stop.send(()).unwrap();
         serving.await.unwrap();
         let url = format!("http://{addr}");
-        let ejected = |heard: &Heard| matches!(heard, Heard::Ejected { url: one } if *one == url).then_some(());
+        let ejected = |heard: &Heard| matches!(heard, Heard::Ejected { url: one, .. } if *one == url).then_some(());
         proxy.ear.wait(ejected).await;
         let (_, _stop, _) = mortal(addr).await;
         proxy.ear.wait(|heard| matches!(heard, Heard::Recovered { url: one } if *one == url).then_some(())).await;

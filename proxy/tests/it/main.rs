@@ -9,6 +9,7 @@ mod auth;
 mod balance;
 mod binary;
 mod bodies;
+mod causes;
 mod checks;
 mod connect;
 mod curl;

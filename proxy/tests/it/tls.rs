@@ -107,7 +107,7 @@ impl Certificates {
 }
 
 /// Serves each connection by `script` once its handshake is done; the port it listens on.
-async fn upstream<F, Fut>(certificates: &Certificates, script: F) -> u16
+pub(crate) async fn upstream<F, Fut>(certificates: &Certificates, script: F) -> u16
 where
     F: Fn(Client<TlsStream<TcpStream>>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -140,11 +140,11 @@ where
 }
 
 /// An upstream entry for `host` at `port`, trusting `ca`.
-fn entry(host: &str, port: u16, ca: &str) -> Value {
+pub(crate) fn entry(host: &str, port: u16, ca: &str) -> Value {
     json!({ "url": format!("https://{host}:{port}"), "tls": { "ca_file": ca } })
 }
 
-fn with_upstreams(entries: Value) -> Value {
+pub(crate) fn with_upstreams(entries: Value) -> Value {
     let mut config = config(&[]);
     config["upstream_proxies"] = entries;
     config

@@ -1,7 +1,7 @@
 //! Some commands search for failures: the sweep, and the shrinking of a scenario that fails.
 
 use simulator::explore::{shrink, sweep};
-use simulator::judge::run;
+use simulator::judge::{Verdict, run};
 use simulator::report::{self, Progress};
 
 use super::arguments::{Shrink, Sweep};
@@ -27,6 +27,12 @@ pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
         Ok(())
     })?;
     drop(progress);
+    print(&report::laws(&totals.laws))?;
+    // A law that is mostly excused says nothing, so that the sweep has not shown what it is meant to show.
+    for law in totals.laws.mostly_excused() {
+        worst = worst.max(Verdict::Violated.exit_code());
+        print(&format!("{} excused {:.1} % of its cases\n", law.law, law.excused_share() * 100.0))?;
+    }
     print(&format!("{} runs of seed {}, {} failed\n", totals.runs, args.seed, totals.failed))?;
     Ok(worst)
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::swarm;
-use crate::judge::{RunReport, Verdict, run};
+use crate::judge::{LawCounts, LawTotals, RunReport, Verdict, run};
 use crate::scenario::Scenario;
 
 /// The settings of a sweep.
@@ -25,12 +25,14 @@ pub struct SweepPlan {
 }
 
 /// What a sweep has played.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepTotals {
     /// Runs that have ended.
     pub runs: u64,
     /// Those of them that did not pass.
     pub failed: u64,
+    /// What the laws have checked in all of them.
+    pub laws: LawTotals,
 }
 
 /// Sweeps. `hear` is told of each run as it ends: of one that did not pass with its scenario and report.
@@ -57,10 +59,11 @@ pub fn sweep<E>(
                     }
                     let seed = swarm::seed_of(plan.seed, index);
                     let scenario = swarm::scenario(seed);
-                    let report = run(&scenario, seed);
+                    let mut report = run(&scenario, seed);
+                    let laws: Vec<LawCounts> = std::mem::take(&mut report.laws);
                     let failed: Option<Box<(Scenario, RunReport)>> =
                         (report.verdict != Verdict::Passed).then(|| Box::new((scenario, report)));
-                    if tell.send(failed).is_err() {
+                    if tell.send((failed, laws)).is_err() {
                         // `hear` has ended the sweep.
                         return;
                     }
@@ -71,7 +74,8 @@ pub fn sweep<E>(
         drop(tell);
         let mut totals = SweepTotals::default();
         // `told` is moved into the loop, so that the threads notice when `hear` ends it.
-        for failed in told {
+        for (failed, laws) in told {
+            totals.laws.add(&laws);
             totals.runs += 1;
             totals.failed += u64::from(failed.is_some());
             hear(failed.as_deref().map(|(scenario, report)| (scenario, report)))?;

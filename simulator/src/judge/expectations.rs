@@ -7,6 +7,7 @@ use loadgen::{Failure, FailureKind, Phase};
 
 use super::history::History;
 use super::violation::Violation;
+use super::witnesses::{ClientRequest, Witnesses};
 use crate::record::{ProxyEvent, What};
 use crate::scenario::{Expectation, FailurePhase, RequestOutcome, Span, UpstreamState};
 
@@ -25,12 +26,12 @@ pub(super) fn check(history: &History<'_>) -> Vec<Violation> {
 type Found = Option<(String, Vec<usize>)>;
 
 fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
-    let late = history.record.tolerance;
+    let late = history.witnesses.tolerance;
     match expectation {
         Expectation::Picks { upstream, exactly, at_least, at_most, from, until } => {
             let (until, after) = match until {
                 Some(until) => (until.get(), late),
-                None => (history.liveness, Duration::ZERO),
+                None => (history.witnesses.liveness, Duration::ZERO),
             };
             let picks = |from: Duration, until: Duration| {
                 places(history, |at, what| {
@@ -47,13 +48,16 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
         Expectation::Reached { upstream, client, exactly, at_least, at_most, from, until } => {
-            let window = |from, until| {
-                let began = move |id: &str| history.client_requests.get(id).map(|seen| seen.began);
-                let ours = history.journal.iter().filter(|(id, _)| is_of(id, client.as_deref()));
-                let mine = ours.filter(move |(id, _)| began(id).is_some_and(|began| (from..until).contains(&began)));
-                let there = mine.flat_map(|(_, records)| records);
-                let there = there.filter(|(_, host, _)| upstream.as_deref().is_none_or(|name| *host == name));
-                there.map(|(line, ..)| *line).collect::<Vec<usize>>()
+            let witnesses = &history.witnesses;
+            let window = |from, until| -> Vec<usize> {
+                let asked = witnesses.requests.iter().filter(|(id, _)| !Witnesses::is_own(id));
+                let mine = asked.filter(|(_, asked)| client.as_deref().is_none_or(|name| asked.client == name));
+                let began = mine.filter(|(_, asked)| (from..until).contains(&asked.began));
+                let there = began.flat_map(|(id, _)| witnesses.journals.of(id));
+                there
+                    .filter(|one| upstream.as_deref().is_none_or(|name| one.host == name))
+                    .map(|one| one.line)
+                    .collect()
             };
             let lines = window(from.get(), edge(*until).saturating_add(late));
             let least = window(from.get() + before(*from, late), edge(*until)).len();
@@ -61,7 +65,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             between(least..=lines.len(), &what, *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
         Expectation::Share { upstream, at_least, at_most, from, until } => {
-            let until = until.map_or(history.liveness, |until| until.get());
+            let until = until.map_or(history.witnesses.liveness, |until| until.get());
             let picks = |of: Option<&str>| {
                 places(history, |at, what| {
                     (from.get()..until).contains(&at)
@@ -75,17 +79,18 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             (!(*at_least..=*at_most).contains(&share)).then_some((text, mine))
         }
         Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most, from, until } => {
-            let mine = history.client_requests.iter().filter(|(id, _)| is_of(id, client.as_deref()));
+            let ended = asked_by(history, client.as_deref());
+            let mine = ended.filter_map(|asked| Some((asked.began, asked.end?)));
             let fits = mine.filter(|(_, seen)| {
                 let failure = seen.result.failure;
                 includes(*outcome, failure)
                     && phase.is_none_or(|place| failure.is_some_and(|failure| phase_of(failure.phase) == place))
                     && status.is_none_or(|status| seen.result.status == Some(status))
             });
-            let fits: Vec<_> = fits.map(|(_, seen)| seen).collect();
+            let fits: Vec<_> = fits.map(|(began, seen)| (began, seen.line)).collect();
             let window = |from, until| {
-                let began = fits.iter().filter(move |seen| (from..until).contains(&seen.began));
-                began.map(|seen| seen.line).collect::<Vec<usize>>()
+                let began = fits.iter().filter(move |(began, _)| (from..until).contains(began));
+                began.map(|(_, line)| *line).collect::<Vec<usize>>()
             };
             let lines = window(from.get(), edge(*until).saturating_add(late));
             let least = window(from.get() + before(*from, late), edge(*until)).len();
@@ -120,8 +125,8 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
         }
         Expectation::Latency { at_most, client } => {
             let allowed = late;
-            let mine = history.client_requests.iter().filter(|(id, _)| is_of(id, client.as_deref()));
-            let late = mine.map(|(_, seen)| seen).filter(|seen| {
+            let ended = asked_by(history, client.as_deref()).filter_map(|asked| asked.end);
+            let late = ended.filter(|seen| {
                 seen.result.failure.is_none()
                     && seen.result.answered().is_some_and(|took| took > at_most.get() + allowed)
             });
@@ -137,9 +142,10 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
     }
 }
 
-/// Whether the request is one of the story, and of `client`, where one is named.
-fn is_of(id: &str, client: Option<&str>) -> bool {
-    !History::is_own(id) && client.is_none_or(|name| History::client_of(id) == name)
+/// The requests of the story, and of `client`, where one is named.
+fn asked_by<'a>(history: &'a History<'_>, client: Option<&'a str>) -> impl Iterator<Item = &'a ClientRequest<'a>> {
+    let asked = history.witnesses.requests.iter().filter(|(id, _)| !Witnesses::is_own(id)).map(|(_, asked)| asked);
+    asked.filter(move |asked| client.is_none_or(|name| asked.client == name))
 }
 
 /// The end of a window of requests.

@@ -171,6 +171,7 @@ mod tests {
             } else {
                 Vec::new()
             },
+            cause: whole.then(|| "Connection refused (os error 111)".into()),
             attempts: 3,
             bytes_up: 100,
             bytes_down: 101,
@@ -190,11 +191,17 @@ mod tests {
         see(&Event::PickMade { request: Some(7), attempt: 0, epoch: 3, ticket: Some(9), upstream, probe: false });
         see(&Event::PickMade { request: None, attempt: 1, epoch: 3, ticket: None, upstream, probe: true });
         let took = Duration::from_micros(1_500_499);
-        see(&Event::AttemptEnded { request: Some(7), upstream, failure: Some("reply_timeout"), took });
-        see(&Event::AttemptEnded { request: None, upstream, failure: None, took: Duration::ZERO });
+        see(&Event::AttemptEnded {
+            request: Some(7),
+            upstream,
+            failure: Some("reply_timeout"),
+            cause: Some("no reply"),
+            took,
+        });
+        see(&Event::AttemptEnded { request: None, upstream, failure: None, cause: None, took: Duration::ZERO });
         see(&Event::Blamed { upstream, blame: Blame::Upstream, rule: Rule::Unreachable });
-        see(&Event::Ejected { upstream, name, url, failures: 3, until: due });
-        see(&Event::BackedOff { upstream, name, url, until: due });
+        see(&Event::Ejected { upstream, name, url, failures: 3, cause: None, until: due });
+        see(&Event::BackedOff { upstream, name, url, cause: Some("no reply"), until: due });
         see(&Event::Recovered { upstream, name, url, after: Duration::from_micros(61_000_007) });
         see(&Event::Verdict { request: 7, success: true });
         see(&Event::Finished(&summary(true)));
@@ -214,7 +221,7 @@ mod tests {
         let logging = Logging { format: LogFormat::Json, level: "info,proxy=debug".to_owned() };
         let writer = Written(Arc::clone(&written));
         let log = lines(&logging, move || writer.clone()).unwrap();
-        tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log.on(AT, event)));
+        tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log::default().on(AT, event)));
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         let all = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
         all.filter(|line| line.get("event").is_some()).collect()

@@ -125,7 +125,7 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
             upstream: name(*upstream),
             probe: *probe,
         },
-        Event::AttemptEnded { request, upstream, failure, took } => ProxyEvent::AttemptEnded {
+        Event::AttemptEnded { request, upstream, failure, took, .. } => ProxyEvent::AttemptEnded {
             request: *request,
             upstream: name(*upstream),
             failure: *failure,

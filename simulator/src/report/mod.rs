@@ -13,5 +13,5 @@ pub use junit::junit;
 pub use markdown::markdown;
 pub use parity::{comparison_json, comparison_markdown, comparison_text};
 pub use progress::Progress;
-pub use text::{failure, line, replay_command};
+pub use text::{failure, laws, line, replay_command};
 pub use timeline::page as timeline_page;

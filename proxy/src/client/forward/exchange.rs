@@ -18,6 +18,8 @@ use crate::http::inbox::{Inbox, Outbox};
 use crate::http::replies::{Replies, ReplyError};
 use crate::http::via::Via;
 
+use crate::upstream::failed::FailedAttempt;
+
 use super::head::interim;
 
 /// How long the body of a request with `Expect: 100-continue` waits for the upstream's word: one that does not know
@@ -29,7 +31,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Why there is no response head.
 pub(super) enum ExchangeError {
     /// The upstream or the target; another upstream may do better.
-    Upstream(Failure),
+    Upstream(FailedAttempt),
     /// The client's connection failed.
     ClientGone,
     /// The client's body ended early.
@@ -144,7 +146,7 @@ where
             return Poll::Ready(Err(if clients {
                 ExchangeError::BodyTimeout
             } else {
-                ExchangeError::Upstream(Failure::ReplyTimeout)
+                ExchangeError::Upstream(FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", bounds.reply))
             }));
         }
         Poll::Pending
@@ -244,18 +246,19 @@ impl State {
         leg: (&mut L, &mut Inbox),
         asked: Asked<'_>,
         limits: HeadLimits,
-    ) -> Poll<Result<Heard, Failure>> {
+    ) -> Poll<Result<Heard, FailedAttempt>> {
         let mut head = match std::task::ready!(self.replies.poll_next(cx, leg, limits)) {
             Ok(head) => head,
-            // The failed write has consumed the reset, so reading finds only an end of stream.
-            Err(ReplyError::Closed) if self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead)),
-            Err(error) => return Poll::Ready(Err(error.into())),
+            // A write that failed has met the reset, and then reading finds but an end.
+            Err(ReplyError::Closed) if self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead.into())),
+            Err(error) => return Poll::Ready(Err(FailedAttempt::reply(error, limits))),
         };
-        let framing = response_framing(&mut head, asked.method).map_err(|_| Failure::MalformedHead)?;
+        let framing =
+            response_framing(&mut head, asked.method).map_err(|error| FailedAttempt::malformed(error, limits))?;
         Poll::Ready(match head.status {
             101 if asked.upgrade && is_websocket(&head) => Ok(Heard::Final(Reply { head, framing, takes_body: false })),
             // Nothing was asked to be switched, or something else was switched to.
-            101 => Err(Failure::MalformedHead),
+            101 => Err(FailedAttempt::switched()),
             _ if head.is_interim() => Ok(Heard::Interim(head)),
             _ => Ok(Heard::Final(Reply { head, framing, takes_body: self.takes_body() })),
         })

@@ -29,6 +29,7 @@ use crate::http::head::{Framing, Kind, RequestHead, Version};
 use crate::http::inbox::{Inbox, client_reset};
 use crate::upstream::attempts::Attempts;
 use crate::upstream::dial::{self, DialSettings};
+use crate::upstream::failed::{FailedAttempt, told};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 use exchange::{Asked, Bounds, Client, ExchangeError, GoAhead, Reply, exchange};
@@ -64,6 +65,9 @@ enum Upload {
     /// The upstream took no more of it.
     Refused,
 }
+
+/// How passing a response on went wrong: the word for it, whose fault it was, and why.
+type Broken = (&'static str, Blame, Option<Arc<str>>);
 
 /// Serves one plain-HTTP request.
 pub(crate) async fn forward<E: Env>(
@@ -118,8 +122,8 @@ pub(crate) async fn forward<E: Env>(
                 forward.request.succeeded(&lease, record, status);
                 return forward.deliver(answered, lease).await;
             }
-            Err((ExchangeError::Upstream(failure), sent)) => {
-                attempts.failed(lease, failure);
+            Err((ExchangeError::Upstream(failed), sent)) => {
+                attempts.failed(lease, failed);
                 if sent && !forward.may_try_again() {
                     return forward.give_up(attempts).await;
                 }
@@ -147,7 +151,10 @@ impl<E: Env> Forward<'_, E> {
             && let Some(leg) = take_kept(lease, self.settings.config.timeouts.pool_idle).await
         {
             match self.exchange(leg, lease, allowance).await {
-                Err(ExchangeError::Upstream(Failure::ClosedBeforeHead | Failure::ResetBeforeHead)) => {}
+                Err(ExchangeError::Upstream(FailedAttempt {
+                    failure: Failure::ClosedBeforeHead | Failure::ResetBeforeHead,
+                    ..
+                })) => {}
                 done => return done.map_err(|error| (error, true)),
             }
         }
@@ -161,7 +168,7 @@ impl<E: Env> Forward<'_, E> {
         };
         match connected {
             Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|error| (error, true)),
-            Err(failure) => Err((ExchangeError::Upstream(failure), false)),
+            Err(failed) => Err((ExchangeError::Upstream(failed), false)),
         }
     }
 
@@ -219,8 +226,8 @@ impl<E: Env> Forward<'_, E> {
         let mut down = Carry::behind(out, codec);
         let mut carried = self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await;
         if carried == Ok(Upload::Refused) && framing == Framing::UntilClose {
-            // A reset may have shown as the failed write, so the end of stream that follows need not be the end of the body.
-            carried = Err(("reply_cut", Blame::Unknown));
+            // The failed write may have taken the reset's place, so that the end seen need not be the body's.
+            carried = Err(("reply_cut", Blame::Unknown, None));
         }
         match carried {
             Ok(_) => {
@@ -229,8 +236,8 @@ impl<E: Env> Forward<'_, E> {
                 }
                 if close { NextStep::Linger } else { NextStep::NextRequest }
             }
-            Err((outcome, blame)) => {
-                self.request.fail_after_verdict(outcome, blame);
+            Err((outcome, blame, cause)) => {
+                self.request.fail_after_verdict(outcome, blame, cause);
                 NextStep::Abort
             }
         }
@@ -241,7 +248,7 @@ impl<E: Env> Forward<'_, E> {
         down: &mut Carry,
         (leg, inbox): (&mut Leg<E::Stream>, &mut Inbox),
         takes_body: bool,
-    ) -> Result<Upload, (&'static str, Blame)> {
+    ) -> Result<Upload, Broken> {
         let Forward { connection, upload, request, settings, .. } = self;
         let stall = settings.config.timeouts.body;
         let traffic = Arc::clone(&request.traffic);
@@ -266,11 +273,11 @@ impl<E: Env> Forward<'_, E> {
             match down.poll(cx, (inbox, leg), &mut connection.stream, &traffic.down) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(end)),
                 Poll::Ready(Err(CarryError::Destination)) => {
-                    return Poll::Ready(Err(("client_gone", Blame::Client)));
+                    return Poll::Ready(Err(("client_gone", Blame::Client, None)));
                 }
-                Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(("reply_cut", Blame::Unknown))),
-                Poll::Ready(Err(CarryError::Malformed(_))) => {
-                    return Poll::Ready(Err(("reply_malformed", Blame::Unknown)));
+                Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(("reply_cut", Blame::Unknown, None))),
+                Poll::Ready(Err(CarryError::Malformed(error))) => {
+                    return Poll::Ready(Err(("reply_malformed", Blame::Unknown, Some(told(error)))));
                 }
                 Poll::Pending => {}
             }
@@ -281,7 +288,7 @@ impl<E: Env> Forward<'_, E> {
             }
             if timer.as_mut().poll(cx).is_ready() {
                 let blame = if down.is_blocked() { Blame::Client } else { Blame::Unknown };
-                return Poll::Ready(Err(("body_timeout", blame)));
+                return Poll::Ready(Err(("body_timeout", blame, None)));
             }
             Poll::Pending
         })

@@ -8,7 +8,7 @@ mod splice;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -30,11 +30,15 @@ const BACKLOG: u32 = 4096;
 /// Offloaded jobs that may wait for each core.
 const QUEUE_PER_CORE: usize = 64;
 
+/// Name lookups at once. Each blocks a thread, for half a minute where the name servers are dead; the next ones queue.
+const LOOKUPS: usize = 8;
+
 /// The operating system.
 #[derive(Clone, Debug)]
 pub struct Os {
     workers: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
 }
 
 impl Os {
@@ -44,6 +48,7 @@ impl Os {
         Os {
             workers: Arc::new(Semaphore::new(cores)),
             admitted: Arc::new(Semaphore::new(cores * (1 + QUEUE_PER_CORE))),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
         }
     }
 }
@@ -76,8 +81,19 @@ impl Env for Os {
         TcpStream::connect(addr).await.map(OsStream::connected)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the system's resolver blocks a thread")]
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+        let ended = |_| io::Error::other("the lookup ended without an answer");
+        let lookup =
+            Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| io::Error::other("no more lookups"))?;
+        let host = host.to_owned();
+        let found = tokio::task::spawn_blocking(move || {
+            let found = (host, port).to_socket_addrs()?.collect();
+            // Held for as long as the thread is, whoever has stopped waiting for it.
+            drop(lookup);
+            Ok(found)
+        });
+        found.await.map_err(ended)?
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where Env::spawn becomes tokio's")]

@@ -26,11 +26,12 @@ use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 use crate::event::{Event, Observer};
 use crate::http::via::Via;
+use crate::upstream::resolver::Resolver;
 
 pub(crate) use lease::Lease;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{Bytes, Percentiles, SWEEP, Upstream};
+pub(crate) use upstream::{Bytes, LastFailure, Percentiles, SWEEP, Upstream};
 
 use snapshot::{build, check_memory, members, probing};
 
@@ -39,6 +40,7 @@ pub(crate) struct Pool<E: Env> {
     env: E,
     zero: Instant,
     observer: Arc<dyn Observer>,
+    resolver: Resolver,
     current: ArcSwap<Snapshot<E::Stream>>,
     state: Mutex<State>,
     /// Nanoseconds at which a probe is to be lent; `u64::MAX` where none is. Read on every pick.
@@ -79,7 +81,8 @@ impl State {
 impl<E: Env> Pool<E> {
     /// The pool of `config`, all of it eligible.
     pub(crate) fn new(env: E, config: &Config, via: Via, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
-        let upstreams = build(config, &[], &mut 0)?;
+        let resolver = Resolver::default();
+        let upstreams = build(config, &[], &mut 0, &resolver)?;
         let members = members(&upstreams);
         let balancer = Balancer::new(config.health.policy, probing(&config.health), &members)?;
         let snapshot = Snapshot {
@@ -100,6 +103,7 @@ impl<E: Env> Pool<E> {
             env,
             zero: Instant::now(),
             observer,
+            resolver,
             current: ArcSwap::from_pointee(snapshot),
             state: Mutex::new(state),
             probe_due: AtomicU64::new(u64::MAX),
@@ -116,7 +120,7 @@ impl<E: Env> Pool<E> {
         // Outside the mutex: a TLS upstream's roots may be read from files, and every request would wait. Only reloads
         // change which upstreams there are, and they come one at a time.
         let mut next_id = self.state().next_id;
-        let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id)?;
+        let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id, &self.resolver)?;
         let members = members(&upstreams);
         let mut state = self.state();
         let before = self.current.load_full();
@@ -267,12 +271,13 @@ impl<E: Env> Pool<E> {
 
     fn emit_transition(&self, changed: Option<Changed<E::Stream>>) {
         let Some(Changed { transition, renewed }) = changed else { return };
-        let upstream = transition.upstream;
-        let current = self.current.load();
+        let (upstream, current) = (transition.upstream, self.current.load());
         let (name, url) = current.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
+        let cause = current.get(upstream).and_then(|one| one.figures.last_cause());
+        let cause = cause.as_deref();
         self.emit(&match transition.change {
-            Change::Ejected { failures, until } => Event::Ejected { upstream, name, url, failures, until },
-            Change::BackedOff { until } => Event::BackedOff { upstream, name, url, until },
+            Change::Ejected { failures, until } => Event::Ejected { upstream, name, url, failures, cause, until },
+            Change::BackedOff { until } => Event::BackedOff { upstream, name, url, cause, until },
             Change::Recovered { after } => Event::Recovered { upstream, name, url, after },
         });
         if let Some(snapshot) = renewed {

@@ -15,6 +15,7 @@ use crate::core::upstream::{Member, UpstreamId};
 use crate::http::head::HeadLimits;
 use crate::http::via::Via;
 use crate::upstream::leg::TlsSetupError;
+use crate::upstream::resolver::Resolver;
 
 /// What a pick needs, never changed once published.
 pub(crate) struct Snapshot<S> {
@@ -95,6 +96,7 @@ pub(super) fn build<S>(
     config: &Config,
     before: &[Arc<Upstream<S>>],
     next_id: &mut u32,
+    resolver: &Resolver,
 ) -> Result<Vec<Arc<Upstream<S>>>, PoolError> {
     let known: BTreeMap<UpstreamKey, &Arc<Upstream<S>>> = before.iter().map(|one| (one.config.key(), one)).collect();
     let mut upstreams = Vec::with_capacity(config.upstreams.len());
@@ -110,7 +112,7 @@ pub(super) fn build<S>(
                     },
                     |former| former.id,
                 );
-                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref));
+                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref), resolver);
                 Arc::new(built.map_err(|error| PoolError::Tls { url: wanted.url.clone(), error })?)
             }
         };

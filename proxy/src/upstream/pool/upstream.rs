@@ -12,8 +12,9 @@ use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::core::window::{Tally, Window};
 use crate::event::UpstreamLabel;
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
-use crate::upstream::resolver::Resolver;
+use crate::upstream::resolver::{Endpoint, Resolver};
 
 /// How long idle connections may go unswept.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ pub(crate) struct Upstream<S> {
     /// As logs and statistics show it.
     pub(crate) label: Arc<UpstreamLabel>,
     pub(crate) config: Arc<config::Upstream>,
-    pub(crate) resolver: Resolver,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
     /// `None` once a reload has replaced this upstream: a tunnel may hold it for long, but its idle connections are no
@@ -42,6 +43,7 @@ pub(crate) struct Figures {
     /// Tunnels were cut since one delivered.
     pub(crate) was_cut: AtomicBool,
     pub(crate) latency: Mutex<Latency>,
+    last_failure: Mutex<Option<LastFailure>>,
     recent_bytes: Mutex<RecentBytes>,
 }
 
@@ -66,7 +68,29 @@ struct RecentBytes {
     window: Window<Bytes>,
 }
 
+/// The last attempt that failed, a check's among them.
+#[derive(Clone, Debug)]
+pub(crate) struct LastFailure {
+    pub(crate) failed: FailedAttempt,
+    pub(crate) at: Timestamp,
+}
+
 impl Figures {
+    /// An attempt failed, and not because the client went away.
+    pub(crate) fn failed(&self, failed: &FailedAttempt, at: Timestamp) {
+        let last = LastFailure { failed: failed.clone(), at };
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+
+    /// Why the last failed attempt failed.
+    pub(crate) fn last_cause(&self) -> Option<Arc<str>> {
+        self.last_failure()?.failed.cause
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<LastFailure> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Since the start.
     pub(crate) fn bytes(&self) -> Bytes {
         Bytes { up: self.bytes_up.load(Ordering::Relaxed), down: self.bytes_down.load(Ordering::Relaxed) }
@@ -96,6 +120,7 @@ impl<S> Upstream<S> {
         id: UpstreamId,
         config: Arc<config::Upstream>,
         former: Option<&Upstream<S>>,
+        resolver: &Resolver,
     ) -> Result<Self, TlsSetupError> {
         let wrapper = match former {
             // Reading the system's roots anew for each unchanged upstream would make a reload slow.
@@ -105,7 +130,10 @@ impl<S> Upstream<S> {
         Ok(Upstream {
             id,
             label: Arc::new(UpstreamLabel { id, name: config.name.as_str().into(), url: config.url.as_str().into() }),
-            resolver: Resolver::new(&config.host, config.port),
+            endpoint: former.map_or_else(
+                || Arc::new(resolver.endpoint(&config.host, config.port)),
+                |former| Arc::clone(&former.endpoint),
+            ),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
             idle: Mutex::new(Some(Vec::new())),
