@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use configurations::Configurations;
-pub(in crate::judge) use evidence::{AFTERMATH, fault_of, struck_by};
+pub(in crate::judge) use evidence::{fault_of, struck_by};
 pub use evidence::{Evidence, Harm, harm_of};
 pub use journals::{Connection, HostJournal, JournalEntry, Journals};
 pub use request::{ClientRequest, RequestEnd};
@@ -139,6 +139,15 @@ impl<'a> Witnesses<'a> {
 
     fn client(&self, asked: &ClientRequest<'_>) -> Option<&'a Client> {
         self.scenario.clients.iter().find(|client| client.name == asked.client)
+    }
+
+    /// Whether the proxy was there when a request began, accepted requests, and could be reached by its client.
+    pub fn reaches_the_proxy(&self, asked: &ClientRequest<'_>) -> bool {
+        let began = asked.began;
+        let delay = self.configurations.at(began).server.drain_delay;
+        self.evidence.of_client(asked.client, began, began).is_none()
+            && self.evidence.of_proxy(began, began).is_none()
+            && self.evidence.stopped().is_none_or(|stopped| began < stopped + delay)
     }
 
     /// Whether a request that ended at `until` came with good credentials. `None` where only the proxy could tell: a
