@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Something that does not hold of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The name of the law, or the place of the expectation, such as "expect[0]".
+    /// The name of the law, or the place of the expectation, such as `expect[0]`.
     pub of: String,
     /// What was found.
     pub text: String,

@@ -1,6 +1,5 @@
 //! This room shows runs: to people as text, Markdown and a page, and to machines as JSON and JUnit.
 
-mod html;
 mod json;
 mod junit;
 mod markdown;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use proxy::env::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
+use proxy::env::{Busy, Env};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -64,17 +64,5 @@ impl<H: SimulatedHost> Env for SimEnv<H> {
         F: FnOnce() -> T + Send + 'static,
     {
         Ok(job())
-    }
-
-    async fn relay<C: Duplex, U: Duplex>(
-        &self,
-        client: C,
-        upstream: U,
-        early: Early,
-        limits: RelayLimits,
-        traffic: Arc<Traffic>,
-        stop: Stop,
-    ) -> RelayEnd {
-        relay_buffered(client, upstream, early, limits, traffic, stop).await
     }
 }
