@@ -1,4 +1,4 @@
-//! A play has three phases: the timeline of the scenario, then a demand for progress, then the end.
+//! A play has four phases: the timeline of the scenario, a demand for progress, a demand for convergence, and the end.
 
 use std::io;
 
@@ -27,8 +27,13 @@ fn act<E: RunsProxy>(mut stage: Stage<'_, E>) -> RunRecord {
     stage.engine.run(scenario.duration.get(), || false);
     stage.phase("liveness");
     let mut stuck = stage.demand_progress();
+    let mut left = stage.wait_for_clients();
+    if stuck.is_none() && !stage.draining {
+        stage.phase("convergence");
+        stage.converge();
+    }
     stage.phase("end");
-    let mut left = stage.clear();
+    left.extend(stage.clear());
     let gave_up = stage.engine.gave_up();
     if gave_up.is_some() {
         // Time stands still then, so this says nothing about the proxy.
