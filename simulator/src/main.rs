@@ -8,7 +8,7 @@ use clap::Parser;
 use simulator::scenario;
 
 use cli::arguments::{Cli, Command};
-use cli::failure::{Failed, USAGE};
+use cli::failure::{Failed, STALLED, USAGE};
 use cli::{engines, files, play, search};
 
 fn main() -> ExitCode {
@@ -21,6 +21,10 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    simulator::world::end_when_stalled(|text| {
+        eprintln!("{text}");
+        std::process::exit(i32::from(STALLED));
+    });
     let ended = match cli.command {
         Command::Run(args) => play::run_many(&args),
         Command::Replay(one) => play::replay(&one),

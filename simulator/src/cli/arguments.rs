@@ -12,8 +12,9 @@ use simulator::world::EngineKind;
 /// Plays stories about the netdrift proxy in a simulated network, or on real sockets
 ///
 /// Exit codes: 0 all holds; 1 a law or expectation does not hold, or engines differ; 2 no progress once all was healed; 3 a task
-/// panicked; 64 a wrong command line; 65 a wrong scenario; 69 a scenario that this engine can't play, or no proxy to play it with; 74 a file that
-/// can't be written.
+/// panicked; 4 a run that spins or lasts too long; 64 a wrong command line; 65 a wrong scenario; 69 a scenario that this engine can't play, or no
+/// proxy to play it with; 70 a task that never yields, so that the whole process had to end; 74 a file that can't be written. Where runs end
+/// differently, the worst counts: 3, 4, 1, 2, 69, 0.
 #[derive(Debug, Parser)]
 #[command(name = "simulator", version)]
 pub(crate) struct Cli {

@@ -19,6 +19,8 @@ use crate::world::EngineKind;
 pub enum Verdict {
     /// A task panicked.
     Crashed,
+    /// It was given up: it spun, or lasted too long.
+    Endless,
     /// A law or an expectation does not hold.
     Violated,
     /// The proxy made no progress once everything was healed.
@@ -37,6 +39,7 @@ impl Verdict {
             Verdict::Violated => 1,
             Verdict::Stuck => 2,
             Verdict::Crashed => 3,
+            Verdict::Endless => 4,
             Verdict::Unsupported => 69,
         }
     }
@@ -48,6 +51,7 @@ impl Verdict {
             Verdict::Violated => "violated",
             Verdict::Stuck => "stuck",
             Verdict::Crashed => "crashed",
+            Verdict::Endless => "endless",
             Verdict::Unsupported => "unsupported",
         }
     }
@@ -122,6 +126,12 @@ impl RunReport {
         let lines = &record.trace.lines;
         self.digest = record.trace.digest().to_string();
         self.virtual_ms = lines.last().map_or(0, |line| line.at_us / 1000);
+        if let Some(why) = &record.gave_up {
+            self.verdict = Verdict::Endless;
+            self.violations = vec![Violation { of: why.name().to_owned(), text: why.to_string(), lines: Vec::new() }];
+            self.trace = record.trace;
+            return;
+        }
         let history = History::new(scenario, &record);
         self.requests = history.witnesses.requests.keys().filter(|id| !Witnesses::is_own(id)).count();
         let asked = lines.iter().enumerate().filter_map(|(place, line)| match &line.what {

@@ -85,6 +85,11 @@ pub enum ProxyEvent {
     AcceptFailed {
         error: String,
     },
+    /// One of its pages answered, when all was quiet.
+    Page {
+        path: String,
+        status: u16,
+    },
     /// The statistics page, read when all was quiet.
     Statistics {
         page: serde_json::Value,

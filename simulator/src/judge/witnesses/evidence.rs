@@ -14,7 +14,7 @@ use crate::judge::excuse::Excuse;
 use crate::scenario::{Action, PROXY, Scenario};
 
 /// How long a disturbed link or process may have effects after it was healed: lost packets are sent again for that long.
-pub(in crate::judge) const AFTERMATH: Duration = Duration::from_secs(5);
+const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// A loss up to this share excuses nothing, since the packets are sent again.
 const HARMLESS_LOSS: f64 = 0.05;
@@ -86,7 +86,9 @@ struct HostEvidence {
     link: Spans<()>,
     listener: Spans<()>,
     connections: Spans<()>,
-    /// When a harmful fault had struck a request.
+    /// Connections of which the journal does not tell the end, since the run ended before.
+    untold: Spans<()>,
+    /// While a request lasted that a harmful fault struck.
     requests: Spans<()>,
 }
 
@@ -114,14 +116,16 @@ impl<'a> Evidence<'a> {
         }
         for (host, journal) in &journals.by_host {
             let listener = listener(host, journal, played);
+            let untold = journal.connections.iter().filter(|one| one.closed.is_none());
+            let untold = Spans::new(untold.map(|one| (one.opened, Duration::MAX, ())).collect());
             let struck = journal.connections.iter().filter(|one| one.faults.iter().any(|label| is_harmful(label)));
             let connections = struck.map(|one| (one.opened, one.closed.unwrap_or(Duration::MAX), ()));
             let connections = Spans::new(connections.collect());
             let struck = journal.requests.iter().filter(|entry| evidence.harm(entry) != Harm::Nothing);
-            let requests = Spans::new(struck.map(|entry| (entry.at, entry.at, ())).collect());
+            let requests = Spans::new(struck.map(|entry| (entry.since, entry.at, ())).collect());
             if let Some(of_host) = evidence.hosts.get_mut(host) {
-                (of_host.listener, of_host.connections, of_host.requests) =
-                    (Spans::new(listener), connections, requests);
+                (of_host.listener, of_host.connections) = (Spans::new(listener), connections);
+                (of_host.untold, of_host.requests) = (untold, requests);
             }
         }
         evidence
@@ -176,6 +180,11 @@ impl<'a> Evidence<'a> {
     pub fn of_anything(&self, host: &str, from: Duration, until: Duration) -> Option<Excuse> {
         let struck = || self.hosts.get(host)?.requests.overlapping(from, until).map(|()| Excuse::RequestStruck);
         self.of_upstream(host, from, until).or_else(|| self.of_connections(host, from, until)).or_else(struck)
+    }
+
+    /// Whether a connection to the upstream on `host` was open at some time from `from` to `until` whose end nobody tells.
+    pub fn untold(&self, host: &str, from: Duration, until: Duration) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.untold.overlapping(from, until).is_some())
     }
 
     /// Whether the only thing that was done to the upstream on `host` is that its listener was closed all the time from
@@ -347,20 +356,20 @@ mod tests {
                 link(scenario, host, played, Duration::from_secs(60))
             }
         };
-        assert_eq!(found(cut, of("a")), [(1, 9)]);
+        assert_eq!(found(cut, of("a")), [(1, 5)]);
         assert_eq!(found(cut, of("b")), []);
         assert_eq!(found(cut, of("c")), []);
         let lossy = r#"{"at": "1s", "do": "loss", "share": 0.5}, {"at": "2s", "do": "loss", "share": 0.01}"#;
-        assert_eq!(found(lossy, of("c")), [(1, 7)]);
+        assert_eq!(found(lossy, of("c")), [(1, 3)]);
         let never = r#"{"at": "1s", "do": "hold", "between": ["proxy", "a"]}"#;
-        assert_eq!(found(never, of("a")), [(1, 65)], "everything is healed behind the story");
+        assert_eq!(found(never, of("a")), [(1, 61)], "everything is healed behind the story");
     }
 
     #[test]
     fn a_process_is_down_until_it_is_started_again_and_no_healed_link_starts_it() {
         let down = r#"{"at": "1s", "do": "crash", "host": "a"}, {"at": "2s", "do": "heal"},
             {"at": "3s", "do": "restart", "host": "a"}"#;
-        assert_eq!(found(down, |_, played| process("a", played, None)), [(1, 8)]);
+        assert_eq!(found(down, |_, played| process("a", played, None)), [(1, 4)]);
         assert_eq!(found(down, |_, played| process("b", played, None)), []);
     }
 

@@ -20,8 +20,8 @@ pub struct JournalEntry<'a> {
     pub line: usize,
     /// When it was written.
     pub at: Duration,
-    /// When its connection was opened.
-    pub opened: Duration,
+    /// Since when it may have lasted: its connection was opened then, or the request before it on that connection ended.
+    pub since: Duration,
     /// The upstream's host.
     pub host: &'a str,
     /// What was written.
@@ -50,6 +50,8 @@ pub struct Connection<'a> {
     pub closed: Option<Duration>,
     /// The faults that were done to it as a whole.
     pub faults: &'a [String],
+    /// When it was free for its next request.
+    free: Duration,
 }
 
 impl<'a> Journals<'a> {
@@ -59,7 +61,7 @@ impl<'a> Journals<'a> {
             Event::Opened { connection } => {
                 // A process that was started again counts from 1.
                 journal.places.insert(*connection, journal.connections.len());
-                journal.connections.push(Connection { opened: at, closed: None, faults: &[] });
+                journal.connections.push(Connection { opened: at, closed: None, faults: &[], free: at });
             }
             Event::Closed { connection, faults, .. } => {
                 let place = journal.places.get(connection);
@@ -71,8 +73,9 @@ impl<'a> Journals<'a> {
             Event::Plan { .. } => {}
             Event::Request(record) => {
                 let place = journal.places.get(&record.connection);
-                let opened = place.and_then(|place| journal.connections.get(*place)).map_or(at, |one| one.opened);
-                let entry = JournalEntry { line, at, opened, host, record };
+                let connection = place.and_then(|place| journal.connections.get_mut(*place));
+                let since = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
+                let entry = JournalEntry { line, at, since, host, record };
                 journal.requests.push(entry);
                 if let Some(id) = &record.id {
                     self.by_id.entry(id).or_default().push(entry);

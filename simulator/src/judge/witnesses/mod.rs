@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use configurations::Configurations;
-pub(in crate::judge) use evidence::{AFTERMATH, fault_of, struck_by};
+pub(in crate::judge) use evidence::{fault_of, struck_by};
 pub use evidence::{Evidence, Harm, harm_of};
 pub use journals::{Connection, HostJournal, JournalEntry, Journals};
 pub use request::{ClientRequest, RequestEnd};
@@ -42,6 +42,8 @@ pub struct Witnesses<'a> {
     pub played: Vec<(Duration, &'a Action)>,
     /// When everything was healed and progress was demanded.
     pub liveness: Duration,
+    /// The rounds of requests that followed once everything was healed and the longest back-off was over.
+    pub convergence: Option<Convergence>,
     /// When the last thing was witnessed.
     pub over: Duration,
     /// What the scenario asked for and could not be done, by its line in the trace.
@@ -58,6 +60,19 @@ pub struct Witnesses<'a> {
     pub tolerance: Duration,
 }
 
+/// Whole rounds of the schedule that were asked for at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Convergence {
+    /// The line behind which they were.
+    pub line: usize,
+    /// When they began.
+    pub at: Duration,
+    /// First picks in a round.
+    pub round: u64,
+    /// How many rounds.
+    pub rounds: u64,
+}
+
 impl<'a> Witnesses<'a> {
     /// What `record` holds of a run of `scenario`, but for what the proxy told.
     pub fn new(scenario: &'a Scenario, record: &'a RunRecord) -> Self {
@@ -67,6 +82,7 @@ impl<'a> Witnesses<'a> {
         let mut played = Vec::new();
         let mut failed_actions = Vec::new();
         let mut liveness = scenario.duration.get();
+        let mut convergence = None;
         for (place, line) in lines.iter().enumerate() {
             match &line.what {
                 What::Proxy(_) => {}
@@ -86,6 +102,9 @@ impl<'a> Witnesses<'a> {
                     played.extend(scenario.timeline.get(*entry).map(|entry| (line.at(), &entry.action)));
                 }
                 What::Scenario(ScenarioEvent::Phase { name: "liveness" }) => liveness = line.at(),
+                What::Scenario(ScenarioEvent::Converged { round, rounds, .. }) => {
+                    convergence = Some(Convergence { line: place, at: line.at(), round: *round, rounds: *rounds });
+                }
                 What::Scenario(ScenarioEvent::Failed { what }) => failed_actions.push((place, what.as_str())),
                 What::Scenario(_) => {}
             }
@@ -101,6 +120,7 @@ impl<'a> Witnesses<'a> {
             evidence,
             played,
             liveness,
+            convergence,
             over: lines.last().map_or(Duration::ZERO, |line| line.at()),
             failed_actions,
             panics: &record.panics,
@@ -140,6 +160,15 @@ impl<'a> Witnesses<'a> {
 
     fn client(&self, asked: &ClientRequest<'_>) -> Option<&'a Client> {
         self.scenario.clients.iter().find(|client| client.name == asked.client)
+    }
+
+    /// Whether the proxy was there when a request began, accepted requests, and could be reached by its client.
+    pub fn reaches_the_proxy(&self, asked: &ClientRequest<'_>) -> bool {
+        let began = asked.began;
+        let delay = self.configurations.at(began).server.drain_delay;
+        self.evidence.of_client(asked.client, began, began).is_none()
+            && self.evidence.of_proxy(began, began).is_none()
+            && self.evidence.stopped().is_none_or(|stopped| began < stopped + delay)
     }
 
     /// Whether a request that ended at `until` came with good credentials. `None` where only the proxy could tell: a

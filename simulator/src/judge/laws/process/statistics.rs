@@ -93,7 +93,8 @@ fn each<'a>(
     // The page names upstreams in the order of the configuration.
     for (upstream, metrics) in config.upstreams.iter().zip(metrics.into_iter().flatten()) {
         let name = upstream.host.as_str();
-        let twice = config.upstreams.iter().filter(|one| one.host == name).count() > 1;
+        let leads = |name: &str, host: &str| witnesses.configurations.hosts_of(name, Duration::ZERO, at).contains(host);
+        let twice = config.upstreams.iter().filter(|one| one.host == name || leads(&one.host, name)).count() > 1;
         let removed = history.removed(name, Duration::ZERO, at);
         let excuse = removed.then_some(Excuse::Reloaded).or(twice.then_some(Excuse::Untold));
         let (attempts, served) = told.attempts.get(name).copied().unwrap_or_default();
@@ -117,8 +118,8 @@ fn each<'a>(
 
 fn compare(excuse: Option<Excuse>, name: &str, said: u64, happened: u64, line: usize) -> Case {
     match excuse {
+        _ if said == happened => Case::Holds,
         Some(why) => Case::Excused(why),
-        None if said == happened => Case::Holds,
         None => Case::Broken(Violation::found(format!("{name} is {said}, but {happened} happened"), [line])),
     }
 }

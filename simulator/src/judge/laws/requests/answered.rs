@@ -35,10 +35,11 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     asked.map(|(id, asked)| judge(witnesses, id, asked)).collect()
 }
 
-/// Whether the target works and the client comes with good credentials.
+/// Whether the target works, the client comes with good credentials, and the proxy is there to be asked.
 fn should_work(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
     let until = witnesses.end_of(asked);
     Builtin::named(asked.host()).is_some()
+        && witnesses.reaches_the_proxy(asked)
         && witnesses.is_admitted(asked, until) == Some(true)
         && witnesses.action_of(asked).is_none_or(|action| expects_success(action))
 }
@@ -92,7 +93,7 @@ fn due(
     let config = witnesses.configurations.at(from);
     if let Some(stopped) = evidence.stopped() {
         let accepts = stopped + config.server.drain_delay;
-        let late = from + ON_THE_WAY >= stopped || until >= accepts + config.server.drain_timeout;
+        let late = from + ON_THE_WAY >= accepts || until >= accepts + config.server.drain_timeout;
         none(late.then_some(Excuse::ProxyStopping))?;
     }
     // Whoever has begun to answer must go on.
@@ -115,7 +116,10 @@ fn due(
     none((sound + recovering == 0).then_some(Excuse::NoSoundUpstream))?;
     let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
     none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
-    none((bad > 0 && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
+    // What only sound ones got, nobody else has acted on.
+    let harmed = |one: &JournalEntry<'_>| evidence.of_upstream(one.host, from, until).is_some();
+    let astray = entries.is_empty() || entries.iter().any(harmed) || entries.iter().any(|one| evidence.harm(one) != Harm::Nothing);
+    none((bad > 0 && astray && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
     let each = config.timeouts.connect + config.timeouts.reply;
     let waits = each * waiting;
     let due = waits + slowest * 2 + target_takes(asked) + witnesses.one_way() * ROUNDS + SLACK;

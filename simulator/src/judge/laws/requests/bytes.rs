@@ -3,6 +3,7 @@
 use loadgen::FailureKind;
 use loadgen::client::checksum::Transferred;
 use mock_upstreams::checksum::Tally;
+use mock_upstreams::journal::Outcome;
 
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
@@ -27,7 +28,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let entry = answering(entries, asked, end)?;
     let (seen, record) = (end.result, entry.record);
     let broken = |text: String| Some(Case::Broken(Violation::found(text, [end.line, entry.line])));
-    if witnesses.evidence.harm(entry) == Harm::Answer {
+    // What a fault answers in the upstream's place is not written down.
+    if witnesses.evidence.harm(entry) == Harm::Answer || record.outcome == Outcome::Faulted {
         return Some(Case::Excused(Excuse::RequestStruck));
     }
     // Whatever was done to anybody, nothing is made up.
@@ -41,6 +43,13 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     if asked.is_tunnel() && entries.iter().filter(|one| one.record.up.bytes > 0).count() > 1 {
         return broken(format!("more than one upstream got bytes of {id}"));
     }
+    // The action `connect` closes its tunnel at once and does not read what comes.
+    let alike = asked.action == "connect" || (same(record.up, seen.up) && same(record.down, seen.down));
+    // An answer that came whole may not be the one that was expected.
+    let whole = seen.failure.is_none_or(|failure| matches!(failure.kind, FailureKind::Status(_)));
+    if whole && alike {
+        return Some(Case::Holds);
+    }
     // The last bytes may still be on their way when the client has finished.
     let over = end.at.max(entry.at);
     let evidence = &witnesses.evidence;
@@ -48,17 +57,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let excuse = excuse.or_else(|| evidence.of_client(asked.client, asked.began, over));
     let excuse = excuse.or_else(|| evidence.of_proxy(asked.began, over));
     let stopped = || evidence.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
-    if let Some(why) = excuse.or_else(stopped) {
-        return Some(Case::Excused(why));
-    }
-    // The action `connect` closes its tunnel at once and does not read what comes.
-    let alike = asked.action == "connect" || (same(record.up, seen.up) && same(record.down, seen.down));
-    match seen.failure {
-        // The answer came whole, but is not the one that was expected.
-        Some(loadgen::Failure { kind: FailureKind::Status(_), .. }) if alike => Some(Case::Holds),
-        Some(failure) => broken(format!("{} was not disturbed, but {id} ended: {failure}", entry.host)),
-        None if !alike => broken(format!("client and upstream disagree on the bytes of {id}")),
-        None => Some(Case::Holds),
+    match (excuse.or_else(stopped), seen.failure) {
+        (Some(why), _) => Some(Case::Excused(why)),
+        (None, Some(failure)) if !whole => broken(format!("{} was not disturbed, but {id} ended: {failure}", entry.host)),
+        (None, _) => broken(format!("client and upstream disagree on the bytes of {id}")),
     }
 }
 

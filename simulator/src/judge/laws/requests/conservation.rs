@@ -1,6 +1,7 @@
 //! The law `conservation`: what the proxy tells of requests is what clients and upstreams saw of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
@@ -8,7 +9,7 @@ use crate::judge::history::{History, id_of};
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::requests::ProxyRequest;
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{AFTERMATH, ClientRequest, JournalEntry};
+use crate::judge::witnesses::{ClientRequest, JournalEntry};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "conservation",
@@ -16,6 +17,9 @@ pub(in crate::judge) const LAW: Law = Law {
            has the status that its client saw.",
     check: Check::Told(check),
 };
+
+/// A client may finish so much before its last bytes have reached the proxy.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// The line of a request's end, and the status that the proxy tells of.
 type Ends<'a> = BTreeMap<&'a str, Vec<(usize, u16)>>;
@@ -53,9 +57,8 @@ fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends
     }
     let Some(end) = asked.end.filter(|end| end.result.status.is_some()) else { return Case::Holds };
     let Some((line, status)) = ends.first() else {
-        // A client may finish before its last bytes have reached the proxy.
         let witnesses = &history.witnesses;
-        let until = end.at + witnesses.clock_skew + AFTERMATH;
+        let until = end.at + witnesses.clock_skew + LAST_BYTES;
         return match witnesses.evidence.of_proxy(asked.began, until) {
             Some(why) => Case::Excused(why),
             None if witnesses.evidence.stopped().is_some() => Case::Excused(Excuse::ProxyStopping),

@@ -24,16 +24,15 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         let text = format!("{} got {id}, whose credentials are not good", entry.host);
         return broken(text, vec![asked.line, entry.line]);
     }
+    let (from, until) = (asked.began, witnesses.end_of(asked));
     match asked.result().and_then(|result| result.status) {
         Some(407) => Case::Holds,
-        // Whoever comes after the end of accepting may be told so.
-        Some(503) if witnesses.evidence.stopped().is_some() => Case::Excused(Excuse::ProxyStopping),
-        Some(status) => broken(
-            format!("{id} was answered with {status}, though its credentials are not good"),
-            vec![asked.last_line()],
-        ),
+        // Whoever comes after the end of accepting may be told so, or nothing.
+        _ if !witnesses.reaches_the_proxy(asked) => Case::Holds,
+        Some(status) => {
+            broken(format!("{id} was answered with {status}, though its credentials are not good"), vec![asked.last_line()])
+        }
         None => {
-            let (from, until) = (asked.began, witnesses.end_of(asked));
             let evidence = &witnesses.evidence;
             let excuse = evidence.of_client(asked.client, from, until).or_else(|| evidence.of_proxy(from, until));
             match excuse.or_else(|| evidence.stopped().map(|_| Excuse::ProxyStopping)) {

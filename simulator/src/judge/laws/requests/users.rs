@@ -19,7 +19,11 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 fn judge(witnesses: &Witnesses<'_>, entry: &JournalEntry<'_>) -> Case {
     let Some(user) = &entry.record.user else { return Case::Holds };
     let configurations = &witnesses.configurations;
-    let since = entry.opened.saturating_sub(witnesses.tolerance);
+    // It was picked before it came.
+    let asked = entry.record.id.as_deref().and_then(|id| witnesses.requests.get(id));
+    let picked = configurations.at(entry.since).timeouts.connect;
+    let picked = asked.map_or(entry.since.saturating_sub(picked), |asked| asked.began.min(entry.since));
+    let since = picked.saturating_sub(witnesses.tolerance);
     let own = configurations.during(since, entry.at).any(|config| {
         config.upstreams.iter().any(|one| {
             let leads = one.host == entry.host || configurations.is_alias(&one.host);

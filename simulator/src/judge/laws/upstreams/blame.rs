@@ -54,7 +54,10 @@ fn deserved(witnesses: &Witnesses<'_>, name: &str, at: Duration) -> bool {
         || names
             .hosts_of(name, since, at)
             .iter()
-            .any(|host| witnesses.evidence.of_anything(host, since, until).is_some() || !fits(host))
+            .any(|host| {
+                let evidence = &witnesses.evidence;
+                evidence.of_anything(host, since, until).is_some() || evidence.untold(host, since, until) || !fits(host)
+            })
 }
 
 #[cfg(test)]

@@ -27,8 +27,8 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     let configs = || witnesses.configurations.given().map(|(_, config)| config);
     let hosts = witnesses.journals.by_host.iter().filter(|(host, _)| {
         // The health of several entries that lead to one host can't be told apart.
-        configs().all(|config| config.upstreams.iter().filter(|one| one.host == **host).count() <= 1)
-            && !configs().any(|config| config.upstreams.iter().any(|one| witnesses.configurations.is_alias(&one.host)))
+        let leads = |name: &str| witnesses.configurations.hosts_of(name, Duration::ZERO, Duration::MAX).contains(**host);
+        configs().all(|config| config.upstreams.iter().filter(|one| leads(&one.host)).count() <= 1)
     });
     hosts.flat_map(|(host, journal)| cases(witnesses, host, &journal.requests)).collect()
 }
@@ -49,23 +49,23 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) ->
         .filter(|entry| !is_plain(entry) && witnesses.evidence.harm(entry) != Harm::Attempt)
         .map(|entry| {
             let id = entry.record.id.as_deref();
-            let asked = id.and_then(|id| witnesses.requests.get(id)).map_or(entry.opened, |asked| asked.began);
-            let since = if entry.record.method == "CONNECT" { entry.opened } else { asked };
-            (since, entry.at.min(since.max(entry.opened) + known_by).max(since))
+            let asked = id.and_then(|id| witnesses.requests.get(id)).map_or(entry.since, |asked| asked.began);
+            let since = if entry.record.method == "CONNECT" { entry.since } else { asked };
+            (since, entry.at.min(since.max(entry.since) + known_by).max(since))
         })
         .collect();
     let succeeded = |from: Duration, until: Duration| successes.iter().any(|one| one.0 <= until && one.1 >= from);
     let mut failed: Vec<&JournalEntry<'_>> = entries.iter().filter(|entry| is_plain(entry)).collect();
-    failed.sort_by_key(|entry| entry.opened);
+    failed.sort_by_key(|entry| entry.since);
     let mut cases = Vec::new();
     let mut next = 0;
     while next < failed.len() {
         let first = failed[next];
-        let policy = witnesses.configurations.at(first.opened).health.policy;
+        let policy = witnesses.configurations.at(first.since).health.policy;
         let threshold = usize::try_from(policy.failure_threshold.get()).unwrap_or(usize::MAX);
         let Some(row) = failed[next..].get(..threshold) else { break };
         let over = row.iter().map(|entry| entry.at).max().unwrap_or(first.at);
-        if succeeded(first.opened, over) {
+        if succeeded(first.since, over) {
             next += 1;
             continue;
         }
@@ -75,7 +75,7 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) ->
         let mut last = next + threshold;
         cases.push(Case::Holds);
         for entry in &failed[next + threshold..] {
-            if succeeded(first.opened, entry.at) {
+            if succeeded(first.since, entry.at) {
                 break;
             }
             last += 1;
@@ -83,15 +83,15 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) ->
             let Some(asked) = id.and_then(|id| witnesses.requests.get(id)).filter(|asked| asked.began > out) else {
                 continue;
             };
-            cases.push(match (excuse(witnesses, host, first.opened, entry.at), probe) {
+            cases.push(match (excuse(witnesses, host, first.since, entry.at), probe) {
                 (Some(why), _) => Case::Excused(why),
                 (None, None) => Case::Holds,
                 (None, Some((before, round))) => {
                     let apart = back_off(&policy, round) * 4 / 5;
-                    let soon = entry.opened + on_the_way < before.opened + apart;
+                    let soon = entry.since + on_the_way < before.since + apart;
                     let text = || {
                         let text = format!("{host} failed {threshold} times in a row, and was asked again after");
-                        format!("{text} {:?}; {apart:?} is the least", entry.opened.saturating_sub(before.opened))
+                        format!("{text} {:?}; {apart:?} is the least", entry.since.saturating_sub(before.since))
                     };
                     Case::of(soon.then(|| Violation::found(text(), [first.line, before.line, entry.line, asked.line])))
                 }

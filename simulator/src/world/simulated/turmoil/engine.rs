@@ -25,10 +25,11 @@ use tokio::sync::Notify;
 
 use super::line;
 use super::machine::{Machine, Network, SimHost};
-use crate::record::Clock;
+use crate::record::{Clock, GaveUp};
 use crate::scenario::{Action, HostName, PROXY, Scenario};
 use crate::world::engine::Engine;
 use crate::world::link::{Gate, LinkChange};
+use crate::world::patience::Patience;
 use crate::world::simulated::env::SimEnv;
 use crate::world::simulated::proxy::{InProcess, ProxySlot};
 use crate::world::unsupported;
@@ -98,7 +99,7 @@ impl Engine for Turmoil {
 
     /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
     /// least a millisecond. Jitter follows turmoil's curve: mostly small, at times all of it.
-    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self> {
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64, patience: Patience) -> io::Result<Self> {
         let latency = scenario.network.latency.get();
         let mut sim = ::turmoil::Builder::new()
             .tick_duration(scenario.network.tick.get().max(Duration::from_millis(1)))
@@ -109,7 +110,7 @@ impl Engine for Turmoil {
             .epoch(SystemTime::UNIX_EPOCH)
             .rng_seed(seed)
             .build();
-        let network = Arc::new(Network::default());
+        let network = Arc::new(Network::new(patience));
         let mut known = BTreeMap::new();
         for name in hosts {
             let queue = Rc::new(Queue::default());
@@ -140,7 +141,7 @@ impl Engine for Turmoil {
     }
 
     fn run(&mut self, until: Duration, mut done: impl FnMut() -> bool) {
-        while self.sim.elapsed() < until && !done() {
+        while self.sim.elapsed() < until && !done() && self.gave_up().is_none() {
             self.settle();
         }
     }
@@ -151,6 +152,7 @@ impl Engine for Turmoil {
             .step()
             .expect("hosts attend to their queues for ever, and tasks of programs catch what they panic with");
         self.newest.fetch_max(nanoseconds(self.sim.elapsed()), Ordering::Relaxed);
+        self.network.patience().step(self.sim.elapsed());
     }
 
     fn address(&self, host: &HostName) -> IpAddr {
@@ -182,6 +184,10 @@ impl Engine for Turmoil {
 
     fn live_tasks(&self, host: &HostName) -> usize {
         self.machine(host).live()
+    }
+
+    fn gave_up(&self) -> Option<GaveUp> {
+        self.network.patience().gave_up().cloned()
     }
 
     fn panics(&self) -> Vec<String> {

@@ -19,10 +19,11 @@ use super::hosts::Hosts;
 use super::state::{self, NetState, with_net};
 use super::wire::Wire;
 use super::{current, tasks};
-use crate::record::Clock;
+use crate::record::{Clock, GaveUp};
 use crate::scenario::{HostName, PROXY, Scenario};
 use crate::world::engine::{Engine, Host};
 use crate::world::link::{Link, LinkChange};
+use crate::world::patience::Patience;
 use crate::world::simulated::env::SimEnv;
 use crate::world::simulated::proxy::{InProcess, ProxySlot};
 use crate::world::unsupported;
@@ -69,11 +70,11 @@ impl Engine for TurmoilNet {
 
     /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
     /// least a millisecond.
-    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self> {
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64, patience: Patience) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
         let tick = scenario.network.tick.get().max(Duration::from_millis(1));
-        let patience = u32::try_from(RETRANSMIT_AFTER.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
-        let kernel = KernelConfig::default().retx_threshold(patience.max(2)).retx_max(RETRANSMISSIONS);
+        let retransmit = u32::try_from(RETRANSMIT_AFTER.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
+        let kernel = KernelConfig::default().retx_threshold(retransmit.max(2)).retx_max(RETRANSMISSIONS);
         let mut net = Net::with_config(kernel);
         let mut names = BTreeMap::new();
         let mut known = Vec::new();
@@ -93,6 +94,7 @@ impl Engine for TurmoilNet {
             closed_ports: Vec::new(),
             parked: Vec::new(),
             panics: Vec::new(),
+            patience,
         });
         let handle = runtime.handle().clone();
         let clock = Clock::new(move || {
@@ -127,6 +129,9 @@ impl Engine for TurmoilNet {
             let started = with_net(|net| net.started);
             while started.elapsed() < until && !done() {
                 let now = started.elapsed();
+                if with_net(|net| net.step(now)).is_break() {
+                    return;
+                }
                 let step = next_boundary(now, tick);
                 if let Some(due) = with_net(|net| net.idle_until()) {
                     let wake = due.map_or(until, |due| due.min(until));
@@ -196,6 +201,10 @@ impl Engine for TurmoilNet {
             let index = net.hosts.index(host);
             net.hosts.at(index).tasks.live()
         })
+    }
+
+    fn gave_up(&self) -> Option<GaveUp> {
+        with_net(|net| net.patience.gave_up().cloned())
     }
 
     fn panics(&self) -> Vec<String> {

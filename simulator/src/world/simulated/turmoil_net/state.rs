@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use turmoil_net::{EnterGuard, NetstatState};
 
 use super::hosts::Hosts;
 use super::wire::Wire;
+use crate::world::patience::Patience;
 
 /// Everything that sockets and tasks of this thread reach for.
 pub(super) struct NetState {
@@ -28,6 +30,7 @@ pub(super) struct NetState {
     /// Listeners that nobody has for now.
     pub(super) parked: Vec<(SocketAddr, TcpListener)>,
     pub(super) panics: Vec<String>,
+    pub(super) patience: Patience,
 }
 
 thread_local! {
@@ -58,6 +61,12 @@ impl NetState {
         wire.pass(now, guard, hosts, closed_ports);
     }
 
+    /// The clock shows `now`. Breaks if the run was given up.
+    pub(super) fn step(&mut self, now: Duration) -> ControlFlow<()> {
+        self.patience.step(now);
+        if self.patience.gave_up().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
     /// Where nothing can happen on the network by itself: until when (`None`: until a task does something).
     pub(super) fn idle_until(&mut self) -> Option<Option<Duration>> {
         if self.wire.is_busy() {
@@ -71,6 +80,12 @@ impl NetState {
             self.wire.forget_losses();
         }
         Some(self.wire.next_due())
+    }
+
+    /// A task of the host with that index has its turn. False if the run was given up.
+    pub(super) fn turn(&mut self, host: usize) -> bool {
+        let NetState { hosts, patience, started, .. } = self;
+        patience.turn(&hosts.at(host).name, || started.elapsed())
     }
 
     /// Resets the connection between `local`, one of ours, and `peer`.

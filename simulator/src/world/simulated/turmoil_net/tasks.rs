@@ -61,6 +61,9 @@ impl<F: Future<Output = ()>> Future for Task<F> {
         if let Some(watcher) = WATCHER.take() {
             watcher.wake();
         }
+        if !with_net(|net| net.turn(self.host)) {
+            return Poll::Pending;
+        }
         enter(self.host);
         let Some(work) = &mut self.work else { return Poll::Ready(()) };
         let ended = ready!(poll_catching(work.as_mut(), cx));
