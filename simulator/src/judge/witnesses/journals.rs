@@ -92,7 +92,7 @@ impl<'a> Journals<'a> {
             entries.retain(|one| {
                 let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
                 let opened_before = |other: &JournalEntry<'_>| {
-                    other.host != one.host && other.is_success() && other.opened <= one.opened && other.line != one.line
+                    other.host != one.host && other.is_success() && other.since <= one.since && other.line != one.line
                 };
                 !(asks && all.iter().any(opened_before))
             });
