@@ -20,10 +20,11 @@ use super::state::{self, NetState, with_net};
 use super::wire::Wire;
 use super::{current, tasks};
 use crate::record::{Clock, GaveUp};
-use crate::scenario::{HostName, PROXY, Scenario};
+use crate::scenario::{Chance, HostName, PROXY, Scenario};
 use crate::world::engine::{Engine, Host};
 use crate::world::link::{Link, LinkChange};
 use crate::world::patience::Patience;
+use crate::world::simulated::chance::Dice;
 use crate::world::simulated::env::SimEnv;
 use crate::world::simulated::proxy::{InProcess, ProxySlot};
 use crate::world::unsupported;
@@ -45,6 +46,7 @@ pub(in crate::world) struct TurmoilNet {
     tick: Duration,
     clock: Clock,
     wall: WallClock,
+    chance: Chance,
 }
 
 /// Takes the network off the thread when it is dropped.
@@ -95,6 +97,7 @@ impl Engine for TurmoilNet {
             parked: Vec::new(),
             panics: Vec::new(),
             patience,
+            dice: Dice::new(&scenario.chance, seed),
         });
         let handle = runtime.handle().clone();
         let clock = Clock::new(move || {
@@ -111,6 +114,7 @@ impl Engine for TurmoilNet {
             tick,
             clock,
             wall,
+            chance: scenario.chance,
         })
     }
 
@@ -215,7 +219,7 @@ impl Engine for TurmoilNet {
         let now = self.clock.now();
         with_net(|net| {
             let (from, to) = (net.hosts.address_named(from), net.hosts.address_named(to));
-            net.wire.change(now, from, to, change);
+            net.wire.change(now, (from, to), change, &mut net.dice);
         });
     }
 
@@ -230,6 +234,10 @@ impl Engine for TurmoilNet {
 impl InProcess for TurmoilNet {
     fn slot(&self) -> &ProxySlot<SimEnv<SimHost>> {
         &self.proxy
+    }
+
+    fn chance(&self) -> &Chance {
+        &self.chance
     }
 
     fn proxy_host(&self) -> SimHost {

@@ -1,0 +1,160 @@
+//! What a run has reached is read from its trace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mock_upstreams::journal;
+
+use super::catalogue::{Item, action, fault_item};
+use crate::record::{ClientEvent, ProxyEvent, ScenarioEvent, Trace, What};
+use crate::scenario::{HostName, Scenario};
+
+/// How long behind a reload a fault counts as one during it, in microseconds.
+const RELOAD_US: u64 = 1_000_000;
+
+/// What was reached, and in how many runs.
+pub type Reached = BTreeMap<Item, u64>;
+
+/// What a run of `scenario` that left `trace` has reached.
+pub fn reached(scenario: &Scenario, trace: &Trace) -> BTreeSet<Item> {
+    let mut reader = Reader { faults: faults_by_id(scenario), ..Reader::default() };
+    for line in &trace.lines {
+        reader.at_us = line.at_us;
+        match &line.what {
+            What::Proxy(event) => reader.proxy(event),
+            What::Client(ClientEvent::Asked { .. }) => reader.under_way += 1,
+            What::Client(ClientEvent::Ended(_)) => reader.under_way = reader.under_way.saturating_sub(1),
+            What::Upstream(event) => reader.upstream(&line.host, event),
+            What::Scenario(ScenarioEvent::Played { entry, .. }) => {
+                if let Some(played) = scenario.timeline.get(*entry) {
+                    reader.found("action", action(&played.action));
+                }
+            }
+            What::Scenario(ScenarioEvent::Chance { of, .. }) => reader.found("chance", of),
+            What::Scenario(_) => {}
+        }
+    }
+    reader.items
+}
+
+/// The names of the faults in the plans, by upstream and id.
+fn faults_by_id(scenario: &Scenario) -> BTreeMap<(String, String), &'static str> {
+    let mut all = BTreeMap::new();
+    for upstream in &scenario.upstreams {
+        for entry in upstream.fault_plan(0).iter().flat_map(|plan| plan.entries()) {
+            all.insert((upstream.name.clone(), entry.id.clone()), entry.fault.name);
+        }
+    }
+    all
+}
+
+#[derive(Default)]
+struct Reader {
+    faults: BTreeMap<(String, String), &'static str>,
+    items: BTreeSet<Item>,
+    at_us: u64,
+    under_way: u64,
+    ejected: BTreeSet<HostName>,
+    reloaded_us: Option<u64>,
+    drains: bool,
+}
+
+impl Reader {
+    fn found(&mut self, kind: &str, name: &str) {
+        self.items.insert(format!("{kind}/{name}"));
+    }
+
+    fn proxy(&mut self, event: &ProxyEvent) {
+        match event {
+            ProxyEvent::Started { .. } => {
+                self.ejected.clear();
+                self.drains = false;
+            }
+            ProxyEvent::Statistics { .. } | ProxyEvent::Page { .. } => return,
+            ProxyEvent::AttemptEnded { failure: Some(failure), .. } => self.found("failure", failure),
+            ProxyEvent::Blamed { blame, rule, .. } => {
+                self.found("blame", blame);
+                self.found("rule", rule);
+            }
+            ProxyEvent::Ejected { upstream, .. } => {
+                self.ejected.insert(upstream.clone());
+            }
+            ProxyEvent::Recovered { upstream, .. } => {
+                self.ejected.remove(upstream);
+            }
+            ProxyEvent::Finished(finished) => {
+                self.found("outcome", finished.outcome);
+                if let Some(end) = finished.end {
+                    self.found("end", end);
+                }
+            }
+            ProxyEvent::Reloaded { .. } => self.reloaded_us = Some(self.at_us),
+            ProxyEvent::DrainStarted { .. } => self.drains = true,
+            _ => {}
+        }
+        if let Some(word) = event.word() {
+            self.found("event", word);
+        }
+    }
+
+    fn upstream(&mut self, host: &HostName, event: &journal::Event) {
+        let faults = match event {
+            journal::Event::Request(record) => &record.faults,
+            journal::Event::Closed { faults, .. } | journal::Event::Listener { faults, .. } => faults,
+            journal::Event::Opened { .. } | journal::Event::Plan { .. } => return,
+        };
+        for id in faults {
+            if let Some(name) = self.faults.get(&(host.to_string(), id.clone())) {
+                let health = if self.ejected.contains(host) { "ejected" } else { "eligible" };
+                self.items.insert(fault_item(name, health, self.situation()));
+            }
+        }
+    }
+
+    fn situation(&self) -> &'static str {
+        let reloads = self.reloaded_us.is_some_and(|then| self.at_us <= then + RELOAD_US);
+        if self.drains {
+            "drain"
+        } else if reloads {
+            "reload"
+        } else if self.under_way <= 1 {
+            // The request that is struck is the only one, or a check is.
+            "idle"
+        } else {
+            "normal"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::catalogue;
+    use super::*;
+    use crate::judge::run;
+    use crate::scenario;
+
+    #[test]
+    fn what_happened_is_reached_and_stands_in_the_catalogue() {
+        let text = r#"{"name": "x", "story": "x", "duration": "6s",
+            "proxy": {"health_check": {"failure_threshold": 1, "backoff_base": "1s", "backoff_max": "2s"}},
+            "upstreams": [{"name": "a", "plan": {"faults": [{"id": "mine", "fault": "status-407"}]}}, {"name": "b"}],
+            "clients": [{"name": "k", "do": "echo", "rate": 5, "until": "6s"}],
+            "timeline": [{"at": "4s", "do": "drain"}]}"#;
+        let scenario = scenario::parse(text).unwrap();
+        let reached = reached(&scenario, &run(&scenario, 1).trace);
+        for item in [
+            "action/drain",
+            "event/ejected",
+            "failure/status_407",
+            "rule/credentials_refused",
+            "blame/upstream",
+            "outcome/ok",
+            "end/closed",
+            "fault/status-407/eligible/idle",
+        ] {
+            assert!(reached.contains(item), "{item} of {reached:#?}");
+        }
+        let known = catalogue();
+        let unknown: Vec<&Item> = reached.difference(&known).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+}
