@@ -17,7 +17,9 @@ use super::files::{load, print, write_scenario};
 pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
     let Sweep { seed, runs, time, engine, shard, .. } = *args;
     if engine == EngineKind::Live {
-        let text = "--engine live: a sweep is played in virtual time; `run --engine live` plays scenarios on real sockets\n".to_owned();
+        let text =
+            "--engine live: a sweep is played in virtual time; `run --engine live` plays scenarios on real sockets\n"
+                .to_owned();
         return Err(Failed { code: USAGE, text });
     }
     let plan = SweepPlan { seed, runs, time, threads: threads(args.jobs), engine, shard };

@@ -143,7 +143,14 @@ pub fn merge(parts: Vec<(PathBuf, Read)>) -> Result<Read, Vec<String>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let mut whole = Read { shard: Shard::WHOLE, runs: 0, reports: Vec::new(), sometimes: Vec::new(), reached: Reached::new(), ..first.clone() };
+    let mut whole = Read {
+        shard: Shard::WHOLE,
+        runs: 0,
+        reports: Vec::new(),
+        sometimes: Vec::new(),
+        reached: Reached::new(),
+        ..first.clone()
+    };
     for (_, part) in parts {
         whole.runs += part.runs;
         whole.reports.extend(part.reports);
@@ -193,7 +200,13 @@ mod tests {
             shard: shard.parse().unwrap(),
             runs: 10,
             reports: Vec::new(),
-            sometimes: vec![Sometimes { scenario: "x".to_owned(), index: 2, expected: "{}".to_owned(), runs: 5, shown: 0 }],
+            sometimes: vec![Sometimes {
+                scenario: "x".to_owned(),
+                index: 2,
+                expected: "{}".to_owned(),
+                runs: 5,
+                shown: 0,
+            }],
             reached: Reached::from([("event/ejected".to_owned(), 3)]),
         };
         (PathBuf::from(format!("{}.json", shard.replace('/', "of"))), results)
@@ -218,7 +231,11 @@ mod tests {
         let mut other = part("2/3");
         (other.1.seed, other.1.engine) = (Some(8), EngineKind::Turmoil);
         let said = said(vec![part("1/2"), other]);
-        for text in ["2of3.json: engine: is turmoil, but turmoil-net in 1of2.json", "seed: is Some(8)", "one of 3, but one of 2"] {
+        for text in [
+            "2of3.json: engine: is turmoil, but turmoil-net in 1of2.json",
+            "seed: is Some(8)",
+            "one of 3, but one of 2",
+        ] {
             assert!(said.contains(text), "{said}");
         }
     }

@@ -78,7 +78,8 @@ pub fn sweep<E>(plan: &SweepPlan, mut hear: impl FnMut(&SweepRun) -> Result<(), 
                         return;
                     }
                     let seed = swarm::seed_of(plan.seed, place);
-                    let mut ending = Ending { corpus, number, genome: corpus.genome(number, seed), reached: BTreeSet::new() };
+                    let mut ending =
+                        Ending { corpus, number, genome: corpus.genome(number, seed), reached: BTreeSet::new() };
                     let scenario = swarm::scenario(&ending.genome);
                     let mut report = run_on(plan.engine, &scenario, scenario.seed);
                     ending.reached = reached(&scenario, &report.trace);

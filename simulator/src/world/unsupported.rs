@@ -27,7 +27,9 @@ pub(super) fn tls(scenario: &Scenario) -> Vec<String> {
         for (index, upstream) in upstreams.enumerate() {
             let url = upstream.get("url").or(Some(upstream)).and_then(Json::as_str).unwrap_or_default();
             if url.trim_start().to_ascii_lowercase().starts_with("https:") {
-                found.push(format!("{place}.upstream_proxies[{index}].url: upstreams over TLS are not simulated; use http"));
+                found.push(format!(
+                    "{place}.upstream_proxies[{index}].url: upstreams over TLS are not simulated; use http"
+                ));
             }
         }
     }

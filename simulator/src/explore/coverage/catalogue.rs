@@ -241,7 +241,9 @@ mod tests {
         let all = catalogue();
         let faults = all.iter().filter(|item| item.starts_with("fault/")).count();
         assert_eq!(faults, CATALOGUE.len() * HEALTHS.len() * SITUATIONS.len());
-        for some in ["fault/refuse/ejected/drain", "event/recovered", "rule/failed_alike", "outcome/bare_lf", "end/idle"] {
+        for some in
+            ["fault/refuse/ejected/drain", "event/recovered", "rule/failed_alike", "outcome/bare_lf", "end/idle"]
+        {
             assert!(all.contains(some), "{some}");
         }
     }

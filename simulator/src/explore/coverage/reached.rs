@@ -47,6 +47,9 @@ fn faults_by_id(scenario: &Scenario) -> BTreeMap<(String, String), &'static str>
     all
 }
 
+/// What the proxy thinks of an upstream, and what it is doing.
+type State = (&'static str, &'static str);
+
 #[derive(Default)]
 struct Reader {
     faults: BTreeMap<(String, String), &'static str>,
@@ -54,6 +57,7 @@ struct Reader {
     at_us: u64,
     under_way: u64,
     ejected: BTreeSet<HostName>,
+    opened: BTreeMap<(HostName, u64), State>,
     reloaded_us: Option<u64>,
     drains: bool,
 }
@@ -97,17 +101,32 @@ impl Reader {
     }
 
     fn upstream(&mut self, host: &HostName, event: &journal::Event) {
-        let faults = match event {
-            journal::Event::Request(record) => &record.faults,
-            journal::Event::Closed { faults, .. } | journal::Event::Listener { faults, .. } => faults,
-            journal::Event::Opened { .. } | journal::Event::Plan { .. } => return,
+        let (faults, state) = match event {
+            journal::Event::Opened { connection } => {
+                self.opened.insert((host.clone(), *connection), self.state(host));
+                return;
+            }
+            journal::Event::Plan { .. } => return,
+            journal::Event::Listener { faults, .. } => (faults, self.state(host)),
+            // A request is written down when it is over, and then the fault may have had its consequences.
+            journal::Event::Request(record) => (&record.faults, self.state_at(host, record.connection)),
+            journal::Event::Closed { connection, faults, .. } => (faults, self.state_at(host, *connection)),
         };
         for id in faults {
             if let Some(name) = self.faults.get(&(host.to_string(), id.clone())) {
-                let health = if self.ejected.contains(host) { "ejected" } else { "eligible" };
-                self.items.insert(fault_item(name, health, self.situation()));
+                self.items.insert(fault_item(name, state.0, state.1));
             }
         }
+    }
+
+    /// What the proxy thinks of `host` and what it is doing, now.
+    fn state(&self, host: &HostName) -> State {
+        (if self.ejected.contains(host) { "ejected" } else { "eligible" }, self.situation())
+    }
+
+    /// The same as of when that connection to it began.
+    fn state_at(&self, host: &HostName, connection: u64) -> State {
+        self.opened.get(&(host.clone(), connection)).copied().unwrap_or_else(|| self.state(host))
     }
 
     fn situation(&self) -> &'static str {

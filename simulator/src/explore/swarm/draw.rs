@@ -173,11 +173,8 @@ pub(super) struct Draw {
 impl Draw {
     /// The draw that follows from `genome`.
     pub(super) fn new(genome: &Genome) -> Self {
-        let mut draw = Draw {
-            random: ChaCha8Rng::seed_from_u64(genome.seed),
-            on: genome.features.clone(),
-            engine: genome.engine,
-        };
+        let mut draw =
+            Draw { random: ChaCha8Rng::seed_from_u64(genome.seed), on: genome.features.clone(), engine: genome.engine };
         draw.turn_to(Part::Hosts);
         draw
     }
@@ -194,6 +191,13 @@ impl Draw {
     /// A number from `least` to `most`.
     pub(super) fn number(&mut self, least: u64, most: u64) -> u64 {
         least + self.random.next_u64() % (most - least + 1)
+    }
+
+    /// A number of bytes from 1 to about `most`: as often between 10 and 100 as between 1,000 and 10,000. Nearly every bug with many bytes
+    /// shows with a few of the largest, and many large ones take long.
+    pub(super) fn size(&mut self, most: u64) -> u64 {
+        let digits = self.number(1, u64::from(most.ilog2()) + 1);
+        self.number(1, 1 << digits).min(most)
     }
 
     /// True once in `times`.

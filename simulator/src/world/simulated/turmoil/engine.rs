@@ -136,7 +136,16 @@ impl Engine for Turmoil {
             Duration::from_nanos(told.fetch_max(here, Ordering::Relaxed).max(here))
         });
         let wall = WallClock::new(clock.clone());
-        Ok(Turmoil { proxy: ProxySlot::default(), sim, hosts: known, network, newest, clock, wall, chance: scenario.chance })
+        Ok(Turmoil {
+            proxy: ProxySlot::default(),
+            sim,
+            hosts: known,
+            network,
+            newest,
+            clock,
+            wall,
+            chance: scenario.chance,
+        })
     }
 
     fn clock(&self) -> Clock {

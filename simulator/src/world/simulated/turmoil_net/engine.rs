@@ -36,6 +36,10 @@ const RETRANSMIT_AFTER: Duration = Duration::from_millis(200);
 /// partitions as they do in the field, where the pauses grow and a system tries for a quarter of an hour.
 const RETRANSMISSIONS: u32 = 600;
 
+/// Bytes in a packet: those of a jumbo frame. More packets would cost more than the rest of a run, and the proxy can't tell: it reads what
+/// has arrived, and its short reads are drawn.
+const PACKET: u32 = 9_000;
+
 /// One simulated network and the virtual time it runs in.
 pub(in crate::world) struct TurmoilNet {
     // Dropped in this order: the proxy and the tasks close their sockets while the network is still there.
@@ -76,7 +80,7 @@ impl Engine for TurmoilNet {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
         let tick = scenario.network.tick.get().max(Duration::from_millis(1));
         let retransmit = u32::try_from(RETRANSMIT_AFTER.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
-        let kernel = KernelConfig::default().retx_threshold(retransmit.max(2)).retx_max(RETRANSMISSIONS);
+        let kernel = KernelConfig::default().mtu(PACKET).retx_threshold(retransmit.max(2)).retx_max(RETRANSMISSIONS);
         let mut net = Net::with_config(kernel);
         let mut names = BTreeMap::new();
         let mut known = Vec::new();
