@@ -6,21 +6,25 @@ ARG RUN_IMAGE=debian:bookworm-slim
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --locked --release -p proxy
+RUN cargo build --locked --release -p proxy && mkdir -p /empty
 
 FROM ${RUN_IMAGE}
 # The system's root certificates, for https:// upstreams, come from the build image: nothing is fetched here.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/target/release/proxy /usr/local/bin/proxy
 COPY configs /app/configs
+# For the control socket, which is how the health check finds the proxy. With a read-only root, mount a tmpfs here that
+# this user may write.
+COPY --from=build --chown=10001:10001 /empty /run/netdrift
 # By number, so that an orchestrator can see that it is not root. No account is needed for it.
 USER 10001:10001
-# The default PID file would go here; a container has no use for it, and the proxy only warns where it can't be written.
-WORKDIR /app
+# Where a configuration that names no control socket has it.
+WORKDIR /run/netdrift
 ENV PROXY_CONFIG=/app/configs/docker.json
 EXPOSE 3130
-# Asks /healthz with the address from the same configuration; needs no credentials.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 CMD ["proxy", "healthcheck"]
+# Asks over the control socket and reads no configuration: no edit of that makes a sound proxy look dead.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 \
+  CMD ["proxy", "healthcheck", "--control-socket", "/run/netdrift/proxy.sock"]
 # SIGTERM drains.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["proxy"]

@@ -84,7 +84,7 @@ binaries() {
   # The faulty one is asked first and never ejected, so that every fault is met.
   cat >"$folder/proxy.json" <<JSON
 {
-  "server": { "listen_address": "127.0.0.1:0", "pid_file": "" },
+  "server": { "listen_address": "127.0.0.1:0", "pid_file": "", "control_socket": "" },
   "upstream_proxies": [{ "url": "http://$faulty", "weight": 10000 }, { "url": "http://$good", "weight": 1 }],
   "health_check": { "failure_threshold": 1000000 },
   "timeouts": { "connect": "1s", "reply": "1s", "idle_tunnel": "1s", "body": "1s" },

@@ -3,15 +3,15 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use proxy::http::head::{HeadLimits, Scan, check_request, parse_request, request_framing, scan};
+use proxy::http::head::{HeadLimits, Kind, Scan, check_request, parse_request, request_framing, scan};
 
 const LIMITS: HeadLimits = HeadLimits { max_bytes: 4096, max_fields: 32 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let whole = scan(bytes, &mut 0, LIMITS);
+    let whole = scan(bytes, &mut 0, LIMITS, Kind::Request);
     // Byte by byte it ends where it ends at once, or fails where it fails at once.
     let mut from = 0;
-    let piecemeal = (0..=bytes.len()).find_map(|end| match scan(&bytes[..end], &mut from, LIMITS) {
+    let piecemeal = (0..=bytes.len()).find_map(|end| match scan(&bytes[..end], &mut from, LIMITS, Kind::Request) {
         Ok(Scan::Partial) => None,
         other => Some(other),
     });

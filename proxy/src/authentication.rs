@@ -1,9 +1,14 @@
-//! Who asks: Basic credentials in Proxy-Authorization (RFC 7617, RFC 9110 section 11.7).
+//! Checks who asks, by Basic credentials in Proxy-Authorization (RFC 7617, RFC 9110 section 11.7).
 //!
-//! What a refused guess costs must not tell whether the user exists or how much of the password was right. So names
-//! and passwords are compared as keyed digests, and where any password is a hash, each wrong guess is hashed against
-//! one, an unknown user's too. A password that was once verified is remembered as a digest, so that hashing costs
-//! once per user and configuration; an [`Authenticator`] is built anew at each reload.
+//! The time that a refusal takes must not show whether the user exists or how much of the password was right. So names
+//! and passwords are compared as keyed digests. If passwords are hashes, every wrong guess takes the same work, whichever
+//! user it names: one hashing of each [kind](HashKind) that is configured. A known user's password is checked against that
+//! user's own hash; all other hashings are done only for the work. The costliest kind alone would not be enough: a cheap
+//! hash and the costliest would be more work than an unknown user's, and the costs of bcrypt and argon2 can't be compared.
+//!
+//! A password that was once proven right is remembered as a digest, so that each user costs one hashing per process.
+//! A reload builds another [`Authenticator`], which takes over the accounts whose name and configured password are
+//! unchanged. A user whose password was changed has to prove the new one.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,21 +22,22 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tokio::sync::OnceCell;
 
-use crate::config::{Authentication, Password, Secret, User};
+use crate::config::{Authentication, HashKind, Password, Secret, User};
 use crate::env::{Busy, Env};
 use crate::http::head::Fields;
 
-/// A keyed digest; without the key it tells nothing of what it was made from, and comparing it leaks nothing.
+/// A keyed digest. Without the key it shows nothing of the text, and comparing it leaks nothing.
 type Digest = [u8; 32];
 
 /// Checks clients against the configured users.
 pub struct Authenticator {
     challenge: String,
+    /// Of this process: an account that is taken over holds a digest made with it.
     key: hmac::Key,
     /// By the digest of their names.
     accounts: BTreeMap<Digest, Arc<Account>>,
-    /// What a guess is hashed against where the user is unknown or has a plain password; `None`: nobody's is hashed.
-    decoy: Option<Hash>,
+    /// A hash of each kind that is configured. A wrong guess is checked against them, only for the work.
+    decoys: Arc<BTreeMap<HashKind, Password>>,
     /// Hashing under way, by the digest of name and password: those who ask the same wait for the one answer, so
     /// that the clients that all come back after a reload don't fill the hashing queue.
     running: Mutex<Running>,
@@ -51,15 +57,10 @@ type PasswordCheck = OnceCell<Option<Arc<str>>>;
 
 struct Account {
     name: Arc<str>,
+    /// As configured: what was proven holds for this alone.
+    password: Password,
     /// The digest of the name and the right password: from the start for a plain one, else once it was verified.
     proven: OnceLock<Digest>,
-    hash: Option<Hash>,
-}
-
-#[derive(Clone)]
-enum Hash {
-    Bcrypt(Secret),
-    Argon2(Secret),
 }
 
 /// Why a client was not let in. The connection may go on.
@@ -111,34 +112,51 @@ pub fn challenge(realm: &str) -> String {
 }
 
 impl Authenticator {
-    /// For the configured users, with a key of its own; `None` where anyone may come.
-    pub fn new<E: Env>(config: &Authentication, env: &E) -> Option<Self> {
+    /// For the configured users; `None` where anyone may come. What the `former` one has proven of users who are
+    /// unchanged stays known.
+    pub fn new<E: Env>(config: &Authentication, former: Option<&Authenticator>, env: &E) -> Option<Self> {
         let Authentication::Basic { realm, users, .. } = config else {
             return None;
         };
-        let mut key = [0; 32];
-        for word in key.chunks_exact_mut(8) {
-            word.copy_from_slice(&env.rand_u64().to_le_bytes());
-        }
-        Some(Authenticator::with_key(realm, users, key))
+        let Some(former) = former else {
+            let mut key = [0; 32];
+            for word in key.chunks_exact_mut(8) {
+                word.copy_from_slice(&env.rand_u64().to_le_bytes());
+            }
+            return Some(Authenticator::with_key(realm, users, hmac::Key::new(hmac::HMAC_SHA256, &key)));
+        };
+        let mut next = Authenticator::with_key(realm, users, former.key.clone());
+        next.take_over(&former.accounts);
+        Some(next)
     }
 
-    fn with_key(realm: &str, users: &[User], key: [u8; 32]) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    fn with_key(realm: &str, users: &[User], key: hmac::Key) -> Self {
         let accounts: BTreeMap<_, _> = users
             .iter()
             .map(|user| {
-                let (proven, hash) = match &user.password {
-                    Password::Plain(text) => (digest(&key, &[&user.name, text.expose()]).into(), None),
-                    Password::Bcrypt(hash) => (OnceLock::new(), Some(Hash::Bcrypt(hash.clone()))),
-                    Password::Argon2(hash) => (OnceLock::new(), Some(Hash::Argon2(hash.clone()))),
+                let proven = match &user.password {
+                    Password::Plain(text) => digest(&key, &[&user.name, text.expose()]).into(),
+                    Password::Bcrypt(_) | Password::Argon2(_) => OnceLock::new(),
                 };
-                let account = Account { name: user.name.as_str().into(), proven, hash };
+                let account = Account { name: user.name.as_str().into(), password: user.password.clone(), proven };
                 (digest(&key, &[&user.name]), Arc::new(account))
             })
             .collect();
-        let decoy = accounts.values().find_map(|account| account.hash.clone());
-        Authenticator { challenge: challenge(realm), key, accounts, decoy, running: Mutex::default() }
+        let decoys = users.iter().filter_map(|user| Some((user.password.hash_kind()?, user.password.clone())));
+        let decoys = Arc::new(decoys.collect());
+        Authenticator { challenge: challenge(realm), key, accounts, decoys, running: Mutex::default() }
+    }
+
+    /// Puts those of `former` that are the same user with the same configured password in the place of ours. They are
+    /// shared, so that a check which is under way under the former configuration counts too.
+    fn take_over(&mut self, former: &BTreeMap<Digest, Arc<Account>>) {
+        for (name, account) in &mut self.accounts {
+            if let Some(known) = former.get(name)
+                && known.password == account.password
+            {
+                *account = Arc::clone(known);
+            }
+        }
     }
 
     /// What goes with a 407.
@@ -169,9 +187,11 @@ impl Authenticator {
         {
             return Ok(Step::Known(Arc::clone(&account.name)));
         }
-        let hashed = account.filter(|account| account.hash.is_some()).cloned();
-        let hash = hashed.as_ref().and_then(|account| account.hash.clone()).or_else(|| self.decoy.clone());
-        hash.map(|hash| Step::Verify(Guess { account: hashed, hash, password, digest })).ok_or(Refusal::Wrong)
+        if self.decoys.is_empty() {
+            return Err(Refusal::Wrong);
+        }
+        let claim = account.and_then(|account| Some((Arc::clone(account), account.password.hash_kind()?)));
+        Ok(Step::Verify(Guess { claim, decoys: Arc::clone(&self.decoys), password, digest }))
     }
 
     /// Waits until `guess` is checked. Of those who wait for the same guess, one at a time hashes it.
@@ -203,9 +223,9 @@ enum Step {
 
 /// A password on its way to being hashed.
 struct Guess {
-    /// Whose it claims to be; `None`: it is wrong whatever the hash says.
-    account: Option<Arc<Account>>,
-    hash: Hash,
+    /// Whose it claims to be, and the kind of that user's hash; `None`: it is wrong whatever any hash says.
+    claim: Option<(Arc<Account>, HashKind)>,
+    decoys: Arc<BTreeMap<HashKind, Password>>,
     password: Secret,
     digest: Digest,
 }
@@ -213,16 +233,37 @@ struct Guess {
 impl Guess {
     /// Hashes it (slow, on purpose) and remembers it where it was right.
     fn verify(self) -> Option<Arc<str>> {
-        let password = self.password.expose();
-        let is_right = match &self.hash {
-            // Bytes behind the 72nd don't count, as in the tools that make such hashes.
-            Hash::Bcrypt(hash) => bcrypt::verify(password, hash.expose()).unwrap_or(false),
-            Hash::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), hash.expose()).is_ok(),
-        };
-        let account = self.account.filter(|_| is_right)?;
-        // One password per user is remembered; it stays where a bcrypt hash also takes a longer one.
-        account.proven.get_or_init(|| self.digest);
-        Some(Arc::clone(&account.name))
+        self.verify_by(matches)
+    }
+
+    /// As [`Guess::verify`], where `matches` does the hashing.
+    fn verify_by(self, mut matches: impl FnMut(&Password, &str) -> bool) -> Option<Arc<str>> {
+        let guessed = self.password.expose();
+        let mut hashed = None;
+        if let Some((account, kind)) = self.claim {
+            if matches(&account.password, guessed) {
+                // One password per user is remembered; it stays where a bcrypt hash also takes a longer one.
+                account.proven.get_or_init(|| self.digest);
+                return Some(Arc::clone(&account.name));
+            }
+            hashed = Some(kind);
+        }
+        for (_, decoy) in self.decoys.iter().filter(|(kind, _)| hashed.as_ref() != Some(kind)) {
+            // The right password of somebody else, perhaps; it opens nothing.
+            let _ = matches(decoy, guessed);
+        }
+        None
+    }
+}
+
+/// Hashes `guessed` as `configured` was and compares.
+fn matches(configured: &Password, guessed: &str) -> bool {
+    match configured {
+        // Compared as a digest, long before.
+        Password::Plain(_) => false,
+        // Bytes behind the 72nd don't count, as in the tools that make such hashes.
+        Password::Bcrypt(hash) => bcrypt::verify(guessed, hash.expose()).unwrap_or(false),
+        Password::Argon2(hash) => Argon2::default().verify_password(guessed.as_bytes(), hash.expose()).is_ok(),
     }
 }
 

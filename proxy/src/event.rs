@@ -1,4 +1,4 @@
-//! What a proxy tells of itself while it runs: typed events, heard by an [`Observer`] in the order they happened.
+//! Defines the events of a running proxy, and the [`Observer`] that hears them in the order in which they happen.
 //!
 //! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
 
@@ -10,13 +10,18 @@ use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::env::RelayEnd;
 
-/// Hears events. Called inline: it must not block.
+/// Hears the events of a proxy. It is called inline, on the task in which the event happens, so it must not block.
 pub trait Observer: Send + Sync + 'static {
     /// `event` happened at `at` (since the proxy started).
     fn on(&self, at: Timestamp, event: &Event<'_>);
+
+    /// How many events it has lost, because it must not block; shown in the statistics.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
-/// Hears nothing.
+/// An observer that ignores every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 
@@ -30,6 +35,21 @@ impl Observer for Vec<Arc<dyn Observer>> {
             observer.on(at, event);
         }
     }
+
+    fn dropped(&self) -> u64 {
+        self.iter().map(|observer| observer.dropped()).sum()
+    }
+}
+
+/// An upstream as events and logs tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamLabel {
+    /// Kept over reloads for as long as it is the same upstream.
+    pub id: UpstreamId,
+    /// How it is called; no other upstream is called so at the same time.
+    pub name: Arc<str>,
+    /// Its URL without credentials. Two that differ by user name have the same.
+    pub url: Arc<str>,
 }
 
 /// Numbers the requests of one proxy from 1.
@@ -62,7 +82,7 @@ pub enum Event<'a> {
         /// Chosen to find out whether it has recovered.
         probe: bool,
     },
-    /// An attempt has its verdict.
+    /// An attempt has ended.
     AttemptEnded {
         /// Of which request; `None` for a check.
         request: Option<RequestId>,
@@ -70,6 +90,8 @@ pub enum Event<'a> {
         upstream: UpstreamId,
         /// `None`: it opened the target or brought a response head.
         failure: Option<&'static str>,
+        /// Why it failed, where there is more to say: the system's or a library's words, of bounded length.
+        cause: Option<&'a str>,
         /// From its start to its verdict.
         took: Duration,
     },
@@ -86,10 +108,14 @@ pub enum Event<'a> {
     Ejected {
         /// Who.
         upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
         /// Failures in a row that were charged to it.
         failures: u32,
+        /// Why the last attempt through it failed.
+        cause: Option<&'a str>,
         /// When it will be probed.
         until: Timestamp,
     },
@@ -97,8 +123,12 @@ pub enum Event<'a> {
     BackedOff {
         /// Who.
         upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
+        /// Why the last attempt through it failed.
+        cause: Option<&'a str>,
         /// When it will be probed again.
         until: Timestamp,
     },
@@ -106,6 +136,8 @@ pub enum Event<'a> {
     Recovered {
         /// Who.
         upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
         /// Its URL without credentials.
         url: &'a str,
         /// How long it was out.
@@ -146,7 +178,7 @@ pub enum Event<'a> {
     },
     /// A connection could not be accepted; accepting goes on after a pause.
     AcceptFailed {
-        /// The system's words.
+        /// The operating system's error.
         error: &'a str,
     },
 }
@@ -192,10 +224,12 @@ pub struct Summary {
     pub outcome: &'static str,
     /// Whose fault it was, where something went wrong.
     pub blame: Option<Blame>,
-    /// URL of the upstream that served it, or was tried last.
-    pub upstream: Option<Arc<str>>,
-    /// The failed attempts in order: URL and what went wrong.
-    pub failed_attempts: Vec<(Arc<str>, &'static str)>,
+    /// The upstream that served it, or was tried last.
+    pub upstream: Option<Arc<UpstreamLabel>>,
+    /// The failed attempts in order: through whom and what went wrong.
+    pub failed_attempts: Vec<(Arc<UpstreamLabel>, &'static str)>,
+    /// Why the last of them failed, or a reply broke off: the system's or a library's words, of bounded length.
+    pub cause: Option<Arc<str>>,
     /// Attempts in all.
     pub attempts: u32,
     /// Bytes from client to target, without heads.

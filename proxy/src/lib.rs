@@ -17,7 +17,7 @@
 //! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `event`, `config`, `http`, `env` |
 //! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `event`, `config`, `http`, `env`, `core` |
 //! | `proxy` | start, reload, drain | `client`, `context`, `upstream`, `event`, `config`, `http`, `env` |
-//! | `daemon` | what only a process on a machine needs: command line, log, PID file, file watching | `event`, `config`, `http`, `env`, `core` |
+//! | `daemon` | what only a process on a machine needs: command line, log, PID file, control socket, file watching | `proxy`, `context`, `event`, `config`, `env`, `core` |
 //! | `testing` | an environment in memory, for tests; only with the feature `testing` | `env` |
 
 pub mod authentication;
@@ -34,5 +34,6 @@ mod proxy;
 pub mod testing;
 mod upstream;
 
+pub use context::{Health, Status};
 pub use proxy::{Proxy, Reloaded, StartError};
 pub use upstream::{PoolError, TlsSetupError};

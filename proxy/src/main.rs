@@ -6,35 +6,34 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy::Proxy;
-use proxy::config::{self, Config, Files, Loaded, PidFile as PidPath, Problems};
-use proxy::daemon::cli::{self, Command};
-use proxy::daemon::control;
+use proxy::config::{self, Config, Files, Loaded, Problems, ProcessFile};
+use proxy::daemon::cli::{self, Command, Invocation, RunningProxy};
+use proxy::daemon::control::{self, Answer, ControlSocket, PendingReload, Request};
 use proxy::daemon::log::{self, Log};
-use proxy::daemon::pidfile::{self, PidFile, PidFileError};
+use proxy::daemon::pidfile::{PidFile, PidFileError};
 use proxy::daemon::watch::Changes;
 use proxy::env::os::{Os, descriptors};
-use rustix::process::{Signal, kill_process};
-use tokio::runtime::Runtime;
+use proxy::{Proxy, Reloaded};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-/// Where the PID goes unless configured.
-const PID_FILE: &str = "proxy.pid";
+/// How long `proxy healthcheck` waits.
+const HEALTH_WAIT: Duration = Duration::from_secs(5);
 
-/// How long `proxy reload` waits for the running proxy to take the configuration over.
-const RELOAD_WAIT: Duration = Duration::from_secs(10);
+/// How long `proxy reload` waits for the running proxy to take the configuration over; longer than that proxy does.
+const RELOAD_WAIT: Duration = Duration::from_secs(65);
 
 fn main() -> ExitCode {
-    let command = match Command::read(std::env::args_os(), std::env::var_os(cli::CONFIG_VARIABLE)) {
-        Ok(command) => command,
+    let invocation = match Invocation::read(std::env::args_os(), std::env::var_os(cli::CONFIG_VARIABLE)) {
+        Ok(invocation) => invocation,
         Err(error) => {
             // Where even standard error is gone, the exit code has to do.
             let _ = error.print();
             return ExitCode::from(cli::exit_code(&error));
         }
     };
-    match carry_out(command) {
+    match carry_out(invocation) {
         Ok(code) => code,
         Err(CommandError::Configuration(problems)) => {
             print_error(problems);
@@ -47,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why nothing came of a command.
+/// Why a command failed.
 enum CommandError {
     Configuration(Problems),
     Other(String),
@@ -63,7 +62,7 @@ fn other(error: impl std::fmt::Display) -> CommandError {
     CommandError::Other(error.to_string())
 }
 
-/// Prints a line. A reader that has seen enough (`| head`) is no failure, nor a reason to panic as `println!` does.
+/// Prints a line. If the reader has gone (`| head`), that is no failure, and no reason to panic as `println!` does.
 fn print(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
@@ -72,9 +71,13 @@ fn print_error(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn carry_out(command: Command) -> Result<ExitCode, CommandError> {
+fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, CommandError> {
+    // A proxy that serves puts it into its log.
+    if let Some(warning) = warning.as_ref().filter(|_| !matches!(command, Command::Run { .. })) {
+        print_error(format_args!("proxy: warning: {warning}"));
+    }
     match command {
-        Command::Run { config } => run(&config),
+        Command::Run { config } => run(&config, warning),
         Command::Check { config } => {
             let outcome = config::load(&config).outcome;
             print(cli::check_report(&config, &outcome));
@@ -92,54 +95,65 @@ fn carry_out(command: Command) -> Result<ExitCode, CommandError> {
             print(config::hash_password(password).map_err(CommandError::Other)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Healthcheck { config } => {
-            let listen = config::listen_address(&config).map_err(CommandError::Other)?;
-            let health = small_runtime()?.block_on(control::health(listen)).map_err(CommandError::Other)?;
-            print(format_args!("{} (configuration {})", health.status, health.config_epoch));
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Reload { config } => reload(&config),
+        Command::Healthcheck { proxy } => healthcheck(proxy),
+        Command::Reload { proxy } => reload(proxy),
     }
 }
 
-/// For one question to a running proxy.
-fn small_runtime() -> Result<Runtime, CommandError> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)
-}
-
-/// Has the running proxy read its configuration, and waits until it has said what came of it.
-fn reload(path: &Path) -> Result<ExitCode, CommandError> {
-    let config = config::load(path).outcome?;
-    let pid_path = match &config.server.pid_file {
-        PidPath::Default => PathBuf::from(PID_FILE),
-        PidPath::At(path) => path.clone(),
-        PidPath::Off => return Err(other("server.pid_file is empty, so the running proxy can't be found")),
+/// Asks a running proxy over its control socket.
+fn ask(proxy: RunningProxy, request: Request, patience: Duration) -> Result<Answer, CommandError> {
+    let path = match proxy {
+        RunningProxy::Socket(path) => path,
+        RunningProxy::Config(config) => config::control_socket(&config).map_err(CommandError::Other)?,
     };
-    let pid = pidfile::read(&pid_path).map_err(other)?;
-    small_runtime()?.block_on(async {
-        let before = control::health(config.server.listen).await.map_err(CommandError::Other)?;
-        kill_process(pid, Signal::HUP).map_err(other)?;
-        let deadline = tokio::time::Instant::now() + RELOAD_WAIT;
-        while tokio::time::Instant::now() < deadline {
-            let now = control::health(config.server.listen).await.map_err(CommandError::Other)?;
-            if now.reloads > before.reloads {
-                return if now.reload_failed {
-                    Err(other("the running proxy refused the configuration; its log says why"))
-                } else {
-                    print(format_args!("reloaded (configuration {})", now.config_epoch));
-                    Ok(ExitCode::SUCCESS)
-                };
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Err(other("the running proxy did not take the configuration over in time"))
-    })
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)?;
+    runtime.block_on(control::ask(&path, request, patience)).map_err(CommandError::Other)
 }
 
-fn run(path: &Path) -> Result<ExitCode, CommandError> {
+fn healthcheck(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
+    match ask(proxy, Request::Health {}, HEALTH_WAIT)? {
+        Answer::Health(health) => {
+            print(format_args!("{} (configuration {})", health.status, health.config_epoch));
+            Ok(ExitCode::SUCCESS)
+        }
+        answer => Err(unexpected(&answer)),
+    }
+}
+
+/// Has the running proxy read its configuration, and tells what came of it.
+fn reload(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
+    match ask(proxy, Request::Reload {}, RELOAD_WAIT)? {
+        Answer::Reloaded { config_epoch, changes, restart_required, warnings } => {
+            print(format_args!("reloaded (configuration {config_epoch})"));
+            changes.iter().for_each(print);
+            for what in restart_required {
+                print(format_args!("needs a restart, the old value stays: {what}"));
+            }
+            for warning in warnings {
+                print(format_args!("warning: {warning}"));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Answer::Refused { problems } => {
+            print_error(problems);
+            print_error("proxy: the configuration was refused; the old one stays in force");
+            Ok(ExitCode::from(cli::EXIT_CONFIG))
+        }
+        answer => Err(unexpected(&answer)),
+    }
+}
+
+fn unexpected(answer: &Answer) -> CommandError {
+    CommandError::Other(format!("the running proxy answered another question: {answer:?}"))
+}
+
+fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
-    let log = log::install(&config.logging).map_err(CommandError::Other)?;
+    let (log, flush) = log::install(&config.logging).map_err(CommandError::Other)?;
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
     for warning in &config.warnings {
         warn!("{}: {warning}", path.display());
     }
@@ -147,36 +161,57 @@ fn run(path: &Path) -> Result<ExitCode, CommandError> {
         warn!("the descriptor limit stays at {}: {error}", descriptors::nofile());
     }
     let pid_file = write_pid(&config)?;
+    let control = open_control(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
-    let code = runtime.block_on(serve(path, config, files));
+    let code = runtime.block_on(serve(path, config, files, control.as_ref(), log));
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();
+    drop(control);
     drop(pid_file);
     // The last lines are written here.
-    drop(log);
+    drop(flush);
     code
 }
 
-/// The PID file; one that nobody asked for may fail to be written. A second proxy on the same one is refused.
+/// Writes the PID file. If its path is the default, a failure is only warned about; a second proxy on it is refused.
 fn write_pid(config: &Config) -> Result<Option<PidFile>, CommandError> {
-    match &config.server.pid_file {
-        PidPath::Off => Ok(None),
-        PidPath::At(path) => PidFile::create(path).map(Some).map_err(other),
-        PidPath::Default => match PidFile::create(Path::new(PID_FILE)) {
-            Ok(file) => Ok(Some(file)),
-            Err(error @ PidFileError::AlreadyRunning { .. }) => Err(other(error)),
-            Err(error) => {
-                warn!("no PID file: {error}");
-                Ok(None)
-            }
-        },
+    let Some(path) = config.server.pid_file_path() else { return Ok(None) };
+    match PidFile::create(&path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if is_wanted(&config.server.pid_file) || matches!(error, PidFileError::AlreadyRunning { .. }) => {
+            Err(other(error))
+        }
+        Err(error) => {
+            warn!("no PID file: {error}");
+            Ok(None)
+        }
     }
+}
+
+/// The control socket; one that nobody asked for may fail to be made. Where another proxy in the same folder has it,
+/// this one is not to be started twice only because of that: the PID file sees to it where it is wanted.
+fn open_control(config: &Config) -> Result<Option<ControlSocket>, CommandError> {
+    let Some(path) = config.server.control_socket_path() else { return Ok(None) };
+    match ControlSocket::create(&path) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if is_wanted(&config.server.control_socket) => Err(other(error)),
+        Err(error) => {
+            warn!("no control socket, so `proxy reload` and `proxy healthcheck` can't reach this proxy: {error}");
+            Ok(None)
+        }
+    }
+}
+
+/// Whether it was asked for, so that going without it is an error.
+fn is_wanted(file: &ProcessFile) -> bool {
+    matches!(file, ProcessFile::At(_))
 }
 
 /// The signals that end a proxy.
 struct StopSignals {
     terminate: Signals,
     interrupt: Signals,
+    quit: Signals,
 }
 
 impl StopSignals {
@@ -185,19 +220,62 @@ impl StopSignals {
             biased;
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
         }
     }
 }
 
-async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, CommandError> {
+/// Signals that do nothing here. By default they would kill the proxy without a drain; other servers take them for
+/// opening log files again, or for a new binary.
+struct IgnoredSignals {
+    user1: Signals,
+    user2: Signals,
+}
+
+impl IgnoredSignals {
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            biased;
+            _ = self.user1.recv() => "SIGUSR1",
+            _ = self.user2.recv() => "SIGUSR2",
+        }
+    }
+}
+
+/// Why the configuration is read again.
+enum Trigger {
+    /// SIGHUP.
+    Signal,
+    /// Somebody waits for the outcome.
+    Command(PendingReload),
+    /// A file may have changed.
+    Files,
+}
+
+async fn serve(
+    path: &Path,
+    config: Config,
+    files: Files,
+    control: Option<&ControlSocket>,
+    log: Log,
+) -> Result<ExitCode, CommandError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(other)?;
     let mut stop_signals = StopSignals {
         terminate: signal(SignalKind::terminate()).map_err(other)?,
         interrupt: signal(SignalKind::interrupt()).map_err(other)?,
+        quit: signal(SignalKind::quit()).map_err(other)?,
+    };
+    let mut ignored = IgnoredSignals {
+        user1: signal(SignalKind::user_defined1()).map_err(other)?,
+        user2: signal(SignalKind::user_defined2()).map_err(other)?,
     };
     let name = config.server.name.clone();
     let upstreams = config.upstreams.len();
-    let proxy = Proxy::start(config, Os::new(), Arc::new(Log)).await.map_err(other)?;
+    let proxy = Arc::new(Proxy::start(config, Os::new(), Arc::new(log)).await.map_err(other)?);
+    let mut commands = match control {
+        Some(socket) => control::serve(socket, Arc::clone(&proxy)).map_err(other)?,
+        None => mpsc::channel(1).1,
+    };
     let mut source = Source::watch(path, files);
     info!(
         name,
@@ -209,18 +287,28 @@ async fn serve(path: &Path, config: Config, files: Files) -> Result<ExitCode, Co
         env!("CARGO_PKG_VERSION")
     );
     loop {
-        let asked = tokio::select! {
+        let trigger = tokio::select! {
             biased;
             () = stop_signals.next() => break,
-            _ = hangup.recv() => true,
-            () = source.changes.next() => false,
+            name = ignored.next() => {
+                info!("{name} does nothing here");
+                continue;
+            }
+            _ = hangup.recv() => Trigger::Signal,
+            Some(pending) = commands.recv() => Trigger::Command(pending),
+            () = source.changes.next() => Trigger::Files,
         };
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             () = stop_signals.next() => break,
-            () = source.reload(&proxy, asked) => {}
+            outcome = source.reload(&proxy, !matches!(trigger, Trigger::Files)) => outcome,
+        };
+        if let (Trigger::Command(pending), Some(answer)) = (trigger, outcome) {
+            pending.answer(answer);
         }
     }
+    // Whoever waits for a reload is told that there will be none.
+    drop(commands);
     tokio::select! {
         biased;
         reset = proxy.drain() => info!(reset, "stopped"),
@@ -240,7 +328,7 @@ impl Source {
     /// Watches the `files` that the configuration at `path` was read from.
     fn watch(path: &Path, files: Files) -> Self {
         let changes = Changes::watch(&files.paths());
-        // They may have changed since they were read.
+        // The files may have changed since they were read.
         changes.touch();
         if let Some(reason) = changes.fallback_reason() {
             warn!("files are looked at every few seconds only: {reason}");
@@ -248,30 +336,42 @@ impl Source {
         Source { path: path.to_owned(), files, changes }
     }
 
-    /// Reads the configuration and puts it in force. Without `asked` only where a file's bytes have changed: a folder
-    /// stirs for many reasons.
-    async fn reload(&mut self, proxy: &Proxy<Os>, asked: bool) {
+    /// Reads the configuration and puts it in force. Unless it was `asked` for, it does so only if the bytes of a
+    /// file have changed, and returns `None` if they have not: notifications come for many reasons.
+    async fn reload(&mut self, proxy: &Proxy<Os>, asked: bool) -> Option<Answer> {
         let path = self.path.clone();
         #[expect(clippy::disallowed_methods, reason = "files are read off the runtime; only the binary does so")]
         let read = tokio::task::spawn_blocking(move || config::load(&path));
-        let Ok(Loaded { outcome, files }) = read.await else { return };
+        let Loaded { outcome, files } = match read.await {
+            Ok(loaded) => loaded,
+            Err(error) => return Some(Answer::Error { error: error.to_string() }),
+        };
         if !asked && files == self.files {
-            return;
+            return None;
         }
         if files.paths() != self.files.paths() {
             self.changes.set_paths(&files.paths());
             self.changes.touch();
         }
         self.files = files;
-        match outcome {
-            Ok(config) => {
-                for warning in &config.warnings {
-                    warn!("{}: {warning}", self.path.display());
-                }
-                // A refusal is told by the proxy itself.
-                let _ = proxy.reload(config);
+        let config = match outcome {
+            Ok(config) => config,
+            Err(problems) => {
+                let problems = problems.to_string();
+                proxy.refuse_reload(&problems);
+                return Some(Answer::Refused { problems });
             }
-            Err(problems) => proxy.refuse_reload(&problems.to_string()),
+        };
+        for warning in &config.warnings {
+            warn!("{}: {warning}", self.path.display());
         }
+        let warnings = config.warnings.clone();
+        Some(match proxy.reload(config) {
+            Ok(Reloaded { epoch, changes, restart_required }) => {
+                Answer::Reloaded { config_epoch: epoch, changes, restart_required, warnings }
+            }
+            // The proxy itself has told of it.
+            Err(error) => Answer::Refused { problems: error.to_string() },
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Builds and runs one proxy from a configuration, an environment and an observer.
+//! Starts, reloads and drains one proxy.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::client::listener;
 use crate::config::{self, Config, diff};
-use crate::context::{Context, Settings};
+use crate::context::{Context, Health, Settings};
 use crate::env::{Env, Listener};
 use crate::event::{Event, Observer};
 use crate::http::via::Via;
@@ -20,8 +20,8 @@ use crate::upstream::prober;
 /// A running proxy. Dropping it leaves it running: [`Proxy::drain`] ends it.
 pub struct Proxy<E: Env> {
     context: Arc<Context<E>>,
-    /// What we call ourselves in Via unless the configuration says: two proxies in a row must not take each other for
-    /// themselves.
+    /// Our name in Via unless the configuration gives one. It is random, so that two proxies in a row don't take each
+    /// other for themselves.
     pseudonym: String,
 }
 
@@ -53,26 +53,27 @@ pub struct Reloaded {
 }
 
 impl<E: Env> Proxy<E> {
-    /// Listens and serves.
+    /// Starts a proxy: binds its listen address, and serves clients in tasks of `env`. `observer` hears its events.
     ///
     /// # Errors
     /// The address is taken, or an upstream's TLS can't be set up.
     pub async fn start(config: Config, env: E, observer: Arc<dyn Observer>) -> Result<Self, StartError> {
         let pseudonym = format!("netdrift-{:08x}", env.rand_u64() as u32);
         let via = via(&config, &pseudonym);
-        let pool = Pool::new(env.clone(), &config, via.clone(), observer)?;
+        let pool = Pool::new(env.clone(), &config, via.clone(), Arc::clone(&observer))?;
         let address = config.server.listen;
         let listener = env.bind(address).await.map_err(|error| StartError::Listen { address, error })?;
         let listen = listener.local_addr().map_err(|error| StartError::Listen { address, error })?;
         let most = config.limits.max_connections.unwrap_or_else(|| env.max_connections());
         let context = Arc::new(Context {
-            settings: ArcSwap::from_pointee(Settings::new(config, 1, via, &env)),
+            settings: ArcSwap::from_pointee(Settings::new(config, 1, via, None, &env)),
             started: env.wall(),
             max_connections: most.get(),
             connections: Arc::default(),
             requests: AtomicU64::new(0),
             reload: Mutex::default(),
             pool,
+            observer,
             listen,
             env,
         });
@@ -85,19 +86,25 @@ impl<E: Env> Proxy<E> {
         let closing = &context.connections.closing;
         env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
+        env.spawn(prober::sample_bytes(Arc::clone(&context.pool), closing.clone()));
         Ok(Proxy { context, pseudonym })
     }
 
-    /// Where it listens; tells the port where 0 was asked for.
+    /// Returns the address on which the proxy listens, with the actual port if port 0 was configured.
     pub fn local_addr(&self) -> SocketAddr {
         self.context.listen
     }
 
-    /// Puts another configuration in force: requests that begin from now on follow it, tunnels live on. What needs a
-    /// restart keeps its old value.
+    /// Returns the health of the proxy, as /healthz shows it.
+    pub fn health(&self) -> Health {
+        self.context.health()
+    }
+
+    /// Puts another configuration in force. Requests that begin from now on follow it; tunnels are not touched. Fields that
+    /// need a restart keep their old values.
     ///
     /// # Errors
-    /// The upstreams can't be set up; nothing has changed then.
+    /// The upstreams can't be set up. The old configuration stays in force.
     pub fn reload(&self, mut config: Config) -> Result<Reloaded, PoolError> {
         let context = &self.context;
         let mut state = context.reload.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +121,8 @@ impl<E: Env> Proxy<E> {
             return Err(error);
         }
         let epoch = before.epoch + 1;
-        context.settings.store(Arc::new(Settings::new(config, epoch, via, &context.env)));
+        let settings = Settings::new(config, epoch, via, Some(&before), &context.env);
+        context.settings.store(Arc::new(settings));
         state.error = None;
         state.restart_required.clone_from(&restart_required);
         drop(state);
@@ -123,7 +131,7 @@ impl<E: Env> Proxy<E> {
         Ok(Reloaded { epoch, changes, restart_required })
     }
 
-    /// A new configuration could not be read: tells of it and keeps the old one.
+    /// Reports that a new configuration could not be read, with its `problems`. The old one stays in force.
     pub fn refuse_reload(&self, problems: &str) {
         let mut state = self.context.reload.lock().unwrap_or_else(PoisonError::into_inner);
         state.tried += 1;
@@ -132,8 +140,11 @@ impl<E: Env> Proxy<E> {
         self.context.pool.emit(&Event::ReloadFailed { problems });
     }
 
-    /// Finishes and stops: unready for `drain_delay`, then nothing is accepted, then what still runs after
-    /// `drain_timeout` is reset. Returns the number of connections that were.
+    /// Drains the proxy, and returns how many connections had to be reset.
+    ///
+    /// 1. /readyz answers 503 for `drain_delay`, while requests are still served.
+    /// 2. The listener stops accepting; connections between requests are closed.
+    /// 3. What still runs after `drain_timeout` is reset.
     pub async fn drain(&self) -> usize {
         let connections = &self.context.connections;
         let (delay, limit) = {
@@ -144,7 +155,7 @@ impl<E: Env> Proxy<E> {
         self.context.pool.emit(&Event::DrainStarted { open: connections.open() });
         tokio::time::sleep(delay).await;
         connections.closing.fire();
-        // Who stood in the queue counts among those that run.
+        // Clients that were waiting in the kernel's queue have been accepted by then, and count as open.
         connections.closed.wait().await;
         if tokio::time::timeout(limit, connections.wait_for_fewer(1)).await.is_err() {
             connections.reset.fire();
@@ -156,7 +167,7 @@ impl<E: Env> Proxy<E> {
     }
 }
 
-/// What `config` has us write into Via.
+/// The pseudonym that `config` asks for in Via.
 fn via(config: &Config, random: &str) -> Via {
     match &config.server.via {
         config::Via::Pseudonym(name) => Via::new(name.clone(), true),

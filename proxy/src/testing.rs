@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::env::{Busy, Duplex, Early, Env, Listener, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
+use crate::env::{Busy, Duplex, Env, Listener};
 
 /// How many bytes a connection holds each way before its writer has to wait.
 pub const CONNECTION_BYTES: usize = 16 * 1024;
@@ -305,17 +305,5 @@ impl Env for MemoryEnv {
         F: FnOnce() -> T + Send + 'static,
     {
         Ok(job())
-    }
-
-    async fn relay<C: Duplex, U: Duplex>(
-        &self,
-        client: C,
-        upstream: U,
-        early: Early,
-        limits: RelayLimits,
-        traffic: Arc<Traffic>,
-        stop: Stop,
-    ) -> RelayEnd {
-        relay_buffered(client, upstream, early, limits, traffic, stop).await
     }
 }

@@ -95,8 +95,8 @@ fn rows() -> Vec<Row> {
             with: r#"{"size": 40}"#,
             ..row("many-lines", Connect, format!("{ok}{}\r\n", "X-Many: 0123456789\r\n".repeat(2)), Then::Fin, None)
         },
-        row("bare-lf", Connect, "HTTP/1.1 200 OK\nX-Field: value\n\n", Then::Open, None),
-        row("folded-line", Connect, format!("{ok}X-Folded: a\r\n b\r\n\r\n"), Then::Open, None),
+        row("bare-lf", Connect, "HTTP/1.1 200 OK\nX-Field: value\n\n", Then::Tunnel, Some(200)),
+        row("folded-line", Connect, format!("{ok}X-Folded: a\r\n b\r\n\r\n"), Then::Tunnel, Some(200)),
         row("nul", Connect, format!("{ok}X-Field: a\0b\r\n\r\n"), Then::Open, None),
         row(
             "negative-number",

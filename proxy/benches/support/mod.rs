@@ -48,7 +48,7 @@ pub(crate) async fn echo(stream: &mut TcpStream, message: &[u8]) -> io::Result<(
 /// A configuration for netdrift in front of one upstream.
 pub(crate) fn netdrift_config(listen: SocketAddr, upstream: SocketAddr, level: &str) -> String {
     json!({
-        "server": { "listen_address": listen.to_string(), "pid_file": "" },
+        "server": { "listen_address": listen.to_string(), "pid_file": "", "control_socket": "" },
         "logging": { "level": level },
         "upstream_proxies": [{ "url": format!("http://{upstream}") }],
     })

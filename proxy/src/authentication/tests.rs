@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::*;
+use crate::env::os::Os;
 
 const KEY: [u8; 32] = [7; 32];
 
@@ -19,14 +20,20 @@ fn bcrypted(name: &str, password: &str) -> User {
 }
 
 fn argon2ed(name: &str, password: &str) -> User {
-    use argon2::{Algorithm, Params, PasswordHasher, Version};
+    use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
     let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
     let hash = cheap.hash_password_with_salt(password.as_bytes(), b"saltsaltsalt").unwrap();
     user(name, Password::Argon2(Secret::new(hash.to_string())))
 }
 
 fn authenticator(users: &[User]) -> Authenticator {
-    Authenticator::with_key("proxy", users, KEY)
+    Authenticator::with_key("proxy", users, hmac::Key::new(hmac::HMAC_SHA256, &KEY))
+}
+
+/// As a reload makes it.
+fn reloaded(former: &Authenticator, users: &[User]) -> Authenticator {
+    let config = Authentication::Basic { realm: "proxy".into(), users: users.to_vec(), close_after_refusal: false };
+    Authenticator::new(&config, Some(former), &Os::new()).unwrap()
 }
 
 fn basic(text: &str) -> String {
@@ -83,6 +90,73 @@ fn where_one_password_is_a_hash_every_wrong_guess_is_hashed() {
         assert_eq!(ask(&authenticator, &basic(text)), (Err(Refusal::Wrong), true), "{text}");
         assert_eq!(ask(&authenticator, &basic(text)), (Err(Refusal::Wrong), true), "again: {text}");
     }
+}
+
+#[test]
+fn a_reload_forgets_no_proven_password_of_an_unchanged_user() {
+    let (anna, bert) = (argon2ed("anna", "pass"), bcrypted("bert", "secret"));
+    let first = authenticator(&[anna.clone(), bert.clone()]);
+    for text in ["anna:pass", "bert:secret"] {
+        assert!(ask(&first, &basic(text)).0.is_ok(), "{text}");
+    }
+    // Twice, since the second takes over from one that has proven nothing itself.
+    let second = reloaded(&reloaded(&first, &[bert.clone(), anna.clone()]), &[anna, bert, plain("carl", "c")]);
+    assert_eq!(ask(&second, &basic("anna:pass")), (Ok("anna".into()), false));
+    assert_eq!(ask(&second, &basic("bert:secret")), (Ok("bert".into()), false));
+    assert_eq!(ask(&second, &basic("carl:c")), (Ok("carl".into()), false));
+    assert_eq!(ask(&second, &basic("anna:secret")), (Err(Refusal::Wrong), true));
+}
+
+#[test]
+fn a_user_whom_a_reload_changed_or_removed_loses_what_was_proven() {
+    let old = bcrypted("anna", "pass");
+    let first = authenticator(&[old.clone(), plain("bert", "one")]);
+    assert!(ask(&first, &basic("anna:pass")).0.is_ok());
+    // The same password with another salt is another configured password.
+    for changed in [bcrypted("anna", "pass"), bcrypted("anna", "other"), user("bert", old.password.clone())] {
+        let right = ask(&reloaded(&first, std::slice::from_ref(&changed)), &basic("anna:pass"));
+        assert!(right.1, "proven for a user that is no longer configured so: {changed:?}");
+    }
+    assert_eq!(ask(&reloaded(&first, &[plain("bert", "two")]), &basic("bert:one")), (Err(Refusal::Wrong), false));
+    // Away and back again is not unchanged.
+    let back = reloaded(&reloaded(&first, &[plain("bert", "one")]), &[old]);
+    assert_eq!(ask(&back, &basic("anna:pass")), (Ok("anna".into()), true));
+}
+
+#[test]
+fn a_check_under_way_at_a_reload_counts_for_an_unchanged_user() {
+    let anna = bcrypted("anna", "pass");
+    let first = authenticator(std::slice::from_ref(&anna));
+    let under_way = guess(&first, "anna:pass");
+    let second = reloaded(&first, &[anna]);
+    assert!(under_way.verify().is_some());
+    assert_eq!(ask(&second, &basic("anna:pass")), (Ok("anna".into()), false));
+}
+
+/// The kinds of hash that a guess is hashed against, in order, and whose it was.
+fn work(authenticator: &Authenticator, text: &str) -> (Vec<HashKind>, Option<Arc<str>>) {
+    let mut kinds = Vec::new();
+    let user = guess(authenticator, text).verify_by(|hash, guessed| {
+        kinds.extend(hash.hash_kind());
+        matches(hash, guessed)
+    });
+    kinds.sort();
+    (kinds, user)
+}
+
+#[test]
+fn a_wrong_guess_is_the_same_work_whoever_it_names() {
+    let costlier = user("carl", Password::Bcrypt(Secret::new(bcrypt::hash("three", 5).unwrap())));
+    let users = [argon2ed("anna", "one"), bcrypted("bert", "two"), costlier, bcrypted("dora", "four"), plain("e", "5")];
+    let authenticator = authenticator(&users);
+    let (kinds, nobody) = work(&authenticator, "nobody:x");
+    assert_eq!((kinds.len(), nobody), (3, None), "one hashing of each kind: {kinds:?}");
+    for text in ["anna:x", "bert:x", "carl:x", "dora:x", "e:x", "anna:two", "e:four", "nobody:one"] {
+        assert_eq!(work(&authenticator, text), (kinds.clone(), None), "{text}");
+    }
+    // A right one is known by the answer, so it need not pay for others.
+    let kind = users[1].password.hash_kind().unwrap();
+    assert_eq!(work(&authenticator, "bert:two"), (vec![kind], Some("bert".into())));
 }
 
 #[test]

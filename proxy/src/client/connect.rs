@@ -1,4 +1,4 @@
-//! One CONNECT: an upstream is sought that opens the target, and the client hears what came of it.
+//! Serves one CONNECT: finds an upstream that opens the target, and answers the client.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(crate) async fn connect<E: Env>(
         while let Some((lease, allowance)) = attempts.next() {
             match dial::open_tunnel(pool, &context.env, &lease.upstream, &target, &allowance, dial_settings).await {
                 Ok((leg, surplus)) => return Some((lease, leg, surplus)),
-                Err(failure) => attempts.failed(lease, failure),
+                Err(failed) => attempts.failed(lease, failed),
             }
         }
         None

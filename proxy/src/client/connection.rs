@@ -1,11 +1,12 @@
-//! One client's connection: what the requests on it share, and how it is answered and ended.
+//! Holds one client's connection: what its requests share, and how it is answered and closed.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::client::request::{Origin, Request};
 use crate::context::{Context, Settings};
@@ -17,10 +18,14 @@ use crate::http::target::{Route, route};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 
-/// How long, and for how many bytes, a refused client is listened to, so that closing does not reset the connection
-/// before it has read why.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+/// For how long a client that was answered is listened to, so that closing does not reset the connection before it has
+/// read the answer: many clients read none before they have sent all of their request. A silent client is given up on
+/// after `LINGER_SILENT`, one that sends after as long again as its bytes take at `LINGER_RATE` a second; none is
+/// listened to for longer than `LINGER_MOST` or more than `LINGER_BYTES`.
+const LINGER_SILENT: Duration = Duration::from_secs(2);
+const LINGER_RATE: usize = 64 * 1024;
+const LINGER_MOST: Duration = Duration::from_secs(30);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// A connection from a client.
 pub(crate) struct Connection<E: Env> {
@@ -28,27 +33,27 @@ pub(crate) struct Connection<E: Env> {
     pub(crate) stream: E::Stream,
     pub(crate) inbox: Inbox,
     pub(crate) peer: SocketAddr,
-    /// Above the connection limit: only our own pages are served, the rest is reply to come back.
+    /// Above the connection limit: only our own pages are served, any other request is told to come back.
     pub(crate) overloaded: bool,
     /// Requests begun on it.
     pub(crate) requests: u64,
 }
 
-/// What comes behind a request.
+/// What the session does after a request.
 pub(crate) enum NextStep<E: Env> {
-    /// The next request on this connection.
+    /// It reads the next request on this connection.
     NextRequest,
-    /// An orderly end.
+    /// It ends the connection in order.
     Close,
-    /// An orderly end that waits for the client to read our answer.
+    /// It ends the connection in order, and waits until the client has had time to read our answer.
     Linger,
-    /// A reset, so that the client does not take a cut answer for a whole one.
+    /// It resets the connection, so that the client does not take a cut answer for a whole one.
     Abort,
-    /// The connection belongs to a tunnel now.
+    /// It hands the connection to a tunnel.
     Tunnel(Box<OpenedTunnel<E>>),
 }
 
-/// A tunnel but for the client's stream.
+/// Everything of an open tunnel except the client's stream.
 pub(crate) struct OpenedTunnel<E: Env> {
     pub(crate) leg: Leg<E::Stream>,
     pub(crate) early: Early,
@@ -58,16 +63,19 @@ pub(crate) struct OpenedTunnel<E: Env> {
 }
 
 impl<E: Env> Connection<E> {
-    /// Whether the connection can't go on behind this request, whatever comes of it.
+    /// Whether the connection has to close after this request, whatever its outcome.
     pub(crate) fn must_close(&self, head: &RequestHead) -> bool {
         // HTTP/1.0 persistence is not to be trusted through proxies (RFC 9112 appendix C.2.2).
         head.version == Version::Http10
             || head.fields.contains_token("connection", "close")
             || head.fields.contains_token("proxy-connection", "close")
+            // The protocols of RFC 9298 and its kin, which don't pass here: what a client sends ahead in them must not be
+            // taken for its next request (RFC 9931).
+            || head.fields.list("upgrade").any(|protocol| protocol.starts_with(b"connect-"))
             || self.context.connections.is_unready()
     }
 
-    /// What the log says of a request; numbers it.
+    /// Describes a request for the log, and gives it its number.
     pub(crate) fn origin(&self, head: Option<&RequestHead>) -> Origin {
         let target = head.map_or_else(
             || "-".to_owned(),
@@ -85,10 +93,10 @@ impl<E: Env> Connection<E> {
         }
     }
 
-    /// Whether no byte waits behind the head that was read.
+    /// Whether the client has sent no byte behind the head that was read.
     pub(crate) async fn is_silent(&mut self) -> bool {
         if self.inbox.is_empty() {
-            // What has arrived is read now; what has not can't be known.
+            // Bytes that have arrived are read now; those still on their way can't be known.
             let _ = std::future::poll_fn(|cx| {
                 let _ = self.inbox.poll_fill_head(cx, &mut self.stream);
                 std::task::Poll::Ready(())
@@ -98,7 +106,7 @@ impl<E: Env> Connection<E> {
         self.inbox.is_empty()
     }
 
-    /// Writes one of our own responses; a client that does not take it is given up on.
+    /// Writes one of our own responses. Gives up if the client does not take it in time.
     pub(crate) async fn answer(&mut self, response: &[u8]) {
         let _ = timeout(self.context.settings.load().config.timeouts.body, self.stream.write_all(response)).await;
     }
@@ -115,7 +123,7 @@ impl<E: Env> Connection<E> {
     ) -> NextStep<E> {
         let reply = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
         if !matches!(reply, Ok(Ok(()))) {
-            request.fail_after_verdict("client_gone", Blame::Client);
+            request.fail_after_verdict("client_gone", Blame::Client, None);
             return NextStep::Abort;
         }
         let early = Early { to_upstream: self.inbox.take_rest(), to_client: from_upstream };
@@ -123,21 +131,20 @@ impl<E: Env> Connection<E> {
         NextStep::Tunnel(Box::new(OpenedTunnel { leg, early, limits, request, lease }))
     }
 
-    /// Ends our side and reads on for a moment: closing with unread bytes would reset the connection and take our
-    /// answer with it (RFC 9112 section 9.6).
+    /// Ends our side and reads on: closing with unread bytes would reset the connection and take our answer with it
+    /// (RFC 9112 section 9.6).
     pub(crate) async fn linger(&mut self) {
-        let lingering = async {
-            self.stream.shutdown().await?;
-            let mut read = 0;
-            while read < LINGER_BYTES {
-                self.inbox.bytes.clear();
-                match self.inbox.fill(&mut self.stream).await? {
-                    0 => break,
-                    count => read += count,
-                }
+        let (began, mut read) = (Instant::now(), 0);
+        let ended = timeout(LINGER_SILENT, self.stream.shutdown()).await;
+        while let Ok(Ok(())) = ended {
+            self.inbox.bytes.clear();
+            let earned = Duration::from_secs_f64(read as f64 / LINGER_RATE as f64);
+            let until = began + (LINGER_SILENT + earned).min(LINGER_MOST);
+            let filled = poll_fn(|cx| self.inbox.poll_fill_body(cx, &mut self.stream));
+            match timeout_at(until, filled).await {
+                Ok(Ok(count @ 1..)) if read + count <= LINGER_BYTES => read += count,
+                _ => return,
             }
-            std::io::Result::Ok(())
-        };
-        let _ = timeout(LINGER, lingering).await;
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! Every way a request can end without a target's answer, and the one place that turns it into a response.
+//! Lists every way in which a request can end without a target's answer, and turns each into a response.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
@@ -11,7 +12,7 @@ use crate::http::head::{Fields, HeadError, ResponseHead, Version};
 use crate::http::target::TargetError;
 use crate::upstream::attempts::AttemptsRecord;
 
-/// Why a request is answered by us.
+/// Why the proxy answers a request itself.
 #[derive(Debug)]
 pub(crate) enum RequestError {
     /// The head can't be trusted.
@@ -26,19 +27,23 @@ pub(crate) enum RequestError {
     HeaderTimeout,
     /// The body stood still.
     BodyTimeout,
-    /// Who asks is not let in; the challenge for a 407.
+    /// The client is not let in; with the challenge for a 407.
     Auth(Refusal, String),
+    /// Who asks for the statistics has not shown to be a user; the challenge for a 401.
+    StatsAuth(Refusal, String),
+    /// The statistics are for clients on this machine, and there are no users.
+    StatsForbidden,
     /// The request has passed here before.
     Loop,
     /// The target is this proxy.
     Ourselves,
-    /// More clients than we may serve.
+    /// There are more clients than the proxy may serve.
     Overloaded,
     /// No attempt opened the target.
     NoUpstreamOpened(AttemptsRecord),
 }
 
-/// An error as its response, its log line and its label see it.
+/// What an error means for the response, the log and the metric labels.
 pub(crate) struct ErrorReply {
     /// The response's status.
     pub(crate) status: u16,
@@ -46,16 +51,55 @@ pub(crate) struct ErrorReply {
     pub(crate) token: &'static str,
     /// Whose fault.
     pub(crate) blame: Blame,
-    /// RFC 9209 error type, for what a proxy status is defined for.
-    pub(crate) proxy_status: Option<(&'static str, String)>,
+    /// For what one is defined for.
+    pub(crate) proxy_status: Option<ProxyStatus>,
     /// A sentence for the client.
     pub(crate) text: String,
     /// Fields of its own.
     pub(crate) extra: Option<(&'static str, String)>,
 }
 
+/// Our member of Proxy-Status (RFC 9209).
+#[derive(Debug, Default)]
+pub(crate) struct ProxyStatus {
+    /// A type of its section 2.3. None says that an upstream has answered, and that this is about its answer:
+    /// `http_request_denied` is for what was not passed on.
+    error: Option<&'static str>,
+    /// The status that an upstream has sent.
+    received: Option<u16>,
+    /// How many upstreams were asked, where any was.
+    attempts: Option<u32>,
+}
+
+impl ProxyStatus {
+    fn error(error: &'static str) -> Self {
+        ProxyStatus { error: Some(error), ..ProxyStatus::default() }
+    }
+
+    /// Of a gateway's status that is passed on behind so many attempts.
+    pub(crate) fn relayed(status: u16, attempts: u32) -> Self {
+        ProxyStatus { error: None, received: Some(status), attempts: Some(attempts) }
+    }
+}
+
+impl fmt::Display for ProxyStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("netdrift")?;
+        if let Some(error) = self.error {
+            write!(f, "; error={error}")?;
+        }
+        if let Some(status) = self.received {
+            write!(f, "; received-status={status}")?;
+        }
+        if let Some(attempts) = self.attempts {
+            write!(f, "; details=\"{attempts} attempt{}\"", if attempts == 1 { "" } else { "s" })?;
+        }
+        Ok(())
+    }
+}
+
 impl RequestError {
-    /// The one mapping from error to response, log and label.
+    /// Maps the error to its response, log word and label. No other place does.
     pub(crate) fn reply(&self) -> ErrorReply {
         let client = |status: u16, token, text: String| ErrorReply {
             status,
@@ -74,7 +118,7 @@ impl RequestError {
             RequestError::BodyTimeout => {
                 client(408, "body_timeout", "the request body stood still for too long".into())
             }
-            RequestError::Auth(Refusal::Busy, _) => ErrorReply {
+            RequestError::Auth(Refusal::Busy, _) | RequestError::StatsAuth(Refusal::Busy, _) => ErrorReply {
                 blame: Blame::Netdrift,
                 extra: Some(("Retry-After", "1".into())),
                 ..client(503, Refusal::Busy.token(), "too many passwords to check at once; try again".into())
@@ -83,18 +127,27 @@ impl RequestError {
                 extra: Some(("Proxy-Authenticate", challenge.clone())),
                 ..client(407, refusal.token(), "this proxy needs a valid user name and password".into())
             },
+            RequestError::StatsAuth(refusal, challenge) => ErrorReply {
+                extra: Some(("WWW-Authenticate", challenge.clone())),
+                ..client(401, refusal.token(), "the statistics need a user's name and password".into())
+            },
+            RequestError::StatsForbidden => client(
+                403,
+                "stats_forbidden",
+                "the statistics are for loopback clients that ask for a loopback host, or for users".into(),
+            ),
             RequestError::Loop => ErrorReply {
-                proxy_status: Some(("proxy_loop_detected", String::new())),
+                proxy_status: Some(ProxyStatus::error("proxy_loop_detected")),
                 ..client(502, "loop", "this request has passed through this proxy before".into())
             },
             RequestError::Ourselves => ErrorReply {
-                proxy_status: Some(("http_request_denied", String::new())),
+                proxy_status: Some(ProxyStatus::error("http_request_denied")),
                 ..client(403, "ourselves", "the proxy can't be reached through itself".into())
             },
             RequestError::Overloaded => ErrorReply {
                 blame: Blame::Netdrift,
                 extra: Some(("Retry-After", "1".into())),
-                proxy_status: Some(("connection_limit_reached", String::new())),
+                proxy_status: Some(ProxyStatus::error("connection_limit_reached")),
                 ..client(503, "overloaded", "the proxy serves as many connections as it may; try again".into())
             },
             RequestError::NoUpstreamOpened(record) => no_upstream_opened(record),
@@ -104,51 +157,61 @@ impl RequestError {
 
 /// What the last failed attempt means to the client (status by ARCHITECTURE.md, "What the client sees").
 fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
-    let details = count_attempts(record.attempts);
+    let attempts = Some(record.attempts);
     let blame = record.blame.unwrap_or(Blame::Netdrift);
     let Some((_, last)) = record.failures.last() else {
         return ErrorReply {
             status: 503,
             token: "no_upstream",
             blame,
-            proxy_status: Some(("destination_unavailable", details)),
+            proxy_status: Some(ProxyStatus { attempts, ..ProxyStatus::error("destination_unavailable") }),
             text: "no upstream can be used".into(),
             extra: Some(("Retry-After", "5".into())),
         };
     };
-    let (status, kind, text) = match *last {
-        Failure::ClientGone => (502, "connection_terminated", "the client went away".to_owned()),
-        Failure::OwnResources => (503, "proxy_internal_error", "the proxy has run out of a resource".to_owned()),
-        Failure::ConnectRefused => (502, "connection_refused", "the upstream refused the connection".to_owned()),
-        Failure::ConnectTimeout => (504, "connection_timeout", "the upstream could not be reached in time".to_owned()),
-        Failure::ConnectFailed => (502, "destination_ip_unroutable", "the upstream can't be reached".to_owned()),
-        Failure::TlsFailed => (502, "tls_protocol_error", "no TLS session with the upstream".to_owned()),
-        Failure::MalformedHead => (502, "http_protocol_error", "the upstream's reply was malformed".to_owned()),
-        Failure::ReplyTimeout => (504, "http_response_timeout", "the upstream did not answer in time".to_owned()),
-        Failure::ResetBehindHead | Failure::ClosedBeforeHead | Failure::ResetBeforeHead => {
-            (502, "connection_terminated", "the upstream closed the connection".to_owned())
+    let last = last.failure;
+    let received = match last {
+        Failure::Status(status) => Some(status),
+        _ => None,
+    };
+    let (status, error, text) = match last {
+        Failure::ClientGone => (502, Some("connection_terminated"), "the client went away".to_owned()),
+        Failure::OwnResources => (503, Some("proxy_internal_error"), "the proxy has run out of a resource".to_owned()),
+        Failure::ConnectRefused => (502, Some("connection_refused"), "the upstream refused the connection".to_owned()),
+        Failure::ConnectTimeout => {
+            (504, Some("connection_timeout"), "the upstream could not be reached in time".to_owned())
         }
-        Failure::Status(407) => (502, "http_request_denied", "the upstream refused our credentials".to_owned()),
-        // What every upstream says of a target is the target's own answer, as far as it is for the client to act on.
+        Failure::ConnectFailed => (502, Some("destination_ip_unroutable"), "the upstream can't be reached".to_owned()),
+        Failure::TlsFailed => (502, Some("tls_protocol_error"), "no TLS session with the upstream".to_owned()),
+        Failure::MalformedHead => (502, Some("http_protocol_error"), "the upstream's reply was malformed".to_owned()),
+        Failure::ReplyTimeout => (504, Some("http_response_timeout"), "the upstream did not answer in time".to_owned()),
+        Failure::ResetBehindHead | Failure::ClosedBeforeHead | Failure::ResetBeforeHead => {
+            (502, Some("connection_terminated"), "the upstream closed the connection".to_owned())
+        }
+        Failure::Status(407) => {
+            (502, Some("proxy_configuration_error"), "the upstream refused our credentials".to_owned())
+        }
+        // If every upstream says the same of a target, the client gets that status: it is the target's answer.
         Failure::Status(status @ 400..=499) if blame == Blame::Target => {
-            (status, "http_request_denied", format!("the target was refused with status {status}"))
+            (status, None, format!("the target was refused with status {status}"))
         }
         Failure::Status(status @ (502..=504)) => {
-            (status, "destination_unavailable", format!("the upstream answered with status {status}"))
+            (status, Some("destination_unavailable"), format!("the upstream answered with status {status}"))
         }
-        Failure::Status(status) => (502, "http_request_denied", format!("the upstream answered with status {status}")),
+        Failure::Status(status) => (502, None, format!("the upstream answered with status {status}")),
     };
     let status = if record.deadline_passed { 504 } else { status };
     let token = last.as_str();
-    ErrorReply { status, token, blame, proxy_status: Some((kind, details)), text, extra: None }
+    let proxy_status = ProxyStatus { error, received, attempts };
+    ErrorReply { status, token, blame, proxy_status: Some(proxy_status), text, extra: None }
 }
 
 impl ErrorReply {
     /// The response: a short text, and what a client needs to act on it. `close` says that the connection ends behind it.
     pub(crate) fn response(&self, close: bool, with_body: bool, wall: SystemTime) -> BytesMut {
         let mut fields = Fields::with_capacity(256, 6);
-        if let Some((kind, details)) = &self.proxy_status {
-            fields.push("Proxy-Status", proxy_status(kind, details));
+        if let Some(proxy_status) = &self.proxy_status {
+            fields.push("Proxy-Status", proxy_status.to_string());
         }
         if let Some((name, value)) = &self.extra {
             fields.push(name, value);
@@ -163,33 +226,15 @@ impl ErrorReply {
     }
 }
 
-/// How one of our own responses goes out.
+/// How one of our own responses is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
-    /// The connection ends behind it.
+    /// The connection closes after it.
     pub(crate) close: bool,
-    /// False for HEAD.
+    /// Whether the body is written; false for HEAD.
     pub(crate) with_body: bool,
-    /// For Date.
+    /// The time in the Date field.
     pub(crate) wall: SystemTime,
-}
-
-/// A member of Proxy-Status (RFC 9209) from us.
-pub(crate) fn proxy_status(kind: &str, details: &str) -> String {
-    if details.is_empty() {
-        format!("netdrift; error={kind}")
-    } else {
-        format!("netdrift; error={kind}; details=\"{details}\"")
-    }
-}
-
-/// Our member of the Proxy-Status of a gateway's status that is passed on behind so many attempts.
-pub(crate) fn relayed_status(status: u16, attempts: u32) -> String {
-    format!("netdrift; received-status={status}; details=\"{}\"", count_attempts(attempts))
-}
-
-fn count_attempts(attempts: u32) -> String {
-    format!("{attempts} attempt{}", if attempts == 1 { "" } else { "s" })
 }
 
 /// One of our own responses.
@@ -210,7 +255,7 @@ pub(crate) fn text_response(status: u16, mut fields: Fields, kind: &str, body: &
     out
 }
 
-/// The registered phrase; clients show it, nothing reads it.
+/// The registered reason phrase. Clients show it, but no program reads it.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

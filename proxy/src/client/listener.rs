@@ -1,4 +1,4 @@
-//! Accepts clients: a place each, an answer even above the limit, and no spinning when descriptors run out.
+//! Accepts clients within the connection limit, and keeps a reserve above it for health checks.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -11,17 +11,18 @@ use crate::context::Context;
 use crate::env::{Env, Listener};
 use crate::event::Event;
 
-/// Connections answered above the limit, so that health checks and statistics work and the others hear 503.
+/// How many connections are answered above the limit, so that health checks and statistics work and other clients get a
+/// 503.
 const RESERVE: usize = 16;
 
 /// How long accepting rests when we have run out of something: the listener stays readable, so trying again at once
 /// would spin.
 const REST: Duration = Duration::from_millis(100);
 
-/// Accepted at most once accepting is to stop: whoever stands in the kernel's queue by then has been let in.
+/// How many connections are still accepted once accepting is to stop: those in the kernel's queue count as let in.
 const LAST: usize = 4096;
 
-/// Accepts until accepting is to stop and nobody waits any more.
+/// Accepts until accepting is to stop and the kernel's queue is empty.
 pub(crate) async fn accept<E: Env>(context: Arc<Context<E>>, mut listener: E::Listener) {
     let most = context.max_connections;
     loop {
@@ -31,9 +32,9 @@ pub(crate) async fn accept<E: Env>(context: Arc<Context<E>>, mut listener: E::Li
             () = accept_one(&context, &mut listener, most) => {}
         }
     }
-    // Lets the runtime hear of those that arrived since it last looked.
+    // The runtime must learn of the connections that arrived since it last polled.
     tokio::task::yield_now().await;
-    // "Not now" has to mean that the queue is empty, not that this task has run for long enough.
+    // `Pending` has to mean that the queue is empty, not that tokio wants this task to yield.
     let last = tokio::task::unconstrained(async {
         for _ in 0..LAST {
             accept_one(&context, &mut listener, most).await;
@@ -55,7 +56,7 @@ async fn accept_one<E: Env>(context: &Arc<Context<E>>, listener: &mut E::Listene
                 spawn(context, stream, peer, slot, overloaded);
             }
         }
-        // One client that left before it was let in: there is nothing to rest from.
+        // Only this client left before it was accepted, so there is no reason to rest.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
         Err(error) => {
             context.pool.emit(&Event::AcceptFailed { error: &error.to_string() });

@@ -1,4 +1,4 @@
-//! The client's side: from an accepted connection to the end of its last request.
+//! Serves clients, from an accepted connection to the end of its last request.
 
 mod connect;
 mod connection;

@@ -1,4 +1,6 @@
-//! Our own pages: /healthz, /readyz and the statistics. Origin-form only, so never reachable through a proxied request.
+//! Answers for the proxy's own pages: /healthz, /readyz and the statistics.
+//!
+//! They are answered in origin-form only, so that no proxied request can reach them.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -7,16 +9,19 @@ use bytes::BytesMut;
 use serde::Serialize;
 
 use crate::authentication;
-use crate::client::error::{Answer, text_response};
+use crate::client::error::{Answer, RequestError, text_response};
 use crate::context::{Context, Settings};
 use crate::core::stats::{Counters, Counts};
 use crate::core::time::Timestamp;
 use crate::env::Env;
 use crate::http::authority::{Authority, Host};
 use crate::http::head::{Fields, RequestHead};
-use crate::upstream::pool::{Percentiles, Upstream};
+use crate::upstream::pool::{Bytes, LastFailure, Percentiles, Upstream};
 
 /// The response to `path`.
+///
+/// # Errors
+/// The statistics are not for whoever asks.
 pub(crate) async fn respond<E: Env>(
     context: &Context<E>,
     settings: &Settings,
@@ -24,7 +29,7 @@ pub(crate) async fn respond<E: Env>(
     path: &str,
     peer: SocketAddr,
     close: bool,
-) -> BytesMut {
+) -> Result<BytesMut, RequestError> {
     let answer = Answer { close, with_body: !head.method.is_head(), wall: context.env.wall() };
     let plain = |status, text: &str| text_response(status, Fields::new(), "text/plain; charset=utf-8", text, answer);
     let path = path.split('?').next().unwrap_or_default();
@@ -33,18 +38,19 @@ pub(crate) async fn respond<E: Env>(
         // OPTIONS of this server as a whole (RFC 9110 section 9.3.7).
         let mut fields = Fields::new();
         fields.push("Allow", "GET, HEAD, OPTIONS, CONNECT");
-        return text_response(200, fields, "text/plain; charset=utf-8", "", answer);
+        return Ok(text_response(200, fields, "text/plain; charset=utf-8", "", answer));
     }
     if !matches!(path, "/healthz" | "/readyz") && !stats {
-        return plain(404, "netdrift: no such page; a proxied request names its target in full (http://host/path)\n");
+        let text = "netdrift: no such page; a proxied request names its target in full (http://host/path)\n";
+        return Ok(plain(404, text));
     }
     if head.method != *"GET" && !head.method.is_head() {
         let mut fields = Fields::new();
         fields.push("Allow", "GET, HEAD");
-        return text_response(405, fields, "text/plain; charset=utf-8", "netdrift: GET only\n", answer);
+        return Ok(text_response(405, fields, "text/plain; charset=utf-8", "netdrift: GET only\n", answer));
     }
-    match path {
-        "/healthz" => json(200, &HealthPage::read(context, settings), answer),
+    Ok(match path {
+        "/healthz" => json(200, &context.health(), answer),
         "/readyz" => {
             let reason = if context.connections.is_unready() {
                 Some("draining")
@@ -55,17 +61,11 @@ pub(crate) async fn respond<E: Env>(
             };
             json(if reason.is_some() { 503 } else { 200 }, &ReadinessPage { ready: reason.is_none(), reason }, answer)
         }
-        _ => match admit(context, settings, head, peer).await {
-            Ok(()) => json(200, &StatsPage::read(context, settings), answer),
-            Err((status, text)) => {
-                let mut fields = Fields::new();
-                if let (401, Some(authenticator)) = (status, &settings.auth) {
-                    fields.push("WWW-Authenticate", authenticator.challenge());
-                }
-                text_response(status, fields, "text/plain; charset=utf-8", text, answer)
-            }
-        },
-    }
+        _ => {
+            admit(context, settings, head, peer).await?;
+            json(200, &StatsPage::read(context, settings), answer)
+        }
+    })
 }
 
 /// Who may read the statistics: a loopback client that asks for a loopback or configured host (a page in a browser
@@ -75,28 +75,19 @@ async fn admit<E: Env>(
     settings: &Settings,
     head: &RequestHead,
     peer: SocketAddr,
-) -> Result<(), (u16, &'static str)> {
+) -> Result<(), RequestError> {
     let server = &settings.config.server;
     let local = peer.ip().to_canonical().is_loopback();
     if local && !server.stats_require_auth && is_local_host(&head.fields, &server.stats_hosts) {
         return Ok(());
     }
-    let Some(authenticator) = &settings.auth else {
-        return Err((
-            403,
-            "netdrift: the statistics are for loopback clients that ask for a loopback host, or for users\n",
-        ));
-    };
+    let authenticator = settings.auth.as_ref().ok_or(RequestError::StatsForbidden)?;
     let name = if head.fields.contains("authorization") { "authorization" } else { "proxy-authorization" };
     let checked = match authentication::credentials(&head.fields, name) {
         Ok(value) => authenticator.check(&context.env, value).await,
         Err(refusal) => Err(refusal),
     };
-    match checked {
-        Ok(_) => Ok(()),
-        Err(authentication::Refusal::Busy) => Err((503, "netdrift: too many passwords to check at once; try again\n")),
-        Err(_) => Err((401, "netdrift: the statistics need a user's name and password\n")),
-    }
+    checked.map(drop).map_err(|refusal| RequestError::StatsAuth(refusal, authenticator.challenge().to_owned()))
 }
 
 fn is_local_host(fields: &Fields, allowed: &[String]) -> bool {
@@ -107,13 +98,10 @@ fn is_local_host(fields: &Fields, allowed: &[String]) -> bool {
         Err(_) => return false,
     };
     let Ok(authority) = Authority::parse_bytes(value, Some(80)) else { return false };
-    match &authority.host {
-        Host::Name(name) => name == "localhost" || allowed.iter().any(|one| one.eq_ignore_ascii_case(name)),
-        host => {
-            host.ip().is_some_and(|ip| ip.is_loopback())
-                || allowed.iter().any(|one| one.eq_ignore_ascii_case(&host.to_string()))
-        }
-    }
+    let host = authority.host;
+    let is_loopback = host.ip().is_some_and(|ip| ip.is_loopback());
+    // Both are in the one form that `Host` displays.
+    is_loopback || host == Host::Name("localhost".to_owned()) || allowed.contains(&host.to_string())
 }
 
 fn json<T: Serialize>(status: u16, value: &T, answer: Answer) -> BytesMut {
@@ -121,27 +109,6 @@ fn json<T: Serialize>(status: u16, value: &T, answer: Answer) -> BytesMut {
     let mut body = serde_json::to_string_pretty(value).unwrap_or_default();
     body.push('\n');
     text_response(status, Fields::new(), "application/json", &body, answer)
-}
-
-#[derive(Serialize)]
-struct HealthPage {
-    status: &'static str,
-    config_epoch: u64,
-    reloads: u64,
-    /// Whether the last reload failed; what it said stands in the log and in the statistics.
-    reload_failed: bool,
-}
-
-impl HealthPage {
-    fn read<E: Env>(context: &Context<E>, settings: &Settings) -> Self {
-        let reload = context.reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        HealthPage {
-            status: if context.connections.is_unready() { "draining" } else { "ok" },
-            config_epoch: settings.epoch,
-            reloads: reload.tried,
-            reload_failed: reload.error.is_some(),
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -165,6 +132,7 @@ struct StatsPage {
     current_requests: u64,
     open_connections: usize,
     rejected_requests: u64,
+    log_lines_dropped: u64,
     total: Window,
     recent_15m: Window,
 }
@@ -202,6 +170,10 @@ impl From<Counts> for CountsOut {
 
 #[derive(Serialize)]
 struct UpstreamOut {
+    /// As in the log; kept over reloads.
+    id: String,
+    /// As in the log; no other upstream's.
+    name: String,
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
@@ -215,6 +187,9 @@ struct UpstreamOut {
     /// Until its next probe, while it is ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe_in_ms: Option<u64>,
+    /// The last attempt or check through it that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failure: Option<LastFailureOut>,
     current_connections: u64,
     idle_connections: usize,
     bytes_up: u64,
@@ -224,6 +199,26 @@ struct UpstreamOut {
     latency_p50_ms: f64,
     latency_p90_ms: f64,
     latency_p99_ms: f64,
+}
+
+#[derive(Serialize)]
+struct LastFailureOut {
+    failure: &'static str,
+    /// In the system's or a library's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    at: String,
+}
+
+impl LastFailureOut {
+    /// Of a proxy that `started` then.
+    fn read(LastFailure { failed, at }: LastFailure, started: SystemTime) -> Self {
+        LastFailureOut {
+            failure: failed.failure.as_str(),
+            cause: failed.cause.map(|cause| cause.to_string()),
+            at: rfc3339(started + at.since(Timestamp::ZERO)),
+        }
+    }
 }
 
 impl StatsPage {
@@ -264,6 +259,7 @@ impl StatsPage {
             current_requests: stats.requests().current(),
             open_connections: context.connections.open(),
             rejected_requests: stats.rejected(),
+            log_lines_dropped: context.observer.dropped(),
             total: window("total", false),
             recent_15m: window("15m0s", true),
         }
@@ -277,16 +273,18 @@ fn upstream_out<E: Env>(
     recent: bool,
     now: Timestamp,
 ) -> UpstreamOut {
-    use std::sync::atomic::Ordering::Relaxed;
     let health = context.pool.health_of(upstream.id).unwrap_or_default();
     let figures = &upstream.figures;
     let Percentiles { p50, p90, p99 } = {
         let latency = figures.latency.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if recent { latency.recent(now.since(Timestamp::ZERO)) } else { latency.total() }
     };
+    let bytes: Bytes = if recent { figures.recent_bytes(now) } else { figures.bytes() };
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     UpstreamOut {
-        url: upstream.url.to_string(),
+        id: upstream.id.to_string(),
+        name: upstream.label.name.to_string(),
+        url: upstream.label.url.to_string(),
         tag: upstream.config.tag.clone(),
         note: upstream.config.note.clone(),
         weight: upstream.config.weight.get(),
@@ -294,10 +292,11 @@ fn upstream_out<E: Env>(
         healthy: health.is_eligible(),
         failures: health.failures(),
         probe_in_ms: health.ejection().map(|ejection| millis(ejection.until.since(now))),
+        last_failure: figures.last_failure().map(|last| LastFailureOut::read(last, context.started)),
         current_connections: upstream.leased(),
         idle_connections: upstream.idle_count(),
-        bytes_up: figures.bytes_up.load(Relaxed),
-        bytes_down: figures.bytes_down.load(Relaxed),
+        bytes_up: bytes.up,
+        bytes_down: bytes.down,
         counts: counts.into(),
         latency_p50_ms: round(p50),
         latency_p90_ms: round(p90),

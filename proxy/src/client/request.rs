@@ -1,4 +1,4 @@
-//! One request from its complete head to its end: counted once, reply of once.
+//! Follows one request from its complete head to its end, counts it once and reports it once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use crate::event::{Event, RequestId, Summary};
 use crate::upstream::attempts::AttemptsRecord;
 use crate::upstream::pool::{Lease, Pool};
 
-/// A request that an upstream is sought for. Dropped without a verdict it failed because the client went away, or
-/// because our own time to finish was over.
+/// A request that needs an upstream. If it is dropped without a verdict, it failed because the client went away or
+/// because the drain deadline passed.
 pub(crate) struct Request<E: Env> {
     pool: Arc<Pool<E>>,
     connections: Arc<Connections>,
     pub(crate) id: RequestId,
     started: Timestamp,
-    /// Replaced by one that feeds an upstream's sums once there is an upstream.
+    /// The bytes carried. Once an upstream is found, they count into its sums as well.
     pub(crate) traffic: Arc<Traffic>,
     summary: Summary,
     has_verdict: bool,
 }
 
-/// What is known of a request before any upstream is thought of.
+/// What is known of a request before an upstream is picked.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) request: RequestId,
@@ -50,6 +50,7 @@ impl Origin {
             blame: Some(Blame::Client),
             upstream: None,
             failed_attempts: Vec::new(),
+            cause: None,
             attempts: 0,
             bytes_up: 0,
             bytes_down: 0,
@@ -60,7 +61,7 @@ impl Origin {
     }
 }
 
-/// A request that was refused for what it was or who asked.
+/// Counts and reports a request that was refused for what it asks or who asks it.
 pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: &Origin, reply: &ErrorReply) {
     pool.with_stats(|stats, _| stats.request_rejected());
     let mut summary = origin.summary();
@@ -69,7 +70,7 @@ pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: &Origin, reply: &ErrorRep
 }
 
 impl<E: Env> Request<E> {
-    /// A request begins: its head is complete and it is let in.
+    /// Begins a request whose head is complete and which is let in.
     pub(crate) fn begin(context: &Context<E>, origin: &Origin) -> Self {
         let pool = &context.pool;
         let started = pool.now();
@@ -85,7 +86,7 @@ impl<E: Env> Request<E> {
         }
     }
 
-    /// The bytes from now on go through this upstream.
+    /// Counts the bytes from now on for this upstream.
     pub(crate) fn goes_through(&mut self, lease: &Lease<E>) {
         let figures = &lease.upstream.figures;
         self.traffic = Arc::new(Traffic {
@@ -94,17 +95,17 @@ impl<E: Env> Request<E> {
         });
     }
 
-    /// An upstream opened the target, or brought a response head.
+    /// The request succeeded: an upstream opened the target, or brought a response head.
     pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: AttemptsRecord, status: u16) {
-        self.summary.upstream = Some(Arc::clone(&lease.upstream.url));
+        self.summary.upstream = Some(Arc::clone(&lease.upstream.label));
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
         self.reach_verdict(true);
     }
 
-    /// No upstream did.
+    /// The request failed: no upstream opened the target.
     pub(crate) fn failed(&mut self, record: AttemptsRecord, reply: &ErrorReply) {
-        self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
+        self.summary.upstream = record.failures.last().map(|(label, _)| Arc::clone(label));
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) =
             (reply.status, reply.token, Some(reply.blame));
@@ -117,14 +118,15 @@ impl<E: Env> Request<E> {
             (self.summary.status, self.summary.outcome, self.summary.blame) =
                 (reply.status, reply.token, Some(reply.blame));
         }
-        self.summary.upstream = record.failures.last().map(|(url, _)| Arc::clone(url));
+        self.summary.upstream = record.failures.last().map(|(label, _)| Arc::clone(label));
         self.note(record);
         self.reach_verdict(false);
     }
 
     /// Something went wrong behind the verdict.
-    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame) {
+    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame, cause: Option<Arc<str>>) {
         (self.summary.outcome, self.summary.blame) = (outcome, Some(blame));
+        self.summary.cause = cause.or(self.summary.cause.take());
     }
 
     /// A tunnel ended.
@@ -134,8 +136,9 @@ impl<E: Env> Request<E> {
 
     fn note(&mut self, record: AttemptsRecord) {
         self.summary.attempts = record.attempts;
+        self.summary.cause = record.failures.last().and_then(|(_, failed)| failed.cause.clone());
         self.summary.failed_attempts =
-            record.failures.into_iter().map(|(url, failure)| (url, failure.as_str())).collect();
+            record.failures.into_iter().map(|(label, failed)| (label, failed.failure.as_str())).collect();
     }
 
     fn reach_verdict(&mut self, success: bool) {

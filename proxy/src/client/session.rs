@@ -1,6 +1,7 @@
-//! One client connection: heads in, requests routed, until it closes or becomes a tunnel.
+//! Serves the requests of one client connection until it closes or becomes a tunnel.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -18,12 +19,14 @@ use crate::config::Authentication;
 use crate::context::{ConnectionSlot, Context, Settings};
 use crate::env::{Duplex, Env};
 use crate::http::authority::Authority;
-use crate::http::head::{Framing, HeadError, RequestHead, check_request, parse_request, request_framing};
+use crate::http::head::{
+    Framing, HeadError, Kind, RequestHead, asks_by_head, check_request, parse_request, request_framing,
+};
 use crate::http::inbox::Inbox;
 use crate::http::target::{Route, is_ourselves, route};
 
-/// How long a client above the connection limit may take to send its request: the few places there must not be held by
-/// the silent.
+/// How long a client above the connection limit may take to send its request: silent clients must not hold the few
+/// slots of the reserve.
 const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a client that has not asked for anything yet may take to do so once the proxy closes.
@@ -50,11 +53,26 @@ pub(crate) async fn serve<E: Env>(
     };
     match after {
         NextStep::NextRequest | NextStep::Close => {
-            // A client that is gone already needs no goodbye.
+            // If the client is gone already, there is nobody to tell.
             let _ = connection.stream.shutdown().await;
         }
-        NextStep::Linger => connection.linger().await,
-        NextStep::Abort => connection.stream.abort(),
+        NextStep::Linger => {
+            tokio::select! {
+                biased;
+                () = context.connections.reset.wait() => {}
+                () = connection.linger() => {}
+            }
+        }
+        NextStep::Abort => {
+            let patience = context.settings.load().config.timeouts.half_closed;
+            tokio::select! {
+                biased;
+                () = context.connections.reset.wait() => {}
+                // What came before the cut is delivered, to whoever takes it.
+                _ = timeout(patience, connection.stream.sent()) => {}
+            }
+            connection.stream.abort();
+        }
         NextStep::Tunnel(opened) => {
             let OpenedTunnel { leg, early, limits, request, lease } = *opened;
             let client = connection.stream;
@@ -72,10 +90,10 @@ impl<E: Env> Connection<E> {
             let head = match self.next_head(&settings).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return NextStep::Close,
-                Err(error) => return self.refuse(&settings, None, error).await,
+                Err((error, with_body)) => return self.refuse_head(&error, with_body).await,
             };
             self.requests += 1;
-            // The one in force now: the client may have been silent for long.
+            // The settings may have changed while the client was silent.
             let settings = self.context.settings.load_full();
             match self.request(&settings, head).await {
                 NextStep::NextRequest => {}
@@ -84,62 +102,75 @@ impl<E: Env> Connection<E> {
         }
     }
 
-    /// The next head, checked; `None` where the client has no more requests or says nothing for too long.
-    async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, RequestError> {
+    /// Reads and checks the next head; `None` if the client has no more requests or is silent for too long. An error
+    /// says whether a body may follow its status.
+    async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, (RequestError, bool)> {
         let timeouts = &settings.config.timeouts;
         let allowed = if self.overloaded { timeouts.header.min(RESERVE_PATIENCE) } else { timeouts.header };
-        if self.inbox.is_empty() {
-            let patience = if self.requests == 0 { allowed } else { timeouts.keep_alive };
-            let closing = self.context.connections.closing.clone();
-            let arrived = tokio::select! {
-                // A request that has arrived is served, drain or not.
-                biased;
-                arrived = timeout(patience, self.inbox.fill(&mut self.stream)) => arrived,
-                () = closing.wait() => {
-                    if self.requests > 0 {
-                        return Ok(None);
-                    }
-                    // It has only just come, and its request may be on the way: an end without a word would be a failure to it.
-                    timeout(patience.min(JUST_COME), self.inbox.fill(&mut self.stream)).await
-                }
-            };
-            // Nothing was asked, so nothing is answered: idle clients, pre-connects and port scans end here.
-            if !matches!(arrived, Ok(Ok(1..))) {
-                return Ok(None);
-            }
+        let patience = if self.requests == 0 { allowed } else { timeouts.keep_alive };
+        if !self.head_begins(patience).await {
+            return Ok(None);
         }
         let deadline = Instant::now() + allowed;
         loop {
-            if let Some(head) = self.inbox.take_head(settings.limits).map_err(RequestError::Head)? {
-                let head = parse_request(&head, settings.limits).map_err(RequestError::Head)?;
-                check_request(&head).map_err(RequestError::Head)?;
-                return Ok(Some(head));
+            match self.inbox.take_head(settings.limits, Kind::Request) {
+                Ok(Some(bytes)) => {
+                    let head =
+                        parse_request(&bytes, settings.limits).and_then(|head| check_request(&head).map(|()| head));
+                    return head.map(Some).map_err(|error| (RequestError::Head(error), !asks_by_head(&bytes)));
+                }
+                Ok(None) => {}
+                Err(error) => return Err((RequestError::Head(error), !asks_by_head(&self.inbox.bytes))),
             }
-            match timeout_at(deadline, self.inbox.fill(&mut self.stream)).await {
-                Ok(Ok(1..)) => {}
-                Ok(Ok(_)) => return Err(RequestError::Head(HeadError::Incomplete)),
+            let error = match timeout_at(deadline, self.inbox.fill(&mut self.stream)).await {
+                Ok(Ok(1..)) => continue,
+                Ok(Ok(_)) => RequestError::Head(HeadError::Incomplete),
                 Ok(Err(_)) => return Ok(None),
-                Err(_) => return Err(RequestError::HeaderTimeout),
+                Err(_) => RequestError::HeaderTimeout,
+            };
+            return Err((error, !asks_by_head(&self.inbox.bytes)));
+        }
+    }
+
+    /// Whether the client begins another head within `patience`. Where it does not, nothing was asked, and so nothing is
+    /// answered: idle clients, pre-connects and port scans end here.
+    async fn head_begins(&mut self, patience: Duration) -> bool {
+        let closing = self.context.connections.closing.clone();
+        let has_only_just_come = self.requests == 0;
+        let mut begins = pin!(async {
+            // What does not begin one is the empty line that some clients send behind a body (RFC 9112 section 2.2).
+            while !self.inbox.has_begun_head() {
+                if !matches!(self.inbox.fill(&mut self.stream).await, Ok(1..)) {
+                    return false;
+                }
             }
+            true
+        });
+        tokio::select! {
+            // A request that has arrived is served, drain or not.
+            biased;
+            begun = timeout(patience, &mut begins) => begun.unwrap_or(false),
+            // Its request may be on the way: an end without a word would be a failure to it.
+            () = closing.wait() => has_only_just_come && timeout(patience.min(JUST_COME), begins).await.unwrap_or(false),
         }
     }
 
     async fn request(&mut self, settings: &Arc<Settings>, head: RequestHead) -> NextStep<E> {
         let framing = match request_framing(&head) {
             Ok(framing) => framing,
-            Err(error) => return self.refuse(settings, Some(&head), RequestError::Head(error)).await,
+            Err(error) => return self.refuse(settings, &head, RequestError::Head(error)).await,
         };
         let route = match route(&head) {
             Ok(route) => route,
-            Err(error) => return self.refuse(settings, Some(&head), RequestError::Target(error)).await,
+            Err(error) => return self.refuse(settings, &head, RequestError::Target(error)).await,
         };
         match route {
             Route::Origin(path) => self.own_page(settings, &head, framing, &path).await,
             Route::Asterisk => self.own_page(settings, &head, framing, "*").await,
-            _ if self.overloaded => self.refuse(settings, Some(&head), RequestError::Overloaded).await,
+            _ if self.overloaded => self.refuse(settings, &head, RequestError::Overloaded).await,
             Route::Connect(authority) => match self.admit(settings, &head, &authority).await {
                 Ok(origin) => connect(self, settings, &head, authority, origin).await,
-                Err(error) => self.refuse(settings, Some(&head), error).await,
+                Err(error) => self.refuse(settings, &head, error).await,
             },
             Route::Forward { authority, absolute, .. } => match self.admit(settings, &head, &authority).await {
                 Ok(origin) => forward(self, settings, head, framing, (authority, absolute), origin).await,
@@ -148,7 +179,7 @@ impl<E: Env> Connection<E> {
         }
     }
 
-    /// Who asks, if they may and the target is not ourselves.
+    /// Finds out who asks, and refuses those who may not and targets that are this proxy.
     async fn admit(
         &mut self,
         settings: &Settings,
@@ -175,11 +206,13 @@ impl<E: Env> Connection<E> {
         Ok(Origin { user, ..self.origin(Some(head)) })
     }
 
-    /// Answers for ourselves: health and statistics.
+    /// Answers a request for one of our own pages.
     async fn own_page(&mut self, settings: &Settings, head: &RequestHead, framing: Framing, path: &str) -> NextStep<E> {
         let close = self.overloaded || framing != Framing::None || self.must_close(head);
-        let response = pages::respond(&self.context, settings, head, path, self.peer, close).await;
-        self.answer(&response).await;
+        match pages::respond(&self.context, settings, head, path, self.peer, close).await {
+            Ok(response) => self.answer(&response).await,
+            Err(error) => self.reject(head, &error, close).await,
+        }
         if close { NextStep::Linger } else { NextStep::NextRequest }
     }
 
@@ -192,18 +225,26 @@ impl<E: Env> Connection<E> {
         error: RequestError,
     ) -> NextStep<E> {
         if framing != Framing::None || self.must_close(head) || !matches!(error, RequestError::Auth(..)) {
-            return self.refuse(settings, Some(head), error).await;
+            return self.refuse(settings, head, error).await;
         }
         self.reject(head, &error, false).await;
         NextStep::NextRequest
     }
 
+    /// Refuses a request whose head can't be read.
+    async fn refuse_head(&mut self, error: &RequestError, with_body: bool) -> NextStep<E> {
+        let told = error.reply();
+        rejected(&self.context.pool, &self.origin(None), &told);
+        self.answer(&told.response(true, with_body, self.context.env.wall())).await;
+        NextStep::Linger
+    }
+
     /// Refuses a request. Only a 407 to CONNECT may leave the connection open, and only where no byte has followed the
     /// head: such bytes may be the client's tunnel data, sent in the hope of a 2xx (RFC 9931).
-    async fn refuse(&mut self, settings: &Settings, head: Option<&RequestHead>, error: RequestError) -> NextStep<E> {
-        let may_stay = match (&error, head) {
-            // Where too many passwords are being checked the answer is no 407.
-            (RequestError::Auth(refusal, _), Some(head)) if refusal.status() == 407 && head.method.is_connect() => {
+    async fn refuse(&mut self, settings: &Settings, head: &RequestHead, error: RequestError) -> NextStep<E> {
+        let may_stay = match &error {
+            // If too many passwords are being checked, the answer is a 503, not a 407.
+            RequestError::Auth(refusal, _) if refusal.status() == 407 && head.method.is_connect() => {
                 let strict = match &settings.config.authentication {
                     Authentication::Basic { close_after_refusal, .. } => *close_after_refusal,
                     Authentication::Off => true,
@@ -212,14 +253,7 @@ impl<E: Env> Connection<E> {
             }
             _ => false,
         };
-        match head {
-            Some(head) => self.reject(head, &error, !may_stay).await,
-            None => {
-                let reply = error.reply();
-                rejected(&self.context.pool, &self.origin(None), &reply);
-                self.answer(&reply.response(true, true, self.context.env.wall())).await;
-            }
-        }
+        self.reject(head, &error, !may_stay).await;
         if may_stay { NextStep::NextRequest } else { NextStep::Linger }
     }
 

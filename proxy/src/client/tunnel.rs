@@ -1,12 +1,13 @@
-//! An open tunnel: bytes both ways until it ends, then its verdict and its figures.
+//! Runs one open tunnel until it ends, then reports its end and its bytes.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::client::request::Request;
 use crate::context::ConnectionSlot;
 use crate::context::Context;
-use crate::env::{Early, Env, RelayEnd, RelayLimits};
+use crate::env::{Early, Env, RelayEnd, RelayLimits, relay_buffered};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 
@@ -21,24 +22,28 @@ pub(crate) struct Tunnel<E: Env> {
     pub(crate) slot: ConnectionSlot,
 }
 
-/// Runs it to its end.
+/// Runs the tunnel to its end.
 ///
-/// No `async fn` and nothing taken apart: either would keep room for the parts twice, and there are many idle tunnels.
+/// This is no `async fn`, and it takes nothing apart: either would keep room for the parts twice, and there are many
+/// idle tunnels.
 pub(crate) fn run<E: Env>(context: Arc<Context<E>>, mut tunnel: Tunnel<E>) -> impl Future<Output = ()> + Send {
     let (stop, traffic) = (context.connections.reset.clone(), Arc::clone(&tunnel.request.traffic));
     async move {
         let (client, early, limits) = (tunnel.client, tunnel.early, tunnel.limits);
-        let end = match tunnel.leg {
-            Leg::Plain(upstream) => context.env.relay(client, upstream, early, limits, traffic, stop).await,
-            Leg::Tls(upstream) => context.env.relay(client, *upstream, early, limits, traffic, stop).await,
+        // Boxed, so that an idle tunnel holds one of these futures instead of room for both.
+        let relay: Pin<Box<dyn Future<Output = RelayEnd> + Send + '_>> = match tunnel.leg {
+            Leg::Plain(upstream) => Box::pin(context.env.relay(client, upstream, early, limits, traffic, stop)),
+            // TLS has to be seen by us; only two plain connections can be joined by the environment.
+            Leg::Tls(upstream) => Box::pin(relay_buffered(client, *upstream, early, limits, traffic, stop)),
         };
+        let end = relay.await;
         let (_, down) = tunnel.request.traffic.read();
         tunnel.lease.tunnel_ended(down > 0, end == RelayEnd::UpstreamReset);
         if end == RelayEnd::Stopped {
             context.connections.count_reset();
         }
         tunnel.request.ended(end);
-        // In this order: whoever hears that the proxy is empty has heard of every request.
+        // The order matters: an observer that hears that the proxy is empty must have heard of every request.
         drop(tunnel.request);
         drop(tunnel.lease);
         drop(tunnel.slot);

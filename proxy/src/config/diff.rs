@@ -1,9 +1,10 @@
-//! What a reload changes, in lines for people, and what of it has to wait for a restart.
+//! Says what a reload changes, in lines for people, and which changes have to wait for a restart.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use super::{Authentication, Config, PidFile, Upstream, UpstreamKey};
+use super::{Authentication, Config, Failover, Limits, ProcessFile, Server, Timeouts, Upstream, UpstreamKey};
+use crate::core::health::HealthPolicy;
 
 /// The difference between two configurations. No secret is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,9 +29,11 @@ fn note<T: PartialEq + Debug>(lines: &mut Vec<String>, name: &str, old: &T, new:
     }
 }
 
-/// Notes every one of the named fields of two sections that differs.
+/// Notes the fields of a section that differ. Every field is named, those that are noted elsewhere as well, so that a new
+/// one can't be forgotten.
 macro_rules! note_fields {
-    ($lines:ident, $section:literal, $old:expr, $new:expr, $($field:ident),+) => {
+    ($lines:ident, $section:literal, $old:expr, $new:expr, $kind:ident { $($field:ident),+ }, elsewhere: [$($other:ident),*]) => {
+        let $kind { $($field: _,)+ $($other: _,)* } = $old;
         $(note($lines, concat!($section, ".", stringify!($field)), &$old.$field, &$new.$field);)+
     };
 }
@@ -61,6 +64,7 @@ impl Config {
         }
         self.server.listen = old.server.listen;
         self.server.pid_file = old.server.pid_file.clone();
+        self.server.control_socket = old.server.control_socket.clone();
         self.limits.max_connections = old.limits.max_connections;
         self.logging = old.logging.clone();
         kept
@@ -74,7 +78,8 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
     };
     for (name, old, new) in [
         ("server.listen_address", old.server.listen.to_string(), new.server.listen.to_string()),
-        ("server.pid_file", pid_file(&old.server.pid_file), pid_file(&new.server.pid_file)),
+        ("server.pid_file", place(&old.server.pid_file), place(&new.server.pid_file)),
+        ("server.control_socket", place(&old.server.control_socket), place(&new.server.control_socket)),
         ("limits.max_connections", limit(old), limit(new)),
         ("logging.format", format!("{:?}", old.logging.format), format!("{:?}", new.logging.format)),
         ("logging.level", old.logging.level.clone(), new.logging.level.clone()),
@@ -86,11 +91,11 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
     lines
 }
 
-fn pid_file(pid_file: &PidFile) -> String {
-    match pid_file {
-        PidFile::Default => "the default".to_owned(),
-        PidFile::At(path) => path.display().to_string(),
-        PidFile::Off => "none".to_owned(),
+fn place(file: &ProcessFile) -> String {
+    match file {
+        ProcessFile::Default => "the default".to_owned(),
+        ProcessFile::At(path) => path.display().to_string(),
+        ProcessFile::Off => "none".to_owned(),
     }
 }
 
@@ -175,17 +180,29 @@ fn authentication(lines: &mut Vec<String>, old: &Authentication, new: &Authentic
 
 fn sections(lines: &mut Vec<String>, old: &Config, new: &Config) {
     let (a, b) = (&old.server, &new.server);
-    note_fields!(lines, "server", a, b, name, stats_endpoint, stats_hosts, via, drain_delay, drain_timeout);
+    note_fields!(
+        lines, "server", a, b,
+        Server { name, stats_endpoint, stats_hosts, via, drain_delay, drain_timeout },
+        elsewhere: [listen, pid_file, control_socket, stats_require_auth]
+    );
     note(lines, "stats.require_auth", &a.stats_require_auth, &b.stats_require_auth);
-    let (a, b) = (&old.timeouts, &new.timeouts);
-    note_fields!(lines, "timeouts", a, b, connect, reply, request, header, keep_alive, body);
-    note_fields!(lines, "timeouts", a, b, idle_tunnel, half_closed, pool_idle, dns);
-    note(lines, "failover.max_attempts", &old.failover.max_attempts, &new.failover.max_attempts);
-    let (a, b) = (&old.health.policy, &new.health.policy);
-    note_fields!(lines, "health_check", a, b, failure_threshold, recovery_threshold, backoff_base, backoff_max);
+    note_fields!(
+        lines, "timeouts", old.timeouts, new.timeouts,
+        Timeouts { connect, reply, request, header, keep_alive, body, idle_tunnel, half_closed, pool_idle, dns },
+        elsewhere: []
+    );
+    note_fields!(lines, "failover", old.failover, new.failover, Failover { max_attempts }, elsewhere: []);
+    note_fields!(
+        lines, "health_check", old.health.policy, new.health.policy,
+        HealthPolicy { failure_threshold, recovery_threshold, backoff_base, backoff_max },
+        elsewhere: []
+    );
     note(lines, "health_check checks", &old.health.active, &new.health.active);
-    let (a, b) = (&old.limits, &new.limits);
-    note_fields!(lines, "limits", a, b, max_header_bytes, max_header_fields, pool_per_upstream);
+    note_fields!(
+        lines, "limits", old.limits, new.limits,
+        Limits { max_header_bytes, max_header_fields, pool_per_upstream },
+        elsewhere: [max_connections]
+    );
 }
 
 #[cfg(test)]
@@ -221,7 +238,9 @@ mod tests {
     #[test]
     fn every_change_is_a_line_and_no_line_shows_a_secret() {
         let new = json!({
-            "server": { "listen_address": "127.0.0.1:2", "pid_file": "", "drain_delay": "5s" },
+            "server": {
+                "listen_address": "127.0.0.1:2", "pid_file": "", "control_socket": "x.sock", "drain_delay": "5s",
+            },
             "authentication": { "enabled": true, "users": [
                 { "username": "b", "password": "HUNTER22" }, { "username": "c", "password": "HUNTER2" },
             ] },
@@ -262,6 +281,7 @@ mod tests {
             [
                 "server.listen_address: 127.0.0.1:1 → 127.0.0.1:2",
                 "server.pid_file: the default → none",
+                "server.control_socket: the default → x.sock",
                 "limits.max_connections: from the descriptor limit → 9",
                 "logging.format: Text → Json",
                 "logging.level: info → debug",
@@ -274,13 +294,15 @@ mod tests {
     fn what_needs_a_restart_is_put_back_and_the_rest_applies() {
         let old = config(&base());
         let mut new = base();
-        new["server"] = json!({ "listen_address": "127.0.0.1:2", "name": "new", "pid_file": "x.pid" });
+        new["server"] =
+            json!({ "listen_address": "127.0.0.1:2", "name": "new", "pid_file": "x.pid", "control_socket": "" });
         new["limits"] = json!({ "max_connections": 5, "max_header_fields": 50 });
         new["logging"] = json!({ "level": "debug" });
         let mut new = config(&new);
         let kept = new.keep_restart_only(&old);
-        assert_eq!(kept.len(), 4, "{kept:?}");
-        assert_eq!((new.server.listen, &new.server.pid_file), (old.server.listen, &PidFile::Default));
+        assert_eq!(kept.len(), 5, "{kept:?}");
+        assert_eq!((new.server.listen, &new.server.pid_file), (old.server.listen, &ProcessFile::Default));
+        assert_eq!(new.server.control_socket, ProcessFile::Default);
         assert_eq!((new.limits.max_connections, &new.logging), (None, &old.logging));
         assert_eq!((new.server.name.as_str(), new.limits.max_header_fields), ("new", 50));
         assert_eq!(diff(&old, &new).restart_required, [""; 0]);

@@ -1,18 +1,17 @@
-//! A configuration file and what it refers to, as they were at one reading.
+//! Reads a configuration file and the files that it refers to.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
 
-use super::parse::{parse, read_listen};
-use super::text::interpolate::{Lookup, System, read_at_most};
+use super::parse::parse;
+use super::text::interpolate::{Lookup, System, interpolate, read_at_most};
 use super::text::json;
 use super::text::problem::Problems;
-use super::{Config, raw};
+use super::{Config, ProcessFile, control_socket_path};
 
 /// What came of reading a configuration file.
 #[derive(Debug)]
@@ -59,23 +58,29 @@ pub fn load(path: &Path) -> Loaded {
     Loaded { outcome, files: noting.files.into_inner() }
 }
 
-/// Where the proxy that runs with the file at `path` listens, whatever else is wrong with the file by now: a running
-/// proxy keeps the configuration it has, so asking after it must not depend on the rest.
+/// Where the control socket is of the proxy that runs with the file at `path`, whatever else is wrong with the file by
+/// now: of all its references only those in these two fields are looked up, since the command that asks has not the
+/// proxy's environment.
 ///
 /// # Errors
 /// A sentence that says why the file does not tell.
-pub fn listen_address(path: &Path) -> Result<SocketAddr, String> {
-    if let Ok(config) = load(path).outcome {
-        return Ok(config.server.listen);
-    }
-    let wrong = |text: String| format!("{}: {text}", path.display());
+pub fn control_socket(path: &Path) -> Result<PathBuf, String> {
+    let wrong = |text: String| format!("{}: {text}; --control-socket names it on the command line", path.display());
     let bytes = read_at_most(path, json::MAX_BYTES).map_err(|error| wrong(format!("can't read the file: {error}")))?;
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let json: serde_json::Value = serde_json::from_slice(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
-    let default = raw::Server::default().listen_address;
-    let listen = json.pointer("/server/listen_address").map_or(Some(default.as_str()), |value| value.as_str());
-    let listen = listen.ok_or_else(|| wrong("server.listen_address: must be a string".into()))?;
-    read_listen(listen).map_err(|what| wrong(format!("server.listen_address: {what}")))
+    let system = System::beside(path);
+    let field = |name: &str| -> Result<ProcessFile, String> {
+        let Some(value) = json.pointer(&format!("/server/{name}")) else { return Ok(ProcessFile::Default) };
+        let text = value.as_str().ok_or_else(|| wrong(format!("server.{name}: must be a string")))?;
+        let text = interpolate(text, &system).map_err(|what| wrong(format!("server.{name}: {what}")))?;
+        Ok(ProcessFile::read(Some(text)))
+    };
+    let control_socket = field("control_socket")?;
+    // It says where the default is, and nothing else.
+    let pid_file = if control_socket == ProcessFile::Default { field("pid_file")? } else { ProcessFile::Off };
+    control_socket_path(&control_socket, &pid_file)
+        .ok_or_else(|| wrong("server.control_socket is off, so the running proxy can't be asked".into()))
 }
 
 /// The system, and what was read from it.
@@ -141,6 +146,34 @@ mod tests {
         let Loaded { outcome, files } = load(&file);
         assert!(outcome.unwrap_err().to_string().contains("can't read the file"));
         assert_eq!(files.paths(), [file]);
+    }
+
+    #[test]
+    fn the_control_socket_is_found_whatever_else_the_file_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxy.json");
+        let found = |text: &str| {
+            fs::write(&file, text).unwrap();
+            control_socket(&file)
+        };
+        let path = |text: &str| Ok(PathBuf::from(text));
+        assert_eq!(found("{}"), path("proxy.sock"));
+        assert_eq!(found(r#"{ "server": { "pid_file": "/run/x/one.pid" } }"#), path("/run/x/one.sock"));
+        assert_eq!(found(r#"{ "server": { "pid_file": "" } }"#), path("proxy.sock"));
+        let broken = r#""server": { "listen_address": "${env:NOT_SET_HERE}", "control_socket": "/run/c.sock" }"#;
+        assert_eq!(found(&format!(r#"{{ "upstream_proxies": 1, {broken} }}"#)), path("/run/c.sock"));
+        fs::write(folder.path().join("place"), "/run/of/file").unwrap();
+        assert_eq!(found(r#"{ "server": { "control_socket": "${file:place}.sock" } }"#), path("/run/of/file.sock"));
+        // The default beside a PID file that can't be known is not known either.
+        for (text, what) in [
+            ("{", "not JSON"),
+            (r#"{ "server": { "control_socket": "" } }"#, "is off"),
+            (r#"{ "server": { "control_socket": 1 } }"#, "must be a string"),
+            (r#"{ "server": { "pid_file": "${env:NOT_SET_HERE}" } }"#, "NOT_SET_HERE is not set"),
+        ] {
+            let error = found(text).unwrap_err();
+            assert!(error.contains(what) && error.contains("--control-socket"), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The validated configuration: states that can't be run can't be written here.
+//! Holds the validated configuration, in types that can't hold one that can't be run.
 //!
 //! The exact JSON shape is in `raw`; [`parse`] turns it into these types and reports every problem at once.
 
@@ -25,16 +25,17 @@ use std::time::Duration;
 use crate::core::failover::FailoverPolicy;
 use crate::core::health::HealthPolicy;
 use crate::core::upstream::Weight;
+use crate::http::authority::Authority;
 use crate::http::head::HeadLimits;
 
 pub use diff::{Diff, diff};
-pub use load::{Files, Loaded, listen_address, load};
+pub use load::{Files, Loaded, control_socket, load};
 pub use parse::parse;
 pub use raw::schema;
 pub use secret::Secret;
 pub use text::interpolate::{Lookup, System};
 pub use text::problem::{Problem, Problems};
-pub use users::hash_password;
+pub use users::{HashKind, hash_password};
 
 /// A whole configuration that can be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +60,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// The listening side. `listen` and `pid_file` need a restart to change.
+/// The listening side. `listen`, `pid_file` and `control_socket` need a restart to change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// For people: logs and /stats.
@@ -72,8 +73,10 @@ pub struct Server {
     pub stats_require_auth: bool,
     /// Host names (besides loopback ones) under which loopback clients may read the statistics without credentials.
     pub stats_hosts: Vec<String>,
-    /// Where the process id goes.
-    pub pid_file: PidFile,
+    /// Where the process id goes; by default `proxy.pid` in the working directory.
+    pub pid_file: ProcessFile,
+    /// Where commands reach the running proxy; [`Server::control_socket_path`] says what the default is.
+    pub control_socket: ProcessFile,
     /// The pseudonym in `Via`.
     pub via: Via,
     /// Drain, first phase: unready but still serving.
@@ -82,14 +85,14 @@ pub struct Server {
     pub drain_timeout: Duration,
 }
 
-/// Where the process id goes.
+/// Where a file goes that stands for the running process.
 #[derive(Clone, Debug, PartialEq)]
-pub enum PidFile {
-    /// Not configured: `proxy.pid` in the working directory; a failure to write it is only warned about.
+pub enum ProcessFile {
+    /// Not configured: at a default place; a failure to make it is only warned about.
     Default,
-    /// Configured: a failure to write it is an error.
+    /// Configured: a failure to make it is an error.
     At(PathBuf),
-    /// `"pid_file": ""`: none.
+    /// Configured as `""`: none.
     Off,
 }
 
@@ -143,6 +146,8 @@ pub enum Password {
 /// One upstream proxy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
+    /// How it is called in logs and statistics; no other upstream of the configuration is called so.
+    pub name: String,
     /// URL without credentials, normalised (`http://host:port`): how it is shown.
     pub url: String,
     /// Host: a DNS name or an address (without brackets).
@@ -246,18 +251,9 @@ pub struct ActiveChecks {
     /// For each endpoint that a check tries. Default 10 s.
     pub timeout: Duration,
     /// What is CONNECTed to; at least one.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<Authority>,
     /// Take the endpoints in turn; otherwise the first, and where it does not answer the others in the same check.
     pub rotate: bool,
-}
-
-/// A host and port that checks are made to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// Name or address (IPv6 without brackets).
-    pub host: String,
-    /// Port.
-    pub port: u16,
 }
 
 /// What a peer may make us hold.
@@ -306,6 +302,49 @@ impl Config {
             connect_timeout: self.timeouts.connect,
             reply_timeout: self.timeouts.reply,
         }
+    }
+}
+
+impl ProcessFile {
+    /// From the field as it is configured.
+    fn read(field: Option<String>) -> Self {
+        match field {
+            None => ProcessFile::Default,
+            Some(path) if path.is_empty() => ProcessFile::Off,
+            Some(path) => ProcessFile::At(path.into()),
+        }
+    }
+}
+
+impl Server {
+    /// Where the process id goes, if anywhere.
+    pub fn pid_file_path(&self) -> Option<PathBuf> {
+        pid_file_path(&self.pid_file)
+    }
+
+    /// Where commands reach the running proxy, if anywhere. The default is beside the PID file and named like it:
+    /// `proxy.sock` beside `proxy.pid`, and in the working directory where there is no PID file.
+    pub fn control_socket_path(&self) -> Option<PathBuf> {
+        control_socket_path(&self.control_socket, &self.pid_file)
+    }
+}
+
+/// Where the process id goes unless configured.
+const PID_FILE: &str = "proxy.pid";
+
+fn pid_file_path(pid_file: &ProcessFile) -> Option<PathBuf> {
+    match pid_file {
+        ProcessFile::Default => Some(PID_FILE.into()),
+        ProcessFile::At(path) => Some(path.clone()),
+        ProcessFile::Off => None,
+    }
+}
+
+fn control_socket_path(control_socket: &ProcessFile, pid_file: &ProcessFile) -> Option<PathBuf> {
+    match control_socket {
+        ProcessFile::Default => Some(pid_file_path(pid_file).unwrap_or_else(|| PID_FILE.into()).with_extension("sock")),
+        ProcessFile::At(path) => Some(path.clone()),
+        ProcessFile::Off => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bytes of a configuration file → [`Config`], or every problem at once.
+//! Turns the bytes of a configuration file into a [`Config`], or into a list of every problem.
 //!
 //! Three steps: [`json`] reads a tree, [`Shape`] holds it against the schema, and the functions here
 //! and in `users` and `upstreams` give the fields their meaning. Each section is read whole before the first `?`,
@@ -17,7 +17,7 @@ use super::text::json;
 use super::text::problem::Problems;
 use super::text::shape::{Shape, shown};
 use super::{
-    ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, PidFile, Server,
+    ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, ProcessFile, Server,
     Timeouts, Via, raw, upstreams, url, users, warn,
 };
 use crate::core::health::HealthPolicy;
@@ -26,11 +26,11 @@ use crate::http::head::is_token;
 /// Paths that answer health probes, so that the statistics can't take them.
 const RESERVED_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
-/// Said should the types ever refuse what the schema derived from them let through. serde's own words could quote a
-/// secret.
+/// The problem that is noted if the types refuse what the schema derived from them let through. serde's own text could
+/// quote a secret.
 const UNREADABLE: &str = "fits the schema but can't be read; please report this";
 
-/// Reads a configuration from `bytes`; `file` is only for naming it, `world` answers its references.
+/// Reads a configuration from `bytes`; `file` is only for naming it, `lookup` answers its references.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -82,7 +82,7 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
     Some(config)
 }
 
-/// A proxy that anyone can reach and use is asked for in words or not at all.
+/// Refuses a proxy that anyone can reach and use, unless the configuration asks for one explicitly.
 fn check_exposure(server: &Server, authentication: &Authentication, allowed: bool, reading: &mut Reading<'_>) {
     let reachable = !server.listen.ip().to_canonical().is_loopback();
     if reachable && *authentication == Authentication::Off && !allowed && !reading.problems.touch("authentication") {
@@ -105,7 +105,7 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
     let mut stats_hosts = Vec::new();
     for (index, host) in raw.stats_hosts.into_iter().enumerate() {
         let host = host.map(|host| reading.good(&format!("server.stats_hosts[{index}]"), url::host(&host)));
-        stats_hosts.extend(host.flatten());
+        stats_hosts.extend(host.flatten().map(|host| host.to_string()));
     }
     Some(Server {
         name: raw.name,
@@ -113,18 +113,15 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
         stats_endpoint: stats_endpoint?,
         stats_require_auth: stats.require_auth,
         stats_hosts,
-        pid_file: match raw.pid_file {
-            None => PidFile::Default,
-            Some(path) if path.is_empty() => PidFile::Off,
-            Some(path) => PidFile::At(path.into()),
-        },
+        pid_file: ProcessFile::read(raw.pid_file),
+        control_socket: ProcessFile::read(raw.control_socket),
         via: via?,
         drain_delay: raw.drain_delay.0,
         drain_timeout: raw.drain_timeout.0,
     })
 }
 
-pub(super) fn read_listen(text: &str) -> Result<SocketAddr, String> {
+fn read_listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -218,7 +215,7 @@ fn read_logging(raw: raw::Logging, reading: &mut Reading<'_>) -> Option<Logging>
         raw::LogFormat::Text => LogFormat::Text,
         raw::LogFormat::Json => LogFormat::Json,
     };
-    // A lone word that is no level would be taken for the name of a module, and silence everything else.
+    // A single word that is not a level would be taken for a module's name, and would silence everything else.
     let lone = !raw.level.contains(['=', ',', '[']);
     let ok = if lone { raw.level.parse::<LevelFilter>().is_ok() } else { EnvFilter::try_new(&raw.level).is_ok() };
     let level = if ok {

@@ -1,4 +1,4 @@
-//! The exact JSON shape of a configuration file.
+//! Describes the exact JSON shape of a configuration file.
 //!
 //! The schema that [`schema`] derives from these types is both what `proxy --schema` prints and what
 //! [`super::text::shape`] checks a file against, so the two can't differ. Once a file has passed, these types hold it;
@@ -88,6 +88,8 @@ pub(super) struct Server {
     pub(super) stats_hosts: Vec<Option<String>>,
     /// Where the process id is written; "" for nowhere. Left out: proxy.pid in the working directory.
     pub(super) pid_file: Option<String>,
+    /// Where `proxy reload` and `proxy healthcheck` reach the running proxy; "" for nowhere. Left out: beside the PID file, named like it (proxy.sock).
+    pub(super) control_socket: Option<String>,
     /// The pseudonym in Via, or "off" to send none on CONNECT. Left out: a random one per process.
     pub(super) via: Option<String>,
     /// Drain, first phase: /readyz says 503, requests are still served.
@@ -108,6 +110,7 @@ impl Default for Server {
             stats_endpoint: "/stats".into(),
             stats_hosts: Vec::new(),
             pid_file: None,
+            control_socket: None,
             via: None,
             drain_delay: Span(Duration::ZERO),
             drain_timeout: secs(30),

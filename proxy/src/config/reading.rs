@@ -1,4 +1,4 @@
-//! What the sections of a configuration share while they are read.
+//! Holds what the sections of a configuration share while they are read.
 
 use std::net::SocketAddr;
 

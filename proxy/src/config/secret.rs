@@ -1,4 +1,4 @@
-//! Text that must not be seen: it prints as `***`, whichever way it is printed.
+//! Holds text that must not be seen: it prints as `***`, whichever way it is printed.
 
 use std::borrow::Cow;
 use std::fmt;

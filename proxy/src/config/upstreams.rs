@@ -1,9 +1,10 @@
-//! The `upstream_proxies` section, and the rules over the pool as a whole.
+//! Reads the `upstream_proxies` section, and checks the rules over the pool as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -11,11 +12,10 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use super::reading::Reading;
 use super::url::ProxyUrl;
 use super::{Secret, Transport, Upstream, raw};
-use crate::core::upstream::Weight;
+use crate::core::schedule::Shares;
+use crate::core::upstream::{Member, UpstreamId, Weight};
+use crate::http::authority::Host;
 use crate::http::head::is_token;
-
-/// The largest sum of the weights once divided by what they have in common: the length of the schedule.
-const MAX_REDUCED_SUM: u64 = 1_000_000;
 
 /// Fields that a CONNECT of ours already has, or that change how it is read.
 const RESERVED: [&str; 14] = [
@@ -46,33 +46,51 @@ pub(super) fn read(raw: Vec<Option<raw::Upstream>>, reading: &mut Reading<'_>) -
                 format!("is the same upstream as upstream_proxies[{first}] ({}); give one the sum", upstream.url);
             reading.problems.add(format!("{at}.url"), what);
         }
-        upstreams.push(Arc::new(upstream));
+        upstreams.push(upstream);
     }
+    name_all(&mut upstreams);
+    let upstreams: Vec<_> = upstreams.into_iter().map(Arc::new).collect();
     if !reading.problems.touch("upstream_proxies") {
         check_pool(&upstreams, reading);
     }
     upstreams
 }
 
-fn check_pool(upstreams: &[Arc<Upstream>], reading: &mut Reading<'_>) {
-    let weights: Vec<u64> = upstreams.iter().map(|upstream| upstream.weight.get().into()).collect();
-    let common = weights.iter().copied().fold(0, gcd);
-    if common == 0 {
-        reading.problems.add("upstream_proxies", "needs at least one upstream that is enabled with a weight above 0");
-        return;
+/// Calls each by the shortest of its names that no other has: its tag, its URL, its URL with the user name that tells
+/// it from others there.
+fn name_all(upstreams: &mut [Upstream]) {
+    let names = |upstream: &Upstream| -> Vec<String> {
+        let user = upstream.credentials.as_ref().map(|credentials| {
+            let user = utf8_percent_encode(&credentials.username, USER).to_string();
+            upstream.url.replacen("://", &format!("://{user}@"), 1)
+        });
+        upstream.tag.iter().cloned().chain([upstream.url.clone()]).chain(user).collect()
+    };
+    let mut holders: BTreeMap<String, usize> = BTreeMap::new();
+    for name in upstreams.iter().flat_map(|upstream| names(upstream).into_iter().collect::<BTreeSet<_>>()) {
+        *holders.entry(name).or_default() += 1;
     }
-    let reduced = weights.iter().sum::<u64>() / common;
-    if reduced > MAX_REDUCED_SUM {
-        let what = format!(
-            "the weights must sum to {MAX_REDUCED_SUM} or less once divided by their greatest common divisor \
-             (got {reduced}); use rounder weights"
-        );
-        reading.problems.add("upstream_proxies", what);
+    for upstream in upstreams {
+        let mut names = names(upstream);
+        // The last one says all that makes an upstream another one, so it is never two upstreams'.
+        let unique = names.iter().position(|name| holders.get(name) == Some(&1)).unwrap_or(names.len() - 1);
+        upstream.name = names.swap_remove(unique);
     }
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
+/// What stands as itself in the user name of a URL (RFC 3986 section 2.3).
+const USER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn check_pool(upstreams: &[Arc<Upstream>], reading: &mut Reading<'_>) {
+    if upstreams.iter().all(|upstream| upstream.weight.is_zero()) {
+        reading.problems.add("upstream_proxies", "needs at least one upstream that is enabled with a weight above 0");
+        return;
+    }
+    let members =
+        (0..).zip(upstreams).map(|(id, upstream)| Member { id: UpstreamId::new(id), weight: upstream.weight });
+    if let Err(error) = Shares::new(&members.collect::<Vec<_>>()) {
+        reading.problems.add("upstream_proxies", error.to_string());
+    }
 }
 
 fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<Upstream> {
@@ -92,15 +110,17 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
     let url = url?;
     let transport = read_transport(raw.tls, &url, at, reading);
     if !url.port_given {
-        reading.warnings.push(format!("{url_at}: no port given, so {} is used", url.port));
+        reading.warnings.push(format!("{url_at}: no port given, so {} is used", url.authority.port));
     }
     if reading.listen.is_some_and(|listen| leads_to(&url, listen)) {
         reading.warnings.push(format!("{url_at}: is this proxy's own listen_address: requests to it end as loops"));
     }
     Some(Upstream {
+        // Given once all are known.
+        name: String::new(),
         url: url.shown(),
-        host: url.host,
-        port: url.port,
+        host: url.authority.host.bare(),
+        port: url.authority.port,
         transport: transport?,
         credentials: url.credentials,
         weight: if raw.enabled { weight? } else { Weight::ZERO },
@@ -113,12 +133,12 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
 
 /// Whether the upstream is ourselves, as far as can be seen without resolving names.
 fn leads_to(url: &ProxyUrl, listen: SocketAddr) -> bool {
-    let ip = match url.host.as_str() {
-        "localhost" => Ok(IpAddr::from(Ipv4Addr::LOCALHOST)),
-        host => host.parse::<IpAddr>(),
+    let ip = match &url.authority.host {
+        Host::Name(name) if name == "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        host => host.ip(),
     };
     let reached = |ip: IpAddr| ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback());
-    url.port == listen.port() && ip.is_ok_and(reached)
+    url.authority.port == listen.port() && ip.is_some_and(reached)
 }
 
 fn check_header(name: &str, value: &Secret, fresh: bool) -> Result<(), String> {
@@ -145,7 +165,7 @@ fn read_transport(raw: Option<raw::Tls>, url: &ProxyUrl, at: &str, reading: &mut
     let raw = raw.unwrap_or_default();
     let (name, name_at) = match raw.server_name {
         Some(name) => (name, format!("{at}.tls.server_name")),
-        None => (url.host.clone(), format!("{at}.url")),
+        None => (url.authority.host.bare(), format!("{at}.url")),
     };
     let named = match ServerName::try_from(name.as_str()) {
         Ok(_) => Ok(name),

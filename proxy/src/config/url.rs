@@ -1,22 +1,21 @@
-//! Where an upstream or a check endpoint is: URLs and host:port, read strictly.
+//! Reads the URLs of upstreams and the `host:port` of check endpoints, strictly.
 //!
 //! No error here quotes the URL: a misplaced `/` or `@` makes any part of it a password.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Credentials, Endpoint, Secret};
+use super::{Credentials, Secret};
+use crate::http::authority::{Authority, Host};
 
 /// What `http(s)://[user[:password]@]host[:port]` says.
 #[derive(Debug, PartialEq)]
 pub(super) struct ProxyUrl {
     /// Whether it began with `https`.
     pub(super) tls: bool,
-    /// Name in lower case, or address without brackets.
-    pub(super) host: String,
-    /// Given, or the scheme's.
-    pub(super) port: u16,
+    /// The host, and the port that was given or is the scheme's.
+    pub(super) authority: Authority,
     /// Whether the port was given.
     pub(super) port_given: bool,
     /// Decoded userinfo.
@@ -36,21 +35,16 @@ impl ProxyUrl {
                         %2F, %3F or %23"
                 .to_owned());
         }
-        let (userinfo, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (userinfo, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
         let credentials = if userinfo.is_empty() { None } else { Some(credentials(userinfo)?) };
-        let (host, port) = host_and_port(place)?;
-        let default = if tls { 443 } else { 80 };
-        Ok(ProxyUrl { tls, host, port: port.unwrap_or(default), port_given: port.is_some(), credentials })
+        let port_given = host_and_port(authority, None).is_ok();
+        let authority = host_and_port(authority, Some(if tls { 443 } else { 80 }))?;
+        Ok(ProxyUrl { tls, authority, port_given, credentials })
     }
 
     /// The URL as it is shown: without credentials, with its port.
     pub(super) fn shown(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
-        if self.host.contains(':') {
-            format!("{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            format!("{scheme}://{}:{}", self.host, self.port)
-        }
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.authority)
     }
 }
 
@@ -58,19 +52,17 @@ impl ProxyUrl {
 ///
 /// # Errors
 /// What is wrong and how to write it instead.
-pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
-    let (default, place) = match scheme(text) {
+pub(super) fn endpoint(text: &str) -> Result<Authority, String> {
+    let (default, authority) = match scheme(text) {
         Some((tls, rest)) => {
             (Some(if tls { 443 } else { 80 }), &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())])
         }
         None => (None, text),
     };
-    if place.contains('@') {
-        return Err("must not carry a user name".to_owned());
+    if default.is_none() && !authority.contains(':') {
+        return Err("must be host:port, or a URL that starts with http:// or https://".to_owned());
     }
-    let (host, port) = host_and_port(place)?;
-    let port = port.or(default).ok_or("must be host:port, or a URL that starts with http:// or https://")?;
-    Ok(Endpoint { host, port })
+    host_and_port(authority, default)
 }
 
 /// Whether the URL is https, and what follows its scheme.
@@ -107,68 +99,35 @@ fn decode(what: &str, text: &str) -> Result<String, String> {
     Ok(decoded.into_owned())
 }
 
-fn host_and_port(place: &str) -> Result<(String, Option<u16>), String> {
-    let (name, port) = match place.strip_prefix('[') {
-        Some(rest) => {
-            let (address, behind) = rest.split_once(']').ok_or("\"[\" has no closing \"]\"")?;
-            let address: Ipv6Addr =
-                address.parse().map_err(|_| "between \"[\" and \"]\" must stand an IPv6 address")?;
-            let port = match behind {
-                "" => None,
-                _ => Some(behind.strip_prefix(':').ok_or("behind \"]\" must follow \":\" and the port")?),
-            };
-            (address.to_string(), port)
-        }
-        None => {
-            let (name, port) = place.split_once(':').map_or((place, None), |(name, port)| (name, Some(port)));
-            if port.is_some_and(|port| port.contains(':')) {
-                return Err(
-                    "has more than one \":\" behind the credentials; an IPv6 address stands in brackets".to_owned()
-                );
-            }
-            (host(name)?, port)
-        }
-    };
-    let port = match port {
-        None => None,
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(digits.parse().ok().filter(|port| *port > 0).ok_or("the port must be from 1 to 65535")?)
-        }
-        Some(_) => return Err("the port must be a number from 1 to 65535".to_owned()),
-    };
-    Ok((name, port))
+fn host_and_port(text: &str, default_port: Option<u16>) -> Result<Authority, String> {
+    if !text.starts_with('[') && text.matches(':').count() > 1 {
+        return Err("has more than one \":\" behind the credentials; an IPv6 address stands in brackets".to_owned());
+    }
+    if text.starts_with('[') && !text.contains(']') {
+        return Err("\"[\" has no closing \"]\"".to_owned());
+    }
+    check_ascii(text)?;
+    Authority::parse(text, default_port).map_err(|error| error.to_string())
 }
 
-/// Reads a DNS name or an address without brackets, in lower case.
+/// Reads a host by the rules of HTTP; an IPv6 address may stand without brackets.
 ///
 /// # Errors
 /// What is wrong and how to write it instead.
-pub(super) fn host(name: &str) -> Result<String, String> {
-    if let Ok(address) = name.parse::<IpAddr>() {
-        return Ok(address.to_string());
+pub(super) fn host(text: &str) -> Result<Host, String> {
+    check_ascii(text)?;
+    match text.parse::<Ipv6Addr>() {
+        Ok(address) => Ok(Host::V6(address)),
+        Err(_) => Host::parse(text).map_err(|error| error.to_string()),
     }
-    if name.is_empty() {
-        return Err("the host is missing".to_owned());
+}
+
+fn check_ascii(text: &str) -> Result<(), String> {
+    if text.is_ascii() {
+        Ok(())
+    } else {
+        Err("the host must be ASCII; a name in another script is written as xn--…".to_owned())
     }
-    if !name.is_ascii() {
-        return Err("the host must be ASCII; a name in another script is written as xn--…".to_owned());
-    }
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let dotless = name.strip_suffix('.').unwrap_or(name);
-    if dotless.len() > 253 || !dotless.split('.').all(label) {
-        return Err("the host must be a DNS name, an IPv4 address, or an IPv6 address in brackets".to_owned());
-    }
-    let last = dotless.rsplit('.').next().unwrap_or_default();
-    // Resolvers read "10.1" or "127.0.0.256" each in their own way, so neither is a name nor an address to us.
-    if last.bytes().all(|byte| byte.is_ascii_digit()) && dotless.parse::<Ipv4Addr>().is_err() {
-        return Err("the host must be a DNS name or a whole IPv4 address such as 127.0.0.1".to_owned());
-    }
-    Ok(name.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -185,7 +144,7 @@ mod tests {
         let credentials = read.credentials.as_ref().unwrap();
         assert_eq!(credentials.username, "user@domain");
         assert_eq!(credentials.password.expose(), "p@ss:w0rd%/é");
-        assert_eq!((read.host.as_str(), read.port), ("proxy.example.com", 8080));
+        assert_eq!(read.authority.to_string(), "proxy.example.com:8080");
         assert_eq!(read.shown(), "http://proxy.example.com:8080");
     }
 
@@ -199,10 +158,10 @@ mod tests {
     #[test]
     fn ports_default_by_scheme_and_ipv6_stands_in_brackets() {
         let plain = url("HTTP://[2001:DB8::0:1]");
-        assert_eq!((plain.host.as_str(), plain.port, plain.port_given), ("2001:db8::1", 80, false));
+        assert_eq!((plain.authority.to_string().as_str(), plain.port_given), ("[2001:db8::1]:80", false));
         assert_eq!(plain.shown(), "http://[2001:db8::1]:80");
         let tls = url("https://proxy.example.com");
-        assert_eq!((tls.tls, tls.port), (true, 443));
+        assert_eq!((tls.tls, tls.authority.port), (true, 443));
         assert_eq!(url("https://[::1]:8443").shown(), "https://[::1]:8443");
     }
 
@@ -211,8 +170,8 @@ mod tests {
         for (text, what) in [
             ("socks5://h:1", "must start with http"),
             ("h:1", "must start with http"),
-            ("http://", "host is missing"),
-            ("http://:80", "host is missing"),
+            ("http://", "host is empty"),
+            ("http://:80", "host is empty"),
             ("http://h:0", "from 1 to 65535"),
             ("http://h:65536", "from 1 to 65535"),
             ("http://h:", "from 1 to 65535"),
@@ -220,9 +179,9 @@ mod tests {
             ("http://h:80:80", "more than one"),
             ("http://::1:80", "more than one"),
             ("http://[::1", "no closing"),
-            ("http://[::1]80", "behind \"]\""),
-            ("http://[fe80::1%25eth0]:80", "an IPv6 address"),
-            ("http://[example.com]:80", "an IPv6 address"),
+            ("http://[::1]80", "from 1 to 65535"),
+            ("http://[fe80::1%25eth0]:80", "IPv6 address in brackets"),
+            ("http://[example.com]:80", "IPv6 address in brackets"),
             ("http://h/path", "must end behind"),
             ("http://h?x", "must end behind"),
             ("http://u:pa/ss@h:1", "must end behind"),
@@ -232,12 +191,12 @@ mod tests {
             ("http://u%00:p@h:1", "control characters"),
             ("http://u:p%FF@h:1", "UTF-8"),
             ("http://u%3Ax:p@h:1", "must not contain \":\""),
-            ("http://exa mple.com:1", "a DNS name"),
-            ("http://-a.com:1", "a DNS name"),
-            ("http://a..b:1", "a DNS name"),
+            ("http://exa mple.com:1", "a valid name"),
+            ("http://a..b:1", "a valid name"),
             ("http://bücher.example:1", "xn--"),
-            ("http://127.1:1", "whole IPv4"),
-            ("http://127.0.0.256:1", "whole IPv4"),
+            ("http://127.1:1", "four decimal numbers"),
+            ("http://0x7f.1:1", "four decimal numbers"),
+            ("http://127.0.0.256:1", "four decimal numbers"),
         ] {
             let err = ProxyUrl::read(text).expect_err(text);
             assert!(err.contains(what), "{text}: {err}");
@@ -246,12 +205,12 @@ mod tests {
 
     #[test]
     fn endpoints_are_urls_or_host_and_port() {
-        let at = |host: &str, port| Endpoint { host: host.into(), port };
+        let at = |host: &str, port| Authority { host: Host::parse(host).unwrap(), port };
         assert_eq!(endpoint("https://api.ipify.org?format=json"), Ok(at("api.ipify.org", 443)));
         assert_eq!(endpoint("http://Example.com/ip"), Ok(at("example.com", 80)));
         assert_eq!(endpoint("http://example.com:8080/ip"), Ok(at("example.com", 8080)));
         assert_eq!(endpoint("echo.mock:7"), Ok(at("echo.mock", 7)));
-        assert_eq!(endpoint("[::1]:7"), Ok(at("::1", 7)));
+        assert_eq!(endpoint("[::1]:7"), Ok(at("[::1]", 7)));
         for bad in ["example.com", "", "https://u:p@h/", "ftp://h:21", "https://h:99999"] {
             assert!(endpoint(bad).is_err(), "{bad}");
         }

@@ -1,6 +1,7 @@
-//! Who may use the proxy: the `authentication` section, and the forms in which a password may stand there.
+//! Reads the `authentication` section: users, and the forms in which a password may be given.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
@@ -116,6 +117,33 @@ fn check_argon2(hash: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What the work of checking a password against a hash depends on: algorithm and cost, without salt and digest. Hashes
+/// of one kind take the same work.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HashKind(String);
+
+impl fmt::Display for HashKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Password {
+    /// The kind of the hash; `None` for a password that stands as itself.
+    pub fn hash_kind(&self) -> Option<HashKind> {
+        let kind = match self {
+            Password::Plain(_) => return None,
+            // `$2b$12$`, then salt and digest in one: 2a, 2b and 2y differ in no work.
+            Password::Bcrypt(hash) => format!("bcrypt cost {}", hash.expose().split('$').nth(2).unwrap_or_default()),
+            // `$argon2id$v=19$m=19456,t=2,p=1$salt$digest`
+            Password::Argon2(hash) => {
+                hash.expose().rsplitn(3, '$').nth(2).unwrap_or_default().trim_start_matches('$').to_owned()
+            }
+        };
+        Some(HashKind(kind))
+    }
+}
+
 /// The argon2id hash of `password`, as it may stand in the configuration (`proxy hash-password`).
 ///
 /// # Errors
@@ -144,6 +172,23 @@ mod tests {
         assert!(argon2.starts_with("$argon2id$v=19$"), "{argon2}");
         assert!(matches!(password(&argon2), Ok(Password::Argon2(hash)) if hash.expose() == argon2));
         assert!(matches!(password("$2 bills"), Ok(Password::Plain(_))));
+    }
+
+    #[test]
+    fn what_makes_a_hash_costlier_makes_another_kind() {
+        let bcrypt = |text: &str| Password::Bcrypt(Secret::new(text)).hash_kind().unwrap();
+        assert_eq!(bcrypt("$2b$12$abc"), bcrypt("$2y$12$xyz"));
+        assert_ne!(bcrypt("$2b$12$abc"), bcrypt("$2b$11$abc"));
+        let argon2 = |text: &str| Password::Argon2(Secret::new(text)).hash_kind().unwrap();
+        let text = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$ZGlnZXN0";
+        assert_eq!(argon2(text).to_string(), "argon2id$v=19$m=19456,t=2,p=1");
+        assert_eq!(argon2(text), argon2("$argon2id$v=19$m=19456,t=2,p=1$other$digest"));
+        for (old, new) in
+            [("argon2id", "argon2i"), ("v=19", "v=16"), ("m=19456", "m=8"), ("t=2", "t=3"), ("p=1", "p=2")]
+        {
+            assert_ne!(argon2(text), argon2(&text.replace(old, new)), "{new}");
+        }
+        assert_eq!(Password::Plain(Secret::new("x")).hash_kind(), None);
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! What will run, but probably not as meant.
+//! Warns of configurations that are valid but probably not what was meant.
+
+use std::collections::BTreeSet;
 
 use super::{Authentication, Config, Password};
 use crate::core::failover::FailoverPolicy;
@@ -8,14 +10,14 @@ const SAMPLE_PASSWORD: &str = "Proxy234";
 
 /// Warnings about a configuration that is valid, each as `path: text`.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
-    [attempts(config), checks(config), statistics(config)]
+    [attempts(config), checks(config), statistics(config), hash_kinds(config)]
         .into_iter()
         .flatten()
         .chain(sample_passwords(config))
         .collect()
 }
 
-/// Time for all silent upstreams but the last, so that the last is reached.
+/// Warns if silent upstreams can use up the request's time before the last upstream is tried.
 fn attempts(config: &Config) -> Option<String> {
     let usable = config.upstreams.iter().filter(|upstream| !upstream.weight.is_zero()).count();
     let attempts = config.failover.max_attempts.map_or(usable, |most| usable.min(most.get() as usize));
@@ -44,10 +46,25 @@ fn checks(config: &Config) -> Option<String> {
     ))
 }
 
-/// A page that nobody may read.
+/// Warns of a statistics page that nobody may read.
 fn statistics(config: &Config) -> Option<String> {
     let unreadable = config.server.stats_require_auth && config.authentication == Authentication::Off;
     unreadable.then(|| "stats.require_auth: without authentication nobody can read the statistics".to_owned())
+}
+
+/// A wrong guess must not tell whose hash is cheap, so it pays for every kind.
+fn hash_kinds(config: &Config) -> Option<String> {
+    let Authentication::Basic { users, .. } = &config.authentication else { return None };
+    let kinds: BTreeSet<_> = users.iter().filter_map(|user| user.password.hash_kind()).collect();
+    (kinds.len() > 1).then(|| {
+        let kinds: Vec<_> = kinds.iter().map(ToString::to_string).collect();
+        format!(
+            "authentication.users: the password hashes are of {} kinds ({}), and every wrong password is hashed once \
+             for each; give all users hashes of one kind (`proxy hash-password` makes them)",
+            kinds.len(),
+            kinds.join("; ")
+        )
+    })
 }
 
 fn sample_passwords(config: &Config) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! From accepting to nothing left: who is open, and the signals that end them.
+//! Counts the open connections of a proxy, and holds the signals that end them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,6 +1,7 @@
-//! What all of one proxy share, and the settings that a request began with.
+//! Holds what everything in one proxy shares, and the settings that a request began with.
 
 mod connections;
+mod health;
 mod settings;
 
 use std::net::SocketAddr;
@@ -11,16 +12,18 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use crate::env::Env;
-use crate::event::RequestId;
+use crate::event::{Observer, RequestId};
 use crate::upstream::pool::Pool;
 
 pub(crate) use connections::{ConnectionSlot, Connections};
+pub use health::{Health, Status};
 pub(crate) use settings::Settings;
 
 /// What everything in one proxy shares.
 pub(crate) struct Context<E: Env> {
     pub(crate) env: E,
     pub(crate) pool: Arc<Pool<E>>,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) listen: SocketAddr,

@@ -1,4 +1,4 @@
-//! The settings in force: a configuration and what is derived from it.
+//! Holds the settings in force: a configuration and what is derived from it.
 
 use crate::authentication::Authenticator;
 use crate::config::Config;
@@ -17,10 +17,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Those of `config`.
-    pub(crate) fn new<E: Env>(config: Config, epoch: u64, via: Via, env: &E) -> Self {
+    /// Those of `config`, behind the `former` ones where it comes by a reload.
+    pub(crate) fn new<E: Env>(config: Config, epoch: u64, via: Via, former: Option<&Settings>, env: &E) -> Self {
+        let former = former.and_then(|former| former.auth.as_ref());
         Settings {
-            auth: Authenticator::new(&config.authentication, env),
+            auth: Authenticator::new(&config.authentication, former, env),
             limits: HeadLimits::from(&config.limits),
             via,
             epoch,

@@ -1,10 +1,10 @@
-//! Whose fault a failed attempt was.
+//! Decides whose fault a failed attempt was.
 //!
-//! Some failures are plainly the upstream's. Others cannot tell: a 502 is what a broken upstream says of a sound
-//! target, and what a sound upstream says of a dead one. Those wait as [`Evidence`] until the request ends. If
-//! another upstream opened the target, they are charged to the upstreams that could not. If others failed alike, it
-//! is the target's fault. A failure that stood alone stays in a bounded memory, in case another upstream opens the
-//! target soon. The evidence has one owner at a time, so that nothing is charged twice.
+//! Some failures are plainly the upstream's. Others can't be decided alone: a broken upstream answers 502 for a sound
+//! target, and a sound upstream answers 502 for a dead one. Passive health checks (Envoy's outlier detection, HAProxy's
+//! `observe layer7`) count such answers against the upstream; here they are compared across upstreams first, as the
+//! comparison test of fault diagnosis does (Chwa and Hakimi, "Schemes for fault-tolerant computing", 1981). [`Attribution`]
+//! says how.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::health::AttemptResult;
 use super::time::Timestamp;
 use super::upstream::{Attempt, UpstreamId};
 
-/// Targets remembered at most; the one that failed longest ago gives way.
+/// How many targets are remembered at most. Beyond that, the target that failed longest ago is forgotten.
 pub const MAX_TARGETS: usize = 1024;
-/// Failures remembered at most for one target; the oldest gives way.
+/// How many failures are remembered for one target at most. Beyond that, the oldest is forgotten.
 pub const MAX_PENDING: usize = 32;
 /// How long a failure is remembered unless configured otherwise.
 pub const DEFAULT_MEMORY: Duration = Duration::from_secs(10);
@@ -214,7 +214,7 @@ impl Suspicion {
 /// The failures of one request that cannot tell, in order. Ends in [`Attribution::opened`] or
 /// [`Attribution::none_opened`].
 #[derive(Debug, Default)]
-#[must_use = "what it holds is blamed on nobody until the request's end is told"]
+#[must_use = "its failures are blamed on nobody until `opened` or `none_opened` ends the request"]
 pub struct Evidence {
     suspicions: Vec<Suspicion>,
 }
@@ -237,7 +237,20 @@ impl Evidence {
     }
 }
 
-/// What is remembered of recent targets that one upstream could not open.
+/// Decides whose fault the failures of a request were, by comparing what different upstreams did with the same target.
+///
+/// 1. A failure that only one side can have caused is blamed at once: no TCP or TLS to the upstream, a malformed head, a
+///    407, a reset behind a good head are the upstream's.
+/// 2. Any other failure (a timeout for the reply, a close before the head, another status) becomes [`Evidence`] of its
+///    request.
+/// 3. If another upstream opens the target in the same request, the evidence is charged to the upstreams that could not.
+/// 4. If no upstream does and at least two failed in the same way, the target is to blame.
+/// 5. A failure that no other confirms is blamed on nobody, and remembered for a bounded time. If another upstream opens
+///    the target within it, step 3 applies to it.
+/// 6. An upstream that opens a target on which it failed lately shows that the target has changed. The memory of the target
+///    is cleared then, and nobody is charged.
+///
+/// Evidence has one owner at a time, so nothing is charged twice.
 #[derive(Debug)]
 pub struct Attribution {
     memory: Duration,

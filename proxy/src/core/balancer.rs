@@ -1,4 +1,4 @@
-//! Who is next: the members, their health, and the epoch that both add up to.
+//! Decides which upstreams are eligible and in which order they are picked.
 //!
 //! First picks are not made here but from an [`Epoch`], an immutable value that any thread may hold: its schedule and
 //! a ticket say whose turn it is. Whenever who is eligible changes, a new epoch takes its place. It starts at another
@@ -66,7 +66,7 @@ impl Epoch {
         self.schedule.upstreams()
     }
 
-    /// Whose turn `ticket` is; each epoch's tickets start at 0. `None` where nobody is eligible.
+    /// The upstream whose turn `ticket` is; each epoch's tickets start at 0. `None` if no upstream is eligible.
     pub fn pick(&self, ticket: u64) -> Option<UpstreamId> {
         self.schedule.at(self.offset.wrapping_add(ticket))
     }

@@ -1,4 +1,4 @@
-//! How many attempts one request may make, and how long each may take.
+//! Decides how many attempts a request may make, and how long each may take.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl FailoverPolicy {
 
 /// Why no further attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum BudgetSpent {
     /// All attempts that were allowed have been made.
     AttemptsUsedUp,
     /// The request's time is over.
@@ -50,8 +50,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of a request whose head was complete at `now`. A lent probe is an attempt on top: a client must not
-    /// lose by lending its request.
+    /// The budget of a request whose head was complete at `now`. A lent probe is one attempt more: a client
+    /// must not be worse off because its request was lent.
     pub fn new(policy: FailoverPolicy, lent_probe: bool, now: Timestamp) -> Self {
         let attempts_left = policy.max_attempts.map(|most| most.get().saturating_add(lent_probe.into()));
         Budget { policy, attempts_left, deadline: now.after(policy.request_timeout) }
@@ -64,14 +64,14 @@ impl Budget {
     /// must not use up the attempt at another.
     ///
     /// # Errors
-    /// [`Stop`] where nothing is left.
-    pub fn next(&mut self, behind: usize, now: Timestamp) -> Result<Allowance, Stop> {
+    /// [`BudgetSpent`] if nothing is left.
+    pub fn next(&mut self, behind: usize, now: Timestamp) -> Result<Allowance, BudgetSpent> {
         let remains = self.deadline.since(now);
         if remains.is_zero() {
-            return Err(Stop::DeadlinePassed);
+            return Err(BudgetSpent::DeadlinePassed);
         }
         if let Some(left) = &mut self.attempts_left {
-            *left = left.checked_sub(1).ok_or(Stop::AttemptsUsedUp)?;
+            *left = left.checked_sub(1).ok_or(BudgetSpent::AttemptsUsedUp)?;
         }
         let last = behind == 0 || self.attempts_left == Some(0);
         let share = if last { remains } else { remains / 2 };
@@ -148,8 +148,8 @@ mod tests {
         assert_eq!(first.reply(at(21)), Duration::ZERO);
         assert_eq!(budget.next(7, at(20)).unwrap().ends, at(30));
         assert_eq!(budget.next(6, at(30)).unwrap().ends, at(40));
-        assert_eq!(budget.next(5, at(30)), Err(Stop::AttemptsUsedUp));
-        assert_eq!(budget.next(5, at(40)), Err(Stop::DeadlinePassed));
+        assert_eq!(budget.next(5, at(30)), Err(BudgetSpent::AttemptsUsedUp));
+        assert_eq!(budget.next(5, at(40)), Err(BudgetSpent::DeadlinePassed));
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
                 now = connected.after(allowance.reply(connected));
                 prop_assert!(now <= allowance.ends && now <= budget.deadline());
             }
-            // As long as there is a nanosecond to halve, nobody goes without.
+            // As long as there is a nanosecond left to halve, every attempt gets some time.
             prop_assert!(made == attempts || request >> made == 0);
             if policy.fits(0) {
                 prop_assert_eq!(made, attempts);

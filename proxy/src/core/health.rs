@@ -1,4 +1,4 @@
-//! When an upstream is ejected and when it comes back.
+//! Decides when an upstream is ejected and when it comes back.
 //!
 //! ```text
 //!             failures charged in a row ≥ failure_threshold
@@ -8,7 +8,7 @@
 //!             successes since the ejection ≥ recovery_threshold
 //! ```
 //!
-//! News older than the present state changes nothing: only attempts started after an ejection can end it or
+//! Results that are older than the present state change nothing: only attempts started after an ejection can end it or
 //! lengthen it, and a failure of an attempt started before a recovery no longer counts.
 
 use std::num::NonZeroU32;
@@ -49,7 +49,7 @@ pub enum AttemptResult {
     Success,
     /// The failure is charged to the upstream.
     Failure,
-    /// It says nothing: somebody else's fault, nobody's, or the client went away.
+    /// It says nothing about the upstream: the fault was another's or nobody's, or the client went away.
     Neutral,
     /// A tunnel that was opened (and reported as a success then) was reset before any byte of the target: charged to
     /// the upstream. Counted apart from failures to open, since each comes behind a success that would reset those.
@@ -192,7 +192,7 @@ impl UpstreamHealth {
                     AttemptResult::Success => {
                         self.failures = 0;
                         ejection.successes += 1;
-                        // It answers, so the next probe need not wait.
+                        // The upstream answers, so the next probe need not wait.
                         ejection.until = now;
                         let after = now.since(ejection.since);
                         (ejection.successes >= policy.recovery_threshold.get()).then(|| {
@@ -203,14 +203,14 @@ impl UpstreamHealth {
                     AttemptResult::Failure => {
                         self.failures = self.failures.saturating_add(1);
                         ejection.successes = 0;
-                        // Of a probe alone: last-resort picks while everybody is out come as fast as clients ask, and
-                        // would have the shortest outage end in the longest back-off.
+                        // Only a failed probe lengthens the back-off. While all upstreams are out, last-resort picks fail as
+                        // fast as clients ask, and would turn the shortest outage into the longest back-off.
                         attempt.probe.then(|| ejection.back_off(policy, random, now))
                     }
-                    // What a tunnel came to says nothing new of an upstream that is out.
+                    // The end of a tunnel says nothing new about an upstream that is out.
                     AttemptResult::Cut | AttemptResult::Delivered => None,
                     AttemptResult::Neutral => {
-                        // Once more after the first back-off: at once would hammer a check endpoint that is itself dead.
+                        // The next probe waits for the first back-off: at once, it would hammer a dead check endpoint.
                         if attempt.probe {
                             ejection.until = ejection.until.max(now.after(policy.backoff(0, random)));
                         }

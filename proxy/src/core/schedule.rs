@@ -1,8 +1,7 @@
-//! Whose turn it is: a fixed, smooth, weighted order of upstreams that repeats for ever.
+//! Computes a fixed, smooth, weighted order of upstreams that repeats without end.
 //!
-//! The order is the chairman assignment (Tijdeman, "The chairman assignment problem", 1980): slot k goes to the
-//! earliest deadline among the upstreams that are behind their exact share. After any number of picks from the
-//! start no upstream is a whole pick ahead of or behind its share, so no burst is longer than the weights demand.
+//! After any number of picks from the start, no upstream is a whole pick ahead of or behind its exact share. So no burst
+//! is longer than the weights demand.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -24,7 +23,8 @@ impl fmt::Display for ScheduleTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the weights, divided by what they have in common, add up to {} (at most {MAX_PERIOD}): use rounder weights",
+            "the weights must sum to {MAX_PERIOD} or less once divided by their greatest common divisor (got {}); use \
+             rounder weights",
             self.period
         )
     }
@@ -65,7 +65,17 @@ impl Shares {
     }
 }
 
-/// The order in which upstreams take their turns, for ever; empty where nobody may be picked.
+/// The order in which upstreams take their turns, without end; empty if no upstream may be picked.
+///
+/// It is the chairman assignment (R. Tijdeman, "The chairman assignment problem", Discrete Mathematics 32, 1980):
+///
+/// 1. Divide the weights by their greatest common divisor. Their sum W is the period.
+/// 2. An upstream of weight w that was picked c times so far is behind its share in slot k if `c · W < k · w`.
+/// 3. Its next turn is due by slot `⌈(c + 1) · W / w⌉`.
+/// 4. Give slot k to the upstream that is due earliest among those that are behind; ties go to the one named first.
+/// 5. Repeat for W slots, then start again.
+///
+/// The smooth weighted round robin of other proxies lacks this bound: with 20 upstreams its error reaches 1.11 picks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     upstreams: usize,
@@ -96,7 +106,7 @@ impl Schedule {
         self.upstreams
     }
 
-    /// Whose turn is at `position`, counted from 0 and without end; `None` where nobody may be picked.
+    /// The upstream whose turn is at `position`, counted from 0 without end; `None` if no upstream may be picked.
     pub fn at(&self, position: u64) -> Option<UpstreamId> {
         let slot = position.checked_rem(self.period())?;
         self.slots.get(slot as usize).copied()

@@ -1,4 +1,4 @@
-//! What happened: since the start and of late, for the whole proxy and for each upstream.
+//! Counts what happened, since the start and of late, for the whole proxy and for each upstream.
 //!
 //! A request is counted once, when its verdict is known, and so is each of its attempts. When nothing is under way:
 //! total = success + failed; the upstreams' successes add up to the requests' successes; the upstreams' totals add up
@@ -14,9 +14,9 @@ use super::window::{Tally, Window};
 /// Counts over some span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Ended well.
+    /// How many ended in success.
     pub success: u64,
-    /// Ended badly.
+    /// How many ended in failure.
     pub failed: u64,
     /// The time that all of them took, in nanoseconds.
     pub latency_nanos: u64,
@@ -153,7 +153,7 @@ impl Stats {
         self.requests.left(now);
     }
 
-    /// A request was refused for what it was or who asked, before any upstream was thought of.
+    /// A request was refused for what it asks or who asks it, before an upstream was picked.
     pub fn request_rejected(&mut self) {
         self.rejected += 1;
     }
@@ -163,7 +163,7 @@ impl Stats {
         self.upstream(upstream).entered(now);
     }
 
-    /// The verdict on an attempt through `upstream` is known. Whoever is to blame, it is a success or a failure here.
+    /// An attempt through `upstream` has ended. It counts as a success or a failure here, whoever is to blame.
     pub fn attempt_ended(&mut self, upstream: UpstreamId, success: bool, latency: Duration, now: Timestamp) {
         self.upstream(upstream).ended(success, latency, now);
     }
@@ -178,7 +178,7 @@ impl Stats {
         &self.requests
     }
 
-    /// Requests that were refused; no part of [`Stats::requests`].
+    /// Requests that were refused. They are not part of [`Stats::requests`].
     pub fn rejected(&self) -> u64 {
         self.rejected
     }

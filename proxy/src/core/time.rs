@@ -1,4 +1,4 @@
-//! Points in time, counted from wherever the caller put zero.
+//! Represents points in time, counted from wherever the caller put zero.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What picking knows of an upstream: who it is and how much it weighs; and one attempt through it.
+//! Represents what picking knows of an upstream (its id and its weight), and one attempt through it.
 
 use std::fmt;
 
@@ -63,7 +63,7 @@ pub struct Member {
     pub weight: Weight,
 }
 
-/// One try through one upstream, as its end is judged: old news must be told from new.
+/// One attempt through one upstream. Its start is kept, so that a late result is not taken for a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// Through whom.

@@ -1,4 +1,4 @@
-//! Sums over the recent past, in buckets that are used over and over.
+//! Sums over the recent past, in buckets that are used again.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl<T: Tally> Window<T> {
         }
     }
 
-    /// The bucket of that number, emptied of what it held an age ago; `None` where its place has a newer one.
+    /// The bucket of that number, emptied if it held an older one; `None` if it holds a newer one.
     fn tally(&mut self, number: u64) -> Option<&mut T> {
         let bucket = &mut self.buckets[(number % BUCKETS) as usize];
         if bucket.number < number {

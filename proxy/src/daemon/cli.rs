@@ -1,4 +1,4 @@
-//! Arguments → what to do. `main` does it.
+//! Reads the command line into a [`Command`]; `main` carries it out.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -35,16 +35,34 @@ pub enum Command {
     Schema,
     /// Ask the running proxy whether it is healthy.
     Healthcheck {
-        /// The configuration file it runs with.
-        config: PathBuf,
+        /// Which proxy.
+        proxy: RunningProxy,
     },
     /// Have the running proxy read its configuration again, and wait for the outcome.
     Reload {
-        /// The configuration file it runs with.
-        config: PathBuf,
+        /// Which proxy.
+        proxy: RunningProxy,
     },
     /// Hash the password on standard input.
     HashPassword,
+}
+
+/// How a running proxy is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunningProxy {
+    /// By its control socket.
+    Socket(PathBuf),
+    /// By the configuration file it runs with, which says where the control socket is.
+    Config(PathBuf),
+}
+
+/// A command, and what to warn of before it is carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What to do.
+    pub command: Command,
+    /// Why it is perhaps not what was meant.
+    pub warning: Option<String>,
 }
 
 /// netdrift: a forward proxy that spreads traffic over upstream proxies by weight
@@ -67,14 +85,27 @@ struct Args {
 #[derive(Subcommand)]
 enum Verb {
     /// Ask the running proxy whether it is healthy (exit 0 or 1)
-    Healthcheck,
-    /// Have the running proxy read its configuration again, and wait for the outcome
-    Reload,
+    Healthcheck(Running),
+    /// Have the running proxy read its configuration again, and wait for the outcome (0, 78 with problems, or 1)
+    Reload(Running),
     /// Read a password from standard input and print its argon2id hash for the configuration
     HashPassword,
 }
 
-impl Command {
+#[derive(clap::Args)]
+struct Running {
+    /// Control socket of the running proxy [default: the one that the configuration file names]
+    #[arg(long, value_name = "PATH")]
+    control_socket: Option<PathBuf>,
+}
+
+impl Running {
+    fn or(self, config: PathBuf) -> RunningProxy {
+        self.control_socket.map_or(RunningProxy::Config(config), RunningProxy::Socket)
+    }
+}
+
+impl Invocation {
     /// Reads the arguments (the program's name first) and the value of [`CONFIG_VARIABLE`].
     ///
     /// # Errors
@@ -82,27 +113,33 @@ impl Command {
     /// [`exit_code`] tells which it is.
     pub fn read(args: impl IntoIterator<Item = OsString>, variable: Option<OsString>) -> Result<Self, clap::Error> {
         let args = Args::try_parse_from(normalise(args))?;
-        let config = variable
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-            .or(args.config)
-            .unwrap_or_else(|| DEFAULT_CONFIG.into());
+        let variable = variable.filter(|value| !value.is_empty()).map(PathBuf::from);
+        let warning = match (&variable, &args.config) {
+            (Some(variable), Some(flag)) if variable != flag => Some(format!(
+                "{CONFIG_VARIABLE} is set, so the configuration is {} and not {}, which --config names",
+                variable.display(),
+                flag.display()
+            )),
+            _ => None,
+        };
+        let config = variable.or(args.config).unwrap_or_else(|| DEFAULT_CONFIG.into());
         if args.verb.is_some() && (args.check || args.schema) {
             let what = "--check and --schema stand alone, without a subcommand";
             return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, format!("{what}\n")));
         }
-        Ok(match args.verb {
-            Some(Verb::Healthcheck) => Command::Healthcheck { config },
-            Some(Verb::Reload) => Command::Reload { config },
+        let command = match args.verb {
+            Some(Verb::Healthcheck(running)) => Command::Healthcheck { proxy: running.or(config) },
+            Some(Verb::Reload(running)) => Command::Reload { proxy: running.or(config) },
             Some(Verb::HashPassword) => Command::HashPassword,
             None if args.schema => Command::Schema,
             None if args.check => Command::Check { config },
             None => Command::Run { config },
-        })
+        };
+        Ok(Invocation { command, warning })
     }
 }
 
-/// The exit code for what [`Command::read`] refused: help and version were asked for, the rest is misuse.
+/// The exit code for what [`Invocation::read`] refused: help and version were asked for, the rest is misuse.
 pub fn exit_code(refusal: &clap::Error) -> u8 {
     if refusal.use_stderr() { EXIT_USAGE } else { 0 }
 }
@@ -163,8 +200,28 @@ mod tests {
     use super::*;
 
     fn read(args: &[&str], variable: Option<&str>) -> Result<Command, clap::Error> {
+        invoke(args, variable).map(|invocation| invocation.command)
+    }
+
+    fn invoke(args: &[&str], variable: Option<&str>) -> Result<Invocation, clap::Error> {
         let args = std::iter::once("proxy").chain(args.iter().copied()).map(OsString::from);
-        Command::read(args, variable.map(OsString::from))
+        Invocation::read(args, variable.map(OsString::from))
+    }
+
+    #[test]
+    fn a_flag_that_the_variable_beats_is_warned_about() {
+        let warning = |args: &[&str], variable| invoke(args, variable).unwrap().warning;
+        let said = warning(&["--config", "a.json"], Some("b.json")).unwrap();
+        assert!(said.contains("is b.json and not a.json"), "{said}");
+        assert!(warning(&["reload", "--config", "a.json"], Some("b.json")).is_some());
+        for (args, variable) in [
+            (&["--config", "a.json"][..], None),
+            (&["--config", "a.json"], Some("a.json")),
+            (&["--config", "a.json"], Some("")),
+            (&[], Some("b.json")),
+        ] {
+            assert_eq!(warning(args, variable), None, "{args:?} {variable:?}");
+        }
     }
 
     #[test]
@@ -209,6 +266,8 @@ mod tests {
             &["extra"],
             &["--unknown"],
             &["-check=yes"],
+            &["--control-socket", "c.sock"],
+            &["reload", "--control-socket"],
         ] {
             let refusal = read(args, None).expect_err("must be refused");
             assert_eq!(exit_code(&refusal), 64, "{args:?}");
@@ -217,11 +276,15 @@ mod tests {
 
     #[test]
     fn subcommands_find_the_same_configuration() {
-        let config = PathBuf::from("a.json");
-        let reload = Command::Reload { config: config.clone() };
+        let proxy = RunningProxy::Config("a.json".into());
+        let reload = Command::Reload { proxy: proxy.clone() };
         assert_eq!(read(&["reload", "--config", "a.json"], None).unwrap(), reload);
         assert_eq!(read(&["-config", "a.json", "reload"], None).unwrap(), reload);
-        assert_eq!(read(&["healthcheck"], Some("a.json")).unwrap(), Command::Healthcheck { config });
+        assert_eq!(read(&["healthcheck"], Some("a.json")).unwrap(), Command::Healthcheck { proxy });
+        let proxy = RunningProxy::Socket("c.sock".into());
+        for args in [&["reload", "--control-socket", "c.sock"][..], &["reload", "--control-socket=c.sock"]] {
+            assert_eq!(read(args, Some("a.json")).unwrap(), Command::Reload { proxy: proxy.clone() });
+        }
         assert_eq!(read(&["hash-password"], None).unwrap(), Command::HashPassword);
         assert_eq!(read(&["--schema"], None).unwrap(), Command::Schema);
     }

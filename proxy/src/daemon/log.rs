@@ -1,46 +1,71 @@
-//! Renders events through tracing: one line per request, and one for whatever an operator should know.
+//! Writes events as log lines: one line per request, and one for everything that an operator should know.
 //!
 //! Every line of an event carries its [`word`](Event::word) in the field `event`, and enough beside it to rebuild the
 //! event: at level debug a log as JSON is a complete witness of what the proxy did.
 
-use std::io::{BufWriter, IsTerminal};
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use tracing::{Dispatch, debug, error, info, warn};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogFormat, Logging};
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
+use crate::daemon::log_queue::LogQueue;
 use crate::event::{Event, Observer, Summary};
 
-/// Lines that may wait to be written. Past that whoever logs waits: a log that lost lines could not be trusted on the
-/// day it is needed.
-const QUEUE: usize = 16 * 1024;
-
-/// Written at once where lines wait: a request's line as a system call of its own costs as much as a fifth of a tunnel.
-const BATCH_BYTES: usize = 64 * 1024;
+pub use crate::daemon::log_queue::Flush;
 
 /// Writes logs to standard error as configured, from a thread of its own. The first call wins. What is queued is
-/// written when the guard is dropped.
+/// written when [`Flush`] is dropped.
 ///
 /// # Errors
-/// The level is no filter; told with what is wrong in it.
-pub fn install(logging: &Logging) -> Result<WorkerGuard, String> {
-    let stderr = BufWriter::with_capacity(BATCH_BYTES, std::io::stderr());
-    let (writer, guard) =
-        NonBlockingBuilder::default().lossy(false).buffered_lines_limit(QUEUE).thread_name("log").finish(stderr);
+/// The level is no filter, or standard error can't be had; told in a sentence.
+pub fn install(logging: &Logging) -> Result<(Log, Flush), String> {
+    let queue = LogQueue::default();
+    let dispatch = lines(logging, queue.clone())?;
+    let failed = |error: io::Error| format!("the log can't be written: {error}");
+    let stderr = Stderr(File::from(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?));
+    let flush = queue.start(stderr, |lines| {
+        warn!(lines, event = "log_lines_dropped", "log lines were dropped: they could not be written in time");
+    });
+    let flush = flush.map_err(failed)?;
     // A second subscriber in one process is a test's doing; the first goes on.
-    drop(tracing::dispatcher::set_global_default(lines(logging, writer)?));
-    Ok(guard)
+    drop(tracing::dispatcher::set_global_default(dispatch));
+    Ok((Log { queue }, flush))
+}
+
+/// Standard error without the lock of [`std::io::stderr`]: whoever else writes there must not wait for a log that stands
+/// still.
+struct Stderr(File);
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                // Whoever started us may have made it so; its other holders see the same flag.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What writes the lines of a log to `writer` as configured.
 ///
 /// # Errors
-/// The level is no filter; told with what is wrong in it.
+/// The level is not a valid filter; the text says what is wrong with it.
 pub fn lines(
     logging: &Logging,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -59,25 +84,31 @@ pub fn lines(
 }
 
 /// The observer that logs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Log;
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    queue: LogQueue,
+}
 
 impl Observer for Log {
+    fn dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
+
     fn on(&self, at: Timestamp, happened: &Event<'_>) {
         let event = happened.word();
-        // It stands last: whoever reads a text finds what it is about first.
+        // The word stands last, so that a reader of text logs sees first what the line is about.
         match happened {
             Event::Finished(summary) => finished(event, summary),
-            Event::Ejected { upstream, url, failures, until } => {
+            Event::Ejected { upstream, name, url, failures, cause, until } => {
                 let probe_in_ms = millis(until.since(at));
-                warn!(id = %upstream, upstream = url, failures, probe_in_ms, event, "upstream ejected");
+                warn!(id = %upstream, name, upstream = url, failures, cause, probe_in_ms, event, "upstream ejected");
             }
-            Event::BackedOff { upstream, url, until } => {
+            Event::BackedOff { upstream, name, url, cause, until } => {
                 let probe_in_ms = millis(until.since(at));
-                info!(id = %upstream, upstream = url, probe_in_ms, event, "probe failed, backing off");
+                info!(id = %upstream, name, upstream = url, cause, probe_in_ms, event, "probe failed, backing off");
             }
-            Event::Recovered { upstream, url, after } => {
-                info!(id = %upstream, upstream = url, after_ms = millis(*after), event, "upstream recovered");
+            Event::Recovered { upstream, name, url, after } => {
+                info!(id = %upstream, name, upstream = url, after_ms = millis(*after), event, "upstream recovered");
             }
             Event::Reloaded { epoch, changes, restart_required } => {
                 let (changes, waits) = (changes.join("; "), restart_required.join("; "));
@@ -98,8 +129,8 @@ impl Observer for Log {
             Event::PickMade { request, attempt, epoch, ticket, upstream, probe } => {
                 debug!(request, attempt, epoch, ticket, id = %upstream, probe, event, "pick");
             }
-            Event::AttemptEnded { request, upstream, failure, took } => {
-                debug!(request, id = %upstream, failure, took_ms = millis(*took), event, "attempt ended");
+            Event::AttemptEnded { request, upstream, failure, cause, took } => {
+                debug!(request, id = %upstream, failure, cause, took_ms = millis(*took), event, "attempt ended");
             }
             Event::Blamed { upstream, blame, rule } => {
                 debug!(id = %upstream, blame = blame.as_str(), rule = rule.as_str(), event, "blamed");
@@ -120,7 +151,9 @@ fn weights(members: &[(UpstreamId, u32)]) -> String {
 }
 
 fn finished(event: &str, summary: &Summary) {
-    let failed = summary.failed_attempts.iter().map(|(url, failure)| format!("{url}={failure}"));
+    let failed = summary.failed_attempts.iter().map(|(label, failure)| format!("{}={failure}", label.url));
+    let failed_ids = summary.failed_attempts.iter().map(|(label, _)| label.id.to_string());
+    let upstream = summary.upstream.as_deref();
     info!(
         request = summary.request,
         client = summary.client,
@@ -130,9 +163,13 @@ fn finished(event: &str, summary: &Summary) {
         status = summary.status,
         outcome = summary.outcome,
         blame = summary.blame.map(|blame| blame.as_str()),
-        upstream = summary.upstream.as_deref(),
+        id = upstream.map(|label| tracing::field::display(label.id)),
+        name = upstream.map(|label| &*label.name),
+        upstream = upstream.map(|label| &*label.url),
         attempts = summary.attempts,
         failed = failed.collect::<Vec<_>>().join(" "),
+        failed_ids = failed_ids.collect::<Vec<_>>().join(" "),
+        cause = summary.cause.as_deref(),
         bytes_up = summary.bytes_up,
         bytes_down = summary.bytes_down,
         latency_ms = millis(summary.latency),

@@ -1,7 +1,8 @@
-//! What only a process on a machine needs, and a simulated proxy does not.
+//! Holds what only a process on a machine needs, and a simulated proxy does not.
 
 pub mod cli;
 pub mod control;
 pub mod log;
+mod log_queue;
 pub mod pidfile;
 pub mod watch;

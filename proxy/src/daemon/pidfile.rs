@@ -1,4 +1,4 @@
-//! The file that tells other programs the id of this process: written, taken over and removed by one rule.
+//! Keeps the file that tells other programs the id of this process.
 //!
 //! The rule: *only who holds the lock of the file that stands at the path may replace or remove it.* The lock
 //! (flock(2), held for the life of the process, so that a crash lets go of it) closes the races of two starts at
@@ -40,14 +40,6 @@ pub enum PidFileError {
         path: PathBuf,
         /// The process that the file names, where it could be read.
         pid: Option<Pid>,
-    },
-    /// No such process as the file names, or one of another program.
-    #[error("{}: the process it names ({pid}) is not a running proxy; the file is left over from a crash", path.display())]
-    NotRunning {
-        /// The file.
-        path: PathBuf,
-        /// The process that the file names.
-        pid: Pid,
     },
     /// Something else than a process id: not ours to replace.
     #[error("{}: holds no process id; if nothing else needs that file, remove it", path.display())]
@@ -126,25 +118,6 @@ impl Drop for PidFile {
             // At exit there is nobody left to tell; a file that stays is a stale one, which the next start replaces.
             let _ = fs::remove_file(&self.path);
         }
-    }
-}
-
-/// The running process that the file at `path` names: one that exists and is of the caller's own program, so that a
-/// signal to it cannot hit a stranger that inherited the number.
-///
-/// # Errors
-/// [`PidFileError::NotRunning`] if there is no such process; [`PidFileError::Io`] if there is no file; a link, a
-/// folder or other content is refused.
-pub fn read(path: &Path) -> Result<Pid, PidFileError> {
-    read_as(path, program_of_self().as_deref())
-}
-
-fn read_as(path: &Path, program: Option<&str>) -> Result<Pid, PidFileError> {
-    let file = open(path)?.ok_or_else(|| failed(path, "find")(io::ErrorKind::NotFound.into()))?;
-    let pid = parse(&file, path)?.ok_or_else(|| PidFileError::Foreign { path: path.to_owned() })?;
-    match is_program(pid, program) {
-        Some(false) => Err(PidFileError::NotRunning { path: path.to_owned(), pid }),
-        Some(true) | None => Ok(pid),
     }
 }
 
@@ -317,6 +290,11 @@ mod tests {
         (folder, path)
     }
 
+    /// The process that the file at `path` names.
+    fn read(path: &Path) -> Pid {
+        parse(&open(path).unwrap().unwrap(), path).unwrap().unwrap()
+    }
+
     fn names(folder: &Path) -> Vec<String> {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
@@ -327,7 +305,7 @@ mod tests {
         let file = PidFile::create(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         assert_eq!(names(folder.path()), ["proxy.pid"], "no draft is left");
-        assert_eq!(read(file.path()).unwrap(), me());
+        assert_eq!(read(file.path()), me());
         drop(file);
         assert_eq!(names(folder.path()), [""; 0]);
     }
@@ -354,7 +332,6 @@ mod tests {
         let error = PidFile::create_as(&path, me(), Some("cat")).unwrap_err();
         assert!(matches!(error, PidFileError::AlreadyRunning { pid: Some(pid), .. } if pid == other.pid()), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "left alone");
-        assert_eq!(read_as(&path, Some("cat")).unwrap(), other.pid());
     }
 
     #[test]
@@ -362,10 +339,8 @@ mod tests {
         let (_folder, path) = folder();
         let other = Other::start();
         fs::write(&path, format!("{}\n", other.pid())).unwrap();
-        let error = read_as(&path, Some("proxy")).unwrap_err();
-        assert!(matches!(error, PidFileError::NotRunning { .. }), "{error}");
         let _file = PidFile::create_as(&path, me(), Some("proxy")).unwrap();
-        assert_eq!(read(&path).unwrap(), me());
+        assert_eq!(read(&path), me());
     }
 
     #[test]
@@ -375,7 +350,7 @@ mod tests {
             let (folder, path) = folder();
             fs::write(&path, &content).unwrap();
             let file = PidFile::create(&path).unwrap();
-            assert_eq!(read(&path).unwrap(), me(), "{content:?}");
+            assert_eq!(read(&path), me(), "{content:?}");
             assert_eq!(names(folder.path()), ["proxy.pid"]);
             drop(file);
             assert!(!path.exists());
@@ -450,7 +425,6 @@ mod tests {
             symlink(target, &path).unwrap();
             let error = PidFile::create(&path).unwrap_err();
             assert!(matches!(error, PidFileError::NotAFile { .. }), "{error}");
-            assert!(matches!(read(&path).unwrap_err(), PidFileError::NotAFile { .. }));
             assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
             fs::remove_file(&path).unwrap();
         }
@@ -466,7 +440,6 @@ mod tests {
             fs::write(&path, &content).unwrap();
             let error = PidFile::create(&path).unwrap_err();
             assert!(matches!(error, PidFileError::Foreign { .. }), "{content:?}: {error}");
-            assert!(matches!(read(&path).unwrap_err(), PidFileError::Foreign { .. }));
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
             assert_eq!(names(folder.path()), ["proxy.pid"]);
         }
@@ -485,8 +458,6 @@ mod tests {
         let lost = folder.path().join("no/proxy.pid");
         let text = PidFile::create(&lost).unwrap_err().to_string();
         assert!(text.contains("no/proxy.pid: cannot create the PID file: "), "{text}");
-        let text = read(&lost).unwrap_err().to_string();
-        assert!(text.contains("no/proxy.pid: cannot find the PID file: "), "{text}");
         assert!(PidFile::create(Path::new("/")).is_err());
     }
 

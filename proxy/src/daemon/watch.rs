@@ -1,4 +1,4 @@
-//! Tells that watched files may have changed; what is in them now is for the caller to read and compare.
+//! Reports that watched files may have changed; the caller reads and compares them.
 //!
 //! Folders are watched, not files: editors and deployments put a new file in the old one's place, and a mounted
 //! Kubernetes config map swaps a symbolic link two steps away (`proxy.json` leads to `..data/proxy.json`, `..data`
@@ -20,10 +20,10 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Quiet that must follow a change before it is told, so that a file is not read half-written.
+/// How long nothing must change before a change is reported, so that a file is not read half-written.
 pub const QUIET: Duration = Duration::from_millis(100);
 
-/// The longest that further changes can put off the telling.
+/// How long further changes can delay the report at most.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often metadata are compared.
@@ -42,7 +42,7 @@ pub struct Changes {
     shared: Arc<Shared>,
     fallback_reason: Option<String>,
     stamps: BTreeMap<PathBuf, Option<Stamp>>,
-    /// When a change that has not been told yet began.
+    /// When a change began that has not been reported yet.
     since: Option<Instant>,
     next_poll: Instant,
 }
@@ -55,7 +55,7 @@ struct Shared {
     relevant: Mutex<BTreeSet<PathBuf>>,
 }
 
-/// What tells one state of a file from another without reading it.
+/// The metadata by which two states of a file differ, without reading it.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -68,7 +68,7 @@ struct Stamp {
 }
 
 impl Changes {
-    /// Begins to watch `paths`, which need not exist yet. Changes from now on are told.
+    /// Begins to watch `paths`, which need not exist yet. Changes from now on are reported.
     ///
     /// Never fails: where notifications can't be had, [`Changes::fallback_reason`] says so and polling remains.
     pub fn watch(paths: &[PathBuf]) -> Changes {
@@ -100,7 +100,7 @@ impl Changes {
         self.look();
     }
 
-    /// Tells once more, as if something had changed: for what may have happened before the watch stood.
+    /// Reports a change once, as if something had changed: for changes that may have come before the watch began.
     pub fn touch(&self) {
         self.shared.changed.notify_one();
     }
@@ -112,7 +112,7 @@ impl Changes {
 
     /// Returns once something may have changed and [`QUIET`] has passed since, at most [`PATIENCE`] after it began.
     ///
-    /// What the caller reads afterwards is at least as new as what this tells of. Cancel safe.
+    /// What the caller reads afterwards is at least as new as the change. Cancel safe.
     pub async fn next(&mut self) {
         loop {
             let Some(since) = self.since else {
@@ -137,14 +137,14 @@ impl Changes {
                     () = self.shared.changed.notified() => {}
                 }
             }
-            // Before the caller reads: what happens from here on is told again.
+            // This comes before the caller reads, so that a later change is reported again.
             self.look();
             self.since = None;
             return;
         }
     }
 
-    /// Brings watches and stamps up to date with the files; tells whether the stamps differ from those kept.
+    /// Brings watches and stamps up to date with the files; returns whether the stamps differ from those kept.
     fn look(&mut self) -> bool {
         let mut relevant = BTreeSet::new();
         for path in &self.paths {

@@ -1,163 +1,71 @@
-//! Both directions of a tunnel as one small future, and the copy through a buffer that works on any stream.
+//! Both directions of a tunnel as one small future. What carries one direction stands in `pump`.
 //!
-//! A pump owns nothing while its source is dry: the buffer comes from a per-thread list when bytes arrive and
-//! goes back when they are delivered. An idle tunnel therefore costs its two sockets and this future.
+//! A pump owns nothing while its source is dry. An idle tunnel therefore costs its two sockets and this future.
 
-use std::cell::RefCell;
+pub(super) mod pump;
+
 use std::future::poll_fn;
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::{Counter, Duplex, Early, RelayEnd, RelayLimits, Stop, Traffic};
+use super::{Duplex, Stop, Traffic};
+use pump::{BufferPump, Pump, PumpError, Refusal, give_buffer, take_buffer};
 
-/// Which end of a pump failed.
-#[derive(Debug)]
-pub(super) enum PumpError {
-    /// The source: nothing more will come.
-    Source,
-    /// The destination: nothing more will be taken.
-    Destination,
-}
-
-/// Carries one direction.
-pub(super) trait Pump<S, D> {
-    /// Moves what can be moved; ready once the source has ended and all that came before is delivered.
-    fn poll_pump(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut S,
-        destination: &mut D,
-        delivered: &Counter,
-    ) -> Poll<Result<(), PumpError>>;
-}
-
-/// What one buffer holds. 16 KiB is a full TLS record, the unit most tunnels speak in.
-pub(super) const BUFFER_BYTES: usize = 16 * 1024;
-
-/// Buffers kept for reuse on each thread; beyond it they are freed.
-const SPARE_BUFFERS: usize = 64;
-
-thread_local! {
-    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-}
-
-fn take_buffer() -> Box<[u8]> {
-    SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
-}
-
-fn give_buffer(buffer: Box<[u8]>) {
-    SPARE.with_borrow_mut(|spare| {
-        // Early bytes come in odd sizes; only whole buffers are worth keeping.
-        if spare.len() < SPARE_BUFFERS && buffer.len() == BUFFER_BYTES {
-            spare.push(buffer);
-        }
-    });
-}
-
-/// Copies through a buffer.
+/// Bytes that were read from one side before the relay began; they go out first.
 #[derive(Debug, Default)]
-pub(super) struct BufferPump {
-    held: Option<Held>,
-    unflushed: bool,
+pub struct Early {
+    /// What the client sent behind its CONNECT head.
+    pub to_upstream: Bytes,
+    /// What the upstream sent behind its 2xx head.
+    pub to_client: Bytes,
 }
 
-#[derive(Debug)]
-struct Held {
-    buffer: Box<[u8]>,
-    from: usize,
-    to: usize,
+/// When a relay ends by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayLimits {
+    /// No byte either way for this long.
+    pub idle: Duration,
+    /// No byte for this long after one direction has ended.
+    pub half_closed: Duration,
 }
 
-impl BufferPump {
-    /// A pump that delivers `early` before anything it reads.
-    pub(super) fn starting_with(early: &[u8]) -> Self {
-        let held = (!early.is_empty()).then(|| Held { buffer: early.into(), from: 0, to: early.len() });
-        BufferPump { held, unflushed: false }
-    }
-
-    /// Delivers what is held; ready when nothing is.
-    pub(super) fn poll_deliver<D: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        destination: &mut D,
-        delivered: &Counter,
-    ) -> Poll<Result<(), PumpError>> {
-        while let Some(held) = &mut self.held {
-            let waiting = held.buffer.get(held.from..held.to).unwrap_or_default();
-            let written =
-                ready!(Pin::new(&mut *destination).poll_write(cx, waiting)).map_err(|_| PumpError::Destination)?;
-            if written == 0 {
-                return Poll::Ready(Err(PumpError::Destination));
-            }
-            self.unflushed = true;
-            held.from += written;
-            delivered.add(written as u64);
-            if held.from == held.to
-                && let Some(held) = self.held.take()
-            {
-                give_buffer(held.buffer);
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads once into a buffer; ready with the count, zero at the end. Keeps no buffer while nothing comes.
-    pub(super) fn poll_fill<S: AsyncRead + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut S,
-    ) -> Poll<Result<usize, PumpError>> {
-        let mut buffer = take_buffer();
-        let mut target = ReadBuf::new(&mut buffer);
-        let outcome = Pin::new(source).poll_read(cx, &mut target);
-        let count = target.filled().len();
-        match outcome {
-            Poll::Ready(Ok(())) if count > 0 => {
-                self.held = Some(Held { buffer, from: 0, to: count });
-                Poll::Ready(Ok(count))
-            }
-            other => {
-                give_buffer(buffer);
-                other.map(|result| match result {
-                    Ok(()) => Ok(0),
-                    // TLS without a close_notify. What runs inside a tunnel has an integrity of its own, and a
-                    // reset here would throw away bytes that the peer has not read yet.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                    Err(_) => Err(PumpError::Source),
-                })
-            }
-        }
-    }
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayEnd {
+    /// Both directions ended in order.
+    Closed,
+    /// The client's side failed (reset, or closed under our writes).
+    ClientReset,
+    /// The upstream's side failed.
+    UpstreamReset,
+    /// The upstream ended in order and took nothing more: what a target does that hangs up, so nobody's failure. What
+    /// it had sent was delivered.
+    UpstreamClosed,
+    /// [`RelayLimits::idle`] passed.
+    Idle,
+    /// [`RelayLimits::half_closed`] passed.
+    HalfClosedIdle,
+    /// The stop signal fired; both sides were reset.
+    Stopped,
 }
 
-impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
-    fn poll_pump(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut S,
-        destination: &mut D,
-        delivered: &Counter,
-    ) -> Poll<Result<(), PumpError>> {
-        loop {
-            ready!(self.poll_deliver(cx, destination, delivered))?;
-            match self.poll_fill(cx, source)? {
-                Poll::Ready(0) => return Poll::Ready(Ok(())),
-                Poll::Ready(_) => {}
-                Poll::Pending => {
-                    // TLS holds records back until told: flush whenever the source pauses.
-                    if self.unflushed
-                        && Pin::new(&mut *destination).poll_flush(cx).map_err(|_| PumpError::Destination)?.is_ready()
-                    {
-                        self.unflushed = false;
-                    }
-                    return Poll::Pending;
-                }
-            }
+impl RelayEnd {
+    /// Its name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RelayEnd::Closed => "closed",
+            RelayEnd::ClientReset => "client_reset",
+            RelayEnd::UpstreamReset => "upstream_reset",
+            RelayEnd::UpstreamClosed => "upstream_closed",
+            RelayEnd::Idle => "idle",
+            RelayEnd::HalfClosedIdle => "half_closed_idle",
+            RelayEnd::Stopped => "stopped",
         }
     }
 }
@@ -170,10 +78,18 @@ enum Direction {
     Ending,
     /// Its end was passed on.
     Ended,
-    /// Its destination takes nothing more. What comes the other way is still worth delivering: a server that
-    /// answers early and closes is reported by a failing write before its answer has been read.
+    /// Its destination was reset. What comes the other way is still worth delivering: a server that answers early and
+    /// closes is reported by a failing write before its answer has been read.
     Refused,
+    /// Its destination ended in order and takes nothing more. What its source still sends is read and thrown away:
+    /// left unread it would turn our end into a reset, which takes what the other direction has sent with it.
+    Discarding,
+    /// The same, and its source has ended too, or has sent too much to be worth reading.
+    Discarded,
 }
+
+/// Thrown away at most of one direction whose destination is gone.
+const MAX_DISCARDED: usize = 64 * 1024 * 1024;
 
 impl Direction {
     /// Passes an end on to `destination`.
@@ -184,6 +100,27 @@ impl Direction {
             Poll::Ready(Err(_)) => *self = Direction::Refused,
             Poll::Pending => {}
         }
+    }
+
+    /// Its destination takes nothing more; `other` is the direction that comes from there.
+    fn refuse(&mut self, refusal: Refusal, other: Direction) {
+        let in_order = refusal == Refusal::Closed || matches!(other, Direction::Ending | Direction::Ended);
+        *self = if in_order { Direction::Discarding } else { Direction::Refused };
+    }
+
+    /// Reads what nobody takes any more.
+    fn poll_discard<S: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, source: &mut S, discarded: &mut usize) {
+        let mut buffer = take_buffer();
+        while *discarded < MAX_DISCARDED {
+            let mut target = ReadBuf::new(&mut buffer);
+            match Pin::new(&mut *source).poll_read(cx, &mut target) {
+                Poll::Ready(Ok(())) if !target.filled().is_empty() => *discarded += target.filled().len(),
+                Poll::Ready(_) => break,
+                Poll::Pending => return give_buffer(buffer),
+            }
+        }
+        *self = Direction::Discarded;
+        give_buffer(buffer);
     }
 }
 
@@ -210,7 +147,7 @@ where
             let mut timer = pin!(tokio::time::sleep(limits.idle));
             let mut stopped = pin!(stop.wait());
             let (mut going_up, mut going_down) = (Direction::Open, Direction::Open);
-            let mut seen = (0, 0);
+            let (mut seen, mut discarded) = ((0, 0), 0);
             let mut last = Instant::now();
             poll_fn(|cx| {
                 if stopped.as_mut().poll(cx).is_ready() {
@@ -221,7 +158,7 @@ where
                     match up.poll_pump(cx, &mut client, &mut upstream, &traffic.up) {
                         Poll::Ready(Ok(())) => going_up = Direction::Ending,
                         Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::ClientReset),
-                        Poll::Ready(Err(PumpError::Destination)) => going_up = Direction::Refused,
+                        Poll::Ready(Err(PumpError::Destination(refusal))) => going_up.refuse(refusal, going_down),
                         Poll::Pending => {}
                     }
                 }
@@ -229,7 +166,7 @@ where
                     match down.poll_pump(cx, &mut upstream, &mut client, &traffic.down) {
                         Poll::Ready(Ok(())) => going_down = Direction::Ending,
                         Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
-                        Poll::Ready(Err(PumpError::Destination)) => going_down = Direction::Refused,
+                        Poll::Ready(Err(PumpError::Destination(refusal))) => going_down.refuse(refusal, going_up),
                         Poll::Pending => {}
                     }
                 }
@@ -246,13 +183,14 @@ where
                 if going_down == Direction::Ending {
                     going_down.poll_end(cx, &mut client);
                 }
-                match (going_up, going_down) {
-                    (Direction::Ended, Direction::Ended) => return Poll::Ready(RelayEnd::Closed),
-                    // It ended in order long before: a target that hangs up refuses what is sent then.
-                    (Direction::Refused, Direction::Ended) => return Poll::Ready(RelayEnd::UpstreamClosed),
-                    (Direction::Refused, Direction::Refused) => return Poll::Ready(RelayEnd::UpstreamReset),
-                    (Direction::Ended, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
-                    _ => {}
+                if going_up == Direction::Discarding {
+                    going_up.poll_discard(cx, &mut client, &mut discarded);
+                }
+                if going_down == Direction::Discarding {
+                    going_down.poll_discard(cx, &mut upstream, &mut discarded);
+                }
+                if let Some(end) = ended(going_up, going_down) {
+                    return Poll::Ready(end);
                 }
                 let half_closed = going_up != Direction::Open || going_down != Direction::Open;
                 let limit = if half_closed { limits.half_closed } else { limits.idle };
@@ -267,7 +205,11 @@ where
                 // The timer is moved only when it fires, not with every byte.
                 while timer.as_mut().poll(cx).is_ready() {
                     if last.elapsed() >= limit {
-                        return Poll::Ready(if half_closed { RelayEnd::HalfClosedIdle } else { RelayEnd::Idle });
+                        return Poll::Ready(match (going_up, going_down) {
+                            (Direction::Discarding, Direction::Ended) => RelayEnd::UpstreamClosed,
+                            _ if half_closed => RelayEnd::HalfClosedIdle,
+                            _ => RelayEnd::Idle,
+                        });
                     }
                     timer.as_mut().reset(last + limit);
                 }
@@ -275,11 +217,48 @@ where
             })
             .await
         };
-        if end != RelayEnd::Closed {
-            client.abort();
-            upstream.abort();
+        match end {
+            // Dropping them closes our side alone.
+            RelayEnd::Closed | RelayEnd::UpstreamClosed => {}
+            RelayEnd::UpstreamReset => {
+                upstream.abort();
+                abort_once_sent(client, limits.half_closed, stop).await;
+            }
+            RelayEnd::ClientReset => {
+                client.abort();
+                abort_once_sent(upstream, limits.half_closed, stop).await;
+            }
+            RelayEnd::Idle | RelayEnd::HalfClosedIdle | RelayEnd::Stopped => {
+                client.abort();
+                upstream.abort();
+            }
         }
         end
+    }
+}
+
+/// Passes a reset on behind what had come before it, as it would come without us, but no later than `limit`.
+async fn abort_once_sent<S: Duplex>(stream: S, limit: Duration, stop: Stop) {
+    tokio::select! {
+        biased;
+        () = stop.wait() => {}
+        _ = timeout(limit, stream.sent()) => {}
+    }
+    stream.abort();
+}
+
+/// How a relay ends whose directions have come this far, if it does.
+fn ended(up: Direction, down: Direction) -> Option<RelayEnd> {
+    use Direction::{Discarded, Discarding, Ended, Refused};
+    match (up, down) {
+        (Ended, Ended) => Some(RelayEnd::Closed),
+        // Its end came in order and was passed on.
+        (Refused | Discarded, Ended) => Some(RelayEnd::UpstreamClosed),
+        (Refused, Refused | Discarding | Discarded) => Some(RelayEnd::UpstreamReset),
+        (Ended, Refused | Discarded) | (Discarding | Discarded, Refused | Discarding | Discarded) => {
+            Some(RelayEnd::ClientReset)
+        }
+        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A host and a port, as they stand in request targets and Host fields.
+//! Reads a host and a port, as they stand in request targets, Host fields and URLs of upstreams.
 //!
 //! Stricter than RFC 3986: whoever resolves the name behind us must not read it in another way than we did. So
 //! there is no percent-encoding, no userinfo, and no number that some resolvers take for an address (`0x7f.1`, `127.1`).
@@ -110,6 +110,14 @@ impl Host {
             return text.parse().map(Host::V4).map_err(|_| AuthorityError::Ipv4);
         }
         Ok(Host::Name(text.to_ascii_lowercase()))
+    }
+
+    /// The name or address as resolvers and certificates have it: IPv6 without brackets.
+    pub fn bare(&self) -> String {
+        match self {
+            Host::V6(ip) => ip.to_string(),
+            host => host.to_string(),
+        }
     }
 
     /// The address, where it is one; IPv4-mapped IPv6 as the IPv4 it reaches.

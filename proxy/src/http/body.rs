@@ -1,4 +1,4 @@
-//! Message bodies on their way through: validated, cleaned, never held whole.
+//! Passes message bodies on: checked, cleaned, and never held whole.
 //!
 //! One [`BodyCodec::step`] serves every framing, so that the caller has one loop. A chunked body is written anew:
 //! its sizes in plain hex, its extensions dropped, its trailers checked. So nothing that another reader could take
@@ -7,7 +7,9 @@
 use bytes::{Buf, BytesMut};
 use thiserror::Error;
 
-use crate::http::head::{Fields, Framing, HeadError, HeadLimits, Scan, end_of_line, parse_fields, scan_trailers};
+use crate::http::head::{
+    Fields, Framing, HeadError, HeadLimits, Kind, Lines, Named, Scan, end_of_line, parse_fields, scan_trailers,
+};
 
 /// Hex digits in a chunk size: as many as a `u64` holds.
 const MAX_SIZE_DIGITS: usize = 16;
@@ -18,7 +20,7 @@ const MAX_OVERHEAD: u64 = 16 * 1024;
 
 /// Trailer fields that are dropped: those that frame, route, authenticate or steer a message take effect only in a
 /// head, and must not be merged into one by a later reader (RFC 9110 section 6.5.1).
-const FORBIDDEN_TRAILERS: [&str; 34] = [
+const FORBIDDEN_TRAILERS: [&str; 33] = [
     "age",
     "authorization",
     "cache-control",
@@ -41,7 +43,6 @@ const FORBIDDEN_TRAILERS: [&str; 34] = [
     "proxy-authentication-info",
     "proxy-authorization",
     "proxy-connection",
-    "proxy-status",
     "range",
     "retry-after",
     "set-cookie",
@@ -117,7 +118,7 @@ pub struct Truncated;
 /// Passes on one body.
 #[derive(Debug)]
 pub enum BodyCodec {
-    /// So many bytes still; no body is one of none.
+    /// This many bytes are left; a message without a body has none.
     Length(LengthBody),
     /// A chunked one.
     Chunked(ChunkedBody),
@@ -125,23 +126,41 @@ pub enum BodyCodec {
     UntilClose,
 }
 
+/// What a body is read by besides its framing.
+#[derive(Clone, Debug)]
+pub struct BodyRules {
+    /// A response's chunks are read more leniently.
+    pub kind: Kind,
+    /// Of the trailers.
+    pub limits: HeadLimits,
+    /// What the head's Connection takes from the trailers too.
+    pub named_by_connection: Named,
+}
+
+impl BodyRules {
+    /// For the body of a message with these fields.
+    pub fn new(kind: Kind, fields: &Fields, limits: HeadLimits) -> Self {
+        BodyRules { kind, limits, named_by_connection: fields.named_by_connection() }
+    }
+}
+
 impl BodyCodec {
-    /// For a body in `framing`, passed on in the same framing. `limits` are those of its trailers.
-    pub fn new(framing: Framing, limits: HeadLimits) -> Self {
+    /// For a body in `framing`, passed on in the same framing.
+    pub fn new(framing: Framing, rules: BodyRules) -> Self {
         match framing {
             Framing::None => BodyCodec::Length(LengthBody { remaining: 0 }),
             Framing::Length(remaining) => BodyCodec::Length(LengthBody { remaining }),
-            Framing::Chunked => BodyCodec::Chunked(ChunkedBody::new(Emit::Chunks, limits)),
+            Framing::Chunked => BodyCodec::Chunked(ChunkedBody::new(Emit::Chunks, rules)),
             Framing::UntilClose => BodyCodec::UntilClose,
         }
     }
 
     /// As [`BodyCodec::new`], but of a chunked body only the data is passed on: for an HTTP/1.0 client, to whom the
     /// end of the connection ends the body. The caller takes Transfer-Encoding and Trailer from the head.
-    pub fn unchunking(framing: Framing, limits: HeadLimits) -> Self {
+    pub fn unchunking(framing: Framing, rules: BodyRules) -> Self {
         match framing {
-            Framing::Chunked => BodyCodec::Chunked(ChunkedBody::new(Emit::Data, limits)),
-            framing => BodyCodec::new(framing, limits),
+            Framing::Chunked => BodyCodec::Chunked(ChunkedBody::new(Emit::Data, rules)),
+            framing => BodyCodec::new(framing, rules),
         }
     }
 
@@ -197,7 +216,7 @@ impl LengthBody {
 pub struct ChunkedBody {
     state: State,
     emit: Emit,
-    limits: HeadLimits,
+    rules: BodyRules,
     /// A size line or trailers that are not whole yet, and how far they are checked.
     held: Vec<u8>,
     checked: usize,
@@ -225,8 +244,8 @@ enum State {
 }
 
 impl ChunkedBody {
-    fn new(emit: Emit, limits: HeadLimits) -> Self {
-        ChunkedBody { state: State::Size, emit, limits, held: Vec::new(), checked: 0, overhead: 0 }
+    fn new(emit: Emit, rules: BodyRules) -> Self {
+        ChunkedBody { state: State::Size, emit, rules, held: Vec::new(), checked: 0, overhead: 0 }
     }
 
     fn step(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Result<Progress, BodyError> {
@@ -250,12 +269,14 @@ impl ChunkedBody {
 
     fn size_line(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Result<(), BodyError> {
         self.hold_line(input);
-        // Junk is refused when seen, not when its line ends.
+        // A bad byte is refused as soon as it is seen, not when its line ends.
         let digits = self.held.iter().take_while(|b| b.is_ascii_hexdigit()).count();
         if digits > MAX_SIZE_DIGITS || (digits == 0 && self.held.first().is_some_and(|&b| b != b'\r')) {
             return Err(BodyError::ChunkSize);
         }
-        let end = match end_of_line(&self.held, &mut self.checked, digits + MAX_EXTENSION + 2) {
+        // Strictly: what ends a line of chunks is read in many ways, and requests have been smuggled by that.
+        let lines = Lines::of_fields(Kind::Request);
+        let end = match end_of_line(&self.held, &mut self.checked, digits + MAX_EXTENSION + 2, lines) {
             Ok(Some(end)) => end,
             Ok(None) => return Ok(()),
             Err(HeadError::TooLarge | HeadError::StartLineTooLong) => return Err(BodyError::ChunkExtension),
@@ -264,7 +285,12 @@ impl ChunkedBody {
         let size = str::from_utf8(&self.held[..digits]).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok());
         let size = size.ok_or(BodyError::ChunkSize)?;
         let extension = &self.held[digits..end];
-        if !extension.is_empty() && extension.trim_ascii_start().first() != Some(&b';') {
+        let is_extension = match extension.trim_ascii_start().first() {
+            Some(byte) => *byte == b';',
+            // White space alone: many a server writes sizes of a fixed width.
+            None => extension.is_empty() || self.rules.kind == Kind::Response,
+        };
+        if !is_extension {
             return Err(BodyError::ChunkExtension);
         }
         // An honest sender's lines are short, or its chunks are large.
@@ -299,14 +325,17 @@ impl ChunkedBody {
 
     fn trailers(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Result<(), BodyError> {
         self.hold_line(input);
-        let scanned = scan_trailers(&self.held, &mut self.checked, self.limits).map_err(BodyError::Trailers)?;
+        let BodyRules { kind, limits, ref named_by_connection } = self.rules;
+        let scanned = scan_trailers(&self.held, &mut self.checked, limits, kind).map_err(BodyError::Trailers)?;
         if scanned == Scan::Partial {
             return Ok(());
         }
-        let mut fields: Fields = parse_fields(&self.held, self.limits).map_err(BodyError::Trailers)?;
+        let mut fields: Fields = parse_fields(&self.held, limits, kind).map_err(BodyError::Trailers)?;
         fields.retain(|name| {
             let is_condition = name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-"));
-            !is_condition && !FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+            !is_condition
+                && !FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+                && !named_by_connection.contains(name)
         });
         if self.emit == Emit::Chunks {
             fields.write_to(output);

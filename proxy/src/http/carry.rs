@@ -1,4 +1,4 @@
-//! One plain-HTTP body on its way from one leg to the other.
+//! Carries one plain HTTP body from one connection to another.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -44,7 +44,7 @@ impl Carry {
         Carry { codec, head: head.len(), out: head, started: false, unflushed: false, finished: false }
     }
 
-    /// Something was taken that the receiver has not accepted yet: it is the receiver who is slow.
+    /// Bytes were read that the receiver has not accepted yet, so it is the receiver that is slow.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.out.is_empty()
     }
@@ -122,7 +122,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::http::head::{Framing, HeadLimits};
+    use crate::http::body::BodyRules;
+    use crate::http::head::{Fields, Framing, HeadLimits, Kind};
 
     const LIMITS: HeadLimits = HeadLimits { max_bytes: 1024, max_fields: 10 };
 
@@ -132,7 +133,8 @@ mod tests {
         let (mut destination, _receiver) = duplex(1000);
         let length = bytes.len();
         sender.write_all(&bytes).await.unwrap();
-        let (mut carry, mut inbox) = (Carry::new(BodyCodec::new(framing, LIMITS)), Inbox::default());
+        let rules = BodyRules::new(Kind::Request, &Fields::new(), LIMITS);
+        let (mut carry, mut inbox) = (Carry::new(BodyCodec::new(framing, rules)), Inbox::default());
         let count = Counter::default();
         for _ in 0..3 {
             let polled = poll_fn(|cx| {

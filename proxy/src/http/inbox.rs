@@ -1,4 +1,4 @@
-//! Reading heads off a stream into a bounded buffer.
+//! Reads heads off a stream into a bounded buffer.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use crate::http::head::{HeadError, HeadLimits, Scan, scan};
+use crate::http::head::{HeadError, HeadLimits, Kind, Scan, scan};
 
 /// Asked of one read while a head is awaited: most heads fit, and a waiting connection holds no more.
 const HEAD_READ_BYTES: usize = 2048;
@@ -15,10 +15,10 @@ const HEAD_READ_BYTES: usize = 2048;
 /// Asked of one read of a body.
 const BODY_READ_BYTES: usize = 16 * 1024;
 
-/// Bytes read from one peer that nobody has taken yet.
+/// Bytes that were read from one peer and not used yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    /// The bytes, for whoever reads bodies.
+    /// The bytes; bodies are read from here.
     pub(crate) bytes: BytesMut,
     scanned: usize,
 }
@@ -28,14 +28,19 @@ impl Inbox {
     ///
     /// # Errors
     /// The head is malformed or too large; where the next one starts is not known then.
-    pub(crate) fn take_head(&mut self, limits: HeadLimits) -> Result<Option<Bytes>, HeadError> {
-        match scan(&self.bytes, &mut self.scanned, limits)? {
+    pub(crate) fn take_head(&mut self, limits: HeadLimits, kind: Kind) -> Result<Option<Bytes>, HeadError> {
+        match scan(&self.bytes, &mut self.scanned, limits, kind)? {
             Scan::Complete(length) => {
                 self.scanned = 0;
                 Ok(Some(self.bytes.split_to(length).freeze()))
             }
             Scan::Partial => Ok(None),
         }
+    }
+
+    /// Whether more has come than the empty line that may stand before a head.
+    pub(crate) fn has_begun_head(&self) -> bool {
+        !matches!(&self.bytes[..], b"" | b"\r" | b"\r\n")
     }
 
     /// Reads once; the count, zero at the end of the stream. Cancel safe.
@@ -86,6 +91,11 @@ impl Outbox {
     /// With `bytes` in it.
     pub(crate) fn holding(bytes: BytesMut) -> Self {
         Outbox { bytes, unflushed: false }
+    }
+
+    /// Bytes that are not written yet.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Adds `bytes`.

@@ -1,4 +1,4 @@
-//! Where a client wants to go (RFC 9112 section 3.2).
+//! Reads where a client wants to go (RFC 9112 section 3.2).
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What we write into Via, and how we find out that a request has been here before.
+//! Writes our part of Via, and finds out from it that a request has passed here before.
 
 use crate::http::head::Fields;
 

@@ -1,14 +1,15 @@
-//! The failover loop of one request: next upstream, verdict, whose fault, next upstream.
+//! Makes the attempts of one request: picks an upstream, records how the attempt ended, and picks the next.
 
 use std::sync::Arc;
 
 use crate::core::attribution::{Attributed, Blame, Evidence, Failure};
-use crate::core::failover::{Allowance, Budget};
+use crate::core::failover::{Allowance, Budget, BudgetSpent};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::env::Env;
-use crate::event::RequestId;
+use crate::event::{RequestId, UpstreamLabel};
 use crate::http::authority::Authority;
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::pool::{FailureMemory, Lease, Pool};
 
 /// The attempts of one request, made one after the other.
@@ -23,7 +24,7 @@ pub(crate) struct Attempts<E: Env> {
     behind_first: usize,
     evidence: Evidence,
     tried: Vec<UpstreamId>,
-    failures: Vec<(Arc<str>, Failure)>,
+    failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
     blamed: Vec<Attributed>,
     deadline_passed: bool,
 }
@@ -34,7 +35,7 @@ pub(crate) struct AttemptsRecord {
     /// How many were begun.
     pub(crate) attempts: u32,
     /// The failed ones in order.
-    pub(crate) failures: Vec<(Arc<str>, Failure)>,
+    pub(crate) failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
     /// Whose fault the last one was.
     pub(crate) blame: Option<Blame>,
     /// The request's time was over.
@@ -49,7 +50,7 @@ impl<E: Env> Attempts<E> {
         let lent = first.as_ref().is_some_and(|lease| lease.attempt().probe);
         Attempts {
             budget: Budget::new(policy, lent, pool.now()),
-            // A lent probe goes to one that is not among them.
+            // A lent probe goes to an upstream that is not among the candidates.
             behind_first: candidates.saturating_sub((!lent).into()),
             pool: Arc::clone(pool),
             request,
@@ -79,22 +80,24 @@ impl<E: Env> Attempts<E> {
                 self.tried.push(lease.upstream.id);
                 Some((lease, allowance))
             }
-            Err(stop) => {
-                self.deadline_passed = stop == crate::core::failover::Stop::DeadlinePassed;
+            Err(spent) => {
+                self.deadline_passed = spent == BudgetSpent::DeadlinePassed;
                 None
             }
         }
     }
 
-    /// Whether there would be a next one, so that a doubtful reply need not be taken.
+    /// Whether another attempt could follow, so that a doubtful reply need not be passed on.
     pub(crate) fn has_next(&self) -> bool {
         self.budget.allows(self.pool.now()) && self.pool.untried(&self.tried) > 0
     }
 
     /// An attempt failed.
-    pub(crate) fn failed(&mut self, mut lease: Lease<E>, failure: Failure) {
-        lease.end_attempt(Some(failure.as_str()));
-        self.failures.push((Arc::clone(&lease.upstream.url), failure));
+    pub(crate) fn failed(&mut self, mut lease: Lease<E>, failed: impl Into<FailedAttempt>) {
+        let failed = failed.into();
+        let failure = failed.failure;
+        lease.end_attempt(Some(&failed));
+        self.failures.push((Arc::clone(&lease.upstream.label), failed));
         if let Some(blamed) = self.evidence.failed(lease.attempt(), failure) {
             self.pool.blamed(blamed);
             self.blamed.push(blamed);
@@ -114,7 +117,7 @@ impl<E: Env> Attempts<E> {
     pub(crate) fn relayed(mut self, mut lease: Lease<E>, status: u16) -> (Lease<E>, AttemptsRecord) {
         lease.end_attempt(None);
         let mut evidence = std::mem::take(&mut self.evidence);
-        // A gateway's status is never plain, so it joins the evidence.
+        // A gateway's status never says whose fault it is, so it joins the evidence.
         let _ = evidence.failed(lease.attempt(), Failure::Status(status));
         let blamed = self.pool.none_opened(FailureMemory::Requests, &self.target, evidence);
         (lease, self.record(blamed))

@@ -1,5 +1,6 @@
-//! One attempt's connection: to the upstream under one deadline, and through it by CONNECT under another.
+//! Opens the connection of one attempt: to the upstream under one deadline, through it by CONNECT under another.
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
@@ -14,15 +15,12 @@ use crate::core::attribution::Failure;
 use crate::core::failover::Allowance;
 use crate::env::Env;
 use crate::http::authority::Authority;
-use crate::http::head::{
-    Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, parse_response, response_framing,
-};
+use crate::http::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, response_framing};
 use crate::http::inbox::Inbox;
+use crate::http::replies::{Replies, ReplyError};
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
-
-/// Interim replies (1xx) in front of a final one; the deadline bounds them in time, this in number.
-const MAX_INTERIM: usize = 16;
 
 /// What every attempt of a request shares.
 #[derive(Clone, Copy)]
@@ -41,12 +39,14 @@ pub(crate) async fn connect<E: Env>(
     upstream: &Upstream<E::Stream>,
     allowance: &Allowance,
     settings: DialSettings<'_>,
-) -> Result<Leg<E::Stream>, Failure> {
+) -> Result<Leg<E::Stream>, FailedAttempt> {
     let connected = async {
-        let stream = upstream.resolver.connect(env, settings.dns).await.map_err(|error| connect_failure(&error))?;
-        upstream.wrapper.wrap(stream).await.map_err(|_| Failure::TlsFailed)
+        let addresses = upstream.endpoint.resolve(env, settings.dns).await.map_err(connect_failed)?;
+        let stream = upstream.endpoint.connect(env, &addresses, settings.dns).await.map_err(connect_failed)?;
+        upstream.wrapper.wrap(stream).await.map_err(|error| FailedAttempt::new(Failure::TlsFailed, error))
     };
-    timeout(allowance.connect, connected).await.unwrap_or(Err(Failure::ConnectTimeout))
+    let late = |_| FailedAttempt::timed_out(Failure::ConnectTimeout, "no connection", allowance.connect);
+    timeout(allowance.connect, connected).await.map_err(late)?
 }
 
 /// Opens a tunnel to `target` through `upstream`. Returns the leg and the bytes that came behind the reply's head.
@@ -57,7 +57,7 @@ pub(crate) async fn open_tunnel<E: Env>(
     target: &Authority,
     allowance: &Allowance,
     settings: DialSettings<'_>,
-) -> Result<(Leg<E::Stream>, Bytes), Failure> {
+) -> Result<(Leg<E::Stream>, Bytes), FailedAttempt> {
     let mut leg = connect(env, upstream, allowance, settings).await?;
     let asked = async {
         let mut out = BytesMut::with_capacity(512);
@@ -70,58 +70,42 @@ pub(crate) async fn open_tunnel<E: Env>(
         let mut inbox = Inbox::default();
         match read_reply(&mut leg, &mut inbox, settings.limits).await {
             Ok(reply) => Ok((reply, inbox.take_rest())),
-            Err(_) if written.is_err() && inbox.is_empty() => Err(Failure::ResetBeforeHead),
-            Err(failure) => Err(failure),
+            Err(error) => match written {
+                Err(error) if inbox.is_empty() => Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
+                _ => Err(FailedAttempt::reply(error, settings.limits)),
+            },
         }
     };
-    let reply = timeout(allowance.reply(pool.now()), asked).await.unwrap_or(Err(Failure::ReplyTimeout));
-    let (reply, surplus) = reply?;
+    let allowed = allowance.reply(pool.now());
+    let late = |_| FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", allowed);
+    let (mut reply, surplus) = timeout(allowed, asked).await.map_err(late)??;
     match reply.status {
+        // Nothing was asked to be switched.
+        101 => Err(FailedAttempt::switched()),
         // A 2xx to CONNECT has no body, whatever its fields say (RFC 9110 section 9.3.6).
         200..=299 => Ok((leg, surplus)),
         // Nobody will read its body, but a head that frames none says nothing that can be trusted.
-        status => Err(match response_framing(&reply, &Method::connect()) {
-            Ok(_) => Failure::Status(status),
-            Err(_) => Failure::MalformedHead,
+        status => Err(match response_framing(&mut reply, &Method::connect()) {
+            Ok(_) => Failure::Status(status).into(),
+            Err(error) => FailedAttempt::malformed(error, settings.limits),
         }),
     }
 }
 
-/// Reads a final reply head, passing over interim ones.
+/// Reads a final reply head. Interim ones are about our own CONNECT, and end here: most clients take any of them for a
+/// refusal.
 async fn read_reply<S: AsyncRead + Unpin>(
     leg: &mut S,
     inbox: &mut Inbox,
     limits: HeadLimits,
-) -> Result<ResponseHead, Failure> {
-    let mut interim = 0;
-    let mut received = false;
+) -> Result<ResponseHead, ReplyError> {
+    let mut replies = Replies::default();
     loop {
-        while let Some(head) = inbox.take_head(limits).map_err(|_| Failure::MalformedHead)? {
-            let head = parse_response(&head, limits).map_err(|_| Failure::MalformedHead)?;
-            match head.status {
-                // Nothing was asked to be switched.
-                101 => return Err(Failure::MalformedHead),
-                100..=199 if interim < MAX_INTERIM => interim += 1,
-                100..=199 => return Err(Failure::MalformedHead),
-                _ => return Ok(head),
-            }
-        }
-        // What can't become a reply is not waited for: whoever speaks another protocol may wait for us.
-        if !begins_like_a_reply(&inbox.bytes) {
-            return Err(Failure::MalformedHead);
-        }
-        match inbox.fill(leg).await {
-            Ok(0) if !received => return Err(Failure::ClosedBeforeHead),
-            Err(_) if !received => return Err(Failure::ResetBeforeHead),
-            Ok(0) | Err(_) => return Err(Failure::MalformedHead),
-            Ok(_) => received = true,
+        let head = poll_fn(|cx| replies.poll_next(cx, (leg, inbox), limits)).await?;
+        if !head.is_interim() {
+            return Ok(head);
         }
     }
-}
-
-/// Whether these first bytes may be those of an HTTP/1 reply.
-fn begins_like_a_reply(bytes: &[u8]) -> bool {
-    bytes.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted)
 }
 
 /// Our CONNECT: Host, the upstream's own credentials and fields, our Via; nothing that the client sent.
@@ -145,6 +129,10 @@ pub(crate) fn authorize(fields: &mut Fields, upstream: &UpstreamConfig) {
         let pair = format!("{}:{}", credentials.username, credentials.password.expose());
         fields.push("Proxy-Authorization", format!("Basic {}", STANDARD.encode(pair)));
     }
+}
+
+fn connect_failed(error: io::Error) -> FailedAttempt {
+    FailedAttempt::new(connect_failure(&error), error)
 }
 
 fn connect_failure(error: &io::Error) -> Failure {

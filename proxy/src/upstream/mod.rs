@@ -1,7 +1,9 @@
-//! The upstream's side: who is picked, how it is reached, and what its answers say of it.
+//! Reaches upstreams: picks them, connects to them, and judges their answers.
 
 pub(crate) mod attempts;
+mod certificate;
 pub(crate) mod dial;
+pub(crate) mod failed;
 pub(crate) mod leg;
 pub(crate) mod pool;
 pub(crate) mod prober;

@@ -1,32 +1,31 @@
-//! Active checks through every upstream, and the sweeping of connections that nobody uses.
+//! Checks every upstream actively, and closes idle connections that have ended.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config::{ActiveChecks, Endpoint};
+use crate::config::ActiveChecks;
 use crate::core::attribution::{Evidence, Failure};
 use crate::core::balancer::Probing;
 use crate::core::failover::{Budget, FailoverPolicy};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
+use crate::core::window::BUCKET;
 use crate::env::{Env, Stop};
-use crate::http::authority::{Authority, Host};
+use crate::http::authority::Authority;
 use crate::upstream::dial::{DialSettings, open_tunnel};
-use crate::upstream::leg::Leg;
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::pool::{FailureMemory, Lease, Pool, SWEEP, UpstreamSettings};
 
-/// Looked at again this often where nothing else is due; a reload wakes it earlier.
+/// How long the prober sleeps if nothing is due. A reload wakes it earlier.
 const FAR: Duration = Duration::from_secs(3600);
 
 /// When each upstream is to be checked next, and which endpoint's turn it is then. Every upstream goes through the
-/// endpoints in the same order at about the same time, so that they bear witness for each other.
+/// endpoints in the same order at about the same time, so that the checks of one upstream tell whether an endpoint or another upstream is at fault.
 #[derive(Default)]
 struct Plan {
     due: BTreeMap<UpstreamId, Instant>,
@@ -100,12 +99,12 @@ impl Plan {
         checks: &ActiveChecks,
         lease: Lease<E>,
     ) {
-        let endpoints: Vec<Endpoint> = if checks.rotate {
+        let endpoints: Vec<Authority> = if checks.rotate {
             let turn = self.turns.entry(lease.upstream.id).or_default();
             *turn = turn.wrapping_add(1);
             checks.endpoints.get(*turn % checks.endpoints.len().max(1)).cloned().into_iter().collect()
         } else {
-            // The first that answers; the next only where it does not.
+            // The first endpoint that answers decides; the next one is tried only if it does not.
             checks.endpoints.clone()
         };
         let (env, pool, settings, timeout) = (env.clone(), Arc::clone(pool), Arc::clone(settings), checks.timeout);
@@ -113,13 +112,13 @@ impl Plan {
     }
 }
 
-/// One check: a CONNECT through the upstream. It is ended like a request's attempt, so that an endpoint which fails
+/// One check: a CONNECT through the upstream. It is judged as an attempt of a request is, so that an endpoint which fails
 /// through every upstream is the endpoint's fault.
 async fn check_one<E: Env>(
     env: &E,
     pool: &Arc<Pool<E>>,
     settings: &UpstreamSettings,
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Authority>,
     limit: Duration,
     mut lease: Lease<E>,
 ) {
@@ -127,38 +126,49 @@ async fn check_one<E: Env>(
     let dial_settings = DialSettings { limits: settings.limits, dns: settings.dns, via: via.as_deref() };
     let policy =
         FailoverPolicy { max_attempts: None, request_timeout: limit, connect_timeout: limit, reply_timeout: limit };
-    let mut last = Failure::ReplyTimeout;
-    for endpoint in endpoints {
-        let Ok(host) = Host::parse(&bracketed(&endpoint.host)) else { continue };
-        let target = Authority { host, port: endpoint.port };
+    let late = || FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", limit);
+    let mut last = late();
+    for target in endpoints {
         let Ok(allowance) = Budget::new(policy, false, pool.now()).next(0, pool.now()) else { continue };
         let attempt = open_tunnel(pool, env, &lease.upstream, &target, &allowance, dial_settings);
-        let Err(failure) = timeout(limit, attempt).await.unwrap_or(Err(Failure::ReplyTimeout)) else {
+        let Err(failed) = timeout(limit, attempt).await.unwrap_or_else(|_| Err(late())) else {
             lease.end_attempt(None);
             pool.report(lease.attempt(), AttemptResult::Success);
             pool.opened(FailureMemory::Checks, &target.to_string(), lease.upstream.id, Evidence::default());
             return;
         };
-        last = failure;
         let mut evidence = Evidence::default();
-        if let Some(blamed) = evidence.failed(lease.attempt(), failure) {
-            lease.end_attempt(Some(failure.as_str()));
+        if let Some(blamed) = evidence.failed(lease.attempt(), failed.failure) {
+            lease.end_attempt(Some(&failed));
             pool.blamed(blamed);
             return;
         }
+        last = failed;
         // Each endpoint on its own: what other upstreams say of this one decides.
         pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
     }
-    lease.end_attempt(Some(last.as_str()));
-}
-
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+    lease.end_attempt(Some(&last));
 }
 
 /// A number from 0 up to 1 out of random bits.
 fn fraction(random: u64) -> f64 {
     (random >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Looks at the bytes that every upstream has carried, once per bucket of the statistics' window, so that bytes count
+/// for the time at which they came, also those of a tunnel that lasts for hours.
+pub(crate) async fn sample_bytes<E: Env>(pool: Arc<Pool<E>>, closing: Stop) {
+    loop {
+        tokio::select! {
+            biased;
+            () = closing.wait() => return,
+            () = tokio::time::sleep(BUCKET) => {}
+        }
+        let now = pool.now();
+        for upstream in &pool.snapshot().upstreams {
+            upstream.figures.recent_bytes(now);
+        }
+    }
 }
 
 /// Closes kept connections that ended or were kept too long, so that none lingers half-closed; sleeps while none is kept.
@@ -186,11 +196,7 @@ async fn sweep_once<E: Env>(pool: &Pool<E>) -> bool {
     poll_fn(|cx| {
         let mut any = false;
         for upstream in &snapshot.upstreams {
-            any |= upstream.sweep_idle(idle_for, |leg: &mut Leg<E::Stream>| {
-                // Nothing is expected on a connection between requests: bytes as well as an end make it useless.
-                let mut byte = [0];
-                tokio::io::AsyncRead::poll_read(Pin::new(leg), cx, &mut ReadBuf::new(&mut byte)).is_ready()
-            });
+            any |= upstream.sweep_idle(idle_for, |leg| leg.has_spoken(cx));
         }
         Poll::Ready(any)
     })

@@ -1,92 +1,268 @@
-//! From a host name to a connected stream: names resolved again over time, addresses tried as RFC 8305 says.
+//! From an upstream's host to a connected stream: names looked up once for all, addresses tried as RFC 8305 says.
+//!
+//! No request waits for a lookup while any answer is known: an old one is used, and one task asks for a new one.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::env::Env;
 
-/// From one attempt to the next while none has failed: RFC 8305 section 8, "Connection Attempt Delay".
+/// The time between two connection attempts while none has failed: RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Addresses tried at once for one name, so that a name with hundreds can't take our descriptors.
+/// How many addresses of one name are tried at most, so that a name with hundreds can't use up our descriptors.
 const MAX_ADDRESSES: usize = 8;
 
-/// For how long a resolver is waited for while older addresses are at hand: RFC 8767 section 5, "client response timer".
-const STALE_PATIENCE: Duration = Duration::from_millis(1800);
+/// For how long a name is not asked for again that could not be resolved, or whose addresses refused.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// The addresses of one host, remembered for a while.
-#[derive(Debug)]
+/// After this long a lookup counts as failed, so that another can be made: the system's resolver takes up to half a minute.
+const LOOKUP: Duration = Duration::from_secs(30);
+
+/// The names of one proxy's upstreams. Two upstreams with one host share what is known of it. Names are resolved and
+/// connected to as "Happy Eyeballs" does (RFC 8305), with addresses that may be stale (RFC 8767):
+///
+/// 1. Use the addresses of the last lookup. If they are no longer fresh, one task looks the name up again meanwhile.
+/// 2. If none is known, wait for the one lookup of that name, which all who need it share.
+/// 3. Order the addresses so that the families alternate, beginning with the family of the first (RFC 8305 section 4);
+///    the one that was connected to last goes in front.
+/// 4. Start a connection to the first. Start the next 250 ms later, or at once if one fails (section 5).
+/// 5. The first connection that stands wins, and the others are dropped.
+#[derive(Debug, Default)]
 pub(crate) struct Resolver {
-    host: String,
-    port: u16,
-    known: Mutex<Option<Known>>,
-}
-
-#[derive(Clone, Debug)]
-struct Known {
-    addresses: Vec<SocketAddr>,
-    fresh_until: Instant,
+    names: Mutex<BTreeMap<String, Weak<Name>>>,
 }
 
 impl Resolver {
-    /// Of `host` (a name or a literal without brackets).
-    pub(crate) fn new(host: &str, port: u16) -> Self {
-        Resolver { host: host.to_owned(), port, known: Mutex::new(None) }
-    }
-
-    /// Connects to the first address that answers.
-    ///
-    /// # Errors
-    /// The resolver's, or the last address's.
-    pub(crate) async fn connect<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<E::Stream> {
-        let addresses = self.resolve(env, fresh_for).await?;
-        if let [only] = addresses.as_slice() {
-            return env.connect(*only).await;
-        }
-        race(env, &addresses).await
-    }
-
-    async fn resolve<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(literal) = self.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(literal, self.port)]);
-        }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = &known
-            && Instant::now() < known.fresh_until
-        {
-            return Ok(known.addresses.clone());
-        }
-        let Some(stale) = known else {
-            return match interleave(&env.resolve(&self.host, self.port).await?) {
-                none if none.is_empty() => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
-                found => Ok(self.remember(found, fresh_for)),
-            };
+    /// Where `host` (a name or a literal without brackets) is reached at `port`.
+    pub(crate) fn endpoint(&self, host: &str, port: u16) -> Endpoint {
+        let host = match host.parse() {
+            Ok(literal) => Host::Literal(literal),
+            Err(_) => Host::Name(self.name(host)),
         };
-        // A resolver that is down for a moment must not take down an upstream that we could reach a moment ago; nor
-        // must every request wait for it meanwhile.
-        let found = timeout(STALE_PATIENCE, env.resolve(&self.host, self.port)).await;
-        let found = found.ok().and_then(Result::ok).filter(|found| !found.is_empty());
-        Ok(self.remember(found.map_or(stale.addresses, |found| interleave(&found)), fresh_for))
+        Endpoint { host, port, last_good: Mutex::default() }
     }
 
-    fn remember(&self, addresses: Vec<SocketAddr>, fresh_for: Duration) -> Vec<SocketAddr> {
-        let known = Known { addresses: addresses.clone(), fresh_until: Instant::now() + fresh_for };
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
-        addresses
+    fn name(&self, host: &str) -> Arc<Name> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = names.get(host).and_then(Weak::upgrade) {
+            return name;
+        }
+        // A reload may have taken others away.
+        names.retain(|_, name| name.strong_count() > 0);
+        let name = Arc::new(Name::new(host));
+        names.insert(host.to_owned(), Arc::downgrade(&name));
+        name
     }
 }
 
+/// Where an upstream is reached.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    host: Host,
+    port: u16,
+    /// It is tried first, so that a dead one in front of it costs no time.
+    last_good: Mutex<Option<IpAddr>>,
+}
+
+#[derive(Debug)]
+enum Host {
+    Literal(IpAddr),
+    Name(Arc<Name>),
+}
+
+impl Endpoint {
+    /// The addresses to try, the last good one first. Ones older than `fresh_for` are asked for again meanwhile.
+    ///
+    /// # Errors
+    /// The resolver's, where no address was ever known.
+    pub(crate) async fn resolve<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<Vec<SocketAddr>> {
+        let mut addresses = match &self.host {
+            Host::Literal(literal) => vec![*literal],
+            Host::Name(name) => name.resolve(env, fresh_for).await?,
+        };
+        let last_good = *self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = addresses.iter().position(|address| Some(*address) == last_good)
+            && let Some(before) = addresses.get_mut(..=at)
+        {
+            before.rotate_right(1);
+        }
+        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect())
+    }
+
+    /// Connects to the first of `addresses` that answers. Where all fail, the name is asked for again.
+    ///
+    /// # Errors
+    /// The last address's.
+    pub(crate) async fn connect<E: Env>(
+        &self,
+        env: &E,
+        addresses: &[SocketAddr],
+        fresh_for: Duration,
+    ) -> io::Result<E::Stream> {
+        match race(env, addresses).await {
+            Ok((address, stream)) => {
+                *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
+                Ok(stream)
+            }
+            Err(error) => {
+                if let Host::Name(name) = &self.host {
+                    name.doubt(env, fresh_for);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A name, what is known of it, and the one lookup that may be under way.
+#[derive(Debug)]
+struct Name {
+    host: String,
+    state: Mutex<NameState>,
+    /// A lookup has ended.
+    answered: Notify,
+}
+
+#[derive(Debug)]
+struct NameState {
+    /// Empty where none was ever known.
+    addresses: Vec<IpAddr>,
+    /// Of the last lookup, if it failed.
+    failure: Option<LookupFailure>,
+    asking: bool,
+    /// When the last lookup ended.
+    answered: Option<Instant>,
+    /// When the next one is due.
+    due: Instant,
+}
+
+/// An error that can be told to all who waited.
+#[derive(Clone, Debug)]
+struct LookupFailure {
+    code: Option<i32>,
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl From<io::Error> for LookupFailure {
+    fn from(error: io::Error) -> Self {
+        LookupFailure { code: error.raw_os_error(), kind: error.kind(), text: error.to_string() }
+    }
+}
+
+impl From<LookupFailure> for io::Error {
+    fn from(failure: LookupFailure) -> Self {
+        match failure.code {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(failure.kind, failure.text),
+        }
+    }
+}
+
+impl Name {
+    fn new(host: &str) -> Self {
+        let due = Instant::now();
+        let state = NameState { addresses: Vec::new(), failure: None, asking: false, answered: None, due };
+        Name { host: host.to_owned(), state: Mutex::new(state), answered: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, NameState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn resolve<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) -> io::Result<Vec<IpAddr>> {
+        loop {
+            let mut answered = pin!(self.answered.notified());
+            // Before the state is read, so that an answer in between is not missed.
+            answered.as_mut().enable();
+            self.ask_if_due(env, fresh_for);
+            {
+                let state = self.state();
+                if !state.addresses.is_empty() {
+                    return Ok(state.addresses.clone());
+                }
+                if let (Some(failure), false) = (&state.failure, state.asking) {
+                    return Err(failure.clone().into());
+                }
+            }
+            answered.await;
+        }
+    }
+
+    /// Its addresses refuse: they may be others by now. It was asked for a moment ago, or is asked for again.
+    fn doubt<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) {
+        let mut state = self.state();
+        if let Some(answered) = state.answered {
+            state.due = state.due.min(answered + PAUSE);
+        }
+        drop(state);
+        self.ask_if_due(env, fresh_for);
+    }
+
+    /// Has a task of its own look the name up, unless it is too early or one does already: whoever asked may leave.
+    fn ask_if_due<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) {
+        let mut state = self.state();
+        if state.asking || Instant::now() < state.due {
+            return;
+        }
+        state.asking = true;
+        drop(state);
+        let (name, environment) = (Arc::clone(self), env.clone());
+        env.spawn(async move {
+            // The port is the upstream's own; here it is of no interest.
+            let found = timeout(LOOKUP, environment.resolve(&name.host, 0)).await;
+            name.answer(found.unwrap_or_else(|_| Err(no_answer())), fresh_for);
+        });
+    }
+
+    fn answer(&self, found: io::Result<Vec<SocketAddr>>, fresh_for: Duration) {
+        let found = found.map(|found| interleave(&found)).and_then(|found| {
+            if found.is_empty() {
+                Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+            } else {
+                Ok(found)
+            }
+        });
+        let now = Instant::now();
+        let mut state = self.state();
+        state.asking = false;
+        state.answered = Some(now);
+        match found {
+            Ok(addresses) => {
+                state.addresses = addresses;
+                state.failure = None;
+                state.due = now + fresh_for;
+            }
+            // A resolver that is down for a moment must not take down an upstream that we could reach a moment ago.
+            Err(error) => {
+                state.failure = Some(error.into());
+                state.due = now + PAUSE;
+            }
+        }
+        drop(state);
+        self.answered.notify_waiters();
+    }
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer from the resolver within {} s", LOOKUP.as_secs()))
+}
+
 /// The resolver's order with the families taking turns (RFC 8305 section 4), so that a broken one delays but never blocks.
-fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
+fn interleave(found: &[SocketAddr]) -> Vec<IpAddr> {
     let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
-    let (mut first, mut second): (Vec<_>, Vec<_>) = found.iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let (mut first, mut second): (Vec<_>, Vec<_>) =
+        found.iter().map(SocketAddr::ip).partition(|address| address.is_ipv6() == first_is_v6);
     let mut ordered = Vec::with_capacity(found.len());
     let (mut first, mut second) = (first.drain(..), second.drain(..));
     loop {
@@ -95,8 +271,8 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
             break;
         }
         for address in turn.into_iter().flatten() {
-            if !ordered.contains(address) {
-                ordered.push(*address);
+            if !ordered.contains(&address) {
+                ordered.push(address);
             }
         }
     }
@@ -107,18 +283,21 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
 type Connecting<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send + 'a>>;
 
 /// Starts an address every [`STAGGER`], or at once when the one before failed; the first to connect wins, the others are dropped.
-async fn race<E: Env>(env: &E, addresses: &[SocketAddr]) -> io::Result<E::Stream> {
+async fn race<E: Env>(env: &E, addresses: &[SocketAddr]) -> io::Result<(SocketAddr, E::Stream)> {
+    if let [only] = addresses {
+        return Ok((*only, env.connect(*only).await?));
+    }
     let mut waiting = addresses.iter();
-    let mut running: Vec<Connecting<'_, E::Stream>> = Vec::new();
+    let mut running: Vec<(SocketAddr, Connecting<'_, E::Stream>)> = Vec::new();
     let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let mut next_start = Box::pin(tokio::time::sleep(Duration::ZERO));
     poll_fn(|cx| {
         loop {
             let mut failed = false;
             let mut index = 0;
-            while let Some(attempt) = running.get_mut(index) {
+            while let Some((address, attempt)) = running.get_mut(index) {
                 match attempt.as_mut().poll(cx) {
-                    Poll::Ready(Ok(stream)) => return Poll::Ready(Ok(stream)),
+                    Poll::Ready(Ok(stream)) => return Poll::Ready(Ok((*address, stream))),
                     Poll::Ready(Err(error)) => {
                         last_error = error;
                         failed = true;
@@ -135,7 +314,7 @@ async fn race<E: Env>(env: &E, addresses: &[SocketAddr]) -> io::Result<E::Stream
                 }
                 [_, ..] if due => {
                     if let Some(&address) = waiting.next() {
-                        running.push(Box::pin(env.connect(address)));
+                        running.push((address, Box::pin(env.connect(address))));
                         next_start.as_mut().reset(Instant::now() + STAGGER);
                     }
                 }
@@ -157,14 +336,14 @@ mod tests {
     #[test]
     fn families_take_turns_beginning_with_the_resolvers_choice() {
         let found = ["[::1]:1", "[::2]:1", "10.0.0.1:1", "[::3]:1", "10.0.0.2:1"].map(addr);
-        let expected = ["[::1]:1", "10.0.0.1:1", "[::2]:1", "10.0.0.2:1", "[::3]:1"].map(addr);
+        let expected = ["[::1]:1", "10.0.0.1:1", "[::2]:1", "10.0.0.2:1", "[::3]:1"].map(|text| addr(text).ip());
         assert_eq!(interleave(&found), expected);
     }
 
     #[test]
     fn one_family_keeps_its_order_and_repeats_are_dropped() {
         let found = ["10.0.0.2:1", "10.0.0.1:1", "10.0.0.2:1"].map(addr);
-        assert_eq!(interleave(&found), ["10.0.0.2:1", "10.0.0.1:1"].map(addr));
+        assert_eq!(interleave(&found), ["10.0.0.2:1", "10.0.0.1:1"].map(|text| addr(text).ip()));
     }
 
     #[test]

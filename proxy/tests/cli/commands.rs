@@ -87,7 +87,7 @@ fn a_bad_configuration_is_refused_with_every_problem() {
         ": server.listen_adress: unknown field; did you mean \"listen_address\"?",
         ": timeouts.connect: ",
         ": upstream_proxies[0].url: must start with http:// or https://",
-        ": upstream_proxies[1].url: the host is missing",
+        ": upstream_proxies[1].url: the host is empty",
         ": 5 problems to solve",
     ] {
         assert!(text.contains(&format!("{name}{problem}")), "{problem} is not in {text}");

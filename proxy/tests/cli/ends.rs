@@ -1,11 +1,11 @@
 //! How a proxy ends: signals, drain, and starts that come to nothing.
 
-use std::io::Read;
+use std::io::{BufRead, Read, Write};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::support::{Place, Running, assert_open, connect, echo, get, outcome, tunnel};
+use crate::support::{Place, Running, assert_open, connect, echo, get, outcome, page, tunnel};
 
 #[test]
 fn an_address_in_use_is_said_and_leaves_nothing() {
@@ -21,7 +21,7 @@ fn an_address_in_use_is_said_and_leaves_nothing() {
 
 #[test]
 fn a_signal_drains_and_exits_0() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
         let place = Place::before(echo());
         let mut proxy = place.start();
         let mut open = tunnel(place.address);
@@ -32,6 +32,24 @@ fn a_signal_drains_and_exits_0() {
         assert_eq!(proxy.end(), 0, "{signal:?}");
         assert!(proxy.lines.iter().any(|line| line.contains("stopped reset=0")), "{:?}", proxy.lines);
     }
+}
+
+#[test]
+fn signals_without_a_meaning_here_kill_nobody() {
+    let place = Place::before(echo());
+    let mut proxy = place.start();
+    let mut open = tunnel(place.address);
+    for (signal, name) in [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        proxy.signal(signal);
+        proxy.line(&format!("{name} does nothing here"));
+        assert_open(&mut open);
+    }
+    proxy.signal(Signal::TERM);
+    proxy.line("draining");
+    proxy.signal(Signal::USR1);
+    assert_open(&mut open);
+    drop(open);
+    assert_eq!(proxy.end(), 0);
 }
 
 #[test]
@@ -52,7 +70,7 @@ fn what_is_left_at_the_deadline_is_reset_and_told_in_the_last_line() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    for (first, second) in [(Signal::TERM, Signal::INT), (Signal::INT, Signal::INT)] {
+    for (first, second) in [(Signal::TERM, Signal::INT), (Signal::INT, Signal::INT), (Signal::TERM, Signal::QUIT)] {
         let mut place = Place::before(echo());
         // The drain alone would take an hour; the watchdog does not wait for that.
         place.config["server"]["drain_timeout"] = json!("1h");
@@ -115,6 +133,65 @@ fn secrets_are_in_no_line_of_the_log() {
     for line in &proxy.lines {
         serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
+}
+
+/// As under a supervisor that hangs: the pipe is full, and nobody empties it.
+#[test]
+fn a_reader_of_the_log_that_stops_does_not_stop_the_proxy() {
+    const REQUESTS: usize = 20_000;
+    let mut place = Place::before(echo());
+    place.config["server"]["drain_timeout"] = json!("1h");
+    place.config["authentication"] =
+        json!({ "enabled": true, "users": [{ "username": "ali", "password": "hunter4" }] });
+    place.write();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("proxy"))
+        .arg("--config")
+        .arg(place.file())
+        .current_dir(place.folder.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = child.stderr.take().unwrap();
+    let mut first = vec![0; 4096];
+    let mut said = String::new();
+    while !said.contains("listen=") {
+        let read = log.read(&mut first).unwrap();
+        said.push_str(&String::from_utf8_lossy(&first[..read]));
+    }
+    // Each is refused and told in a line, all on one connection.
+    let name = format!("{}.test", vec!["x".repeat(60); 4].join("."));
+    let request = format!("GET http://{name}/ HTTP/1.1\r\nHost: {name}\r\n\r\n");
+    let mut asking = connect(place.address);
+    let mut answers = std::io::BufReader::new(asking.try_clone().unwrap());
+    let reading = std::thread::spawn(move || {
+        let mut refused = 0;
+        let mut line = String::new();
+        while refused < REQUESTS && answers.read_line(&mut line).unwrap() > 0 {
+            refused += usize::from(line.starts_with("HTTP/1.1 407 "));
+            line.clear();
+        }
+        refused
+    });
+    for _ in 0..REQUESTS {
+        asking.write_all(request.as_bytes()).unwrap();
+    }
+    assert_eq!(reading.join().unwrap(), REQUESTS);
+    assert_eq!(get(place.address, "/healthz").0, 200);
+    let dropped = page(place.address, "/stats")["log_lines_dropped"].as_u64().unwrap();
+    assert!(dropped > 0);
+    // One more that lasts, so that the drain does.
+    let _open = crate::support::tunnel_with(place.address, "Proxy-Authorization: Basic YWxpOmh1bnRlcjQ=\r\n");
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).unwrap();
+    while get(place.address, "/readyz").0 == 200 {
+        std::thread::yield_now();
+    }
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "the second signal ends it");
+    // What it had room for is there still.
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("status=407"), "{rest:.2000}");
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! `proxy healthcheck` and `proxy reload`: asking a proxy that runs.
 
-use rustix::process::{Signal, kill_process};
-use serde_json::json;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::support::{Place, Running, outcome, page};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Place, Running, WATCHDOG, echo, outcome, page, tunnel};
 
 #[test]
 fn healthcheck_asks_without_credentials() {
@@ -13,56 +16,54 @@ fn healthcheck_asks_without_credentials() {
     place.write();
     let (code, out, err) = outcome(&mut place.command(&["healthcheck"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains(&place.address.to_string()) && err.contains("refused"), "{err}");
+    assert!(err.contains("proxy.sock: no proxy runs behind this control socket"), "{err}");
 
     let _proxy = place.start();
     let (code, out, err) = outcome(&mut place.command(&["healthcheck"]));
     assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "ok (configuration 1)\n", ""));
+}
 
-    // A bad edit leaves the running proxy as healthy as it was.
+#[test]
+fn a_sound_proxy_is_healthy_whatever_its_file_says_by_now() {
+    let mut place = Place::new();
+    let mut proxy = place.start();
+    place.config["server"]["listen_address"] = json!("127.0.0.1:1");
+    place.write();
+    proxy.line("server.listen_address");
+    assert_eq!(outcome(&mut place.command(&["healthcheck"])), (Some(0), "ok (configuration 2)\n".into(), "".into()));
     place.config["upstream_proxies"][0]["weight"] = json!(-1);
     place.write();
     assert_eq!(outcome(&mut place.command(&["healthcheck"])).0, Some(0));
     std::fs::write(place.file(), "{").unwrap();
     let (code, _, err) = outcome(&mut place.command(&["healthcheck"]));
     assert!(code == Some(1) && err.contains("not JSON"), "where to ask is not known: {err}");
+    let (code, out, _) = outcome(&mut place.command(&["healthcheck", "--control-socket", "proxy.sock"]));
+    assert!(code == Some(0) && out.starts_with("ok "), "{out}");
 }
 
 #[test]
-fn healthcheck_reaches_a_proxy_on_every_address() {
-    let mut place = Place::new();
-    place.config["server"] = json!({
-        "listen_address": format!("0.0.0.0:{}", place.address.port()),
-        "allow_unauthenticated_clients": true,
-        "pid_file": "",
-    });
-    // Whoever answers under that port on 127.0.0.1, it is a question that can be answered.
-    place.write();
-    let (code, _, err) = outcome(&mut place.command(&["healthcheck"]));
-    assert!(code == Some(1) && err.contains("127.0.0.1:"), "{code:?} {err}");
-}
-
-#[test]
-fn another_server_on_the_port_is_not_healthy() {
+fn another_program_behind_the_socket_is_not_healthy() {
     let place = Place::new();
     place.write();
-    let listener = std::net::TcpListener::bind(place.address).unwrap();
+    let listener = UnixListener::bind(place.path("proxy.sock")).unwrap();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
-        std::io::Read::read(&mut stream, &mut [0; 1024]).unwrap();
-        std::io::Write::write_all(&mut stream, answer).unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        assert_eq!(line, "{\"command\":\"health\"}\n");
+        stream.write_all(b"220 hello\r\n").unwrap();
     });
     let (code, _, err) = outcome(&mut place.command(&["healthcheck"]));
-    assert!(code == Some(1) && err.contains("did not answer as a netdrift proxy does"), "{err}");
+    assert!(code == Some(1) && err.contains("this is no answer of a netdrift proxy"), "{err}");
     server.join().unwrap();
 }
 
 #[test]
-fn reload_waits_for_the_new_configuration() {
+fn reload_waits_for_the_new_configuration_and_says_what_changed() {
     let mut place = Place::new();
     let _proxy = place.start();
     place.config["upstream_proxies"][0]["weight"] = json!(7);
+    place.config["upstream_proxies"][0]["tag"] = json!("x");
     place.write();
     let (code, out, err) = outcome(&mut place.command(&["reload"]));
     assert_eq!((code, err.as_str()), (Some(0), ""));
@@ -73,62 +74,162 @@ fn reload_waits_for_the_new_configuration() {
 }
 
 #[test]
+fn reload_needs_no_pid_file_no_variable_and_no_old_address() {
+    let mut place = Place::new();
+    place.config["server"]["pid_file"] = json!("");
+    place.config["server"]["name"] = json!("${env:ONLY_THERE}");
+    place.write();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("proxy"));
+    command.env("ONLY_THERE", "x").arg("--config").arg(place.file()).current_dir(place.folder.path());
+    let mut proxy = Running::from(command);
+    proxy.line("listen=");
+    place.config["server"]["listen_address"] = json!("127.0.0.1:1");
+    place.write();
+    let (code, out, err) = outcome(&mut place.command(&["reload"]));
+    assert!(code == Some(0) && out.starts_with("reloaded (configuration "), "{out}{err}");
+    assert!(out.contains("needs a restart, the old value stays: server.listen_address: "), "{out}");
+}
+
+#[test]
 fn reload_says_that_the_file_is_bad_and_the_old_one_stays() {
     let mut place = Place::new();
-    let _proxy = place.start();
+    let mut proxy = place.start();
     place.config["upstream_proxies"][0]["weight"] = json!(-7);
     place.write();
     let (code, out, err) = outcome(&mut place.command(&["reload"]));
     assert_eq!((code, out.as_str()), (Some(78), ""));
     assert!(err.contains("upstream_proxies[0].weight: must be 0 or more"), "{err}");
+    assert!(err.contains("the old one stays in force"), "{err}");
     assert_eq!(page(place.address, "/stats")["total"]["upstream_metrics"][0]["weight"], 1);
-}
-
-#[test]
-fn reload_says_that_the_running_proxy_refused() {
-    let mut place = Place::new();
-    let mut proxy = place.start();
-    // Set for the command alone, so that only the proxy finds a problem.
+    // Also what only the running proxy can find: the variable is set for the command alone.
+    place.config["upstream_proxies"][0]["weight"] = json!(1);
     place.config["server"]["name"] = json!("${env:ONLY_HERE}");
     place.write();
     let mut command = place.command(&["reload"]);
     let (code, out, err) = outcome(command.env("ONLY_HERE", "x"));
-    assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("refused the configuration"), "{err}");
+    assert_eq!((code, out.as_str()), (Some(78), ""));
+    assert!(err.contains("server.name: the environment variable ONLY_HERE is not set"), "{err}");
     proxy.line("server.name: the environment variable ONLY_HERE is not set");
 }
 
 #[test]
 fn reload_says_that_no_proxy_runs() {
-    let mut place = Place::new();
+    let place = Place::new();
     place.write();
-    let (code, _, err) = outcome(&mut place.command(&["reload"]));
-    assert!(code == Some(1) && err.contains("proxy.pid: cannot find the PID file"), "{err}");
-
+    let none = |place: &Place| {
+        let (code, _, err) = outcome(&mut place.command(&["reload"]));
+        assert!(code == Some(1) && err.contains("proxy.sock: no proxy runs behind this control socket"), "{err}");
+    };
+    none(&place);
     let mut proxy = place.start();
     proxy.signal(Signal::KILL);
     proxy.end();
-    let (code, _, err) = outcome(&mut place.command(&["reload"]));
-    assert!(code == Some(1) && err.contains("is not a running proxy"), "{err}");
+    assert!(place.path("proxy.sock").exists(), "left over, and nobody behind it");
+    none(&place);
 
-    place.config["server"]["pid_file"] = json!("");
-    place.write();
+    let mut place = Place::new();
+    place.config["server"]["control_socket"] = json!("");
+    let _proxy = place.start();
+    assert!(!place.path("proxy.sock").exists());
     let (code, _, err) = outcome(&mut place.command(&["reload"]));
-    assert!(code == Some(1) && err.contains("server.pid_file is empty"), "{err}");
+    assert!(code == Some(1) && err.contains("server.control_socket is off"), "{err}");
 }
 
 #[test]
-fn reload_signals_nobody_but_a_proxy() {
+fn a_draining_proxy_says_so_and_reloads_no_more() {
+    let place = Place::before(echo());
+    let mut proxy = place.start();
+    let _open = tunnel(place.address);
+    proxy.signal(Signal::TERM);
+    proxy.line("draining");
+    let (code, out, _) = outcome(&mut place.command(&["healthcheck"]));
+    assert_eq!((code, out.as_str()), (Some(0), "draining (configuration 1)\n"), "it lives, so no engine restarts it");
+    let (code, _, err) = outcome(&mut place.command(&["reload"]));
+    assert!(code == Some(1) && err.contains("the proxy is stopping"), "{err}");
+}
+
+/// Writes `bytes` to the control socket; what comes back, as JSON.
+fn control(place: &Place, bytes: &[u8]) -> Value {
+    let mut stream = UnixStream::connect(place.path("proxy.sock")).unwrap();
+    stream.set_read_timeout(Some(WATCHDOG)).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer.matches('\n').count(), 1, "{answer}");
+    serde_json::from_str(&answer).unwrap()
+}
+
+#[test]
+fn whatever_comes_over_the_control_socket_is_answered_by_one_line() {
+    let place = Place::new();
+    let _proxy = place.start();
+    let long = [b'x'; 4096];
+    for bytes in [&b"\n"[..], b"{}\n", b"null\n", b"{\"command\":\"stop\"}\n", b"\xff\xfe\n", b"[[[[[[\n", &long] {
+        let answer = control(&place, bytes);
+        assert_eq!(answer["result"], "error", "{bytes:?}: {answer}");
+    }
+    // Deeper than a parser's stack may go.
+    let deep = [&b"{\"command\":"[..], &[b'['; 4000], b"\n"].concat();
+    assert_eq!(control(&place, &deep)["result"], "error");
+    // Those who say nothing keep nobody else from asking.
+    let _silent: Vec<_> = (0..8).map(|_| UnixStream::connect(place.path("proxy.sock")).unwrap()).collect();
+    let health = control(&place, b"{\"command\":\"health\"}\n");
+    let told = json!({
+        "result": "health", "status": "ok", "config_epoch": 1, "reloads": 0, "reload_failed": false,
+    });
+    assert_eq!(health, told);
+}
+
+#[test]
+fn a_control_socket_that_cannot_be_had_is_warned_about_by_default_and_an_error_where_configured() {
+    let mut place = Place::new();
+    // Not permissions: tests may run as root.
+    std::fs::create_dir(place.path("proxy.sock")).unwrap();
+    let mut proxy = place.start();
+    let warned = |line: &String| line.contains("WARN") && line.contains("no control socket");
+    assert!(proxy.lines.iter().any(warned), "{:?}", proxy.lines);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.end(), 0);
+    for path in ["proxy.sock", "missing/proxy.sock"] {
+        place.config["server"]["control_socket"] = json!(path);
+        place.write();
+        let (code, _, err) = outcome(&mut place.command(&[]));
+        assert!(code == Some(1) && err.contains(path), "{code:?} {err}");
+    }
+}
+
+#[test]
+fn a_second_proxy_gets_no_control_socket_that_is_taken() {
+    let mut place = Place::new();
+    place.config["server"]["pid_file"] = json!("");
+    let first = place.start();
+    let mut second = Place { folder: place.folder, address: crate::support::address(), config: place.config };
+    second.config["server"]["listen_address"] = json!(second.address.to_string());
+    let mut running = second.start();
+    let named = format!("(process {})", first.child.id());
+    assert!(running.lines.iter().any(|line| line.contains("no control socket") && line.contains(&named)));
+    running.signal(Signal::TERM);
+    assert_eq!(running.end(), 0);
+    second.config["server"]["control_socket"] = json!("proxy.sock");
+    second.write();
+    let (code, _, err) = outcome(&mut second.command(&[]));
+    assert!(code == Some(1) && err.contains(&named), "{code:?} {err}");
+    assert_eq!(outcome(&mut second.command(&["healthcheck"])).0, Some(0), "the first still answers");
+}
+
+#[test]
+fn the_variable_that_beats_the_flag_is_warned_about() {
     let place = Place::new();
     place.write();
-    let mut stranger = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
-    std::fs::write(place.path("proxy.pid"), stranger.id().to_string()).unwrap();
-    assert_eq!(outcome(&mut place.command(&["reload"])).0, Some(1));
-    // Signal 0 asks whether it lives; SIGHUP would have ended it.
-    let pid = rustix::process::Pid::from_child(&stranger);
-    assert!(stranger.try_wait().unwrap().is_none());
-    kill_process(pid, Signal::KILL).unwrap();
-    stranger.wait().unwrap();
+    let named = "PROXY_CONFIG is set, so the configuration is other.json and not";
+    let mut command = place.command(&["--check"]);
+    let (code, _, err) = outcome(command.env("PROXY_CONFIG", "other.json"));
+    assert!(code == Some(78) && err.contains(named), "{err}");
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("proxy"));
+    command.env("PROXY_CONFIG", place.file()).args(["--config", "other.json"]).current_dir(place.folder.path());
+    let mut proxy = Running::from(command);
+    let line = proxy.line("PROXY_CONFIG is set");
+    assert!(line.contains("WARN") && line.contains("not other.json"), "in the log, like all that it says: {line}");
 }
 
 #[test]

@@ -100,14 +100,14 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it in `folder`; it may not get as far as listening.
     pub(crate) fn spawn(folder: &Path, config: &Path) -> Self {
-        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("proxy"))
-            .arg("--config")
-            .arg(config)
-            .current_dir(folder)
-            .env_remove("PROXY_CONFIG")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("proxy"));
+        command.arg("--config").arg(config).current_dir(folder).env_remove("PROXY_CONFIG");
+        Self::from(command)
+    }
+
+    /// Starts it by a command of one's own.
+    pub(crate) fn from(mut command: std::process::Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, log) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use mock_upstreams::Journal;
 use proxy::Proxy;
 use proxy::env::os::{Os, OsListener, OsStream};
-use proxy::env::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
+use proxy::env::{Busy, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -247,12 +247,38 @@ fn a_hash_is_computed_once_for_many_requests() {
             assert!(client.response().await.0.starts_with("HTTP/1.1 407 "));
             assert_eq!(hashed(), so_far, "{guess}");
         }
-        // A new configuration trusts nobody yet.
-        proxy.reload(parse(&guarded(&[upstream.addr]))).unwrap();
-        let mut client = Client::connect(proxy.local_addr()).await;
-        client.send(with(GET, &format!("Proxy-Authorization: {}\r\n", basic("bert:bcrypt pass")))).await;
-        assert!(client.response().await.0.starts_with("HTTP/1.1 200 "));
-        assert_eq!(hashed(), 6);
+    });
+}
+
+#[test]
+fn a_reload_asks_nobody_to_prove_an_unchanged_password_again() {
+    run(async {
+        let (upstream, _) = Double::mock("mock").await;
+        let env = Counting { room: true, ..Counting::default() };
+        let mut config = guarded(&[upstream.addr]);
+        let proxy = start(config.clone(), &env).await;
+        let statuses = async || {
+            let mut statuses = Vec::new();
+            for user in ["bert:bcrypt pass", "carl:argon pass"] {
+                let mut client = Client::connect(proxy.local_addr()).await;
+                client.send(with(GET, &format!("Proxy-Authorization: {}\r\n", basic(user)))).await;
+                statuses.push(client.response().await.0[9..12].to_owned());
+            }
+            (statuses, env.hashed.load(Ordering::SeqCst))
+        };
+        let both = || vec!["200".to_owned(), "200".to_owned()];
+        assert_eq!(statuses().await, (both(), 2));
+        proxy.reload(parse(&config)).unwrap();
+        config["server"]["name"] = json!("another");
+        proxy.reload(parse(&config)).unwrap();
+        assert_eq!(statuses().await, (both(), 2), "hashed again after a reload that changed no user");
+        // The same password, hashed anew: that user alone has to prove it.
+        config["authentication"]["users"][2]["password"] = json!(bcrypt::hash("bcrypt pass", 4).unwrap());
+        proxy.reload(parse(&config)).unwrap();
+        assert_eq!(statuses().await, (both(), 3));
+        config["authentication"]["users"][3]["password"] = json!(argon2("another"));
+        proxy.reload(parse(&config)).unwrap();
+        assert_eq!(statuses().await.0, ["200", "407"]);
     });
 }
 
@@ -330,10 +356,10 @@ impl Env for Counting {
         self.os.offload(job).await
     }
 
-    async fn relay<C: Duplex, U: Duplex>(
+    async fn relay(
         &self,
-        client: C,
-        upstream: U,
+        client: OsStream,
+        upstream: OsStream,
         early: Early,
         limits: RelayLimits,
         traffic: Arc<Traffic>,

@@ -7,9 +7,11 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::sleep;
 
 use super::plain::{get, reply, server};
-use super::support::{Double, Heard, TestProxy, config, run};
+use super::support::{Double, Heard, Memory, TestProxy, config, parse, run, run_paused};
+use super::timing::{addr, millis, secs, with_timeouts};
 
 const MIB: usize = 1024 * 1024;
 
@@ -86,9 +88,9 @@ fn chunks_are_written_anew_and_trailers_kept_both_ways() {
                 peer.head().await;
                 let wanted = "3\r\nabc\r\na\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n";
                 let _ = tell.send(String::from_utf8(peer.exactly(wanted.len()).await).unwrap() == wanted);
-                peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nTrailer: X-End\r\n\r\n").await;
+                peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nTrailer: X-End\r\nConnection: x-hop\r\n\r\n").await;
                 peer.send(
-                    "0003 ; a=\"b\"\r\nxyz\r\n0;last\r\nX-End: yes\r\nContent-Length: 5\r\nSet-Cookie: a\r\n\r\n",
+                    "0003 ; a=\"b\"\r\nxyz\r\n0;last\r\nX-End: yes\r\nContent-Length: 5\r\nSet-Cookie: a\r\nX-Hop: 1\r\n\r\n",
                 )
                 .await;
                 let _ = peer.rest().await;
@@ -97,9 +99,9 @@ fn chunks_are_written_anew_and_trailers_kept_both_ways() {
         .await;
         let proxy = TestProxy::before(&[upstream.addr]).await;
         let mut client = proxy.client().await;
-        client.send("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        client.send("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: X-Hop\r\nTransfer-Encoding: chunked\r\n\r\n").await;
         client.send("03;ext=1\r\nabc\r\n0000000a;x;y\r\n0123456789\r\n").await;
-        client.send("0\r\nX-Sum: 1\r\nTransfer-Encoding: gzip\r\n\r\n").await;
+        client.send("0\r\nX-Hop: 1\r\nX-Sum: 1\r\nTransfer-Encoding: gzip\r\n\r\n").await;
         assert!(told.recv().await.unwrap());
         let head = client.head().await;
         assert!(head.contains("Trailer: X-End\r\n") && !head.contains("close"), "{head}");
@@ -183,6 +185,58 @@ fn a_refusal_overtakes_an_upload() {
         let ((), all) = tokio::join!(sends, reads);
         assert!(all.starts_with("HTTP/1.1 413 ") && all.ends_with("\r\n\r\ntoo much"), "{all}");
         assert!(all.contains("\r\nConnection: close\r\n"), "{all}");
+    });
+}
+
+/// As curl's library, urllib and axios do: nothing is read before all of the body is sent. Closing early would reset the
+/// connection, and the reset would take the answer.
+#[test]
+fn an_answer_reaches_a_client_that_reads_none_before_its_upload_is_sent() {
+    run(async {
+        let upstream = Double::scripted(|_, mut peer| async move {
+            peer.head().await;
+            peer.send(reply(413, "too much")).await;
+            // Gone, with most of the body unread.
+        })
+        .await;
+        let open = TestProxy::before(&[upstream.addr]).await;
+        let mut locked = config(&[upstream.addr]);
+        locked["authentication"] = json!({ "enabled": true, "users": [{ "username": "a", "password": "b" }] });
+        let locked = TestProxy::start(locked).await;
+        for (proxy, status) in [(&open, 413), (&locked, 407)] {
+            for mebibytes in [1, 3, 20] {
+                let length = mebibytes * MIB;
+                let body = vec![b'x'; length];
+                let mut client = proxy.client().await;
+                client
+                    .send(format!("PUT http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n"))
+                    .await;
+                client.send(body).await;
+                let all = String::from_utf8(client.rest().await.unwrap()).unwrap();
+                assert!(all.starts_with(&format!("HTTP/1.1 {status} ")), "{mebibytes} MiB: {all}");
+            }
+        }
+    });
+}
+
+/// In memory, since it is time that bounds it.
+#[test]
+fn a_refused_client_is_listened_to_for_as_long_as_it_sends_in_earnest() {
+    run_paused(async {
+        let refused = async |bytes: usize, every: u64| {
+            let net = Memory::default();
+            let (_, _ear) = net.start(parse(&with_timeouts(&[addr(1)], json!({})))).await;
+            let mut client = net.client();
+            client.send("CONNECT nobody HTTP/1.1\r\n\r\n").await;
+            assert!(client.head().await.starts_with("HTTP/1.1 400 "));
+            while client.stream.write_all(&vec![b'x'; bytes]).await.is_ok() {
+                sleep(millis(every)).await;
+            }
+            net.elapsed()
+        };
+        assert!((secs(2)..=secs(3)).contains(&refused(1, 400).await), "a byte now and then earns nothing");
+        assert!((secs(22)..=secs(26)).contains(&refused(60_000, 1000).await), "a little too slow");
+        assert!((secs(30)..=secs(31)).contains(&refused(100_000, 100).await));
     });
 }
 

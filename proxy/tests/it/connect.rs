@@ -182,25 +182,39 @@ fn a_head_that_comes_byte_by_byte_opens_the_tunnel() {
     });
 }
 
+#[test]
+fn replies_that_are_odd_but_have_one_reading_open_the_target() {
+    run(async {
+        for reply in [
+            "HTTP/1.1 200 OK\nA: b\n\n",
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: \x1b[2J\r\nA(b): c\r\n\r\n",
+            "HTTP/1.1  200 OK\r\n\r\n",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+            // A 2xx to CONNECT has no body (RFC 9110 section 9.3.6).
+            "HTTP/1.1 204 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\nTransfer-Encoding: gzip\r\n\r\n",
+        ] {
+            let proxy = TestProxy::before(&[Double::replying(reply).await.addr]).await;
+            proxy.tunnel("a.test:80").await;
+        }
+    });
+}
+
 /// None of these is a 2xx: the client hears of it and the upstream is blamed where its head is at fault.
 #[test]
 fn bad_replies_open_nothing() {
     let too_long = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "y".repeat(17_000));
     let endless = format!("HTTP/1.1 200 {}", "x".repeat(20_000));
     let interims = "HTTP/1.1 100 Continue\r\n\r\n".repeat(17) + "HTTP/1.1 200 OK\r\n\r\n";
-    let replies: [(String, &str); 17] = [
+    let replies: [(String, &str); 12] = [
         ("HTTP/1.1 404 not 200 OK\r\n\r\n".into(), "status_4xx"),
         ("HTTP/1.1 302 Found\r\nLocation: http://200/\r\n\r\n".into(), "status_3xx"),
         ("HTTP/1.1 500 HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".into(), "status_5xx"),
-        ("HTTP/1.1 200 OK\n\n".into(), "malformed_head"),
         ("HTTP/1.1 200 OK\r\nA: b\n\r\n".into(), "malformed_head"),
         ("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n".into(), "malformed_head"),
-        ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n".into(), "malformed_head"),
-        ("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n".into(), "malformed_head"),
-        ("HTTP/1.1  200 OK\r\n\r\n".into(), "malformed_head"),
         ("HTTP/1.1 2000 OK\r\n\r\n".into(), "malformed_head"),
         ("HTTP/2.0 200 OK\r\n\r\n".into(), "malformed_head"),
-        ("\r\nHTTP/1.1 200 OK\r\n\r\n".into(), "malformed_head"),
         ("HTTP/1.1 101 Switching Protocols\r\n\r\n".into(), "malformed_head"),
         ("SSH-2.0-OpenSSH_9.6\r\n".into(), "malformed_head"),
         (too_long, "malformed_head"),

@@ -1,9 +1,10 @@
 //! `Expect: 100-continue`: the body waits for the upstream's word. How long at most is proven under paused time.
 
+use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::plain::reply;
-use super::support::{Client, Double, Heard, TestProxy, run};
+use super::support::{Client, Double, Heard, TestProxy, config, run};
 
 const ASK: &str = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 
@@ -73,6 +74,9 @@ fn a_post_whose_body_still_waits_goes_to_another_upstream() {
             let proxy = TestProxy::before(&[fails.addr, orderly().await.addr]).await;
             let mut client = proxy.client().await;
             client.send(ASK).await;
+            if broken.contains(" 102 ") {
+                assert!(client.head().await.starts_with("HTTP/1.1 102 "));
+            }
             sends_when_told(&mut client).await;
             assert_eq!(proxy.ear.finished(1).await.attempts, 2, "{broken:?}");
         });
@@ -98,20 +102,52 @@ fn the_client_is_told_once_even_if_the_upstream_fails_after_it() {
     });
 }
 
+/// An upstream that says more than one thing before its answer.
+async fn talkative() -> Double {
+    Double::scripted(|_, mut peer| async move {
+        peer.head().await;
+        peer.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n")
+            .await;
+        peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 5\r\n\r\n").await;
+        peer.send(format!("HTTP/1.1 199 Odd\r\n\r\n{}", reply(200, "x"))).await;
+    })
+    .await
+}
+
 #[test]
-fn other_interim_answers_stop_here() {
+fn interim_answers_are_passed_on() {
     run(async {
-        let upstream = Double::scripted(|_, mut peer| async move {
-            peer.head().await;
-            peer.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n").await;
-            peer.send(format!("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n{}", reply(200, "x"))).await;
-        })
-        .await;
-        let proxy = TestProxy::before(&[upstream.addr]).await;
+        let mut config = config(&[talkative().await.addr]);
+        config["server"]["via"] = json!("ours");
+        let proxy = TestProxy::start(config).await;
         let mut client = proxy.client().await;
         client.send(super::plain::get("/")).await;
+        assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(client.head().await, "HTTP/1.1 102 Processing\r\nVia: 1.1 ours\r\n\r\n");
+        assert_eq!(client.head().await, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nVia: 1.1 ours\r\n\r\n");
+        assert_eq!(client.head().await, "HTTP/1.1 199 Odd\r\nVia: 1.1 ours\r\n\r\n");
         let (head, body) = client.response().await;
         assert!(head.starts_with("HTTP/1.1 200 ") && body == b"x", "{head}");
+    });
+}
+
+#[test]
+fn a_client_of_http_1_0_hears_no_interim_answer() {
+    run(async {
+        let proxy = TestProxy::before(&[talkative().await.addr]).await;
+        let mut client = proxy.client().await;
+        client.send("GET http://a.test/ HTTP/1.0\r\n\r\n").await;
+        let (head, body) = client.response().await;
+        assert!(head.starts_with("HTTP/1.1 200 ") && body == b"x", "{head}");
+    });
+}
+
+#[test]
+fn interim_answers_to_a_connect_stay_with_us() {
+    run(async {
+        let proxy = TestProxy::before(&[talkative().await.addr]).await;
+        let mut client = proxy.tunnel("a.test:80").await;
+        assert_eq!(client.exactly(1).await, b"x");
     });
 }
 
@@ -128,6 +164,9 @@ fn interim_answers_without_end_are_no_answer() {
         let proxy = TestProxy::before(&[floods.addr, good.addr]).await;
         let mut client = proxy.client().await;
         client.send(super::plain::get("/")).await;
+        for _ in 0..16 {
+            assert!(client.head().await.starts_with("HTTP/1.1 102 "));
+        }
         assert_eq!(client.response().await.1, b"good");
     });
 }

@@ -36,7 +36,7 @@ async fn request(proxy: &TestProxy, target: &str, number: usize) -> u16 {
 }
 
 fn ejected(proxy: &TestProxy) -> Vec<String> {
-    let of = |heard| if let Heard::Ejected { url } = heard { Some(url) } else { None };
+    let of = |heard| if let Heard::Ejected { url, .. } = heard { Some(url) } else { None };
     proxy.ear.heard().into_iter().filter_map(of).collect()
 }
 
@@ -355,7 +355,9 @@ fn active_checks_eject_and_bring_back_without_a_single_request() {
         let upstreams = [bad.addr, dead.addr, good.addr];
         let proxy = TestProxy::start(checked(&upstreams, &json!(["echo.mock:80"]))).await;
         let ejection = |nth| {
-            proxy.ear.wait_nth(nth, |heard| if let Heard::Ejected { url } = heard { Some(url.clone()) } else { None })
+            proxy
+                .ear
+                .wait_nth(nth, |heard| if let Heard::Ejected { url, .. } = heard { Some(url.clone()) } else { None })
         };
         let mut out = [ejection(1).await, ejection(2).await];
         out.sort();

@@ -29,6 +29,39 @@ fn ten_requests_take_one_connection_on_either_leg() {
     });
 }
 
+/// RFC 9112 section 2.2: some old clients send one.
+#[test]
+fn an_empty_line_behind_a_body_is_no_request() {
+    run(async {
+        let upstream = Double::scripted(|_, mut peer| async move {
+            while peer.next_head().await.is_some() {
+                peer.exactly(3).await;
+                peer.send(reply(200, "x")).await;
+            }
+        })
+        .await;
+        let mut config = config(&[upstream.addr]);
+        config["timeouts"] = json!({ "header": "50ms", "keep_alive": "500ms" });
+        let proxy = TestProxy::start(config).await;
+        let post = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc";
+        // The next request may follow in the same packet or later, and there may be none.
+        let mut client = proxy.client().await;
+        client.send(format!("{post}\r\n{post}\r\n")).await;
+        for _ in 0..2 {
+            assert_eq!(client.response().await.1, b"x");
+        }
+        client.send(format!("{post}\r")).await;
+        assert_eq!(client.response().await.1, b"x");
+        client.send("\n").await;
+        assert_eq!(client.rest().await.unwrap(), b"", "no 408 comes behind it");
+        let mut client = proxy.client().await;
+        client.send(format!("{post}\r\n")).await;
+        assert_eq!(client.response().await.1, b"x");
+        client.finish().await;
+        assert_eq!(client.rest().await.unwrap(), b"", "no 400 comes behind it");
+    });
+}
+
 #[test]
 fn requests_sent_together_are_answered_in_order() {
     run(async {

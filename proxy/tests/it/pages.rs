@@ -107,6 +107,29 @@ fn credentials_are_asked_for_where_configured() {
 }
 
 #[test]
+fn whoever_is_refused_the_statistics_is_logged_and_counted() {
+    run(async {
+        let proxy = with_user(|json| json["stats"] = json!({ "require_auth": true })).await;
+        let right = format!("{LOCAL}Authorization: {RIGHT}\r\n");
+        for (number, (fields, status, word)) in (1..).zip([
+            (format!("{LOCAL}Authorization: {WRONG}\r\n"), 401, "wrong_credentials"),
+            (LOCAL.to_owned(), 401, "no_credentials"),
+            (format!("{LOCAL}Authorization: Bearer x\r\n"), 401, "bad_credentials"),
+        ]) {
+            assert_eq!(self::status(&proxy, "/stats", &fields).await, status);
+            let told = proxy.ear.finished(number).await;
+            assert_eq!((told.status, told.outcome, told.method.as_str()), (status, word, "GET"));
+            let (_, _, body) = answer(&proxy, "GET", "/stats", &right).await;
+            let stats: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!((&stats["rejected_requests"], &stats["total"]["total_requests"]), (&json!(number), &json!(0)));
+        }
+        let open = TestProxy::before(&[([127, 0, 0, 1], 9).into()]).await;
+        assert_eq!(status(&open, "/stats", "Host: evil.test\r\n").await, 403);
+        assert_eq!(open.ear.finished(1).await.outcome, "stats_forbidden");
+    });
+}
+
+#[test]
 fn the_path_is_configurable() {
     run(async {
         let proxy = with_user(|json| json["server"]["stats_endpoint"] = json!("/inner/figures")).await;

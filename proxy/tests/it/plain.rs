@@ -178,13 +178,16 @@ fn an_old_client_gets_plain_bytes_and_an_end() {
         let proxy = TestProxy::before(&[upstream.addr]).await;
         for (method, wanted) in [("GET", "abcde"), ("HEAD", "")] {
             let mut client = proxy.client().await;
-            client.send(format!("{method} http://a.test/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")).await;
+            client
+                .send(format!("{method} http://a.test/ HTTP/1.0\r\nConnection: keep-alive, TE\r\nTE: trailers\r\n\r\n"))
+                .await;
             let head = client.head().await;
             assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
             assert!(!head.to_ascii_lowercase().contains("\r\ntra"), "no coding, no trailers: {head}");
             assert_eq!(client.rest().await.unwrap(), wanted.as_bytes());
             let (_, head) = asked.recv().await.unwrap();
             assert!(head.contains("Via: 1.0 netdrift-") && head.contains("Host: a.test\r\n"), "{head}");
+            assert!(!head.contains("TE: "), "no trailers are passed on to it: {head}");
         }
     });
 }

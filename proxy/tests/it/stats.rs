@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use super::support::{Double, Heard, TestProxy, config, run};
+use super::support::{Double, Heard, Memory, TestProxy, config, run, run_paused};
+use super::timing::{joined, secs};
 
 /// One that opens every tunnel but those to `bad.test`, and echoes.
 async fn choosy() -> Double {
@@ -48,6 +50,73 @@ fn sum(window: &Value, field: &str) -> u64 {
 
 fn attempts(proxy: &TestProxy) -> usize {
     proxy.ear.heard().iter().filter(|one| matches!(one, Heard::Attempt { .. })).count()
+}
+
+#[test]
+fn upstreams_that_differ_by_user_name_alone_are_told_apart_everywhere_and_over_reloads() {
+    run(async {
+        let upstream = choosy().await;
+        let at = |user: &str| json!({ "url": format!("http://{user}:secret@{}", upstream.addr) });
+        let mut json = config(&[]);
+        json["upstream_proxies"] = json!([at("anna"), at("bert")]);
+        let proxy = TestProxy::start(json.clone()).await;
+        let named = |user: &str| format!("http://{user}@{}", upstream.addr);
+        let shown = |stats: &Value| -> Vec<(String, String, u64)> {
+            let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
+            let all = stats["total"]["upstream_metrics"].as_array().unwrap().iter();
+            all.map(|one| (text(one, "id"), text(one, "name"), one["total_requests"].as_u64().unwrap())).collect()
+        };
+        let mut served = std::collections::BTreeMap::<String, u64>::new();
+        for number in 1..=3 {
+            succeed(&proxy).await;
+            let label = proxy.ear.finished(number).await.upstream.unwrap();
+            assert_eq!(*label.name, *named(if label.id.to_string() == "u0" { "anna" } else { "bert" }));
+            *served.entry(label.id.to_string()).or_default() += 1;
+        }
+        assert_eq!(served.len(), 2);
+        let before = shown(&proxy.stats().await);
+        let (anna, bert) = (("u0".into(), named("anna"), served["u0"]), ("u1".into(), named("bert"), served["u1"]));
+        assert_eq!(before, [anna.clone(), bert.clone()]);
+        // Another order, and another upstream: each stays itself.
+        json["upstream_proxies"] = json!([at("carl"), at("bert"), at("anna")]);
+        proxy.proxy.reload(super::support::parse(&json)).unwrap();
+        let after = shown(&proxy.stats().await);
+        assert_eq!(after, [("u2".into(), named("carl"), 0), bert, anna]);
+        // Every failed attempt says through whom.
+        fail(&proxy, BAD, "502").await;
+        let summary = proxy.ear.finished(4).await;
+        let ids: std::collections::BTreeSet<_> = summary.failed_attempts.iter().map(|(label, _)| label.id).collect();
+        assert_eq!(ids.len(), 3, "{summary:?}");
+    });
+}
+
+/// Bytes up and down since the start and of the last quarter of an hour, as the statistics say.
+async fn bytes_shown(net: &Memory) -> [(u64, u64); 2] {
+    let mut client = net.client();
+    client.send("GET /stats HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    let stats: Value = serde_json::from_slice(&client.response().await.1).unwrap();
+    ["total", "recent_15m"].map(|window| {
+        let upstream = &stats[window]["upstream_metrics"][0];
+        (upstream["bytes_up"].as_u64().unwrap(), upstream["bytes_down"].as_u64().unwrap())
+    })
+}
+
+#[test]
+fn recent_bytes_are_of_the_last_quarter_of_an_hour_also_those_of_a_long_tunnel() {
+    run_paused(async {
+        let net = Memory::default();
+        let (_ear, mut client, mut peer) = joined(&net, json!({ "idle_tunnel": "10h" })).await;
+        client.send("up").await;
+        assert_eq!(peer.exactly(2).await, b"up");
+        sleep(secs(10 * 60)).await;
+        peer.send("down").await;
+        assert_eq!(client.exactly(4).await, b"down");
+        // Nobody has asked so far, and the tunnel is still open.
+        sleep(secs(6 * 60)).await;
+        assert_eq!(bytes_shown(&net).await, [(2, 4), (0, 4)]);
+        sleep(secs(10 * 60)).await;
+        assert_eq!(bytes_shown(&net).await, [(2, 4), (0, 0)]);
+    });
 }
 
 #[test]

@@ -55,10 +55,40 @@ impl Certificates {
         assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Adds `name.pem` with `name.key`, for `localhost` and signed by itself: an authority's, as openssl makes them.
+    fn add_self_signed(&self, name: &str) {
+        self.openssl(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+             -addext subjectAltName=DNS:localhost -keyout {name}.key -out {name}.pem"
+        ));
+    }
+
+    /// Adds `name.pem` with `name.key`, of the same kind but valid in January 2020 alone.
+    fn add_expired(&self, name: &str) {
+        let config = "[ca]\ndefault_ca=made\n[made]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=any\n\
+                      [any]\ncommonName=supplied\n[fields]\nbasicConstraints=critical,CA:TRUE\nsubjectAltName=DNS:localhost\n";
+        for (file, text) in [("authority", config), ("index", ""), ("serial", "01\n")] {
+            std::fs::write(self.path(file), text).unwrap();
+        }
+        self.openssl(&format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout {name}.key -out {name}.csr"
+        ));
+        self.openssl(&format!(
+            "ca -batch -notext -selfsign -config authority -extensions fields -keyfile {name}.key -in {name}.csr \
+             -startdate 200101000000Z -enddate 200201000000Z -out {name}.pem"
+        ));
+    }
+
     /// A server's side of TLS with the leaf certificate.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        let chain = CertificateDer::pem_file_iter(self.path("leaf.pem")).unwrap().map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(self.path("leaf.key")).unwrap();
+        self.acceptor_with("leaf")
+    }
+
+    /// As [`Certificates::acceptor`], with another certificate.
+    fn acceptor_with(&self, name: &str) -> TlsAcceptor {
+        let chain =
+            CertificateDer::pem_file_iter(self.path(&format!("{name}.pem"))).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
         let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -77,14 +107,22 @@ impl Certificates {
 }
 
 /// Serves each connection by `script` once its handshake is done; the port it listens on.
-async fn upstream<F, Fut>(certificates: &Certificates, script: F) -> u16
+pub(crate) async fn upstream<F, Fut>(certificates: &Certificates, script: F) -> u16
+where
+    F: Fn(Client<TlsStream<TcpStream>>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    upstream_with(certificates.acceptor(), script).await
+}
+
+/// As [`upstream`], with the server's side of TLS given.
+async fn upstream_with<F, Fut>(acceptor: TlsAcceptor, script: F) -> u16
 where
     F: Fn(Client<TlsStream<TcpStream>>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let acceptor = certificates.acceptor();
     let script = Arc::new(script);
     tokio::spawn(async move {
         loop {
@@ -102,11 +140,11 @@ where
 }
 
 /// An upstream entry for `host` at `port`, trusting `ca`.
-fn entry(host: &str, port: u16, ca: &str) -> Value {
+pub(crate) fn entry(host: &str, port: u16, ca: &str) -> Value {
     json!({ "url": format!("https://{host}:{port}"), "tls": { "ca_file": ca } })
 }
 
-fn with_upstreams(entries: Value) -> Value {
+pub(crate) fn with_upstreams(entries: Value) -> Value {
     let mut config = config(&[]);
     config["upstream_proxies"] = entries;
     config
@@ -309,5 +347,45 @@ fn a_mock_upstream_behind_tls_serves_its_targets() {
             mock_upstreams::targets::tally_of_pattern(1_000_000),
             "bytes were changed on the way"
         );
+    });
+}
+
+/// `openssl req -x509` makes an authority's certificate, which no server may present unless the operator has named it.
+#[test]
+fn a_self_signed_certificate_is_taken_where_it_is_named_itself() {
+    run(async {
+        let certificates = Certificates::new();
+        certificates.add_self_signed("self");
+        // Of the same name and key, but another certificate.
+        certificates.openssl(
+            "req -x509 -key self.key -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -out twin.pem",
+        );
+        certificates.add_expired("expired");
+        let bundle = [
+            std::fs::read(certificates.path("ca.pem")).unwrap(),
+            std::fs::read(certificates.path("self.pem")).unwrap(),
+        ];
+        std::fs::write(certificates.path("bundle.pem"), bundle.concat()).unwrap();
+        for (presents, host, ca, opens) in [
+            ("self", "localhost", "self.pem", true),
+            ("self", "localhost", "bundle.pem", true),
+            ("leaf", "localhost", "bundle.pem", true),
+            ("self", "127.0.0.1", "self.pem", false),
+            ("self", "localhost", "twin.pem", false),
+            ("self", "localhost", "ca.pem", false),
+            ("leaf", "localhost", "self.pem", false),
+            ("expired", "localhost", "expired.pem", false),
+        ] {
+            let port = upstream_with(certificates.acceptor_with(presents), |mut peer| async move {
+                peer.head().await;
+                peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+                let _ = peer.rest().await;
+            })
+            .await;
+            let proxy = TestProxy::with(certificates.read(&with_upstreams(json!([entry(host, port, ca)])))).await;
+            let head = proxy.asked("a.test:443").await.head().await;
+            assert_eq!(head.starts_with("HTTP/1.1 200 "), opens, "{presents} at {host} by {ca}: {head}");
+            assert!(opens || head.contains("error=tls_"), "{presents} at {host} by {ca}: {head}");
+        }
     });
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::support::{Client, Double, Memory, Peer, TestProxy, run, run_paused};
+use super::support::{Client, Double, Memory, Peer, TestProxy, WATCHDOG, run, run_paused};
 
 /// A proxy with one open tunnel, and both ends of it.
 async fn joined() -> (TestProxy, Client, Peer) {
@@ -159,7 +159,7 @@ fn an_answer_is_delivered_although_the_upstream_takes_nothing_more() {
         // Nothing yields in here, so the proxy sees all of it at once.
         client.send("a long upload").await;
         peer.send("413 too long").await;
-        drop(peer);
+        peer.abort();
         assert_eq!(client.exactly(12).await, b"413 too long");
         assert_eq!(client.rest().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert_eq!(ear.finished(1).await.end, Some(RelayEnd::UpstreamReset));
@@ -274,5 +274,61 @@ fn an_open_tunnels_bytes_are_in_the_statistics() {
         let counted = |name: &str| one[name].as_u64().unwrap();
         assert_eq!(counted("bytes_up"), 11);
         assert!(counted("bytes_down") >= 10, "{one}");
+    });
+}
+
+/// What the buffers between an upstream and a client that reads nothing hold with ease, and the client's own does not.
+const SLOW_BYTES: usize = 400_000;
+
+/// A target that sends all it has and hangs up, and a slow client that has not noticed and still sends. Its bytes meet a
+/// closed socket; what the upstream had sent in order stands in buffers on the way and must come through, with its end.
+#[test]
+fn what_came_in_order_reaches_a_slow_client_that_still_sends() {
+    run(async {
+        const MANY: usize = SLOW_BYTES;
+        let (proxy, mut client, mut peer) = joined().await;
+        let sending = tokio::spawn(async move {
+            peer.send(pattern(0, MANY)).await;
+            peer.finish().await;
+            let stream = peer.stream.into_std().unwrap();
+            stream.set_nonblocking(false).unwrap();
+            // Closing waits until the proxy's kernel has everything.
+            socket2::SockRef::from(&stream).set_linger(Some(WATCHDOG)).unwrap();
+            tokio::task::spawn_blocking(|| drop(stream)).await.unwrap();
+        });
+        sending.await.unwrap();
+        for _ in 0..3 {
+            client.send("are you there?").await;
+            proxy.stats().await;
+        }
+        let got = client.rest().await.unwrap();
+        assert_eq!(Tally::of(&got), tally_of_pattern(MANY as u64));
+        client.finish().await;
+        assert_eq!(proxy.ear.finished(1).await.end, Some(RelayEnd::UpstreamClosed));
+    });
+}
+
+/// Nor does a reset take what came before it.
+#[test]
+fn what_came_before_a_reset_reaches_a_slow_client() {
+    run(async {
+        const MANY: u64 = SLOW_BYTES as u64;
+        let (proxy, mut client, mut peer) = joined().await;
+        let sent = pattern(0, MANY as usize);
+        peer.send(&sent).await;
+        // Everything that the proxy counts has left it; the client has read none of it.
+        while proxy.stats().await["total"]["upstream_metrics"][0]["bytes_down"] != json!(MANY) {
+            tokio::task::yield_now().await;
+        }
+        peer.reset();
+        let mut got = Vec::new();
+        let end = loop {
+            match client.stream.read_buf(&mut got).await {
+                Ok(0) => panic!("an end, though it was cut"),
+                Ok(_) => {}
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!((end, got == sent), (ErrorKind::ConnectionReset, true), "{} bytes", got.len());
     });
 }

@@ -77,7 +77,6 @@ fn a_switch_that_nobody_asked_for_is_no_answer() {
     let switches = [
         "HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
         "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n",
-        "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 5\r\n\r\n",
     ];
     for switch in switches {
         run(async move {
@@ -90,4 +89,24 @@ fn a_switch_that_nobody_asked_for_is_no_answer() {
             assert_eq!(proxy.ear.finished(1).await.failed_attempts[0].1, "malformed_head");
         });
     }
+}
+
+/// RFC 9931: capsules that a client sends in the hope of a 101 could be made to look like requests.
+#[test]
+fn nothing_behind_a_refused_upgrade_to_connect_udp_is_a_request() {
+    run(async {
+        let (upstream, mut asked) = server(|_, _| reply(200, "no")).await;
+        let proxy = TestProxy::before(&[upstream.addr]).await;
+        let mut client = proxy.client().await;
+        let forged = "GET http://a.test/forged HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        client
+            .send(format!(
+                "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: connect-udp\r\n\r\n{forged}"
+            ))
+            .await;
+        let answers = String::from_utf8(client.rest().await.unwrap()).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+        assert!(!asked.recv().await.unwrap().1.contains("Upgrade"), "it does not pass");
+        assert!(asked.try_recv().is_err());
+    });
 }

@@ -228,7 +228,7 @@ fn read_tree(tree: &str, before: &mut Vec<String>, public: bool, found: &mut Vec
 /// Splits at the commas that stand in no inner group.
 fn split_group(group: &str) -> Vec<&str> {
     let mut depth = 0;
-    let mut parts = group.split(move |c| {
+    let parts = group.split(|c| {
         match c {
             '{' => depth += 1,
             '}' => depth -= 1,
@@ -236,11 +236,7 @@ fn split_group(group: &str) -> Vec<&str> {
         }
         c == ',' && depth == 0
     });
-    let mut found = Vec::new();
-    while let Some(part) = parts.next() {
-        found.push(part);
-    }
-    found
+    parts.collect()
 }
 
 /// Every path of at least two names that stands in code, outside `use` items.

@@ -7,7 +7,7 @@ use simulator::explore::batch::{Job, judge_sometimes, run_all, sometimes};
 use simulator::explore::coverage::{self, Reached};
 use simulator::explore::results::{self, Results, Source};
 use simulator::explore::shard::Shard;
-use simulator::judge::{Verdict, run_on};
+use simulator::judge::{LawTotals, Verdict, run_on};
 use simulator::report::{self, Progress, timeline_page};
 
 use super::arguments::{OneRun, Run, Timeline};
@@ -73,6 +73,8 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
     print(&format!("{} runs, {failed} failed, {refused} refused\n", reports.len()))?;
     let verdict = Verdict::worst(reports.iter().map(|report| report.verdict));
     if args.json.is_some() {
+        let mut laws = LawTotals::default();
+        reports.iter().for_each(|report| laws.add(&report.laws));
         let results = Results {
             version: results::VERSION,
             source: Source::Run,
@@ -83,6 +85,7 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
             reports,
             sometimes,
             reached: reached.into_inner().unwrap_or_else(PoisonError::into_inner),
+            laws,
         };
         write(&args.json, &|| report::json(&results))?;
     }

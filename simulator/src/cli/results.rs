@@ -44,6 +44,7 @@ pub(crate) fn merge(args: &Merge) -> Result<u8, Failed> {
         print(&format!("{:<11} {}: {}: {}\n", "violated", one.scenario, violation.of, violation.text))?;
     }
     print(&report::coverage(&whole.reached))?;
+    print(&report::laws(&whole.laws))?;
     print(&format!("{} runs, {failed} failed\n", whole.runs))?;
     Ok(whole.worst().exit_code())
 }

@@ -38,8 +38,13 @@ pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
         Ok(())
     })?;
     drop(progress);
-    let verdict = Verdict::worst(reports.iter().map(|report| report.verdict));
+    let mut verdict = Verdict::worst(reports.iter().map(|report| report.verdict));
     print(&report::coverage(&totals.reached))?;
+    print(&report::laws(&totals.laws))?;
+    if totals.laws.mostly_excused().next().is_some() {
+        // A law that is mostly excused says nothing, so that the sweep has not shown what it is meant to show.
+        verdict = verdict.min(Verdict::Violated);
+    }
     print(&format!("{} runs of seed {seed}, {} failed\n", totals.runs, totals.failed))?;
     if let Some(file) = &args.json {
         let results = Results {
@@ -52,6 +57,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
             reports,
             sometimes: Vec::new(),
             reached: totals.reached,
+            laws: totals.laws,
         };
         std::fs::write(file, report::json(&results)).map_err(|error| unwritten(file, &error))?;
     }

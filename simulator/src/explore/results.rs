@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coverage::Reached;
 use super::shard::Shard;
-use crate::judge::{Verdict, Violation};
+use crate::judge::{LawTotals, Verdict, Violation};
 use crate::world::EngineKind;
 
 /// The version of the format. Another simulator may write another.
@@ -45,6 +45,8 @@ pub struct Results<R> {
     pub sometimes: Vec<Sometimes>,
     /// What was reached, and in how many runs.
     pub reached: Reached,
+    /// What the laws have checked in all runs.
+    pub laws: LawTotals,
 }
 
 /// Something that must come in one of many runs of a scenario.
@@ -149,11 +151,13 @@ pub fn merge(parts: Vec<(PathBuf, Read)>) -> Result<Read, Vec<String>> {
         reports: Vec::new(),
         sometimes: Vec::new(),
         reached: Reached::new(),
+        laws: LawTotals::default(),
         ..first.clone()
     };
     for (_, part) in parts {
         whole.runs += part.runs;
         whole.reports.extend(part.reports);
+        whole.laws.add(part.laws.laws());
         for (item, runs) in part.reached {
             *whole.reached.entry(item).or_default() += runs;
         }
@@ -173,7 +177,9 @@ impl Read {
     pub fn worst(&self) -> Verdict {
         let runs = self.reports.iter().map(|report| report.verdict);
         let sometimes = self.sometimes.iter().filter_map(Sometimes::violation).map(|_| Verdict::Violated);
-        Verdict::worst(runs.chain(sometimes))
+        // Only a sweep shows what laws say in general: a story may be about what they excuse.
+        let laws = (self.source == Source::Sweep).then(|| self.laws.mostly_excused()).into_iter().flatten();
+        Verdict::worst(runs.chain(sometimes).chain(laws.map(|_| Verdict::Violated)))
     }
 
     /// Those of the runs that did not pass.
@@ -190,6 +196,7 @@ impl Read {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::{Excuse, Kind, LawCounts};
 
     fn part(shard: &str) -> (PathBuf, Read) {
         let results = Read {
@@ -208,6 +215,18 @@ mod tests {
                 shown: 0,
             }],
             reached: Reached::from([("event/ejected".to_owned(), 3)]),
+            laws: {
+                let counts = LawCounts {
+                    law: "x".to_owned(),
+                    kind: Kind::Told,
+                    cases: 10,
+                    excused: BTreeMap::from([(Excuse::NoTime, 1)]),
+                    found: 0,
+                };
+                let mut laws = LawTotals::default();
+                laws.add(&[counts]);
+                laws
+            },
         };
         (PathBuf::from(format!("{}.json", shard.replace('/', "of"))), results)
     }
@@ -216,6 +235,7 @@ mod tests {
     fn shards_together_are_judged_as_the_whole() {
         let whole = merge(vec![part("2/2"), part("1/2")]).unwrap();
         assert_eq!((whole.runs, whole.shard, whole.reached["event/ejected"]), (20, Shard::WHOLE, 6));
+        assert_eq!((whole.laws.laws()[0].cases, whole.laws.mostly_excused().count()), (20, 0));
         assert_eq!(whole.sometimes.len(), 1);
         assert_eq!(whole.worst(), Verdict::Violated, "in none of ten runs");
         let mut shown = part("1/2");

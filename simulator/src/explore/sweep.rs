@@ -12,7 +12,7 @@ use super::corpus::Corpus;
 use super::coverage::{Item, Reached, reached};
 use super::shard::Shard;
 use super::swarm::{self, Genome};
-use crate::judge::{RunReport, Verdict, Violation, run_on};
+use crate::judge::{LawTotals, RunReport, Verdict, Violation, run_on};
 use crate::scenario::Scenario;
 use crate::world::EngineKind;
 
@@ -45,6 +45,8 @@ pub struct SweepTotals {
     pub failed: u64,
     /// What was reached, and in how many runs.
     pub reached: Reached,
+    /// What the laws have checked in all of them.
+    pub laws: LawTotals,
 }
 
 /// A run of a sweep that has ended.
@@ -102,6 +104,7 @@ pub fn sweep<E>(plan: &SweepPlan, mut hear: impl FnMut(&SweepRun) -> Result<(), 
         let mut totals = SweepTotals::default();
         // `told` is moved into the loop, so that the threads notice when `hear` ends it.
         for run in told {
+            totals.laws.add(&run.report.laws);
             totals.runs += 1;
             totals.failed += u64::from(run.report.verdict != Verdict::Passed);
             hear(&run)?;

@@ -7,6 +7,7 @@ use loadgen::{Failure, FailureKind, Phase};
 
 use super::history::History;
 use super::violation::Violation;
+use super::witnesses::Witnesses;
 use crate::record::{ProxyEvent, What};
 use crate::scenario::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
 
@@ -25,12 +26,12 @@ pub(super) fn check(history: &History<'_>) -> Vec<Violation> {
 type Found = Option<(String, Vec<usize>)>;
 
 fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
-    let late = history.record.tolerance;
+    let late = history.witnesses.tolerance;
     match expectation {
         Expectation::Picks { upstream, exactly, at_least, at_most, from, until } => {
             let (until, after) = match until {
                 Some(until) => (until.get(), late),
-                None => (history.liveness, Duration::ZERO),
+                None => (history.witnesses.liveness, Duration::ZERO),
             };
             let picks = |from: Duration, until: Duration| {
                 places(history, |at, what| {
@@ -47,7 +48,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
         Expectation::Share { upstream, at_least, at_most, from, until } => {
-            let until = until.map_or(history.liveness, |until| until.get());
+            let until = until.map_or(history.witnesses.liveness, |until| until.get());
             let picks = |of: Option<&str>| {
                 places(history, |at, what| {
                     (from.get()..until).contains(&at)
@@ -61,8 +62,9 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             (!(*at_least..=*at_most).contains(&share)).then_some((text, mine))
         }
         Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most } => {
-            let seen = history.client_requests.iter().filter(|(id, _)| !History::is_own(id));
-            let mine = seen.filter(|(id, _)| client.as_deref().is_none_or(|name| History::client_of(id) == name));
+            let seen = history.witnesses.requests.iter().filter(|(id, _)| !Witnesses::is_own(id));
+            let ended = seen.filter_map(|(_, asked)| Some((asked.client, asked.end?)));
+            let mine = ended.filter(|(from, _)| client.as_deref().is_none_or(|name| *from == name));
             let fits = mine.filter(|(_, seen)| {
                 let failure = seen.result.failure;
                 includes(*outcome, failure)
@@ -101,7 +103,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
         }
         Expectation::Latency { at_most } => {
             let allowed = late;
-            let late = history.client_requests.values().filter(|seen| {
+            let late = history.witnesses.requests.values().filter_map(|asked| asked.end).filter(|seen| {
                 seen.result.failure.is_none()
                     && seen.result.answered().is_some_and(|took| took > at_most.get() + allowed)
             });

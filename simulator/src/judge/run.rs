@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::checked::LawCounts;
 use super::expectations;
 use super::history::History;
 use super::laws::process::liveness;
 use super::laws::{LAWS, Law, check};
 use super::violation::Violation;
+use super::witnesses::Witnesses;
 use crate::record::{RunRecord, ScenarioEvent, Trace, What};
 use crate::scenario::Scenario;
 use crate::world::EngineKind;
@@ -81,6 +83,8 @@ pub struct RunReport {
     pub unseen: Vec<usize>,
     /// What does not hold.
     pub violations: Vec<Violation>,
+    /// How many cases of each law were checked, and how many were excused and why.
+    pub laws: Vec<LawCounts>,
     /// Everything that happened.
     #[serde(skip)]
     pub trace: Trace,
@@ -108,6 +112,7 @@ pub fn run_with(engine: EngineKind, scenario: &Scenario, seed: u64, more: &[Law]
         virtual_ms: 0,
         unseen: Vec::new(),
         violations: Vec::new(),
+        laws: Vec::new(),
         trace: Trace::default(),
     };
     match engine.play(scenario, seed) {
@@ -133,7 +138,7 @@ impl RunReport {
             return;
         }
         let history = History::new(scenario, &record);
-        self.requests = history.client_requests.keys().filter(|id| !History::is_own(id)).count();
+        self.requests = history.witnesses.requests.keys().filter(|id| !Witnesses::is_own(id)).count();
         let asked = lines.iter().enumerate().filter_map(|(place, line)| match &line.what {
             What::Scenario(ScenarioEvent::Unsupported { what }) => Some(unsupported(what.clone(), vec![place])),
             _ => None,
@@ -141,7 +146,7 @@ impl RunReport {
         self.violations = asked.collect();
         if self.violations.is_empty() {
             self.unseen = expectations::unseen(&history);
-            self.violations = check(&history, laws);
+            (self.violations, self.laws) = check(&history, laws);
             self.violations.extend(expectations::check(&history));
             self.verdict = if !record.panics.is_empty() {
                 Verdict::Crashed

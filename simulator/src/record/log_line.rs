@@ -127,7 +127,7 @@ mod tests {
     use proxy::core::time::Timestamp;
     use proxy::daemon::log::{Log, lines};
     use proxy::env::RelayEnd;
-    use proxy::event::{Event, Observer, Summary};
+    use proxy::event::{Event, Observer, Summary, UpstreamLabel};
 
     use super::*;
     use crate::record::clock::Clock;
@@ -151,6 +151,10 @@ mod tests {
 
     const AT: Timestamp = Timestamp::from_nanos(5_000_000_000);
 
+    fn label(id: u32, url: &str) -> Arc<UpstreamLabel> {
+        Arc::new(UpstreamLabel { id: UpstreamId::new(id), name: format!("the {id}th").into(), url: url.into() })
+    }
+
     fn summary(whole: bool) -> Summary {
         Summary {
             request: 7,
@@ -161,12 +165,13 @@ mod tests {
             status: 200,
             outcome: "ok",
             blame: whole.then_some(Blame::Client),
-            upstream: whole.then(|| "http://b:8080".into()),
+            upstream: whole.then(|| label(1, "http://b:8080")),
             failed_attempts: if whole {
-                vec![("http://a:8080".into(), "refused"), ("http://c:8080".into(), "closed")]
+                vec![(label(0, "http://a:8080"), "refused"), (label(2, "http://c:8080"), "closed")]
             } else {
                 Vec::new()
             },
+            cause: whole.then(|| "Connection refused (os error 111)".into()),
             attempts: 3,
             bytes_up: 100,
             bytes_down: 101,
@@ -180,18 +185,24 @@ mod tests {
     fn every_event(see: &mut dyn FnMut(&Event<'_>)) {
         let id = UpstreamId::new;
         let due = AT.after(Duration::from_micros(2_000_001));
-        let (upstream, url) = (id(1), "http://b:8080");
+        let (upstream, name, url) = (id(1), "b", "http://b:8080");
         see(&Event::EpochStarted { number: 3, offset: 17, members: &[(id(0), 3), (id(1), 10_000)] });
         see(&Event::EpochStarted { number: 4, offset: 0, members: &[] });
         see(&Event::PickMade { request: Some(7), attempt: 0, epoch: 3, ticket: Some(9), upstream, probe: false });
         see(&Event::PickMade { request: None, attempt: 1, epoch: 3, ticket: None, upstream, probe: true });
         let took = Duration::from_micros(1_500_499);
-        see(&Event::AttemptEnded { request: Some(7), upstream, failure: Some("reply_timeout"), took });
-        see(&Event::AttemptEnded { request: None, upstream, failure: None, took: Duration::ZERO });
+        see(&Event::AttemptEnded {
+            request: Some(7),
+            upstream,
+            failure: Some("reply_timeout"),
+            cause: Some("no reply"),
+            took,
+        });
+        see(&Event::AttemptEnded { request: None, upstream, failure: None, cause: None, took: Duration::ZERO });
         see(&Event::Blamed { upstream, blame: Blame::Upstream, rule: Rule::Unreachable });
-        see(&Event::Ejected { upstream, url, failures: 3, until: due });
-        see(&Event::BackedOff { upstream, url, until: due });
-        see(&Event::Recovered { upstream, url, after: Duration::from_micros(61_000_007) });
+        see(&Event::Ejected { upstream, name, url, failures: 3, cause: None, until: due });
+        see(&Event::BackedOff { upstream, name, url, cause: Some("no reply"), until: due });
+        see(&Event::Recovered { upstream, name, url, after: Duration::from_micros(61_000_007) });
         see(&Event::Verdict { request: 7, success: true });
         see(&Event::Finished(&summary(true)));
         see(&Event::Finished(&summary(false)));
@@ -210,7 +221,7 @@ mod tests {
         let logging = Logging { format: LogFormat::Json, level: "info,proxy=debug".to_owned() };
         let writer = Written(Arc::clone(&written));
         let log = lines(&logging, move || writer.clone()).unwrap();
-        tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log.on(AT, event)));
+        tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log::default().on(AT, event)));
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         let all = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
         all.filter(|line| line.get("event").is_some()).collect()

@@ -171,7 +171,7 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
             upstream: name(*upstream),
             probe: *probe,
         },
-        Event::AttemptEnded { request, upstream, failure, took } => ProxyEvent::AttemptEnded {
+        Event::AttemptEnded { request, upstream, failure, took, .. } => ProxyEvent::AttemptEnded {
             request: *request,
             upstream: name(*upstream),
             failure: *failure,
@@ -199,8 +199,8 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
             status: summary.status,
             outcome: summary.outcome,
             blame: summary.blame.map(|blame| blame.as_str()),
-            upstream: summary.upstream.as_deref().map(str::to_owned),
-            failed_attempts: summary.failed_attempts.iter().map(|(url, why)| (url.to_string(), *why)).collect(),
+            upstream: summary.upstream.as_ref().map(|label| label.url.to_string()),
+            failed_attempts: summary.failed_attempts.iter().map(|(label, why)| (label.url.to_string(), *why)).collect(),
             attempts: summary.attempts,
             bytes_up: summary.bytes_up,
             bytes_down: summary.bytes_down,

@@ -64,6 +64,7 @@ mod tests {
             virtual_ms: 1500,
             unseen: Vec::new(),
             violations: Vec::new(),
+            laws: Vec::new(),
             trace: Trace::default(),
         };
         let violations = vec![violation("a<b", "\"x\" & \u{1}"), violation("drain", "never")];

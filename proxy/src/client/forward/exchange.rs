@@ -1,4 +1,4 @@
-//! One request on one upstream connection, up to the head of its final response.
+//! Sends one request on one upstream connection and reads the response up to the end of its head.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -13,22 +13,25 @@ use crate::core::attribution::Failure;
 use crate::env::Counter;
 use crate::http::body::BodyError;
 use crate::http::carry::{Carry, CarryError};
-use crate::http::head::{Framing, HeadLimits, Method, ResponseHead, parse_response, response_framing};
+use crate::http::head::{Framing, HeadLimits, Method, ResponseHead, response_framing};
 use crate::http::inbox::{Inbox, Outbox};
+use crate::http::replies::{Replies, ReplyError};
+use crate::http::via::Via;
+
+use crate::upstream::failed::FailedAttempt;
+
+use super::head::interim;
 
 /// How long the body of a request with `Expect: 100-continue` waits for the upstream's word: one that does not know
 /// the expectation never says it (RFC 9110 section 10.1.1).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
-
-/// Interim responses in front of a final one.
-const MAX_INTERIM: usize = 16;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Why there is no response head.
 pub(super) enum ExchangeError {
     /// The upstream or the target; another upstream may do better.
-    Upstream(Failure),
+    Upstream(FailedAttempt),
     /// The client's connection failed.
     ClientGone,
     /// The client's body ended early.
@@ -48,7 +51,8 @@ pub(super) struct Client<'a, S> {
     pub(super) sent: &'a Counter,
 }
 
-/// The 100 that tells a client to send its body: sent once, whichever attempt brings it.
+/// What a client hears before its final response: the 100 that tells it to send its body, once, whichever attempt brings
+/// it, and the other interim responses as they come.
 #[derive(Default)]
 pub(super) struct GoAhead {
     given: bool,
@@ -61,6 +65,13 @@ impl GoAhead {
         if !self.given {
             self.given = true;
             self.unsent.push(CONTINUE);
+        }
+    }
+
+    /// Passes an interim response on, unless the client is so slow that more than `limit` bytes of them wait already.
+    fn pass_on(&mut self, interim: &[u8], limit: usize) {
+        if self.unsent.len() + interim.len() <= limit {
+            self.unsent.push(interim);
         }
     }
 }
@@ -81,6 +92,8 @@ pub(super) struct Asked<'a> {
     pub(super) method: &'a Method,
     pub(super) upgrade: bool,
     pub(super) expects_continue: bool,
+    /// Interim responses are passed on with this in them; none are to a client of HTTP/1.0, which knows none.
+    pub(super) interim: Option<&'a Via>,
 }
 
 /// A final response's head, with how its body is framed.
@@ -108,8 +121,7 @@ where
         head_sent: false,
         gate_open: !asked.expects_continue || client.go_ahead.given,
         refused: false,
-        received: false,
-        interim: 0,
+        replies: Replies::default(),
         client_ended: false,
     };
     let mut timer = pin!(sleep(bounds.reply));
@@ -134,7 +146,7 @@ where
             return Poll::Ready(Err(if clients {
                 ExchangeError::BodyTimeout
             } else {
-                ExchangeError::Upstream(Failure::ReplyTimeout)
+                ExchangeError::Upstream(FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", bounds.reply))
             }));
         }
         Poll::Pending
@@ -150,9 +162,14 @@ struct State {
     gate_open: bool,
     /// The upstream takes no more of the request; what it says is still worth reading.
     refused: bool,
-    received: bool,
-    interim: usize,
+    replies: Replies,
     client_ended: bool,
+}
+
+/// A response's head.
+enum Heard {
+    Interim(ResponseHead),
+    Final(Reply),
 }
 
 impl State {
@@ -195,12 +212,14 @@ impl State {
                 }
             }
             match self.poll_reply(cx, (leg, leg_inbox), asked, limits) {
-                Poll::Ready(Ok(Some(reply))) => return Poll::Ready(Ok(reply)),
-                // A 100: the body may go.
-                Poll::Ready(Ok(None)) => {
-                    if asked.expects_continue {
-                        self.gate_open = true;
-                        client.go_ahead.give();
+                Poll::Ready(Ok(Heard::Final(reply))) => return Poll::Ready(Ok(reply)),
+                Poll::Ready(Ok(Heard::Interim(head))) => {
+                    // The body may go, if it has not gone already.
+                    self.gate_open |= head.status == 100;
+                    match asked.interim {
+                        Some(_) if head.status == 100 => client.go_ahead.give(),
+                        Some(via) => client.go_ahead.pass_on(&interim(head, via), limits.max_bytes),
+                        None => {}
                     }
                     continue;
                 }
@@ -221,47 +240,28 @@ impl State {
         }
     }
 
-    /// A final head, or `None` for a 100.
     fn poll_reply<L: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
-        (leg, inbox): (&mut L, &mut Inbox),
+        leg: (&mut L, &mut Inbox),
         asked: Asked<'_>,
         limits: HeadLimits,
-    ) -> Poll<Result<Option<Reply>, Failure>> {
-        loop {
-            while let Some(head) = inbox.take_head(limits).map_err(|_| Failure::MalformedHead)? {
-                let head = parse_response(&head, limits).map_err(|_| Failure::MalformedHead)?;
-                let framing = response_framing(&head, asked.method).map_err(|_| Failure::MalformedHead)?;
-                match head.status {
-                    101 if asked.upgrade && is_websocket(&head) => {
-                        return Poll::Ready(Ok(Some(Reply { head, framing, takes_body: false })));
-                    }
-                    // Nothing was asked to be switched, or something else was switched to.
-                    101 => return Poll::Ready(Err(Failure::MalformedHead)),
-                    100..=199 => {
-                        self.interim += 1;
-                        if self.interim > MAX_INTERIM {
-                            return Poll::Ready(Err(Failure::MalformedHead));
-                        }
-                        if head.status == 100 {
-                            return Poll::Ready(Ok(None));
-                        }
-                    }
-                    _ => {
-                        return Poll::Ready(Ok(Some(Reply { head, framing, takes_body: self.takes_body() })));
-                    }
-                }
-            }
-            match std::task::ready!(inbox.poll_fill_head(cx, leg)) {
-                Ok(1..) => self.received = true,
-                // A write that failed has met the reset, and then reading finds but an end.
-                Ok(_) if !self.received && self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead)),
-                Ok(_) if !self.received => return Poll::Ready(Err(Failure::ClosedBeforeHead)),
-                Err(_) if !self.received => return Poll::Ready(Err(Failure::ResetBeforeHead)),
-                Ok(_) | Err(_) => return Poll::Ready(Err(Failure::MalformedHead)),
-            }
-        }
+    ) -> Poll<Result<Heard, FailedAttempt>> {
+        let mut head = match std::task::ready!(self.replies.poll_next(cx, leg, limits)) {
+            Ok(head) => head,
+            // A write that failed has met the reset, and then reading finds but an end.
+            Err(ReplyError::Closed) if self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead.into())),
+            Err(error) => return Poll::Ready(Err(FailedAttempt::reply(error, limits))),
+        };
+        let framing =
+            response_framing(&mut head, asked.method).map_err(|error| FailedAttempt::malformed(error, limits))?;
+        Poll::Ready(match head.status {
+            101 if asked.upgrade && is_websocket(&head) => Ok(Heard::Final(Reply { head, framing, takes_body: false })),
+            // Nothing was asked to be switched, or something else was switched to.
+            101 => Err(FailedAttempt::switched()),
+            _ if head.is_interim() => Ok(Heard::Interim(head)),
+            _ => Ok(Heard::Final(Reply { head, framing, takes_body: self.takes_body() })),
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a plain-HTTP head loses and gains on its way through (RFC 9110 section 7.6).
+//! Rewrites the heads of plain HTTP on their way through (RFC 9110 section 7.6).
 
 use std::time::SystemTime;
 
@@ -9,12 +9,13 @@ use crate::config::Upstream as UpstreamConfig;
 use crate::context::Settings;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, Framing, RequestHead, ResponseHead, Version};
+use crate::http::via::Via;
 use crate::upstream::dial::authorize;
 
-/// A request as upstreams get it, but for their credentials.
+/// A request as upstreams get it, without their credentials.
 pub(super) struct Outgoing {
     head: RequestHead,
-    /// A change to WebSocket is asked for; no other is passed on.
+    /// The client asks for a change to WebSocket. No other upgrade is passed on.
     pub(super) upgrade: bool,
     /// The body waits for a 100.
     pub(super) expects_continue: bool,
@@ -34,13 +35,15 @@ impl Outgoing {
             && framing == Framing::None
             && client.fields.contains_token("connection", "upgrade")
             && matches!(client.fields.get_one("upgrade"), Ok(Some(value)) if value.eq_ignore_ascii_case(b"websocket"));
-        let trailers = client.fields.contains_token("te", "trailers");
+        // To a client of HTTP/1.0 no trailers are passed on.
+        let trailers = modern && client.fields.contains_token("te", "trailers");
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
         let expects_continue = modern && has_body && client.fields.contains_token("expect", "100-continue");
         let mut inner = client.fields.clone();
         inner.strip_hop_by_hop();
         inner.remove("host");
-        if !expects_continue {
+        // Without a body, or in HTTP/1.0, it means nothing (RFC 9110 section 10.1.1).
+        if !expects_continue && inner.contains_token("expect", "100-continue") {
             inner.remove("expect");
         }
         let mut fields = Fields::with_capacity(1024, inner.len() + 6);
@@ -49,7 +52,7 @@ impl Outgoing {
         for (name, value) in inner.iter() {
             fields.push(name, value);
         }
-        fields.push("Via", settings.via.entry(if modern { "1.1" } else { "1.0" }));
+        fields.push("Via", settings.via.entry(client.version.in_via()));
         if upgrade {
             fields.push("Connection", "Upgrade");
             fields.push("Upgrade", "websocket");
@@ -78,8 +81,7 @@ pub(super) fn incoming(
     client: Version,
     (close, wall): (bool, SystemTime),
 ) -> BytesMut {
-    let version = head.version.as_str().trim_start_matches("HTTP/");
-    let via = settings.via.entry(version);
+    let via = settings.via.entry(head.version.in_via());
     let switched = head.status == 101;
     head.fields.strip_hop_by_hop();
     if client == Version::Http10 {
@@ -87,7 +89,7 @@ pub(super) fn incoming(
         head.fields.remove("trailer");
     }
     if !switched && !head.fields.contains("date") {
-        // Whoever passes on a response that says not when it was made says when it came (RFC 9110 section 6.6.1).
+        // A response without a Date gets the time at which it was received (RFC 9110 section 6.6.1).
         head.fields.push("Date", httpdate::fmt_http_date(wall));
     }
     head.fields.push("Via", via);
@@ -103,13 +105,23 @@ pub(super) fn incoming(
     out
 }
 
-/// Takes one hop off Max-Forwards. What we answer ourselves where none is left (RFC 9110 section 7.6.2).
+/// An interim response's head as the client gets it.
+pub(super) fn interim(mut head: ResponseHead, via: &Via) -> BytesMut {
+    head.fields.strip_hop_by_hop();
+    head.fields.push("Via", via.entry(head.version.in_via()));
+    head.version = Version::Http11;
+    let mut out = BytesMut::with_capacity(512);
+    head.write_to(&mut out);
+    out
+}
+
+/// Takes one hop off Max-Forwards. Returns our own answer if none is left (RFC 9110 section 7.6.2).
 pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMut> {
     let (options, trace) = (head.method == *"OPTIONS", head.method == *"TRACE");
     if !options && !trace {
         return None;
     }
-    // What is no number says nothing.
+    // A value that is not a number is ignored.
     let left: u64 = str::from_utf8(head.fields.get_one("max-forwards").ok()??).ok()?.parse().ok()?;
     if left > 0 {
         head.fields.remove("max-forwards");
@@ -126,7 +138,8 @@ pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMu
     Some(text_response(200, Fields::new(), "message/http", &String::from_utf8_lossy(&text), answer))
 }
 
-/// Not shown to whoever made somebody else's browser send a TRACE (RFC 9110 section 9.3.8).
+/// Fields that the answer to a TRACE leaves out: a page could have made somebody's browser send it (RFC 9110 section
+/// 9.3.8).
 const SECRET: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
 /// Whether the upstream's connection can carry another request behind this response.

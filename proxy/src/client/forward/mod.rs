@@ -1,4 +1,4 @@
-//! Plain HTTP: a request in absolute-form goes to an upstream, its response comes back.
+//! Serves one plain HTTP request: sends it to an upstream and passes the response back.
 //!
 //! It is tried again elsewhere only where nothing of it was acted on, or where acting on it twice does no harm: where
 //! it was not sent, or none of its body was taken and its method is idempotent, or its body waited for a 100, or the
@@ -8,28 +8,28 @@ mod exchange;
 mod head;
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 use crate::client::connection::{Connection, NextStep};
-use crate::client::error::{Answer, ErrorReply, RequestError, relayed_status};
+use crate::client::error::{Answer, ErrorReply, ProxyStatus, RequestError};
 use crate::client::request::{Origin, Request};
 use crate::context::Settings;
 use crate::core::attribution::{Blame, Failure};
 use crate::core::failover::Allowance;
 use crate::env::Env;
 use crate::http::authority::Authority;
-use crate::http::body::BodyCodec;
+use crate::http::body::{BodyCodec, BodyRules};
 use crate::http::carry::{Carry, CarryError};
-use crate::http::head::{Framing, RequestHead, Version};
+use crate::http::head::{Framing, Kind, RequestHead, Version};
 use crate::http::inbox::{Inbox, client_reset};
 use crate::upstream::attempts::Attempts;
 use crate::upstream::dial::{self, DialSettings};
+use crate::upstream::failed::{FailedAttempt, told};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 use exchange::{Asked, Bounds, Client, ExchangeError, GoAhead, Reply, exchange};
@@ -66,6 +66,9 @@ enum Upload {
     Refused,
 }
 
+/// How passing a response on went wrong: the word for it, whose fault it was, and why.
+type Broken = (&'static str, Blame, Option<Arc<str>>);
+
 /// Serves one plain-HTTP request.
 pub(crate) async fn forward<E: Env>(
     connection: &mut Connection<E>,
@@ -85,7 +88,7 @@ pub(crate) async fn forward<E: Env>(
     let mut attempts = Attempts::begin(&pool, origin.request, &authority);
     let mut forward = Forward {
         outgoing: Outgoing::new(settings, &head, framing, &authority, absolute),
-        upload: Carry::new(BodyCodec::new(framing, settings.limits)),
+        upload: Carry::new(BodyCodec::new(framing, BodyRules::new(Kind::Request, &head.fields, settings.limits))),
         go_ahead: GoAhead::default(),
         request: Request::begin(&connection.context, &origin),
         connection,
@@ -113,14 +116,14 @@ pub(crate) async fn forward<E: Env>(
                 }
                 let (lease, record) = if doubtful { attempts.relayed(lease, status) } else { attempts.opened(lease) };
                 if doubtful {
-                    let ours = relayed_status(status, record.attempts);
+                    let ours = ProxyStatus::relayed(status, record.attempts).to_string();
                     answered.reply.head.fields.push("Proxy-Status", ours);
                 }
                 forward.request.succeeded(&lease, record, status);
                 return forward.deliver(answered, lease).await;
             }
-            Err((ExchangeError::Upstream(failure), sent)) => {
-                attempts.failed(lease, failure);
+            Err((ExchangeError::Upstream(failed), sent)) => {
+                attempts.failed(lease, failed);
                 if sent && !forward.may_try_again() {
                     return forward.give_up(attempts).await;
                 }
@@ -134,21 +137,24 @@ pub(crate) async fn forward<E: Env>(
 }
 
 impl<E: Env> Forward<'_, E> {
-    /// What was sent can be sent once more: the body is all there still, and without it nothing was acted on, or
-    /// nothing is lost by acting twice.
+    /// Whether the request can be sent once more: none of its body is gone, and either nobody acted on the request without
+    /// the body, or acting twice does no harm.
     fn may_try_again(&self) -> bool {
         !self.upload.is_started() && (self.head.method.is_idempotent() || self.outgoing.expects_continue)
     }
 
-    /// One attempt; a failure tells whether anything of the request was sent.
+    /// Makes one attempt. A failure says whether anything of the request was sent.
     async fn attempt(&mut self, lease: &Lease<E>, allowance: &Allowance) -> Result<Answered<E>, (ExchangeError, bool)> {
-        // A kept connection may be ending in this very moment, so only what can be sent twice goes on one.
+        // A kept connection may be closing at this moment, so it is used only for what can be sent twice.
         if self.framing == Framing::None
             && self.may_try_again()
             && let Some(leg) = take_kept(lease, self.settings.config.timeouts.pool_idle).await
         {
             match self.exchange(leg, lease, allowance).await {
-                Err(ExchangeError::Upstream(Failure::ClosedBeforeHead | Failure::ResetBeforeHead)) => {}
+                Err(ExchangeError::Upstream(FailedAttempt {
+                    failure: Failure::ClosedBeforeHead | Failure::ResetBeforeHead,
+                    ..
+                })) => {}
                 done => return done.map_err(|error| (error, true)),
             }
         }
@@ -162,7 +168,7 @@ impl<E: Env> Forward<'_, E> {
         };
         match connected {
             Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|error| (error, true)),
-            Err(failure) => Err((ExchangeError::Upstream(failure), false)),
+            Err(failed) => Err((ExchangeError::Upstream(failed), false)),
         }
     }
 
@@ -184,6 +190,7 @@ impl<E: Env> Forward<'_, E> {
             method: &self.head.method,
             upgrade: self.outgoing.upgrade,
             expects_continue: self.outgoing.expects_continue,
+            interim: (self.head.version == Version::Http11).then_some(&self.settings.via),
         };
         let bounds = Bounds {
             reply: allowance.reply(self.connection.context.pool.now()),
@@ -203,15 +210,16 @@ impl<E: Env> Forward<'_, E> {
         }
         let mut close = self.connection.must_close(&self.head)
             || framing == Framing::UntilClose
-            // Whether the rest of the body will still be wanted is not known here.
+            // It is not known here whether the upstream will still want the rest of the body.
             || !self.upload.is_finished();
         let reusable = is_reusable(&head, framing);
         let client = self.head.version;
         close |= client == Version::Http10;
+        let rules = BodyRules::new(Kind::Response, &head.fields, self.settings.limits);
         let codec = if client == Version::Http10 {
-            BodyCodec::unchunking(framing, self.settings.limits)
+            BodyCodec::unchunking(framing, rules)
         } else {
-            BodyCodec::new(framing, self.settings.limits)
+            BodyCodec::new(framing, rules)
         };
         let mut out = self.go_ahead.unsent.take_rest();
         out.unsplit(incoming(self.settings, head, client, (close, self.connection.context.env.wall())));
@@ -219,7 +227,7 @@ impl<E: Env> Forward<'_, E> {
         let mut carried = self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await;
         if carried == Ok(Upload::Refused) && framing == Framing::UntilClose {
             // The failed write may have taken the reset's place, so that the end seen need not be the body's.
-            carried = Err(("reply_cut", Blame::Unknown));
+            carried = Err(("reply_cut", Blame::Unknown, None));
         }
         match carried {
             Ok(_) => {
@@ -228,8 +236,8 @@ impl<E: Env> Forward<'_, E> {
                 }
                 if close { NextStep::Linger } else { NextStep::NextRequest }
             }
-            Err((outcome, blame)) => {
-                self.request.fail_after_verdict(outcome, blame);
+            Err((outcome, blame, cause)) => {
+                self.request.fail_after_verdict(outcome, blame, cause);
                 NextStep::Abort
             }
         }
@@ -240,7 +248,7 @@ impl<E: Env> Forward<'_, E> {
         down: &mut Carry,
         (leg, inbox): (&mut Leg<E::Stream>, &mut Inbox),
         takes_body: bool,
-    ) -> Result<Upload, (&'static str, Blame)> {
+    ) -> Result<Upload, Broken> {
         let Forward { connection, upload, request, settings, .. } = self;
         let stall = settings.config.timeouts.body;
         let traffic = Arc::clone(&request.traffic);
@@ -265,11 +273,11 @@ impl<E: Env> Forward<'_, E> {
             match down.poll(cx, (inbox, leg), &mut connection.stream, &traffic.down) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(end)),
                 Poll::Ready(Err(CarryError::Destination)) => {
-                    return Poll::Ready(Err(("client_gone", Blame::Client)));
+                    return Poll::Ready(Err(("client_gone", Blame::Client, None)));
                 }
-                Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(("reply_cut", Blame::Unknown))),
-                Poll::Ready(Err(CarryError::Malformed(_))) => {
-                    return Poll::Ready(Err(("reply_malformed", Blame::Unknown)));
+                Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(("reply_cut", Blame::Unknown, None))),
+                Poll::Ready(Err(CarryError::Malformed(error))) => {
+                    return Poll::Ready(Err(("reply_malformed", Blame::Unknown, Some(told(error)))));
                 }
                 Poll::Pending => {}
             }
@@ -280,14 +288,14 @@ impl<E: Env> Forward<'_, E> {
             }
             if timer.as_mut().poll(cx).is_ready() {
                 let blame = if down.is_blocked() { Blame::Client } else { Blame::Unknown };
-                return Poll::Ready(Err(("body_timeout", blame)));
+                return Poll::Ready(Err(("body_timeout", blame, None)));
             }
             Poll::Pending
         })
         .await
     }
 
-    /// The connection changes to WebSocket: bytes both ways from here on.
+    /// Makes the connection a WebSocket: bytes both ways from here on.
     async fn switch(
         self,
         head: crate::http::head::ResponseHead,
@@ -300,7 +308,7 @@ impl<E: Env> Forward<'_, E> {
         connection.become_tunnel(self.settings, &head, (leg, inbox.take_rest()), self.request, lease).await
     }
 
-    /// No upstream brought a response.
+    /// Answers after no upstream brought a response.
     async fn give_up(mut self, attempts: Attempts<E>) -> NextStep<E> {
         let close = self.framing != Framing::None || self.connection.must_close(&self.head);
         let error = RequestError::NoUpstreamOpened(attempts.none_opened());
@@ -312,7 +320,7 @@ impl<E: Env> Forward<'_, E> {
         if close { NextStep::Linger } else { NextStep::NextRequest }
     }
 
-    /// The client's own side failed.
+    /// Ends the request after the client's own side failed.
     async fn client_failed(mut self, error: ExchangeError, attempts: Attempts<E>) -> NextStep<E> {
         let record = attempts.none_opened();
         let error = match error {
@@ -337,15 +345,10 @@ impl<E: Env> Forward<'_, E> {
     }
 }
 
-/// A kept connection on which nothing has come since: what came, its end as well as bytes that nobody asked for, must
-/// not be taken for an answer.
+/// A kept connection on which nothing has come since it was kept.
 async fn take_kept<E: Env>(lease: &Lease<E>, idle_for: Duration) -> Option<Leg<E::Stream>> {
     while let Some(mut leg) = lease.upstream.take_idle(idle_for) {
-        let spoke = poll_fn(|cx| {
-            let mut byte = [0];
-            Poll::Ready(Pin::new(&mut leg).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready())
-        });
-        if !spoke.await {
+        if !poll_fn(|cx| Poll::Ready(leg.has_spoken(cx))).await {
             return Some(leg);
         }
     }

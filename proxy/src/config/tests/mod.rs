@@ -103,8 +103,8 @@ fn the_later_shape_loads_unchanged() {
     assert_eq!(active.interval, Duration::from_secs(300));
     assert_eq!(active.timeout, Duration::from_secs(10));
     assert!(active.rotate);
-    let places: Vec<_> = active.endpoints.iter().map(|e| (e.host.as_str(), e.port)).collect();
-    assert_eq!(places, [("api.ipify.org", 443), ("httpbin.org", 443)]);
+    let endpoints: Vec<_> = active.endpoints.iter().map(ToString::to_string).collect();
+    assert_eq!(endpoints, ["api.ipify.org:443", "httpbin.org:443"]);
     assert_eq!(config.warnings, [""; 0]);
 }
 
@@ -113,7 +113,7 @@ fn every_default_is_the_documented_one() {
     let config = parse_json(&with(json!({}))).unwrap();
     let secs = Duration::from_secs;
     assert_eq!(config.server.listen, SocketAddr::from(([127, 0, 0, 1], 3130)));
-    assert_eq!((config.server.pid_file, config.server.via), (PidFile::Default, Via::Random));
+    assert_eq!((config.server.pid_file, config.server.via), (ProcessFile::Default, Via::Random));
     assert_eq!((config.server.drain_delay, config.server.drain_timeout), (secs(0), secs(30)));
     assert_eq!(config.authentication, Authentication::Off);
     let upstream = &config.upstreams[0];
@@ -256,6 +256,26 @@ fn tls_is_verified_by_the_host_unless_another_name_is_given() {
         transport(json!({ "url": "https://192.0.2.1:1", "tls": { "server_name": "exit.example" } })),
         named("exit.example")
     );
+}
+
+#[test]
+fn no_two_upstreams_are_called_the_same() {
+    let names = |upstreams: Value| -> Vec<String> {
+        let config =
+            parse_json(&json!({ "upstream_proxies": upstreams })).unwrap_or_else(|problems| panic!("{problems}"));
+        config.upstreams.iter().map(|upstream| upstream.name.clone()).collect()
+    };
+    let (one, two) = ("http://one:1", "http://two:1");
+    assert_eq!(names(json!([{ "url": one, "tag": "us" }, { "url": two }])), ["us", two]);
+    assert_eq!(names(json!([{ "url": one, "tag": "us" }, { "url": two, "tag": "us" }])), [one, two]);
+    // One tag of its own is enough to tell two apart.
+    let same = |a: Value, b: Value| names(json!([a, b]));
+    let (anna, bert) = ("http://anna:HUNTER2@one:1", "http://b%40x:HUNTER2@one:1");
+    assert_eq!(same(json!({ "url": anna }), json!({ "url": bert })), ["http://anna@one:1", "http://b%40x@one:1"]);
+    assert_eq!(same(json!({ "url": anna }), json!({ "url": one })), ["http://anna@one:1", one]);
+    assert_eq!(same(json!({ "url": anna, "tag": "a" }), json!({ "url": bert, "tag": "b" })), ["a", "b"]);
+    // A tag that looks like another's URL.
+    assert_eq!(same(json!({ "url": one, "tag": two }), json!({ "url": two })), [one, two]);
 }
 
 #[test]

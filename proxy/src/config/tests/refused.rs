@@ -104,7 +104,7 @@ fn single_problems_are_said_in_these_words() {
         ),
         (
             json!({ "server": { "stats_hosts": ["ok.example", "not ok"] } }),
-            "server.stats_hosts[1]: the host must be a DNS name, an IPv4 address, or an IPv6 address in brackets",
+            "server.stats_hosts[1]: the host is not a valid name (letters, digits, hyphens, underscores and dots)",
         ),
         (json!({ "server": { "name": "a\nb" } }), "server.name: must not contain control characters"),
         (
@@ -303,6 +303,11 @@ fn what_runs_but_hardly_as_meant_is_warned_about() {
     ] {
         assert_eq!(parse_json(&with(fitting)).unwrap().warnings, [""; 0]);
     }
+    let hashed = |cost| json!({ "username": format!("u{cost}"), "password": bcrypt::hash("x", cost).unwrap() });
+    warned(
+        json!({ "authentication": { "enabled": true, "users": [hashed(4), hashed(5)] } }),
+        "authentication.users: the password hashes are of 2 kinds (bcrypt cost 04; bcrypt cost 05)",
+    );
     warned(json!({ "stats": { "require_auth": true } }), "stats.require_auth: without authentication nobody");
     warned(json!({ "upstream_proxies": [{ "url": "https://a" }] }), "upstream_proxies[0].url: no port given, so 443");
     warned(json!({ "health_check": { "enabled": true } }), "health_check.endpoints: none given");

@@ -1,4 +1,4 @@
-//! `"${env:NAME}"` and `"${file:path}"` inside a string of the configuration, so that no secret has to stand in it.
+//! Resolves `"${env:NAME}"` and `"${file:path}"` in strings, so that no secret has to stand in the configuration.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Bytes of a file → a JSON tree, strictly: UTF-8, no doubled keys, a bounded size.
+//! Reads a JSON tree strictly: UTF-8, no key twice, a bounded size.
 
 use std::fmt;
 

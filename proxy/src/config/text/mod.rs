@@ -1,4 +1,4 @@
-//! The text of a configuration file: JSON that fits the schema, its references resolved, and every problem named.
+//! Reads the text of a configuration file: JSON that fits the schema, with its references resolved.
 
 pub(super) mod interpolate;
 pub(super) mod json;

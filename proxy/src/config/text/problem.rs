@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: every problem of a file at once, each with where it is and what to do.
+//! Collects what is wrong with a configuration file, each problem with its place and a hint.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ impl Problems {
         }
     }
 
-    /// Whether anything is wrong at `path` or below it: rules over several fields hold their tongue then.
+    /// Whether anything is wrong at `path` or below it: rules over several fields are not checked then.
     pub(in crate::config) fn touch(&self, path: &str) -> bool {
         self.kept.iter().any(|problem| {
             problem.at.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))

@@ -1,6 +1,6 @@
-//! Holds a JSON tree against the schema: every unknown field, missing field, wrong type and number out of range.
+//! Compares a JSON tree with the schema: unknown and missing fields, wrong types, numbers out of range.
 //!
-//! What doesn't fit is said and taken out, so that the rest can still be read and its own problems found.
+//! A part that doesn't fit is noted as a problem and removed, so that the rest can be read and its own problems found.
 //! References (`${env:…}`) are replaced on the way. A value is only quoted where it is a number, or where the schema
 //! allows nothing but a time or one of a few words; any other text could be a secret.
 
@@ -145,7 +145,7 @@ pub(in crate::config) fn shown(text: &str) -> String {
 }
 
 fn unknown(name: &str, known: Option<&Map<String, Value>>) -> String {
-    // Beyond this nothing known is near, and comparing megabytes would only take time.
+    // A longer name is near no known one, and comparing megabytes would only take time.
     const LONGEST: usize = 64;
     let names = || known.into_iter().flat_map(Map::keys);
     let near = names()

@@ -1,4 +1,4 @@
-//! How long something may take, as it stands in JSON: text with a unit, such as `"250ms"` or `"1h 30m"`.
+//! Reads how long something may take: text with a unit, such as `"250ms"` or `"1h 30m"`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +17,7 @@ impl Span {
     /// The longest one that makes sense: a year of 365.25 days.
     pub(in crate::config) const MAX: Span = Span(Duration::from_secs(31_557_600));
 
-    /// Reads `"250ms"`, `"5s"`, `"15m"`, `"1h 30m"`; a number without a unit says too little.
+    /// Reads `"250ms"`, `"5s"`, `"15m"`, `"1h 30m"`; a number without a unit is refused.
     pub(in crate::config) fn read(text: &str) -> Option<Span> {
         let unit_last = text.ends_with(|last: char| last.is_ascii_alphabetic());
         humantime::parse_duration(text).ok().filter(|_| unit_last).map(Span)

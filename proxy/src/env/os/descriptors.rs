@@ -1,4 +1,4 @@
-//! How many descriptors, and so how many connections, this process can hold.
+//! Computes how many descriptors, and so how many connections, this process can hold.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ const PIPES: u64 = 256;
 /// Raises the soft limit on open descriptors to the hard one and returns the limit that holds then.
 ///
 /// # Errors
-/// Those of setrlimit(2). The old limit holds then: [`nofile`] tells it.
+/// Those of setrlimit(2). The old limit stays in force then; [`nofile`] returns it.
 pub fn raise_nofile() -> io::Result<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
@@ -27,7 +27,7 @@ pub fn raise_nofile() -> io::Result<u64> {
     Ok(nofile())
 }
 
-/// The soft limit on open descriptors; "unlimited" is told as 1,048,576.
+/// The soft limit on open descriptors; "unlimited" counts as 1,048,576.
 pub fn nofile() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(CEILING)
 }

@@ -1,4 +1,4 @@
-//! The environment that ships: sockets, threads, the system's clock and randomness.
+//! Implements the environment on the operating system: sockets, threads, clock and randomness.
 //!
 //! The only place that names `tokio::net`, splice(2) and the system clock.
 
@@ -6,12 +6,10 @@ pub mod descriptors;
 mod socket;
 mod splice;
 
-use std::any::Any;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -21,7 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::relay;
-use super::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
+use super::{Busy, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
 use socket::set_options;
 pub use socket::{OsListener, OsStream};
 use splice::SplicePump;
@@ -32,11 +30,15 @@ const BACKLOG: u32 = 4096;
 /// Offloaded jobs that may wait for each core.
 const QUEUE_PER_CORE: usize = 64;
 
+/// Name lookups at once. Each blocks a thread, for half a minute where the name servers are dead; the next ones queue.
+const LOOKUPS: usize = 8;
+
 /// The operating system.
 #[derive(Clone, Debug)]
 pub struct Os {
     workers: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
 }
 
 impl Os {
@@ -46,6 +48,7 @@ impl Os {
         Os {
             workers: Arc::new(Semaphore::new(cores)),
             admitted: Arc::new(Semaphore::new(cores * (1 + QUEUE_PER_CORE))),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
         }
     }
 }
@@ -78,8 +81,19 @@ impl Env for Os {
         TcpStream::connect(addr).await.map(OsStream::connected)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the system's resolver blocks a thread")]
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+        let ended = |_| io::Error::other("the lookup ended without an answer");
+        let lookup =
+            Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| io::Error::other("no more lookups"))?;
+        let host = host.to_owned();
+        let found = tokio::task::spawn_blocking(move || {
+            let found = (host, port).to_socket_addrs()?.collect();
+            // Held for as long as the thread is, whoever has stopped waiting for it.
+            drop(lookup);
+            Ok(found)
+        });
+        found.await.map_err(ended)?
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where Env::spawn becomes tokio's")]
@@ -113,46 +127,16 @@ impl Env for Os {
         tokio::task::spawn_blocking(job).await.map_err(|_| Busy)
     }
 
-    fn relay<C: Duplex, U: Duplex>(
+    fn relay(
         &self,
-        client: C,
-        upstream: U,
+        client: OsStream,
+        upstream: OsStream,
         early: Early,
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
     ) -> impl Future<Output = RelayEnd> + Send {
-        // Boxed, so that an idle tunnel holds one of these futures instead of room for all of them.
-        let relay: Pin<Box<dyn Future<Output = RelayEnd> + Send>> =
-            // A leg with TLS has to be seen by us; two plain sockets can be joined by the kernel.
-            match (downcast::<C, OsStream>(client), downcast::<U, OsStream>(upstream)) {
-                (Ok(client), Ok(upstream)) => {
-                    let pumps =
-                        (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
-                    Box::pin(relay::relay(client, upstream, pumps, limits, traffic, stop))
-                }
-                (Ok(client), Err(upstream)) => {
-                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
-                }
-                (Err(client), Ok(upstream)) => {
-                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
-                }
-                (Err(client), Err(upstream)) => {
-                    Box::pin(relay_buffered(client, upstream, early, limits, traffic, stop))
-                }
-            };
-        relay
-    }
-}
-
-/// `value` as a `B`, where that is what it is.
-fn downcast<A: Any, B: Any>(value: A) -> Result<B, A> {
-    let mut slot = Some(value);
-    let found = (&mut slot as &mut dyn Any).downcast_mut::<Option<B>>().and_then(Option::take);
-    match (found, slot) {
-        (Some(found), _) => Ok(found),
-        (None, Some(value)) => Err(value),
-        // Taking leaves `slot` empty only where it was found.
-        (None, None) => unreachable!("a value is either found or left"),
+        let pumps = (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
+        relay::relay(client, upstream, pumps, limits, traffic, stop)
     }
 }

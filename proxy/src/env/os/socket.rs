@@ -1,7 +1,8 @@
-//! TCP sockets of the operating system, with the options that every connection has.
+//! Wraps TCP sockets of the operating system, with the options that every connection has.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -40,6 +41,17 @@ impl Duplex for OsStream {
     fn abort(self) {
         // Fails only where the connection is gone already, which is what was wanted.
         let _ = self.tcp.set_zero_linger();
+    }
+
+    async fn sent(&self) {
+        let socket = SockRef::from(&self.tcp);
+        // From now on "writable" means that no byte waits for the peer's window; registered anew, since the runtime's
+        // own registration hears only of changes.
+        let twin = socket.set_tcp_notsent_lowat(1).and_then(|()| self.tcp.as_fd().try_clone_to_owned());
+        if let Ok(twin) = twin.and_then(|twin| TcpStream::from_std(twin.into())) {
+            // Fails only where the connection is gone.
+            let _ = twin.writable().await;
+        }
     }
 }
 

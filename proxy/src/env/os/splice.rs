@@ -1,4 +1,4 @@
-//! Bytes from socket to socket without passing through us: splice(2) and its pipes.
+//! Moves bytes from socket to socket inside the kernel, with splice(2) and pipes.
 //!
 //! Small exchanges go through a buffer (fewer descriptors, same number of system calls). Once a direction fills
 //! whole buffers it is streaming, and a pipe from a bounded pool is lent to it until its source runs dry.
@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use crate::env::Counter;
 use crate::env::os::descriptors::{nofile, pipe_descriptors_for};
 use crate::env::os::socket::OsStream;
-use crate::env::relay::{BUFFER_BYTES, BufferPump, Pump, PumpError};
+use crate::env::relay::pump::{BUFFER_BYTES, BufferPump, Pump, PumpError};
 
 /// Pipes open at once in this process, from its descriptor limit; a direction that finds none keeps to its buffer.
 static MAX_PIPES: LazyLock<usize> = LazyLock::new(|| pipe_descriptors_for(nofile()) / 2);
@@ -94,18 +94,18 @@ impl SplicePump {
         let Some(pipe) = &lent.pipe else { return Poll::Ready(Ok(())) };
         loop {
             while lent.held > 0 {
-                ready!(destination.tcp.poll_write_ready(cx)).map_err(|_| PumpError::Destination)?;
+                ready!(destination.tcp.poll_write_ready(cx)).map_err(|error| PumpError::refused(&error))?;
                 let moved = destination.tcp.try_io(Interest::WRITABLE, || {
                     Ok(splice(&pipe.reader, None, &destination.tcp, None, lent.held, SpliceFlags::NONBLOCK)?)
                 });
                 match moved {
-                    Ok(0) => return Poll::Ready(Err(PumpError::Destination)),
+                    Ok(0) => return Poll::Ready(Err(PumpError::refused(&io::ErrorKind::WriteZero.into()))),
                     Ok(moved) => {
                         lent.held -= moved;
                         delivered.add(moved as u64);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => return Poll::Ready(Err(PumpError::Destination)),
+                    Err(error) => return Poll::Ready(Err(PumpError::refused(&error))),
                 }
             }
             match source.tcp.poll_read_ready(cx) {

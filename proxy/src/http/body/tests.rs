@@ -21,8 +21,13 @@ fn run<'a>(
     Ok((output.to_vec(), (last == Progress::Done).then(|| input.to_vec())))
 }
 
+/// Strict ones.
+fn rules() -> BodyRules {
+    BodyRules::new(Kind::Request, &Fields::new(), LIMITS)
+}
+
 fn chunked(text: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), BodyError> {
-    run(BodyCodec::new(Framing::Chunked, LIMITS), [text])
+    run(BodyCodec::new(Framing::Chunked, rules()), [text])
 }
 
 #[test]
@@ -83,7 +88,7 @@ fn hostile_chunks_are_refused() {
         (&large_trailers, Trailers(HeadError::StartLineTooLong)),
     ] {
         assert_eq!(chunked(text.as_bytes()).unwrap_err(), error, "{text:?}");
-        let bytewise = run(BodyCodec::new(Framing::Chunked, LIMITS), text.as_bytes().chunks(1));
+        let bytewise = run(BodyCodec::new(Framing::Chunked, rules()), text.as_bytes().chunks(1));
         assert_eq!(bytewise.unwrap_err().status(), error.status(), "byte by byte: {text:?}");
     }
 }
@@ -106,8 +111,41 @@ fn a_body_of_little_but_extensions_is_refused() {
 }
 
 #[test]
+fn white_space_behind_a_size_is_taken_in_responses_alone() {
+    let response = || BodyRules { kind: Kind::Response, ..rules() };
+    for text in [&b"3 \r\nabc\r\n0 \t\r\n\r\n"[..], b"3\t;x\r\nabc\r\n0     \r\n\r\n"] {
+        let (output, rest) = run(BodyCodec::new(Framing::Chunked, response()), [text]).unwrap();
+        assert_eq!((&output[..], rest.as_deref()), (&b"3\r\nabc\r\n0\r\n\r\n"[..], Some(&b""[..])));
+        assert_eq!(chunked(text).unwrap_err(), BodyError::ChunkExtension);
+    }
+    for text in [&b"3 x\r\nabc\r\n"[..], b" 3\r\nabc\r\n", b"3\nabc\r\n", b"3 \nabc\r\n"] {
+        assert!(run(BodyCodec::new(Framing::Chunked, response()), [text]).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn trailers_of_a_response_are_mended_as_its_fields_are() {
+    let text = b"0\r\nA : b\r\n c\r\nD: e\r\n f\r\n\r\nnext";
+    let codec = BodyCodec::new(Framing::Chunked, BodyRules { kind: Kind::Response, ..rules() });
+    let (output, rest) = run(codec, [&text[..]]).unwrap();
+    assert_eq!((&output[..], rest.as_deref()), (&b"0\r\nA: b c\r\nD: e f\r\n\r\n"[..], Some(&b"next"[..])));
+    assert!(chunked(text).is_err());
+}
+
+#[test]
+fn trailers_named_by_connection_end_here() {
+    let mut fields = Fields::new();
+    fields.push("Connection", "close, X-Hop, Via");
+    let text = b"0\r\nx-hop: 1\r\nX-Sum: 2\r\n\r\n";
+    for kind in [Kind::Request, Kind::Response] {
+        let codec = BodyCodec::new(Framing::Chunked, BodyRules::new(kind, &fields, LIMITS));
+        assert_eq!(run(codec, [&text[..]]).unwrap().0, b"0\r\nX-Sum: 2\r\n\r\n");
+    }
+}
+
+#[test]
 fn a_huge_chunk_passes_in_pieces() {
-    let mut codec = BodyCodec::new(Framing::Chunked, LIMITS);
+    let mut codec = BodyCodec::new(Framing::Chunked, rules());
     let (mut input, mut output) = (BytesMut::from(&b"ffffffffffffffff\r\nab"[..]), BytesMut::new());
     assert_eq!(codec.step(&mut input, &mut output), Ok(Progress::NeedMore));
     assert_eq!(&output[..], b"ffffffffffffffff\r\nab");
@@ -116,32 +154,32 @@ fn a_huge_chunk_passes_in_pieces() {
 
 #[test]
 fn an_http10_client_gets_the_data_alone() {
-    let codec = BodyCodec::unchunking(Framing::Chunked, LIMITS);
+    let codec = BodyCodec::unchunking(Framing::Chunked, rules());
     let (output, rest) = run(codec, [&b"3;x\r\nabc\r\n2\r\nde\r\n0\r\nA: b\r\n\r\nnext"[..]]).unwrap();
     assert_eq!((&output[..], &rest.unwrap()[..]), (&b"abcde"[..], &b"next"[..]));
 }
 
 #[test]
 fn a_body_of_known_length_ends_there() {
-    let (output, rest) = run(BodyCodec::new(Framing::Length(5), LIMITS), [&b"hel"[..], b"lo!!"]).unwrap();
+    let (output, rest) = run(BodyCodec::new(Framing::Length(5), rules()), [&b"hel"[..], b"lo!!"]).unwrap();
     assert_eq!((&output[..], rest.as_deref()), (&b"hello"[..], Some(&b"!!"[..])));
-    let (output, rest) = run(BodyCodec::new(Framing::Length(u64::MAX), LIMITS), [&b"hello"[..]]).unwrap();
+    let (output, rest) = run(BodyCodec::new(Framing::Length(u64::MAX), rules()), [&b"hello"[..]]).unwrap();
     assert_eq!((&output[..], rest), (&b"hello"[..], None));
     for framing in [Framing::None, Framing::Length(0)] {
-        assert!(BodyCodec::new(framing, LIMITS).is_done());
-        let (output, rest) = run(BodyCodec::new(framing, LIMITS), [&b"x"[..]]).unwrap();
+        assert!(BodyCodec::new(framing, rules()).is_done());
+        let (output, rest) = run(BodyCodec::new(framing, rules()), [&b"x"[..]]).unwrap();
         assert_eq!((&output[..], rest.as_deref()), (&b""[..], Some(&b"x"[..])));
     }
 }
 
 #[test]
 fn only_a_body_until_close_may_end_with_the_stream() {
-    let (output, rest) = run(BodyCodec::new(Framing::UntilClose, LIMITS), [&b"a"[..], b"b"]).unwrap();
+    let (output, rest) = run(BodyCodec::new(Framing::UntilClose, rules()), [&b"a"[..], b"b"]).unwrap();
     assert_eq!((&output[..], rest), (&b"ab"[..], None));
-    assert_eq!(BodyCodec::new(Framing::UntilClose, LIMITS).finish_on_eof(), Ok(()));
-    assert_eq!(BodyCodec::new(Framing::None, LIMITS).finish_on_eof(), Ok(()));
-    assert_eq!(BodyCodec::new(Framing::Length(1), LIMITS).finish_on_eof(), Err(Truncated));
-    assert_eq!(BodyCodec::new(Framing::Chunked, LIMITS).finish_on_eof(), Err(Truncated));
+    assert_eq!(BodyCodec::new(Framing::UntilClose, rules()).finish_on_eof(), Ok(()));
+    assert_eq!(BodyCodec::new(Framing::None, rules()).finish_on_eof(), Ok(()));
+    assert_eq!(BodyCodec::new(Framing::Length(1), rules()).finish_on_eof(), Err(Truncated));
+    assert_eq!(BodyCodec::new(Framing::Chunked, rules()).finish_on_eof(), Err(Truncated));
 }
 
 #[test]
@@ -182,13 +220,13 @@ proptest! {
     #[test]
     fn the_data_survives_any_split((text, data) in honest(), cuts in prop::collection::vec(any::<usize>(), 0..8)) {
         let pieces = split(&text, &cuts);
-        let (clean, rest) = run(BodyCodec::new(Framing::Chunked, LIMITS), pieces.clone()).unwrap();
+        let (clean, rest) = run(BodyCodec::new(Framing::Chunked, rules()), pieces.clone()).unwrap();
         prop_assert_eq!(rest, Some(Vec::new()));
         prop_assert!(clean.len() <= text.len());
         // What we wrote decodes to the same data, and cleaning it again changes nothing.
-        let (plain, _) = run(BodyCodec::unchunking(Framing::Chunked, LIMITS), pieces).unwrap();
+        let (plain, _) = run(BodyCodec::unchunking(Framing::Chunked, rules()), pieces).unwrap();
         prop_assert_eq!(&plain, &data);
-        let (plain, _) = run(BodyCodec::unchunking(Framing::Chunked, LIMITS), [&clean[..]]).unwrap();
+        let (plain, _) = run(BodyCodec::unchunking(Framing::Chunked, rules()), [&clean[..]]).unwrap();
         prop_assert_eq!(&plain, &data);
         prop_assert_eq!(chunked(&clean).unwrap().0, clean);
     }
@@ -201,7 +239,7 @@ proptest! {
     ) {
         let text = pieces.concat();
         let whole = chunked(&text);
-        let mut rest_follows = BodyCodec::new(Framing::Chunked, LIMITS);
+        let mut rest_follows = BodyCodec::new(Framing::Chunked, rules());
         let (mut input, mut output, mut result) = (BytesMut::new(), BytesMut::new(), Ok(Progress::NeedMore));
         for piece in split(&text, &cuts) {
             input.extend_from_slice(piece);

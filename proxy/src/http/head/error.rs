@@ -1,4 +1,4 @@
-//! Why a head was refused.
+//! Lists why a head is refused.
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! The field lines of a head, in order.
+//! Holds the field lines of a head, in order.
 
 use std::fmt;
 
@@ -39,6 +39,17 @@ struct Line {
     start: usize,
     colon: usize,
     end: usize,
+}
+
+/// Names of fields.
+#[derive(Clone, Debug, Default)]
+pub struct Named(Vec<Vec<u8>>);
+
+impl Named {
+    /// Whether `name` is among them, without regard to case.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
+    }
 }
 
 /// A field that may stand once stands more often.
@@ -91,9 +102,14 @@ impl Fields {
         self.get_all(name).next().is_some()
     }
 
-    /// Whether `token` is a member of the comma-separated lists in the lines called `name`, without regard to case.
+    /// The members of the comma-separated lists in the lines called `name`.
+    pub fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.get_all(name).flat_map(members)
+    }
+
+    /// Whether `token` is among [`Fields::list`], without regard to case.
     pub fn contains_token(&self, name: &str, token: &str) -> bool {
-        self.get_all(name).flat_map(members).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+        self.list(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
     }
 
     /// Removes every line called `name`.
@@ -130,16 +146,15 @@ impl Fields {
     /// Connection names a field that frames, routes or guards the message (Host, Via, …) that name is ignored. A caller
     /// that passes an upgrade on looks at Upgrade first and adds it back.
     pub fn strip_hop_by_hop(&mut self) {
-        let named: Vec<Vec<u8>> = self
-            .get_all("connection")
-            .flat_map(members)
-            .filter(|member| !NOT_FOR_CONNECTION.iter().any(|kept| member.eq_ignore_ascii_case(kept.as_bytes())))
-            .map(<[u8]>::to_vec)
-            .collect();
-        self.retain(|name| {
-            !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
-                && !named.iter().any(|member| name.as_bytes().eq_ignore_ascii_case(member))
-        });
+        let named = self.named_by_connection();
+        self.retain(|name| !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)) && !named.contains(name));
+    }
+
+    /// The fields that Connection takes from the message, in its head and in its trailers (RFC 9110 section 7.6.1).
+    pub fn named_by_connection(&self) -> Named {
+        let is_kept =
+            |member: &&[u8]| NOT_FOR_CONNECTION.iter().any(|kept| member.eq_ignore_ascii_case(kept.as_bytes()));
+        Named(self.list("connection").filter(|member| !is_kept(member)).map(<[u8]>::to_vec).collect())
     }
 
     /// Appends every line and the empty line that ends them.

@@ -1,6 +1,9 @@
-//! Where a message's body ends, said in one way or refused (RFC 9112 section 6).
+//! Decides where a message's body ends; refuses what says it in two ways (RFC 9112 section 6).
 
 use super::{Fields, HeadError, Method, RequestHead, ResponseHead, Version};
+
+pub(super) const LENGTH: &str = "content-length";
+pub(super) const CODING: &str = "transfer-encoding";
 
 /// Where a message's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,29 +33,59 @@ pub fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
     }
 }
 
-/// Where the body of a response to `method` ends. Not for a 2xx to CONNECT, whose fields mean nothing.
+/// Where the body of a response to `method` ends; its fields then announce that in one line or not at all. Not for a 2xx to
+/// CONNECT, whose fields mean nothing.
 ///
-/// 1xx and 204 may say `Content-Length: 0`, which some servers do and nobody can misread; any other length or coding
-/// in them is refused.
+/// A response that never has a body ends with its head whatever its fields say, chunked beats a length, and what is said
+/// several times alike is said once (RFC 9112 sections 6.1 and 6.3). Where fields had to be changed for that, the head also
+/// gets `Connection: close`: the upstream may have meant something else.
 ///
 /// # Errors
 /// A body announced in two ways, in one that is malformed, or in one that is not spoken here.
-pub fn response_framing(head: &ResponseHead, method: &Method) -> Result<Framing, HeadError> {
-    let announced = announced(&head.fields, head.version)?;
-    match (head.status, announced) {
-        (100..=199 | 204, None | Some(Framing::Length(0))) => Ok(Framing::None),
-        (100..=199 | 204, Some(_)) => Err(HeadError::UnexpectedBody),
-        (304, _) => Ok(Framing::None),
-        _ if method.is_head() => Ok(Framing::None),
-        (_, framing) => Ok(framing.unwrap_or(Framing::UntilClose)),
+pub fn response_framing(head: &mut ResponseHead, method: &Method) -> Result<Framing, HeadError> {
+    let announced = announced_leniently(&head.fields, head.version);
+    let (announces, framing) = match head.status {
+        // They must not announce a body (RFC 9110 section 8.6); many a 204 announces an empty one.
+        204 => (announced.ok().filter(|&framing| framing == Some(Framing::Length(0))).flatten(), Framing::None),
+        100..=199 => (None, Framing::None),
+        // They announce what a GET would have brought.
+        304 => (announced.ok().flatten(), Framing::None),
+        _ if method.is_head() => (announced.ok().flatten(), Framing::None),
+        _ => {
+            let announced = announced?;
+            (announced, announced.unwrap_or(Framing::UntilClose))
+        }
+    };
+    if !is_announced_once(&head.fields, announces) {
+        head.fields.remove(LENGTH);
+        head.fields.remove(CODING);
+        match announces {
+            Some(Framing::Length(length)) => head.fields.push("Content-Length", length.to_string()),
+            Some(Framing::Chunked) => head.fields.push("Transfer-Encoding", "chunked"),
+            Some(Framing::None | Framing::UntilClose) | None => {}
+        }
+        head.fields.push("Connection", "close");
+    }
+    Ok(framing)
+}
+
+/// Whether one line says `framing`, or none says anything.
+fn is_announced_once(fields: &Fields, framing: Option<Framing>) -> bool {
+    match (fields.get_one(LENGTH), fields.get_one(CODING)) {
+        (Ok(None), Ok(None)) => matches!(framing, None | Some(Framing::UntilClose)),
+        (Ok(Some(length)), Ok(None)) => {
+            parse_length(length).is_ok_and(|length| framing == Some(Framing::Length(length)))
+        }
+        (Ok(None), Ok(Some(coding))) => coding.eq_ignore_ascii_case(b"chunked") && framing == Some(Framing::Chunked),
+        _ => false,
     }
 }
 
-/// What the fields say, if they say anything. Equal duplicates are refused like differing ones: no honest sender
-/// needs them.
+/// What the fields of a request say, if they say anything. Equal duplicates are refused like differing ones: no honest
+/// client needs them.
 fn announced(fields: &Fields, version: Version) -> Result<Option<Framing>, HeadError> {
-    let length = fields.get_one("content-length").map_err(|_| HeadError::ManyLengths)?;
-    let coding = fields.get_one("transfer-encoding").map_err(|_| HeadError::Coding)?;
+    let length = fields.get_one(LENGTH).map_err(|_| HeadError::ManyLengths)?;
+    let coding = fields.get_one(CODING).map_err(|_| HeadError::Coding)?;
     match (length, coding) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(HeadError::LengthAndCoding),
@@ -61,6 +94,51 @@ fn announced(fields: &Fields, version: Version) -> Result<Option<Framing>, HeadE
         (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Some(Framing::Chunked)),
         (None, Some(coding)) => Err(refused_coding(coding)),
     }
+}
+
+/// What the fields of a response say, if they say anything.
+///
+/// Readers of a Transfer-Encoding in HTTP/1.0 differ (some pass it over), and so do readers of `identity` beside a length;
+/// without one, all read on until the connection closes.
+fn announced_leniently(fields: &Fields, version: Version) -> Result<Option<Framing>, HeadError> {
+    if !fields.contains(CODING) {
+        return same_length(fields);
+    }
+    if version == Version::Http10 {
+        return Err(HeadError::CodingInHttp10);
+    }
+    let mut codings = fields.list(CODING);
+    let is = |coding: &[u8], name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+    match codings.next() {
+        None => Err(HeadError::Coding),
+        // A sender must not apply it twice, so one who says it twice has not (RFC 9112 section 6.1).
+        Some(first) if is(first, "chunked") && codings.all(|coding| is(coding, "chunked")) => {
+            Ok(Some(Framing::Chunked))
+        }
+        Some(first) if is(first, "identity") && codings.next().is_none() => {
+            if fields.contains(LENGTH) {
+                Err(HeadError::LengthAndCoding)
+            } else {
+                Ok(Some(Framing::UntilClose))
+            }
+        }
+        Some(_) if fields.list(CODING).any(|coding| is(coding, "chunked")) => Err(HeadError::Coding),
+        Some(_) => Err(HeadError::UnknownCoding),
+    }
+}
+
+/// The one length that all lines and all their members say (RFC 9110 section 8.6).
+fn same_length(fields: &Fields) -> Result<Option<Framing>, HeadError> {
+    let mut lengths =
+        fields.get_all(LENGTH).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    let Some(first) = lengths.next() else { return Ok(None) };
+    let first = parse_length(first)?;
+    for other in lengths {
+        if parse_length(other)? != first {
+            return Err(HeadError::ManyLengths);
+        }
+    }
+    Ok(Some(Framing::Length(first)))
 }
 
 /// What is wrong with a Transfer-Encoding that is not `chunked` alone: chunked must come once and last, and

@@ -1,4 +1,4 @@
-//! The heads of requests and responses as values, and how they are written.
+//! Holds the heads of requests and responses as values, and writes them.
 
 use std::fmt;
 
@@ -21,6 +21,14 @@ impl Version {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+        }
+    }
+
+    /// As it stands in Via.
+    pub(crate) fn in_via(self) -> &'static str {
+        match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
         }
     }
 }
@@ -101,7 +109,7 @@ impl RequestHead {
 pub struct ResponseHead {
     /// The sender's version.
     pub version: Version,
-    /// 100 to 599.
+    /// 100 to 999: three digits, the first no zero.
     pub status: u16,
     /// May be empty; no control bytes but HTAB.
     pub reason: Bytes,
@@ -110,6 +118,11 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// Whether another reply to the same request follows; 101 is the last one in HTTP.
+    pub fn is_interim(&self) -> bool {
+        matches!(self.status, 100 | 102..=199)
+    }
+
     /// Appends the whole head, the empty line included.
     pub fn write_to(&self, out: &mut BytesMut) {
         for part in [self.version.as_str(), " ", &self.status.to_string(), " "] {

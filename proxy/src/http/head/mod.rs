@@ -1,25 +1,36 @@
-//! Heads of HTTP/1 messages: found in a bounded buffer, checked byte by byte, taken apart, written again.
+//! Reads and writes heads of HTTP/1 messages: found in a bounded buffer, checked byte by byte, taken apart.
 //!
 //! The order is [`scan`] while bytes arrive, then [`parse_request`] or [`parse_response`], then for requests
 //! [`check_request`], then [`request_framing`] or [`response_framing`]. What two readers could read in two ways is
-//! refused, never mended (RFC 9112 sections 2.2, 5, 6.3 and 11): a head that came through here holds no bare CR or
-//! LF, no control byte, no folded line, and says in one way only where its body ends.
+//! refused (RFC 9112 sections 2.2, 5, 6.3 and 11); what is wrong in a response, but can be read in one way only, is mended
+//! (ARCHITECTURE.md, "Lenient and strict"). A head that came through here holds no bare CR or LF, no control byte, no
+//! folded line, and says in one way only where its body ends.
 
 mod error;
 mod fields;
 mod framing;
+mod mend;
 mod message;
 mod parse;
 mod scan;
 
 pub use error::HeadError;
-pub use fields::{Duplicate, Fields};
+pub use fields::{Duplicate, Fields, Named};
 pub use framing::{Framing, request_framing, response_framing};
 pub use message::{Method, RequestHead, ResponseHead, Version};
-pub(crate) use parse::parse_fields;
+pub(crate) use parse::{asks_by_head, parse_fields};
 pub use parse::{check_request, parse_request, parse_response};
+pub(crate) use scan::{Lines, end_of_line, scan_trailers};
 pub use scan::{Scan, scan};
-pub(crate) use scan::{end_of_line, scan_trailers};
+
+/// Which of the two a message is: responses are read more leniently (ARCHITECTURE.md, "Lenient and strict").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// From a client.
+    Request,
+    /// From an upstream.
+    Response,
+}
 
 /// How large a head, or a trailer section, may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +46,8 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
+#[cfg(test)]
+mod leniency;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,8 +1,11 @@
-//! Takes a whole head apart.
+//! Takes a whole head apart into its start line and its fields.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Fields, HeadError, HeadLimits, Method, RequestHead, ResponseHead, Scan, Version, is_token, scan};
+use super::mend::mend;
+use super::{Fields, HeadError, HeadLimits, Kind, Method, RequestHead, ResponseHead, Scan, Version, is_token, scan};
 use crate::http::authority::Authority;
 
 /// Reads a request head, with or without one empty line before it.
@@ -10,7 +13,7 @@ use crate::http::authority::Authority;
 /// # Errors
 /// Whatever [`scan`] refuses, bytes before or behind the one head, a malformed line, too many fields.
 pub fn parse_request(head: &[u8], limits: HeadLimits) -> Result<RequestHead, HeadError> {
-    let (line, rest) = split(head.strip_prefix(b"\r\n").unwrap_or(head), limits)?;
+    let (line, rest) = split(head, limits, Kind::Request)?;
     let mut words = line.split(|&b| b == b' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
     else {
@@ -22,31 +25,50 @@ pub fn parse_request(head: &[u8], limits: HeadLimits) -> Result<RequestHead, Hea
     }
     let target = str::from_utf8(target).map_err(|_| HeadError::RequestLine)?.to_owned();
     let version = parse_version(version).unwrap_or(Err(HeadError::RequestLine))?;
-    Ok(RequestHead { method, target, version, fields: parse_fields(rest, limits)? })
+    Ok(RequestHead { method, target, version, fields: tokenize(rest, limits)? })
 }
 
-/// Reads a response head.
+/// Whether a request that can't be read, or not to its end, begins as one by HEAD does.
+pub(crate) fn asks_by_head(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(b"\r\n").unwrap_or(bytes).starts_with(b"HEAD ")
+}
+
+/// Reads a response head, with or without one empty line before it.
+///
+/// What is wrong with it, but leaves one reading only, is mended (ARCHITECTURE.md, "Lenient and strict"). A head that had
+/// to be mended is read as if it said `Connection: close`: whoever wrote it is not trusted to have framed its body well.
 ///
 /// # Errors
 /// Whatever [`scan`] refuses, bytes before or behind the one head, a malformed line, too many fields.
 pub fn parse_response(head: &[u8], limits: HeadLimits) -> Result<ResponseHead, HeadError> {
-    let (line, rest) = split(head, limits)?;
+    split(head, limits, Kind::Response)?;
+    let mended = mend(head.strip_prefix(b"\r\n").unwrap_or(head), true)?;
+    // It may have grown by a CR for each line.
+    let roomy = HeadLimits { max_bytes: mended.len(), ..limits };
+    let (line, rest) = split(&mended, roomy, Kind::Response)?;
     let (version, rest_of_line) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
-    let version = parse_version(version).unwrap_or(Err(HeadError::StatusLine))?;
-    // The reason is optional, and so in practice is the space before it.
-    let (status, reason) = match rest_of_line {
-        [b' ', status @ ..] if status.len() == 3 => (status, &[][..]),
-        [b' ', a, b, c, b' ', reason @ ..] => (&[*a, *b, *c][..], reason),
+    let version = match version {
+        // Whoever speaks a later 1.x can be read as 1.1 (RFC 9110 section 2.5).
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
+        version => parse_version(version).unwrap_or(Err(HeadError::StatusLine))?,
+    };
+    // The words may be further apart (RFC 9112 section 4); the reason is optional, and so in practice is the space before it.
+    let status = rest_of_line.trim_ascii_start();
+    let (status, reason) = match status {
+        _ if status.len() == rest_of_line.len() => return Err(HeadError::StatusLine),
+        [a, b, c] => ([*a, *b, *c], &[][..]),
+        [a, b, c, b' ' | b'\t', reason @ ..] => ([*a, *b, *c], reason),
         _ => return Err(HeadError::StatusLine),
     };
-    if !status.iter().all(u8::is_ascii_digit) {
+    if !status.iter().all(u8::is_ascii_digit) || status[0] == b'0' {
         return Err(HeadError::StatusLine);
     }
     let status = status.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-    if !(100..=599).contains(&status) {
-        return Err(HeadError::StatusLine);
+    let mut fields = tokenize(rest, limits)?;
+    if matches!(mended, Cow::Owned(_)) {
+        fields.push("Connection", "close");
     }
-    Ok(ResponseHead { version, status, reason: Bytes::copy_from_slice(reason), fields: parse_fields(rest, limits)? })
+    Ok(ResponseHead { version, status, reason: Bytes::copy_from_slice(reason), fields })
 }
 
 /// Checks what a request must have before anything else is read from it: one valid Host (RFC 9112 section 3.2); in
@@ -63,11 +85,18 @@ pub fn check_request(head: &RequestHead) -> Result<(), HeadError> {
     }
 }
 
-/// Reads field lines and the empty line behind them.
+/// Reads field lines and the empty line behind them; a response's are mended first.
 ///
 /// # Errors
 /// Malformed lines, too many fields.
-pub(crate) fn parse_fields(lines: &[u8], limits: HeadLimits) -> Result<Fields, HeadError> {
+pub(crate) fn parse_fields(lines: &[u8], limits: HeadLimits, kind: Kind) -> Result<Fields, HeadError> {
+    match kind {
+        Kind::Request => tokenize(lines, limits),
+        Kind::Response => tokenize(&mend(lines, false)?, limits),
+    }
+}
+
+fn tokenize(lines: &[u8], limits: HeadLimits) -> Result<Fields, HeadError> {
     let count = lines.iter().filter(|&&b| b == b'\n').count().saturating_sub(1);
     if count > limits.max_fields {
         return Err(HeadError::TooManyFields);
@@ -86,14 +115,15 @@ pub(crate) fn parse_fields(lines: &[u8], limits: HeadLimits) -> Result<Fields, H
     Ok(fields)
 }
 
-/// The start line without its CRLF, and the lines behind it, of a head that [`scan`] accepts.
-fn split(head: &[u8], limits: HeadLimits) -> Result<(&[u8], &[u8]), HeadError> {
-    match scan(head, &mut 0, limits)? {
+/// The start line without its end, and the lines behind it, of a head that [`scan`] accepts.
+fn split(head: &[u8], limits: HeadLimits, kind: Kind) -> Result<(&[u8], &[u8]), HeadError> {
+    match scan(head, &mut 0, limits, kind)? {
         Scan::Complete(length) if length == head.len() => {}
         _ => return Err(HeadError::Incomplete),
     }
-    let end = head.iter().position(|&b| b == b'\r').ok_or(HeadError::Incomplete)?;
-    Ok((&head[..end], &head[end + 2..]))
+    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+    let end = head.iter().position(|&b| b == b'\n').ok_or(HeadError::Incomplete)?;
+    Ok((head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]), &head[end + 1..]))
 }
 
 /// `None` where `text` is not a version at all.

@@ -42,14 +42,14 @@ proptest! {
         if let Ok(head) = parse_request(&text, LIMITS) {
             let _ = (check_request(&head), request_framing(&head));
         }
-        if let Ok(head) = parse_response(&text, LIMITS) {
-            let _ = response_framing(&head, &Method::new("GET").unwrap());
+        if let Ok(mut head) = parse_response(&text, LIMITS) {
+            let _ = response_framing(&mut head, &Method::new("GET").unwrap());
         }
     }
 
     #[test]
-    fn an_accepted_head_holds_no_bare_line_end(text in soup()) {
-        if parse_request(&text, LIMITS).is_ok() || parse_response(&text, LIMITS).is_ok() {
+    fn an_accepted_request_holds_no_bare_line_end(text in soup()) {
+        if parse_request(&text, LIMITS).is_ok() {
             let clean = text.windows(2).filter(|pair| pair == b"\r\n").count();
             prop_assert_eq!(text.iter().filter(|&&b| b == b'\r').count(), clean);
             prop_assert_eq!(text.iter().filter(|&&b| b == b'\n').count(), clean);
@@ -60,13 +60,13 @@ proptest! {
     #[test]
     fn a_head_scans_alike_in_pieces(text in soup(), cuts in prop::collection::vec(0usize..64, 0..6), max_bytes in 0usize..80) {
         let limits = HeadLimits { max_bytes, max_fields: 8 };
-        let whole = scan(&text, &mut 0, limits);
+        let whole = scan(&text, &mut 0, limits, Kind::Request);
         let mut ends: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).chain([text.len()]).collect();
         ends.sort_unstable();
         let mut from = 0;
         let mut last = Ok(Scan::Partial);
         for end in ends {
-            last = scan(&text[..end], &mut from, limits);
+            last = scan(&text[..end], &mut from, limits, Kind::Request);
             if last != Ok(Scan::Partial) {
                 break;
             }
@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn a_written_response_reads_back_equal(
-        status in 100u16..600, reason in "[\t !-~\u{80}-\u{ff}]{0,12}", old in any::<bool>(), fields in any_fields(),
+        status in 100u16..=999, reason in "[\t !-~\u{80}-\u{ff}]{0,12}", old in any::<bool>(), fields in any_fields(),
     ) {
         let version = if old { Version::Http10 } else { Version::Http11 };
         let head = ResponseHead { version, status, reason: reason.into(), fields };

@@ -1,4 +1,4 @@
-//! A lease: one attempt's claim on its upstream, and what the attempt's end says.
+//! Holds a lease: an attempt's claim on its upstream, which reports how the attempt ended.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -10,10 +10,11 @@ use crate::core::time::Timestamp;
 use crate::core::upstream::Attempt;
 use crate::env::Env;
 use crate::event::{Event, RequestId};
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 
-/// A claim on an upstream for one attempt and whatever it opens. Dropped without a verdict it counts as "the client
-/// went away", which is the only way that happens.
+/// A claim on an upstream for one attempt and whatever it opens. If it is dropped before the attempt has
+/// ended, it counts as "the client went away": nothing else drops it early.
 pub(crate) struct Lease<E: Env> {
     pub(super) pool: Arc<Pool<E>>,
     pub(crate) upstream: Arc<Upstream<E::Stream>>,
@@ -28,20 +29,31 @@ impl<E: Env> Lease<E> {
     }
 
     /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
-    pub(crate) fn end_attempt(&mut self, failure: Option<&'static str>) {
+    pub(crate) fn end_attempt(&mut self, failed: Option<&FailedAttempt>) {
         self.ended = true;
         let took = self.pool.now().since(self.attempt.started);
         let now = self.pool.now();
         if self.request.is_some() {
             let mut state = self.pool.state();
-            state.stats.attempt_ended(self.upstream.id, failure.is_none(), took, now);
+            state.stats.attempt_ended(self.upstream.id, failed.is_none(), took, now);
             drop(state);
-            if failure.is_none() {
+            if failed.is_none() {
                 let mut latency = self.upstream.figures.latency.lock().unwrap_or_else(PoisonError::into_inner);
                 latency.record(took, now.since(Timestamp::ZERO));
             }
         }
-        self.pool.emit(&Event::AttemptEnded { request: self.request, upstream: self.upstream.id, failure, took });
+        if let Some(failed) = failed.filter(|failed| failed.failure != Failure::ClientGone) {
+            self.upstream.figures.failed(failed, now);
+        }
+        let failure = failed.map(|failed| failed.failure.as_str());
+        let cause = failed.and_then(|failed| failed.cause.as_deref());
+        self.pool.emit(&Event::AttemptEnded {
+            request: self.request,
+            upstream: self.upstream.id,
+            failure,
+            cause,
+            took,
+        });
     }
 
     /// The tunnel this lease opened has ended: with a byte of its target or none, reset by the upstream's side or not.
@@ -71,7 +83,7 @@ impl<E: Env> Lease<E> {
 impl<E: Env> Drop for Lease<E> {
     fn drop(&mut self) {
         if !self.ended {
-            self.end_attempt(Some(Failure::ClientGone.as_str()));
+            self.end_attempt(Some(&Failure::ClientGone.into()));
             self.pool.report(self.attempt, Blame::Client.attempt_result());
         }
         self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! The upstreams in force, and leases on them.
+//! Holds the upstreams in force, with their health and statistics.
 //!
-//! Whose turn it is takes an immutable snapshot and an atomic ticket; nothing is locked. All else (counting, a verdict,
+//! Whose turn it is takes an immutable snapshot and an atomic ticket; nothing is locked. All else (counting, an attempt's result,
 //! a probe, a transition, a reload) goes through one short mutex that is never held across an await.
 
 mod lease;
@@ -26,11 +26,12 @@ use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 use crate::event::{Event, Observer};
 use crate::http::via::Via;
+use crate::upstream::resolver::Resolver;
 
 pub(crate) use lease::Lease;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{Percentiles, SWEEP, Upstream};
+pub(crate) use upstream::{Bytes, LastFailure, Percentiles, SWEEP, Upstream};
 
 use snapshot::{build, check_memory, members, probing};
 
@@ -39,6 +40,7 @@ pub(crate) struct Pool<E: Env> {
     env: E,
     zero: Instant,
     observer: Arc<dyn Observer>,
+    resolver: Resolver,
     current: ArcSwap<Snapshot<E::Stream>>,
     state: Mutex<State>,
     /// Nanoseconds at which a probe is to be lent; `u64::MAX` where none is. Read on every pick.
@@ -79,7 +81,8 @@ impl State {
 impl<E: Env> Pool<E> {
     /// The pool of `config`, all of it eligible.
     pub(crate) fn new(env: E, config: &Config, via: Via, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
-        let upstreams = build(config, &[], &mut 0)?;
+        let resolver = Resolver::default();
+        let upstreams = build(config, &[], &mut 0, &resolver)?;
         let members = members(&upstreams);
         let balancer = Balancer::new(config.health.policy, probing(&config.health), &members)?;
         let snapshot = Snapshot {
@@ -100,6 +103,7 @@ impl<E: Env> Pool<E> {
             env,
             zero: Instant::now(),
             observer,
+            resolver,
             current: ArcSwap::from_pointee(snapshot),
             state: Mutex::new(state),
             probe_due: AtomicU64::new(u64::MAX),
@@ -116,7 +120,7 @@ impl<E: Env> Pool<E> {
         // Outside the mutex: a TLS upstream's roots may be read from files, and every request would wait. Only reloads
         // change which upstreams there are, and they come one at a time.
         let mut next_id = self.state().next_id;
-        let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id)?;
+        let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id, &self.resolver)?;
         let members = members(&upstreams);
         let mut state = self.state();
         let before = self.current.load_full();
@@ -156,7 +160,7 @@ impl<E: Env> Pool<E> {
         self.current.load_full()
     }
 
-    /// Whether anybody is eligible.
+    /// Whether any upstream is eligible.
     pub(crate) fn is_ready(&self) -> bool {
         self.current.load().epoch.eligible() > 0
     }
@@ -204,7 +208,7 @@ impl<E: Env> Pool<E> {
         blamed
     }
 
-    /// A request for `target` was opened by nobody.
+    /// No upstream opened `target` in this request.
     pub(crate) fn none_opened(&self, memory: FailureMemory, target: &str, evidence: Evidence) -> Vec<Attributed> {
         if evidence.is_empty() {
             return Vec::new();
@@ -267,13 +271,14 @@ impl<E: Env> Pool<E> {
 
     fn emit_transition(&self, changed: Option<Changed<E::Stream>>) {
         let Some(Changed { transition, renewed }) = changed else { return };
-        let upstream = transition.upstream;
-        let current = self.current.load();
-        let url = current.get(upstream).map_or("", |upstream| &upstream.url);
+        let (upstream, current) = (transition.upstream, self.current.load());
+        let (name, url) = current.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
+        let cause = current.get(upstream).and_then(|one| one.figures.last_cause());
+        let cause = cause.as_deref();
         self.emit(&match transition.change {
-            Change::Ejected { failures, until } => Event::Ejected { upstream, url, failures, until },
-            Change::BackedOff { until } => Event::BackedOff { upstream, url, until },
-            Change::Recovered { after } => Event::Recovered { upstream, url, after },
+            Change::Ejected { failures, until } => Event::Ejected { upstream, name, url, failures, cause, until },
+            Change::BackedOff { until } => Event::BackedOff { upstream, name, url, cause, until },
+            Change::Recovered { after } => Event::Recovered { upstream, name, url, after },
         });
         if let Some(snapshot) = renewed {
             self.emit_epoch(&snapshot);

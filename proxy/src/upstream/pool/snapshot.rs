@@ -1,4 +1,4 @@
-//! The upstreams and the schedule in force: built from a configuration, never changed once published.
+//! Builds the upstreams and the schedule in force from a configuration; they never change once published.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::core::upstream::{Member, UpstreamId};
 use crate::http::head::HeadLimits;
 use crate::http::via::Via;
 use crate::upstream::leg::TlsSetupError;
+use crate::upstream::resolver::Resolver;
 
 /// What a pick needs, never changed once published.
 pub(crate) struct Snapshot<S> {
@@ -27,7 +28,7 @@ pub(crate) struct Snapshot<S> {
     pub(crate) settings: Arc<UpstreamSettings>,
 }
 
-/// What the upstream's side needs of a configuration, whoever asks for it.
+/// What the upstream's side needs of a configuration, for clients' requests and for checks.
 pub(crate) struct UpstreamSettings {
     /// Active checks, where they are configured.
     pub(crate) checks: Option<ActiveChecks>,
@@ -95,6 +96,7 @@ pub(super) fn build<S>(
     config: &Config,
     before: &[Arc<Upstream<S>>],
     next_id: &mut u32,
+    resolver: &Resolver,
 ) -> Result<Vec<Arc<Upstream<S>>>, PoolError> {
     let known: BTreeMap<UpstreamKey, &Arc<Upstream<S>>> = before.iter().map(|one| (one.config.key(), one)).collect();
     let mut upstreams = Vec::with_capacity(config.upstreams.len());
@@ -110,7 +112,7 @@ pub(super) fn build<S>(
                     },
                     |former| former.id,
                 );
-                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref));
+                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref), resolver);
                 Arc::new(built.map_err(|error| PoolError::Tls { url: wanted.url.clone(), error })?)
             }
         };

@@ -1,4 +1,4 @@
-//! One upstream while the proxy runs: its configuration, its connections, its figures.
+//! Holds one upstream while the proxy runs: its configuration, its idle connections, its figures.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,13 @@ use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use crate::config;
+use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
+use crate::core::window::{Tally, Window};
+use crate::event::UpstreamLabel;
+use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
-use crate::upstream::resolver::Resolver;
+use crate::upstream::resolver::{Endpoint, Resolver};
 
 /// How long idle connections may go unswept.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
@@ -18,13 +22,14 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 /// One upstream proxy. `S` is the stream it is reached by.
 pub(crate) struct Upstream<S> {
     pub(crate) id: UpstreamId,
-    /// Shown in logs and statistics; no credentials.
-    pub(crate) url: Arc<str>,
+    /// As logs and statistics show it.
+    pub(crate) label: Arc<UpstreamLabel>,
     pub(crate) config: Arc<config::Upstream>,
-    pub(crate) resolver: Resolver,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
-    /// `None` once a reload has put another in its place: a tunnel may keep this one for long, and nobody sweeps it.
+    /// `None` once a reload has replaced this upstream: a tunnel may hold it for long, but its idle connections are no
+    /// longer swept.
     idle: Mutex<Option<Vec<Idle<S>>>>,
 }
 
@@ -38,6 +43,69 @@ pub(crate) struct Figures {
     /// Tunnels were cut since one delivered.
     pub(crate) was_cut: AtomicBool,
     pub(crate) latency: Mutex<Latency>,
+    last_failure: Mutex<Option<LastFailure>>,
+    recent_bytes: Mutex<RecentBytes>,
+}
+
+/// Bytes carried both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    pub(crate) up: u64,
+    pub(crate) down: u64,
+}
+
+impl Tally for Bytes {
+    fn add(&mut self, other: &Self) {
+        self.up += other.up;
+        self.down += other.down;
+    }
+}
+
+/// The sums as they were last looked at, and what came in between by the time of the look.
+#[derive(Default)]
+struct RecentBytes {
+    seen: Bytes,
+    window: Window<Bytes>,
+}
+
+/// The last attempt that failed, a check's among them.
+#[derive(Clone, Debug)]
+pub(crate) struct LastFailure {
+    pub(crate) failed: FailedAttempt,
+    pub(crate) at: Timestamp,
+}
+
+impl Figures {
+    /// An attempt failed, and not because the client went away.
+    pub(crate) fn failed(&self, failed: &FailedAttempt, at: Timestamp) {
+        let last = LastFailure { failed: failed.clone(), at };
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+
+    /// Why the last failed attempt failed.
+    pub(crate) fn last_cause(&self) -> Option<Arc<str>> {
+        self.last_failure()?.failed.cause
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<LastFailure> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Since the start.
+    pub(crate) fn bytes(&self) -> Bytes {
+        Bytes { up: self.bytes_up.load(Ordering::Relaxed), down: self.bytes_down.load(Ordering::Relaxed) }
+    }
+
+    /// Of the last 15 minutes. What has come since the last look counts as of `now`, so that carrying bytes costs no look
+    /// at the clock; somebody has to look once per bucket of the window.
+    pub(crate) fn recent_bytes(&self, now: Timestamp) -> Bytes {
+        let mut recent = self.recent_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.bytes();
+        let more = Bytes { up: bytes.up - recent.seen.up, down: bytes.down - recent.seen.down };
+        recent.seen = bytes;
+        recent.window.record(now, |tally| tally.add(&more));
+        recent.window.sum(now)
+    }
 }
 
 /// An unused kept-alive connection.
@@ -52,6 +120,7 @@ impl<S> Upstream<S> {
         id: UpstreamId,
         config: Arc<config::Upstream>,
         former: Option<&Upstream<S>>,
+        resolver: &Resolver,
     ) -> Result<Self, TlsSetupError> {
         let wrapper = match former {
             // Reading the system's roots anew for each unchanged upstream would make a reload slow.
@@ -60,8 +129,11 @@ impl<S> Upstream<S> {
         };
         Ok(Upstream {
             id,
-            url: config.url.as_str().into(),
-            resolver: Resolver::new(&config.host, config.port),
+            label: Arc::new(UpstreamLabel { id, name: config.name.as_str().into(), url: config.url.as_str().into() }),
+            endpoint: former.map_or_else(
+                || Arc::new(resolver.endpoint(&config.host, config.port)),
+                |former| Arc::clone(&former.endpoint),
+            ),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
             idle: Mutex::new(Some(Vec::new())),
@@ -196,6 +268,20 @@ mod tests {
 
     const fn minutes(n: u64) -> Duration {
         Duration::from_secs(n * 60)
+    }
+
+    #[test]
+    fn bytes_of_long_ago_are_not_recent() {
+        let figures = Figures::default();
+        let at = |n| Timestamp::ZERO.after(minutes(n));
+        figures.bytes_up.fetch_add(5, Ordering::Relaxed);
+        figures.bytes_down.fetch_add(7, Ordering::Relaxed);
+        assert_eq!(figures.recent_bytes(at(1)), Bytes { up: 5, down: 7 });
+        figures.bytes_down.fetch_add(70, Ordering::Relaxed);
+        assert_eq!(figures.recent_bytes(at(10)), Bytes { up: 5, down: 77 });
+        assert_eq!(figures.recent_bytes(at(16)), Bytes { up: 0, down: 70 });
+        assert_eq!(figures.recent_bytes(at(26)), Bytes::default());
+        assert_eq!(figures.bytes(), Bytes { up: 5, down: 77 });
     }
 
     #[test]

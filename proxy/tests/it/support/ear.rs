@@ -20,6 +20,7 @@ pub(crate) enum Heard {
     Attempt {
         upstream: u32,
         failure: Option<&'static str>,
+        cause: Option<String>,
     },
     Blamed {
         upstream: u32,
@@ -28,6 +29,7 @@ pub(crate) enum Heard {
     },
     Ejected {
         url: String,
+        cause: Option<String>,
     },
     BackedOff {
         url: String,
@@ -100,13 +102,15 @@ impl Observer for Ear {
             Event::PickMade { upstream, ticket, probe, .. } => {
                 Heard::Pick { upstream: upstream.number(), ticket: *ticket, probe: *probe }
             }
-            Event::AttemptEnded { upstream, failure, .. } => {
-                Heard::Attempt { upstream: upstream.number(), failure: *failure }
+            Event::AttemptEnded { upstream, failure, cause, .. } => {
+                Heard::Attempt { upstream: upstream.number(), failure: *failure, cause: cause.map(str::to_owned) }
             }
             Event::Blamed { upstream, blame, rule } => {
                 Heard::Blamed { upstream: upstream.number(), blame: *blame, rule: *rule }
             }
-            Event::Ejected { url, .. } => Heard::Ejected { url: (*url).to_owned() },
+            Event::Ejected { url, cause, .. } => {
+                Heard::Ejected { url: (*url).to_owned(), cause: cause.map(str::to_owned) }
+            }
             Event::BackedOff { url, .. } => Heard::BackedOff { url: (*url).to_owned() },
             Event::Recovered { url, .. } => Heard::Recovered { url: (*url).to_owned() },
             Event::Finished(summary) => Heard::Finished((*summary).clone()),

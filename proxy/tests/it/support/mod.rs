@@ -20,7 +20,7 @@ pub(crate) use memory::{Memory, run_paused};
 pub(crate) use upstream::{Double, Peer};
 
 /// Ends a test that hangs. Nothing is measured by it, so it is generous.
-const WATCHDOG: Duration = Duration::from_secs(60);
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// Runs a test on a runtime of its own with the watchdog.
 pub(crate) fn run(test: impl Future<Output = ()>) {

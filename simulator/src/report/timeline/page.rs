@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use loadgen::report::html::escape;
+
 use super::picture::{Picture, Spell, Tone, Wrong, clock};
 use super::{disturbances, ejections, requests, svg};
 use crate::judge::{RunReport, Verdict};
 use crate::record::{Line, ScenarioEvent, What};
-use crate::report::html::escape;
 use crate::report::text::replay_command;
 use crate::scenario::{LIVENESS, PROXY, Scenario};
 
@@ -207,7 +208,10 @@ mod tests {
         let mut rest = xml;
         while let Some((text, tag_on)) = rest.split_once('<') {
             for (_, entity) in text.match_indices('&').map(|(at, _)| text.split_at(at)) {
-                assert!(["&amp;", "&lt;", "&gt;", "&quot;"].iter().any(|known| entity.starts_with(known)), "{entity}");
+                assert!(
+                    ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"].iter().any(|known| entity.starts_with(known)),
+                    "{entity}"
+                );
             }
             let (tag, behind) = tag_on.split_once('>').unwrap();
             assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "{tag}");

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use loadgen::report::html::escape;
+
 use super::clustering::{self, Column, Group};
 use super::picture::{Lane, Mark, Picture, Spell, Tone, Wrong, clock};
 use super::scale::Scale;
-use crate::report::html::escape;
 
 const WIDTH: f64 = 1400.0;
 /// Where the lanes begin and end; names stand before them.

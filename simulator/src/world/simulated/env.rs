@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use proxy::env::{Busy, Duplex, Early, Env, RelayEnd, RelayLimits, Stop, Traffic, relay_buffered};
+use proxy::env::{Busy, Env};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -76,18 +76,6 @@ impl<H: SimulatedHost> Env for SimEnv<H> {
     {
         wait(self.machine.offload().ok_or(Busy)?).await;
         Ok(job())
-    }
-
-    async fn relay<C: Duplex, U: Duplex>(
-        &self,
-        client: C,
-        upstream: U,
-        early: Early,
-        limits: RelayLimits,
-        traffic: Arc<Traffic>,
-        stop: Stop,
-    ) -> RelayEnd {
-        relay_buffered(client, upstream, early, limits, traffic, stop).await
     }
 }
 

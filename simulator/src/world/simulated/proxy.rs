@@ -17,7 +17,7 @@ use crate::record::{ProxyEvent, Recorder, RecordingObserver, ScenarioEvent, What
 use crate::scenario::{Chance, ConfigFile, HostName, PROXY};
 use crate::world::engine::{Engine, RunsProxy};
 
-/// The place of the proxy: it is empty until a proxy has started. Clones would be the same place.
+/// The place of the proxy, which is empty until a proxy has started.
 pub(super) struct ProxySlot<E: Env>(Rc<RefCell<Option<Running<E>>>>);
 
 /// A proxy that has started.

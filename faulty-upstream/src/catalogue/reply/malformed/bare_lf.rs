@@ -15,5 +15,5 @@ pub(in crate::catalogue) const FAULT: Fault = Fault {
 };
 
 fn act(_: &SettingValues, _: &ProxyRequest, _: &mut Draw) -> Reply {
-    Reply::new(None, "HTTP/1.1 200 OK\nX-Field: value\n\n", Then::Hold)
+    Reply::new(Some(200), "HTTP/1.1 200 OK\nX-Field: value\n\n", Then::Tunnel)
 }

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::Instant;
 
 use super::*;
-use crate::http::body::BodyCodec;
+use crate::http::body::{BodyCodec, BodyRules};
+use crate::http::head::{Fields, Kind};
 
 const LIMITS: HeadLimits = HeadLimits { max_bytes: 16 * 1024, max_fields: 100 };
 const BOUNDS: Bounds = Bounds { reply: Duration::from_secs(30), stall: Duration::from_secs(60), limits: LIMITS };
@@ -18,13 +19,14 @@ async fn post(
     mut client: DuplexStream,
     (mut leg, expects_continue): (impl AsyncRead + AsyncWrite + Unpin, bool),
 ) -> (Result<Reply, ExchangeError>, bool) {
-    let mut upload = Carry::new(BodyCodec::new(Framing::Length(5), LIMITS));
+    let rules = BodyRules::new(Kind::Request, &Fields::new(), LIMITS);
+    let mut upload = Carry::new(BodyCodec::new(Framing::Length(5), rules));
     let (mut inbox, mut leg_inbox, mut go_ahead) = (Inbox::default(), Inbox::default(), GoAhead::default());
     let sent = Counter::default();
     let side =
         Client { stream: &mut client, inbox: &mut inbox, upload: &mut upload, go_ahead: &mut go_ahead, sent: &sent };
     let method = Method::new("POST").unwrap();
-    let asked = Asked { method: &method, upgrade: false, expects_continue };
+    let asked = Asked { method: &method, upgrade: false, expects_continue, interim: None };
     let done = exchange(side, (&mut leg, &mut leg_inbox), HEAD.into(), asked, BOUNDS).await;
     (done, go_ahead.given)
 }
@@ -90,7 +92,7 @@ async fn an_upstream_that_takes_no_body_is_given_up_on_and_the_client_not_blamed
     client.write_all(b"hello").await.unwrap();
     let started = Instant::now();
     let (done, _) = post(ours, (leg, false)).await;
-    assert!(matches!(done, Err(ExchangeError::Upstream(Failure::ReplyTimeout))));
+    assert!(matches!(done, Err(ExchangeError::Upstream(failed)) if failed.failure == Failure::ReplyTimeout));
     assert_eq!(started.elapsed(), BOUNDS.stall);
 }
 
@@ -98,7 +100,7 @@ async fn an_upstream_that_takes_no_body_is_given_up_on_and_the_client_not_blamed
 async fn an_upstream_that_takes_not_even_the_head_is_given_up_on_and_the_client_not_blamed() {
     let ((_client, ours), (leg, _upstream)) = (duplex(4096), duplex(HEAD.len() - 1));
     let (done, _) = post(ours, (leg, false)).await;
-    assert!(matches!(done, Err(ExchangeError::Upstream(Failure::ReplyTimeout))));
+    assert!(matches!(done, Err(ExchangeError::Upstream(failed)) if failed.failure == Failure::ReplyTimeout));
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +113,7 @@ async fn the_reply_is_waited_for_from_the_bodys_last_byte() {
         client
     };
     let ((done, _), _client) = tokio::join!(post(ours, (leg, false)), sends);
-    assert!(matches!(done, Err(ExchangeError::Upstream(Failure::ReplyTimeout))));
+    assert!(matches!(done, Err(ExchangeError::Upstream(failed)) if failed.failure == Failure::ReplyTimeout));
     assert_eq!(started.elapsed(), Duration::from_secs(50) + BOUNDS.reply);
 }
 
@@ -142,5 +144,5 @@ impl AsyncWrite for ResetMet {
 async fn a_reset_that_a_write_has_met_is_no_orderly_end() {
     let (_client, ours) = duplex(4096);
     let (ended, _) = post(ours, (ResetMet, false)).await;
-    assert!(matches!(ended, Err(ExchangeError::Upstream(Failure::ResetBeforeHead))));
+    assert!(matches!(ended, Err(ExchangeError::Upstream(failed)) if failed.failure == Failure::ResetBeforeHead));
 }

@@ -1,0 +1,42 @@
+//! The asking side, as `proxy healthcheck` and `proxy reload` use it.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::{Answer, MAX_ANSWER, Request};
+
+/// Asks the proxy behind the control socket at `path`, and waits for its answer for at most `patience`.
+///
+/// # Errors
+/// A sentence that says why there is no answer, or that the proxy could not answer.
+pub async fn ask(path: &Path, request: Request, patience: Duration) -> Result<Answer, String> {
+    let shown = path.display();
+    let answer = timeout(patience, exchange(path, request)).await;
+    let answer = answer.map_err(|_| format!("{shown}: the proxy did not answer in time"))?;
+    let line = answer.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("{shown}: no proxy runs behind this control socket ({error}); --control-socket names another one")
+        }
+        _ => format!("{shown}: {error}"),
+    })?;
+    match serde_json::from_slice(&line) {
+        Ok(Answer::Error { error }) => Err(format!("{shown}: {error}")),
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(format!("{shown}: this is no answer of a netdrift proxy: {error}")),
+    }
+}
+
+async fn exchange(path: &Path, request: Request) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(path).await?;
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER as u64).read_to_end(&mut answer).await?;
+    Ok(answer)
+}

@@ -1,0 +1,68 @@
+//! The control socket: how commands on the same machine find the running proxy, whatever its configuration file says by
+//! now. It needs no credentials and no address: who may open the socket's file may ask.
+//!
+//! The protocol is one line of JSON each way on a Unix stream socket; then the connection ends.
+//!
+//! | Request | Answer |
+//! |---|---|
+//! | `{"command":"health"}` | `{"result":"health","status":"ok","config_epoch":1,"reloads":0,"reload_failed":false}` |
+//! | `{"command":"reload"}` | `{"result":"reloaded","config_epoch":2,"changes":[…],"restart_required":[…],"warnings":[…]}` |
+//! | | `{"result":"refused","problems":"…"}`: the configuration can't be used, the old one stays in force |
+//! | anything else | `{"result":"error","error":"…"}` |
+
+mod client;
+mod server;
+mod socket;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::Health;
+
+pub use client::ask;
+pub use server::{PendingReload, serve};
+pub use socket::{ControlSocket, ControlSocketError};
+
+/// What may be asked of a running proxy. A field that is not known is refused: it may change what is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How it is.
+    Health {},
+    /// Read the configuration again, and answer once it is in force or refused.
+    Reload {},
+}
+
+/// What a running proxy answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum Answer {
+    /// How it is.
+    Health(Health),
+    /// The configuration was read and is in force.
+    Reloaded {
+        /// Its number, counted from 1.
+        config_epoch: u64,
+        /// What changed, a line each; empty where nothing did.
+        changes: Vec<String>,
+        /// What keeps its old value until a restart.
+        restart_required: Vec<String>,
+        /// What will run but probably not as meant.
+        warnings: Vec<String>,
+    },
+    /// The configuration can't be used; the old one stays in force.
+    Refused {
+        /// All that is wrong with it, a line each.
+        problems: String,
+    },
+    /// The request can't be answered.
+    Error {
+        /// Why.
+        error: String,
+    },
+}
+
+/// The longest request in bytes, line break included.
+const MAX_REQUEST: usize = 4 * 1024;
+
+/// The longest answer in bytes: a hundred problems or a change for each of thousands of upstreams fit well.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;

@@ -1,0 +1,219 @@
+//! Log lines on their way out: taken at once from whoever logs, written by a thread of their own.
+//!
+//! Whoever logs never waits: a reader of standard error that stops must not stop the proxy. Lines that find no room are
+//! dropped and counted, and the count is told.
+
+use std::io::{self, Write};
+use std::mem::take;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes that may wait to be written, and as many again while they are: some 20,000 lines.
+pub(super) const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// For how long the end of a process waits for its last lines to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Where lines wait. Cloned into whatever writes lines.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogQueue(Arc<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Something waits, or the end has come.
+    changed: Condvar,
+    /// Everything is written.
+    finished: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    lines: u64,
+    closing: bool,
+    finished: bool,
+}
+
+impl LogQueue {
+    /// Starts writing what is queued to `out`; `tell` logs how many lines were dropped since it was last told.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub(super) fn start(
+        &self,
+        out: impl Write + Send + 'static,
+        tell: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Flush> {
+        let queue = Arc::clone(&self.0);
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || queue.write_to(out, tell))?;
+        Ok(Flush(Arc::clone(&self.0)))
+    }
+
+    /// Lines that were dropped so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_to(&self, mut out: impl Write, tell: impl Fn(u64)) {
+        let mut batch = Vec::new();
+        let mut told = 0;
+        let mut works = true;
+        loop {
+            let waiting = self.lock();
+            let nothing = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.closing;
+            let mut waiting = self.changed.wait_while(waiting, nothing).unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(&mut batch, &mut waiting.bytes);
+            let lines = take(&mut waiting.lines);
+            let dropped = self.dropped.load(Ordering::Relaxed);
+            drop(waiting);
+            let over = batch.is_empty();
+            // Told where the lines are missing: behind this batch, and now there is room. Where nothing can be written
+            // there is nobody to tell.
+            if works && dropped > told {
+                tell(dropped - told);
+                told = dropped;
+            } else if over {
+                break;
+            }
+            if !over {
+                works = out.write_all(&batch).and_then(|()| out.flush()).is_ok();
+                batch.clear();
+            }
+            if !works {
+                self.dropped.fetch_add(lines, Ordering::Relaxed);
+            }
+        }
+        self.lock().finished = true;
+        self.finished.notify_all();
+    }
+}
+
+/// One line's way into the queue.
+impl Write for LogQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut waiting = self.0.lock();
+        if waiting.bytes.len() + line.len() > QUEUE_BYTES {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            waiting.bytes.extend_from_slice(line);
+            waiting.lines += 1;
+        }
+        drop(waiting);
+        self.0.changed.notify_one();
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Dropped at the end of a process: waits until what is queued is written, but no longer than a second.
+#[derive(Debug)]
+pub struct Flush(Arc<Queue>);
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.closing = true;
+        self.0.changed.notify_one();
+        // Whether it came to its end or not, there is nothing else to do.
+        drop(self.0.finished.wait_timeout_while(waiting, LAST_WORDS, |waiting| !waiting.finished));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Writes what it is given into a channel, but waits for leave first.
+    struct Gated {
+        leave: Receiver<io::Result<()>>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Gated {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Without a gate keeper there is leave for everything.
+            self.leave.recv().unwrap_or(Ok(()))?;
+            self.written.send(bytes.to_owned()).unwrap();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gated() -> (LogQueue, Flush, Sender<io::Result<()>>, Receiver<Vec<u8>>) {
+        let ((gate, leave), (send, written)) = (channel(), channel());
+        let queue = LogQueue::default();
+        let teller = queue.clone();
+        let flush = queue.start(Gated { leave, written: send }, move |lines| {
+            teller.clone().write_all(format!("{lines} dropped\n").as_bytes()).unwrap();
+        });
+        (queue, flush.unwrap(), gate, written)
+    }
+
+    #[test]
+    fn a_reader_that_stops_costs_lines_and_their_count_is_told_when_it_goes_on() {
+        let (queue, flush, gate, written) = gated();
+        let line = [b'x'; 1024];
+        // One batch stands at the gate, whatever it holds; the rest waits or finds no room. Nothing here blocks.
+        let lines = 2 * QUEUE_BYTES / line.len() + 100;
+        for _ in 0..lines {
+            queue.clone().write_all(&line).unwrap();
+        }
+        let dropped = queue.dropped();
+        assert!((100..=(lines / 2 + 100) as u64).contains(&dropped), "{dropped}");
+        drop(gate);
+        drop(flush);
+        let all: Vec<u8> = written.into_iter().flatten().collect();
+        let kept = (lines as u64 - dropped) as usize * line.len();
+        assert!(all.iter().take(kept).all(|byte| *byte == b'x'));
+        assert_eq!(String::from_utf8_lossy(&all[kept..]), format!("{dropped} dropped\n"));
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_counted_and_end_nothing() {
+        let (queue, flush, gate, written) = gated();
+        gate.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
+        queue.clone().write_all(b"lost\n").unwrap();
+        while queue.dropped() == 0 {
+            std::thread::yield_now();
+        }
+        drop(gate);
+        queue.clone().write_all(b"kept\n").unwrap();
+        drop(flush);
+        assert_eq!(String::from_utf8(written.into_iter().flatten().collect()).unwrap(), "kept\n1 dropped\n");
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_reader_that_has_stopped() {
+        let (queue, flush, _gate, written) = gated();
+        queue.clone().write_all(b"never read\n").unwrap();
+        drop(flush);
+        assert!(written.try_recv().is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! Defines what an environment's connections and listeners can do.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connected byte stream that can also be reset.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Drops the stream so that the peer sees a reset (RST), not an orderly end. What the peer has not received yet is
+    /// lost.
+    fn abort(self);
+
+    /// Waits until all that was written is on its way to the peer, where the world can tell: a reset takes with it
+    /// what is not. Bounds are the caller's.
+    fn sent(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
+
+/// A bound socket that yields streams.
+pub trait Listener: Send + 'static {
+    /// What it yields.
+    type Stream: Duplex;
+
+    /// The next connection and where it came from. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of accept(2), "too many open files" among them; none of them ends the listener.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// The address it is bound to, with the actual port if port 0 was asked for.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}

@@ -1,0 +1,78 @@
+//! What is shipped for servers fits together: configuration, folders, probes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Place, outcome};
+
+fn shipped(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+}
+
+/// The configuration inside the Kubernetes manifest.
+fn in_manifest() -> Value {
+    let manifest = shipped("deploy/kubernetes.yaml");
+    let (_, behind) = manifest.split_once("proxy.json: |\n").unwrap();
+    let (text, _) = behind.split_once("\n---").unwrap();
+    serde_json::from_str(text).unwrap()
+}
+
+/// The folder of the control socket that a configuration names.
+fn folder(config: &Value) -> String {
+    let socket = config["server"]["control_socket"].as_str().expect("a configuration for servers names its socket");
+    Path::new(socket).parent().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_control_socket_lies_where_a_read_only_root_lets_it() {
+    let config = |name: &str| serde_json::from_str::<Value>(&shipped(name)).unwrap();
+    for (config, places) in [
+        (config("configs/production.json"), ["docker-compose.prod.yml", "Dockerfile"]),
+        (config("configs/docker.json"), ["docker-compose.test.yml", "Dockerfile.test"]),
+    ] {
+        let folder = folder(&config);
+        let socket = &config["server"]["control_socket"];
+        let check = format!("\"healthcheck\", \"--control-socket\", {socket}]");
+        assert!(
+            shipped("docker-compose.test.yml").contains(&check) && shipped("Dockerfile").contains(&check),
+            "{check}"
+        );
+        assert!(shipped(places[0]).contains(&format!("- {folder}:uid=10001,")), "{}", places[0]);
+        assert!(shipped(places[1]).contains(&format!("/empty {folder}\n")), "{}", places[1]);
+    }
+    let manifest = shipped("deploy/kubernetes.yaml");
+    assert!(manifest.contains(&format!("{{ name: run, mountPath: {} }}", folder(&in_manifest()))));
+    let unit = shipped("deploy/netdrift.service");
+    let socket = config("configs/production.json")["server"]["control_socket"].as_str().unwrap().to_owned();
+    assert!(unit.contains(&format!("proxy reload --control-socket {socket}\n")), "{unit}");
+    assert!(unit.contains("\nRuntimeDirectory=netdrift\n") && socket.starts_with("/run/netdrift/"), "{unit}");
+}
+
+#[test]
+fn the_configuration_in_the_manifest_is_sound() {
+    let mut place = Place::new();
+    place.config = in_manifest();
+    place.config["authentication"]["users"][0]["password"] = "word".into();
+    place.write();
+    let (code, out, _) = outcome(&mut place.command(&["--check"]));
+    assert!(code == Some(0) && !out.contains("warning"), "{out}");
+}
+
+#[test]
+fn a_pod_is_out_before_it_stops_serving_and_not_for_one_lost_probe() {
+    let manifest = shipped("deploy/kubernetes.yaml");
+    let of = |probe: &str, field: &str| -> u64 {
+        let (_, behind) = manifest.split_once(&format!("{probe}:\n")).unwrap();
+        let (_, behind) = behind.split_once(&format!("{field}: ")).unwrap();
+        behind.lines().next().unwrap().parse().unwrap()
+    };
+    let out_after =
+        Duration::from_secs(of("readinessProbe", "periodSeconds") * of("readinessProbe", "failureThreshold"));
+    let delay = in_manifest()["server"]["drain_delay"].as_str().unwrap().to_owned();
+    assert!(out_after < humantime::parse_duration(&delay).unwrap(), "{out_after:?} of {delay}");
+    for probe in ["readinessProbe", "livenessProbe"] {
+        assert!(of(probe, "failureThreshold") >= 3, "{probe}");
+    }
+}
