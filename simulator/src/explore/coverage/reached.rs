@@ -16,7 +16,7 @@ pub type Reached = BTreeMap<Item, u64>;
 
 /// What a run of `scenario` that left `trace` has reached.
 pub fn reached(scenario: &Scenario, trace: &Trace) -> BTreeSet<Item> {
-    let mut reader = Reader { faults: faults_by_id(scenario), ..Reader::default() };
+    let mut reader = Reader::default();
     for line in &trace.lines {
         reader.at_us = line.at_us;
         match &line.what {
@@ -36,23 +36,11 @@ pub fn reached(scenario: &Scenario, trace: &Trace) -> BTreeSet<Item> {
     reader.items
 }
 
-/// The names of the faults in the plans, by upstream and id.
-fn faults_by_id(scenario: &Scenario) -> BTreeMap<(String, String), &'static str> {
-    let mut all = BTreeMap::new();
-    for upstream in &scenario.upstreams {
-        for entry in upstream.fault_plan(0).iter().flat_map(|plan| plan.entries()) {
-            all.insert((upstream.name.clone(), entry.id.clone()), entry.fault.name);
-        }
-    }
-    all
-}
-
 /// What the proxy thinks of an upstream, and what it is doing.
 type State = (&'static str, &'static str);
 
 #[derive(Default)]
 struct Reader {
-    faults: BTreeMap<(String, String), &'static str>,
     items: BTreeSet<Item>,
     at_us: u64,
     under_way: u64,
@@ -112,10 +100,10 @@ impl Reader {
             journal::Event::Request(record) => (&record.faults, self.state_at(host, record.connection)),
             journal::Event::Closed { connection, faults, .. } => (faults, self.state_at(host, *connection)),
         };
-        for id in faults {
-            if let Some(name) = self.faults.get(&(host.to_string(), id.clone())) {
-                self.items.insert(fault_item(name, state.0, state.1));
-            }
+        for label in faults {
+            // `FAULT` or `FAULT@ID`.
+            let fault = label.split_once('@').map_or(label.as_str(), |(fault, _)| fault);
+            self.items.insert(fault_item(fault, state.0, state.1));
         }
     }
 

@@ -66,6 +66,7 @@ impl<'a> Witnesses<'a> {
         let mut journals = Journals::default();
         let mut played = Vec::new();
         let mut failed_actions = Vec::new();
+        let mut machine_faults = Vec::new();
         let mut liveness = scenario.duration.get();
         for (place, line) in lines.iter().enumerate() {
             match &line.what {
@@ -87,11 +88,15 @@ impl<'a> Witnesses<'a> {
                 }
                 What::Scenario(ScenarioEvent::Phase { name: "liveness" }) => liveness = line.at(),
                 What::Scenario(ScenarioEvent::Failed { what }) => failed_actions.push((place, what.as_str())),
+                // Failing lookups and full queues; a failing accept costs time only, and other addresses some of it.
+                What::Scenario(ScenarioEvent::Chance { of: "dns-failure" | "offload-busy", .. }) => {
+                    machine_faults.push(line.at());
+                }
                 What::Scenario(_) => {}
             }
         }
         let configurations = Configurations::new(scenario, &played, liveness);
-        let evidence = Evidence::new(scenario, &played, &journals, liveness);
+        let evidence = Evidence::new(scenario, &played, &journals, &machine_faults, liveness);
         Witnesses {
             scenario,
             configurations,
