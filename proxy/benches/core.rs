@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use proxy::core::balancer::{Balancer, Probing};
-use proxy::core::health::{AttemptResult, HealthPolicy};
+use proxy::core::balancer::Balancer;
+use proxy::core::health::{AttemptResult, Charge, HealthPolicy};
 use proxy::core::schedule::Schedule;
 use proxy::core::time::Timestamp;
 use proxy::core::upstream::{Attempt, Member, UpstreamId, Weight};
@@ -17,6 +17,7 @@ const POLICY: HealthPolicy = HealthPolicy {
     recovery_threshold: NonZeroU32::MIN,
     backoff_base: Duration::from_secs(5),
     backoff_max: Duration::from_secs(300),
+    max_ejection_percent: 50,
 };
 
 fn members(weights: &[u32]) -> Vec<Member> {
@@ -25,7 +26,7 @@ fn members(weights: &[u32]) -> Vec<Member> {
 }
 
 fn balancer(weights: &[u32]) -> Balancer {
-    Balancer::new(POLICY, Probing::Lent, &members(weights)).expect("a bench's weights are small")
+    Balancer::new(POLICY, &members(weights)).expect("a bench's weights are small")
 }
 
 fn pick(c: &mut Criterion) {
@@ -69,7 +70,9 @@ fn schedule(c: &mut Criterion) {
 
 fn report(c: &mut Criterion) {
     let mut group = c.benchmark_group("report");
-    for (name, verdict) in [("success", AttemptResult::Success), ("failure", AttemptResult::Failure)] {
+    for (name, verdict) in
+        [("success", AttemptResult::Success), ("failure", AttemptResult::Failure(Charge::Unreachable))]
+    {
         let mut balancer = balancer(&[1; 20]);
         let attempt = Attempt { upstream: UpstreamId::new(13), started: Timestamp::from_nanos(1), probe: false };
         group.bench_function(name, |b| {

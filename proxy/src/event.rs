@@ -82,6 +82,13 @@ pub enum Event<'a> {
         /// Chosen to find out whether it has recovered.
         probe: bool,
     },
+    /// A probe asks an upstream for a target.
+    ProbeAsked {
+        /// Whom.
+        upstream: UpstreamId,
+        /// For what: `host:port`.
+        target: &'a str,
+    },
     /// An attempt has ended.
     AttemptEnded {
         /// Of which request; `None` for a check.
@@ -103,6 +110,20 @@ pub enum Event<'a> {
         blame: Blame,
         /// By which rule.
         rule: Rule,
+    },
+    /// An upstream failed as often as ejects, but a target could have caused that: it takes no more traffic until the
+    /// probe that is sent now.
+    Suspected {
+        /// Who.
+        upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
+        /// Its URL without credentials.
+        url: &'a str,
+        /// Failures in a row that were charged to it.
+        failures: u32,
+        /// Why the last attempt failed, where there is more to say.
+        cause: Option<&'a str>,
     },
     /// An upstream takes no more traffic.
     Ejected {
@@ -189,8 +210,10 @@ impl Event<'_> {
         match self {
             Event::EpochStarted { .. } => "epoch_started",
             Event::PickMade { .. } => "pick_made",
+            Event::ProbeAsked { .. } => "probe_asked",
             Event::AttemptEnded { .. } => "attempt_ended",
             Event::Blamed { .. } => "blamed",
+            Event::Suspected { .. } => "suspected",
             Event::Ejected { .. } => "ejected",
             Event::BackedOff { .. } => "backed_off",
             Event::Recovered { .. } => "recovered",

@@ -6,6 +6,7 @@ use crate::client::connection::{Connection, NextStep};
 use crate::client::error::RequestError;
 use crate::client::request::{Origin, Request};
 use crate::context::Settings;
+use crate::core::attribution::Service;
 use crate::env::Env;
 use crate::http::authority::Authority;
 use crate::http::head::RequestHead;
@@ -27,7 +28,7 @@ pub(crate) async fn connect<E: Env>(
     let context = Arc::clone(&connection.context);
     let pool = &context.pool;
     let mut request = Request::begin(&context, &origin);
-    let mut attempts = Attempts::begin(pool, origin.request, &target);
+    let mut attempts = Attempts::begin(pool, origin.request, Service::Tunnel, &target);
     let via = settings.via.for_connect(&head.fields);
     let dial_settings =
         DialSettings { limits: settings.limits, dns: settings.config.timeouts.dns, via: via.as_deref() };

@@ -177,6 +177,8 @@ fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
     let (status, error, text) = match last {
         Failure::ClientGone => (502, Some("connection_terminated"), "the client went away".to_owned()),
         Failure::OwnResources => (503, Some("proxy_internal_error"), "the proxy has run out of a resource".to_owned()),
+        Failure::NameUnresolved => (502, Some("dns_error"), "the upstream's name can't be resolved".to_owned()),
+        Failure::CutShort => (504, Some("http_response_timeout"), "the request's time was over".to_owned()),
         Failure::ConnectRefused => (502, Some("connection_refused"), "the upstream refused the connection".to_owned()),
         Failure::ConnectTimeout => {
             (504, Some("connection_timeout"), "the upstream could not be reached in time".to_owned())
@@ -185,7 +187,7 @@ fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
         Failure::TlsFailed => (502, Some("tls_protocol_error"), "no TLS session with the upstream".to_owned()),
         Failure::MalformedHead => (502, Some("http_protocol_error"), "the upstream's reply was malformed".to_owned()),
         Failure::ReplyTimeout => (504, Some("http_response_timeout"), "the upstream did not answer in time".to_owned()),
-        Failure::ResetBehindHead | Failure::ClosedBeforeHead | Failure::ResetBeforeHead => {
+        Failure::EmptyTunnel | Failure::ClosedBeforeHead | Failure::ResetBeforeHead => {
             (502, Some("connection_terminated"), "the upstream closed the connection".to_owned())
         }
         Failure::Status(407) => {

@@ -92,7 +92,13 @@ impl<E: Env> Request<E> {
         self.traffic = Arc::new(Traffic {
             up: Counter::within(Arc::clone(&figures.bytes_up)),
             down: Counter::within(Arc::clone(&figures.bytes_down)),
+            ..Traffic::default()
         });
+    }
+
+    /// What a CONNECT asked for; `None` of any other request.
+    pub(crate) fn tunnel_target(&self) -> Option<&str> {
+        (self.summary.method == "CONNECT").then_some(&*self.summary.target)
     }
 
     /// The request succeeded: an upstream opened the target, or brought a response head.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::client::request::Request;
 use crate::context::ConnectionSlot;
@@ -37,8 +38,11 @@ pub(crate) fn run<E: Env>(context: Arc<Context<E>>, mut tunnel: Tunnel<E>) -> im
             Leg::Tls(upstream) => Box::pin(relay_buffered(client, *upstream, early, limits, traffic, stop)),
         };
         let end = relay.await;
-        let (_, down) = tunnel.request.traffic.read();
-        tunnel.lease.tunnel_ended(down > 0, end == RelayEnd::UpstreamReset);
+        if let Some(target) = tunnel.request.tunnel_target() {
+            let (_, down) = tunnel.request.traffic.read();
+            let ended_first = tunnel.request.traffic.upstream_ended_first.load(Ordering::Relaxed);
+            tunnel.lease.tunnel_ended(target, down > 0, ended_first || end == RelayEnd::UpstreamReset);
+        }
         if end == RelayEnd::Stopped {
             context.connections.count_reset();
         }

@@ -191,12 +191,20 @@ fn sections(lines: &mut Vec<String>, old: &Config, new: &Config) {
         Timeouts { connect, reply, request, header, keep_alive, body, idle_tunnel, half_closed, pool_idle, dns },
         elsewhere: []
     );
-    note_fields!(lines, "failover", old.failover, new.failover, Failover { max_attempts }, elsewhere: []);
+    note_fields!(
+        lines, "failover", old.failover, new.failover,
+        Failover { max_attempts },
+        elsewhere: [retry_budget]
+    );
+    let (a, b) = (&old.failover.retry_budget, &new.failover.retry_budget);
+    note(lines, "failover.retry_budget_percent", &a.percent, &b.percent);
+    note(lines, "failover.retry_budget_min_per_second", &a.min_per_second, &b.min_per_second);
     note_fields!(
         lines, "health_check", old.health.policy, new.health.policy,
-        HealthPolicy { failure_threshold, recovery_threshold, backoff_base, backoff_max },
+        HealthPolicy { failure_threshold, recovery_threshold, backoff_base, backoff_max, max_ejection_percent },
         elsewhere: []
     );
+    note(lines, "health_check.timeout", &old.health.timeout, &new.health.timeout);
     note(lines, "health_check checks", &old.health.active, &new.health.active);
     note_fields!(
         lines, "limits", old.limits, new.limits,
@@ -273,7 +281,7 @@ mod tests {
                 "server.drain_delay: 0ns → 5s",
                 "stats.require_auth: false → true",
                 "timeouts.connect: 10s → 5s",
-                "failover.max_attempts: None → Some(2)",
+                "failover.max_attempts: 3 → 2",
             ]
         );
         assert_eq!(

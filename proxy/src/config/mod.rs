@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::failover::FailoverPolicy;
+use crate::core::failover::{FailoverPolicy, RetryBudgetPolicy};
 use crate::core::health::HealthPolicy;
 use crate::core::upstream::Weight;
 use crate::http::authority::Authority;
@@ -230,8 +230,10 @@ pub struct Timeouts {
 /// How far one request may go in search of an upstream that serves it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failover {
-    /// Upstreams tried at most; `None`: as many as are eligible when the request starts.
-    pub max_attempts: Option<NonZeroU32>,
+    /// Upstreams tried at most. Default 3.
+    pub max_attempts: NonZeroU32,
+    /// What all requests together may add. Default: as many failovers as requests, and ten a second.
+    pub retry_budget: RetryBudgetPolicy,
 }
 
 /// Ejection, recovery, active checks.
@@ -239,7 +241,9 @@ pub struct Failover {
 pub struct HealthConfig {
     /// Thresholds and back-off.
     pub policy: HealthPolicy,
-    /// Checks beside the traffic; `None`: traffic alone tells, and an ejected upstream is probed by one client request.
+    /// How long a check or a probe waits for each answer. Default 10 s.
+    pub timeout: Duration,
+    /// Checks beside the traffic; `None`: traffic and probes alone tell.
     pub active: Option<ActiveChecks>,
 }
 
@@ -248,8 +252,6 @@ pub struct HealthConfig {
 pub struct ActiveChecks {
     /// From one check of an upstream to its next, before jitter of one tenth either way. Default 30 s.
     pub interval: Duration,
-    /// For each endpoint that a check tries. Default 10 s.
-    pub timeout: Duration,
     /// What is CONNECTed to; at least one.
     pub endpoints: Vec<Authority>,
     /// Take the endpoints in turn; otherwise the first, and where it does not answer the others in the same check.
@@ -301,6 +303,7 @@ impl Config {
             request_timeout: self.timeouts.request,
             connect_timeout: self.timeouts.connect,
             reply_timeout: self.timeouts.reply,
+            retry_budget: self.failover.retry_budget,
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{
     ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, ProcessFile, Server,
     Timeouts, Via, raw, upstreams, url, users, warn,
 };
+use crate::core::failover::RetryBudgetPolicy;
 use crate::core::health::HealthPolicy;
 use crate::http::head::is_token;
 
@@ -66,7 +67,13 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
         authentication,
         upstreams,
         timeouts,
-        failover: Failover { max_attempts: raw.failover.max_attempts.and_then(NonZeroU32::new) },
+        failover: Failover {
+            max_attempts: NonZeroU32::new(raw.failover.max_attempts)?,
+            retry_budget: RetryBudgetPolicy {
+                percent: raw.failover.retry_budget_percent,
+                min_per_second: raw.failover.retry_budget_min_per_second,
+            },
+        },
         health: health?,
         limits: Limits {
             max_header_bytes: raw.limits.max_header_bytes,
@@ -200,10 +207,11 @@ fn read_health(raw: raw::HealthCheck, reading: &mut Reading<'_>) -> Option<Healt
             recovery_threshold: NonZeroU32::new(raw.recovery_threshold)?,
             backoff_base: raw.backoff_base.0,
             backoff_max: raw.backoff_max.0,
+            max_ejection_percent: raw.max_ejection_percent,
         },
+        timeout: Duration::from_secs(raw.timeout_seconds),
         active: active.then(|| ActiveChecks {
             interval: Duration::from_secs(raw.interval_seconds),
-            timeout: Duration::from_secs(raw.timeout_seconds),
             endpoints,
             rotate: raw.endpoint_rotation,
         }),

@@ -194,7 +194,7 @@ pub(super) struct HealthCheck {
     /// Seconds from one check of an upstream to its next.
     #[schemars(range(min = 1, max = 31_557_600))]
     pub(super) interval_seconds: u64,
-    /// Seconds a check may take for each endpoint it tries.
+    /// Seconds that a check or a probe waits for each answer.
     #[schemars(range(min = 1, max = 31_557_600))]
     pub(super) timeout_seconds: u64,
     /// Failures in a row that eject an upstream.
@@ -212,6 +212,9 @@ pub(super) struct HealthCheck {
     pub(super) backoff_base: Span,
     /// The longest time between probes.
     pub(super) backoff_max: Span,
+    /// Percent of the weight that may be out at once on evidence that can't tell the upstream from its targets.
+    #[schemars(range(min = 0, max = 100))]
+    pub(super) max_ejection_percent: u32,
 }
 
 impl Default for HealthCheck {
@@ -226,6 +229,7 @@ impl Default for HealthCheck {
             endpoint_rotation: false,
             backoff_base: secs(5),
             backoff_max: secs(5 * 60),
+            max_ejection_percent: 50,
         }
     }
 }
@@ -272,12 +276,24 @@ impl Default for Timeouts {
     }
 }
 
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Failover {
-    /// Upstreams tried at most for one request. Left out: as many as are eligible.
+    /// Upstreams tried at most for one request.
     #[schemars(range(min = 1, max = 10_000))]
-    pub(super) max_attempts: Option<u32>,
+    pub(super) max_attempts: u32,
+    /// Failovers of all requests together, for each hundred requests of the last ten seconds.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) retry_budget_percent: u32,
+    /// Failovers a second that are allowed however few requests there are.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) retry_budget_min_per_second: u32,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Failover { max_attempts: 3, retry_budget_percent: 100, retry_budget_min_per_second: 10 }
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]

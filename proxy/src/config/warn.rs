@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::{Authentication, Config, Password};
-use crate::core::failover::FailoverPolicy;
 
 /// The password in the sample configuration that everybody can read.
 const SAMPLE_PASSWORD: &str = "Proxy234";
@@ -20,10 +19,9 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
 /// Warns if silent upstreams can use up the request's time before the last upstream is tried.
 fn attempts(config: &Config) -> Option<String> {
     let usable = config.upstreams.iter().filter(|upstream| !upstream.weight.is_zero()).count();
-    let attempts = config.failover.max_attempts.map_or(usable, |most| usable.min(most.get() as usize));
-    // An attempt limit above the number of upstreams makes no more attempts.
-    let policy = FailoverPolicy { max_attempts: None, ..config.failover_policy() };
-    (!policy.fits(attempts)).then(|| {
+    let attempts = usable.min(config.failover.max_attempts.get() as usize);
+    let policy = config.failover_policy();
+    (!policy.fits(usable)).then(|| {
         let show = humantime::format_duration;
         format!(
             "timeouts.request: with {attempts} attempts of up to {} each (connect {} and reply {}), {} is too short to \
@@ -37,11 +35,12 @@ fn attempts(config: &Config) -> Option<String> {
 }
 
 fn checks(config: &Config) -> Option<String> {
-    let active = config.health.active.as_ref().filter(|active| active.timeout > active.interval)?;
+    let timeout = config.health.timeout;
+    let active = config.health.active.as_ref().filter(|active| timeout > active.interval)?;
     let show = humantime::format_duration;
     Some(format!(
         "health_check.timeout_seconds: {} is longer than the {} between checks",
-        show(active.timeout),
+        show(timeout),
         show(active.interval)
     ))
 }

@@ -1,15 +1,20 @@
 //! Decides whose fault a failed attempt was.
 //!
-//! Some failures are plainly the upstream's. Others can't be decided alone: a broken upstream answers 502 for a sound
-//! target, and a sound upstream answers 502 for a dead one. Passive health checks (Envoy's outlier detection, HAProxy's
-//! `observe layer7`) count such answers against the upstream; here they are compared across upstreams first, as the
-//! comparison test of fault diagnosis does (Chwa and Hakimi, "Schemes for fault-tolerant computing", 1981). [`Attribution`]
-//! says how.
+//! Who could have written what was seen decides ([`Author`]). What only the upstream can have written is charged to it
+//! at once. All else cannot tell: a 502 is what a broken upstream says of a sound target, and what a sound upstream says
+//! of a dead one; and everything in a reply to plain HTTP may be the target's own. Such failures wait as [`Evidence`]
+//! until the request ends. If another upstream opened the target, they are charged to the upstreams that could not. If
+//! others failed alike, it is the target's fault. A failure that stood alone stays in a bounded memory, in case another
+//! upstream opens the target soon. The evidence has one owner at a time, so that nothing is charged twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::health::AttemptResult;
+pub use super::failure::{Author, Blame, Failure, Rule, Service};
+
+use super::failure::{Class, Symptom};
+
+use super::health::{AttemptResult, Charge};
 use super::time::Timestamp;
 use super::upstream::{Attempt, UpstreamId};
 
@@ -20,169 +25,6 @@ pub const MAX_PENDING: usize = 32;
 /// How long a failure is remembered unless configured otherwise.
 pub const DEFAULT_MEMORY: Duration = Duration::from_secs(10);
 
-/// Who is to blame for a failed attempt. Only [`Blame::Upstream`] ejects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Blame {
-    /// It went away.
-    Client,
-    /// This proxy: out of descriptors, of ports, of memory.
-    Netdrift,
-    /// The proxy we went through.
-    Upstream,
-    /// The final host.
-    Target,
-    /// Nothing decides it.
-    Unknown,
-}
-
-impl Blame {
-    /// Its name in logs, events and labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Blame::Client => "client",
-            Blame::Netdrift => "netdrift",
-            Blame::Upstream => "upstream",
-            Blame::Target => "target",
-            Blame::Unknown => "unknown",
-        }
-    }
-
-    /// What it means for the upstream's health.
-    pub const fn attempt_result(self) -> AttemptResult {
-        match self {
-            Blame::Upstream => AttemptResult::Failure,
-            Blame::Client | Blame::Netdrift | Blame::Target | Blame::Unknown => AttemptResult::Neutral,
-        }
-    }
-}
-
-/// The rule by which the blame was laid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// The client went away first.
-    ClientWentAway,
-    /// This proxy lacked what the attempt needed.
-    OwnResources,
-    /// No TCP connection to the upstream.
-    Unreachable,
-    /// No TLS session with the upstream.
-    Tls,
-    /// The upstream's head was not HTTP.
-    MalformedHead,
-    /// The upstream refused our credentials (407).
-    CredentialsRefused,
-    /// The connection was reset behind a good head, before any byte of the target.
-    CutBehindHead,
-    /// Another upstream then opened the same target.
-    OpenedElsewhere,
-    /// Another upstream failed alike.
-    FailedAlike,
-    /// No other upstream was heard.
-    StoodAlone,
-}
-
-impl Rule {
-    /// Its name in logs and events.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Rule::ClientWentAway => "client_went_away",
-            Rule::OwnResources => "own_resources",
-            Rule::Unreachable => "unreachable",
-            Rule::Tls => "tls",
-            Rule::MalformedHead => "malformed_head",
-            Rule::CredentialsRefused => "credentials_refused",
-            Rule::CutBehindHead => "cut_behind_head",
-            Rule::OpenedElsewhere => "opened_elsewhere",
-            Rule::FailedAlike => "failed_alike",
-            Rule::StoodAlone => "stood_alone",
-        }
-    }
-}
-
-/// How an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The client went away before the end was known.
-    ClientGone,
-    /// This proxy had no descriptor, port or memory left for the attempt.
-    OwnResources,
-    /// The upstream refused the TCP connection.
-    ConnectRefused,
-    /// The TCP connection took too long.
-    ConnectTimeout,
-    /// The TCP connection failed otherwise: no route, no such name.
-    ConnectFailed,
-    /// TLS with the upstream failed or took too long.
-    TlsFailed,
-    /// The reply's head was malformed, too large or ended early.
-    MalformedHead,
-    /// The connection was reset behind a good head, before any byte of the target.
-    ResetBehindHead,
-    /// No reply in time.
-    ReplyTimeout,
-    /// Closed before the first byte of a head.
-    ClosedBeforeHead,
-    /// Reset before the first byte of a head.
-    ResetBeforeHead,
-    /// A status that is no success. 407 is about our credentials, so the upstream's own matter; any other cannot
-    /// tell the upstream from the target.
-    Status(u16),
-}
-
-/// What failures that cannot tell are compared by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Symptom {
-    Status,
-    Silence,
-    Closed,
-}
-
-enum Class {
-    Plain(Blame, Rule),
-    CannotTell(Symptom),
-}
-
-impl Failure {
-    /// Its name in logs, events and metric labels; a bounded set.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Failure::ClientGone => "client_gone",
-            Failure::OwnResources => "own_resources",
-            Failure::ConnectRefused => "connect_refused",
-            Failure::ConnectTimeout => "connect_timeout",
-            Failure::ConnectFailed => "connect_failed",
-            Failure::TlsFailed => "tls_failed",
-            Failure::MalformedHead => "malformed_head",
-            Failure::ResetBehindHead => "reset_behind_head",
-            Failure::ReplyTimeout => "reply_timeout",
-            Failure::ClosedBeforeHead => "closed_before_head",
-            Failure::ResetBeforeHead => "reset_before_head",
-            Failure::Status(407) => "status_407",
-            Failure::Status(300..=399) => "status_3xx",
-            Failure::Status(400..=499) => "status_4xx",
-            Failure::Status(_) => "status_5xx",
-        }
-    }
-
-    fn classify(self) -> Class {
-        use Class::{CannotTell, Plain};
-        match self {
-            Failure::ClientGone => Plain(Blame::Client, Rule::ClientWentAway),
-            Failure::OwnResources => Plain(Blame::Netdrift, Rule::OwnResources),
-            Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed => {
-                Plain(Blame::Upstream, Rule::Unreachable)
-            }
-            Failure::TlsFailed => Plain(Blame::Upstream, Rule::Tls),
-            Failure::MalformedHead => Plain(Blame::Upstream, Rule::MalformedHead),
-            Failure::ResetBehindHead => Plain(Blame::Upstream, Rule::CutBehindHead),
-            Failure::Status(407) => Plain(Blame::Upstream, Rule::CredentialsRefused),
-            Failure::ReplyTimeout => CannotTell(Symptom::Silence),
-            Failure::ClosedBeforeHead | Failure::ResetBeforeHead => CannotTell(Symptom::Closed),
-            Failure::Status(_) => CannotTell(Symptom::Status),
-        }
-    }
-}
-
 /// A failed attempt with its blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributed {
@@ -192,6 +34,25 @@ pub struct Attributed {
     pub blame: Blame,
     /// Why.
     pub rule: Rule,
+    /// What the upstream is charged with; only where it is to blame.
+    pub charge: Option<Charge>,
+}
+
+impl Attributed {
+    /// `attempt` did not get through our own network.
+    pub const fn own_network(attempt: Attempt) -> Self {
+        Attributed { attempt, blame: Blame::Netdrift, rule: Rule::OwnNetwork, charge: None }
+    }
+
+    /// `attempt` failed on what another upstream had opened.
+    pub const fn opened_elsewhere(attempt: Attempt, charge: Charge) -> Self {
+        Attributed { attempt, blame: Blame::Upstream, rule: Rule::OpenedElsewhere, charge: Some(charge) }
+    }
+
+    /// What it means for the upstream's health.
+    pub fn result(&self) -> AttemptResult {
+        self.charge.map_or(AttemptResult::Neutral, AttemptResult::Failure)
+    }
 }
 
 /// A failure that cannot tell.
@@ -199,11 +60,20 @@ pub struct Attributed {
 struct Suspicion {
     attempt: Attempt,
     symptom: Symptom,
+    charge: Charge,
 }
 
 impl Suspicion {
-    fn blamed(self, blame: Blame, rule: Rule) -> Attributed {
-        Attributed { attempt: self.attempt, blame, rule }
+    fn convicted(self) -> Attributed {
+        let rule = match self.charge {
+            Charge::EmptyTunnel => Rule::DeliveredElsewhere,
+            _ => Rule::OpenedElsewhere,
+        };
+        Attributed { attempt: self.attempt, blame: Blame::Upstream, rule, charge: Some(self.charge) }
+    }
+
+    fn acquitted(self, blame: Blame, rule: Rule) -> Attributed {
+        Attributed { attempt: self.attempt, blame, rule, charge: None }
     }
 
     fn alike(&self, other: &Suspicion) -> bool {
@@ -213,22 +83,33 @@ impl Suspicion {
 
 /// The failures of one request that cannot tell, in order. Ends in [`Attribution::opened`] or
 /// [`Attribution::none_opened`].
-#[derive(Debug, Default)]
-#[must_use = "its failures are blamed on nobody until `opened` or `none_opened` ends the request"]
+#[derive(Debug)]
+#[must_use = "what it holds is blamed on nobody until the request's end is told"]
 pub struct Evidence {
+    asked: Service,
     suspicions: Vec<Suspicion>,
 }
 
 impl Evidence {
+    /// Of a request that asks upstreams for `asked`.
+    pub const fn new(asked: Service) -> Self {
+        Evidence { asked, suspicions: Vec::new() }
+    }
+
     /// An attempt failed. Its blame where that is plain; else it is kept until the request ends.
     pub fn failed(&mut self, attempt: Attempt, failure: Failure) -> Option<Attributed> {
-        match failure.classify() {
-            Class::Plain(blame, rule) => Some(Attributed { attempt, blame, rule }),
-            Class::CannotTell(symptom) => {
-                self.suspicions.push(Suspicion { attempt, symptom });
+        match failure.classify(self.asked) {
+            Class::Plain(blame, rule, charge) => Some(Attributed { attempt, blame, rule, charge }),
+            Class::CannotTell(symptom, charge) => {
+                self.suspicions.push(Suspicion { attempt, symptom, charge });
                 None
             }
         }
+    }
+
+    /// What was asked for.
+    pub const fn asked(&self) -> Service {
+        self.asked
     }
 
     /// Nothing is waiting for its blame.
@@ -286,14 +167,21 @@ impl Attribution {
     ) -> Vec<Attributed> {
         let mut remembered = self.targets.remove(target).unwrap_or_default();
         remembered.retain(|one| now.since(one.since) < self.memory);
+        // A page says nothing of tunnels, nor a tunnel of pages.
+        let of_page = evidence.asked == Service::Page;
+        let (mut remembered, others): (Vec<_>, Vec<_>) =
+            remembered.into_iter().partition(|one| (one.suspicion.charge == Charge::Page) == of_page);
+        if !others.is_empty() {
+            self.targets.insert(target.into(), others);
+        }
         if remembered.iter().any(|one| one.suspicion.attempt.upstream == upstream) {
             remembered.clear();
         }
         let (own, others): (Vec<_>, Vec<_>) = (remembered.into_iter().map(|one| one.suspicion))
             .chain(evidence.suspicions)
             .partition(|suspicion| suspicion.attempt.upstream == upstream);
-        let own = own.into_iter().map(|suspicion| suspicion.blamed(Blame::Unknown, Rule::StoodAlone));
-        let others = others.into_iter().map(|suspicion| suspicion.blamed(Blame::Upstream, Rule::OpenedElsewhere));
+        let own = own.into_iter().map(|suspicion| suspicion.acquitted(Blame::Unknown, Rule::StoodAlone));
+        let others = others.into_iter().map(|suspicion| suspicion.convicted());
         others.chain(own).collect()
     }
 
@@ -304,9 +192,9 @@ impl Attribution {
         let mut attributed = Vec::with_capacity(suspicions.len());
         for suspicion in &suspicions {
             if suspicions.iter().any(|other| suspicion.alike(other)) {
-                attributed.push(suspicion.blamed(Blame::Target, Rule::FailedAlike));
+                attributed.push(suspicion.acquitted(Blame::Target, Rule::FailedAlike));
             } else {
-                attributed.push(suspicion.blamed(Blame::Unknown, Rule::StoodAlone));
+                attributed.push(suspicion.acquitted(Blame::Unknown, Rule::StoodAlone));
                 self.remember(target, *suspicion, now);
             }
         }

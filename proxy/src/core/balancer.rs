@@ -7,19 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::health::{AttemptResult, Change, HealthPolicy, UpstreamHealth};
+use super::health::{AttemptResult, Change, Charge, HealthPolicy, UpstreamHealth};
 use super::schedule::{Schedule, ScheduleTooLong, Shares};
 use super::time::Timestamp;
 use super::upstream::{Attempt, Member, UpstreamId};
-
-/// Who sends the probes that an ejected upstream comes back by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probing {
-    /// A client's request is lent as one, with failover behind it.
-    Lent,
-    /// The prober, to check endpoints of its own.
-    Checked,
-}
 
 /// A span of picks during which the same upstreams are eligible with the same weights.
 ///
@@ -93,7 +84,6 @@ pub struct Transition {
 #[derive(Clone, Debug)]
 pub struct Balancer {
     policy: HealthPolicy,
-    probing: Probing,
     /// Who may be picked at all, in order of id.
     shares: Shares,
     /// Of every member, those of weight 0 too.
@@ -106,29 +96,33 @@ impl Balancer {
     ///
     /// # Errors
     /// [`ScheduleTooLong`] where the weights have too little in common.
-    pub fn new(policy: HealthPolicy, probing: Probing, members: &[Member]) -> Result<Self, ScheduleTooLong> {
+    pub fn new(policy: HealthPolicy, members: &[Member]) -> Result<Self, ScheduleTooLong> {
         let shares = Shares::new(&in_order(members))?;
         let health = members.iter().map(|member| (member.id, UpstreamHealth::default())).collect();
         let epoch = Epoch::first(shares.schedule(|_| true));
-        Ok(Balancer { policy, probing, shares, health, epoch })
+        Ok(Balancer { policy, shares, health, epoch })
     }
 
     /// Takes over another configuration; `ticket` is the next of the epoch in force. Upstreams that stay keep their
-    /// health. Returns the new epoch, or `None` where the eligible and their weights are the same and all goes on.
+    /// health, but for those `anew`, which are reached or known otherwise than before. Returns the new epoch, or `None`
+    /// where the eligible and their weights are the same and all goes on.
     ///
     /// # Errors
     /// [`ScheduleTooLong`] where the weights have too little in common; then nothing has changed.
     pub fn configure(
         &mut self,
         policy: HealthPolicy,
-        probing: Probing,
         members: &[Member],
-        ticket: u64,
+        anew: &[UpstreamId],
+        (ticket, now): (u64, Timestamp),
     ) -> Result<Option<Epoch>, ScheduleTooLong> {
         self.shares = Shares::new(&in_order(members))?;
         self.policy = policy;
-        self.probing = probing;
-        let kept = |id| self.health.get(&id).copied().unwrap_or_default();
+        let kept = |id| match self.health.get(&id) {
+            Some(_) if anew.contains(&id) => UpstreamHealth::anew(now),
+            Some(health) => *health,
+            None => UpstreamHealth::default(),
+        };
         self.health = members.iter().map(|member| (member.id, kept(member.id))).collect();
         Ok(self.renew(ticket).then(|| self.epoch.clone()))
     }
@@ -171,19 +165,53 @@ impl Balancer {
         random: u64,
         now: Timestamp,
     ) -> Option<Transition> {
+        let may_suspect = matches!(result, AttemptResult::Failure(_)) && self.may_suspect(attempt.upstream);
         let health = self.health.get_mut(&attempt.upstream)?;
-        let change = health.report(&self.policy, attempt, result, random, now)?;
+        let change = health.report(&self.policy, attempt, result, may_suspect, random, now)?;
         if !matches!(change, Change::BackedOff { .. }) {
             self.renew(ticket);
         }
         Some(Transition { upstream: attempt.upstream, change })
     }
 
-    /// Hands out the probe that has been due the longest, to `prober` if probing is its task. Whoever gets one reports
-    /// an [`Attempt`] with `probe` set, whatever comes of it; until then there is no other for that upstream.
-    pub fn take_probe(&mut self, prober: Probing, now: Timestamp) -> Option<UpstreamId> {
-        let (_, id) = self.probes_due().min().filter(|_| self.probing == prober)?;
-        self.health.get_mut(&id)?.take_probe(now).then_some(id)
+    /// Takes the probe that is due longest, for the caller to send; else that of an upstream which waits for a target to
+    /// be probed with, as soon as it `has_target`.
+    pub fn take_probe(
+        &mut self,
+        has_target: impl Fn(UpstreamId, Charge) -> bool,
+        now: Timestamp,
+    ) -> Option<UpstreamId> {
+        let wanting = |id: UpstreamId| {
+            let ejection = self.health.get(&id).and_then(UpstreamHealth::ejection);
+            ejection.is_some_and(|ejection| ejection.reached && has_target(id, ejection.charge))
+        };
+        let mut due: Vec<_> = self.probes_due().collect();
+        due.sort();
+        let (_, id) = due.into_iter().find(|(due, id)| *due <= now || wanting(*id))?;
+        self.health.get_mut(&id)?.take_probe(true, now).then_some(id)
+    }
+
+    /// Whether an upstream waits for a target to be probed with.
+    pub fn wants_target(&self) -> bool {
+        self.health.values().filter_map(UpstreamHealth::ejection).any(|ejection| ejection.reached && !ejection.probing)
+    }
+
+    /// Whether a request could be served now, by an upstream as a last resort if need be.
+    pub fn may_serve(&self) -> bool {
+        let may = |member: &Member| self.health.get(&member.id).is_some_and(UpstreamHealth::may_serve);
+        self.shares.members().iter().any(may)
+    }
+
+    /// Whether `id` may leave for what a target could have caused: one upstream always may, more only as long as they
+    /// have no more than their share of all weight.
+    fn may_suspect(&self, id: UpstreamId) -> bool {
+        let out = |member: &&Member| self.health.get(&member.id).is_some_and(UpstreamHealth::is_out_in_doubt);
+        let weight = |member: &Member| u64::from(member.weight.get());
+        let members = self.shares.members();
+        let all: u64 = members.iter().map(weight).sum();
+        let gone: u64 = members.iter().filter(out).map(weight).sum();
+        let own: u64 = members.iter().filter(|member| member.id == id).map(weight).sum();
+        gone == 0 || (gone + own) * 100 <= all * u64::from(self.policy.max_ejection_percent)
     }
 
     /// When the next probe may be taken; `None` where none is wanted.
@@ -239,5 +267,7 @@ fn in_order(members: &[Member]) -> Vec<Member> {
     members
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

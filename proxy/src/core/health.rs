@@ -1,14 +1,20 @@
 //! Decides when an upstream is ejected and when it comes back.
 //!
 //! ```text
-//!             failures charged in a row ≥ failure_threshold
-//!  eligible ───────────────────────────────────────────────► ejected ──┐ failed attempt: longer back-off
-//!     ▲                                                         │  ▲───┘
-//!     └─────────────────────────────────────────────────────────┘
-//!             successes since the ejection ≥ recovery_threshold
+//!           failures in a row ≥ failure_threshold, all of them its own
+//!  eligible ─────────────────────────────────────────────────────────► ejected ──┐ failed probe: longer back-off
+//!   ▲   │                                                               ▲  │  ▲───┘
+//!   │   │ … some of which a target could have caused                    │  │
+//!   │   └──────────────────────────────► suspected ─────────────────────┘  │
+//!   │                                        │       failed probe          │
+//!   └────────────────────────────────────────┴─────────────────────────────┘
+//!           successes since then ≥ recovery_threshold
 //! ```
 //!
-//! Results that are older than the present state change nothing: only attempts started after an ejection can end it or
+//! What a target could have caused never ejects by itself: it only has the upstream set aside until its probe, which
+//! is due at once.
+//!
+//! News older than the present state changes nothing: only attempts started after an ejection can end it or
 //! lengthen it, and a failure of an attempt started before a recovery no longer counts.
 
 use std::num::NonZeroU32;
@@ -28,6 +34,8 @@ pub struct HealthPolicy {
     pub backoff_base: Duration,
     /// The longest back-off, before jitter of a fifth either way.
     pub backoff_max: Duration,
+    /// How much of all weight, in percent, may be out at once for what targets could have caused.
+    pub max_ejection_percent: u32,
 }
 
 impl HealthPolicy {
@@ -42,18 +50,40 @@ impl HealthPolicy {
     }
 }
 
+/// What an upstream is charged with, ordered by what it takes to disprove it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Charge {
+    /// It can't be reached by TCP or TLS; reaching it disproves that.
+    Unreachable,
+    /// It answered our CONNECT with what can't be read, or with 407.
+    BadAnswer,
+    /// It did not bring a page that another upstream brought; the target could have caused that.
+    Page,
+    /// It did not open a tunnel to a target that another upstream opened; the target could have caused that.
+    Tunnel,
+    /// It opened a tunnel that brought nothing from a target that another upstream delivers from; the target could
+    /// have caused that.
+    EmptyTunnel,
+}
+
+impl Charge {
+    /// Only the upstream can have caused it.
+    pub const fn is_certain(self) -> bool {
+        matches!(self, Charge::Unreachable | Charge::BadAnswer)
+    }
+}
+
 /// What an attempt's end says about its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {
     /// The upstream did its work.
     Success,
     /// The failure is charged to the upstream.
-    Failure,
-    /// It says nothing about the upstream: the fault was another's or nobody's, or the client went away.
+    Failure(Charge),
+    /// It says nothing: somebody else's fault, nobody's, or the client went away.
     Neutral,
-    /// A tunnel that was opened (and reported as a success then) was reset before any byte of the target: charged to
-    /// the upstream. Counted apart from failures to open, since each comes behind a success that would reset those.
-    Cut,
+    /// A probe reached the upstream, and nothing could be learned beyond that.
+    Reached,
     /// A tunnel carried a byte of its target.
     Delivered,
 }
@@ -61,6 +91,11 @@ pub enum AttemptResult {
 /// A change in an upstream's health that others should hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// It takes no more picks until its probe, which is due now.
+    Suspected {
+        /// Failures in a row.
+        failures: u32,
+    },
     /// It takes no more picks.
     Ejected {
         /// Failures in a row.
@@ -80,7 +115,7 @@ pub enum Change {
     },
 }
 
-/// An ejection that lasts.
+/// A time without picks that lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ejection {
     /// When it began.
@@ -91,16 +126,40 @@ pub struct Ejection {
     pub round: u32,
     /// A probe is under way.
     pub probing: bool,
+    /// What has to be disproved.
+    pub charge: Charge,
+    /// Nothing but evidence that a target could have caused; the first probe decides.
+    pub suspected: bool,
+    /// It was reached since, which did not disprove the charge: a probe of a target is wanted as soon as there is one.
+    pub reached: bool,
     successes: u32,
 }
 
 /// The health of one upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamHealth {
-    failures: u32,
-    /// Tunnels cut in a row, with none between them that delivered.
-    cuts: u32,
+    /// Since the last success.
+    failures: Row,
+    /// The last of them, as far as only the upstream can have caused them.
+    certain: Row,
+    /// Tunnels that brought nothing since one last delivered. Each comes behind a success, so they are counted apart.
+    empty_tunnels: u32,
     state: HealthState,
+}
+
+/// Charges in a row, and the gravest of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    count: u32,
+    charge: Charge,
+}
+
+impl Row {
+    const EMPTY: Row = Row { count: 0, charge: Charge::Unreachable };
+
+    fn add(&mut self, charge: Charge) {
+        *self = Row { count: self.count.saturating_add(1), charge: self.charge.max(charge) };
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,22 +171,43 @@ enum HealthState {
 impl Default for UpstreamHealth {
     /// Eligible, with no failure.
     fn default() -> Self {
-        UpstreamHealth { failures: 0, cuts: 0, state: HealthState::Eligible { recovered: None } }
+        Self::eligible(None)
     }
 }
 
 impl UpstreamHealth {
+    const fn eligible(recovered: Option<Timestamp>) -> Self {
+        let state = HealthState::Eligible { recovered };
+        UpstreamHealth { failures: Row::EMPTY, certain: Row::EMPTY, empty_tunnels: 0, state }
+    }
+
+    /// Eligible, with no failure; what began before `now` says nothing of it.
+    pub const fn anew(now: Timestamp) -> Self {
+        Self::eligible(Some(now))
+    }
+
     /// It takes picks.
     pub fn is_eligible(&self) -> bool {
         self.ejection().is_none()
     }
 
-    /// Failures charged since the last success.
-    pub fn failures(&self) -> u32 {
-        self.failures
+    /// A request could be served through it now: it takes picks, or nothing that is certain speaks against it as a last
+    /// resort.
+    pub fn may_serve(&self) -> bool {
+        self.ejection().is_none_or(|ejection| ejection.suspected || ejection.reached)
     }
 
-    /// The ejection it is under.
+    /// It is out for what targets could have caused.
+    pub fn is_out_in_doubt(&self) -> bool {
+        self.ejection().is_some_and(|ejection| !ejection.charge.is_certain())
+    }
+
+    /// Failures charged since the last success.
+    pub fn failures(&self) -> u32 {
+        self.failures.count
+    }
+
+    /// The ejection it is under, a suspicion included.
     pub fn ejection(&self) -> Option<Ejection> {
         match self.state {
             HealthState::Eligible { .. } => None,
@@ -140,10 +220,13 @@ impl UpstreamHealth {
         self.ejection().filter(|ejection| !ejection.probing).map(|ejection| ejection.until)
     }
 
-    /// Takes the probe if it is due. Whoever gets `true` reports an [`Attempt`] with `probe` set, whatever comes of it.
-    pub fn take_probe(&mut self, now: Timestamp) -> bool {
+    /// Takes the probe if it is due, or if a target is wanted for it and there is one. Whoever gets `true` reports an
+    /// [`Attempt`] with `probe` set, whatever comes of it.
+    pub fn take_probe(&mut self, has_target: bool, now: Timestamp) -> bool {
         match &mut self.state {
-            HealthState::Ejected(ejection) if !ejection.probing && ejection.until <= now => {
+            HealthState::Ejected(ejection)
+                if !ejection.probing && (ejection.until <= now || (ejection.reached && has_target)) =>
+            {
                 ejection.probing = true;
                 true
             }
@@ -151,91 +234,138 @@ impl UpstreamHealth {
         }
     }
 
-    /// An attempt has ended. `random` spreads the back-off.
+    /// An attempt has ended. `may_suspect`: it may be set aside for what targets could have caused. `random` spreads
+    /// the back-off.
     pub fn report(
         &mut self,
         policy: &HealthPolicy,
         attempt: Attempt,
         result: AttemptResult,
+        may_suspect: bool,
         random: u64,
         now: Timestamp,
     ) -> Option<Change> {
         match &mut self.state {
             HealthState::Eligible { recovered } => match result {
                 AttemptResult::Success => {
-                    self.failures = 0;
+                    (self.failures, self.certain) = (Row::EMPTY, Row::EMPTY);
                     None
                 }
-                AttemptResult::Failure if recovered.is_none_or(|at| attempt.started > at) => {
-                    self.failures = self.failures.saturating_add(1);
-                    (self.failures >= policy.failure_threshold.get()).then(|| self.eject(policy, random, now))
-                }
-                AttemptResult::Cut if recovered.is_none_or(|at| attempt.started >= at) => {
-                    self.cuts = self.cuts.saturating_add(1);
-                    (self.cuts >= policy.failure_threshold.get()).then(|| {
-                        self.failures = self.failures.max(self.cuts);
-                        self.eject(policy, random, now)
-                    })
+                AttemptResult::Failure(charge) if recovered.is_none_or(|at| attempt.started > at) => {
+                    self.charged(charge);
+                    self.leave(policy, may_suspect, random, now)
                 }
                 AttemptResult::Delivered => {
-                    self.cuts = 0;
+                    self.empty_tunnels = 0;
                     None
                 }
-                AttemptResult::Failure | AttemptResult::Cut | AttemptResult::Neutral => None,
+                AttemptResult::Failure(_) | AttemptResult::Neutral | AttemptResult::Reached => None,
             },
-            HealthState::Ejected(ejection) if attempt.started > ejection.since => {
-                // A tunnel's end comes behind the report that gave the probe back; another may be under way by then.
-                if !matches!(result, AttemptResult::Cut | AttemptResult::Delivered) {
-                    ejection.probing &= !attempt.probe;
-                }
+            HealthState::Ejected(ejection) if ejection.is_news(attempt) => {
+                ejection.probing &= !attempt.probe;
                 match result {
-                    AttemptResult::Success => {
-                        self.failures = 0;
-                        ejection.successes += 1;
-                        // The upstream answers, so the next probe need not wait.
-                        ejection.until = now;
-                        let after = now.since(ejection.since);
-                        (ejection.successes >= policy.recovery_threshold.get()).then(|| {
-                            self.state = HealthState::Eligible { recovered: Some(now) };
-                            Change::Recovered { after }
-                        })
+                    AttemptResult::Success => ejection.succeed(policy, now),
+                    AttemptResult::Reached if ejection.charge == Charge::Unreachable => ejection.succeed(policy, now),
+                    AttemptResult::Failure(charge) => {
+                        self.failures.add(charge);
+                        let failures = self.failures.count;
+                        ejection.fail(policy, (charge, failures), attempt.probe, random, now)
                     }
-                    AttemptResult::Failure => {
-                        self.failures = self.failures.saturating_add(1);
-                        ejection.successes = 0;
-                        // Only a failed probe lengthens the back-off. While all upstreams are out, last-resort picks fail as
-                        // fast as clients ask, and would turn the shortest outage into the longest back-off.
-                        attempt.probe.then(|| ejection.back_off(policy, random, now))
-                    }
-                    // The end of a tunnel says nothing new about an upstream that is out.
-                    AttemptResult::Cut | AttemptResult::Delivered => None,
-                    AttemptResult::Neutral => {
-                        // The next probe waits for the first back-off: at once, it would hammer a dead check endpoint.
+                    AttemptResult::Delivered => None,
+                    AttemptResult::Reached | AttemptResult::Neutral => {
+                        ejection.reached |= result == AttemptResult::Reached;
+                        // Once more after the first back-off: at once would hammer a check endpoint that is itself dead.
                         if attempt.probe {
                             ejection.until = ejection.until.max(now.after(policy.backoff(0, random)));
                         }
                         None
                     }
                 }
+                .inspect(|change| {
+                    if matches!(change, Change::Recovered { .. }) {
+                        *self = Self::eligible(Some(now));
+                    }
+                })
             }
             HealthState::Ejected(_) => None,
         }
     }
 
-    fn eject(&mut self, policy: &HealthPolicy, random: u64, now: Timestamp) -> Change {
-        self.cuts = 0;
-        let until = now.after(policy.backoff(0, random));
-        let ejection = Ejection { since: now, until, round: 0, probing: false, successes: 0 };
-        self.state = HealthState::Ejected(ejection);
-        Change::Ejected { failures: self.failures, until }
+    fn charged(&mut self, charge: Charge) {
+        if charge == Charge::EmptyTunnel {
+            self.empty_tunnels = self.empty_tunnels.saturating_add(1);
+        } else {
+            self.failures.add(charge);
+        }
+        if charge.is_certain() {
+            self.certain.add(charge);
+        } else {
+            self.certain = Row::EMPTY;
+        }
+    }
+
+    /// Out of rotation, if the failures are enough for it.
+    fn leave(&mut self, policy: &HealthPolicy, may_suspect: bool, random: u64, now: Timestamp) -> Option<Change> {
+        let threshold = policy.failure_threshold.get();
+        let (suspected, charge) = if self.certain.count >= threshold {
+            (false, self.certain.charge)
+        } else if !may_suspect {
+            return None;
+        } else if self.empty_tunnels >= threshold {
+            (true, Charge::EmptyTunnel)
+        } else if self.failures.count >= threshold {
+            (true, self.failures.charge)
+        } else {
+            return None;
+        };
+        self.failures.count = self.failures.count.max(std::mem::take(&mut self.empty_tunnels));
+        let failures = self.failures.count;
+        let until = if suspected { now } else { now.after(policy.backoff(0, random)) };
+        let (round, probing, reached, successes) = (0, false, false, 0);
+        self.state =
+            HealthState::Ejected(Ejection { since: now, until, round, probing, charge, suspected, reached, successes });
+        Some(if suspected { Change::Suspected { failures } } else { Change::Ejected { failures, until } })
     }
 }
 
 impl Ejection {
-    fn back_off(&mut self, policy: &HealthPolicy, random: u64, now: Timestamp) -> Change {
+    /// Whether `attempt` began under it. A probe always did, though maybe in the same instant.
+    fn is_news(&self, attempt: Attempt) -> bool {
+        attempt.started > self.since || (attempt.probe && attempt.started == self.since)
+    }
+
+    fn succeed(&mut self, policy: &HealthPolicy, now: Timestamp) -> Option<Change> {
+        self.successes += 1;
+        // It answers, so the next probe need not wait.
+        self.until = now;
+        let after = now.since(self.since);
+        (self.successes >= policy.recovery_threshold.get()).then_some(Change::Recovered { after })
+    }
+
+    fn fail(
+        &mut self,
+        policy: &HealthPolicy,
+        (charge, failures): (Charge, u32),
+        probe: bool,
+        random: u64,
+        now: Timestamp,
+    ) -> Option<Change> {
+        self.successes = 0;
+        self.reached &= charge != Charge::Unreachable;
+        // Of a probe alone: last-resort picks while everybody is out come as fast as clients ask, and would have the
+        // shortest outage end in the longest back-off.
+        if !probe {
+            return None;
+        }
+        self.reached = false;
+        self.charge = self.charge.max(charge);
+        if std::mem::take(&mut self.suspected) {
+            self.until = now.after(policy.backoff(0, random));
+            return Some(Change::Ejected { failures, until: self.until });
+        }
         self.round = self.round.saturating_add(1);
         self.until = now.after(policy.backoff(self.round, random));
-        Change::BackedOff { until: self.until }
+        Some(Change::BackedOff { until: self.until })
     }
 }
 

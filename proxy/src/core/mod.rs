@@ -8,14 +8,20 @@
 //! | Whose turn is it? | [`schedule`], through the [`balancer::Epoch`] in force |
 //! | Who is fit to be picked? | [`health`], one state machine an upstream |
 //! | Who comes next when that one failed? | [`balancer`] |
+//! | What went wrong, and who could have written it? | [`failure`] |
 //! | Whose fault was it? | [`attribution`] |
-//! | How long may the next attempt take? | [`failover`] |
+//! | How long may the next attempt take, and may there be one? | [`failover`] |
+//! | Is it our own network? | [`network`] |
+//! | What can an upstream in doubt be asked for? | [`opened`] |
 //! | What happened so far, and of late? | [`stats`], over a [`window`] |
 
 pub mod attribution;
 pub mod balancer;
 pub mod failover;
+pub mod failure;
 pub mod health;
+pub mod network;
+pub mod opened;
 pub mod schedule;
 pub mod stats;
 pub mod time;

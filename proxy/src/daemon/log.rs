@@ -99,6 +99,9 @@ impl Observer for Log {
         // The word stands last, so that a reader of text logs sees first what the line is about.
         match happened {
             Event::Finished(summary) => finished(event, summary),
+            Event::Suspected { upstream, name, url, failures, cause } => {
+                info!(id = %upstream, name, upstream = url, failures, cause, event, "upstream set aside for a probe");
+            }
             Event::Ejected { upstream, name, url, failures, cause, until } => {
                 let probe_in_ms = millis(until.since(at));
                 warn!(id = %upstream, name, upstream = url, failures, cause, probe_in_ms, event, "upstream ejected");
@@ -129,6 +132,7 @@ impl Observer for Log {
             Event::PickMade { request, attempt, epoch, ticket, upstream, probe } => {
                 debug!(request, attempt, epoch, ticket, id = %upstream, probe, event, "pick");
             }
+            Event::ProbeAsked { upstream, target } => debug!(id = %upstream, target, event, "probe asks"),
             Event::AttemptEnded { request, upstream, failure, cause, took } => {
                 debug!(request, id = %upstream, failure, cause, took_ms = millis(*took), event, "attempt ended");
             }

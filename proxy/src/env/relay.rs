@@ -7,6 +7,7 @@ pub(super) mod pump;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -164,7 +165,12 @@ where
                 }
                 if going_down == Direction::Open {
                     match down.poll_pump(cx, &mut upstream, &mut client, &traffic.down) {
-                        Poll::Ready(Ok(())) => going_down = Direction::Ending,
+                        Poll::Ready(Ok(())) => {
+                            going_down = Direction::Ending;
+                            if going_up == Direction::Open {
+                                traffic.upstream_ended_first.store(true, Ordering::Relaxed);
+                            }
+                        }
                         Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
                         Poll::Ready(Err(PumpError::Destination(refusal))) => going_down.refuse(refusal, going_up),
                         Poll::Pending => {}

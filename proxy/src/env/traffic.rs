@@ -1,7 +1,7 @@
 //! Counts the bytes that a relay delivers, while it delivers them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes delivered one way, readable while more are.
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ pub struct Traffic {
     pub up: Counter,
     /// Upstream to client.
     pub down: Counter,
+    /// The upstream ended its direction, in order, while the client's was still open.
+    pub upstream_ended_first: AtomicBool,
 }
 
 impl Traffic {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::attribution::{Attributed, Blame, Evidence, Failure};
+use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Service};
 use crate::core::failover::{Allowance, Budget, BudgetSpent};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
@@ -18,10 +18,8 @@ pub(crate) struct Attempts<E: Env> {
     request: RequestId,
     target: String,
     budget: Budget,
-    /// The first pick, until it is used: whether it is a probe decides how many attempts there are.
-    first: Option<Lease<E>>,
-    /// How many could be tried behind the first.
-    behind_first: usize,
+    /// How many could be tried when it began.
+    candidates: usize,
     evidence: Evidence,
     tried: Vec<UpstreamId>,
     failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
@@ -44,19 +42,15 @@ pub(crate) struct AttemptsRecord {
 
 impl<E: Env> Attempts<E> {
     /// For a request whose head is complete now.
-    pub(crate) fn begin(pool: &Arc<Pool<E>>, request: RequestId, target: &Authority) -> Self {
+    pub(crate) fn begin(pool: &Arc<Pool<E>>, request: RequestId, asked: Service, target: &Authority) -> Self {
         let (policy, candidates) = pool.failover_policy();
-        let first = pool.pick_first(request);
-        let lent = first.as_ref().is_some_and(|lease| lease.attempt().probe);
         Attempts {
-            budget: Budget::new(policy, lent, pool.now()),
-            // A lent probe goes to an upstream that is not among the candidates.
-            behind_first: candidates.saturating_sub((!lent).into()),
+            budget: Budget::new(policy, pool.now()),
+            candidates,
             pool: Arc::clone(pool),
             request,
             target: target.to_string(),
-            first,
-            evidence: Evidence::default(),
+            evidence: Evidence::new(asked),
             tried: Vec::new(),
             failures: Vec::new(),
             blamed: Vec::new(),
@@ -66,16 +60,13 @@ impl<E: Env> Attempts<E> {
 
     /// The next upstream and what it may take; `None` when the budget or the upstreams are used up.
     pub(crate) fn next(&mut self) -> Option<(Lease<E>, Allowance)> {
-        let behind = match &self.first {
-            Some(_) => self.behind_first,
-            None => self.pool.untried(&self.tried).saturating_sub(1),
-        };
-        match self.budget.next(behind, self.pool.now()) {
+        let candidates = if self.tried.is_empty() { self.candidates } else { self.pool.untried(&self.tried) };
+        match self.budget.next(candidates.saturating_sub(1), self.pool.now()) {
             Ok(allowance) => {
-                let lease = match self.first.take() {
-                    Some(first) => first,
-                    None if self.tried.is_empty() => return None,
-                    None => self.pool.pick_behind(self.request, self.tried.len() as u32, &self.tried)?,
+                let lease = if self.tried.is_empty() {
+                    self.pool.pick_first(self.request)?
+                } else {
+                    self.pool.pick_behind(self.request, self.tried.len() as u32, &self.tried)?
                 };
                 self.tried.push(lease.upstream.id);
                 Some((lease, allowance))
@@ -89,7 +80,7 @@ impl<E: Env> Attempts<E> {
 
     /// Whether another attempt could follow, so that a doubtful reply need not be passed on.
     pub(crate) fn has_next(&self) -> bool {
-        self.budget.allows(self.pool.now()) && self.pool.untried(&self.tried) > 0
+        self.budget.allows(self.pool.now()) && self.pool.may_fail_over() && self.pool.untried(&self.tried) > 0
     }
 
     /// An attempt failed.
@@ -98,17 +89,14 @@ impl<E: Env> Attempts<E> {
         let failure = failed.failure;
         lease.end_attempt(Some(&failed));
         self.failures.push((Arc::clone(&lease.upstream.label), failed));
-        if let Some(blamed) = self.evidence.failed(lease.attempt(), failure) {
-            self.pool.blamed(blamed);
-            self.blamed.push(blamed);
-        }
+        self.blamed.extend(self.pool.failed(&mut self.evidence, lease.attempt(), failure));
     }
 
     /// An attempt opened the target. The lease is kept for as long as what it opened lasts.
     pub(crate) fn opened(mut self, mut lease: Lease<E>) -> (Lease<E>, AttemptsRecord) {
         lease.end_attempt(None);
         self.pool.report(lease.attempt(), AttemptResult::Success);
-        let evidence = std::mem::take(&mut self.evidence);
+        let evidence = self.take_evidence();
         let blamed = self.pool.opened(FailureMemory::Requests, &self.target, lease.upstream.id, evidence);
         (lease, self.record(blamed))
     }
@@ -116,7 +104,7 @@ impl<E: Env> Attempts<E> {
     /// An attempt brought a reply that is passed on although it may be the upstream's own failure (a gateway's 5xx).
     pub(crate) fn relayed(mut self, mut lease: Lease<E>, status: u16) -> (Lease<E>, AttemptsRecord) {
         lease.end_attempt(None);
-        let mut evidence = std::mem::take(&mut self.evidence);
+        let mut evidence = self.take_evidence();
         // A gateway's status never says whose fault it is, so it joins the evidence.
         let _ = evidence.failed(lease.attempt(), Failure::Status(status));
         let blamed = self.pool.none_opened(FailureMemory::Requests, &self.target, evidence);
@@ -125,9 +113,14 @@ impl<E: Env> Attempts<E> {
 
     /// No attempt opened the target.
     pub(crate) fn none_opened(mut self) -> AttemptsRecord {
-        let evidence = std::mem::take(&mut self.evidence);
+        let evidence = self.take_evidence();
         let blamed = self.pool.none_opened(FailureMemory::Requests, &self.target, evidence);
         self.record(blamed)
+    }
+
+    fn take_evidence(&mut self) -> Evidence {
+        let asked = self.evidence.asked();
+        std::mem::replace(&mut self.evidence, Evidence::new(asked))
     }
 
     fn record(self, blamed: Vec<Attributed>) -> AttemptsRecord {

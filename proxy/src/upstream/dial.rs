@@ -2,17 +2,18 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::config::Upstream as UpstreamConfig;
 use crate::core::attribution::Failure;
-use crate::core::failover::Allowance;
+use crate::core::failover::{Allowance, Limit};
 use crate::env::Env;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, response_framing};
@@ -40,13 +41,19 @@ pub(crate) async fn connect<E: Env>(
     allowance: &Allowance,
     settings: DialSettings<'_>,
 ) -> Result<Leg<E::Stream>, FailedAttempt> {
+    let limit = allowance.connect();
+    let resolved = AtomicBool::new(false);
     let connected = async {
-        let addresses = upstream.endpoint.resolve(env, settings.dns).await.map_err(connect_failed)?;
+        let addresses = upstream.endpoint.resolve(env, settings.dns).await.map_err(unresolved)?;
+        resolved.store(true, Ordering::Relaxed);
         let stream = upstream.endpoint.connect(env, &addresses, settings.dns).await.map_err(connect_failed)?;
         upstream.wrapper.wrap(stream).await.map_err(|error| FailedAttempt::new(Failure::TlsFailed, error))
     };
-    let late = |_| FailedAttempt::timed_out(Failure::ConnectTimeout, "no connection", allowance.connect);
-    timeout(allowance.connect, connected).await.map_err(late)?
+    let late = |_| match resolved.load(Ordering::Relaxed) {
+        true => FailedAttempt::timed_out(limit.failure, "no connection", limit.span),
+        false => FailedAttempt::timed_out(Failure::NameUnresolved, "no address", limit.span),
+    };
+    timeout(limit.span, connected).await.map_err(late)?
 }
 
 /// Opens a tunnel to `target` through `upstream`. Returns the leg and the bytes that came behind the reply's head.
@@ -59,26 +66,8 @@ pub(crate) async fn open_tunnel<E: Env>(
     settings: DialSettings<'_>,
 ) -> Result<(Leg<E::Stream>, Bytes), FailedAttempt> {
     let mut leg = connect(env, upstream, allowance, settings).await?;
-    let asked = async {
-        let mut out = BytesMut::with_capacity(512);
-        connect_head(&upstream.config, target, settings.via).write_to(&mut out);
-        // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
-        let written = match leg.write_all(&out).await {
-            Ok(()) => leg.flush().await,
-            failed => failed,
-        };
-        let mut inbox = Inbox::default();
-        match read_reply(&mut leg, &mut inbox, settings.limits).await {
-            Ok(reply) => Ok((reply, inbox.take_rest())),
-            Err(error) => match written {
-                Err(error) if inbox.is_empty() => Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
-                _ => Err(FailedAttempt::reply(error, settings.limits)),
-            },
-        }
-    };
-    let allowed = allowance.reply(pool.now());
-    let late = |_| FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", allowed);
-    let (mut reply, surplus) = timeout(allowed, asked).await.map_err(late)??;
+    let head = connect_head(&upstream.config, target, settings.via);
+    let (mut reply, surplus) = ask(&mut leg, &head, allowance.reply(pool.now()), settings.limits).await?;
     match reply.status {
         // Nothing was asked to be switched.
         101 => Err(FailedAttempt::switched()),
@@ -90,6 +79,57 @@ pub(crate) async fn open_tunnel<E: Env>(
             Err(error) => FailedAttempt::malformed(error, settings.limits),
         }),
     }
+}
+
+/// Asks `upstream` for the head of a page of `target`, on a connection that is closed behind it: what a probe can ask for
+/// where there is plain HTTP only. Whatever the target says is fine but for what a gateway says of a target that it can't
+/// reach.
+pub(crate) async fn ask_for_page<E: Env>(
+    pool: &Pool<E>,
+    env: &E,
+    upstream: &Upstream<E::Stream>,
+    target: &Authority,
+    allowance: &Allowance,
+    settings: DialSettings<'_>,
+) -> Result<(), FailedAttempt> {
+    let mut leg = connect(env, upstream, allowance, settings).await?;
+    let head = page_head(&upstream.config, target, settings.via);
+    let (mut reply, _) = ask(&mut leg, &head, allowance.reply(pool.now()), settings.limits).await?;
+    let malformed = |error| FailedAttempt::malformed(error, settings.limits);
+    match reply.status {
+        101 => Err(FailedAttempt::switched()),
+        status @ (407 | 502..=504) => Err(Failure::Status(status).into()),
+        // As it would be read with its body.
+        _ => response_framing(&mut reply, &Method::get()).map(drop).map_err(malformed),
+    }
+}
+
+/// Sends `head` and reads the reply's head within `limit`. Returns the bytes that came behind it too.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    leg: &mut S,
+    head: &RequestHead,
+    limit: Limit,
+    limits: HeadLimits,
+) -> Result<(ResponseHead, Bytes), FailedAttempt> {
+    let asked = async {
+        let mut out = BytesMut::with_capacity(512);
+        head.write_to(&mut out);
+        // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
+        let written = match leg.write_all(&out).await {
+            Ok(()) => leg.flush().await,
+            failed => failed,
+        };
+        let mut inbox = Inbox::default();
+        match read_reply(leg, &mut inbox, limits).await {
+            Ok(reply) => Ok((reply, inbox.take_rest())),
+            Err(error) => match written {
+                Err(error) if inbox.is_empty() => Err(FailedAttempt::new(Failure::ResetBeforeHead, error)),
+                _ => Err(FailedAttempt::reply(error, limits)),
+            },
+        }
+    };
+    let late = |_| FailedAttempt::timed_out(limit.failure, "no reply", limit.span);
+    timeout(limit.span, asked).await.map_err(late)?
 }
 
 /// Reads a final reply head. Interim ones are about our own CONNECT, and end here: most clients take any of them for a
@@ -123,12 +163,29 @@ fn connect_head(upstream: &UpstreamConfig, target: &Authority, via: Option<&[u8]
     RequestHead { method: Method::connect(), target, version: Version::Http11, fields }
 }
 
+/// A request of our own for no more than a page's head.
+fn page_head(upstream: &UpstreamConfig, target: &Authority, via: Option<&[u8]>) -> RequestHead {
+    let host = target.in_http();
+    let mut fields = Fields::with_capacity(256, 4);
+    fields.push("Host", &host);
+    authorize(&mut fields, upstream);
+    if let Some(via) = via {
+        fields.push("Via", via);
+    }
+    fields.push("Connection", "close");
+    RequestHead { method: Method::head(), target: format!("http://{host}/"), version: Version::Http11, fields }
+}
+
 /// Adds what the upstream knows us by.
 pub(crate) fn authorize(fields: &mut Fields, upstream: &UpstreamConfig) {
     if let Some(credentials) = &upstream.credentials {
         let pair = format!("{}:{}", credentials.username, credentials.password.expose());
         fields.push("Proxy-Authorization", format!("Basic {}", STANDARD.encode(pair)));
     }
+}
+
+fn unresolved(error: io::Error) -> FailedAttempt {
+    FailedAttempt::new(Failure::NameUnresolved, error)
 }
 
 fn connect_failed(error: io::Error) -> FailedAttempt {

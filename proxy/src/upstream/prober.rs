@@ -1,4 +1,8 @@
-//! Checks every upstream actively, and closes idle connections that have ended.
+//! Active checks through every upstream, probes of those that are out, and the sweeping of connections that nobody uses.
+//!
+//! A probe is the proxy's own, beside the traffic: no client waits for one. It asks a check endpoint, or a target that
+//! another upstream opened moments ago; where there is neither, it finds out whether the upstream can be reached, and the
+//! next target that another upstream opens is asked for.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -6,23 +10,32 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::ActiveChecks;
-use crate::core::attribution::{Evidence, Failure};
-use crate::core::balancer::Probing;
-use crate::core::failover::{Budget, FailoverPolicy};
-use crate::core::health::AttemptResult;
+use crate::core::attribution::{Attributed, Author, Evidence, Failure, Service};
+use crate::core::failover::Allowance;
+use crate::core::health::{AttemptResult, Charge};
 use crate::core::upstream::UpstreamId;
 use crate::core::window::BUCKET;
 use crate::env::{Env, Stop};
+use crate::event::Event;
 use crate::http::authority::Authority;
-use crate::upstream::dial::{DialSettings, open_tunnel};
+use crate::http::head::Fields;
+use crate::upstream::dial::{DialSettings, ask_for_page, connect, open_tunnel};
 use crate::upstream::failed::FailedAttempt;
-use crate::upstream::pool::{FailureMemory, Lease, Pool, SWEEP, UpstreamSettings};
+use crate::upstream::leg::Leg;
+use crate::upstream::pool::{FailureMemory, Lease, Pool, Probe, SWEEP, UpstreamSettings};
 
 /// How long the prober sleeps if nothing is due. A reload wakes it earlier.
 const FAR: Duration = Duration::from_secs(3600);
+
+/// Targets that one probe asks for at most, check endpoints aside: any of them may be unreliable itself.
+const TARGETS: usize = 3;
+
+/// How long a probe's tunnel has to stand, of an upstream whose tunnels brought nothing.
+const STANDS: Duration = Duration::from_secs(1);
 
 /// When each upstream is to be checked next, and which endpoint's turn it is then. Every upstream goes through the
 /// endpoints in the same order at about the same time, so that the checks of one upstream tell whether an endpoint or another upstream is at fault.
@@ -32,20 +45,27 @@ struct Plan {
     turns: BTreeMap<UpstreamId, usize>,
 }
 
-/// Checks every upstream on its interval, and an ejected one when its probe is due, until accepting stops.
+/// Probes every ejected upstream when that is due, and checks the others on their interval where that is configured, until
+/// accepting stops.
 pub(crate) async fn check<E: Env>(env: E, pool: Arc<Pool<E>>, closing: Stop) {
     let mut plan = Plan::default();
     loop {
         // Armed before the state is read, so that a change in between is not missed.
         let changed = pool.changed.notified();
         let settings = Arc::clone(&pool.snapshot().settings);
-        let wake = match &settings.checks {
+        while let Some(probe) = pool.take_probe() {
+            let (env, pool, settings) = (env.clone(), Arc::clone(&pool), Arc::clone(&settings));
+            env.clone().spawn(async move { Prober { env: &env, pool: &pool, settings: &settings }.probe(probe).await });
+        }
+        let probe = pool.next_probe().map(|at| Instant::now() + at.since(pool.now()));
+        let check = match &settings.checks {
             Some(checks) => plan.step(&env, &pool, &settings, checks),
             None => {
                 plan = Plan::default();
-                Instant::now() + FAR
+                None
             }
         };
+        let wake = probe.into_iter().chain(check).min().unwrap_or_else(|| Instant::now() + FAR);
         tokio::select! {
             biased;
             () = closing.wait() => return,
@@ -56,18 +76,15 @@ pub(crate) async fn check<E: Env>(env: E, pool: Arc<Pool<E>>, closing: Stop) {
 }
 
 impl Plan {
-    /// Starts what is due and says when to come back.
+    /// Starts the checks that are due and says when to come back.
     fn step<E: Env>(
         &mut self,
         env: &E,
         pool: &Arc<Pool<E>>,
         settings: &Arc<UpstreamSettings>,
         checks: &ActiveChecks,
-    ) -> Instant {
+    ) -> Option<Instant> {
         let now = Instant::now();
-        while let Some(lease) = pool.take_probe(Probing::Checked, None) {
-            self.start(env, pool, settings, checks, lease);
-        }
         let snapshot = pool.snapshot();
         self.due.retain(|id, _| snapshot.get(*id).is_some());
         self.turns.retain(|id, _| snapshot.get(*id).is_some());
@@ -84,70 +101,164 @@ impl Plan {
                 let tenth = checks.interval / 10;
                 self.due.insert(upstream.id, now + checks.interval - tenth + within(tenth * 2));
                 let lease = pool.lease_for_check(upstream);
-                self.start(env, pool, settings, checks, lease);
+                let endpoints = self.endpoints(upstream.id, checks);
+                let (env, pool, settings) = (env.clone(), Arc::clone(pool), Arc::clone(settings));
+                env.clone().spawn(async move {
+                    Prober { env: &env, pool: &pool, settings: &settings }.check(lease, endpoints).await;
+                });
             }
         }
-        let probe = pool.next_probe().map(|at| now + at.since(pool.now()));
-        self.due.values().copied().chain(probe).min().unwrap_or(now + FAR)
+        self.due.values().copied().min()
     }
 
-    fn start<E: Env>(
-        &mut self,
-        env: &E,
-        pool: &Arc<Pool<E>>,
-        settings: &Arc<UpstreamSettings>,
-        checks: &ActiveChecks,
-        lease: Lease<E>,
-    ) {
-        let endpoints: Vec<Authority> = if checks.rotate {
-            let turn = self.turns.entry(lease.upstream.id).or_default();
-            *turn = turn.wrapping_add(1);
-            checks.endpoints.get(*turn % checks.endpoints.len().max(1)).cloned().into_iter().collect()
-        } else {
-            // The first endpoint that answers decides; the next one is tried only if it does not.
-            checks.endpoints.clone()
-        };
-        let (env, pool, settings, timeout) = (env.clone(), Arc::clone(pool), Arc::clone(settings), checks.timeout);
-        env.clone().spawn(async move { check_one(&env, &pool, &settings, endpoints, timeout, lease).await });
+    fn endpoints(&mut self, upstream: UpstreamId, checks: &ActiveChecks) -> Vec<Authority> {
+        if !checks.rotate {
+            // The first that answers; the next only where it does not.
+            return checks.endpoints.clone();
+        }
+        let turn = self.turns.entry(upstream).or_default();
+        *turn = turn.wrapping_add(1);
+        checks.endpoints.get(*turn % checks.endpoints.len().max(1)).cloned().into_iter().collect()
     }
 }
 
-/// One check: a CONNECT through the upstream. It is judged as an attempt of a request is, so that an endpoint which fails
-/// through every upstream is the endpoint's fault.
-async fn check_one<E: Env>(
-    env: &E,
-    pool: &Arc<Pool<E>>,
-    settings: &UpstreamSettings,
-    endpoints: Vec<Authority>,
-    limit: Duration,
-    mut lease: Lease<E>,
-) {
-    let via = settings.via.for_connect(&crate::http::head::Fields::new());
-    let dial_settings = DialSettings { limits: settings.limits, dns: settings.dns, via: via.as_deref() };
-    let policy =
-        FailoverPolicy { max_attempts: None, request_timeout: limit, connect_timeout: limit, reply_timeout: limit };
-    let late = || FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", limit);
-    let mut last = late();
-    for target in endpoints {
-        let Ok(allowance) = Budget::new(policy, false, pool.now()).next(0, pool.now()) else { continue };
-        let attempt = open_tunnel(pool, env, &lease.upstream, &target, &allowance, dial_settings);
-        let Err(failed) = timeout(limit, attempt).await.unwrap_or_else(|_| Err(late())) else {
-            lease.end_attempt(None);
-            pool.report(lease.attempt(), AttemptResult::Success);
-            pool.opened(FailureMemory::Checks, &target.to_string(), lease.upstream.id, Evidence::default());
-            return;
-        };
-        let mut evidence = Evidence::default();
-        if let Some(blamed) = evidence.failed(lease.attempt(), failed.failure) {
-            lease.end_attempt(Some(&failed));
-            pool.blamed(blamed);
+/// What asks upstreams on the proxy's own account.
+struct Prober<'a, E: Env> {
+    env: &'a E,
+    pool: &'a Arc<Pool<E>>,
+    settings: &'a UpstreamSettings,
+}
+
+/// What an upstream is asked for in a probe.
+struct Ask {
+    asked: Service,
+    target: Authority,
+    /// Another upstream opened it of late, so that failing on it counts.
+    counts: bool,
+}
+
+impl<E: Env> Prober<'_, E> {
+    /// One check: a CONNECT through the upstream. It is judged like a request's attempt, so that an endpoint which fails
+    /// through every upstream is the endpoint's fault.
+    async fn check(&self, mut lease: Lease<E>, endpoints: Vec<Authority>) {
+        let mut last = Failure::ReplyTimeout.into();
+        for target in endpoints {
+            let mut evidence = Evidence::new(Service::Tunnel);
+            let Err(failed) = self.open(&lease, &target).await else {
+                lease.end_attempt(None);
+                self.pool.report(lease.attempt(), AttemptResult::Success);
+                self.pool.opened(FailureMemory::Checks, &target.to_string(), lease.upstream.id, evidence);
+                return;
+            };
+            let decided = self.pool.failed(&mut evidence, lease.attempt(), failed.failure).is_some();
+            last = failed;
+            if decided {
+                break;
+            }
+            // Each endpoint on its own: what other upstreams say of this one decides.
+            self.pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
+        }
+        lease.end_attempt(Some(&last));
+    }
+
+    /// One probe, which is told of once, whatever comes of it.
+    async fn probe(&self, probe: Probe<E>) {
+        let asks = self.asks(&probe);
+        let Probe { mut lease, charge, .. } = probe;
+        if asks.is_empty() {
+            match connect(self.env, &lease.upstream, &self.allowance(), self.dial_settings(None)).await {
+                Ok(_) => lease.reached(),
+                Err(failed) => self.failed(lease, Service::Tunnel, &failed),
+            }
             return;
         }
-        last = failed;
-        // Each endpoint on its own: what other upstreams say of this one decides.
-        pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
+        let mut doubt = None;
+        let mut last = None;
+        for ask in asks {
+            let (upstream, target) = (lease.upstream.id, ask.target.to_string());
+            self.pool.emit(&Event::ProbeAsked { upstream, target: &target });
+            let done = match ask.asked {
+                Service::Tunnel if charge == Charge::EmptyTunnel => self.open_and_stand(&lease, &ask.target).await,
+                Service::Tunnel => self.open(&lease, &ask.target).await.map(drop),
+                Service::Page => self.page(&lease, &ask.target).await,
+            };
+            let Err(failed) = done else {
+                lease.end_attempt(None);
+                self.pool.report(lease.attempt(), AttemptResult::Success);
+                return;
+            };
+            if failed.failure.author(ask.asked) != Author::UpstreamOrTarget {
+                return self.failed(lease, ask.asked, &failed);
+            }
+            if ask.counts {
+                doubt = Some(failed.failure.charge(ask.asked));
+            }
+            last = Some(failed);
+        }
+        lease.end_attempt(last.as_ref());
+        match doubt {
+            Some(charge) => self.pool.disproved(Attributed::opened_elsewhere(lease.attempt(), charge)),
+            // It may be the endpoint's fault; but it was reached.
+            None => self.pool.report(lease.attempt(), AttemptResult::Reached),
+        }
     }
-    lease.end_attempt(Some(&last));
+
+    /// A probe came to an end that needs no second opinion.
+    fn failed(&self, mut lease: Lease<E>, asked: Service, failed: &FailedAttempt) {
+        lease.end_attempt(Some(failed));
+        self.pool.failed(&mut Evidence::new(asked), lease.attempt(), failed.failure);
+    }
+
+    /// What a probe asks for, in order.
+    fn asks(&self, probe: &Probe<E>) -> Vec<Ask> {
+        let id = probe.lease.upstream.id;
+        let mut asks: Vec<Ask> = Vec::new();
+        for endpoint in self.settings.checks.iter().flat_map(|checks| &checks.endpoints) {
+            let counts = self.pool.was_opened_elsewhere(id, &endpoint.to_string(), self.settings.check_memory);
+            asks.push(Ask { asked: Service::Tunnel, target: endpoint.clone(), counts });
+        }
+        // The few that there are are asked again: one that is unreliable itself must not decide alone.
+        let targets = probe.targets.iter().cycle().take(if probe.targets.is_empty() { 0 } else { TARGETS });
+        let targets = targets.filter_map(|(asked, name)| {
+            Some(Ask { asked: *asked, target: Authority::parse(name, None).ok()?, counts: true })
+        });
+        if probe.charge == Charge::Page {
+            // A page is disproved by pages; endpoints are what is left where there are none.
+            targets.chain(asks).collect()
+        } else {
+            asks.into_iter().chain(targets).collect()
+        }
+    }
+
+    async fn open(&self, lease: &Lease<E>, target: &Authority) -> Result<Leg<E::Stream>, FailedAttempt> {
+        let via = self.settings.via.for_connect(&Fields::new());
+        let settings = self.dial_settings(via.as_deref());
+        open_tunnel(self.pool, self.env, &lease.upstream, target, &self.allowance(), settings).await.map(|(leg, _)| leg)
+    }
+
+    /// Opens a tunnel and sees whether it stands for a while: one that ends by itself at once brings nobody anything.
+    async fn open_and_stand(&self, lease: &Lease<E>, target: &Authority) -> Result<(), FailedAttempt> {
+        let mut leg = self.open(lease, target).await?;
+        match timeout(STANDS, leg.read_u8()).await {
+            Ok(Err(error)) => Err(FailedAttempt::new(Failure::EmptyTunnel, error)),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn page(&self, lease: &Lease<E>, target: &Authority) -> Result<(), FailedAttempt> {
+        let via = self.settings.via.entry("1.1");
+        let settings = self.dial_settings(Some(via.as_bytes()));
+        ask_for_page(self.pool, self.env, &lease.upstream, target, &self.allowance(), settings).await
+    }
+
+    fn allowance(&self) -> Allowance {
+        let (connect, reply) = self.settings.probe_timeouts;
+        Allowance::whole(connect, reply, self.pool.now())
+    }
+
+    fn dial_settings<'v>(&self, via: Option<&'v [u8]>) -> DialSettings<'v> {
+        DialSettings { limits: self.settings.limits, dns: self.settings.dns, via }
+    }
 }
 
 /// A number from 0 up to 1 out of random bits.

@@ -95,7 +95,9 @@ fn a_chain_of_different_failures_is_walked_to_its_end() {
         }
         let (good, _) = Double::mock("good").await;
         upstreams.push(good.addr);
-        let proxy = TestProxy::before(&upstreams).await;
+        let mut config = config(&upstreams);
+        config["failover"] = json!({ "max_attempts": upstreams.len() });
+        let proxy = TestProxy::start(config).await;
         let mut most = 0;
         for number in 1..=upstreams.len() {
             let mut client = proxy.tunnel("echo.mock:80").await;

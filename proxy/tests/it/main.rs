@@ -8,6 +8,7 @@
 mod auth;
 mod balance;
 mod binary;
+mod blame;
 mod bodies;
 mod causes;
 mod checks;
@@ -25,6 +26,7 @@ mod names;
 mod pages;
 mod plain;
 mod plain_clients;
+mod probes;
 mod refusal;
 mod reload;
 mod retry;

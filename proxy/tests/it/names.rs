@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use proxy::core::attribution::{Blame, Rule};
 use proxy::testing::Names;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::support::{Memory, parse, run_paused};
+use super::support::{Heard, Memory, parse, run_paused};
 use super::timing::{addr, connect, millis, opening, secs, with_timeouts};
 
 /// One upstream called `up.test`.
@@ -169,12 +170,23 @@ fn a_dead_first_address_costs_time_once() {
 }
 
 #[test]
-fn a_name_that_nobody_knows_is_the_upstreams_fault() {
+fn a_resolver_that_fails_or_hangs_is_not_the_upstreams_fault() {
     run_paused(async {
-        let net = Memory::default();
-        let (_, ear) = net.start(parse(&named(json!({})))).await;
-        assert_eq!(connect(&mut net.client()).await, 502);
-        let failed = ear.finished(1).await.failed_attempts;
-        assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["connect_failed"]);
+        for down in [Names::Fail, Names::Hang] {
+            let net = Memory::default();
+            net.set_names(down);
+            let mut config = named(json!({}));
+            config["health_check"] = json!({ "failure_threshold": 1 });
+            let (_, ear) = net.start(parse(&config)).await;
+            let mut client = net.client();
+            client.send("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n").await;
+            let head = client.head().await;
+            assert!(head.starts_with("HTTP/1.1 502 ") && head.contains("error=dns_error;"), "{head}");
+            let failed = ear.finished(1).await.failed_attempts;
+            assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["dns_error"]);
+            let (blame, rule) = (Blame::Netdrift, Rule::Resolver);
+            assert!(ear.heard().contains(&Heard::Blamed { upstream: 0, blame, rule }));
+            assert!(!ear.heard().iter().any(|heard| matches!(heard, Heard::Ejected { .. })));
+        }
     });
 }

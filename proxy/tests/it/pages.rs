@@ -204,7 +204,7 @@ fn no_proxied_request_reaches_them() {
 }
 
 #[test]
-fn ready_means_that_somebody_is_eligible() {
+fn ready_means_that_a_request_could_be_served() {
     run(async {
         let dead = Double::refusing().await;
         let mut json = config(&[dead]);
@@ -215,7 +215,7 @@ fn ready_means_that_somebody_is_eligible() {
         assert_eq!(answer(&proxy, "CONNECT", "a.test:80", "Host: a.test:80\r\n").await.0, 502);
         proxy.ear.wait(|heard| matches!(heard, Heard::Ejected { .. }).then_some(())).await;
         let (code, _, body) = answer(&proxy, "GET", "/readyz", LOCAL).await;
-        let said = json!({ "ready": false, "reason": "no eligible upstream" });
+        let said = json!({ "ready": false, "reason": "no upstream can serve" });
         assert_eq!((code, serde_json::from_str::<Value>(&body).unwrap()), (503, said));
         assert_eq!(status(&proxy, "/healthz", LOCAL).await, 200, "a restart would mend nothing");
     });

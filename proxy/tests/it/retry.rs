@@ -57,7 +57,7 @@ fn a_get_goes_on_where_a_reply_breaks_the_rules() {
             client.send(get("/")).await;
             let shown = String::from_utf8_lossy(&broken[..broken.len().min(80)]);
             assert_eq!(client.response().await.1, b"good", "{shown:?}");
-            assert_eq!(blamed(&proxy).await, (0, Blame::Upstream, Rule::MalformedHead), "{shown:?}");
+            assert_eq!(blamed(&proxy).await, (0, Blame::Upstream, Rule::OpenedElsewhere), "{shown:?}");
             let summary = proxy.ear.finished(1).await;
             assert_eq!((summary.attempts, summary.failed_attempts[0].1), (2, "malformed_head"), "{shown:?}");
 
@@ -195,16 +195,63 @@ fn an_upstreams_407_never_reaches_the_client() {
         let (good, _) = server(|_, _| reply(200, "good")).await;
         let proxy = TestProxy::before(&[bad.addr, good.addr]).await;
         let mut client = proxy.client().await;
-        // Whoever refuses has not acted, so even a POST goes on as long as its body was not taken.
-        client.send(post("")).await;
+        client.send(get("/")).await;
         assert_eq!(client.response().await.1, b"good");
-        assert_eq!(blamed(&proxy).await, (0, Blame::Upstream, Rule::CredentialsRefused));
+        assert_eq!(blamed(&proxy).await, (0, Blame::Upstream, Rule::OpenedElsewhere));
 
         let proxy = TestProxy::before(&[bad.addr]).await;
         let mut client = proxy.client().await;
         client.send(get("/")).await;
         let (head, _) = client.response().await;
         assert!(head.starts_with("HTTP/1.1 502 ") && !head.contains("Proxy-Authenticate"), "{head}");
+    });
+}
+
+/// The target may have written it, behind having acted (RFC 9110 section 9.2.2).
+#[test]
+fn a_post_that_got_a_407_goes_to_no_other_upstream() {
+    run(async {
+        for body in ["", "hello"] {
+            let bad = Double::scripted(move |_, mut peer| async move {
+                peer.head().await;
+                peer.exactly(body.len()).await;
+                peer.send(reply(407, "who?")).await;
+            })
+            .await;
+            let (good, mut asked) = server(|_, _| reply(200, "good")).await;
+            let proxy = TestProxy::before(&[bad.addr, good.addr]).await;
+            let mut client = proxy.client().await;
+            client.send(post(body)).await;
+            assert!(client.response().await.0.starts_with("HTTP/1.1 502 "));
+            assert!(asked.try_recv().is_err(), "with body {body:?}");
+        }
+    });
+}
+
+/// Whether it has gone or only ended its own direction can't be told; the load must not grow by one who has gone.
+#[test]
+fn a_client_that_ended_its_side_has_no_other_upstream_asked_for_a_page() {
+    run(async {
+        let (told, ended) = tokio::sync::mpsc::unbounded_channel::<()>();
+        let ended = std::sync::Arc::new(tokio::sync::Mutex::new(ended));
+        let waits = std::sync::Arc::clone(&ended);
+        let bad = Double::scripted(move |_, mut peer| {
+            let ended = std::sync::Arc::clone(&waits);
+            async move {
+                peer.head().await;
+                ended.lock().await.recv().await;
+                peer.send(reply(503, "bad")).await;
+            }
+        })
+        .await;
+        let (good, mut asked) = server(|_, _| reply(200, "good")).await;
+        let proxy = TestProxy::before(&[bad.addr, good.addr]).await;
+        let mut client = proxy.client().await;
+        client.send(get("/")).await;
+        client.finish().await;
+        told.send(()).unwrap();
+        assert_eq!(client.response().await.1, b"bad");
+        assert!(asked.try_recv().is_err());
     });
 }
 

@@ -9,7 +9,7 @@ use proxy::testing::MemoryStream;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::support::{Client, Ear, Memory, config, parse, run_paused};
+use super::support::{Client, Ear, Heard, Memory, config, parse, run_paused};
 use super::tls::Certificates;
 
 pub(crate) const fn secs(secs: u64) -> Duration {
@@ -201,7 +201,7 @@ fn a_tls_handshake_that_vanishes_costs_the_connect_time_out() {
     });
 }
 
-/// Each attempt may take half of what is left, the last one all of it.
+/// Each attempt that does not fit may take half of what is left, the last one all of it.
 #[test]
 fn all_attempts_together_end_at_the_deadline() {
     run_paused(async {
@@ -209,7 +209,7 @@ fn all_attempts_together_end_at_the_deadline() {
         for last in 1..=3 {
             net.serve(addr(last), Duration::ZERO, silent).await;
         }
-        let timeouts = json!({ "request": "40s", "reply": "1h", "connect": "1h" });
+        let timeouts = json!({ "request": "40s", "reply": "1h", "connect": "100s" });
         let (_, _ear) = net.start(parse(&with_timeouts(&[addr(1), addr(2), addr(3)], timeouts))).await;
         assert_eq!(connect(&mut net.client()).await, 504);
         assert_eq!(net.elapsed(), secs(40));
@@ -235,15 +235,20 @@ fn an_upstream_that_recovers_while_a_request_waits_costs_it_no_attempt_at_anothe
         // One of these two waits for the silent one, with one more upstream eligible.
         let waiting = async { tokio::join!(open(), open()) };
         let meanwhile = async {
-            sleep(secs(5)).await;
+            sleep(secs(3)).await;
             net.serve(addr(2), Duration::ZERO, opening).await;
-            // Lent as a probe: the heaviest is eligible again, and goes wrong again.
-            open().await;
+            // Its probe comes at 4 s: the heaviest is eligible again, and goes wrong again.
+            sleep(secs(2)).await;
             net.refuse(addr(2));
         };
         tokio::join!(waiting, meanwhile);
         let dialled: Vec<SocketAddr> = net.connects().iter().map(|(_, to)| *to).collect();
-        assert_eq!(dialled[dialled.len() - 3..], [addr(2), addr(2), addr(3)], "the probe, then the one that waited");
+        let expected = [addr(2), addr(2), addr(3), addr(1)];
+        assert_eq!(
+            dialled[dialled.len() - 4..],
+            expected,
+            "the probe, the one that waited, and the silent one's probe"
+        );
     });
 }
 
@@ -259,5 +264,36 @@ fn a_client_that_leaves_stops_the_search_at_once() {
         client.abort();
         assert_eq!(ear.finished(1).await.outcome, "client_gone");
         assert_eq!(net.elapsed(), secs(5));
+    });
+}
+
+/// Without checks and without traffic: not before the back-off is over, and one at a time.
+#[test]
+fn a_probe_comes_when_the_back_off_is_over_and_no_request_waits_for_it() {
+    run_paused(async {
+        let net = Memory::default();
+        net.serve(addr(2), Duration::ZERO, opening).await;
+        let mut config = with_timeouts(&[addr(1), addr(2)], json!({ "reply": "20s" }));
+        config["health_check"] = json!({ "failure_threshold": 1, "backoff_base": "5s", "timeout_seconds": 7 });
+        let (_, ear) = net.start(parse(&config)).await;
+        let to_first = || net.connects().iter().filter(|(_, to)| *to == addr(1)).count();
+        let open = async || assert_eq!(connect(&mut net.client()).await, 200);
+        open().await;
+        open().await;
+        assert_eq!(to_first(), 1, "ejected by its first failure");
+        net.serve(addr(1), Duration::ZERO, silent).await;
+        sleep(millis(3_999)).await;
+        assert_eq!(to_first(), 1, "not before 4 s");
+        sleep(millis(2)).await;
+        assert_eq!(to_first(), 2, "nobody has asked for anything meanwhile");
+        // While the probe waits for the silent one, requests do not.
+        let before = net.elapsed();
+        for _ in 0..4 {
+            open().await;
+        }
+        assert_eq!((net.elapsed(), to_first()), (before, 2));
+        // What another opened moments ago is asked three times before it is held against the upstream.
+        ear.wait(|heard| matches!(heard, Heard::BackedOff { .. }).then_some(())).await;
+        assert_eq!((net.elapsed(), to_first()), (secs(4 + 3 * 7), 4));
     });
 }

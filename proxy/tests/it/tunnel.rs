@@ -4,12 +4,13 @@ use std::io::ErrorKind;
 
 use mock_upstreams::checksum::Tally;
 use mock_upstreams::targets::{pattern, tally_of_pattern};
+use proxy::core::attribution::Blame;
 use proxy::env::RelayEnd;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::support::{Client, Double, Memory, Peer, TestProxy, WATCHDOG, run, run_paused};
+use super::support::{Client, Double, Heard, Memory, Peer, TestProxy, WATCHDOG, run, run_paused};
 
 /// A proxy with one open tunnel, and both ends of it.
 async fn joined() -> (TestProxy, Client, Peer) {
@@ -177,8 +178,8 @@ fn a_target_that_hangs_up_without_a_word_is_not_the_upstreams_fault() {
         drop(peer);
         client.send("hello").await;
         assert_eq!(ear.finished(1).await.end, Some(RelayEnd::UpstreamClosed));
-        let blamed = ear.heard().into_iter().any(|heard| matches!(heard, super::support::Heard::Blamed { .. }));
-        assert!(!blamed);
+        let blamed = |heard: &Heard| matches!(heard, Heard::Blamed { blame: Blame::Upstream, .. });
+        assert!(!ear.heard().iter().any(blamed));
     });
 }
 

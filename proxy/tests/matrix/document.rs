@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use faulty_upstream::CATALOGUE;
-use proxy::core::attribution::Rule;
+use proxy::core::attribution::{Author, Rule};
 
 use super::table::{Asks, Blamed, Failover, Row, Sees, TABLE};
 
@@ -17,8 +17,10 @@ it anew.
 
 *Fails over* names what went wrong with the attempt; the request then goes on through the good upstream within the same request, and
 the client sees nothing of it. *Alone* is the status it gets where there is no good upstream, and behind the slash where a second
-upstream fails alike. *Blamed* is who answers for it: `upstream` at once, by the rule named; `suspect` means the upstream if another
-one opens the same target, the target if the others fail alike, else nobody knows. Only a blamed upstream is ever ejected.
+upstream fails alike. *Written by* says who could have written what the proxy sees, and so who can be held to it. *Blamed* is who
+answers for it: `upstream` at once, by the rule named; `suspect` means the upstream if another one opens the same target (of a tunnel
+that brought nothing: delivers from it), the target if the others fail alike, else nobody knows. Only a blamed upstream is ever ejected, and
+a suspect only if a probe of the proxy's own fails too.
 ";
 
 #[test]
@@ -43,8 +45,10 @@ fn render() -> String {
             family = here;
             let name = here.map_or("", |family| family.name());
             write!(text, "\n## {}{}\n\n", name[..1].to_uppercase(), &name[1..]).unwrap();
-            text.push_str("| Fault | Asked by | The client sees | Fails over | Alone | Blamed | May eject |\n");
-            text.push_str("|---|---|---|---|---|---|---|\n");
+            text.push_str(
+                "| Fault | Asked by | The client sees | Fails over | Alone | Written by | Blamed | May eject |\n",
+            );
+            text.push_str("|---|---|---|---|---|---|---|---|\n");
         }
         line(&mut text, row);
     }
@@ -63,8 +67,13 @@ fn line(text: &mut String, row: &Row) {
         None => ("no".to_owned(), String::new()),
     };
     let (fault, asks, blamed) = (row.fault, asks.join(", "), blamed(row.blamed));
-    let ejects = if row.ejects { "yes" } else { "no" };
-    writeln!(text, "| `{fault}` | {asks} | {sees} | {failure} | {alone} | {blamed} | {ejects} |").unwrap();
+    let ejects = match row.author {
+        _ if !row.ejects => "no",
+        Some(Author::Upstream) => "yes",
+        _ => "by a probe",
+    };
+    let author = author(row.author);
+    writeln!(text, "| `{fault}` | {asks} | {sees} | {failure} | {alone} | {author} | {blamed} | {ejects} |").unwrap();
 }
 
 fn asked(asks: Asks) -> &'static str {
@@ -89,12 +98,24 @@ fn seen(sees: Sees) -> String {
     }
 }
 
+fn author(author: Option<Author>) -> &'static str {
+    match author {
+        None => "",
+        Some(Author::Client) => "client",
+        Some(Author::Netdrift) => "netdrift",
+        Some(Author::Deadline) => "nobody",
+        Some(Author::Upstream) => "upstream",
+        Some(Author::UpstreamOrTarget) => "upstream or target",
+    }
+}
+
 fn blamed(blamed: Blamed) -> String {
     match blamed {
         Blamed::Nobody => "nobody".to_owned(),
         Blamed::Client => "client, who leaves".to_owned(),
         Blamed::Unknown => "unknown".to_owned(),
         Blamed::Upstream(rule) => format!("upstream (`{}`)", Rule::as_str(rule)),
-        Blamed::Suspect => "suspect".to_owned(),
+        Blamed::OutOfReach => "upstream (`unreachable`); netdrift, where most are (`own_network`)".to_owned(),
+        Blamed::Suspect | Blamed::Empty => "suspect".to_owned(),
     }
 }

@@ -100,7 +100,9 @@ pub(crate) fn config(row: &Row, asks: Asks, upstreams: &[SocketAddr], short: &st
     let mut config = support::config(upstreams);
     config["upstream_proxies"][0]["weight"] = 10_000.into();
     // A back-off that is over at once lets the mended upstream show that it comes back.
-    config["health_check"] = json!({ "failure_threshold": THRESHOLD, "backoff_base": "1ms", "backoff_max": "10ms" });
+    config["health_check"] = json!({
+        "failure_threshold": THRESHOLD, "backoff_base": "1ms", "backoff_max": "10ms", "timeout_seconds": 1
+    });
     config["timeouts"] = json!({ "pool_idle": short });
     if let Some(waits) = row.waits {
         config["timeouts"][waits] = short.into();

@@ -1,8 +1,9 @@
 //! The table: every fault of the catalogue, what a client must see of it, and who has to answer for it.
 
-use proxy::core::attribution::Rule::{self, CredentialsRefused, CutBehindHead, MalformedHead, Unreachable};
+use proxy::core::attribution::Author;
+use proxy::core::attribution::Rule::{self, CredentialsRefused, MalformedHead, Unreachable};
 
-use Blamed::{Client, Suspect, Unknown, Upstream};
+use Blamed::{Client, Empty, OutOfReach, Suspect, Unknown, Upstream};
 use Sees::{Aborted, Altered, Answer, Behind, Ended, Endless, Reset, Success};
 
 /// What a client asks for.
@@ -48,9 +49,13 @@ pub(crate) enum Blamed {
     Unknown,
     /// The upstream, at once.
     Upstream(Rule),
+    /// The upstream, at once; but our own network, where most upstreams are out of reach.
+    OutOfReach,
     /// The upstream, since another one opens the same target. Without another it is unknown; where another fails
-    /// alike it is the target.
+    /// alike it is the target. It ejects only by a probe of our own that fails too.
     Suspect,
+    /// The same, of a tunnel that brought nothing: once another upstream delivers from the target.
+    Empty,
 }
 
 /// An attempt that fails before anything went to the client.
@@ -75,6 +80,8 @@ pub(crate) struct Row {
     /// `Some`: the request must go on through another upstream.
     pub(crate) failover: Option<Failover>,
     pub(crate) blamed: Blamed,
+    /// Who could have written what the proxy sees; `None` where it has nothing to object to.
+    pub(crate) author: Option<Author>,
     /// Whether enough of it ejects the upstream.
     pub(crate) ejects: bool,
     /// The time-out that ends it.
@@ -82,7 +89,8 @@ pub(crate) struct Row {
 }
 
 const fn row(fault: &'static str, asks: &'static [Asks], sees: Sees) -> Row {
-    Row { fault, with: "{}", asks, sees, failover: None, blamed: Blamed::Nobody, ejects: false, waits: None }
+    let (failover, blamed, author, ejects, waits) = (None, Blamed::Nobody, None, false, None);
+    Row { fault, with: "{}", asks, sees, failover, blamed, author, ejects, waits }
 }
 
 impl Row {
@@ -106,8 +114,17 @@ impl Row {
         Row { blamed, ..self }
     }
 
+    const fn written_by(self, author: Author) -> Self {
+        Row { author: Some(author), ..self }
+    }
+
     const fn ejects(self) -> Self {
         Row { ejects: true, ..self }
+    }
+
+    /// What the target could have caused as well: only a probe of our own ejects for it.
+    const fn suspect(self) -> Self {
+        self.written_by(Author::UpstreamOrTarget).blames(Suspect).ejects()
     }
 
     const fn waits(self, waits: &'static str) -> Self {
@@ -115,44 +132,59 @@ impl Row {
     }
 }
 
+const EITHER: Author = Author::UpstreamOrTarget;
+
 const TUNNEL: &[Asks] = &[Asks::Tunnel];
 const GET: &[Asks] = &[Asks::Get];
 const TWICE: &[Asks] = &[Asks::GetTwice];
 const BOTH: &[Asks] = &[Asks::Tunnel, Asks::Get];
 
-/// A reply that can't be read.
-const fn malformed(fault: &'static str, asks: &'static [Asks]) -> Row {
-    row(fault, asks, Success).fails("malformed_head", 502).blames(Upstream(MalformedHead)).ejects()
+/// A reply to CONNECT that can't be read.
+const fn malformed(fault: &'static str) -> Row {
+    let row = row(fault, TUNNEL, Success).fails("malformed_head", 502);
+    row.written_by(Author::Upstream).blames(Upstream(MalformedHead)).ejects()
+}
+
+/// A page that can't be read.
+const fn odd_page(fault: &'static str) -> Row {
+    row(fault, GET, Success).fails("malformed_head", 502).suspect()
 }
 
 /// No reply in time.
 const fn silent(fault: &'static str) -> Row {
-    row(fault, BOTH, Success).fails("reply_timeout", 504).blames(Suspect).ejects().waits("reply")
+    row(fault, BOTH, Success).fails("reply_timeout", 504).suspect().waits("reply")
 }
 
 /// An end in the place of a reply.
 const fn gone(fault: &'static str, failure: &'static str) -> Row {
-    row(fault, BOTH, Success).fails(failure, 502).blames(Suspect).ejects()
+    row(fault, BOTH, Success).fails(failure, 502).suspect()
 }
 
 /// No TCP connection.
 const fn unreachable(fault: &'static str, failure: &'static str, alone: u16) -> Row {
-    row(fault, BOTH, Success).fails(failure, alone).blames(Upstream(Unreachable)).ejects()
+    let row = row(fault, BOTH, Success).fails(failure, alone);
+    row.written_by(Author::Upstream).blames(Upstream(Unreachable)).ejects()
 }
 
 /// A status that can't tell the upstream from the target, in reply to CONNECT.
 const fn refused(fault: &'static str, failure: &'static str, alone: u16) -> Row {
-    row(fault, TUNNEL, Success).fails(failure, alone).blames(Suspect).ejects()
+    row(fault, TUNNEL, Success).fails(failure, alone).suspect()
 }
 
 /// A gateway's status: whether it is asked for a tunnel or a page, another upstream may do better.
 const fn gateway(fault: &'static str, status: u16) -> Row {
-    row(fault, BOTH, Success).fails("status_5xx", status).blames(Suspect).ejects()
+    row(fault, BOTH, Success).fails("status_5xx", status).suspect()
 }
 
-/// A 407 of the upstream is about our credentials, whatever was asked for.
-const fn locked(fault: &'static str, asks: &'static [Asks]) -> Row {
-    row(fault, asks, Success).fails("status_407", 502).blames(Upstream(CredentialsRefused)).ejects()
+/// A 407 to CONNECT is the upstream's, about our credentials.
+const fn locked(fault: &'static str) -> Row {
+    let row = row(fault, TUNNEL, Success).fails("status_407", 502);
+    row.written_by(Author::Upstream).blames(Upstream(CredentialsRefused)).ejects()
+}
+
+/// A 407 to plain HTTP may be the target's, who wants our credentials or a client's.
+const fn locked_page(fault: &'static str) -> Row {
+    row(fault, GET, Success).fails("status_407", 502).suspect()
 }
 
 /// The catalogue's order, family by family.
@@ -162,7 +194,7 @@ pub(crate) const TABLE: &[Row] = &[
     gone("accept-close", "closed_before_head"),
     gone("accept-reset", "reset_before_head"),
     silent("accept-silent"),
-    unreachable("backlog-full", "connect_timeout", 504).waits("connect"),
+    unreachable("backlog-full", "connect_timeout", 504).blames(OutOfReach).waits("connect"),
     silent("accept-late").with(r#"{"delay": "1h"}"#),
     // In the reply.
     refused("status-400", "status_4xx", 502).alike(400),
@@ -173,8 +205,10 @@ pub(crate) const TABLE: &[Row] = &[
     row("status-403", GET, Answer(403, "403 Forbidden\n")),
     refused("status-404", "status_4xx", 502).alike(404),
     row("status-404", GET, Answer(404, "404 Not Found\n")),
-    locked("status-407", BOTH),
-    locked("status-407-bare", BOTH),
+    locked("status-407"),
+    locked_page("status-407"),
+    locked("status-407-bare"),
+    locked_page("status-407-bare"),
     refused("status-408", "status_4xx", 502).alike(408),
     row("status-408", GET, Answer(408, "408 Request Timeout\n")),
     refused("status-429", "status_4xx", 502).alike(429),
@@ -195,27 +229,34 @@ pub(crate) const TABLE: &[Row] = &[
     row("http-1.0", TUNNEL, Success),
     row("no-reason", TUNNEL, Success),
     row("drip", TUNNEL, Success),
-    malformed("cut-head", TUNNEL),
-    malformed("endless-head", TUNNEL),
-    row("unfinished-head", TUNNEL, Success).fails("reply_timeout", 504).blames(Suspect).ejects().waits("reply"),
-    malformed("large-line", TUNNEL),
-    malformed("many-lines", TUNNEL),
+    malformed("cut-head"),
+    malformed("endless-head"),
+    row("unfinished-head", TUNNEL, Success).fails("reply_timeout", 504).suspect().waits("reply"),
+    malformed("large-line"),
+    malformed("many-lines"),
     row("bare-lf", TUNNEL, Success),
     row("folded-line", TUNNEL, Success),
-    malformed("nul", TUNNEL),
-    malformed("negative-number", BOTH),
-    malformed("absurd-number", BOTH),
-    malformed("absurd-length", BOTH),
-    malformed("http-9.9", BOTH),
-    malformed("garbage", BOTH),
-    malformed("tls-bytes", BOTH),
-    malformed("http2-preface", BOTH),
-    row("early-200-reset", TUNNEL, Reset { least: 0 }).blames(Upstream(CutBehindHead)).ejects(),
+    malformed("nul"),
+    malformed("negative-number"),
+    odd_page("negative-number"),
+    malformed("absurd-number"),
+    odd_page("absurd-number"),
+    malformed("absurd-length"),
+    odd_page("absurd-length"),
+    malformed("http-9.9"),
+    odd_page("http-9.9"),
+    malformed("garbage"),
+    odd_page("garbage"),
+    malformed("tls-bytes"),
+    odd_page("tls-bytes"),
+    malformed("http2-preface"),
+    odd_page("http2-preface"),
+    row("early-200-reset", TUNNEL, Reset { least: 0 }).written_by(EITHER).blames(Empty),
     row("stalled-tunnel", TUNNEL, Reset { least: 0 }).waits("idle_tunnel"),
     row("glued", TUNNEL, Success),
     row("reply-first", TUNNEL, Success),
-    row("reply-first", GET, Aborted(200)).blames(Unknown).waits("body"),
-    locked("two-replies", TUNNEL),
+    row("reply-first", GET, Aborted(200)).written_by(EITHER).blames(Unknown).waits("body"),
+    locked("two-replies"),
     gone("reply-close", "closed_before_head"),
     gone("reply-reset", "reset_before_head"),
     silent("reply-never"),
@@ -235,16 +276,16 @@ pub(crate) const TABLE: &[Row] = &[
     row("duplicate", TUNNEL, Altered { more: 100 }),
     row("never-read", TUNNEL, Reset { least: 0 }).waits("idle_tunnel"),
     // In plain HTTP replies.
-    row("length-too-long", GET, Aborted(200)).blames(Unknown),
+    row("length-too-long", GET, Aborted(200)).written_by(EITHER).blames(Unknown),
     row("length-too-short", GET, Answer(200, "ten")),
-    row("broken-chunk", GET, Aborted(200)).blames(Unknown),
-    row("cut-body", GET, Aborted(200)).blames(Unknown),
-    row("body-reset", GET, Aborted(200)).blames(Unknown),
-    row("endless-body", GET, Endless).blames(Client),
+    row("broken-chunk", GET, Aborted(200)).written_by(EITHER).blames(Unknown),
+    row("cut-body", GET, Aborted(200)).written_by(EITHER).blames(Unknown),
+    row("body-reset", GET, Aborted(200)).written_by(EITHER).blames(Unknown),
+    row("endless-body", GET, Endless).written_by(Author::Client).blames(Client),
     row("reused-close", TWICE, Success),
     row("keep-alive-lie", TWICE, Answer(200, "ok")),
     row("trailers", GET, Answer(200, "2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")),
-    malformed("large-field", GET),
+    odd_page("large-field"),
     // Of the whole upstream.
     unreachable("flap", "connect_refused", 502).with(r#"{"up": "0s", "down": "1h"}"#),
     unreachable("die", "connect_refused", 502).with(r#"{"down": "1h"}"#),

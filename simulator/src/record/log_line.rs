@@ -49,6 +49,7 @@ pub fn parse(
             upstream: upstream()?,
             probe: flag("probe")?,
         },
+        "probe_asked" => ProxyEvent::ProbeAsked { upstream: upstream()?, target: text("target")?.to_owned() },
         "attempt_ended" => ProxyEvent::AttemptEnded {
             request: number("request"),
             upstream: upstream()?,
@@ -58,6 +59,7 @@ pub fn parse(
         "blamed" => {
             ProxyEvent::Blamed { upstream: upstream()?, blame: word(text("blame")?), rule: word(text("rule")?) }
         }
+        "suspected" => ProxyEvent::Suspected { upstream: upstream()?, failures: small("failures")? },
         "ejected" => {
             ProxyEvent::Ejected { upstream: upstream()?, failures: small("failures")?, until_us: due("probe_in_ms")? }
         }
@@ -190,6 +192,7 @@ mod tests {
         see(&Event::EpochStarted { number: 4, offset: 0, members: &[] });
         see(&Event::PickMade { request: Some(7), attempt: 0, epoch: 3, ticket: Some(9), upstream, probe: false });
         see(&Event::PickMade { request: None, attempt: 1, epoch: 3, ticket: None, upstream, probe: true });
+        see(&Event::ProbeAsked { upstream, target: "a.test:443" });
         let took = Duration::from_micros(1_500_499);
         see(&Event::AttemptEnded {
             request: Some(7),
@@ -200,6 +203,7 @@ mod tests {
         });
         see(&Event::AttemptEnded { request: None, upstream, failure: None, cause: None, took: Duration::ZERO });
         see(&Event::Blamed { upstream, blame: Blame::Upstream, rule: Rule::Unreachable });
+        see(&Event::Suspected { upstream, name, url, failures: 3, cause: None });
         see(&Event::Ejected { upstream, name, url, failures: 3, cause: None, until: due });
         see(&Event::BackedOff { upstream, name, url, cause: Some("no reply"), until: due });
         see(&Event::Recovered { upstream, name, url, after: Duration::from_micros(61_000_007) });

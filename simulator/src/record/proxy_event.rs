@@ -29,6 +29,10 @@ pub enum ProxyEvent {
         upstream: HostName,
         probe: bool,
     },
+    ProbeAsked {
+        upstream: HostName,
+        target: String,
+    },
     AttemptEnded {
         request: Option<u64>,
         upstream: HostName,
@@ -39,6 +43,10 @@ pub enum ProxyEvent {
         upstream: HostName,
         blame: &'static str,
         rule: &'static str,
+    },
+    Suspected {
+        upstream: HostName,
+        failures: u32,
     },
     Ejected {
         upstream: HostName,
@@ -171,6 +179,9 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
             upstream: name(*upstream),
             probe: *probe,
         },
+        Event::ProbeAsked { upstream, target } => {
+            ProxyEvent::ProbeAsked { upstream: name(*upstream), target: (*target).to_owned() }
+        }
         Event::AttemptEnded { request, upstream, failure, took, .. } => ProxyEvent::AttemptEnded {
             request: *request,
             upstream: name(*upstream),
@@ -179,6 +190,9 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
         },
         Event::Blamed { upstream, blame, rule } => {
             ProxyEvent::Blamed { upstream: name(*upstream), blame: blame.as_str(), rule: rule.as_str() }
+        }
+        Event::Suspected { upstream, failures, .. } => {
+            ProxyEvent::Suspected { upstream: name(*upstream), failures: *failures }
         }
         Event::Ejected { upstream, failures, until, .. } => {
             ProxyEvent::Ejected { upstream: name(*upstream), failures: *failures, until_us: since_start(*until) }

@@ -30,6 +30,9 @@ pub struct Scenario {
     /// Why engines may differ in what comes of it, where they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parity: Option<String>,
+    /// The ways to break the proxy (simulator/mutations/) of which it must notice at least one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub catches: Vec<String>,
     /// How long the story goes on; after it everything is healed and progress is demanded.
     pub duration: Span,
     /// The seed where the command line names none.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
 use crate::core::attribution::Failure;
+use crate::core::failover::Limit;
 use crate::env::Counter;
 use crate::http::body::BodyError;
 use crate::http::carry::{Carry, CarryError};
@@ -80,7 +81,7 @@ impl GoAhead {
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
     /// From the request's last byte to the response's whole head.
-    pub(super) reply: Duration,
+    pub(super) reply: Limit,
     /// A body that moves no byte.
     pub(super) stall: Duration,
     pub(super) limits: HeadLimits,
@@ -124,7 +125,7 @@ where
         replies: Replies::default(),
         client_ended: false,
     };
-    let mut timer = pin!(sleep(bounds.reply));
+    let mut timer = pin!(sleep(bounds.reply.span));
     let mut gate = pin!(sleep(CONTINUE_WAIT));
     let mut progress = (false, 0);
     poll_fn(|cx| {
@@ -139,14 +140,15 @@ where
         let now = (uploading, client.sent.get());
         if now != progress {
             progress = now;
-            timer.as_mut().reset(Instant::now() + if uploading { bounds.stall } else { bounds.reply });
+            timer.as_mut().reset(Instant::now() + if uploading { bounds.stall } else { bounds.reply.span });
         }
         if timer.as_mut().poll(cx).is_ready() {
             let clients = uploading && state.head_sent && !client.upload.is_blocked();
             return Poll::Ready(Err(if clients {
                 ExchangeError::BodyTimeout
             } else {
-                ExchangeError::Upstream(FailedAttempt::timed_out(Failure::ReplyTimeout, "no reply", bounds.reply))
+                let limit = bounds.reply;
+                ExchangeError::Upstream(FailedAttempt::timed_out(limit.failure, "no reply", limit.span))
             }));
         }
         Poll::Pending

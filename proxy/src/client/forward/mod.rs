@@ -1,8 +1,7 @@
 //! Serves one plain HTTP request: sends it to an upstream and passes the response back.
 //!
 //! It is tried again elsewhere only where nothing of it was acted on, or where acting on it twice does no harm: where
-//! it was not sent, or none of its body was taken and its method is idempotent, or its body waited for a 100, or the
-//! upstream refused it with 407. Until a response's head goes to the client nothing is lost by that.
+//! it was not sent, or none of its body was taken and its method is idempotent, or its body waited for a 100. Until a response's head goes to the client nothing is lost by that.
 
 mod exchange;
 mod head;
@@ -19,7 +18,7 @@ use crate::client::connection::{Connection, NextStep};
 use crate::client::error::{Answer, ErrorReply, ProxyStatus, RequestError};
 use crate::client::request::{Origin, Request};
 use crate::context::Settings;
-use crate::core::attribution::{Blame, Failure};
+use crate::core::attribution::{Blame, Failure, Service};
 use crate::core::failover::Allowance;
 use crate::env::Env;
 use crate::http::authority::Authority;
@@ -85,7 +84,7 @@ pub(crate) async fn forward<E: Env>(
         return if close { NextStep::Linger } else { NextStep::NextRequest };
     }
     let pool = Arc::clone(&connection.context.pool);
-    let mut attempts = Attempts::begin(&pool, origin.request, &authority);
+    let mut attempts = Attempts::begin(&pool, origin.request, Service::Page, &authority);
     let mut forward = Forward {
         outgoing: Outgoing::new(settings, &head, framing, &authority, absolute),
         upload: Carry::new(BodyCodec::new(framing, BodyRules::new(Kind::Request, &head.fields, settings.limits))),
@@ -103,14 +102,16 @@ pub(crate) async fn forward<E: Env>(
             Ok(mut answered) => {
                 let status = answered.reply.head.status;
                 let doubtful = GATEWAY.contains(&status);
+                // Whether the upstream asks for credentials or a target that wants to be taken for one, the client must
+                // not hear of it: it would answer with those that it has for us.
                 if status == 407 {
                     attempts.failed(lease, Failure::Status(status));
-                    if forward.upload.is_started() {
+                    if !forward.may_try_again() || forward.client_has_left().await {
                         return forward.give_up(attempts).await;
                     }
                     continue;
                 }
-                if doubtful && forward.may_try_again() && attempts.has_next() {
+                if doubtful && forward.may_try_again() && attempts.has_next() && !forward.client_has_left().await {
                     attempts.failed(lease, Failure::Status(status));
                     continue;
                 }
@@ -124,7 +125,7 @@ pub(crate) async fn forward<E: Env>(
             }
             Err((ExchangeError::Upstream(failed), sent)) => {
                 attempts.failed(lease, failed);
-                if sent && !forward.may_try_again() {
+                if sent && (!forward.may_try_again() || forward.client_has_left().await) {
                     return forward.give_up(attempts).await;
                 }
             }
@@ -141,6 +142,17 @@ impl<E: Env> Forward<'_, E> {
     /// the body, or acting twice does no harm.
     fn may_try_again(&self) -> bool {
         !self.upload.is_started() && (self.head.method.is_idempotent() || self.outgoing.expects_continue)
+    }
+
+    /// The client ended its side. It may still wait for an answer, but one that has gone looks the same, so nobody else is
+    /// asked for it.
+    async fn client_has_left(&mut self) -> bool {
+        let Connection { stream, inbox, .. } = &mut *self.connection;
+        if inbox.bytes.len() >= self.settings.limits.max_bytes {
+            return false;
+        }
+        let read = poll_fn(|cx| Poll::Ready(inbox.poll_fill_head(cx, stream)));
+        matches!(read.await, Poll::Ready(Ok(0) | Err(_)))
     }
 
     /// Makes one attempt. A failure says whether anything of the request was sent.

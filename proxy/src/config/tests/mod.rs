@@ -101,7 +101,7 @@ fn the_later_shape_loads_unchanged() {
     assert_eq!(config.timeouts.reply, Duration::from_secs(5));
     let active = config.health.active.unwrap();
     assert_eq!(active.interval, Duration::from_secs(300));
-    assert_eq!(active.timeout, Duration::from_secs(10));
+    assert_eq!(config.health.timeout, Duration::from_secs(10));
     assert!(active.rotate);
     let endpoints: Vec<_> = active.endpoints.iter().map(ToString::to_string).collect();
     assert_eq!(endpoints, ["api.ipify.org:443", "httpbin.org:443"]);
@@ -131,7 +131,7 @@ fn every_default_is_the_documented_one() {
         dns: secs(30),
     };
     assert_eq!(config.timeouts, timeouts);
-    assert_eq!(config.failover.max_attempts, None);
+    assert_eq!(config.failover.max_attempts.get(), 3);
     let policy = config.health.policy;
     assert_eq!((policy.failure_threshold.get(), policy.recovery_threshold.get()), (3, 1));
     assert_eq!((policy.backoff_base, policy.backoff_max), (secs(5), secs(300)));

@@ -292,12 +292,12 @@ fn what_runs_but_hardly_as_meant_is_warned_about() {
     };
     let upstreams: Vec<_> = (1..5).map(|port| json!({ "url": format!("http://a:{port}") })).collect();
     warned(
-        json!({ "upstream_proxies": upstreams }),
+        json!({ "upstream_proxies": upstreams, "failover": { "max_attempts": 4 } }),
         "timeouts.request: with 4 attempts of up to 40s each (connect 10s and reply 30s), 1m 30s is too short",
     );
     // Three fit: the last one needs to be reached only.
     for fitting in [
-        json!({ "upstream_proxies": upstreams, "failover": { "max_attempts": 3 } }),
+        json!({ "upstream_proxies": upstreams }),
         json!({ "upstream_proxies": upstreams[..3] }),
         json!({ "upstream_proxies": upstreams[..3], "failover": { "max_attempts": 10 } }),
     ] {

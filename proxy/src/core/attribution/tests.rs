@@ -18,7 +18,7 @@ fn attempt(upstream: u32, started: u64) -> Attempt {
 
 /// A request whose attempts through these upstreams failed so.
 fn evidence(failures: &[(u32, Failure)]) -> Evidence {
-    let mut evidence = Evidence::default();
+    let mut evidence = Evidence::new(Service::Tunnel);
     for (started, &(upstream, failure)) in (0..).zip(failures) {
         assert_eq!(evidence.failed(attempt(upstream, started), failure), None);
     }
@@ -31,41 +31,104 @@ fn blames(attributed: &[Attributed]) -> Vec<(u32, Blame, Rule)> {
 
 const BAD_GATEWAY: Failure = Failure::Status(502);
 
+const TARGETS_WORDS: [Failure; 6] = [
+    Failure::ReplyTimeout,
+    Failure::ClosedBeforeHead,
+    Failure::ResetBeforeHead,
+    Failure::Status(403),
+    Failure::Status(503),
+    Failure::EmptyTunnel,
+];
+
 #[test]
 fn plain_failures_are_blamed_at_once() {
-    for (failure, blame, rule) in [
-        (Failure::ConnectRefused, Blame::Upstream, Rule::Unreachable),
-        (Failure::ConnectTimeout, Blame::Upstream, Rule::Unreachable),
-        (Failure::ConnectFailed, Blame::Upstream, Rule::Unreachable),
-        (Failure::TlsFailed, Blame::Upstream, Rule::Tls),
-        (Failure::MalformedHead, Blame::Upstream, Rule::MalformedHead),
-        (Failure::Status(407), Blame::Upstream, Rule::CredentialsRefused),
-        (Failure::ResetBehindHead, Blame::Upstream, Rule::CutBehindHead),
-        (Failure::ClientGone, Blame::Client, Rule::ClientWentAway),
-        (Failure::OwnResources, Blame::Netdrift, Rule::OwnResources),
+    use Failure::{ClientGone, ConnectFailed, ConnectRefused, ConnectTimeout, CutShort, NameUnresolved, OwnResources};
+    let (unreachable, bad) = (Some(Charge::Unreachable), Some(Charge::BadAnswer));
+    for (failure, blame, rule, charge) in [
+        (ConnectRefused, Blame::Upstream, Rule::Unreachable, unreachable),
+        (ConnectTimeout, Blame::Upstream, Rule::Unreachable, unreachable),
+        (ConnectFailed, Blame::Upstream, Rule::Unreachable, unreachable),
+        (Failure::TlsFailed, Blame::Upstream, Rule::Tls, unreachable),
+        (Failure::MalformedHead, Blame::Upstream, Rule::MalformedHead, bad),
+        (Failure::Status(407), Blame::Upstream, Rule::CredentialsRefused, bad),
+        (ClientGone, Blame::Client, Rule::ClientWentAway, None),
+        (OwnResources, Blame::Netdrift, Rule::OwnResources, None),
+        (NameUnresolved, Blame::Netdrift, Rule::Resolver, None),
+        (CutShort, Blame::Unknown, Rule::CutShort, None),
     ] {
-        let mut evidence = Evidence::default();
+        let mut evidence = Evidence::new(Service::Tunnel);
         let attempt = attempt(1, 5);
-        assert_eq!(evidence.failed(attempt, failure), Some(Attributed { attempt, blame, rule }));
+        assert_eq!(evidence.failed(attempt, failure), Some(Attributed { attempt, blame, rule, charge }));
         assert!(evidence.is_empty(), "{failure:?} waits for nothing");
     }
 }
 
 #[test]
 fn failures_that_cannot_tell_wait() {
-    let silent = [Failure::ReplyTimeout, Failure::ClosedBeforeHead, Failure::ResetBeforeHead];
-    let statuses = [301, 400, 403, 404, 408, 429, 500, 502, 503, 504].map(Failure::Status);
-    for failure in silent.into_iter().chain(statuses) {
+    let statuses = [301, 400, 404, 408, 429, 500, 502, 504].map(Failure::Status);
+    for failure in TARGETS_WORDS.into_iter().chain(statuses) {
         assert!(!evidence(&[(1, failure)]).is_empty(), "{failure:?}");
+    }
+}
+
+/// A reply to plain HTTP is the target's writing, its status 407 and what can't be read of it included.
+#[test]
+fn nothing_in_a_page_is_plain() {
+    for failure in TARGETS_WORDS.into_iter().chain([Failure::MalformedHead, Failure::Status(407)]) {
+        assert_eq!(failure.author(Service::Page), Author::UpstreamOrTarget);
+        assert_eq!(Evidence::new(Service::Page).failed(attempt(1, 5), failure), None, "{failure:?}");
+        assert!(!failure.charge(Service::Page).is_certain(), "{failure:?}");
+    }
+}
+
+/// Only what nobody but the upstream can have caused may eject without a probe.
+#[test]
+fn what_is_certain_is_what_the_upstream_alone_can_write() {
+    for service in [Service::Tunnel, Service::Page] {
+        for failure in TARGETS_WORDS.into_iter().chain([
+            Failure::ConnectRefused,
+            Failure::ConnectTimeout,
+            Failure::ConnectFailed,
+            Failure::TlsFailed,
+            Failure::MalformedHead,
+            Failure::Status(407),
+        ]) {
+            let alone = failure.author(service) == Author::Upstream;
+            assert_eq!(failure.charge(service).is_certain(), alone, "{failure:?} of {service:?}");
+        }
     }
 }
 
 #[test]
 fn only_the_upstreams_fault_counts_against_it() {
+    let attempt = attempt(1, 5);
     for blame in [Blame::Client, Blame::Netdrift, Blame::Target, Blame::Unknown] {
-        assert_eq!(blame.attempt_result(), AttemptResult::Neutral, "{blame:?}");
+        let attributed = Attributed { attempt, blame, rule: Rule::StoodAlone, charge: None };
+        assert_eq!(attributed.result(), AttemptResult::Neutral, "{blame:?}");
     }
-    assert_eq!(Blame::Upstream.attempt_result(), AttemptResult::Failure);
+    let attributed = Attributed::opened_elsewhere(attempt, Charge::Tunnel);
+    assert_eq!(attributed.result(), AttemptResult::Failure(Charge::Tunnel));
+    assert_eq!(Attributed::own_network(attempt).result(), AttemptResult::Neutral);
+}
+
+#[test]
+fn a_page_is_no_witness_of_tunnels_nor_a_tunnel_of_pages() {
+    let mut attribution = Attribution::new(TTL);
+    attribution.none_opened("a:80", evidence(&[(1, BAD_GATEWAY)]), at(1));
+    let opened = |attribution: &mut Attribution, service| {
+        blames(&attribution.opened("a:80", id(2), Evidence::new(service), at(2)))
+    };
+    assert_eq!(opened(&mut attribution, Service::Page), []);
+    assert_eq!(opened(&mut attribution, Service::Tunnel), [(1, Blame::Upstream, Rule::OpenedElsewhere)]);
+}
+
+#[test]
+fn a_tunnel_that_brought_nothing_is_charged_by_one_that_delivers() {
+    let mut attribution = Attribution::new(TTL);
+    attribution.none_opened("a:443", evidence(&[(1, Failure::EmptyTunnel)]), at(1));
+    let charged = attribution.opened("a:443", id(2), Evidence::new(Service::Tunnel), at(2));
+    assert_eq!(blames(&charged), [(1, Blame::Upstream, Rule::DeliveredElsewhere)]);
+    assert_eq!(charged[0].result(), AttemptResult::Failure(Charge::EmptyTunnel));
 }
 
 #[test]
@@ -86,7 +149,7 @@ fn upstreams_that_fail_alike_make_it_the_targets_fault_and_it_stays_so() {
     let target = |n| (n, Blame::Target, Rule::FailedAlike);
     assert_eq!(blames(&blamed), [target(1), (2, Blame::Unknown, Rule::StoodAlone), target(3)]);
     // The target comes back: only the failure that stood alone is looked at again.
-    let charged = attribution.opened("a:443", id(4), Evidence::default(), at(6));
+    let charged = attribution.opened("a:443", id(4), Evidence::new(Service::Tunnel), at(6));
     assert_eq!(blames(&charged), [(2, Blame::Upstream, Rule::OpenedElsewhere)]);
 }
 
@@ -102,9 +165,13 @@ fn a_failure_that_stood_alone_is_charged_when_another_opens_the_target_in_time()
     for (later, charges) in [(9_999, 1), (10_000, 0)] {
         let mut attribution = Attribution::new(TTL);
         attribution.none_opened("a:443", evidence(&[(1, BAD_GATEWAY)]), at(5));
-        assert_eq!(attribution.opened("b:443", id(2), Evidence::default(), at(5)), []);
-        assert_eq!(attribution.opened("a:443", id(2), Evidence::default(), at(5 + later)).len(), charges);
-        assert_eq!(attribution.opened("a:443", id(3), Evidence::default(), at(5 + later)), [], "charged once");
+        assert_eq!(attribution.opened("b:443", id(2), Evidence::new(Service::Tunnel), at(5)), []);
+        assert_eq!(attribution.opened("a:443", id(2), Evidence::new(Service::Tunnel), at(5 + later)).len(), charges);
+        assert_eq!(
+            attribution.opened("a:443", id(3), Evidence::new(Service::Tunnel), at(5 + later)),
+            [],
+            "charged once"
+        );
         assert!(attribution.targets.is_empty());
     }
 }
@@ -114,17 +181,17 @@ fn an_upstream_that_opens_what_it_failed_clears_itself_and_shows_the_target_has_
     let mut attribution = Attribution::new(TTL);
     attribution.none_opened("a:443", evidence(&[(1, BAD_GATEWAY)]), at(1));
     attribution.none_opened("a:443", evidence(&[(2, BAD_GATEWAY)]), at(2));
-    assert_eq!(attribution.opened("a:443", id(1), Evidence::default(), at(3)), []);
-    assert_eq!(attribution.opened("a:443", id(3), Evidence::default(), at(3)), []);
+    assert_eq!(attribution.opened("a:443", id(1), Evidence::new(Service::Tunnel), at(3)), []);
+    assert_eq!(attribution.opened("a:443", id(3), Evidence::new(Service::Tunnel), at(3)), []);
 }
 
 #[test]
 fn a_probe_is_given_back_with_its_first_blame_and_not_again() {
     let mut attribution = Attribution::new(TTL);
-    let mut evidence = Evidence::default();
+    let mut evidence = Evidence::new(Service::Tunnel);
     evidence.failed(Attempt { probe: true, ..attempt(1, 0) }, BAD_GATEWAY);
     assert!(attribution.none_opened("a:443", evidence, at(1))[0].attempt.probe);
-    assert!(!attribution.opened("a:443", id(2), Evidence::default(), at(2))[0].attempt.probe);
+    assert!(!attribution.opened("a:443", id(2), Evidence::new(Service::Tunnel), at(2))[0].attempt.probe);
 }
 
 #[test]
@@ -133,7 +200,8 @@ fn the_target_that_failed_longest_ago_gives_way() {
     for n in 0..=MAX_TARGETS as u64 {
         attribution.none_opened(&format!("t{n}:80"), evidence(&[(1, BAD_GATEWAY)]), at(n));
     }
-    let mut charges = |n: usize| attribution.opened(&format!("t{n}:80"), id(2), Evidence::default(), at(1025)).len();
+    let mut charges =
+        |n: usize| attribution.opened(&format!("t{n}:80"), id(2), Evidence::new(Service::Tunnel), at(1025)).len();
     assert_eq!([charges(0), charges(1), charges(MAX_TARGETS)], [0, 1, 1]);
 }
 
@@ -143,7 +211,7 @@ fn of_one_target_the_oldest_failures_give_way() {
     for n in 0..=MAX_PENDING as u32 {
         attribution.none_opened("a:443", evidence(&[(n, BAD_GATEWAY)]), at(1));
     }
-    let charged = attribution.opened("a:443", id(99), Evidence::default(), at(2));
+    let charged = attribution.opened("a:443", id(99), Evidence::new(Service::Tunnel), at(2));
     assert_eq!((charged.len(), charged[0].attempt.upstream), (MAX_PENDING, id(1)));
 }
 
@@ -170,7 +238,7 @@ proptest! {
                 let expected = if tried.len() > 1 { Blame::Target } else { Blame::Unknown };
                 prop_assert!(blamed.iter().all(|one| one.blame == expected));
             } else {
-                let charged = attribution.opened(&name, id(tried[0]), Evidence::default(), at(now));
+                let charged = attribution.opened(&name, id(tried[0]), Evidence::new(Service::Tunnel), at(now));
                 prop_assert_eq!(charged, []);
             }
         }

@@ -1,36 +1,34 @@
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
-
-use proptest::prelude::*;
 
 use super::*;
 use crate::core::upstream::Weight;
 
-fn policy(failures: u32, successes: u32) -> HealthPolicy {
+pub(super) fn policy(failures: u32, successes: u32) -> HealthPolicy {
     HealthPolicy {
         failure_threshold: NonZeroU32::new(failures).unwrap(),
         recovery_threshold: NonZeroU32::new(successes).unwrap(),
         backoff_base: Duration::from_secs(5),
         backoff_max: Duration::from_secs(60),
+        max_ejection_percent: 50,
     }
 }
 
-fn id(number: u32) -> UpstreamId {
+pub(super) fn id(number: u32) -> UpstreamId {
     UpstreamId::new(number)
 }
 
-fn members(weights: &[u32]) -> Vec<Member> {
+pub(super) fn members(weights: &[u32]) -> Vec<Member> {
     (0..).zip(weights).map(|(n, &weight)| Member { id: id(n), weight: Weight::new(weight).unwrap() }).collect()
 }
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     Timestamp::ZERO.after(Duration::from_secs(seconds))
 }
 
 /// One failure ejects, one success restores.
 fn balancer(weights: &[u32]) -> Balancer {
-    Balancer::new(policy(1, 1), Probing::Lent, &members(weights)).unwrap()
+    Balancer::new(policy(1, 1), &members(weights)).unwrap()
 }
 
 impl Balancer {
@@ -57,7 +55,7 @@ fn turns_follow_the_weights() {
 #[test]
 fn an_ejection_and_a_recovery_each_start_an_epoch() {
     let mut balancer = balancer(&[3, 2, 1]);
-    let transition = balancer.ends(0, AttemptResult::Failure, 1, 2).unwrap();
+    let transition = balancer.ends(0, AttemptResult::Failure(Charge::Unreachable), 1, 2).unwrap();
     assert_eq!(transition, Transition { upstream: id(0), change: Change::Ejected { failures: 1, until: at(6) } });
     assert_eq!((balancer.epoch().number(), balancer.eligible_count()), (1, 2));
     assert!(!balancer.turns(30).contains(&0));
@@ -72,13 +70,16 @@ fn reports_that_change_nobodys_eligibility_keep_the_epoch() {
     let mut balancer = balancer(&[3, 2, 0]);
     balancer.ends(0, AttemptResult::Success, 1, 1);
     balancer.ends(1, AttemptResult::Neutral, 1, 1);
-    assert!(balancer.ends(2, AttemptResult::Failure, 1, 1).is_some(), "left over from before its weight was 0");
+    assert!(
+        balancer.ends(2, AttemptResult::Failure(Charge::Unreachable), 1, 1).is_some(),
+        "left over from before its weight was 0"
+    );
     assert_eq!(balancer.epoch().number(), 0);
 }
 
 #[test]
 fn reports_on_strangers_are_ignored() {
-    assert_eq!(balancer(&[1]).ends(7, AttemptResult::Failure, 1, 1), None);
+    assert_eq!(balancer(&[1]).ends(7, AttemptResult::Failure(Charge::Unreachable), 1, 1), None);
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn failover_takes_the_least_loaded_for_its_weight() {
 #[test]
 fn failover_passes_over_the_ejected_while_anybody_is_eligible() {
     let mut balancer = balancer(&[1, 1]);
-    balancer.ends(0, AttemptResult::Failure, 1, 1);
+    balancer.ends(0, AttemptResult::Failure(Charge::Unreachable), 1, 1);
     assert_eq!(balancer.failover(&[id(1)], 0, no_load), None);
 }
 
@@ -105,13 +106,13 @@ fn failover_passes_over_the_ejected_while_anybody_is_eligible() {
 fn with_all_ejected_the_least_failed_is_picked_and_ties_rotate() {
     let mut balancer = balancer(&[1, 1, 1, 0]);
     for upstream in 0..4 {
-        balancer.ends(upstream, AttemptResult::Failure, 1, 1);
+        balancer.ends(upstream, AttemptResult::Failure(Charge::Unreachable), 1, 1);
     }
     assert_eq!(balancer.epoch().pick(0), None);
     assert_eq!((balancer.eligible_count(), balancer.candidates(&[])), (0, 3));
     let picks = [0, 1, 2, 3].map(|turn| balancer.failover(&[], turn, no_load).unwrap().number());
     assert_eq!(picks, [0, 1, 2, 0]);
-    balancer.ends(1, AttemptResult::Failure, 2, 3);
+    balancer.ends(1, AttemptResult::Failure(Charge::Unreachable), 2, 3);
     let picks = [0, 1, 2].map(|turn| balancer.failover(&[], turn, no_load).unwrap().number());
     assert_eq!(picks, [0, 2, 0]);
     assert_eq!(balancer.failover(&[id(0), id(2)], 0, no_load), Some(id(1)));
@@ -119,19 +120,22 @@ fn with_all_ejected_the_least_failed_is_picked_and_ties_rotate() {
     assert_eq!(balancer.turns(3), [1, 1, 1]);
 }
 
+pub(super) fn no_target(_: UpstreamId, _: Charge) -> bool {
+    false
+}
+
 #[test]
-fn probes_go_out_when_due_one_each_to_whom_they_belong() {
+fn probes_go_out_when_due_one_each() {
     let mut balancer = balancer(&[1, 1, 1, 0]);
     for upstream in [1, 0, 3] {
-        balancer.ends(upstream, AttemptResult::Failure, 1, 1 + u64::from(upstream));
+        balancer.ends(upstream, AttemptResult::Failure(Charge::Unreachable), 1, 1 + u64::from(upstream));
     }
     assert_eq!(balancer.next_wakeup(), Some(at(5)));
-    assert_eq!(balancer.take_probe(Probing::Lent, at(4)), None);
-    assert_eq!(balancer.take_probe(Probing::Checked, at(9)), None, "probes are lent here");
-    assert_eq!(balancer.take_probe(Probing::Lent, at(9)), Some(id(0)), "the one due first");
+    assert_eq!(balancer.take_probe(no_target, at(4)), None);
+    assert_eq!(balancer.take_probe(no_target, at(9)), Some(id(0)), "the one due first");
     assert_eq!(balancer.next_wakeup(), Some(at(6)));
-    assert_eq!(balancer.take_probe(Probing::Lent, at(9)), Some(id(1)));
-    assert_eq!(balancer.take_probe(Probing::Lent, at(9)), None, "weight 0 is not probed");
+    assert_eq!(balancer.take_probe(no_target, at(9)), Some(id(1)));
+    assert_eq!(balancer.take_probe(no_target, at(9)), None, "weight 0 is not probed");
     assert_eq!(balancer.next_wakeup(), None);
     let probe = Attempt { upstream: id(1), started: at(9), probe: true };
     assert!(balancer.report(probe, AttemptResult::Success, 0, 0, at(10)).is_some());
@@ -139,24 +143,95 @@ fn probes_go_out_when_due_one_each_to_whom_they_belong() {
 }
 
 #[test]
+fn an_upstream_that_was_reached_is_probed_as_soon_as_there_is_a_target() {
+    let mut balancer = balancer(&[1, 1]);
+    balancer.ends(0, AttemptResult::Failure(Charge::BadAnswer), 1, 1);
+    assert_eq!(
+        (balancer.wants_target(), balancer.take_probe(|_, _| true, at(2))),
+        (false, None),
+        "it has its back-off"
+    );
+    assert_eq!(balancer.take_probe(no_target, at(9)), Some(id(0)));
+    let probe = Attempt { upstream: id(0), started: at(9), probe: true };
+    assert_eq!(balancer.report(probe, AttemptResult::Reached, 0, 0, at(9)), None);
+    assert!(balancer.wants_target());
+    assert_eq!(balancer.take_probe(no_target, at(10)), None);
+    let for_it = |id: UpstreamId, charge| id.number() == 0 && charge == Charge::BadAnswer;
+    assert_eq!(balancer.take_probe(for_it, at(10)), Some(id(0)));
+    assert!(!balancer.wants_target(), "it is under way");
+}
+
+#[test]
+fn what_can_not_tell_takes_no_more_than_its_share_of_the_weight_out() {
+    let out = |weights: &[u32]| {
+        let mut balancer = balancer(weights);
+        for upstream in 0..weights.len() as u32 {
+            balancer.ends(upstream, AttemptResult::Failure(Charge::Tunnel), 1, 1);
+        }
+        (0..).zip(weights).map(|(n, _)| u8::from(!balancer.health(id(n)).unwrap().is_eligible())).collect::<Vec<_>>()
+    };
+    assert_eq!(out(&[1, 1, 1, 1, 1]), [1, 1, 0, 0, 0]);
+    assert_eq!(out(&[1, 1, 1, 1]), [1, 1, 0, 0]);
+    assert_eq!(out(&[3, 1, 1, 1]), [1, 0, 0, 0], "that was half of it");
+    assert_eq!(out(&[9, 1, 1]), [1, 0, 0], "one may always leave");
+    let mut certain = balancer(&[1, 1]);
+    for upstream in 0..2 {
+        certain.ends(upstream, AttemptResult::Failure(Charge::Unreachable), 1, 1);
+    }
+    assert_eq!(certain.eligible_count(), 0, "what is certain has no limit");
+}
+
+#[test]
+fn a_last_resort_may_serve_unless_it_is_known_not_to() {
+    let mut balancer = balancer(&[1, 1]);
+    balancer.ends(0, AttemptResult::Failure(Charge::Unreachable), 1, 1);
+    assert!(balancer.may_serve());
+    balancer.ends(1, AttemptResult::Failure(Charge::BadAnswer), 1, 1);
+    assert!(!balancer.may_serve());
+    assert_eq!(balancer.take_probe(no_target, at(9)), Some(id(0)));
+    assert_eq!(balancer.take_probe(no_target, at(9)), Some(id(1)));
+    let probe = Attempt { upstream: id(1), started: at(9), probe: true };
+    balancer.report(probe, AttemptResult::Reached, 0, 0, at(9));
+    assert!(balancer.may_serve(), "it is there, whatever it answers");
+    balancer.ends(1, AttemptResult::Failure(Charge::Unreachable), 10, 10);
+    assert!(!balancer.may_serve());
+}
+
+#[test]
 fn a_reload_keeps_health_and_an_unchanged_epoch() {
     let mut balancer = balancer(&[3, 2, 1]);
-    balancer.ends(2, AttemptResult::Failure, 1, 1);
+    balancer.ends(2, AttemptResult::Failure(Charge::Unreachable), 1, 1);
     let before = balancer.epoch().clone();
     let mut reordered = members(&[6, 4, 1]);
     reordered.reverse();
-    assert_eq!(balancer.configure(policy(2, 1), Probing::Checked, &reordered, 5), Ok(None), "the same shares");
+    assert_eq!(balancer.configure(policy(2, 1), &reordered, &[], (5, at(9))), Ok(None), "the same shares");
     assert_eq!(balancer.epoch(), &before);
     assert!(!balancer.health(id(2)).unwrap().is_eligible());
 
-    let epoch = balancer.configure(policy(2, 1), Probing::Checked, &members(&[0, 4, 1, 1]), 5).unwrap().unwrap();
+    let epoch = balancer.configure(policy(2, 1), &members(&[0, 4, 1, 1]), &[], (5, at(9))).unwrap().unwrap();
     assert_eq!((epoch.number(), epoch.eligible()), (2, 2));
     assert_eq!(balancer.usable_count(), 3);
     assert!(!balancer.health(id(2)).unwrap().is_eligible());
-    assert_eq!(balancer.ends(1, AttemptResult::Failure, 2, 2), None, "the new threshold holds");
+    assert_eq!(balancer.ends(1, AttemptResult::Failure(Charge::Unreachable), 2, 2), None, "the new threshold holds");
 
-    balancer.configure(policy(2, 1), Probing::Checked, &members(&[1]), 0).unwrap();
+    balancer.configure(policy(2, 1), &members(&[1]), &[], (0, at(9))).unwrap();
     assert_eq!(balancer.health(id(2)), None);
+}
+
+#[test]
+fn an_upstream_that_is_known_otherwise_begins_anew() {
+    let mut balancer = balancer(&[1, 1, 1]);
+    for upstream in 0..2 {
+        balancer.ends(upstream, AttemptResult::Failure(Charge::BadAnswer), 1, 1);
+    }
+    let renewed = balancer.configure(policy(1, 1), &members(&[1, 1, 1]), &[id(0)], (5, at(3))).unwrap();
+    assert_eq!(renewed.map(|epoch| epoch.eligible()), Some(2));
+    assert_eq!(
+        balancer.ends(0, AttemptResult::Failure(Charge::BadAnswer), 2, 4),
+        None,
+        "that was with the old password"
+    );
+    assert!(balancer.ends(0, AttemptResult::Failure(Charge::BadAnswer), 4, 4).is_some());
 }
 
 #[test]
@@ -165,7 +240,7 @@ fn a_reload_that_fails_changes_nothing() {
     let before = balancer.clone();
     let mut weights = vec![10_000; 100];
     weights.push(1);
-    let error = balancer.configure(policy(9, 9), Probing::Checked, &members(&weights), 5).unwrap_err();
+    let error = balancer.configure(policy(9, 9), &members(&weights), &[], (5, at(9))).unwrap_err();
     assert_eq!(error, ScheduleTooLong { period: 1_000_001 });
     assert_eq!(format!("{balancer:?}"), format!("{before:?}"));
 }
@@ -193,148 +268,12 @@ fn epochs_that_last_a_few_picks_favour_nobody() {
                     (false, _) => picks as f64 * weights[upstream] / 11.0,
                 };
             }
-            let result = if out { AttemptResult::Success } else { AttemptResult::Failure };
+            let result = if out { AttemptResult::Success } else { AttemptResult::Failure(Charge::Unreachable) };
             let attempt = Attempt { upstream: id(3), started: at(round * 10 + 5), probe: false };
             balancer.report(attempt, result, picks, 0, at(round * 10 + 6)).unwrap();
         }
         let strays: Vec<f64> = picked.iter().zip(share).map(|(picked, share)| picked - share).collect();
         let bound = 4.0 * (EPOCHS as f64).sqrt();
         assert!(strays.iter().all(|stray| stray.abs() < bound), "seed {seed}: {strays:?} against {bound}");
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Pick,
-    Report { upstream: u32, result: AttemptResult, age: u64, probe: bool },
-    Probe,
-    Failover { excluded: Vec<u32>, turn: u64 },
-    Configure { weights: Vec<u32>, probing: Probing },
-    Wait { secs: u64 },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let result = prop_oneof![
-        Just(AttemptResult::Success),
-        Just(AttemptResult::Failure),
-        Just(AttemptResult::Failure),
-        Just(AttemptResult::Neutral)
-    ];
-    let probing = prop_oneof![Just(Probing::Lent), Just(Probing::Checked)];
-    let report = (0u32..6, result, 0u64..4, any::<bool>());
-    prop_oneof![
-        4 => Just(Step::Pick),
-        6 => report.prop_map(|(upstream, result, age, probe)| Step::Report { upstream, result, age, probe }),
-        2 => Just(Step::Probe),
-        3 => (prop::collection::vec(0u32..6, 0..4), any::<u64>())
-            .prop_map(|(excluded, turn)| Step::Failover { excluded, turn }),
-        1 => (prop::collection::vec(0u32..4, 0..6), probing)
-            .prop_map(|(weights, probing)| Step::Configure { weights, probing }),
-        3 => (0u64..20).prop_map(|secs| Step::Wait { secs }),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn the_laws_hold_whatever_happens(
-        weights in prop::collection::vec(0u32..4, 0..6),
-        failures in 1u32..4,
-        successes in 1u32..3,
-        steps in prop::collection::vec(step(), 1..120),
-    ) {
-        let policy = policy(failures, successes);
-        let mut balancer = Balancer::new(policy, Probing::Lent, &members(&weights)).unwrap();
-        let (mut weights, mut probing, mut now, mut ticket) = (weights, Probing::Lent, 100, 0u64);
-        // The transitions told so far, which must be the truth about who is picked.
-        let mut ejected = BTreeSet::new();
-        let mut picked = [0i64; 6];
-        let mut number = 0;
-        for step in steps {
-            let usable: Vec<u32> = (0..).zip(&weights).filter(|(_, weight)| **weight > 0).map(|(n, _)| n).collect();
-            let eligible: Vec<u32> = usable.iter().copied().filter(|n| !ejected.contains(n)).collect();
-            prop_assert_eq!(balancer.eligible_count(), eligible.len());
-            prop_assert_eq!(balancer.usable_count(), usable.len());
-            match step {
-                Step::Pick => {
-                    let pick = balancer.epoch().pick(ticket).map(UpstreamId::number);
-                    ticket += 1;
-                    prop_assert_eq!(pick.is_some(), !eligible.is_empty());
-                    if let Some(pick) = pick {
-                        prop_assert!(eligible.contains(&pick), "{} of {:?}", pick, eligible);
-                        picked[pick as usize] += 1;
-                    }
-                    // Within an epoch that starts anywhere: less than two picks off.
-                    let sum: i64 = eligible.iter().map(|&n| i64::from(weights[n as usize])).sum();
-                    for &n in &eligible {
-                        let off = picked[n as usize] * sum - ticket as i64 * i64::from(weights[n as usize]);
-                        prop_assert!(off.abs() < 2 * sum);
-                    }
-                }
-                Step::Report { upstream, result, age, probe } => {
-                    let attempt = Attempt { upstream: id(upstream), started: at(now - age), probe };
-                    let before = balancer.health(id(upstream));
-                    let transition = balancer.report(attempt, result, ticket, 7, at(now));
-                    let was_ejected = ejected.contains(&upstream);
-                    match transition.map(|transition| transition.change) {
-                        Some(Change::Ejected { failures: row, until }) => {
-                            prop_assert!(!was_ejected && row >= failures && until > at(now));
-                            ejected.insert(upstream);
-                        }
-                        Some(Change::Recovered { .. }) => {
-                            prop_assert!(was_ejected && result == AttemptResult::Success);
-                            ejected.remove(&upstream);
-                        }
-                        Some(Change::BackedOff { until }) => {
-                            prop_assert!(was_ejected && result == AttemptResult::Failure && until > at(now));
-                        }
-                        None => {}
-                    }
-                    let since = before.and_then(|health| health.ejection()).map(|ejection| ejection.since);
-                    if successes == 1 && result == AttemptResult::Success && since.is_some_and(|since| at(now - age) > since) {
-                        prop_assert!(!ejected.contains(&upstream), "the first success restores");
-                    }
-                }
-                Step::Probe => {
-                    let wakeup = balancer.next_wakeup();
-                    let other = if probing == Probing::Lent { Probing::Checked } else { Probing::Lent };
-                    prop_assert_eq!(balancer.take_probe(other, at(now)), None);
-                    let probe = balancer.take_probe(probing, at(now)).map(UpstreamId::number);
-                    prop_assert_eq!(probe.is_some(), wakeup.is_some_and(|due| due <= at(now)));
-                    if let Some(probe) = probe {
-                        prop_assert!(ejected.contains(&probe) && usable.contains(&probe));
-                        prop_assert!(balancer.health(id(probe)).unwrap().probe_due().is_none());
-                    }
-                }
-                Step::Failover { excluded, turn } => {
-                    let rest = |among: &[u32]| -> Vec<u32> {
-                        among.iter().copied().filter(|n| !excluded.contains(n)).collect()
-                    };
-                    let ids: Vec<UpstreamId> = excluded.iter().map(|&n| id(n)).collect();
-                    let pick = balancer.failover(&ids, turn, |id| u64::from(id.number())).map(UpstreamId::number);
-                    if eligible.is_empty() {
-                        let rest = rest(&usable);
-                        prop_assert_eq!(pick.is_some(), !rest.is_empty());
-                        let failed = |n: u32| balancer.health(id(n)).unwrap().failures();
-                        prop_assert!(pick.is_none_or(|pick| rest.iter().all(|&n| failed(pick) <= failed(n))));
-                    } else {
-                        let rest = rest(&eligible);
-                        prop_assert_eq!(pick.is_some(), !rest.is_empty());
-                        prop_assert!(pick.is_none_or(|pick| rest.contains(&pick)));
-                    }
-                }
-                Step::Configure { weights: new, probing: by } => {
-                    (weights, probing) = (new, by);
-                    let epoch = balancer.configure(policy, by, &members(&weights), ticket).unwrap();
-                    prop_assert_eq!(epoch.is_some(), balancer.epoch().number() != number);
-                    ejected.retain(|&n| (n as usize) < weights.len());
-                }
-                Step::Wait { secs } => now += secs,
-            }
-            if balancer.epoch().number() != number {
-                number = balancer.epoch().number();
-                ticket = 0;
-                picked.fill(0);
-            }
-        }
     }
 }

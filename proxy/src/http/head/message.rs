@@ -43,6 +43,16 @@ impl Method {
         is_token(text.as_bytes()).then(|| Method(text.into()))
     }
 
+    /// HEAD.
+    pub fn head() -> Self {
+        Method("HEAD".into())
+    }
+
+    /// GET.
+    pub fn get() -> Self {
+        Method("GET".into())
+    }
+
     /// CONNECT.
     pub fn connect() -> Self {
         Method("CONNECT".into())

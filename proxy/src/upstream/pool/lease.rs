@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::{Pool, Upstream};
-use crate::core::attribution::{Blame, Failure, Rule};
+use crate::core::attribution::Failure;
 use crate::core::health::AttemptResult;
 use crate::core::time::Timestamp;
 use crate::core::upstream::Attempt;
@@ -56,25 +56,30 @@ impl<E: Env> Lease<E> {
         });
     }
 
-    /// The tunnel this lease opened has ended: with a byte of its target or none, reset by the upstream's side or not.
-    pub(crate) fn tunnel_ended(&self, delivered: bool, reset: bool) {
-        let was_cut = &self.upstream.figures.was_cut;
+    /// A probe reached the upstream, which is all that it could ask for: no verdict on anything else.
+    pub(crate) fn reached(&mut self) {
+        self.ended = true;
+        self.pool.report(self.attempt, AttemptResult::Reached);
+    }
+
+    /// The tunnel to `target` that this lease opened has ended: with a byte of its target or none, and by the upstream's
+    /// side or not. One that brought nothing counts once another upstream delivers from the same target.
+    pub(crate) fn tunnel_ended(&self, target: &str, delivered: bool, by_upstream: bool) {
         if delivered {
-            // Only what may have been counted needs to be undone; the usual end takes no lock.
-            if was_cut.swap(false, Ordering::Relaxed) {
+            // Only what may have been counted needs to be undone; the usual end has nobody to charge.
+            if self.upstream.figures.brought_nothing.swap(false, Ordering::Relaxed) {
                 self.pool.report(self.attempt, AttemptResult::Delivered);
             }
-        } else if reset {
-            was_cut.store(true, Ordering::Relaxed);
-            let (blame, rule) = (Blame::Upstream, Rule::CutBehindHead);
-            self.pool.emit(&Event::Blamed { upstream: self.upstream.id, blame, rule });
-            self.pool.report(self.attempt, AttemptResult::Cut);
+            self.pool.delivered(target, self.upstream.id);
+        } else if by_upstream {
+            self.upstream.figures.brought_nothing.store(true, Ordering::Relaxed);
+            self.pool.brought_nothing(target, self.attempt);
         }
     }
 
     /// Gives a connection back for the next request.
     pub(crate) fn keep(&self, leg: Leg<E::Stream>, most: usize) {
-        if self.upstream.keep_idle(leg, most) {
+        if self.upstream.keep_idle(leg, most, &self.pool.kept) {
             self.pool.idle_kept.notify_one();
         }
     }
@@ -84,7 +89,7 @@ impl<E: Env> Drop for Lease<E> {
     fn drop(&mut self) {
         if !self.ended {
             self.end_attempt(Some(&Failure::ClientGone.into()));
-            self.pool.report(self.attempt, Blame::Client.attempt_result());
+            self.pool.report(self.attempt, AttemptResult::Neutral);
         }
         self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);
         if self.request.is_some() {

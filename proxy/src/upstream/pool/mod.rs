@@ -3,11 +3,14 @@
 //! Whose turn it is takes an immutable snapshot and an atomic ticket; nothing is locked. All else (counting, an attempt's result,
 //! a probe, a transition, a reload) goes through one short mutex that is never held across an await.
 
+mod blame;
+mod latency;
 mod lease;
 mod pick;
 mod snapshot;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,11 +19,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY, Evidence};
+use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY};
 use crate::core::balancer::{Balancer, Transition};
-use crate::core::failover::FailoverPolicy;
-use crate::core::health::{AttemptResult, Change};
-use crate::core::stats::Stats;
+use crate::core::failover::{FailoverPolicy, RetryBudget};
+use crate::core::health::{AttemptResult, Change, UpstreamHealth};
+use crate::core::network::OwnNetwork;
+use crate::core::opened::Opened;
+use crate::core::stats::{Counters, Reading, Stats};
 use crate::core::time::Timestamp;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
@@ -28,12 +33,15 @@ use crate::event::{Event, Observer};
 use crate::http::via::Via;
 use crate::upstream::resolver::Resolver;
 
+pub(crate) use latency::Percentiles;
 pub(crate) use lease::Lease;
+pub(crate) use pick::Probe;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{Bytes, LastFailure, Percentiles, SWEEP, Upstream};
+pub(crate) use upstream::{Bytes, LastFailure, SWEEP, Upstream};
 
-use snapshot::{build, check_memory, members, probing};
+use snapshot::{build, members};
+use upstream::KeptPlaces;
 
 /// The upstreams of one proxy.
 pub(crate) struct Pool<E: Env> {
@@ -41,10 +49,9 @@ pub(crate) struct Pool<E: Env> {
     zero: Instant,
     observer: Arc<dyn Observer>,
     resolver: Resolver,
+    kept: KeptPlaces,
     current: ArcSwap<Snapshot<E::Stream>>,
     state: Mutex<State>,
-    /// Nanoseconds at which a probe is to be lent; `u64::MAX` where none is. Read on every pick.
-    probe_due: AtomicU64,
     /// Rotates ties among the least-failed.
     turn: AtomicU64,
     /// Wakes whoever sweeps idle connections, and the prober.
@@ -59,12 +66,20 @@ pub(crate) enum FailureMemory {
     Requests,
     /// Of active checks, which come at their interval: longer than that.
     Checks,
+    /// Of tunnels that brought nothing: until another upstream delivers from the target.
+    EmptyTunnels,
 }
 
 struct State {
     balancer: Balancer,
     requests: Attribution,
     checks: Attribution,
+    empty_tunnels: Attribution,
+    opened: Opened,
+    network: OwnNetwork,
+    retries: RetryBudget,
+    /// An ejected upstream waits for a target to be probed with.
+    target_wanted: bool,
     stats: Stats,
     next_id: u32,
 }
@@ -74,6 +89,7 @@ impl State {
         match memory {
             FailureMemory::Requests => &mut self.requests,
             FailureMemory::Checks => &mut self.checks,
+            FailureMemory::EmptyTunnels => &mut self.empty_tunnels,
         }
     }
 }
@@ -81,10 +97,10 @@ impl State {
 impl<E: Env> Pool<E> {
     /// The pool of `config`, all of it eligible.
     pub(crate) fn new(env: E, config: &Config, via: Via, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
-        let resolver = Resolver::default();
+        let (resolver, kept) = (Resolver::default(), KeptPlaces::new(env.max_kept()));
         let upstreams = build(config, &[], &mut 0, &resolver)?;
         let members = members(&upstreams);
-        let balancer = Balancer::new(config.health.policy, probing(&config.health), &members)?;
+        let balancer = Balancer::new(config.health.policy, &members)?;
         let snapshot = Snapshot {
             epoch: balancer.epoch().clone(),
             ticket: Arc::default(),
@@ -96,7 +112,12 @@ impl<E: Env> Pool<E> {
             stats: Stats::new(members.iter().map(|member| member.id)),
             next_id: members.len() as u32,
             requests: Attribution::new(DEFAULT_MEMORY),
-            checks: check_memory(config),
+            checks: Attribution::new(snapshot.settings.check_memory),
+            empty_tunnels: Attribution::new(DEFAULT_MEMORY),
+            opened: Opened::default(),
+            network: OwnNetwork::default(),
+            retries: RetryBudget::default(),
+            target_wanted: false,
             balancer,
         };
         let pool = Arc::new(Pool {
@@ -104,9 +125,9 @@ impl<E: Env> Pool<E> {
             zero: Instant::now(),
             observer,
             resolver,
+            kept,
             current: ArcSwap::from_pointee(snapshot),
             state: Mutex::new(state),
-            probe_due: AtomicU64::new(u64::MAX),
             turn: AtomicU64::new(0),
             idle_kept: Notify::new(),
             changed: Notify::new(),
@@ -125,9 +146,12 @@ impl<E: Env> Pool<E> {
         let mut state = self.state();
         let before = self.current.load_full();
         let ticket = before.ticket.load(Ordering::Relaxed);
-        let renewed = state.balancer.configure(config.health.policy, probing(&config.health), &members, ticket)?;
+        let now = self.now();
+        let anew = before.known_otherwise(&upstreams);
+        let health = |id: &UpstreamId| Some((*id, state.balancer.health(*id)?.ejection()?.since));
+        let recovered: Vec<_> = anew.iter().filter_map(health).collect();
+        let renewed = state.balancer.configure(config.health.policy, &members, &anew, (ticket, now))?;
         state.next_id = next_id;
-        state.checks = check_memory(config);
         state.stats.configure(members.iter().map(|member| member.id));
         let snapshot = Arc::new(Snapshot {
             epoch: state.balancer.epoch().clone(),
@@ -136,10 +160,14 @@ impl<E: Env> Pool<E> {
             settings: UpstreamSettings::new(config, via),
             upstreams,
         });
+        state.checks = Attribution::new(snapshot.settings.check_memory);
         self.current.store(Arc::clone(&snapshot));
-        self.note_probe_due(&state);
         drop(state);
         before.retire_all_but(&snapshot);
+        for (upstream, since) in recovered {
+            let (name, url) = snapshot.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
+            self.emit(&Event::Recovered { upstream, name, url, after: now.since(since) });
+        }
         if renewed.is_some() {
             self.emit_epoch(&snapshot);
         }
@@ -160,9 +188,9 @@ impl<E: Env> Pool<E> {
         self.current.load_full()
     }
 
-    /// Whether any upstream is eligible.
+    /// Whether a request could be served now, by an upstream as a last resort if need be.
     pub(crate) fn is_ready(&self) -> bool {
-        self.current.load().epoch.eligible() > 0
+        self.state().balancer.may_serve()
     }
 
     /// How many upstreams a request may be sent to, and the figures that bound it.
@@ -190,40 +218,6 @@ impl<E: Env> Pool<E> {
         self.state().balancer.health(id).is_some_and(|health| health.is_eligible())
     }
 
-    /// A request for `target` was opened by `upstream`: whoever failed on it before is charged.
-    pub(crate) fn opened(
-        &self,
-        memory: FailureMemory,
-        target: &str,
-        upstream: UpstreamId,
-        evidence: Evidence,
-    ) -> Vec<Attributed> {
-        let mut state = self.state();
-        let attribution = state.attribution(memory);
-        if evidence.is_empty() && attribution.is_empty() {
-            return Vec::new();
-        }
-        let blamed = attribution.opened(target, upstream, evidence, self.now());
-        self.settle(state, &blamed);
-        blamed
-    }
-
-    /// No upstream opened `target` in this request.
-    pub(crate) fn none_opened(&self, memory: FailureMemory, target: &str, evidence: Evidence) -> Vec<Attributed> {
-        if evidence.is_empty() {
-            return Vec::new();
-        }
-        let mut state = self.state();
-        let blamed = state.attribution(memory).none_opened(target, evidence, self.now());
-        self.settle(state, &blamed);
-        blamed
-    }
-
-    /// A failed attempt was blamed at once.
-    pub(crate) fn blamed(&self, attributed: Attributed) {
-        self.settle(self.state(), &[attributed]);
-    }
-
     /// What an attempt's end says of its upstream.
     pub(crate) fn report(&self, attempt: Attempt, result: AttemptResult) {
         let mut state = self.state();
@@ -234,7 +228,7 @@ impl<E: Env> Pool<E> {
 
     fn settle(&self, mut state: MutexGuard<'_, State>, blamed: &[Attributed]) {
         let transitions: Vec<_> =
-            blamed.iter().map(|one| self.report_to(&mut state, one.attempt, one.blame.attempt_result())).collect();
+            blamed.iter().map(|one| self.report_to(&mut state, one.attempt, one.result())).collect();
         drop(state);
         for (one, transition) in blamed.iter().zip(transitions) {
             self.emit(&Event::Blamed { upstream: one.attempt.upstream, blame: one.blame, rule: one.rule });
@@ -250,7 +244,7 @@ impl<E: Env> Pool<E> {
         if transition.is_none() && !attempt.probe && !ejected {
             return None;
         }
-        self.note_probe_due(state);
+        self.note_wanted(state);
         // Without a transition too: the prober sleeps until what was due before.
         self.changed.notify_waiters();
         let transition = transition?;
@@ -276,6 +270,7 @@ impl<E: Env> Pool<E> {
         let cause = current.get(upstream).and_then(|one| one.figures.last_cause());
         let cause = cause.as_deref();
         self.emit(&match transition.change {
+            Change::Suspected { failures } => Event::Suspected { upstream, name, url, failures, cause },
             Change::Ejected { failures, until } => Event::Ejected { upstream, name, url, failures, cause, until },
             Change::BackedOff { until } => Event::BackedOff { upstream, name, url, cause, until },
             Change::Recovered { after } => Event::Recovered { upstream, name, url, after },
@@ -297,9 +292,8 @@ impl<E: Env> Pool<E> {
         self.emit(&Event::EpochStarted { number: epoch.number(), offset: epoch.offset(), members: &members });
     }
 
-    fn note_probe_due(&self, state: &State) {
-        let due = state.balancer.next_wakeup().unwrap_or(Timestamp::NEVER);
-        self.probe_due.store(due.as_nanos(), Ordering::Relaxed);
+    fn note_wanted(&self, state: &mut State) {
+        state.target_wanted = state.balancer.wants_target();
     }
 
     /// Counts something, or reads the counts.
@@ -308,14 +302,43 @@ impl<E: Env> Pool<E> {
         f(&mut self.state().stats, now)
     }
 
-    /// Failures in a row and the ejection, if any, for the statistics.
-    pub(crate) fn health_of(&self, id: UpstreamId) -> Option<crate::core::health::UpstreamHealth> {
-        self.state().balancer.health(id)
+    /// Everything that is counted, at one moment. Plain numbers alone are copied while every request waits.
+    pub(crate) fn read(&self) -> PoolReading {
+        let now = self.now();
+        let state = self.state();
+        let upstream = |(id, counters): (UpstreamId, &Counters)| {
+            let health = state.balancer.health(id).unwrap_or_default();
+            (id, UpstreamReading { counters: counters.read(now), health })
+        };
+        PoolReading {
+            now,
+            requests: state.stats.requests().read(now),
+            rejected: state.stats.rejected(),
+            departed: state.stats.departed().read(now),
+            upstreams: state.stats.upstreams().map(upstream).collect(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a pool has counted by `now`.
+pub(crate) struct PoolReading {
+    pub(crate) now: Timestamp,
+    pub(crate) requests: Reading,
+    pub(crate) rejected: u64,
+    /// Through upstreams that have left.
+    pub(crate) departed: Reading,
+    pub(crate) upstreams: BTreeMap<UpstreamId, UpstreamReading>,
+}
+
+/// What a pool has counted of one upstream, and its health.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct UpstreamReading {
+    pub(crate) counters: Reading,
+    pub(crate) health: UpstreamHealth,
 }
 
 struct Changed<S> {

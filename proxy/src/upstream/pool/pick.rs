@@ -2,33 +2,57 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::{Lease, Pool, Upstream};
-use crate::core::balancer::Probing;
+use super::{Lease, Pool, State, Upstream};
+use crate::core::attribution::{DEFAULT_MEMORY, Service};
+use crate::core::health::Charge;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 use crate::event::{Event, RequestId};
 
+/// An upstream that is out, and what it may be asked to show that it works.
+pub(crate) struct Probe<E: Env> {
+    pub(crate) lease: Lease<E>,
+    /// What it has to disprove.
+    pub(crate) charge: Charge,
+    /// What other upstreams opened moments ago, the best first.
+    pub(crate) targets: Vec<(Service, String)>,
+}
+
 impl<E: Env> Pool<E> {
-    /// The first pick of a request: a probe that is due, else whose turn it is, else the least-failed.
+    /// The first pick of a request: whose turn it is, else the least-failed.
     pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId) -> Option<Lease<E>> {
-        if self.probe_due.load(Ordering::Relaxed) != u64::MAX
-            && let Some(lease) = self.take_probe(Probing::Lent, Some(request))
-        {
-            return Some(lease);
-        }
         let current = self.current.load();
         if current.epoch.eligible() == 0 {
             drop(current);
-            return self.pick_behind(request, 0, &[]);
+            return self.pick_from_balancer(request, 0, &[]);
         }
         let ticket = current.ticket.fetch_add(1, Ordering::Relaxed);
         let upstream = current.get(current.epoch.pick(ticket)?)?;
         Some(self.lease(upstream, Some(request), 0, (current.epoch.number(), Some(ticket)), false))
     }
 
-    /// The pick of a request behind failed ones.
+    /// The pick of a request behind failed ones; `None` where nobody is left, or all requests together have failed over
+    /// as often as they may.
     pub(crate) fn pick_behind(
+        self: &Arc<Self>,
+        request: RequestId,
+        attempt: u32,
+        tried: &[UpstreamId],
+    ) -> Option<Lease<E>> {
+        let policy = self.current.load().failover.retry_budget;
+        let allowed = self.state().retries.take(&policy, self.now());
+        allowed.then(|| self.pick_from_balancer(request, attempt, tried))?
+    }
+
+    /// Whether all requests together may fail over once more.
+    pub(crate) fn may_fail_over(&self) -> bool {
+        let policy = self.current.load().failover.retry_budget;
+        self.state().retries.allows(&policy, self.now())
+    }
+
+    fn pick_from_balancer(
         self: &Arc<Self>,
         request: RequestId,
         attempt: u32,
@@ -45,25 +69,39 @@ impl<E: Env> Pool<E> {
         Some(self.lease(upstream, Some(request), attempt, (current.epoch.number(), None), false))
     }
 
-    /// A probe that is due and is `prober`'s to send.
-    pub(crate) fn take_probe(self: &Arc<Self>, prober: Probing, request: Option<RequestId>) -> Option<Lease<E>> {
+    /// A probe that is to be sent now.
+    pub(crate) fn take_probe(self: &Arc<Self>) -> Option<Probe<E>> {
         let now = self.now();
-        if now.as_nanos() < self.probe_due.load(Ordering::Relaxed) {
-            return None;
-        }
-        let mut state = self.state();
-        let id = state.balancer.take_probe(prober, now);
-        self.note_probe_due(&state);
+        let mut guard = self.state();
+        let State { balancer, opened, .. } = &mut *guard;
+        let targets = |id: UpstreamId, charge: Charge| -> Vec<(Service, String)> {
+            let of = |asked| opened.by_others(id, asked, DEFAULT_MEMORY, now).map(move |name| (asked, name.to_owned()));
+            match charge {
+                Charge::Page => of(Service::Page).chain(of(Service::Tunnel)).collect(),
+                Charge::Unreachable => of(Service::Tunnel).chain(of(Service::Page)).collect(),
+                // A page says nothing of tunnels.
+                Charge::BadAnswer | Charge::Tunnel | Charge::EmptyTunnel => of(Service::Tunnel).collect(),
+            }
+        };
+        let id = balancer.take_probe(|id, charge| !targets(id, charge).is_empty(), now)?;
+        let charge = balancer.health(id)?.ejection()?.charge;
+        let targets = targets(id, charge);
+        self.note_wanted(&mut guard);
         let current = self.current.load();
-        drop(state);
-        let upstream = current.get(id?)?;
-        Some(self.lease(upstream, request, 0, (current.epoch.number(), None), true))
+        drop(guard);
+        let lease = self.lease(current.get(id)?, None, 0, (current.epoch.number(), None), true);
+        Some(Probe { lease, charge, targets })
+    }
+
+    /// Whether another than `than` opened this check endpoint of late.
+    pub(crate) fn was_opened_elsewhere(&self, than: UpstreamId, endpoint: &str, within: Duration) -> bool {
+        self.state().opened.by_another(than, Service::Tunnel, endpoint, within, self.now())
     }
 
     /// A lease for an active check, outside all picking.
     pub(crate) fn lease_for_check(self: &Arc<Self>, upstream: &Arc<Upstream<E::Stream>>) -> Lease<E> {
         let attempt = Attempt { upstream: upstream.id, started: self.now(), probe: false };
-        self.leased(upstream, attempt, None)
+        self.leased(upstream, attempt, None, false)
     }
 
     fn lease(
@@ -76,7 +114,7 @@ impl<E: Env> Pool<E> {
     ) -> Lease<E> {
         let now = self.now();
         self.emit(&Event::PickMade { request, attempt, epoch, ticket, upstream: upstream.id, probe });
-        self.leased(upstream, Attempt { upstream: upstream.id, started: now, probe }, request)
+        self.leased(upstream, Attempt { upstream: upstream.id, started: now, probe }, request, attempt == 0)
     }
 
     fn leased(
@@ -84,10 +122,15 @@ impl<E: Env> Pool<E> {
         upstream: &Arc<Upstream<E::Stream>>,
         attempt: Attempt,
         request: Option<RequestId>,
+        first: bool,
     ) -> Lease<E> {
         upstream.figures.leased.fetch_add(1, Ordering::Relaxed);
         if request.is_some() {
-            self.state().stats.attempt_entered(upstream.id, attempt.started);
+            let mut state = self.state();
+            state.stats.attempt_entered(upstream.id, attempt.started);
+            if first {
+                state.retries.request(attempt.started);
+            }
         }
         Lease { pool: Arc::clone(self), upstream: Arc::clone(upstream), attempt, request, ended: false }
     }

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::Upstream;
-use crate::config::{ActiveChecks, Config, HealthConfig, UpstreamKey};
-use crate::core::attribution::{Attribution, DEFAULT_MEMORY};
-use crate::core::balancer::{Epoch, Probing};
+use crate::config::{self, ActiveChecks, Config, UpstreamKey};
+use crate::core::attribution::DEFAULT_MEMORY;
+use crate::core::balancer::Epoch;
 use crate::core::failover::FailoverPolicy;
 use crate::core::schedule::ScheduleTooLong;
 use crate::core::upstream::{Member, UpstreamId};
@@ -32,6 +32,10 @@ pub(crate) struct Snapshot<S> {
 pub(crate) struct UpstreamSettings {
     /// Active checks, where they are configured.
     pub(crate) checks: Option<ActiveChecks>,
+    /// For how long what a check found out of its endpoint is remembered.
+    pub(crate) check_memory: Duration,
+    /// What an attempt of our own may take: for the connection, and for the reply.
+    pub(crate) probe_timeouts: (Duration, Duration),
     /// The largest reply head taken.
     pub(crate) limits: HeadLimits,
     /// How long resolved addresses are used.
@@ -47,6 +51,8 @@ impl UpstreamSettings {
     pub(super) fn new(config: &Config, via: Via) -> Arc<Self> {
         Arc::new(UpstreamSettings {
             checks: config.health.active.clone(),
+            check_memory: check_memory(config),
+            probe_timeouts: (config.timeouts.connect, config.health.timeout),
             limits: HeadLimits::from(&config.limits),
             dns: config.timeouts.dns,
             pool_idle: config.timeouts.pool_idle,
@@ -59,6 +65,18 @@ impl<S> Snapshot<S> {
     pub(crate) fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream<S>>> {
         let index = self.upstreams.binary_search_by_key(&id, |upstream| upstream.id).ok()?;
         self.upstreams.get(index)
+    }
+
+    /// Which upstreams are in `next` with another password, other TLS or other fields: what happened before says nothing
+    /// of how they will answer. (Another URL or user name makes another upstream.)
+    pub(super) fn known_otherwise(&self, next: &[Arc<Upstream<S>>]) -> Vec<UpstreamId> {
+        let known = |config: &config::Upstream| {
+            (config.credentials.clone(), config.transport.clone(), config.connect_headers.clone())
+        };
+        let changed = |one: &&Arc<Upstream<S>>| {
+            self.get(one.id).is_some_and(|before| known(&before.config) != known(&one.config))
+        };
+        next.iter().filter(changed).map(|one| one.id).collect()
     }
 
     /// Has the upstreams that `next` holds no more, or not as they were, give up their idle connections.
@@ -122,13 +140,9 @@ pub(super) fn build<S>(
     Ok(upstreams)
 }
 
-pub(super) fn probing(health: &HealthConfig) -> Probing {
-    if health.active.is_some() { Probing::Checked } else { Probing::Lent }
-}
-
 /// Until every other upstream has come to the same endpoint: a round of them, and one interval since they are not in step.
-pub(super) fn check_memory(config: &Config) -> Attribution {
-    let Some(checks) = &config.health.active else { return Attribution::new(DEFAULT_MEMORY) };
+fn check_memory(config: &Config) -> Duration {
+    let Some(checks) = &config.health.active else { return DEFAULT_MEMORY };
     let round = if checks.rotate { u32::try_from(checks.endpoints.len()).unwrap_or(u32::MAX) } else { 1 };
-    Attribution::new(checks.interval.saturating_mul(round.saturating_add(1)))
+    checks.interval.saturating_mul(round.saturating_add(1))
 }

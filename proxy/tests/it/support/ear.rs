@@ -27,6 +27,9 @@ pub(crate) enum Heard {
         blame: Blame,
         rule: Rule,
     },
+    Suspected {
+        url: String,
+    },
     Ejected {
         url: String,
         cause: Option<String>,
@@ -108,6 +111,7 @@ impl Observer for Ear {
             Event::Blamed { upstream, blame, rule } => {
                 Heard::Blamed { upstream: upstream.number(), blame: *blame, rule: *rule }
             }
+            Event::Suspected { url, .. } => Heard::Suspected { url: (*url).to_owned() },
             Event::Ejected { url, cause, .. } => {
                 Heard::Ejected { url: (*url).to_owned(), cause: cause.map(str::to_owned) }
             }
@@ -122,7 +126,10 @@ impl Observer for Ear {
             Event::ReloadFailed { problems } => Heard::ReloadFailed { problems: (*problems).to_owned() },
             Event::DrainStarted { .. } => Heard::DrainStarted,
             Event::Drained { reset } => Heard::Drained { reset: *reset },
-            Event::EpochStarted { .. } | Event::Verdict { .. } | Event::AcceptFailed { .. } => return,
+            Event::EpochStarted { .. }
+            | Event::ProbeAsked { .. }
+            | Event::Verdict { .. }
+            | Event::AcceptFailed { .. } => return,
         };
         self.0.heard.lock().unwrap().push(heard);
         self.0.more.notify_waiters();

@@ -81,6 +81,21 @@ impl<'a> Journals<'a> {
         }
     }
 
+    /// Sets aside what no client asked for: a proxy that wants to know whether an upstream works asks it for a target that
+    /// another one has opened moments ago, by CONNECT or HEAD, and sends nothing behind it.
+    pub(super) fn set_probes_aside(&mut self) {
+        for entries in self.by_id.values_mut().filter(|entries| entries.len() > 1) {
+            let all = entries.clone();
+            entries.retain(|one| {
+                let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
+                let opened_before = |other: &JournalEntry<'_>| {
+                    other.host != one.host && other.is_success() && other.opened <= one.opened && other.line != one.line
+                };
+                !(asks && all.iter().any(opened_before))
+            });
+        }
+    }
+
     /// What upstreams wrote down of the request with `id`.
     pub fn of(&self, id: &str) -> &[JournalEntry<'a>] {
         self.by_id.get(id).map_or(&[], Vec::as_slice)

@@ -95,6 +95,7 @@ impl<'a> Witnesses<'a> {
                 What::Scenario(_) => {}
             }
         }
+        journals.set_probes_aside();
         let configurations = Configurations::new(scenario, &played, liveness);
         let evidence = Evidence::new(scenario, &played, &journals, &machine_faults, liveness);
         Witnesses {

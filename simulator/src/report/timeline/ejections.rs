@@ -20,6 +20,11 @@ pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
                     recover(picture, upstream, spell, at, "the proxy was started anew");
                 }
             }
+            ProxyEvent::Suspected { upstream, failures } => {
+                let text = format!("suspected after {failures} failures, set aside for a probe");
+                let spell = Spell { from: at, until: at, tone: Tone::Ejected, label: "suspected".to_owned(), text };
+                ejected.insert(upstream.as_str(), spell);
+            }
             ProxyEvent::Ejected { upstream, failures, until_us } => {
                 let text = format!("ejected after {failures} failures, backed off until {}", clock(*until_us));
                 let spell = Spell { from: at, until: at, tone: Tone::Ejected, label: "ejected".to_owned(), text };

@@ -11,7 +11,8 @@ use crate::http::body::{BodyCodec, BodyRules};
 use crate::http::head::{Fields, Kind};
 
 const LIMITS: HeadLimits = HeadLimits { max_bytes: 16 * 1024, max_fields: 100 };
-const BOUNDS: Bounds = Bounds { reply: Duration::from_secs(30), stall: Duration::from_secs(60), limits: LIMITS };
+const REPLY: Limit = Limit { span: Duration::from_secs(30), failure: Failure::ReplyTimeout };
+const BOUNDS: Bounds = Bounds { reply: REPLY, stall: Duration::from_secs(60), limits: LIMITS };
 const HEAD: &[u8] = b"POST http://a.test/ HTTP/1.1\r\n\r\n";
 
 /// Exchanges a POST with a body of five bytes; returns how it ended and whether the client was told to go ahead.
@@ -114,7 +115,7 @@ async fn the_reply_is_waited_for_from_the_bodys_last_byte() {
     };
     let ((done, _), _client) = tokio::join!(post(ours, (leg, false)), sends);
     assert!(matches!(done, Err(ExchangeError::Upstream(failed)) if failed.failure == Failure::ReplyTimeout));
-    assert_eq!(started.elapsed(), Duration::from_secs(50) + BOUNDS.reply);
+    assert_eq!(started.elapsed(), Duration::from_secs(50) + REPLY.span);
 }
 
 /// A connection whose reset has been told to a writer, so that a reader finds an end.

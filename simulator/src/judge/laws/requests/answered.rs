@@ -113,7 +113,7 @@ fn due(
         return Err(if recovering > 0 { Excuse::Recovering } else { Excuse::NoSoundUpstream });
     }
     none((sound + recovering == 0).then_some(Excuse::NoSoundUpstream))?;
-    let limits = witnesses.configurations.during(from, until).filter_map(|config| config.failover.max_attempts);
+    let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
     none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
     none((bad > 0 && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
     let each = config.timeouts.connect + config.timeouts.reply;

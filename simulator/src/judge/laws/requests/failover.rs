@@ -37,10 +37,7 @@ fn judge(history: &History<'_>, asked: &ProxyRequest<'_>) -> Option<Violation> {
     let ended = history.lines[line].at();
     let began = ended.saturating_sub(Duration::from_micros(end.duration_us));
     let configs = || history.witnesses.configurations.during(began, ended);
-    // If the first attempt is a probe, it does not count towards the limit.
-    let lent = u32::from(asked.picks.first().is_some_and(|pick| pick.probe));
-    let limits = configs().map(|config| config.failover.max_attempts.map_or(u32::MAX, |most| most.get()));
-    let most = limits.max().unwrap_or(u32::MAX).saturating_add(lent);
+    let most = configs().map(|config| config.failover.max_attempts.get()).max().unwrap_or(u32::MAX);
     if end.attempts > most {
         let text = format!("request {} took {} attempts of at most {most}", end.request, end.attempts);
         return Some(Violation::found(text, lines().chain([line])));

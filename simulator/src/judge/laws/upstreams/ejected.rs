@@ -24,7 +24,9 @@ fn check(history: &History<'_>) -> Checked {
                 ProxyEvent::EpochStarted { members: now, .. } => {
                     members = now.iter().map(|(name, _)| name.as_str()).collect();
                 }
-                ProxyEvent::Ejected { upstream, .. } => out.push((upstream.as_str(), line, at)),
+                ProxyEvent::Suspected { upstream, .. } | ProxyEvent::Ejected { upstream, .. } => {
+                    out.push((upstream.as_str(), line, at))
+                }
                 ProxyEvent::Recovered { upstream, .. } => out.retain(|(name, ..)| *name != upstream.as_str()),
                 ProxyEvent::PickMade { request: Some(_), upstream, probe: false, .. } if !out.is_empty() => {
                     out.retain(|(name, _, since)| !history.removed(name, *since, at));

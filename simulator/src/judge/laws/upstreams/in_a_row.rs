@@ -15,7 +15,7 @@ pub(in crate::judge) const LAW: Law = Law {
 };
 
 /// What was charged to an upstream since its last success.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Row {
     charged: Vec<usize>,
     last_success: Option<usize>,
@@ -39,6 +39,12 @@ fn check(history: &History<'_>) -> Checked {
                 ProxyEvent::Blamed { upstream, blame: "upstream", .. } => {
                     rows.entry(upstream.as_str()).or_default().charged.push(line);
                 }
+                ProxyEvent::Recovered { upstream, .. } => drop(rows.remove(upstream.as_str())),
+                ProxyEvent::Suspected { upstream, .. } => {
+                    // What a suspicion rests on counts for the ejection that confirms it.
+                    let row = rows.entry(upstream.as_str()).or_default().clone();
+                    checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
+                }
                 ProxyEvent::Ejected { upstream, .. } => {
                     let row = rows.remove(upstream.as_str()).unwrap_or_default();
                     checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
@@ -56,9 +62,9 @@ fn judge(history: &History<'_>, upstream: &str, row: Row, line: usize) -> Option
     let first = row.charged.first().map_or(at, |line| history.lines[*line].at());
     let thresholds = history.witnesses.configurations.during(first, at);
     let threshold = thresholds.map(|config| config.health.policy.failure_threshold.get() as usize).min()?;
-    // Tunnels that are cut come behind a success each, so the proxy counts them apart.
+    // Tunnels that brought nothing come behind a success each, so the proxy counts them apart.
     let cut = row.charged.last().is_some_and(|line| {
-        matches!(&history.lines[*line].what, What::Proxy(ProxyEvent::Blamed { rule: "cut_behind_head", .. }))
+        matches!(&history.lines[*line].what, What::Proxy(ProxyEvent::Blamed { rule: "delivered_elsewhere", .. }))
     });
     let text = || format!("{upstream} was ejected for {} failures in a row of {threshold}", row.charged.len());
     let lines = || row.last_success.into_iter().chain(row.charged.clone()).chain([line]);

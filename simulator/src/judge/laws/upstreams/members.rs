@@ -51,7 +51,11 @@ fn process_of<'a>(history: &History<'a>, process: &ProxyProcess<'a>, checked: &m
                 }
                 members = Some((line, weights));
             }
-            ProxyEvent::Ejected { upstream, .. } => out.push((upstream.as_str(), at)),
+            // A suspicion takes it out of rotation, and an ejection may confirm that.
+            ProxyEvent::Suspected { upstream, .. } | ProxyEvent::Ejected { upstream, .. } => {
+                out.retain(|(name, _)| *name != upstream.as_str());
+                out.push((upstream.as_str(), at));
+            }
             ProxyEvent::Recovered { upstream, .. } => out.retain(|(name, _)| *name != upstream.as_str()),
             ProxyEvent::Reloaded { .. } => {}
             _ => continue,

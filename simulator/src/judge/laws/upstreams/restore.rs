@@ -33,12 +33,18 @@ fn check(history: &History<'_>) -> Checked {
 
 /// `None` where the event at `index` is no ejection.
 fn judge(history: &History<'_>, process: &ProxyProcess<'_>, lines: &Lines<'_>, index: usize) -> Option<Case> {
-    let (ejection, since, ProxyEvent::Ejected { upstream: who, .. }) = lines[index] else { return None };
+    let (ejection, since, ProxyEvent::Suspected { upstream: who, .. } | ProxyEvent::Ejected { upstream: who, .. }) =
+        lines[index]
+    else {
+        return None;
+    };
     let witnesses = &history.witnesses;
     let apart = witnesses.clock_skew;
     for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
         match event {
             ProxyEvent::Recovered { upstream, .. } if upstream == who => return Some(Case::Holds),
+            // The ejection that confirms a suspicion is judged by itself.
+            ProxyEvent::Ejected { upstream, .. } if upstream == who => return Some(Case::Holds),
             ProxyEvent::AttemptEnded { request, upstream, failure: None, took_us }
                 if upstream == who
                     && at.saturating_sub(Duration::from_micros(*took_us)) > since + apart

@@ -1,0 +1,83 @@
+//! Finds out whose fault failed attempts were, with what is remembered of others.
+
+use super::{FailureMemory, Pool};
+use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Service};
+use crate::core::upstream::{Attempt, UpstreamId};
+use crate::env::Env;
+
+impl<E: Env> Pool<E> {
+    /// A request for `target` was opened by `upstream`: whoever failed on it before is charged.
+    pub(crate) fn opened(
+        &self,
+        memory: FailureMemory,
+        target: &str,
+        upstream: UpstreamId,
+        evidence: Evidence,
+    ) -> Vec<Attributed> {
+        let now = self.now();
+        let asked = evidence.asked();
+        let mut state = self.state();
+        state.network.reached();
+        state.opened.note(asked, target, upstream, now);
+        let wanted = state.target_wanted;
+        let attribution = state.attribution(memory);
+        let mut blamed = Vec::new();
+        if !evidence.is_empty() || !attribution.is_empty() {
+            blamed = attribution.opened(target, upstream, evidence, now);
+            if blamed.iter().any(|one| one.blame == Blame::Upstream) {
+                state.opened.dispute(asked, target, now);
+            }
+        }
+        self.settle(state, &blamed);
+        if wanted {
+            self.changed.notify_waiters();
+        }
+        blamed
+    }
+
+    /// A tunnel to `target` through `upstream` delivered: whoever brought nothing from it of late is charged.
+    pub(crate) fn delivered(&self, target: &str, upstream: UpstreamId) {
+        let mut state = self.state();
+        if !state.empty_tunnels.is_empty() {
+            let blamed = state.empty_tunnels.opened(target, upstream, Evidence::new(Service::Tunnel), self.now());
+            self.settle(state, &blamed);
+        }
+    }
+
+    /// A tunnel to `target` ended on the upstream's side before anything came out of it.
+    pub(crate) fn brought_nothing(&self, target: &str, attempt: Attempt) {
+        let mut evidence = Evidence::new(Service::Tunnel);
+        self.failed(&mut evidence, attempt, Failure::EmptyTunnel);
+        self.none_opened(FailureMemory::EmptyTunnels, target, evidence);
+    }
+
+    /// An attempt failed. Its blame where that is plain, which has been settled then; else `evidence` keeps it.
+    pub(crate) fn failed(&self, evidence: &mut Evidence, attempt: Attempt, failure: Failure) -> Option<Attributed> {
+        let mut blamed = evidence.failed(attempt, failure);
+        let mut state = self.state();
+        let usable = state.balancer.usable_count();
+        if failure.is_of_the_upstream() {
+            state.network.reached();
+        } else if failure.is_out_of_reach() && state.network.lost(attempt.upstream, usable, self.now()) {
+            blamed = Some(Attributed::own_network(attempt));
+        }
+        self.settle(state, blamed.as_slice());
+        blamed
+    }
+
+    /// A request for `target` was opened by nobody.
+    pub(crate) fn none_opened(&self, memory: FailureMemory, target: &str, evidence: Evidence) -> Vec<Attributed> {
+        if evidence.is_empty() {
+            return Vec::new();
+        }
+        let mut state = self.state();
+        let blamed = state.attribution(memory).none_opened(target, evidence, self.now());
+        self.settle(state, &blamed);
+        blamed
+    }
+
+    /// A probe failed to open what another upstream opened of late.
+    pub(crate) fn disproved(&self, attributed: Attributed) {
+        self.settle(self.state(), &[attributed]);
+    }
+}
