@@ -9,7 +9,7 @@ use simulator::scenario;
 
 use cli::arguments::{Cli, Command};
 use cli::failure::{Failed, STALLED, USAGE};
-use cli::{engines, files, play, search};
+use cli::{engines, files, play, results, search};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Command::Trace(one) => play::trace(&one),
         Command::Timeline(args) => play::timeline(&args),
         Command::Sweep(args) => search::sweep(&args),
+        Command::Merge(args) => results::merge(&args),
+        Command::Coverage { results } => results::coverage(&results),
         Command::Shrink(args) => search::shrink(&args),
         Command::Schema => files::print(&format!("{:#}\n", scenario::schema().as_value())),
     };

@@ -46,8 +46,9 @@ fn hold_and_repeat(jobs: &[Job], engine: EngineKind) {
         .output()
         .unwrap();
     assert!(simulator.status.success(), "{}", String::from_utf8_lossy(&simulator.stdout));
-    let there: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
-    let there: Vec<_> = there.iter().map(|report| report["digest"].as_str().unwrap()).collect();
+    let there: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+    let there: Vec<_> =
+        there["reports"].as_array().unwrap().iter().map(|report| report["digest"].as_str().unwrap()).collect();
     let here: Vec<_> = here.iter().map(|report| report.digest.as_str()).collect();
     assert_eq!(here, there);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::excuse::Excuse;
 use super::violation::Violation;
@@ -62,7 +62,7 @@ impl Case {
 }
 
 /// Which witnesses a law believes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Clients and upstreams alone, as for a proxy that tells nothing.
@@ -85,7 +85,7 @@ impl Kind {
 }
 
 /// The counts of a law.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LawCounts {
     /// Its name.
     pub law: String,
@@ -111,7 +111,7 @@ impl LawCounts {
 pub const MOST_EXCUSED: f64 = 0.1;
 
 /// The counts of all laws over many runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LawTotals(Vec<LawCounts>);
 
 impl LawTotals {

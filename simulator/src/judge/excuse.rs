@@ -1,9 +1,9 @@
 //! An excuse is why a case of a law says nothing; excuses are counted.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a case of a law says nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Excuse {
     /// The client's process was killed.
@@ -14,6 +14,8 @@ pub enum Excuse {
     ProxyKilled,
     /// The proxy was told to stop.
     ProxyStopping,
+    /// The proxy's machine had no room for an offloaded job, or its lookup of a name failed.
+    MachineFault,
     /// The upstream's process was killed.
     UpstreamKilled,
     /// The upstream's link lost, delayed or held packets.
@@ -50,6 +52,7 @@ impl Excuse {
             Excuse::ClientCutOff => "client cut off",
             Excuse::ProxyKilled => "proxy killed",
             Excuse::ProxyStopping => "proxy stopping",
+            Excuse::MachineFault => "machine fault",
             Excuse::UpstreamKilled => "upstream killed",
             Excuse::UpstreamCutOff => "upstream cut off",
             Excuse::ListenerClosed => "listener closed",

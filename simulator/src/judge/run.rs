@@ -1,6 +1,6 @@
 //! A run is played in an engine and then judged; the report says what came of it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::checked::LawCounts;
 use super::expectations;
@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::world::EngineKind;
 
 /// How a run ended, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A task panicked.
@@ -32,6 +32,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The worst of `verdicts`. Its exit code is that of the command, not the greatest of the codes.
+    pub fn worst(verdicts: impl Iterator<Item = Verdict>) -> Self {
+        verdicts.min().unwrap_or(Verdict::Passed)
+    }
+
     /// The exit code of a command whose worst run ends so.
     pub const fn exit_code(self) -> u8 {
         match self {

@@ -42,6 +42,13 @@ pub enum ScenarioEvent {
         /// What it was, and why not.
         what: String,
     },
+    /// Chance did something to the proxy's machine.
+    Chance {
+        /// `accept-error`, `dns-failure`, `dns-addresses` or `offload-busy`.
+        of: &'static str,
+        /// What exactly, such as the name that was looked up.
+        what: String,
+    },
     /// A phase of the run begins.
     Phase {
         /// `safety`, `liveness`, `convergence` or `end`.

@@ -1,5 +1,6 @@
 //! This room shows runs: to people as text, Markdown and a page, and to machines as JSON and JUnit.
 
+mod coverage;
 mod json;
 mod junit;
 mod markdown;
@@ -8,6 +9,7 @@ mod progress;
 mod text;
 mod timeline;
 
+pub use coverage::coverage;
 pub use json::json;
 pub use junit::junit;
 pub use markdown::markdown;

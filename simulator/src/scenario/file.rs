@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::chance::Chance;
 use super::client::Client;
 use super::expectation::Expectation;
 use super::network::Network;
@@ -40,6 +41,9 @@ pub struct Scenario {
     /// How packets fare.
     #[serde(default, skip_serializing_if = "is_default")]
     pub network: Network,
+    /// What is left to chance.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub chance: Chance,
     /// The proxy's configuration in its own format; what it leaves out is filled in for the simulated network.
     #[serde(default, skip_serializing_if = "is_null")]
     #[schemars(with = "BTreeMap<String, Json>")]

@@ -75,6 +75,8 @@ pub fn harm_of(fault: &str, tunnel: bool) -> Harm {
 pub struct Evidence<'a> {
     hosts: BTreeMap<&'a str, HostEvidence>,
     stopped: Option<Duration>,
+    /// When the proxy's machine did not do what it was asked for.
+    machine: Spans<()>,
     /// Upstreams whose plans set the pause of a fault that is harmless without one.
     slow: BTreeSet<&'a str>,
 }
@@ -97,6 +99,7 @@ impl<'a> Evidence<'a> {
         scenario: &'a Scenario,
         played: &[(Duration, &'a Action)],
         journals: &Journals<'a>,
+        machine_faults: &[Duration],
         liveness: Duration,
     ) -> Self {
         let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
@@ -104,6 +107,7 @@ impl<'a> Evidence<'a> {
         let drain = |action: &Action| matches!(action, Action::Drain);
         let mut evidence = Evidence {
             hosts: BTreeMap::new(),
+            machine: Spans::new(machine_faults.iter().map(|at| (*at, *at, ())).collect()),
             stopped: played.iter().find(|(_, action)| drain(action)).map(|(at, _)| *at),
             slow: slow_if_set(scenario),
         };
@@ -148,9 +152,10 @@ impl<'a> Evidence<'a> {
         killed.or_else(|| host.link.overlapping(from, until).map(|()| Excuse::ClientCutOff))
     }
 
-    /// The same of the process of the proxy. What is done to its links is done to those at their other ends.
+    /// The same of the process of the proxy and of its machine. What is done to its links is done to those at their other ends.
     pub fn of_proxy(&self, from: Duration, until: Duration) -> Option<Excuse> {
-        self.hosts.get(PROXY)?.process.overlapping(from, until).map(|()| Excuse::ProxyKilled)
+        let killed = self.hosts.get(PROXY)?.process.overlapping(from, until).map(|()| Excuse::ProxyKilled);
+        killed.or_else(|| self.machine.overlapping(from, until).map(|()| Excuse::MachineFault))
     }
 
     /// When the proxy was told to stop in the course of the story.

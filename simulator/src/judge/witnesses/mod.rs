@@ -81,6 +81,7 @@ impl<'a> Witnesses<'a> {
         let mut journals = Journals::default();
         let mut played = Vec::new();
         let mut failed_actions = Vec::new();
+        let mut machine_faults = Vec::new();
         let mut liveness = scenario.duration.get();
         let mut convergence = None;
         for (place, line) in lines.iter().enumerate() {
@@ -106,12 +107,16 @@ impl<'a> Witnesses<'a> {
                     convergence = Some(Convergence { line: place, at: line.at(), round: *round, rounds: *rounds });
                 }
                 What::Scenario(ScenarioEvent::Failed { what }) => failed_actions.push((place, what.as_str())),
+                // Failing lookups and full queues; a failing accept costs time only, and other addresses some of it.
+                What::Scenario(ScenarioEvent::Chance { of: "dns-failure" | "offload-busy", .. }) => {
+                    machine_faults.push(line.at());
+                }
                 What::Scenario(_) => {}
             }
         }
         journals.set_probes_aside();
         let configurations = Configurations::new(scenario, &played, liveness);
-        let evidence = Evidence::new(scenario, &played, &journals, liveness);
+        let evidence = Evidence::new(scenario, &played, &journals, &machine_faults, liveness);
         Witnesses {
             scenario,
             configurations,

@@ -26,10 +26,11 @@ use tokio::sync::Notify;
 use super::line;
 use super::machine::{Machine, Network, SimHost};
 use crate::record::{Clock, GaveUp};
-use crate::scenario::{Action, HostName, PROXY, Scenario};
+use crate::scenario::{Action, Chance, HostName, PROXY, Scenario};
 use crate::world::engine::Engine;
 use crate::world::link::{Gate, LinkChange};
 use crate::world::patience::Patience;
+use crate::world::simulated::chance::Dice;
 use crate::world::simulated::env::SimEnv;
 use crate::world::simulated::proxy::{InProcess, ProxySlot};
 use crate::world::unsupported;
@@ -73,6 +74,7 @@ pub(in crate::world) struct Turmoil {
     newest: Arc<AtomicU64>,
     clock: Clock,
     wall: WallClock,
+    chance: Chance,
 }
 
 impl Engine for Turmoil {
@@ -101,7 +103,12 @@ impl Engine for Turmoil {
     /// least a millisecond. Jitter follows turmoil's curve: mostly small, at times all of it.
     fn new(hosts: &[HostName], scenario: &Scenario, seed: u64, patience: Patience) -> io::Result<Self> {
         let latency = scenario.network.latency.get();
-        let mut sim = ::turmoil::Builder::new()
+        let dice = Dice::new(&scenario.chance, seed);
+        let mut builder = ::turmoil::Builder::new();
+        if dice.draws_order() {
+            builder.enable_random_order();
+        }
+        let mut sim = builder
             .tick_duration(scenario.network.tick.get().max(Duration::from_millis(1)))
             .min_message_latency(latency)
             .max_message_latency(latency + scenario.network.jitter.get())
@@ -110,7 +117,7 @@ impl Engine for Turmoil {
             .epoch(SystemTime::UNIX_EPOCH)
             .rng_seed(seed)
             .build();
-        let network = Arc::new(Network::new(patience));
+        let network = Arc::new(Network::new(patience, dice));
         let mut known = BTreeMap::new();
         for name in hosts {
             let queue = Rc::new(Queue::default());
@@ -129,7 +136,16 @@ impl Engine for Turmoil {
             Duration::from_nanos(told.fetch_max(here, Ordering::Relaxed).max(here))
         });
         let wall = WallClock::new(clock.clone());
-        Ok(Turmoil { proxy: ProxySlot::default(), sim, hosts: known, network, newest, clock, wall })
+        Ok(Turmoil {
+            proxy: ProxySlot::default(),
+            sim,
+            hosts: known,
+            network,
+            newest,
+            clock,
+            wall,
+            chance: scenario.chance,
+        })
     }
 
     fn clock(&self) -> Clock {
@@ -217,6 +233,10 @@ impl Engine for Turmoil {
 impl InProcess for Turmoil {
     fn slot(&self) -> &ProxySlot<SimEnv<SimHost>> {
         &self.proxy
+    }
+
+    fn chance(&self) -> &Chance {
+        &self.chance
     }
 
     fn proxy_host(&self) -> SimHost {

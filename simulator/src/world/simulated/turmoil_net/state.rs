@@ -16,6 +16,7 @@ use turmoil_net::{EnterGuard, NetstatState};
 use super::hosts::Hosts;
 use super::wire::Wire;
 use crate::world::patience::Patience;
+use crate::world::simulated::chance::{Dice, Turn};
 
 /// Everything that sockets and tasks of this thread reach for.
 pub(super) struct NetState {
@@ -31,6 +32,7 @@ pub(super) struct NetState {
     pub(super) parked: Vec<(SocketAddr, TcpListener)>,
     pub(super) panics: Vec<String>,
     pub(super) patience: Patience,
+    pub(super) dice: Dice,
 }
 
 thread_local! {
@@ -57,8 +59,8 @@ impl NetState {
     /// Delivers what is due and puts on the wire what hosts have to send.
     pub(super) fn pass(&mut self) {
         let now = self.started.elapsed();
-        let NetState { guard, wire, hosts, closed_ports, .. } = self;
-        wire.pass(now, guard, hosts, closed_ports);
+        let NetState { guard, wire, hosts, closed_ports, dice, .. } = self;
+        wire.pass(now, guard, hosts, closed_ports, dice);
     }
 
     /// The clock shows `now`. Breaks if the run was given up.
@@ -82,10 +84,10 @@ impl NetState {
         Some(self.wire.next_due())
     }
 
-    /// A task of the host with that index has its turn. False if the run was given up.
-    pub(super) fn turn(&mut self, host: usize) -> bool {
-        let NetState { hosts, patience, started, .. } = self;
-        patience.turn(&hosts.at(host).name, || started.elapsed())
+    /// A task of the host with that index could have its turn.
+    pub(super) fn turn(&mut self, host: usize) -> Turn {
+        let NetState { hosts, patience, started, dice, .. } = self;
+        if patience.turn(&hosts.at(host).name, || started.elapsed()) { dice.turn() } else { Turn::Never }
     }
 
     /// Resets the connection between `local`, one of ours, and `peer`.
