@@ -123,8 +123,10 @@ impl ProxyEvent {
     pub const WORDS: &[&str] = &[
         "epoch_started",
         "pick_made",
+        "probe_asked",
         "attempt_ended",
         "blamed",
+        "suspected",
         "ejected",
         "backed_off",
         "recovered",
@@ -142,8 +144,10 @@ impl ProxyEvent {
         Some(match self {
             ProxyEvent::EpochStarted { .. } => "epoch_started",
             ProxyEvent::PickMade { .. } => "pick_made",
+            ProxyEvent::ProbeAsked { .. } => "probe_asked",
             ProxyEvent::AttemptEnded { .. } => "attempt_ended",
             ProxyEvent::Blamed { .. } => "blamed",
+            ProxyEvent::Suspected { .. } => "suspected",
             ProxyEvent::Ejected { .. } => "ejected",
             ProxyEvent::BackedOff { .. } => "backed_off",
             ProxyEvent::Recovered { .. } => "recovered",

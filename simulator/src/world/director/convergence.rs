@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::stage::Stage;
-use crate::record::{ProxyEvent, Recorder, ScenarioEvent, What, micros};
+use crate::record::{ClientEvent, ProxyEvent, Recorder, ScenarioEvent, What, micros};
 use crate::scenario::{HostName, LIVENESS};
 use crate::world::engine::RunsProxy;
 
@@ -28,13 +28,15 @@ impl<E: RunsProxy> Stage<'_, E> {
         if !missing.is_empty() {
             // An ejected upstream may come back by a request only.
             self.ask(json!({ "do": "connect", "think": "1s" }), until);
-            while !missing.is_empty() && self.clock.now() < until && self.engine.gave_up().is_none() {
-                let step = self.clock.now() + Duration::from_millis(200);
-                self.engine.run(step.min(until), || false);
+            // Its client is stopped between two requests, so that each has an end.
+            while (!missing.is_empty() && self.clock.now() < until || newest.under_way)
+                && self.engine.gave_up().is_none()
+            {
+                let step = self.clock.now() + Duration::from_millis(100);
+                self.engine.run(step, || false);
                 missing = self.missing(&mut newest);
             }
-            let asked = HostName::new(LIVENESS);
-            self.engine.crash(&asked);
+            self.engine.crash(&HostName::new(LIVENESS));
         }
         let round = self.round();
         let rounds = if missing.is_empty() && ROUNDS * round <= MOST_REQUESTS { ROUNDS } else { 0 };
@@ -52,7 +54,7 @@ impl<E: RunsProxy> Stage<'_, E> {
     /// that probes it, and its time.
     fn time_to_come_back(&self) -> Duration {
         let health = &self.config.health;
-        let checks = health.active.as_ref().map_or(Duration::ZERO, |checks| checks.interval + checks.timeout);
+        let checks = health.active.as_ref().map_or(Duration::ZERO, |checks| checks.interval);
         let attempt = self.config.timeouts.connect + self.config.timeouts.reply;
         health.policy.backoff_max.mul_f64(1.2) + checks + attempt + MARGIN
     }
@@ -77,20 +79,25 @@ impl<E: RunsProxy> Stage<'_, E> {
     }
 }
 
-/// The members of the proxy's newest epoch, as far as the trace was read.
+/// The members of the proxy's newest epoch, and whether the run's own client waits for an answer, as far as the trace was read.
 #[derive(Default)]
 struct Newest {
     members: Vec<HostName>,
+    under_way: bool,
     read: usize,
 }
 
 impl Newest {
     fn read(&mut self, recorder: &Recorder) {
-        let Newest { members: newest, read } = self;
-        recorder.each_from(read, |line| {
-            if let What::Proxy(ProxyEvent::EpochStarted { members, .. }) = &line.what {
+        let Newest { members: newest, under_way, read } = self;
+        recorder.each_from(read, |line| match &line.what {
+            What::Proxy(ProxyEvent::EpochStarted { members, .. }) => {
                 *newest = members.iter().map(|(name, _)| name.clone()).collect();
             }
+            What::Client(event) if line.host.as_str() == LIVENESS => {
+                *under_way = matches!(event, ClientEvent::Asked { .. });
+            }
+            _ => {}
         });
     }
 }

@@ -13,6 +13,7 @@ use crate::judge::laws::law::{Check, Law};
 use crate::judge::requests::ProxyProcess;
 use crate::judge::violation::Violation;
 use crate::record::ProxyEvent;
+use crate::scenario::Action;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "statistics",
@@ -105,8 +106,10 @@ fn each<'a>(
         // A request that its client gave up may have reached the upstream or not.
         let excuse = excuse.or_else(|| witnesses.evidence.of_anything(name, since, at));
         let excuse = excuse.or_else(|| witnesses.evidence.of_proxy(Duration::ZERO, at));
-        let unsure =
-            witnesses.configurations.is_alias(name) || gone(history) > 0 || !witnesses.serves(upstream, name, config);
+        let unsure = witnesses.configurations.is_alias(name)
+            || has_alias(history, name)
+            || gone(history) > 0
+            || !witnesses.serves(upstream, name, config);
         let excuse = excuse.or(unsure.then_some(Excuse::Untold));
         let own = |id: &Option<String>| id.as_ref().is_some_and(|id| witnesses.requests.contains_key(id.as_str()));
         let written = witnesses.journals.at(name).into_iter().flat_map(|journal| &journal.requests);
@@ -114,6 +117,16 @@ fn each<'a>(
         let said = number(metrics, &["total_requests"]);
         checked.add(compare(excuse, &format!("total_requests of {name}, by its journal,"), said, written, line));
     }
+}
+
+/// Whether another name led to the upstream on `host` at some time: its journal has the requests of both.
+fn has_alias(history: &History<'_>, host: &str) -> bool {
+    let scenario = history.witnesses.scenario;
+    let moved = scenario.timeline.iter().filter_map(|entry| match &entry.action {
+        Action::Dns { hosts, .. } => Some(hosts),
+        _ => None,
+    });
+    scenario.network.dns.values().chain(moved).flatten().any(|one| one == host)
 }
 
 fn compare(excuse: Option<Excuse>, name: &str, said: u64, happened: u64, line: usize) -> Case {

@@ -118,7 +118,9 @@ fn due(
     none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
     // What only sound ones got, nobody else has acted on.
     let harmed = |one: &JournalEntry<'_>| evidence.of_upstream(one.host, from, until).is_some();
-    let astray = entries.is_empty() || entries.iter().any(harmed) || entries.iter().any(|one| evidence.harm(one) != Harm::Nothing);
+    let astray = entries.is_empty()
+        || entries.iter().any(harmed)
+        || entries.iter().any(|one| evidence.harm(one) != Harm::Nothing);
     none((bad > 0 && astray && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
     let each = config.timeouts.connect + config.timeouts.reply;
     let waits = each * waiting;

@@ -37,7 +37,8 @@ fn judge(witnesses: &Witnesses<'_>, convergence: &Convergence, host: &str, sum: 
     let got = entries.filter(|entry| entry.record.id.as_deref().is_some_and(asked)).count() as u64;
     // A round holds each weight, divided by what all have in common.
     let wanted = rounds * round * weight / sum.max(1);
-    let text = || format!("{host} of weight {weight} got {got} of {} requests, and should have got {wanted}", rounds * round);
+    let text =
+        || format!("{host} of weight {weight} got {got} of {} requests, and should have got {wanted}", rounds * round);
     Case::of((got != wanted).then(|| Violation::found(text(), [line])))
 }
 

@@ -27,7 +27,8 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     let configs = || witnesses.configurations.given().map(|(_, config)| config);
     let hosts = witnesses.journals.by_host.iter().filter(|(host, _)| {
         // The health of several entries that lead to one host can't be told apart.
-        let leads = |name: &str| witnesses.configurations.hosts_of(name, Duration::ZERO, Duration::MAX).contains(**host);
+        let leads =
+            |name: &str| witnesses.configurations.hosts_of(name, Duration::ZERO, Duration::MAX).contains(**host);
         configs().all(|config| config.upstreams.iter().filter(|one| leads(&one.host)).count() <= 1)
     });
     hosts.flat_map(|(host, journal)| cases(witnesses, host, &journal.requests)).collect()
