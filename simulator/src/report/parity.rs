@@ -16,10 +16,10 @@ pub fn comparison_text(comparison: &Comparison) -> String {
     for row in &comparison.rows {
         compared += usize::from(row.played().count() > 1);
         for difference in &row.differences {
-            let _ = writeln!(text, "differs     {}: {difference}", row.scenario);
-        }
-        if let (Some(why), false) = (&row.explained, row.differences.is_empty()) {
-            let _ = writeln!(text, "            because: {why}");
+            let _ = writeln!(text, "differs     {}: {}", row.scenario, difference.text);
+            if let Some(why) = &difference.explained {
+                let _ = writeln!(text, "            because: {why}");
+            }
         }
     }
     let unexplained = comparison.unexplained();
@@ -55,11 +55,16 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
 }
 
 fn parity(row: &Row) -> String {
-    let mut text = match (row.differences.is_empty(), &row.explained) {
+    let each = row.differences.iter().map(|one| match &one.explained {
+        Some(why) => format!("{}; because: {why}", one.text),
+        None => one.text.clone(),
+    });
+    let each = each.collect::<Vec<_>>().join("; ");
+    let mut text = match (row.differences.is_empty(), row.is_explained()) {
         (true, _) if row.played().count() < 2 => "nothing to compare".to_owned(),
         (true, _) => "same".to_owned(),
-        (false, Some(why)) => format!("differs: {}; because: {why}", row.differences.join("; ")),
-        (false, None) => format!("**differs**: {}", row.differences.join("; ")),
+        (false, true) => format!("differs: {each}"),
+        (false, false) => format!("**differs**: {each}"),
     };
     if let Some(why) = &row.unscaled {
         let _ = write!(text, "; not scaled: {why}");
@@ -95,14 +100,19 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explore::parity::Difference;
+    use crate::scenario::Aspect;
 
     #[test]
     fn a_difference_that_is_explained_is_told_apart_from_one_that_is_not() {
         let row = |explained: Option<&str>| Row {
             scenario: "s".to_owned(),
             outcomes: Vec::new(),
-            differences: vec!["successes".to_owned()],
-            explained: explained.map(str::to_owned),
+            differences: vec![Difference {
+                aspect: Aspect::Successes,
+                text: "successes".to_owned(),
+                explained: explained.map(str::to_owned),
+            }],
             unscaled: None,
         };
         let comparison = Comparison { engines: Vec::new(), rows: vec![row(None), row(Some("retries are real here"))] };

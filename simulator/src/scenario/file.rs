@@ -27,9 +27,9 @@ pub struct Scenario {
     pub name: String,
     /// What happens and why it matters, in a sentence.
     pub story: String,
-    /// Why engines may differ in what comes of it, where they do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parity: Option<String>,
+    /// Why engines may differ in what comes of it, by what they may differ in; any other difference counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parity: BTreeMap<Aspect, String>,
     /// The ways to break the proxy (simulator/mutations/) of which it must notice at least one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catches: Vec<String>,
@@ -58,6 +58,26 @@ pub struct Scenario {
     /// What must come of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
+}
+
+/// What engines are compared by
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// How the run ended.
+    Verdict,
+    /// The share of requests that went well.
+    Successes,
+    /// The shares of first picks while nobody was out.
+    Picks,
+    /// How many upstreams were ejected.
+    Ejections,
+    /// How many came back.
+    Recoveries,
+    /// How many requests took more than one attempt.
+    Failovers,
+    /// Half of the successes were answered in that time, and 99 % of them in that.
+    Latency,
 }
 
 /// An upstream

@@ -15,7 +15,7 @@ pub use chance::Chance;
 pub use client::{Actions, Client};
 pub use configuration::ConfigFile;
 pub use expectation::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
-pub use file::{Scenario, Upstream, schema};
+pub use file::{Aspect, Scenario, Upstream, schema};
 pub use host::{HostName, LIVENESS, PROXY, PROXY_PORT, UPSTREAM_PORT};
 pub use network::{Network, NetworkLink, Reorder};
 pub use reading::{Problem, load, load_scaled, parse};

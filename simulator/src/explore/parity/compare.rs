@@ -3,18 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::figures::Figures;
 use crate::explore::batch::{Job, run_all};
 use crate::judge::{RunReport, Verdict};
-use crate::scenario::Scenario;
+use crate::record::micros;
+use crate::scenario::{Aspect, Scenario};
 use crate::world::EngineKind;
 
 /// Shares further apart than this differ: of successes among requests, and of an upstream among first picks while nobody
 /// was out.
 const APART: f64 = 0.05;
+
+/// Counts further apart than this differ, or than a third of the larger: how often an upstream is ejected, comes back or is
+/// failed over from follows from the proxy's random back-offs, which are others in each engine.
+const COUNTS_APART: u64 = 3;
+
+/// Latencies further apart than this differ, or than a third of the larger: real machines add their own scheduling.
+const LATENCY_APART: Duration = Duration::from_millis(250);
 
 /// A scenario to compare engines by.
 #[derive(Clone, Debug)]
@@ -45,11 +54,20 @@ pub struct Row {
     /// In the order of the engines.
     pub outcomes: Vec<(EngineKind, EngineOutcome)>,
     /// Where engines differ.
-    pub differences: Vec<String>,
-    /// Why they may, in the scenario's own words.
-    pub explained: Option<String>,
+    pub differences: Vec<Difference>,
     /// Why its times are not scaled, though that was asked for.
     pub unscaled: Option<String>,
+}
+
+/// Where an engine differs from the first that has played a scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// In what.
+    pub aspect: Aspect,
+    /// How.
+    pub text: String,
+    /// Why it may, in the scenario's own words.
+    pub explained: Option<String>,
 }
 
 /// All scenarios in all engines.
@@ -75,7 +93,6 @@ pub fn compare(
             scenario: subject.scenario.name.clone(),
             outcomes: Vec::new(),
             differences: Vec::new(),
-            explained: subject.scenario.parity.clone(),
             unscaled: subject.unscaled.clone(),
         })
         .collect();
@@ -91,8 +108,8 @@ pub fn compare(
             row.outcomes.push((*engine, outcome));
         }
     }
-    for row in &mut rows {
-        row.differences = differences(&row.outcomes);
+    for (row, subject) in rows.iter_mut().zip(subjects) {
+        row.differences = differences(&row.outcomes, &subject.scenario.parity);
     }
     Comparison { engines: engines.to_vec(), rows }
 }
@@ -122,7 +139,7 @@ fn play(
 }
 
 /// How each engine differs from the first that has played the scenario.
-fn differences(outcomes: &[(EngineKind, EngineOutcome)]) -> Vec<String> {
+fn differences(outcomes: &[(EngineKind, EngineOutcome)], explained: &BTreeMap<Aspect, String>) -> Vec<Difference> {
     let mut played = outcomes.iter().filter_map(|(engine, outcome)| match outcome {
         EngineOutcome::Played(figures) => Some((engine.to_string(), figures)),
         EngineOutcome::Cant(_) => None,
@@ -133,26 +150,47 @@ fn differences(outcomes: &[(EngineKind, EngineOutcome)]) -> Vec<String> {
         if figures.verdict != base.verdict {
             let why = [base, figures].into_iter().find_map(|one| one.first_violation.as_deref()).unwrap_or("");
             let (one, other) = (base.verdict.as_str(), figures.verdict.as_str());
-            found.push(format!("{one} in {first}, {other} in {engine}: {why}"));
+            found.push((Aspect::Verdict, format!("{one} in {first}, {other} in {engine}: {why}")));
         }
-        let mut apart = |what: &str, one: f64, other: f64| {
+        for (aspect, what, one, other) in [
+            (Aspect::Ejections, "ejections", base.ejections, figures.ejections),
+            (Aspect::Recoveries, "recoveries", base.recoveries, figures.recoveries),
+            (Aspect::Failovers, "failovers", base.failovers, figures.failovers),
+        ] {
+            if one.abs_diff(other) > COUNTS_APART.max(one.max(other) / 3) {
+                found.push((aspect, format!("{what}: {one} in {first}, {other} in {engine}")));
+            }
+        }
+        for (what, one, other) in [("p50", base.p50_us, figures.p50_us), ("p99", base.p99_us, figures.p99_us)] {
+            if one.abs_diff(other) > micros(LATENCY_APART).max(one.max(other) / 3) {
+                let (one, other) = (one as f64 / 1e3, other as f64 / 1e3);
+                found.push((Aspect::Latency, format!("{what}: {one:.1} ms in {first}, {other:.1} ms in {engine}")));
+            }
+        }
+        let mut apart = |aspect: Aspect, what: &str, one: f64, other: f64| {
             if (one - other).abs() > APART {
                 let (one, other) = (one * 100.0, other * 100.0);
-                found.push(format!("{what}: {one:.1} % in {first}, {other:.1} % in {engine}"));
+                found.push((aspect, format!("{what}: {one:.1} % in {first}, {other:.1} % in {engine}")));
             }
         };
-        apart("successes", base.success_share(), figures.success_share());
+        apart(Aspect::Successes, "successes", base.success_share(), figures.success_share());
         let upstreams: std::collections::BTreeSet<_> =
             base.full_picks.keys().chain(figures.full_picks.keys()).collect();
         for upstream in upstreams.into_iter().filter(|_| base.has_picks() && figures.has_picks()) {
             let what = format!("first picks of {upstream}");
-            apart(&what, base.pick_share(upstream), figures.pick_share(upstream));
+            apart(Aspect::Picks, &what, base.pick_share(upstream), figures.pick_share(upstream));
         }
     }
-    found
+    let explain = |(aspect, text)| Difference { aspect, text, explained: explained.get(&aspect).cloned() };
+    found.into_iter().map(explain).collect()
 }
 
 impl Row {
+    /// Whether nothing that differs goes unexplained.
+    pub fn is_explained(&self) -> bool {
+        self.differences.iter().all(|one| one.explained.is_some())
+    }
+
     /// What it came to in the engines that could play it.
     pub fn played(&self) -> impl Iterator<Item = &Figures> {
         self.outcomes.iter().filter_map(|(_, outcome)| match outcome {
@@ -163,9 +201,9 @@ impl Row {
 }
 
 impl Comparison {
-    /// Scenarios in which engines differ and that don't say why.
+    /// Scenarios in which engines differ in something of which they don't say why.
     pub fn unexplained(&self) -> usize {
-        self.rows.iter().filter(|row| !row.differences.is_empty() && row.explained.is_none()).count()
+        self.rows.iter().filter(|row| !row.is_explained()).count()
     }
 }
 
@@ -178,17 +216,17 @@ mod tests {
         EngineOutcome::Played(Figures { verdict, requests: 100, ok, full_picks: picks, ..Figures::default() })
     }
 
-    fn row(other: EngineOutcome, explained: Option<&str>) -> Row {
+    fn row(other: EngineOutcome, explained: Option<(Aspect, &str)>) -> Row {
         let first = figures(Verdict::Passed, 100, &[("a", 50), ("b", 50)]);
         let outcomes = vec![(EngineKind::TurmoilNet, first), (EngineKind::Live, other)];
-        let differences = differences(&outcomes);
-        let explained = explained.map(str::to_owned);
-        Row { scenario: "s".to_owned(), outcomes, differences, explained, unscaled: None }
+        let explained = explained.map(|(aspect, why)| (aspect, why.to_owned())).into_iter().collect();
+        let differences = differences(&outcomes, &explained);
+        Row { scenario: "s".to_owned(), outcomes, differences, unscaled: None }
     }
 
     #[test]
     fn verdicts_and_shares_that_differ_are_told_and_small_ones_are_not() {
-        assert_eq!(row(figures(Verdict::Passed, 96, &[("a", 52), ("b", 48)]), None).differences, [""; 0]);
+        assert_eq!(row(figures(Verdict::Passed, 96, &[("a", 52), ("b", 48)]), None).differences, []);
         for (other, told) in [
             (figures(Verdict::Violated, 100, &[("a", 50), ("b", 50)]), "passed in turmoil-net, violated in live"),
             (
@@ -198,17 +236,33 @@ mod tests {
             (figures(Verdict::Passed, 100, &[("a", 100)]), "first picks of b: 50.0 % in turmoil-net, 0.0 % in live"),
         ] {
             let row = row(other, None);
-            assert!(row.differences.iter().any(|one| one.starts_with(told)), "{told}: {:?}", row.differences);
+            assert!(row.differences.iter().any(|one| one.text.starts_with(told)), "{told}: {:?}", row.differences);
         }
-        assert_eq!(row(EngineOutcome::Cant("hold".to_owned()), None).differences, [""; 0]);
-        assert_eq!(row(figures(Verdict::Passed, 100, &[("a", 19)]), None).differences, [""; 0], "too few to tell");
+        assert_eq!(row(EngineOutcome::Cant("hold".to_owned()), None).differences, []);
+        assert_eq!(row(figures(Verdict::Passed, 100, &[("a", 19)]), None).differences, [], "too few to tell");
     }
 
     #[test]
     fn a_difference_counts_unless_the_scenario_explains_it() {
         let other = || figures(Verdict::Passed, 50, &[("a", 50), ("b", 50)]);
-        let rows = vec![row(other(), None), row(other(), Some("retries are real here"))];
+        let retries = Some((Aspect::Successes, "retries are real here"));
+        let elsewhere = Some((Aspect::Latency, "a real machine"));
+        let rows = vec![row(other(), None), row(other(), retries), row(other(), elsewhere)];
         let report = Comparison { engines: vec![EngineKind::TurmoilNet, EngineKind::Live], rows };
-        assert_eq!(report.unexplained(), 1);
+        assert_eq!(report.unexplained(), 2);
+    }
+
+    #[test]
+    fn counts_and_latencies_are_compared_within_their_bounds() {
+        let other = |change: fn(&mut Figures)| {
+            let EngineOutcome::Played(mut figures) = figures(Verdict::Passed, 100, &[]) else { unreachable!() };
+            change(&mut figures);
+            row(EngineOutcome::Played(figures), None).differences.iter().map(|one| one.aspect).collect::<Vec<_>>()
+        };
+        assert_eq!(other(|figures| (figures.ejections, figures.p99_us) = (3, 250_000)), []);
+        assert_eq!(other(|figures| figures.ejections = 4), [Aspect::Ejections]);
+        assert_eq!(other(|figures| figures.recoveries = 4), [Aspect::Recoveries]);
+        assert_eq!(other(|figures| figures.failovers = 4), [Aspect::Failovers]);
+        assert_eq!(other(|figures| figures.p50_us = 250_001), [Aspect::Latency]);
     }
 }
