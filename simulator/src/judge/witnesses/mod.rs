@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use configurations::Configurations;
-pub(in crate::judge) use evidence::{fault_of, struck_by};
 pub use evidence::{Evidence, Harm, harm_of};
+pub(in crate::judge) use evidence::{fault_of, struck_by};
 pub use journals::{Connection, HostJournal, JournalEntry, Journals};
 pub use request::{ClientRequest, RequestEnd};
 

@@ -59,7 +59,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let stopped = || evidence.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
     match (excuse.or_else(stopped), seen.failure) {
         (Some(why), _) => Some(Case::Excused(why)),
-        (None, Some(failure)) if !whole => broken(format!("{} was not disturbed, but {id} ended: {failure}", entry.host)),
+        (None, Some(failure)) if !whole => {
+            broken(format!("{} was not disturbed, but {id} ended: {failure}", entry.host))
+        }
         (None, _) => broken(format!("client and upstream disagree on the bytes of {id}")),
     }
 }

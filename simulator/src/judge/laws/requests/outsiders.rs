@@ -29,9 +29,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         Some(407) => Case::Holds,
         // Whoever comes after the end of accepting may be told so, or nothing.
         _ if !witnesses.reaches_the_proxy(asked) => Case::Holds,
-        Some(status) => {
-            broken(format!("{id} was answered with {status}, though its credentials are not good"), vec![asked.last_line()])
-        }
+        Some(status) => broken(
+            format!("{id} was answered with {status}, though its credentials are not good"),
+            vec![asked.last_line()],
+        ),
         None => {
             let evidence = &witnesses.evidence;
             let excuse = evidence.of_client(asked.client, from, until).or_else(|| evidence.of_proxy(from, until));

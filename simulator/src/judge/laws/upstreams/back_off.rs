@@ -60,7 +60,7 @@ pub(super) fn back_off(policy: &HealthPolicy, round: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::LAW;
-        use crate::judge::laws::twin::Twin;
+    use crate::judge::laws::twin::Twin;
     use crate::record::{ProxyEvent, What};
 
     fn until(twin: &mut Twin) -> &mut u64 {

@@ -51,13 +51,10 @@ fn deserved(witnesses: &Witnesses<'_>, name: &str, at: Duration) -> bool {
         entries.filter(|(_, one)| one.host == name).all(|(config, one)| witnesses.serves(one, host, config))
     };
     !names.is_settled(name, since.saturating_sub(config.timeouts.dns), at)
-        || names
-            .hosts_of(name, since, at)
-            .iter()
-            .any(|host| {
-                let evidence = &witnesses.evidence;
-                evidence.of_anything(host, since, until).is_some() || evidence.untold(host, since, until) || !fits(host)
-            })
+        || names.hosts_of(name, since, at).iter().any(|host| {
+            let evidence = &witnesses.evidence;
+            evidence.of_anything(host, since, until).is_some() || evidence.untold(host, since, until) || !fits(host)
+        })
 }
 
 #[cfg(test)]

@@ -24,11 +24,16 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 fn judge(witnesses: &Witnesses<'_>, convergence: &Convergence, host: &str, sum: u64) -> Case {
     let Convergence { line, at, round, rounds } = *convergence;
     let configurations = &witnesses.configurations;
+    let config = configurations.at(at);
+    let since = at.saturating_sub(config.timeouts.dns + config.timeouts.connect);
     let mut weight = 0;
-    for one in &configurations.at(at).upstreams {
+    for one in &config.upstreams {
         let leads = configurations.hosts_of(&one.host, at, witnesses.over);
         if leads.contains(host) && leads.len() > 1 {
             return Case::Excused(Excuse::Untold);
+        }
+        if !configurations.is_settled(&one.host, since, witnesses.over) {
+            return Case::Excused(Excuse::NameMoved);
         }
         weight += if leads.contains(host) { u64::from(one.weight.get()) } else { 0 };
     }
@@ -37,7 +42,8 @@ fn judge(witnesses: &Witnesses<'_>, convergence: &Convergence, host: &str, sum: 
     let got = entries.filter(|entry| entry.record.id.as_deref().is_some_and(asked)).count() as u64;
     // A round holds each weight, divided by what all have in common.
     let wanted = rounds * round * weight / sum.max(1);
-    let text = || format!("{host} of weight {weight} got {got} of {} requests, and should have got {wanted}", rounds * round);
+    let text =
+        || format!("{host} of weight {weight} got {got} of {} requests, and should have got {wanted}", rounds * round);
     Case::of((got != wanted).then(|| Violation::found(text(), [line])))
 }
 
