@@ -89,6 +89,15 @@ impl<'a> Configurations<'a> {
         hosts
     }
 
+    /// When `name` last ceased to lead to `host` before `at`, and led to some other place from then on.
+    pub fn left(&self, name: &str, host: &str, at: Duration) -> Option<Duration> {
+        let changes: Vec<_> = self.names.iter().filter(|(since, whose, _)| *whose == name && *since <= at).collect();
+        let leads = |to: &[String]| to.iter().any(|one| one == host);
+        let pairs = changes.iter().zip(changes.iter().skip(1)).rev();
+        let mut leaves = pairs.filter(|((.., before), (.., behind))| leads(before) && !leads(behind));
+        leaves.next().map(|(_, (since, ..))| *since)
+    }
+
     /// Whether `name` led to the same place all the time from `from` to `until`, and to some place at all.
     pub fn is_settled(&self, name: &str, from: Duration, until: Duration) -> bool {
         if self.hosts.contains(name) {

@@ -12,6 +12,7 @@ use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RECOVERY_MARGIN, Witnesses, fault_of, harm_of};
+use crate::scenario::LIVENESS;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "answered",
@@ -39,6 +40,8 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 fn should_work(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
     let until = witnesses.end_of(asked);
     Builtin::named(asked.host()).is_some()
+        // The run's own requests are broken off where they have served their purpose.
+        && (asked.end.is_some() || asked.client != LIVENESS)
         && witnesses.reaches_the_proxy(asked)
         && witnesses.is_admitted(asked, until) == Some(true)
         && witnesses.action_of(asked).is_none_or(|action| expects_success(action))
@@ -105,8 +108,9 @@ fn due(
     }
     let begun = asked.result().is_some_and(|result| result.status.is_some_and(|status| (200..300).contains(&status)));
     if begun && !entries.iter().any(JournalEntry::is_success) {
-        let hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-        none(hosts.filter_map(|host| evidence.of_upstream(host, from, until)).next())?;
+        let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+        none(hosts().find_map(|host| evidence.of_upstream(host, from, until)))?;
+        none(hosts().any(|host| evidence.untold(host, from, until)).then_some(Excuse::Untold))?;
     }
     let standing = Standing::of(witnesses, asked, entries, until);
     let Standing { bad, waiting, recovering, sound, refused_alone, slowest } = standing;
@@ -116,11 +120,11 @@ fn due(
     none((sound + recovering == 0).then_some(Excuse::NoSoundUpstream))?;
     let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
     none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
-    // What only sound ones got, nobody else has acted on.
-    let harmed = |one: &JournalEntry<'_>| evidence.of_upstream(one.host, from, until).is_some();
-    let astray = entries.is_empty()
-        || entries.iter().any(harmed)
-        || entries.iter().any(|one| evidence.harm(one) != Harm::Nothing);
+    // What was served well at once, nobody else has acted on.
+    let well = |one: &JournalEntry<'_>| {
+        one.is_success() && evidence.harm(one) == Harm::Nothing && evidence.of_upstream(one.host, from, until).is_none()
+    };
+    let astray = entries.is_empty() || !entries.iter().all(well);
     none((bad > 0 && astray && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
     let each = config.timeouts.connect + config.timeouts.reply;
     let waits = each * waiting;

@@ -1,5 +1,8 @@
 //! The law `configured`: a request reaches only upstreams that the configuration gives a weight, where their names lead.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -13,36 +16,62 @@ pub(in crate::judge) const LAW: Law = Law {
     check: Check::BlackBox(check),
 };
 
-fn check(witnesses: &Witnesses<'_>) -> Checked {
-    let known = witnesses.journals.by_id().filter_map(|(id, entries)| Some((id, entries, witnesses.requests.get(id)?)));
-    known.flat_map(|(id, entries, asked)| entries.iter().map(move |entry| judge(witnesses, id, asked, entry))).collect()
-}
+/// How long a lookup may take that a request at a stale address has begun.
+const LOOKUP: Duration = Duration::from_secs(2);
 
-fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, entry: &JournalEntry<'_>) -> Case {
-    let from = asked.began.saturating_sub(witnesses.tolerance);
-    // It was picked before the upstream wrote it down, and before its client gave up.
-    let until = entry.at.min(witnesses.end_of(asked));
-    let configurations = &witnesses.configurations;
-    let mut weighty = false;
-    let mut moved = false;
-    for config in configurations.during(from, until) {
-        // An address is used until it is due to be asked for again, and a kept connection until it idles for too long.
-        let kept =
-            if asked.is_tunnel() { config.timeouts.dns } else { config.timeouts.dns + config.timeouts.pool_idle };
-        let since = from.saturating_sub(kept + config.timeouts.connect);
-        for upstream in config.upstreams.iter().filter(|one| one.weight.get() > 0) {
-            weighty |= configurations.hosts_of(&upstream.host, from, until).contains(entry.host);
-            moved |= configurations.hosts_of(&upstream.host, since, until).contains(entry.host);
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let mut stale: BTreeMap<(&str, Duration), Duration> = BTreeMap::new();
+    let mut checked = Checked::default();
+    for journal in witnesses.journals.by_host.values() {
+        for entry in &journal.requests {
+            let Some(id) = entry.record.id.as_deref() else { continue };
+            if let Some(asked) = witnesses.requests.get(id) {
+                checked.add(judge(witnesses, id, asked, entry, &mut stale));
+            }
         }
     }
-    if weighty {
-        Case::Holds
-    } else if moved {
-        Case::Excused(Excuse::NameMoved)
-    } else {
-        let text = format!("{} got {id}, but no configuration in force sends anything there", entry.host);
-        Case::Broken(Violation::found(text, [entry.line, asked.line]))
+    checked
+}
+
+/// `stale` has the first request at each host that came later than its name's address was fresh, by when the name left.
+fn judge<'a>(
+    witnesses: &Witnesses<'a>,
+    id: &str,
+    asked: &ClientRequest<'_>,
+    entry: &JournalEntry<'a>,
+    stale: &mut BTreeMap<(&'a str, Duration), Duration>,
+) -> Case {
+    let from = asked.began.saturating_sub(witnesses.tolerance);
+    // It was picked before the upstream wrote it down, and before its client gave up.
+    let until = entry.at.min(witnesses.end_of(asked)).max(from);
+    let configurations = &witnesses.configurations;
+    let mut left = None;
+    for config in configurations.during(from, until) {
+        for upstream in config.upstreams.iter().filter(|one| one.weight.get() > 0) {
+            if configurations.hosts_of(&upstream.host, from, until).contains(entry.host) {
+                return Case::Holds;
+            }
+            if let Some(at) = configurations.left(&upstream.host, entry.host, from) {
+                left = Some((at, config));
+            }
+        }
     }
+    let broken = |text: String| Case::Broken(Violation::found(text, [asked.line, entry.line]));
+    let Some((at, config)) = left else {
+        return broken(format!("{} got {id}, but no configuration in force sends anything there", entry.host));
+    };
+    // An address is used until it is due to be looked up again, and a kept connection for as long as it is kept.
+    let fresh = at + config.timeouts.dns + config.timeouts.connect;
+    if asked.began <= fresh || entry.record.request > 1 {
+        return Case::Excused(Excuse::NameMoved);
+    }
+    // The first request behind that may use the old address still, but has it looked up.
+    let first =
+        *stale.entry((entry.host, at)).and_modify(|first| *first = asked.began.min(*first)).or_insert(asked.began);
+    if asked.began > first + LOOKUP + config.timeouts.connect {
+        return broken(format!("{} got {id}, but the name has led elsewhere since {at:?}", entry.host));
+    }
+    Case::Excused(Excuse::NameMoved)
 }
 
 #[cfg(test)]

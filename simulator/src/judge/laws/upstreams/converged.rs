@@ -24,11 +24,16 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 fn judge(witnesses: &Witnesses<'_>, convergence: &Convergence, host: &str, sum: u64) -> Case {
     let Convergence { line, at, round, rounds } = *convergence;
     let configurations = &witnesses.configurations;
+    let config = configurations.at(at);
+    let since = at.saturating_sub(config.timeouts.dns + config.timeouts.connect);
     let mut weight = 0;
-    for one in &configurations.at(at).upstreams {
+    for one in &config.upstreams {
         let leads = configurations.hosts_of(&one.host, at, witnesses.over);
         if leads.contains(host) && leads.len() > 1 {
             return Case::Excused(Excuse::Untold);
+        }
+        if !configurations.is_settled(&one.host, since, witnesses.over) {
+            return Case::Excused(Excuse::NameMoved);
         }
         weight += if leads.contains(host) { u64::from(one.weight.get()) } else { 0 };
     }

@@ -18,8 +18,8 @@ pub(in crate::judge) const LAW: Law = Law {
 };
 
 /// Faults of a reply to CONNECT that only the upstream can have written.
-const PLAINLY_ITS_OWN: [&str; 8] =
-    ["status-407", "status-407-bare", "garbage", "bare-lf", "http-9.9", "absurd-number", "nul", "cut-head"];
+const PLAINLY_ITS_OWN: [&str; 6] =
+    ["status-407", "status-407-bare", "garbage", "http-9.9", "absurd-number", "cut-head"];
 /// How long a harmless fault may keep the proxy from knowing that a tunnel stands.
 const HARMLESS_DELAY: Duration = Duration::from_millis(1500);
 
@@ -35,7 +35,7 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 }
 
 fn is_plain(entry: &JournalEntry<'_>) -> bool {
-    entry.record.method == "CONNECT" && struck_by(entry.record, &PLAINLY_ITS_OWN)
+    entry.record.method == "CONNECT" && !entry.is_success() && struck_by(entry.record, &PLAINLY_ITS_OWN)
 }
 
 /// The cases are the requests that an upstream gets once it must have been ejected, and each time that it must have been.
