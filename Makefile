@@ -14,7 +14,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
-  docker-build docker-run docker-clean mutations
+  docker-build docker-run docker-clean mutations canary
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ bench-simulator: tools ## What a virtual minute costs in the simulator
 
 mutations: tools ## Break the proxy on purpose in every way of simulator/mutations/: does the simulator notice?
 	@CARGO="$(CARGO)" scripts/mutations.sh
+
+canary: tools ## Break the proxy in one way: do the stories that name it notice?
+	@CARGO="$(CARGO)" scripts/mutations.sh --canary
 
 SWEEP ?= 1m
 SEED ?= 1

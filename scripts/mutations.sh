@@ -1,21 +1,32 @@
 #!/usr/bin/env bash
-# Breaks the proxy on purpose, one patch of simulator/mutations/ at a time, in a copy of what is committed: plays all
-# shipped scenarios against it, shrinks the smallest that fails, and prints a row of the table in simulator/README.md.
+# Breaks the proxy on purpose, one patch of simulator/mutations/ at a time, in a copy of what is committed, and plays all
+# shipped scenarios against it. Prints a table of who noticed each.
 #
 #   scripts/mutations.sh              all of them
 #   scripts/mutations.sh NAME…        these
+#   scripts/mutations.sh --canary     one of them, against the stories that name it: enough to see that a gate still bites
 #
-# Ends with 1 if a mutation is not noticed.
+# Ends with 1 if a mutation is not noticed, or if a story notices none of those that it names in its `catches`.
+# LIMIT is how many seconds the scenarios may take with one mutation (300): what hangs is noticed. SHRINK=1 adds the
+# smallest scenario that still notices; it stays in target/mutations/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+canary=never-ejected
+scope=all
 names=("$@")
-if [ "${#names[@]}" -eq 0 ]; then
-  for patch in simulator/mutations/*.patch; do
-    name=${patch##*/}
-    names+=("${name%.patch}")
-  done
-fi
+case "${1:-}" in
+  --canary)
+    scope=named
+    names=("$canary")
+    ;;
+  "")
+    for patch in simulator/mutations/*.patch; do
+      name=${patch##*/}
+      names+=("${name%.patch}")
+    done
+    ;;
+esac
 
 copy=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-mutations.XXXXXX")
 # shellcheck disable=SC2064  # the folder's name of now is meant
@@ -27,8 +38,16 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/mutations"
 export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 simulator="$CARGO_TARGET_DIR/release/simulator"
 
-unnoticed=0
-echo "| Mutation | Caught by | Scenarios that fail | Smallest that still does |"
+# catches STORY: the mutations that it names, one a line.
+catches() { sed -nE 's/^  "catches": \[(.*)\],$/\1/p' "$copy/scenarios/$1.json" | tr -d '" ' | tr ',' '\n'; }
+# stories NAME: the stories that name this mutation.
+stories() { grep -lE "^  \"catches\": .*\"$1\"" "$copy"/scenarios/*.json; }
+joined() { paste -sd, | sed 's/,/, /g'; }
+
+failed=0
+noticed=$copy/noticed # lines of: mutation story
+: >"$noticed"
+echo "| Mutation | Laws | Stories that notice | Smallest |"
 echo "|---|---|---|---|"
 for name in "${names[@]}"; do
   patch="$PWD/simulator/mutations/$name.patch"
@@ -37,20 +56,51 @@ for name in "${names[@]}"; do
     git apply "$patch"
     "${CARGO:-cargo}" build --quiet --locked --release -p simulator
   )
-  "$simulator" run --json "$copy/run.json" "$copy/scenarios" >"$copy/run.txt" || true
-  caught=$(sed -nE 's/^ *"of": "([a-z-]+)(\[[0-9]+\])?",?$/\1/p' "$copy/run.json" | sort | uniq -c | sort -rn | awk '{ print $2 }' | paste -sd, | sed 's/,/, /g')
-  failed=$(grep -cE '^(violated|stuck|crashed) ' "$copy/run.txt" || true)
-  if [ "$failed" -eq 0 ]; then
-    echo "| $name | **not noticed** | 0 | |"
-    unnoticed=$((unnoticed + 1))
-  else
-    # The line tells the requests: the fewer, the sooner it is shrunk.
-    first=$(sed -nE 's/^(violated|stuck|crashed) +([^ ]+) seed [0-9]+: ([0-9]+) requests.*/\3 \2/p' "$copy/run.txt" | sort -n | awk 'NR == 1 { print $2 }')
-    # The smaller scenario stays there to be looked at.
-    size=$("$simulator" shrink "$copy/scenarios/$first.json" --to "$CARGO_TARGET_DIR/$name.json" --runs "${RUNS:-600}" |
+  played=("$copy/scenarios")
+  if [ "$scope" = named ]; then mapfile -t played < <(stories "$name"); fi
+  rm -f "$copy/run.json"
+  status=0
+  timeout "${LIMIT:-300}" "$simulator" run --json "$copy/run.json" "${played[@]}" >"$copy/run.txt" 2>"$copy/errors.txt" || status=$?
+  laws=$(sed -nE 's/^ *"of": "([a-z-]+)(\[[0-9]+\])?",?$/\1/p' "$copy/run.json" 2>/dev/null | sort -u | joined || true)
+  # The line tells the requests: the fewer, the sooner it is shrunk.
+  sed -nE 's/^(violated|stuck|crashed) +([^ ]+) seed [0-9]+: ([0-9]+) requests.*/\3 \2/p' "$copy/run.txt" | sort -n >"$copy/failing"
+  awk -v name="$name" '{ print name, $2 }' "$copy/failing" >>"$noticed"
+  found=$(awk '{ print $2 }' "$copy/failing" | sort | joined)
+  case $status in
+    0)
+      laws="**not noticed**"
+      failed=1
+      ;;
+    1 | 2 | 3) ;;
+    124) found="${found:+$found, }it hangs" ;;
+    *)
+      cat "$copy/errors.txt" >&2
+      exit "$status"
+      ;;
+  esac
+  size=
+  if [ -n "${SHRINK:-}" ] && [ -s "$copy/failing" ]; then
+    first=$(awk 'NR == 1 { print $2 }' "$copy/failing")
+    size=$(timeout "${LIMIT:-300}" "$simulator" shrink "$copy/scenarios/$first.json" --to "$CARGO_TARGET_DIR/$name.json" --runs "${RUNS:-600}" |
       sed -n 's/^[0-9]* runs, left: //p' || true)
-    echo "| $name | $caught | $failed | $size |"
   fi
+  echo "| $name | $laws | $found | $size |"
   (cd "$copy" && git apply --reverse "$patch")
 done
-[ "$unnoticed" -eq 0 ]
+
+# A story is judged where all that it names was tried, and by one of these at least.
+for file in "$copy"/scenarios/*.json; do
+  story=${file##*/}
+  story=${story%.json}
+  tried=0 named=0 bites=0
+  while read -r name; do
+    named=$((named + 1))
+    case " ${names[*]} " in *" $name "*) tried=$((tried + 1)) ;; esac
+    if grep -qx "$name $story" "$noticed"; then bites=1; fi
+  done < <(catches "$story")
+  if [ "$tried" -eq "$named" ] && [ "$bites" -eq 0 ]; then
+    echo "$story notices nothing of what it names: $(catches "$story" | joined)" >&2
+    failed=1
+  fi
+done
+exit "$failed"

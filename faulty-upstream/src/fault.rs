@@ -21,7 +21,7 @@ pub struct Fault {
     /// What happens, in one sentence.
     pub summary: &'static str,
     /// The settings that a plan can give it.
-    pub(crate) settings: &'static [Setting],
+    pub settings: &'static [Setting],
     /// The function that computes what it does.
     pub(crate) action: Action,
 }

@@ -42,4 +42,5 @@ pub use effect::listener::State;
 pub use fault::Fault;
 pub use io::{Duplex, Listener};
 pub use plan::Plan;
+pub use setting::{Setting, SettingType};
 pub use upstream::FaultyUpstream;

@@ -8,18 +8,18 @@ use serde_json::Value as Json;
 
 /// One setting of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Setting {
+pub struct Setting {
     /// The name of its field in `with`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The type of its value, and the default.
-    pub(crate) value_type: SettingType,
+    pub value_type: SettingType,
     /// What the setting means.
-    pub(crate) doc: &'static str,
+    pub doc: &'static str,
 }
 
 /// The type of a setting, with its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SettingType {
+pub enum SettingType {
     /// A duration, written as a string with a unit.
     Duration {
         /// In milliseconds.

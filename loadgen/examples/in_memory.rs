@@ -43,6 +43,6 @@ pub(crate) async fn load() -> Tally {
 pub(crate) fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let tally = runtime.expect("a runtime without sockets needs nothing").block_on(LocalSet::new().run_until(load()));
-    let p99 = tally.corrected.percentile(99.0);
+    let p99 = tally.corrected.ok.percentile(99.0);
     println!("{} requests, {} errors, 99 % within {p99:?}", tally.began, tally.errors());
 }

@@ -6,9 +6,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use loadgen::report::{LoadReport, compare};
+use loadgen::verdict::Finding;
 
 use crate::cli::{Args, Command, CompareArgs};
 
+/// No bound is missed, but the run does not show whether one of them is kept.
+const NOT_JUDGEABLE: u8 = 2;
 /// sysexits.h: the command line is wrong.
 const USAGE: u8 = 64;
 /// sysexits.h: something that is needed is not there.
@@ -33,10 +36,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes the exit status: 0 where every bound was kept, 1 where one was not, `code` where there was an error.
-fn finish(result: Result<bool, String>, code: u8) -> ExitCode {
+/// Makes the exit status of what was found, or `code` where there was an error.
+fn finish(result: Result<Finding, String>, code: u8) -> ExitCode {
     match result {
-        Ok(passed) => ExitCode::from(u8::from(!passed)),
+        Ok(Finding::Kept) => ExitCode::SUCCESS,
+        Ok(Finding::Missed) => ExitCode::FAILURE,
+        Ok(Finding::NotJudgeable) => ExitCode::from(NOT_JUDGEABLE),
         Err(error) => {
             eprintln!("loadgen: {error}");
             ExitCode::from(code)
@@ -44,8 +49,8 @@ fn finish(result: Result<bool, String>, code: u8) -> ExitCode {
     }
 }
 
-fn compare(args: &CompareArgs) -> Result<bool, String> {
-    let (text, worse) = compare::compare(&LoadReport::read(&args.before)?, &LoadReport::read(&args.after)?);
+fn compare(args: &CompareArgs) -> Result<Finding, String> {
+    let (text, finding) = compare::compare(&LoadReport::read(&args.before)?, &LoadReport::read(&args.after)?);
     print!("{text}");
-    Ok(!worse)
+    Ok(finding)
 }

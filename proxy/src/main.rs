@@ -1,6 +1,6 @@
 //! The proxy binary: arguments → configuration → operating system → run → exit code.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -160,10 +160,15 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
     if let Err(error) = descriptors::raise_nofile() {
         warn!("the descriptor limit stays at {}: {error}", descriptors::nofile());
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
+    // Before anybody can learn whom to signal: a signal without a handler kills.
+    let signals = {
+        let _runtime = runtime.enter();
+        ProcessSignals::handle().map_err(other)?
+    };
     let pid_file = write_pid(&config)?;
     let control = open_control(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
-    let code = runtime.block_on(serve(path, config, files, control.as_ref(), log));
+    let code = runtime.block_on(serve(path, config, files, control.as_ref(), (signals, log)));
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();
     drop(control);
@@ -205,6 +210,31 @@ fn open_control(config: &Config) -> Result<Option<ControlSocket>, CommandError> 
 /// Whether it was asked for, so that going without it is an error.
 fn is_wanted(file: &ProcessFile) -> bool {
     matches!(file, ProcessFile::At(_))
+}
+
+/// Every signal that has a meaning here.
+struct ProcessSignals {
+    hangup: Signals,
+    stop: StopSignals,
+    ignored: IgnoredSignals,
+}
+
+impl ProcessSignals {
+    /// Handles them from now on; one that comes before it is waited for is kept.
+    fn handle() -> io::Result<Self> {
+        Ok(ProcessSignals {
+            hangup: signal(SignalKind::hangup())?,
+            stop: StopSignals {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                quit: signal(SignalKind::quit())?,
+            },
+            ignored: IgnoredSignals {
+                user1: signal(SignalKind::user_defined1())?,
+                user2: signal(SignalKind::user_defined2())?,
+            },
+        })
+    }
 }
 
 /// The signals that end a proxy.
@@ -257,18 +287,9 @@ async fn serve(
     config: Config,
     files: Files,
     control: Option<&ControlSocket>,
-    log: Log,
+    (signals, log): (ProcessSignals, Log),
 ) -> Result<ExitCode, CommandError> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(other)?;
-    let mut stop_signals = StopSignals {
-        terminate: signal(SignalKind::terminate()).map_err(other)?,
-        interrupt: signal(SignalKind::interrupt()).map_err(other)?,
-        quit: signal(SignalKind::quit()).map_err(other)?,
-    };
-    let mut ignored = IgnoredSignals {
-        user1: signal(SignalKind::user_defined1()).map_err(other)?,
-        user2: signal(SignalKind::user_defined2()).map_err(other)?,
-    };
+    let ProcessSignals { mut hangup, stop: mut stop_signals, mut ignored } = signals;
     let name = config.server.name.clone();
     let upstreams = config.upstreams.len();
     let proxy = Arc::new(Proxy::start(config, Os::new(), Arc::new(log)).await.map_err(other)?);

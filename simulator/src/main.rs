@@ -8,8 +8,8 @@ use clap::Parser;
 use simulator::scenario;
 
 use cli::arguments::{Cli, Command};
-use cli::failure::{Failed, USAGE};
-use cli::{engines, files, play, search};
+use cli::failure::{Failed, STALLED, USAGE};
+use cli::{engines, files, play, results, search};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -21,6 +21,10 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    simulator::world::end_when_stalled(|text| {
+        eprintln!("{text}");
+        std::process::exit(i32::from(STALLED));
+    });
     let ended = match cli.command {
         Command::Run(args) => play::run_many(&args),
         Command::Replay(one) => play::replay(&one),
@@ -30,6 +34,8 @@ fn main() -> ExitCode {
         Command::Trace(one) => play::trace(&one),
         Command::Timeline(args) => play::timeline(&args),
         Command::Sweep(args) => search::sweep(&args),
+        Command::Merge(args) => results::merge(&args),
+        Command::Coverage { results } => results::coverage(&results),
         Command::Shrink(args) => search::shrink(&args),
         Command::Schema => files::print(&format!("{:#}\n", scenario::schema().as_value())),
     };

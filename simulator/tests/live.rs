@@ -16,7 +16,7 @@ use simulator::judge::{Verdict, run_on};
 use simulator::record::{Clock, ProxyEvent, Recorder, What};
 use simulator::scenario::{self, ConfigFile, HostName};
 use simulator::world::live::{Live, use_proxy};
-use simulator::world::{Engine, EngineKind, Host, RunsProxy};
+use simulator::world::{Engine, EngineKind, Host, Patience, RunsProxy};
 use tokio::io::AsyncReadExt;
 
 /// The proxy's binary, built as these tests are: it belongs to another package, so cargo does not say where it is.
@@ -114,7 +114,7 @@ fn a_proxy_whose_port_is_taken_ends_the_run_with_its_own_words() {
     proxy();
     let scenario = scenario::parse(QUIET).unwrap();
     let hosts = ["proxy", "a", "c"].map(HostName::new);
-    let mut engine = Live::new(&hosts, &scenario, 1).unwrap();
+    let mut engine = Live::new(&hosts, &scenario, 1, Patience::new("x", 1)).unwrap();
     let _taken = TcpListener::bind((engine.address(&hosts[0]), scenario::PROXY_PORT)).unwrap();
     let recorder = Recorder::new(Clock::new(|| std::time::Duration::ZERO));
     engine.start_proxy(&ConfigFile::first(&scenario), recorder, 1);
@@ -139,7 +139,7 @@ fn quiet() -> (Live, [HostName; 3]) {
     proxy();
     let scenario = scenario::parse(QUIET).unwrap();
     let hosts = ["proxy", "a", "c"].map(HostName::new);
-    let mut engine = Live::new(&hosts, &scenario, 1).unwrap();
+    let mut engine = Live::new(&hosts, &scenario, 1, Patience::new("x", 1)).unwrap();
     engine.start_proxy(&ConfigFile::first(&scenario), Recorder::new(engine.clock()), 1);
     engine.begin();
     assert!(engine.proxy_works(), "{:?}", engine.panics());

@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read its files fails")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use simulator::explore::batch::{Job, run_all};
 use simulator::judge::Verdict;
-use simulator::scenario;
+use simulator::scenario::{self, Scenario};
 use simulator::world::EngineKind;
 
 /// What turmoil plays here: resets, jitter and crashes. It takes too long without optimisation to play all;
@@ -45,8 +46,9 @@ fn hold_and_repeat(jobs: &[Job], engine: EngineKind) {
         .output()
         .unwrap();
     assert!(simulator.status.success(), "{}", String::from_utf8_lossy(&simulator.stdout));
-    let there: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
-    let there: Vec<_> = there.iter().map(|report| report["digest"].as_str().unwrap()).collect();
+    let there: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+    let there: Vec<_> =
+        there["reports"].as_array().unwrap().iter().map(|report| report["digest"].as_str().unwrap()).collect();
     let here: Vec<_> = here.iter().map(|report| report.digest.as_str()).collect();
     assert_eq!(here, there);
 }
@@ -76,4 +78,29 @@ fn a_file_is_named_like_its_scenario() {
     for job in shipped(EngineKind::default()) {
         assert_eq!(job.file.file_stem().unwrap().to_str().unwrap(), job.scenario.name);
     }
+}
+
+#[test]
+fn every_story_names_mutations_that_it_catches_and_every_mutation_is_named() {
+    let mutations = directory().join("../simulator/mutations");
+    let mutations: BTreeSet<String> = mutations
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let mut named = BTreeSet::new();
+    for job in shipped(EngineKind::TurmoilNet) {
+        let Scenario { name, catches, .. } = &*job.scenario;
+        assert!(!catches.is_empty(), "{name} catches nothing");
+        // scripts/mutations.sh reads the names off one line.
+        let text = std::fs::read_to_string(&job.file).unwrap();
+        let line = text.lines().find(|line| line.starts_with("  \"catches\": [") && line.ends_with("],"));
+        assert!(line.is_some(), "{name}: `catches` is not on one line of its own");
+        for one in catches {
+            assert!(mutations.contains(one), "{name} catches {one}, of which there is no patch");
+            named.insert(one.clone());
+        }
+    }
+    let unnamed: Vec<_> = mutations.difference(&named).collect();
+    assert!(unnamed.is_empty(), "no story names {unnamed:?}");
 }

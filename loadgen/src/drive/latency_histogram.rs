@@ -33,6 +33,14 @@ impl LatencyHistogram {
         }
     }
 
+    /// Counts all that `other` has above `span`.
+    pub(crate) fn add_above(&mut self, other: &LatencyHistogram, span: Duration) {
+        let least = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        for value in other.0.iter_recorded().filter(|value| value.value_iterated_to() > least) {
+            self.0.saturating_record_n(value.value_iterated_to(), value.count_at_value());
+        }
+    }
+
     /// How many latencies it holds.
     pub fn count(&self) -> u64 {
         self.0.len()

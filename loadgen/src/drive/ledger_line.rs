@@ -1,6 +1,6 @@
 //! What the ledger needs to know of one request.
 
-use crate::client::RequestRecord;
+use crate::client::{Failure, Phase, RequestRecord};
 
 /// One request, as the ledger needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,10 @@ pub(crate) enum ClientAnswer {
     Through,
     /// CONNECT was answered with something else.
     Refused,
-    /// Nothing came back, or a status of which the client can't tell who sent it. The other witnesses may know of it or not.
-    Unknown,
+    /// A status of which the client can't tell who sent it, or nothing at all: another witness has to know of it.
+    Unclear,
+    /// loadgen never sent it, or gave it up when the run was stopped. The other witnesses may know of it or not.
+    Withdrawn,
 }
 
 impl ClientAnswer {
@@ -28,7 +30,12 @@ impl ClientAnswer {
             Some(200..300) => ClientAnswer::Through,
             Some(_) if record.tunnel => ClientAnswer::Refused,
             Some(300..500) => ClientAnswer::Through,
-            _ => ClientAnswer::Unknown,
+            Some(_) => ClientAnswer::Unclear,
+            None => match record.outcome {
+                Err(Failure { phase: Phase::Connect, .. }) => ClientAnswer::Withdrawn,
+                Err(Failure { kind, .. }) if !kind.is_proxys() => ClientAnswer::Withdrawn,
+                _ => ClientAnswer::Unclear,
+            },
         }
     }
 }

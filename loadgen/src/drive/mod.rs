@@ -13,7 +13,7 @@ pub use event::RequestEvent;
 pub use latency_histogram::LatencyHistogram;
 pub(crate) use ledger_line::{ClientAnswer, LedgerLine};
 pub use shard::Shard;
-pub use tally::Tally;
+pub use tally::{Latencies, Tally};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,44 @@
 //! Sums over requests. Tallies of several threads, or of windows of time, add up.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::event::RequestEvent;
 use super::latency_histogram::LatencyHistogram;
 use super::ledger_line::{ClientAnswer, LedgerLine};
-use crate::client::{Failure, FailureKind, RequestRecord};
+use crate::client::{Failure, FailureKind, Outcome, RequestRecord};
+
+/// Latencies of requests that went well, and of those that failed.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    /// Of requests that went well.
+    pub ok: LatencyHistogram,
+    /// Of requests that failed in a way that says something about the proxy.
+    pub failed: LatencyHistogram,
+}
+
+impl Latencies {
+    fn record(&mut self, outcome: &Outcome, span: Duration) {
+        match outcome {
+            Ok(()) => self.ok.record(span),
+            Err(failure) if failure.kind.is_proxys() => self.failed.record(span),
+            Err(_) => {}
+        }
+    }
+
+    fn add(&mut self, other: &Latencies) {
+        self.ok.add(&other.ok);
+        self.failed.add(&other.failed);
+    }
+
+    /// The requests that went well, and the failures that took longer than half of those: a 504 after 30 s was waited
+    /// for, but quick refusals must not make a proxy look fast.
+    pub fn with_slow_failures(&self) -> LatencyHistogram {
+        let mut all = self.ok.clone();
+        all.add_above(&self.failed, self.ok.percentile(50.0));
+        all
+    }
+}
 
 /// Sums over requests.
 #[derive(Clone, Debug, Default)]
@@ -24,12 +57,11 @@ pub struct Tally {
     pub up: u64,
     /// Bytes from targets.
     pub down: u64,
-    /// Latency from when requests were due. This histogram and those below hold the requests that went well or ran out of
-    /// time: quick refusals must not make a proxy look fast.
-    pub corrected: LatencyHistogram,
+    /// Latency from when requests were due.
+    pub corrected: Latencies,
     /// Latency from when requests began.
-    pub uncorrected: LatencyHistogram,
-    /// Time to connect to the proxy.
+    pub uncorrected: Latencies,
+    /// Time to connect to the proxy. This histogram and those below hold the requests that went well or ran out of time.
     pub connect: LatencyHistogram,
     /// Time to the reply to CONNECT.
     pub reply: LatencyHistogram,
@@ -72,9 +104,9 @@ impl Tally {
         if let Some(exit) = &record.exit {
             *self.exits.entry(exit.clone()).or_default() += 1;
         }
+        self.corrected.record(&record.outcome, record.corrected());
+        self.uncorrected.record(&record.outcome, record.uncorrected());
         if matches!(record.outcome, Ok(()) | Err(Failure { kind: FailureKind::Timeout, .. })) {
-            self.corrected.record(record.corrected());
-            self.uncorrected.record(record.uncorrected());
             let phases = &record.phases;
             for (times, span) in [
                 (&mut self.connect, phases.connect),
@@ -140,5 +172,26 @@ impl Tally {
     /// Requests that are over.
     pub fn over(&self) -> u64 {
         self.ok + self.errors() + self.not_judged()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Phase;
+
+    #[test]
+    fn a_late_504_counts_into_latencies_and_a_quick_refusal_does_not() {
+        let mut latencies = Latencies::default();
+        for _ in 0..99 {
+            latencies.record(&Ok(()), Duration::from_millis(100));
+        }
+        latencies.record(&Err(FailureKind::Status(407).at(Phase::Reply)), Duration::from_millis(1));
+        latencies.record(&Err(FailureKind::Status(504).at(Phase::Reply)), Duration::from_secs(30));
+        latencies.record(&Err(FailureKind::Unfinished.at(Phase::Reply)), Duration::from_secs(60));
+        let all = latencies.with_slow_failures();
+        assert_eq!((all.count(), latencies.ok.count()), (100, 99));
+        assert!(all.percentile(0.0) >= Duration::from_millis(99) && all.max() >= Duration::from_secs(29));
+        assert!(all.max() < Duration::from_secs(31) && latencies.ok.max() < Duration::from_secs(1));
     }
 }

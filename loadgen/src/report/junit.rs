@@ -3,6 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::load_report::LoadReport;
+use crate::verdict::Finding;
 
 /// Renders the verdicts.
 pub fn render(report: &LoadReport) -> String {
@@ -10,10 +11,13 @@ pub fn render(report: &LoadReport) -> String {
     let mut suite = TestSuite::new("loadgen");
     suite.set_time(time);
     for verdict in &report.verdicts {
-        let status = if verdict.passed {
+        let status = if verdict.passed() {
             TestCaseStatus::success()
         } else {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            // An error, in JUnit's words: the test could not be made.
+            let not_made = verdict.finding == Finding::NotJudgeable;
+            let kind = if not_made { NonSuccessKind::Error } else { NonSuccessKind::Failure };
+            let mut status = TestCaseStatus::non_success(kind);
             status.set_message(verdict.text.as_str());
             status
         };

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::latency_summary::LatencySummary;
 use super::window::Window;
 use crate::drive::{LatencyHistogram, Tally};
-use crate::verdict::Verdict;
 use crate::verdict::failover::FailoverFigures;
+use crate::verdict::{Finding, Verdict};
 use crate::watch::{ProxyProcess, ThreadWork};
 use crate::workload::Workload;
 
@@ -47,7 +47,8 @@ pub struct LoadReport {
     pub bytes_down: u64,
     /// The most tunnels that were open at once.
     pub tunnels: u64,
-    /// Latencies by name; `corrected` counts from when requests were due, `lag` is the load generator's own.
+    /// Latencies by name; `corrected` counts from when requests were due, `ok` is the same without failures, `lag` is the
+    /// load generator's own.
     pub times: BTreeMap<String, LatencySummary>,
     /// Whether the load generator itself was the limit. Then rate and latency are its own, and say nothing of the proxy.
     pub saturated: bool,
@@ -101,8 +102,9 @@ impl LoadReport {
     /// `tunnels` is the most tunnels that were open at once.
     pub fn new(workload: &Workload, tally: &Tally, lag: &LatencyHistogram, span: Duration, tunnels: u64) -> Self {
         let times = [
-            ("corrected", &tally.corrected),
-            ("uncorrected", &tally.uncorrected),
+            ("corrected", &tally.corrected.with_slow_failures()),
+            ("ok", &tally.corrected.ok),
+            ("uncorrected", &tally.uncorrected.with_slow_failures()),
             ("connect", &tally.connect),
             ("reply", &tally.reply),
             ("tls", &tally.tls),
@@ -211,9 +213,9 @@ impl LoadReport {
             .map_err(|error| format!("{}: this is no report of loadgen: {error}", path.display()))
     }
 
-    /// Whether the run passed every verdict.
-    pub fn passed(&self) -> bool {
-        self.verdicts.iter().all(|verdict| verdict.passed)
+    /// The worst that a verdict says: what is missed outweighs what can't be judged.
+    pub fn finding(&self) -> Finding {
+        self.verdicts.iter().map(|verdict| verdict.finding).max().unwrap_or(Finding::Kept)
     }
 }
 

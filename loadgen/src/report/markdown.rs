@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::load_report::LoadReport;
 use super::text::{COLUMNS, TIMES};
 use crate::quantity::show;
+use crate::verdict::Finding;
 
 /// Renders the whole report.
 pub fn render(report: &LoadReport) -> String {
@@ -19,7 +20,11 @@ fn cell(text: &str) -> String {
 }
 
 fn write(text: &mut String, report: &LoadReport) -> std::fmt::Result {
-    let word = if report.passed() { "passed" } else { "FAILED" };
+    let word = match report.finding() {
+        Finding::Kept => "passed",
+        Finding::NotJudgeable => "not judgeable",
+        Finding::Missed => "FAILED",
+    };
     writeln!(text, "## loadgen: {word}\n")?;
     for line in &report.workload {
         writeln!(text, "    {line}")?;
@@ -51,7 +56,8 @@ fn write(text: &mut String, report: &LoadReport) -> std::fmt::Result {
     if !report.verdicts.is_empty() {
         writeln!(text, "\n| verdict | | |\n|---|---|---|")?;
         for verdict in &report.verdicts {
-            let word = if verdict.passed { "pass" } else { "**FAIL**" };
+            let word = verdict.finding.word();
+            let word = if verdict.passed() { word.to_owned() } else { format!("**{word}**") };
             writeln!(text, "| {word} | {} | {} |", cell(&verdict.name), cell(&verdict.text))?;
         }
     }

@@ -6,8 +6,9 @@ use super::load_report::LoadReport;
 use crate::quantity::{show, show_bytes};
 
 /// Names of times, in the order in which a request meets them, with what they are.
-pub(super) const TIMES: [(&str, &str); 8] = [
+pub(super) const TIMES: [(&str, &str); 9] = [
     ("corrected", "latency from the intended start"),
+    ("ok", "  of those that went well"),
     ("uncorrected", "latency from the real start"),
     ("connect", "TCP to the proxy"),
     ("reply", "CONNECT reply"),
@@ -110,7 +111,7 @@ fn write(text: &mut String, report: &LoadReport) -> std::fmt::Result {
         writeln!(text)?;
     }
     for verdict in &report.verdicts {
-        writeln!(text, "{} {}: {}", if verdict.passed { "PASS" } else { "FAIL" }, verdict.name, verdict.text)?;
+        writeln!(text, "{} {}: {}", verdict.finding.word(), verdict.name, verdict.text)?;
     }
     Ok(())
 }

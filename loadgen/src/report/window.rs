@@ -29,7 +29,7 @@ pub struct Window {
 impl Window {
     /// Makes it from what was counted in it; `at` is its begin.
     pub fn new(at: Duration, span: Duration, tally: &Tally) -> Self {
-        let times = &tally.corrected;
+        let times = tally.corrected.with_slow_failures();
         let micros = |span: Duration| span.as_micros() as u64;
         let latency = [50.0, 90.0, 99.0, 100.0].map(|percent| micros(times.percentile(percent)));
         Window {

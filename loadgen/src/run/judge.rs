@@ -13,8 +13,9 @@ use crate::verdict::Verdict;
 use crate::verdict::failover::{self, VictimSample};
 use crate::verdict::ledger::{self, ProxyCounts};
 use crate::verdict::periods::{by_statistics, is_one_period};
+use crate::verdict::threshold::Threshold;
 use crate::verdict::weights::{self, HealthPeriod, UpstreamShare};
-use crate::watch::{journal_entries, upstream_counts};
+use crate::watch::{JournalEntry, journal_entries, upstream_counts};
 
 /// Puts all verdicts into `report`.
 ///
@@ -43,6 +44,7 @@ pub(super) async fn judge(settings: &Settings, record: RunRecord, report: &mut L
     if settings.verdicts.failover {
         failover_verdicts(settings, &record, report);
     }
+    report.verdicts.extend(errors_verdict(settings, report));
     let expected: Vec<_> = settings
         .verdicts
         .thresholds
@@ -56,12 +58,30 @@ pub(super) async fn judge(settings: &Settings, record: RunRecord, report: &mut L
     Ok(())
 }
 
+/// Judges failed requests by the bound of a run that was given no other: none. Those from a fault on are judged by
+/// `--verify-failover`, where it is asked for.
+fn errors_verdict(settings: &Settings, report: &LoadReport) -> Option<Verdict> {
+    let on_errors = |threshold: &Threshold| matches!(threshold.metric(), "errors" | "error_rate" | "ok");
+    if settings.verdicts.thresholds.iter().any(on_errors) {
+        return None;
+    }
+    let judged = report.errors.saturating_sub(report.failover.map_or(0, |figures| figures.harmed));
+    if judged == 0 {
+        return None;
+    }
+    let text = format!(
+        "{judged} of {} requests failed, bound 0; --expect on errors, error_rate or ok sets another",
+        report.ok + report.errors
+    );
+    Some(Verdict::new("errors", false, text))
+}
+
 async fn weights_verdicts(settings: &Settings, record: &RunRecord) -> Result<Vec<Verdict>, String> {
     if settings.workload.exit_from.is_some() {
         if record.fault.is_some() || !is_one_period(&record.snapshots) {
             let text =
                 "there was a fault, or health changed, in mid-run: answers from before and after must not be added up";
-            return Ok(vec![Verdict::new("weights by exit", false, text)]);
+            return Ok(vec![Verdict::not_judgeable("weights by exit", text)]);
         }
         let weights = &settings.witnesses.weights;
         let share = |(name, weight): &(String, u64)| UpstreamShare {
@@ -78,14 +98,14 @@ async fn weights_verdicts(settings: &Settings, record: &RunRecord) -> Result<Vec
     if !is_one_period(&record.snapshots) {
         let text = "health or configuration changed in mid-run, and their counts can't be told apart by period: \
                     leave --upstream's weights out to judge by the proxy's statistics";
-        return Ok(vec![Verdict::new(name, false, text)]);
+        return Ok(vec![Verdict::not_judgeable(name, text)]);
     }
     let mut period = HealthPeriod { label: "by upstreams' counts".to_owned(), shares: Vec::new(), slack: 0 };
     for ((upstream, weight), before) in upstreams.into_iter().zip(&record.counts_before) {
         let after = upstream_counts(upstream).await?;
         let Some((picked, refused)) = after.since(before) else {
             let text = format!("{upstream} counts less than before: it was started again in mid-run");
-            return Ok(vec![Verdict::new(name, false, text)]);
+            return Ok(vec![Verdict::not_judgeable(name, text)]);
         };
         // Requests that an upstream turned away may have been tried elsewhere.
         period.slack += refused;
@@ -96,35 +116,39 @@ async fn weights_verdicts(settings: &Settings, record: &RunRecord) -> Result<Vec
 
 async fn ledger_verdicts(settings: &Settings, record: &RunRecord) -> Result<Vec<Verdict>, String> {
     let lines = record.tally.ledger.as_deref().unwrap_or_default();
-    let mut verdicts = Vec::new();
-    if let ([first, ..], Some(last)) = (record.snapshots.as_slice(), record.snapshots.last()) {
-        let (first, last) = (&first.statistics, &last.statistics);
-        let counted = ProxyCounts {
-            success: last.total.success_requests.saturating_sub(first.total.success_requests),
-            failed: last.total.failed_requests.saturating_sub(first.total.failed_requests),
-            rejected: last.rejected_requests.saturating_sub(first.rejected_requests),
-        };
-        verdicts.push(ledger::by_counts(lines, counted));
-    }
+    let counted = match record.snapshots.as_slice() {
+        [first, .., last] => {
+            let (first, last) = (&first.statistics, &last.statistics);
+            Some(ProxyCounts {
+                success: last.total.success_requests.saturating_sub(first.total.success_requests),
+                failed: last.total.failed_requests.saturating_sub(first.total.failed_requests),
+                rejected: last.rejected_requests.saturating_sub(first.rejected_requests),
+            })
+        }
+        _ => None,
+    };
+    let by_counts = |entries: &[JournalEntry]| counted.map(|counted| ledger::by_counts(lines, entries, counted));
     if settings.witnesses.journals.is_empty() && settings.witnesses.upstreams.is_empty() {
         let text = "no journal to look ids up in: give --upstream or --journal";
-        verdicts.push(Verdict::new("ledger ids", false, text));
-        return Ok(verdicts);
+        return Ok(by_counts(&[]).into_iter().chain([Verdict::new("ledger ids", false, text)]).collect());
     }
+    let turned_away = counted.map_or(0, |counted| counted.turned_away_unseen(lines));
     // An upstream writes its line when its side of a tunnel has ended, which may be after the client's.
     let until = Instant::now() + REST;
-    let by_ids = loop {
+    loop {
         let journals = journals(settings, record).await?;
         let read = journals.iter().map(|journal| journal_entries(journal, &settings.workload.id_prefix));
-        let judged = read.collect::<Result<Vec<_>, _>>().map(|entries| ledger::by_ids(lines, &entries.concat()));
-        let balanced = matches!(&judged, Ok(verdicts) if verdicts.iter().all(|verdict| verdict.passed));
+        let judged = read.collect::<Result<Vec<_>, _>>().map(|entries| {
+            let entries = entries.concat();
+            let by_ids = ledger::by_ids(lines, &entries, turned_away);
+            by_counts(&entries).into_iter().chain(by_ids).collect::<Vec<_>>()
+        });
+        let balanced = matches!(&judged, Ok(verdicts) if verdicts.iter().all(Verdict::passed));
         if balanced || Instant::now() > until {
-            break judged.map_err(|error| format!("a journal can't be read: {error}"))?;
+            return judged.map_err(|error| format!("a journal can't be read: {error}"));
         }
         sleep(CLOSE_SAMPLING).await;
-    };
-    verdicts.extend(by_ids);
-    Ok(verdicts)
+    }
 }
 
 /// The journals' text: from files where there are some, else asked of the upstreams.

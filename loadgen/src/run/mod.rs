@@ -23,20 +23,21 @@ use windows::Windows;
 use crate::inject::{Fault, FaultInjector};
 use crate::report::{LoadReport, text};
 use crate::sockets::{fit_descriptors, tls};
+use crate::verdict::Finding;
 use crate::watch::ProcessWatch;
 use crate::workload::ActionKind;
 
-/// Runs what `settings` ask for, prints the report, and says whether every bound was kept.
+/// Runs what `settings` ask for, prints the report, and says the worst that was found.
 ///
 /// # Errors
 /// A sentence that says what is in the way, before any load starts where it can be known.
-pub fn run(mut settings: Settings) -> Result<bool, String> {
+pub fn run(mut settings: Settings) -> Result<Finding, String> {
     let fault = settings.fault.take();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| format!("no runtime: {error}"))?.block_on(whole(&settings, fault))
 }
 
-async fn whole(settings: &Settings, fault: Option<Fault>) -> Result<bool, String> {
+async fn whole(settings: &Settings, fault: Option<Fault>) -> Result<Finding, String> {
     fit_descriptors(settings.workload.max_in_flight)?;
     let wants_tls = settings.workload.mix.actions().any(|action| matches!(action.kind, ActionKind::Tls { .. }));
     let tls = wants_tls.then(|| tls(&settings.trust)).transpose()?;
@@ -80,5 +81,5 @@ async fn whole(settings: &Settings, fault: Option<Fault>) -> Result<bool, String
     drop(injector);
     print!("{}", text::render(&report));
     settings.reports.write(&report)?;
-    Ok(report.passed())
+    Ok(report.finding())
 }

@@ -127,7 +127,7 @@ mod tests {
         let millis = |ms| Some(Duration::from_millis(ms));
         let found = figures(&samples, Duration::from_millis(90), millis(400), 7);
         assert_eq!(found, FailoverFigures { detect: millis(110), avoid: millis(110), restore: millis(200), harmed: 7 });
-        assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed).count(), 1);
+        assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed()).count(), 1);
     }
 
     #[test]
@@ -154,6 +154,6 @@ mod tests {
     fn what_never_happened_has_no_figure() {
         let found = figures(&[sample(0, true, 0), sample(100, true, 0)], Duration::ZERO, None, 0);
         assert_eq!(found, FailoverFigures::default());
-        assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed).count(), 3);
+        assert_eq!(found.judge(true).iter().filter(|verdict| !verdict.passed()).count(), 3);
     }
 }

@@ -1,7 +1,9 @@
 //! Cuts a run into periods of unchanged health, and judges the shares in each by the proxy's statistics.
 
-use super::Verdict;
+use std::fmt::Write;
+
 use super::weights::{self, HealthPeriod, UpstreamShare};
+use super::{Finding, Verdict};
 use crate::watch::{ProxyStatistics, Snapshot};
 
 /// Whether nothing that shares follow from changed, as far as the proxy told.
@@ -22,7 +24,7 @@ fn live_weights(statistics: &ProxyStatistics) -> (u64, Vec<(&str, u64)>) {
 
 /// Judges each period by the exact bound.
 pub(crate) fn by_statistics(snapshots: &[Snapshot]) -> Vec<Verdict> {
-    let mut verdicts = Vec::new();
+    let (mut verdicts, mut all_picks, mut judged_picks) = (Vec::new(), 0, 0);
     for period in periods(snapshots) {
         let [first, .., last] = period else { continue };
         let upstreams = || {
@@ -45,10 +47,23 @@ pub(crate) fn by_statistics(snapshots: &[Snapshot]) -> Vec<Verdict> {
         let label = format!("{:.1} s to {:.1} s", first.at.as_secs_f64(), last.at.as_secs_f64());
         // A failed attempt is followed by one that takes no turn; what is in flight at either end is counted later.
         let slack = failed + first.statistics.current_requests + last.statistics.current_requests;
-        verdicts.push(weights::exact(&HealthPeriod { label, shares, slack }));
+        let picks: u64 = shares.iter().map(|share| share.picked).sum();
+        let verdict = weights::exact(&HealthPeriod { label, shares, slack });
+        all_picks += picks;
+        judged_picks += if verdict.finding == Finding::NotJudgeable { 0 } else { picks };
+        verdicts.push(verdict);
+    }
+    // The period in which a fault begins is never judgeable: attempts fail in it. The others may speak for the run.
+    if judged_picks * 2 > all_picks {
+        verdicts.retain(|verdict| verdict.finding != Finding::NotJudgeable);
+        if let Some(last) = verdicts.last_mut().filter(|_| judged_picks < all_picks) {
+            let beside = all_picks - judged_picks;
+            let _ = write!(last.text, "; {beside} picks of {all_picks} are in periods that are not judgeable");
+        }
     }
     if verdicts.is_empty() {
-        verdicts.push(Verdict::new("weights", false, "health changed in every snapshot: there is no period to judge"));
+        verdicts
+            .push(Verdict::not_judgeable("weights", "health changed in every snapshot: there is no period to judge"));
     }
     verdicts
 }
@@ -76,7 +91,7 @@ mod tests {
     }
 
     fn passed(statistics: &[ProxyStatistics]) -> Vec<bool> {
-        by_statistics(&snapshots(statistics)).iter().map(|verdict| verdict.passed).collect()
+        by_statistics(&snapshots(statistics)).iter().map(|verdict| verdict.passed()).collect()
     }
 
     #[test]
@@ -91,6 +106,18 @@ mod tests {
         assert!(one_period(&healthy) && one_period(&[]) && !one_period(&[&healthy[..], &ejected].concat()));
         let still_picked = [statistics([40, 15], false, 0), statistics([50, 25], false, 0)];
         assert_eq!(passed(&still_picked), [false]);
+    }
+
+    #[test]
+    fn a_run_is_judged_by_the_periods_that_can_be() {
+        let finding = |statistics: &[ProxyStatistics]| {
+            by_statistics(&snapshots(statistics)).iter().map(|verdict| verdict.finding).collect::<Vec<_>>()
+        };
+        let busy = [statistics([0, 0], true, 9), statistics([30, 10], true, 9)];
+        assert_eq!(finding(&busy), [Finding::NotJudgeable]);
+        let ejected = |picks: u64| [statistics([30, 10], false, 0), statistics([30 + picks, 10], false, 0)];
+        assert_eq!(finding(&[&busy[..], &ejected(10)].concat()), [Finding::NotJudgeable, Finding::Kept]);
+        assert_eq!(finding(&[&busy[..], &ejected(90)].concat()), [Finding::Kept]);
     }
 
     #[test]

@@ -117,17 +117,6 @@ pub(crate) fn rank_sum_z(first: &[(u64, u64)], second: &[(u64, u64)]) -> f64 {
     if variance <= 0.0 { 0.0 } else { (above - n * m / 2.0) / variance.sqrt() }
 }
 
-/// The z value of the difference between two shares: `hits` of `all`, each.
-pub(crate) fn shares_z((hits_a, all_a): (u64, u64), (hits_b, all_b): (u64, u64)) -> f64 {
-    let (hits_a, all_a, hits_b, all_b) = (hits_a as f64, all_a as f64, hits_b as f64, all_b as f64);
-    let pooled = (hits_a + hits_b) / (all_a + all_b);
-    let variance = pooled * (1.0 - pooled) * (1.0 / all_a + 1.0 / all_b);
-    if all_a == 0.0 || all_b == 0.0 || variance <= 0.0 {
-        return 0.0;
-    }
-    (hits_b / all_b - hits_a / all_a) / variance.sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,7 +149,5 @@ mod tests {
         let shifted: Vec<_> = (110..210).map(|value| (value, 5)).collect();
         assert_eq!(rank_sum_z(&sample, &sample), 0.0);
         assert!(rank_sum_z(&sample, &shifted) > 4.0 && rank_sum_z(&shifted, &sample) < -4.0);
-        assert!(shares_z((10, 1000), (50, 1000)) > 4.0);
-        assert_eq!(shares_z((0, 10), (0, 10)), 0.0);
     }
 }

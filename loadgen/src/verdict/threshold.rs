@@ -41,7 +41,7 @@ enum Unit {
 }
 
 /// Latencies that may stand in front of a percentile, with a dot between. Without one the corrected latency is meant.
-const LATENCIES: [&str; 7] = ["uncorrected", "connect", "reply", "tls", "first_byte", "last_byte", "lag"];
+const LATENCIES: [&str; 8] = ["ok", "uncorrected", "connect", "reply", "tls", "first_byte", "last_byte", "lag"];
 /// Points of a latency's distribution that a threshold may name.
 pub(crate) const POINTS: [&str; 9] = ["p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "max", "mean"];
 const FAILOVER: [&str; 3] = ["detect", "avoid", "restore"];
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn judge(text: &str, figure: f64) -> bool {
-        text.parse::<Threshold>().unwrap().judge(Some(figure)).passed
+        text.parse::<Threshold>().unwrap().judge(Some(figure)).passed()
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         assert!(judge("rate > 5000", 5001.0) && !judge("rate > 5000", 5000.0));
         assert!(judge("error_rate <= 1%", 0.01) && judge("throughput >= 1m/s", 1_048_576.0));
         assert!(judge("memory_growth < 10m", -1.0) && !judge("memory_growth < 10m", 10_485_760.0));
-        assert!(!"detect < 1s".parse::<Threshold>().unwrap().judge(None).passed);
+        assert!(!"detect < 1s".parse::<Threshold>().unwrap().judge(None).passed());
     }
 
     #[test]

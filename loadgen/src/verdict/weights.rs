@@ -10,6 +10,9 @@ use super::significance::{chi_square_above, chi_square_bound, detectable};
 /// The level of the chi-square test.
 pub(crate) const LEVEL: f64 = 0.001;
 
+/// Where more than one pick in so many may be off, the bound says nothing.
+const MOST_SLACK: u64 = 20;
+
 /// How often an upstream was picked, as a witness counts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UpstreamShare {
@@ -37,12 +40,12 @@ pub(crate) fn exact(period: &HealthPeriod) -> Verdict {
     let name = format!("weights {}", period.label);
     let divisor = period.shares.iter().fold(0, |divisor, share| gcd(divisor, share.weight));
     if divisor == 0 {
-        return Verdict::new(name, false, "no upstream has a weight: nothing to compare with");
+        return Verdict::not_judgeable(name, "no upstream has a weight: nothing to compare with");
     }
     let sum: u64 = period.shares.iter().map(|share| share.weight / divisor).sum();
     let picked: u64 = period.shares.iter().map(|share| share.picked).sum();
     if picked == 0 {
-        return Verdict::new(name, false, "no request was seen at any upstream");
+        return Verdict::not_judgeable(name, "no request was seen at any upstream");
     }
     let whole = picked.is_multiple_of(sum) && period.slack == 0;
     let mut passed = true;
@@ -67,7 +70,15 @@ pub(crate) fn exact(period: &HealthPeriod) -> Verdict {
     } else {
         format!("|picked · {sum} − {picked} · weight| below {}", u128::from(sum) * u128::from(2 + period.slack))
     };
-    Verdict::new(name, passed, format!("{}; bound: {bound}", parts.join(", ")))
+    let text = format!("{}; bound: {bound}", parts.join(", "));
+    if passed && period.slack * MOST_SLACK > picked {
+        let text = format!(
+            "{} failed attempts and requests in flight among {picked} picks leave too wide a bound; {text}",
+            period.slack
+        );
+        return Verdict::not_judgeable(name, text);
+    }
+    Verdict::new(name, passed, text)
 }
 
 /// Judges the answers of a pool whose picks can't be seen; `strangers` came through exits without a weight.
@@ -81,14 +92,13 @@ pub(crate) fn consistent(shares: &[UpstreamShare], strangers: u64) -> Verdict {
     let weighted: Vec<_> = shares.iter().filter(|share| share.weight > 0).collect();
     let expected = |share: &UpstreamShare| seen as f64 * share.weight as f64 / weights as f64;
     if weighted.len() < 2 {
-        return Verdict::new(name, false, "fewer than two exits have a weight: nothing to compare");
+        return Verdict::not_judgeable(name, "fewer than two exits have a weight: nothing to compare");
     }
     let thinnest = weighted.iter().min_by_key(|share| share.weight);
     if let Some(thin) = thinnest.filter(|share| expected(share) < 5.0) {
         let least = (5 * weights).div_ceil(thin.weight);
-        return Verdict::new(
+        return Verdict::not_judgeable(
             name,
-            false,
             format!("too few answers ({seen}): {} needs {least} for 5 expected", thin.name),
         );
     }
@@ -122,6 +132,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Finding;
 
     fn shares(of: &[(u64, u64)]) -> Vec<UpstreamShare> {
         of.iter()
@@ -131,7 +142,7 @@ mod tests {
     }
 
     fn passes(of: &[(u64, u64)], slack: u64) -> bool {
-        exact(&HealthPeriod { label: "all".into(), shares: shares(of), slack }).passed
+        exact(&HealthPeriod { label: "all".into(), shares: shares(of), slack }).passed()
     }
 
     #[test]
@@ -148,15 +159,26 @@ mod tests {
         assert!(passes(&[(3, 302), (1, 99)], 0));
         assert!(!passes(&[(3, 303), (1, 98)], 0));
         assert!(!passes(&[(1, 5), (0, 1)], 0));
+        assert!(passes(&[(1, 20), (1, 20)], 2));
         assert!(!passes(&[(0, 0)], 0) && !passes(&[(1, 0)], 0));
     }
 
     #[test]
+    fn many_failed_attempts_leave_nothing_to_judge() {
+        let finding =
+            |of: &[(u64, u64)], slack| exact(&HealthPeriod { label: "all".into(), shares: shares(of), slack }).finding;
+        assert_eq!(finding(&[(1, 20), (1, 20)], 3), Finding::NotJudgeable);
+        // The bound is wide, and missed nevertheless.
+        assert_eq!(finding(&[(1, 40), (1, 0)], 3), Finding::Missed);
+        assert_eq!(finding(&[(0, 0)], 0), Finding::NotJudgeable);
+    }
+
+    #[test]
     fn the_test_finds_a_bias_and_refuses_what_it_cannot_judge() {
-        assert!(consistent(&shares(&[(3, 7480), (1, 2520)]), 0).passed);
+        assert!(consistent(&shares(&[(3, 7480), (1, 2520)]), 0).passed());
         let biased = consistent(&shares(&[(3, 7200), (1, 2800)]), 0);
-        assert!(!biased.passed && biased.text.contains("not consistent"), "{}", biased.text);
+        assert!(!biased.passed() && biased.text.contains("not consistent"), "{}", biased.text);
         assert!(consistent(&shares(&[(3, 3), (1, 1)]), 0).text.contains("too few answers (4): u1 needs 20"));
-        assert!(!consistent(&shares(&[(3, 7500), (1, 2500)]), 1).passed);
+        assert!(!consistent(&shares(&[(3, 7500), (1, 2500)]), 1).passed());
     }
 }

@@ -66,6 +66,19 @@ fn a_missed_threshold_is_status_1_with_the_figure() {
 }
 
 #[test]
+fn a_failed_request_is_status_1_unless_a_bound_allows_it() {
+    let proxy = Proxy::start(None);
+    let mix = ["--do", "19*connect", "--do", "http:path=/status/503", "--no-probe", "--requests", "200", "--seed", "3"];
+    let with = |more: &[&str]| run(&[&["--proxy", &proxy.address], &mix[..], more].concat());
+    let strict = with(&[]);
+    assert_eq!(strict.status, 1, "{strict:?}");
+    assert!(strict.stdout.contains("FAIL errors: "), "{strict:?}");
+    assert_eq!(with(&["--expect", "p99 < 1m"]).status, 1);
+    let allowed = with(&["--expect", "error_rate <= 30%"]);
+    assert_eq!(allowed.status, 0, "{allowed:?}");
+}
+
+#[test]
 fn an_open_loop_sends_what_was_asked() {
     let proxy = Proxy::start(None);
     let out = run(&["--proxy", &proxy.address, "--stages", "0..100x500ms,50x200ms", "--expect", "requests == 35"]);
@@ -147,10 +160,8 @@ fn failures_are_in_every_report_and_two_runs_compare() {
     let xml = std::fs::read_to_string(path("bad.xml")).unwrap();
     assert!(xml.contains("failures=\"2\"") && xml.contains("errors is 50") && xml.contains("not one of 50"), "{xml}");
     let compared = support::loadgen(&["compare", &path("good.json"), &path("bad.json")]);
-    assert_eq!(compared.status, 1, "{compared:?}");
-    assert!(compared.stdout.contains("more errors"), "{compared:?}");
-    let same = support::loadgen(&["compare", &path("good.json"), &path("good.json")]);
-    assert_eq!(same.status, 0, "{same:?}");
+    assert_eq!(compared.status, 2, "{compared:?}");
+    assert!(compared.stdout.contains("not comparable"), "one window is too few: {compared:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! They are answered in origin-form only, so that no proxied request can reach them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +12,8 @@ use serde::Serialize;
 use crate::authentication;
 use crate::client::error::{Answer, RequestError, text_response};
 use crate::context::{Context, Settings};
-use crate::core::stats::{Counters, Counts};
+use crate::core::health::UpstreamHealth;
+use crate::core::stats::{Counts, Reading};
 use crate::core::time::Timestamp;
 use crate::env::Env;
 use crate::http::authority::{Authority, Host};
@@ -224,41 +226,37 @@ impl LastFailureOut {
 impl StatsPage {
     fn read<E: Env>(context: &Context<E>, settings: &Settings) -> Self {
         let reload = context.reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let now = context.pool.now();
-        let (stats, now) = context.pool.with_stats(|stats, at| (stats.clone(), at.max(now)));
+        let stats = context.pool.read();
         let snapshot = context.pool.snapshot();
-        let order = |upstream: &Upstream<E::Stream>| {
-            settings.config.upstreams.iter().position(|one| one.key() == upstream.config.key())
-        };
+        let places: BTreeMap<_, _> = settings.config.upstreams.iter().map(|one| one.key()).zip(0..).collect();
         let mut upstreams: Vec<_> = snapshot.upstreams.iter().collect();
-        upstreams.sort_by_key(|upstream| order(upstream));
+        upstreams.sort_by_cached_key(|upstream| places.get(&upstream.config.key()));
         let window = |name: &str, recent: bool| {
-            let read = |counters: &Counters| if recent { counters.recent(now) } else { counters.total() };
-            let none = Counters::default();
+            let read = |reading: &Reading| if recent { reading.recent } else { reading.total };
             let upstream_metrics = (upstreams.iter())
                 .map(|upstream| {
-                    let counters = stats.upstreams().find(|(id, _)| *id == upstream.id).map(|(_, counters)| counters);
-                    upstream_out(context, upstream, read(counters.unwrap_or(&none)), recent, now)
+                    let reading = stats.upstreams.get(&upstream.id).copied().unwrap_or_default();
+                    upstream_out(context, upstream, (read(&reading.counters), reading.health), recent, stats.now)
                 })
                 .collect();
             Window {
                 window: name.to_owned(),
-                counts: read(stats.requests()).into(),
+                counts: read(&stats.requests).into(),
                 upstream_metrics,
-                departed: read(stats.departed()).into(),
+                departed: read(&stats.departed).into(),
             }
         };
         StatsPage {
             name: settings.config.server.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             start_time: rfc3339(context.started),
-            uptime: go_duration(now.since(Timestamp::ZERO)),
+            uptime: go_duration(stats.now.since(Timestamp::ZERO)),
             config_epoch: settings.epoch,
             reload_error: reload.error,
             restart_required: reload.restart_required,
-            current_requests: stats.requests().current(),
+            current_requests: stats.requests.current,
             open_connections: context.connections.open(),
-            rejected_requests: stats.rejected(),
+            rejected_requests: stats.rejected,
             log_lines_dropped: context.observer.dropped(),
             total: window("total", false),
             recent_15m: window("15m0s", true),
@@ -269,11 +267,10 @@ impl StatsPage {
 fn upstream_out<E: Env>(
     context: &Context<E>,
     upstream: &Upstream<E::Stream>,
-    counts: Counts,
+    (counts, health): (Counts, UpstreamHealth),
     recent: bool,
     now: Timestamp,
 ) -> UpstreamOut {
-    let health = context.pool.health_of(upstream.id).unwrap_or_default();
     let figures = &upstream.figures;
     let Percentiles { p50, p90, p99 } = {
         let latency = figures.latency.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

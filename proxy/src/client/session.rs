@@ -107,11 +107,16 @@ impl<E: Env> Connection<E> {
     async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, (RequestError, bool)> {
         let timeouts = &settings.config.timeouts;
         let allowed = if self.overloaded { timeouts.header.min(RESERVE_PATIENCE) } else { timeouts.header };
+        let mut began = Instant::now();
         let patience = if self.requests == 0 { allowed } else { timeouts.keep_alive };
         if !self.head_begins(patience).await {
             return Ok(None);
         }
-        let deadline = Instant::now() + allowed;
+        // The first head is owed from the start, a later one from its first byte on.
+        if self.requests > 0 {
+            began = Instant::now();
+        }
+        let deadline = began + allowed;
         loop {
             match self.inbox.take_head(settings.limits, Kind::Request) {
                 Ok(Some(bytes)) => {

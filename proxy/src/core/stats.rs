@@ -83,6 +83,11 @@ impl Counters {
         self.recent.record(now, |counts| counts.ended(success, latency));
     }
 
+    /// All of it at one moment.
+    pub fn read(&self, now: Timestamp) -> Reading {
+        Reading { total: self.total, recent: self.recent(now), current: self.current }
+    }
+
     /// Since the start.
     pub fn total(&self) -> Counts {
         self.total
@@ -110,6 +115,17 @@ impl Counters {
         self.recent.absorb(&other.recent);
         self.current += other.current;
     }
+}
+
+/// What [`Counters`] say at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Since the start.
+    pub total: Counts,
+    /// Of the last 15 minutes.
+    pub recent: Counts,
+    /// How many are under way.
+    pub current: u64,
 }
 
 /// All counters of one proxy.

@@ -61,6 +61,11 @@ pub trait Env: Clone + Send + Sync + 'static {
         const { NonZeroUsize::new(65_536).unwrap() }
     }
 
+    /// How many connections to upstreams may be kept unused at a time, over all upstreams.
+    fn max_kept(&self) -> usize {
+        65_536
+    }
+
     /// Runs `job` off the runtime's threads (password hashing). At most one a core at a time, a bounded queue behind them.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Place, address, outcome};
+use crate::support::{Place, Running, address, outcome};
 
 #[test]
 fn holds_the_id_while_the_proxy_runs_and_goes_with_it() {
@@ -88,4 +88,19 @@ fn others_may_read_it_and_not_write() {
     let _proxy = place.start();
     let mode = fs::metadata(place.path("proxy.pid")).unwrap().permissions().mode();
     assert_eq!(mode & 0o022, 0);
+}
+
+/// Whoever finds the PID file may signal at once, as a script does that starts and reloads. Without a handler it kills.
+#[test]
+fn a_hangup_right_behind_the_pid_file_reloads() {
+    for _ in 0..10 {
+        let place = Place::new();
+        place.write();
+        let mut proxy = Running::spawn(place.folder.path(), &place.file());
+        while !place.path("proxy.pid").exists() {}
+        proxy.signal(Signal::HUP);
+        proxy.line("reloaded");
+        proxy.signal(Signal::TERM);
+        assert_eq!(proxy.end(), 0);
+    }
 }

@@ -1,19 +1,20 @@
 //! The arguments of the command line are parsed here.
 
-use std::fmt;
-use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use simulator::explore::shard::Shard;
 use simulator::world::EngineKind;
 
 /// Plays stories about the netdrift proxy in a simulated network, or on real sockets
 ///
 /// Exit codes: 0 all holds; 1 a law or expectation does not hold, or engines differ; 2 no progress once all was healed; 3 a task
-/// panicked; 64 a wrong command line; 65 a wrong scenario; 69 a scenario that this engine can't play, or no proxy to play it with; 74 a file that
-/// can't be written.
+/// panicked; 4 a run that spins or lasts too long; 64 a wrong command line; 65 a wrong scenario; 69 a scenario that this engine can't play, or no
+/// proxy to play it with; 70 a task that never yields, so that the whole process had to end; 74 a file that can't be written. Where runs end
+/// differently, the worst counts: 3, 4, 1, 2, 69, 0.
 #[derive(Debug, Parser)]
 #[command(name = "simulator", version)]
 pub(crate) struct Cli {
@@ -48,6 +49,14 @@ pub(crate) enum Command {
     Timeline(Timeline),
     /// Make up scenarios and run them; those that fail are written down.
     Sweep(Sweep),
+    /// Put the results of all shards together, and judge what no shard can judge alone.
+    Merge(Merge),
+    /// Print what was never reached, by the results of runs and sweeps.
+    Coverage {
+        /// What `run --json` and `sweep --json` have written.
+        #[arg(required = true)]
+        results: Vec<PathBuf>,
+    },
     /// Find the smallest scenario that still fails as this one does, and write it down.
     Shrink(Shrink),
     /// Print the JSON Schema of scenario files.
@@ -63,7 +72,7 @@ pub(crate) struct Run {
     /// OneRun seed for all. Left out: each scenario's own.
     #[arg(long, conflicts_with = "seeds")]
     pub(crate) seed: Option<u64>,
-    /// Every seed from A up to, but not including, B.
+    /// Every seed from A to B, both included: 1..100 is a hundred seeds, and so is 1..=100.
     #[arg(long, value_name = "A..B")]
     pub(crate) seeds: Option<Seeds>,
     /// The engine that plays it.
@@ -76,8 +85,8 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) jobs: Option<usize>,
     /// The I-th of N parts of all runs, from 1.
-    #[arg(long, value_name = "I/N")]
-    pub(crate) shard: Option<Shard>,
+    #[arg(long, value_name = "I/N", default_value_t)]
+    pub(crate) shard: Shard,
     /// Write the reports as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -193,9 +202,29 @@ pub(crate) struct Sweep {
     /// Runs at once. Left out: one for each core.
     #[arg(long)]
     pub(crate) jobs: Option<usize>,
+    /// The engine that plays them: one of the simulated ones.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) engine: EngineKind,
+    /// The I-th of N parts of all runs, from 1.
+    #[arg(long, value_name = "I/N", default_value_t)]
+    pub(crate) shard: Shard,
+    /// Write the results as JSON, for `merge` and `coverage`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
     /// Where scenarios that fail are written.
     #[arg(long, default_value = "sweep", value_name = "DIR")]
     pub(crate) keep: PathBuf,
+}
+
+/// Put the results of shards together
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// What each shard of `run --json` or `sweep --json` has written.
+    #[arg(required = true)]
+    pub(crate) results: Vec<PathBuf>,
+    /// Write what they are together as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Shrink a scenario that fails
@@ -206,6 +235,9 @@ pub(crate) struct Shrink {
     /// Left out: its own seed.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// The engine that plays it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) engine: EngineKind,
     /// Where the smaller one is written.
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
@@ -214,42 +246,22 @@ pub(crate) struct Shrink {
     pub(crate) runs: usize,
 }
 
-/// `A..B`
+/// `A..B` or `A..=B`, which mean the same: both ends are included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seeds(pub(crate) Range<u64>);
+pub(crate) struct Seeds(pub(crate) RangeInclusive<u64>);
 
 impl FromStr for Seeds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let range = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
-        let range = range.filter(|range: &Range<u64>| range.start < range.end);
-        range.map(Seeds).ok_or_else(|| format!("must be like 1..100, the first below the second (got {text:?})"))
-    }
-}
-
-/// `I/N`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shard {
-    /// Which, from 1.
-    pub(crate) index: usize,
-    /// Of how many.
-    pub(crate) of: usize,
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let shard = text.split_once('/').and_then(|(a, b)| Some(Shard { index: a.parse().ok()?, of: b.parse().ok()? }));
-        let shard = shard.filter(|shard: &Shard| (1..=shard.of).contains(&shard.index));
-        shard.ok_or_else(|| format!("must be like 1/4 (got {text:?})"))
-    }
-}
-
-impl fmt::Display for Shard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.index, self.of)
+        let range = text.split_once("..").and_then(|(first, last)| {
+            let last = last.strip_prefix('=').unwrap_or(last);
+            Some(first.parse().ok()?..=last.parse().ok()?)
+        });
+        let range = range.filter(|range: &RangeInclusive<u64>| !range.is_empty());
+        range.map(Seeds).ok_or_else(|| {
+            format!("must be like 1..100, both ends included, the first not above the last (got {text:?})")
+        })
     }
 }
 
@@ -258,18 +270,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_and_shards_are_read_or_refused_with_an_example() {
-        assert_eq!("1..9".parse::<Seeds>(), Ok(Seeds(1..9)));
-        assert_eq!("2/4".parse::<Shard>(), Ok(Shard { index: 2, of: 4 }));
-        for wrong in ["", "1", "9..1", "1..1", "a..b"] {
+    fn ranges_and_factors_are_read_or_refused_with_an_example() {
+        for hundred in ["1..100", "1..=100"] {
+            assert_eq!(hundred.parse::<Seeds>().map(|seeds| seeds.0.count()), Ok(100), "as the READMEs say");
+        }
+        assert_eq!("7..7".parse::<Seeds>(), Ok(Seeds(7..=7)));
+        for wrong in ["", "1", "9..1", "a..b", "1...3", "1..==3"] {
             assert!(wrong.parse::<Seeds>().unwrap_err().contains("1..100"), "{wrong}");
         }
         assert_eq!(factor("0.25"), Ok(0.25));
         for wrong in ["", "0", "-1", "inf", "NaN", "x"] {
             assert!(factor(wrong).unwrap_err().contains("0.25"), "{wrong}");
-        }
-        for wrong in ["", "1", "0/4", "5/4", "a/b"] {
-            assert!(wrong.parse::<Shard>().unwrap_err().contains("1/4"), "{wrong}");
         }
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 pub(crate) const USAGE: u8 = 64;
 pub(crate) const DATA: u8 = 65;
 pub(crate) const IO: u8 = 74;
+/// The exit code of sysexits.h for an error of the software: a task of a run never yields, so that the process had to end.
+pub(crate) const STALLED: u8 = 70;
 
 /// Why a command could not do its work.
 pub(crate) struct Failed {

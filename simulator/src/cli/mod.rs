@@ -5,4 +5,5 @@ pub(crate) mod engines;
 pub(crate) mod failure;
 pub(crate) mod files;
 pub(crate) mod play;
+pub(crate) mod results;
 pub(crate) mod search;

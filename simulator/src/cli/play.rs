@@ -1,10 +1,13 @@
 //! Some commands play scenarios: many of them, or a single one that is shown.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use simulator::explore::batch::{Job, judge_sometimes, run_all, shard};
-use simulator::judge::{Verdict, run_on};
+use simulator::explore::batch::{Job, judge_sometimes, run_all, sometimes};
+use simulator::explore::coverage::{self, Reached};
+use simulator::explore::results::{self, Results, Source};
+use simulator::explore::shard::Shard;
+use simulator::judge::{LawTotals, Verdict, run_on};
 use simulator::report::{self, Progress, timeline_page};
 
 use super::arguments::{OneRun, Run, Timeline};
@@ -30,36 +33,63 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
     for (file, scenario) in scenarios {
         let seeds = match (&args.seeds, args.seed) {
             (Some(seeds), _) => seeds.0.clone(),
-            (None, Some(seed)) => seed..seed.saturating_add(1),
-            (None, None) => scenario.seed..scenario.seed.saturating_add(1),
+            (None, Some(seed)) => seed..=seed,
+            (None, None) => scenario.seed..=scenario.seed,
         };
         let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed, engine };
         jobs.extend(seeds.map(job));
     }
-    if let Some(part) = args.shard {
-        jobs = shard(jobs, part.index, part.of);
-    }
+    let jobs = args.shard.pick(jobs);
     let progress = Progress::new(u64::try_from(jobs.len()).ok());
+    let reached = Mutex::new(Reached::new());
     let mut reports = run_all(&jobs, threads(args.jobs), |job, report| {
         let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
         progress.ended(report.verdict != Verdict::Passed, &text);
+        if args.json.is_some() {
+            let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
+            for item in coverage::reached(&job.scenario, &report.trace) {
+                *reached.entry(item).or_default() += 1;
+            }
+        }
     });
     drop(progress);
-    for (job, text) in judge_sometimes(&jobs, &mut reports) {
-        print(&format!("violated    {}: {text}\n", job.scenario.name))?;
+    let sometimes = sometimes(&jobs, &reports);
+    if args.shard == Shard::WHOLE {
+        // One part alone can't tell what must come in one of all runs: `merge` does.
+        for (one, violation) in sometimes.iter().filter_map(|one| Some((one, one.violation()?))) {
+            print(&format!("violated    {}: {}\n", one.scenario, violation.text))?;
+        }
+        judge_sometimes(&sometimes, &mut reports);
     }
     let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
         Some(path) => std::fs::write(path, text()).map_err(|error| unwritten(path, &error)),
         None => Ok(()),
     };
-    write(&args.json, &|| report::json(&reports))?;
     write(&args.junit, &|| report::junit(&reports))?;
     write(&args.markdown, &|| report::markdown(&reports))?;
     let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
     let (passed, refused) = (count(Verdict::Passed), count(Verdict::Unsupported));
     let failed = reports.len() - passed - refused;
     print(&format!("{} runs, {failed} failed, {refused} refused\n", reports.len()))?;
-    Ok(reports.iter().map(|report| report.verdict).min().map_or(0, Verdict::exit_code))
+    let verdict = Verdict::worst(reports.iter().map(|report| report.verdict));
+    if args.json.is_some() {
+        let mut laws = LawTotals::default();
+        reports.iter().for_each(|report| laws.add(&report.laws));
+        let results = Results {
+            version: results::VERSION,
+            source: Source::Run,
+            engine,
+            seed: None,
+            shard: args.shard,
+            runs: reports.len() as u64,
+            reports,
+            sometimes,
+            reached: reached.into_inner().unwrap_or_else(PoisonError::into_inner),
+            laws,
+        };
+        write(&args.json, &|| report::json(&results))?;
+    }
+    Ok(verdict.exit_code())
 }
 
 /// Runs one scenario and shows the end of its trace.

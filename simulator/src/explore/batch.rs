@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::judge::{RunReport, Verdict, Violation, run_on};
+use super::results::Sometimes;
+use crate::judge::{RunReport, Verdict, run_on};
 use crate::scenario::{Expectation, Scenario};
 use crate::world::EngineKind;
 
@@ -45,34 +46,40 @@ pub fn run_all(jobs: &[Job], threads: usize, done: impl Fn(&Job, &RunReport) + S
     reports.into_iter().flatten().collect()
 }
 
-/// Holds what must sometimes come against all runs of each scenario together. What came in none of them is a violation of
-/// its last run that passed; returns those, to be told of.
-pub fn judge_sometimes<'a>(jobs: &'a [Job], reports: &mut [RunReport]) -> Vec<(&'a Job, String)> {
-    // By the file and the place of the expectation: runs that could have shown it, whether one did, and the last.
-    let mut seen: BTreeMap<(&Path, usize), (usize, bool, usize)> = BTreeMap::new();
-    for (place, (job, report)) in jobs.iter().zip(reports.iter()).enumerate() {
+/// How often what must sometimes come did so, in all runs of each scenario together. Runs that did not pass don't count.
+pub fn sometimes(jobs: &[Job], reports: &[RunReport]) -> Vec<Sometimes> {
+    // By the file and the place of the expectation.
+    let mut seen: BTreeMap<(&Path, usize), Sometimes> = BTreeMap::new();
+    for (job, report) in jobs.iter().zip(reports) {
         let expected = job.scenario.expect.iter().enumerate();
         let sometimes = expected.filter(|(_, one)| matches!(one, Expectation::Sometimes { .. }));
-        for (index, _) in sometimes.filter(|_| report.verdict == Verdict::Passed) {
-            let entry = seen.entry((&job.file, index)).or_default();
-            *entry = (entry.0 + 1, entry.1 || !report.unseen.contains(&index), place);
+        for (index, expectation) in sometimes.filter(|_| report.verdict == Verdict::Passed) {
+            let entry = seen.entry((&job.file, index)).or_insert_with(|| Sometimes {
+                scenario: job.scenario.name.clone(),
+                index,
+                expected: serde_json::to_string(expectation).unwrap_or_default(),
+                runs: 0,
+                shown: 0,
+            });
+            entry.runs += 1;
+            entry.shown += u64::from(!report.unseen.contains(&index));
         }
     }
-    let mut told = Vec::new();
-    for ((_, index), (runs, _, place)) in seen.into_iter().filter(|(_, (_, shown, _))| !shown) {
-        let what = serde_json::to_string(&jobs[place].scenario.expect[index]).unwrap_or_default();
-        let text = format!("in none of {runs} runs; expected {what}");
-        let report = &mut reports[place];
-        report.verdict = Verdict::Violated;
-        report.violations.push(Violation { of: format!("expect[{index}]"), text: text.clone(), lines: Vec::new() });
-        told.push((&jobs[place], text));
-    }
-    told
+    seen.into_values().collect()
 }
 
-/// The part of `jobs` that shard `index` (from 1) of `of` runs.
-pub fn shard(jobs: Vec<Job>, index: usize, of: usize) -> Vec<Job> {
-    jobs.into_iter().enumerate().filter(|(place, _)| place % of + 1 == index).map(|(_, job)| job).collect()
+/// Holds what must sometimes come against all runs of each scenario together. What came in none of them becomes a violation of the
+/// scenario's last run that passed.
+pub fn judge_sometimes(sometimes: &[Sometimes], reports: &mut [RunReport]) {
+    for one in sometimes {
+        let last = |report: &&mut RunReport| report.scenario == one.scenario && report.verdict != Verdict::Unsupported;
+        if let Some(violation) = one.violation()
+            && let Some(report) = reports.iter_mut().rev().find(last)
+        {
+            report.verdict = report.verdict.min(Verdict::Violated);
+            report.violations.push(violation);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,9 +109,12 @@ mod tests {
         let (jobs, mut reports) = runs(1..20, "request");
         let shown = reports.iter().filter(|report| report.unseen.is_empty()).count();
         assert!((1..19).contains(&shown), "{shown} of 19");
-        assert!(judge_sometimes(&jobs, &mut reports).is_empty());
+        let counted = sometimes(&jobs, &reports);
+        assert!(matches!(counted.as_slice(), [one] if one.runs == 19 && one.shown == shown as u64), "{counted:?}");
+        judge_sometimes(&counted, &mut reports);
+        assert!(reports.iter().all(|report| report.verdict == Verdict::Passed));
         let (jobs, mut reports) = runs(1..4, "drained");
-        assert_eq!(judge_sometimes(&jobs, &mut reports).len(), 1);
+        judge_sometimes(&sometimes(&jobs, &reports), &mut reports);
         assert_eq!(reports[2].verdict, Verdict::Violated);
         assert!(reports[2].violations[0].text.starts_with("in none of 3 runs"), "{:?}", reports[2].violations);
     }

@@ -1,7 +1,11 @@
 //! This room plays many runs: batches of scenarios, sweeps of made-up ones, ever smaller ones, and the same in several engines.
 
 pub mod batch;
+mod corpus;
+pub mod coverage;
 pub mod parity;
+pub mod results;
+pub mod shard;
 pub mod shrink;
 pub mod swarm;
 pub mod sweep;

@@ -2,8 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::judge::run;
+use crate::judge::run_on;
 use crate::scenario::{self, Scenario};
+use crate::world::EngineKind;
 
 /// The smallest scenario that was found.
 #[derive(Debug)]
@@ -14,10 +15,10 @@ pub struct Shrunk {
     pub runs: usize,
 }
 
-/// Leaves out whatever is not needed for `scenario` to fail with `seed` as it does; at most `most` runs. None where it
+/// Leaves out whatever is not needed for `scenario` to fail with `seed` on `engine` as it does; at most `most` runs. None where it
 /// does not fail.
-pub fn shrink(scenario: &Scenario, seed: u64, most: usize) -> Option<Shrunk> {
-    let reason = reason(scenario, seed)?;
+pub fn shrink(engine: EngineKind, scenario: &Scenario, seed: u64, most: usize) -> Option<Shrunk> {
+    let reason = reason(engine, scenario, seed)?;
     let mut best = serde_json::to_value(scenario).ok()?;
     best["seed"] = json!(seed);
     let mut runs = 1;
@@ -28,7 +29,7 @@ pub fn shrink(scenario: &Scenario, seed: u64, most: usize) -> Option<Shrunk> {
                 return None;
             }
             runs += 1;
-            (self::reason(&parsed, seed).as_ref() == Some(&reason)).then_some(candidate)
+            (self::reason(engine, &parsed, seed).as_ref() == Some(&reason)).then_some(candidate)
         });
         match smaller {
             Some(smaller) => best = smaller,
@@ -55,8 +56,8 @@ pub fn size(scenario: &Scenario) -> String {
 }
 
 /// The name of the first law that does not hold, or the text of the first expectation, whose place may change.
-fn reason(scenario: &Scenario, seed: u64) -> Option<String> {
-    let report = run(scenario, seed);
+fn reason(engine: EngineKind, scenario: &Scenario, seed: u64) -> Option<String> {
+    let report = run_on(engine, scenario, seed);
     let first = report.violations.first()?;
     let place = first.of.strip_prefix("expect[").and_then(|rest| rest.strip_suffix(']')?.parse::<usize>().ok());
     Some(match place {
@@ -85,7 +86,7 @@ fn smaller(json: &Json) -> Vec<Json> {
             try_change(&|json| leave_out(json, list, index));
         }
     }
-    for section in ["network", "proxy"] {
+    for section in ["network", "chance", "proxy"] {
         try_change(&|json| remove(json, section));
         for field in names(&json[section]) {
             try_change(&|json| remove(&mut json[section], &field));
@@ -222,7 +223,7 @@ mod tests {
             "timeline": [{"at": "1s", "do": "crash", "host": "a"}, {"at": "2s", "do": "clock-jump", "by": "1h"},
                 {"at": "3s", "do": "restart", "host": "a"}],
             "expect": [{"what": "seen", "event": "ejected", "at_least": 0, "at_most": 0}]}"#;
-        let shrunk = shrink(&scenario::parse(text).unwrap(), 1, 500).unwrap();
+        let shrunk = shrink(EngineKind::default(), &scenario::parse(text).unwrap(), 1, 500).unwrap();
         let scenario = &shrunk.scenario;
         assert_eq!(
             (scenario.timeline.len(), scenario.clients.len(), scenario.upstreams.len()),
@@ -230,13 +231,13 @@ mod tests {
             "{scenario:#?}"
         );
         assert!(serde_json::to_string(scenario).unwrap().len() < 500, "{scenario:#?}");
-        assert!(reason(scenario, 1).is_some());
+        assert!(reason(EngineKind::default(), scenario, 1).is_some());
     }
 
     #[test]
     fn a_scenario_that_holds_is_not_shrunk() {
         let text = r#"{"name": "x", "story": "x", "duration": "1s", "upstreams": [{"name": "a"}],
             "clients": [{"name": "k", "do": "echo", "requests": 1}]}"#;
-        assert!(shrink(&scenario::parse(text).unwrap(), 1, 9).is_none());
+        assert!(shrink(EngineKind::default(), &scenario::parse(text).unwrap(), 1, 9).is_none());
     }
 }

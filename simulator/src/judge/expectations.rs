@@ -7,8 +7,9 @@ use loadgen::{Failure, FailureKind, Phase};
 
 use super::history::History;
 use super::violation::Violation;
+use super::witnesses::{ClientRequest, Witnesses};
 use crate::record::{ProxyEvent, What};
-use crate::scenario::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
+use crate::scenario::{Expectation, FailurePhase, RequestOutcome, Span, UpstreamState};
 
 /// The expectations that the run does not meet.
 pub(super) fn check(history: &History<'_>) -> Vec<Violation> {
@@ -25,12 +26,12 @@ pub(super) fn check(history: &History<'_>) -> Vec<Violation> {
 type Found = Option<(String, Vec<usize>)>;
 
 fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
-    let late = history.record.tolerance;
+    let late = history.witnesses.tolerance;
     match expectation {
         Expectation::Picks { upstream, exactly, at_least, at_most, from, until } => {
             let (until, after) = match until {
                 Some(until) => (until.get(), late),
-                None => (history.liveness, Duration::ZERO),
+                None => (history.witnesses.liveness, Duration::ZERO),
             };
             let picks = |from: Duration, until: Duration| {
                 places(history, |at, what| {
@@ -46,8 +47,25 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let least = picks(from.get() + before, until).len();
             between(least..=lines.len(), "first picks", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
+        Expectation::Reached { upstream, client, exactly, at_least, at_most, from, until } => {
+            let witnesses = &history.witnesses;
+            let window = |from, until| -> Vec<usize> {
+                let asked = witnesses.requests.iter().filter(|(id, _)| !Witnesses::is_own(id));
+                let mine = asked.filter(|(_, asked)| client.as_deref().is_none_or(|name| asked.client == name));
+                let began = mine.filter(|(_, asked)| (from..until).contains(&asked.began));
+                let there = began.flat_map(|(id, _)| witnesses.journals.of(id));
+                there
+                    .filter(|one| upstream.as_deref().is_none_or(|name| one.host == name))
+                    .map(|one| one.line)
+                    .collect()
+            };
+            let lines = window(from.get(), edge(*until).saturating_add(late));
+            let least = window(from.get() + before(*from, late), edge(*until)).len();
+            let what = format!("requests reached {}", upstream.as_deref().unwrap_or("an upstream"));
+            between(least..=lines.len(), &what, *exactly, *at_least, *at_most).map(|text| (text, lines))
+        }
         Expectation::Share { upstream, at_least, at_most, from, until } => {
-            let until = until.map_or(history.liveness, |until| until.get());
+            let until = until.map_or(history.witnesses.liveness, |until| until.get());
             let picks = |of: Option<&str>| {
                 places(history, |at, what| {
                     (from.get()..until).contains(&at)
@@ -60,17 +78,23 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let text = format!("{upstream} had {} of {} first picks", mine.len(), all.len());
             (!(*at_least..=*at_most).contains(&share)).then_some((text, mine))
         }
-        Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most } => {
-            let seen = history.client_requests.iter().filter(|(id, _)| !History::is_own(id));
-            let mine = seen.filter(|(id, _)| client.as_deref().is_none_or(|name| History::client_of(id) == name));
+        Expectation::Requests { outcome, phase, status, client, exactly, at_least, at_most, from, until } => {
+            let ended = asked_by(history, client.as_deref());
+            let mine = ended.filter_map(|asked| Some((asked.began, asked.end?)));
             let fits = mine.filter(|(_, seen)| {
                 let failure = seen.result.failure;
                 includes(*outcome, failure)
                     && phase.is_none_or(|place| failure.is_some_and(|failure| phase_of(failure.phase) == place))
                     && status.is_none_or(|status| seen.result.status == Some(status))
             });
-            let lines: Vec<usize> = fits.map(|(_, seen)| seen.line).collect();
-            within(lines.len(), "such requests", *exactly, *at_least, *at_most).map(|text| (text, lines))
+            let fits: Vec<_> = fits.map(|(began, seen)| (began, seen.line)).collect();
+            let window = |from, until| {
+                let began = fits.iter().filter(move |(began, _)| (from..until).contains(began));
+                began.map(|(_, line)| *line).collect::<Vec<usize>>()
+            };
+            let lines = window(from.get(), edge(*until).saturating_add(late));
+            let least = window(from.get() + before(*from, late), edge(*until)).len();
+            between(least..=lines.len(), "such requests", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
         Expectation::Turn { upstream, to, after, within } => {
             let turns = places(history, |at, what| at >= after.get() && turn(what, upstream) == Some(*to));
@@ -99,9 +123,10 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let lines: Vec<usize> = late.map(|(line, _)| line).collect();
             (!lines.is_empty()).then(|| (format!("{} requests failed over too late", lines.len()), lines))
         }
-        Expectation::Latency { at_most } => {
+        Expectation::Latency { at_most, client } => {
             let allowed = late;
-            let late = history.client_requests.values().filter(|seen| {
+            let ended = asked_by(history, client.as_deref()).filter_map(|asked| asked.end);
+            let late = ended.filter(|seen| {
                 seen.result.failure.is_none()
                     && seen.result.answered().is_some_and(|took| took > at_most.get() + allowed)
             });
@@ -115,6 +140,22 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
         // A single run can't decide this.
         Expectation::Sometimes { .. } => None,
     }
+}
+
+/// The requests of the story, and of `client`, where one is named.
+fn asked_by<'a>(history: &'a History<'_>, client: Option<&'a str>) -> impl Iterator<Item = &'a ClientRequest<'a>> {
+    let asked = history.witnesses.requests.iter().filter(|(id, _)| !Witnesses::is_own(id)).map(|(_, asked)| asked);
+    asked.filter(move |asked| client.is_none_or(|name| asked.client == name))
+}
+
+/// The end of a window of requests.
+fn edge(until: Option<Span>) -> Duration {
+    until.map_or(Duration::MAX, Span::get)
+}
+
+/// What is due at the begin of a window may be `late`, and be counted or not; what is due at the start can't come before it.
+fn before(from: Span, late: Duration) -> Duration {
+    if from.get().is_zero() { Duration::ZERO } else { late }
 }
 
 /// The places of those `sometimes` that this run does not show.
@@ -252,6 +293,18 @@ mod tests {
             (
                 r#"{"what": "share", "upstream": "a", "at_least": 0.5, "at_most": 0.5, "until": "1s"}"#,
                 r#"{"what": "share", "upstream": "a", "at_least": 0.5, "at_most": 1, "from": "2s"}"#,
+            ),
+            (
+                r#"{"what": "reached", "upstream": "a", "at_most": 0, "from": "1100ms"}"#,
+                r#"{"what": "reached", "upstream": "b", "at_most": 10, "from": "1100ms"}"#,
+            ),
+            (
+                r#"{"what": "requests", "outcome": "ok", "exactly": 10, "from": "1s", "until": "2s"}"#,
+                r#"{"what": "requests", "outcome": "ok", "at_least": 11, "from": "1s", "until": "2s"}"#,
+            ),
+            (
+                r#"{"what": "latency", "at_most": "1s", "client": "c"}"#,
+                r#"{"what": "latency", "at_most": "2ms", "client": "c"}"#,
             ),
             (r#"{"what": "seen", "event": "ejected"}"#, r#"{"what": "seen", "event": "reload_failed"}"#),
         ] {

@@ -1,15 +1,23 @@
 //! This room judges a run: it compares the three witnesses, by the laws and by the scenario's expectations.
 
-mod disturbance;
+mod checked;
+mod excuse;
 mod expectations;
 mod history;
 mod laws;
 mod requests;
 mod run;
 mod violation;
+mod witnesses;
 
+pub use checked::{Case, Checked, Kind, LawCounts, LawTotals, MOST_EXCUSED};
+pub use excuse::Excuse;
 pub use history::{History, id_of};
-pub use laws::{LAWS, Law, check};
-pub use requests::{ClientRequest, Pick, ProxyProcess, ProxyRequest};
+pub use laws::{Check, LAWS, Law, check};
+pub use requests::{Pick, ProxyProcess, ProxyRequest};
 pub use run::{RunReport, Verdict, run, run_on, run_with};
 pub use violation::Violation;
+pub use witnesses::{
+    ClientRequest, Configurations, Connection, Convergence, Evidence, Harm, HostJournal, JournalEntry, Journals,
+    RequestEnd, Witnesses, harm_of,
+};

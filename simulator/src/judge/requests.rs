@@ -1,9 +1,8 @@
-//! A request is known to the proxy by its number, and to its client by its id.
+//! A request, as the proxy tells of it: the proxy knows it by a number, its client by an id.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::record::{ClientResult, Finished};
+use crate::record::Finished;
 
 /// A pick of an upstream by the proxy.
 #[derive(Clone, Debug)]
@@ -38,23 +37,4 @@ pub struct ProxyProcess<'a> {
     pub lines: (usize, usize),
     /// Its requests, by number.
     pub requests: BTreeMap<u64, ProxyRequest<'a>>,
-}
-
-/// What a client saw of one request.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientRequest<'a> {
-    /// When it began.
-    pub began: Duration,
-    /// The line of its end.
-    pub line: usize,
-    /// When it was over.
-    pub ended: Duration,
-    /// What the request did, by loadgen's name of the action.
-    pub action: &'static str,
-    /// Its method.
-    pub method: &'a str,
-    /// Its target.
-    pub target: &'a str,
-    /// How it went.
-    pub result: &'a ClientResult,
 }

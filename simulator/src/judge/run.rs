@@ -1,22 +1,26 @@
 //! A run is played in an engine and then judged; the report says what came of it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::checked::LawCounts;
 use super::expectations;
 use super::history::History;
 use super::laws::process::liveness;
 use super::laws::{LAWS, Law, check};
 use super::violation::Violation;
+use super::witnesses::Witnesses;
 use crate::record::{RunRecord, ScenarioEvent, Trace, What};
 use crate::scenario::Scenario;
 use crate::world::EngineKind;
 
 /// How a run ended, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A task panicked.
     Crashed,
+    /// It was given up: it spun, or lasted too long.
+    Endless,
     /// A law or an expectation does not hold.
     Violated,
     /// The proxy made no progress once everything was healed.
@@ -28,6 +32,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The worst of `verdicts`. Its exit code is that of the command, not the greatest of the codes.
+    pub fn worst(verdicts: impl Iterator<Item = Verdict>) -> Self {
+        verdicts.min().unwrap_or(Verdict::Passed)
+    }
+
     /// The exit code of a command whose worst run ends so.
     pub const fn exit_code(self) -> u8 {
         match self {
@@ -35,6 +44,7 @@ impl Verdict {
             Verdict::Violated => 1,
             Verdict::Stuck => 2,
             Verdict::Crashed => 3,
+            Verdict::Endless => 4,
             Verdict::Unsupported => 69,
         }
     }
@@ -46,6 +56,7 @@ impl Verdict {
             Verdict::Violated => "violated",
             Verdict::Stuck => "stuck",
             Verdict::Crashed => "crashed",
+            Verdict::Endless => "endless",
             Verdict::Unsupported => "unsupported",
         }
     }
@@ -72,6 +83,8 @@ pub struct RunReport {
     pub unseen: Vec<usize>,
     /// What does not hold.
     pub violations: Vec<Violation>,
+    /// How many cases of each law were checked, and how many were excused and why.
+    pub laws: Vec<LawCounts>,
     /// Everything that happened.
     #[serde(skip)]
     pub trace: Trace,
@@ -99,6 +112,7 @@ pub fn run_with(engine: EngineKind, scenario: &Scenario, seed: u64, more: &[Law]
         virtual_ms: 0,
         unseen: Vec::new(),
         violations: Vec::new(),
+        laws: Vec::new(),
         trace: Trace::default(),
     };
     match engine.play(scenario, seed) {
@@ -117,8 +131,14 @@ impl RunReport {
         let lines = &record.trace.lines;
         self.digest = record.trace.digest().to_string();
         self.virtual_ms = lines.last().map_or(0, |line| line.at_us / 1000);
+        if let Some(why) = &record.gave_up {
+            self.verdict = Verdict::Endless;
+            self.violations = vec![Violation { of: why.name().to_owned(), text: why.to_string(), lines: Vec::new() }];
+            self.trace = record.trace;
+            return;
+        }
         let history = History::new(scenario, &record);
-        self.requests = history.client_requests.keys().filter(|id| !History::is_own(id)).count();
+        self.requests = history.witnesses.requests.keys().filter(|id| !Witnesses::is_own(id)).count();
         let asked = lines.iter().enumerate().filter_map(|(place, line)| match &line.what {
             What::Scenario(ScenarioEvent::Unsupported { what }) => Some(unsupported(what.clone(), vec![place])),
             _ => None,
@@ -126,7 +146,7 @@ impl RunReport {
         self.violations = asked.collect();
         if self.violations.is_empty() {
             self.unseen = expectations::unseen(&history);
-            self.violations = check(&history, laws);
+            (self.violations, self.laws) = check(&history, laws);
             self.violations.extend(expectations::check(&history));
             self.verdict = if !record.panics.is_empty() {
                 Verdict::Crashed

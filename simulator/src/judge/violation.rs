@@ -1,9 +1,9 @@
 //! Something that does not hold of a run.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Something that does not hold of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     /// The name of the law, or the place of the expectation, such as `expect[0]`.
     pub of: String,

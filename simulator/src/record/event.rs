@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::client_event::ClientEvent;
 use super::proxy_event::ProxyEvent;
+use crate::scenario::HostName;
 
 /// An event, by who tells of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,9 +42,30 @@ pub enum ScenarioEvent {
         /// What it was, and why not.
         what: String,
     },
+    /// Chance did something to the proxy's machine.
+    Chance {
+        /// `accept-error`, `dns-failure`, `dns-addresses` or `offload-busy`.
+        of: &'static str,
+        /// What exactly, such as the name that was looked up.
+        what: String,
+    },
     /// A phase of the run begins.
     Phase {
-        /// `safety`, `liveness` or `end`.
+        /// `safety`, `liveness`, `convergence` or `end`.
         name: &'static str,
+    },
+    /// Everything was healed, and the time in which every upstream must have come back is over. The run's own requests follow, as
+    /// many as `rounds` whole rounds of the schedule have.
+    Converged {
+        /// The proxy's upstreams with a weight that it has told to be eligible.
+        eligible: Vec<HostName>,
+        /// Those that it has not.
+        missing: Vec<HostName>,
+        /// How long they had, in microseconds.
+        limit_us: u64,
+        /// First picks in a whole round.
+        round: u64,
+        /// Rounds that are asked for; none if a round is too long, or if somebody is missing.
+        rounds: u64,
     },
 }

@@ -240,8 +240,12 @@ mod tests {
             witness.on(AT, event);
             words.insert(event.word());
         });
-        assert_eq!(words.len(), 14, "one of each kind: {words:?}");
+        assert_eq!(words, ProxyEvent::WORDS.iter().copied().collect(), "one of each kind");
         let heard: Vec<What> = recorder.take().lines.into_iter().map(|line| line.what).collect();
+        for what in &heard {
+            let What::Proxy(event) = what else { panic!("{what:?}") };
+            assert!(event.word().is_some_and(|word| words.contains(word)), "{event:?}");
+        }
         let since_start = Duration::from_nanos(AT.as_nanos());
         let read: Vec<What> = logged()
             .iter()

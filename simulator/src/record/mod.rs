@@ -3,6 +3,7 @@
 mod client_event;
 mod clock;
 mod event;
+mod gave_up;
 mod log_line;
 mod observer;
 mod proxy_event;
@@ -13,6 +14,7 @@ mod trace;
 pub use client_event::{ClientEvent, ClientResult, Phases};
 pub use clock::{Clock, micros};
 pub use event::{ScenarioEvent, What};
+pub use gave_up::GaveUp;
 pub use log_line::parse as parse_log_line;
 pub use observer::RecordingObserver;
 pub use proxy_event::{Finished, ProxyEvent};

@@ -85,6 +85,11 @@ pub enum ProxyEvent {
     AcceptFailed {
         error: String,
     },
+    /// One of its pages answered, when all was quiet.
+    Page {
+        path: String,
+        status: u16,
+    },
     /// The statistics page, read when all was quiet.
     Statistics {
         page: serde_json::Value,
@@ -111,6 +116,51 @@ pub struct Finished {
     pub latency_us: u64,
     pub duration_us: u64,
     pub end: Option<&'static str>,
+}
+
+impl ProxyEvent {
+    /// All words that [`Self::word`] tells.
+    pub const WORDS: &[&str] = &[
+        "epoch_started",
+        "pick_made",
+        "probe_asked",
+        "attempt_ended",
+        "blamed",
+        "suspected",
+        "ejected",
+        "backed_off",
+        "recovered",
+        "verdict",
+        "finished",
+        "reloaded",
+        "reload_failed",
+        "drain_started",
+        "drained",
+        "accept_failed",
+    ];
+
+    /// The proxy's own word for the event; none for what it does not tell its observer, such as a page that was read.
+    pub const fn word(&self) -> Option<&'static str> {
+        Some(match self {
+            ProxyEvent::EpochStarted { .. } => "epoch_started",
+            ProxyEvent::PickMade { .. } => "pick_made",
+            ProxyEvent::ProbeAsked { .. } => "probe_asked",
+            ProxyEvent::AttemptEnded { .. } => "attempt_ended",
+            ProxyEvent::Blamed { .. } => "blamed",
+            ProxyEvent::Suspected { .. } => "suspected",
+            ProxyEvent::Ejected { .. } => "ejected",
+            ProxyEvent::BackedOff { .. } => "backed_off",
+            ProxyEvent::Recovered { .. } => "recovered",
+            ProxyEvent::Decided { .. } => "verdict",
+            ProxyEvent::Finished(_) => "finished",
+            ProxyEvent::Reloaded { .. } => "reloaded",
+            ProxyEvent::ReloadFailed { .. } => "reload_failed",
+            ProxyEvent::DrainStarted { .. } => "drain_started",
+            ProxyEvent::Drained { .. } => "drained",
+            ProxyEvent::AcceptFailed { .. } => "accept_failed",
+            ProxyEvent::Started { .. } | ProxyEvent::Page { .. } | ProxyEvent::Statistics { .. } => return None,
+        })
+    }
 }
 
 fn since_start(at: Timestamp) -> u64 {

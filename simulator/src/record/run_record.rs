@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::gave_up::GaveUp;
 use super::trace::Trace;
 
 /// All that a run leaves behind.
@@ -15,6 +16,8 @@ pub struct RunRecord {
     pub left: Vec<String>,
     /// Progress that was demanded and not made.
     pub stuck: Option<String>,
+    /// Why the run was given up before its end, if it was. Then the rest says nothing about the proxy.
+    pub gave_up: Option<GaveUp>,
     /// How far apart two witnesses may stamp the same instant. Zero in a simulation.
     pub clock_skew: Duration,
     /// How late the engine may do what is due. Zero in a simulation.

@@ -1,10 +1,11 @@
-//! Reports of runs as JSON.
+//! Results of many runs as JSON.
 
+use crate::explore::results::Results;
 use crate::judge::RunReport;
 
-/// All reports as one JSON value.
-pub fn json(reports: &[RunReport]) -> String {
-    let mut text = serde_json::to_string_pretty(reports).expect("plain strings and numbers always serialise");
+/// Results as one JSON value.
+pub fn json(results: &Results<RunReport>) -> String {
+    let mut text = serde_json::to_string_pretty(results).expect("plain strings and numbers always serialise");
     text.push('\n');
     text
 }

@@ -12,6 +12,7 @@ pub fn junit(reports: &[RunReport]) -> String {
     for report in reports {
         let status = match report.verdict {
             Verdict::Passed => TestCaseStatus::success(),
+            Verdict::Unsupported => skipped(report),
             _ => failure(report),
         };
         let mut case = TestCase::new(format!("seed {} on {}", report.seed, report.engine), status);
@@ -22,6 +23,14 @@ pub fn junit(reports: &[RunReport]) -> String {
     let mut all = Report::new("simulator");
     all.add_test_suite(suite);
     all.to_string().expect("XML can always be written to a text")
+}
+
+/// What an engine can't play is neither a success nor a failure.
+fn skipped(report: &RunReport) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    let why = report.violations.iter().map(|one| one.text.as_str());
+    status.set_message(why.collect::<Vec<_>>().join("; "));
+    status
 }
 
 /// A case has room for one failure: the first violation, and all of them in the text below it.
@@ -55,12 +64,16 @@ mod tests {
             virtual_ms: 1500,
             unseen: Vec::new(),
             violations: Vec::new(),
+            laws: Vec::new(),
             trace: Trace::default(),
         };
         let violations = vec![violation("a<b", "\"x\" & \u{1}"), violation("drain", "never")];
         let failed = RunReport { verdict: Verdict::Violated, violations, ..passed.clone() };
-        let xml = junit(&[passed, failed]);
-        assert!(xml.contains(r#"name="simulator" tests="2""#) && xml.contains(r#"failures="1""#), "{xml}");
+        let violations = vec![violation("unsupported", "loss: no")];
+        let refused = RunReport { verdict: Verdict::Unsupported, violations, ..passed.clone() };
+        let xml = junit(&[passed, failed, refused]);
+        assert!(xml.contains(r#"skipped="1""#) && xml.contains(r#"<skipped message="loss: no""#), "{xml}");
+        assert!(xml.contains(r#"name="simulator" tests="3""#) && xml.contains(r#"failures="1""#), "{xml}");
         assert!(xml.contains(r#"<testcase name="seed 1 on turmoil-net" classname="s" time="1.500""#), "{xml}");
         assert!(xml.contains(r#"message="&quot;x&quot; &amp; " type="a&lt;b""#), "{xml}");
         assert!(xml.contains("drain: never") && !xml.contains('\u{1}'), "{xml}");

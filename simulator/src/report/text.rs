@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::judge::{RunReport, Verdict};
+use crate::judge::{LawTotals, MOST_EXCUSED, RunReport, Verdict};
 use crate::world::EngineKind;
 
 /// Lines shown around each that disagrees.
@@ -51,6 +51,23 @@ pub fn failure(report: &RunReport, file: &Path) -> String {
     text
 }
 
+/// What each law has checked over many runs: cases, how many of them were excused and why, and what was found.
+pub fn laws(totals: &LawTotals) -> String {
+    let mut text =
+        format!("{:<14} {:<9} {:>9} {:>8}  {:>5}  excused because\n", "law", "kind", "cases", "excused", "found");
+    for law in totals.laws() {
+        let share = law.excused_share();
+        let mark = if share > MOST_EXCUSED { '!' } else { ' ' };
+        let reasons = law.excused.iter().map(|(why, number)| format!("{} {number}", why.as_str()));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        let (kind, percent) = (law.kind.as_str(), share * 100.0);
+        let row =
+            format!("{:<14} {kind:<9} {:>9} {percent:>7.2}%{mark} {:>5}  {reasons}", law.law, law.cases, law.found);
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+    text
+}
+
 /// The command that plays a run again.
 pub fn replay_command(report: &RunReport, file: &Path) -> String {
     let engine = match report.engine {
@@ -76,5 +93,17 @@ mod tests {
         assert!(text.ends_with("again: simulator replay x.json --seed 7 --engine turmoil\n"), "{text}");
         let text = failure(&RunReport { engine: EngineKind::default(), ..report }, Path::new("x.json"));
         assert!(text.ends_with("again: simulator replay x.json --seed 7\n"), "{text}");
+    }
+
+    #[test]
+    fn the_table_of_laws_names_what_was_excused_and_marks_what_was_mostly_so() {
+        let story = r#"{"name": "x", "story": "x", "duration": "2s", "upstreams": [{"name": "a", "plan": {"faults": [{"fault": "cut"}]}}],
+            "clients": [{"name": "k", "do": "echo", "requests": 4}]}"#;
+        let mut totals = LawTotals::default();
+        totals.add(&run_on(EngineKind::default(), &scenario::parse(story).unwrap(), 1).laws);
+        let table = laws(&totals);
+        let row = |law: &str| table.lines().find(|row| row.starts_with(law)).unwrap().to_owned();
+        assert!(row("answered").contains("! ") && row("answered").ends_with("request struck 4"), "{table}");
+        assert!(row("once").contains("black-box") && row("once").contains("0.00% "), "{table}");
     }
 }

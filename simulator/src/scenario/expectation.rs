@@ -29,6 +29,30 @@ pub enum Expectation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Span>,
     },
+    /// So many requests of clients reached an upstream, by its own journal; first picks, failovers and probes alike.
+    Reached {
+        /// Which. Left out: any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<String>,
+        /// Requests of this client only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<String>,
+        /// Exactly so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exactly: Option<u64>,
+        /// At least so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_least: Option<u64>,
+        /// At most so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
+        /// Requests that began from then on. Left out: from the start.
+        #[serde(default)]
+        from: Span,
+        /// Requests that began before then. Left out: up to the end of the story.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Span>,
+    },
     /// An upstream's share of all first picks, within a window.
     Share {
         /// Whose.
@@ -68,6 +92,12 @@ pub enum Expectation {
         /// At most so many.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_most: Option<u64>,
+        /// Requests that began from then on. Left out: from the start.
+        #[serde(default)]
+        from: Span,
+        /// Requests that began before then. Left out: up to the end of the story.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Span>,
     },
     /// An upstream is ejected, or recovers, in time.
     Turn {
@@ -98,6 +128,9 @@ pub enum Expectation {
     Latency {
         /// From when it was due, also where it began later, to the answer's head.
         at_most: Span,
+        /// Of this client only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<String>,
     },
     /// Something is told of, by its `event` word in the trace.
     Seen {
@@ -187,6 +220,7 @@ impl Expectation {
             | Expectation::Share { upstream, .. }
             | Expectation::Turn { upstream, .. }
             | Expectation::State { upstream, .. } => Some(upstream),
+            Expectation::Reached { upstream, .. } => upstream.as_deref(),
             _ => None,
         }
     }
@@ -194,7 +228,9 @@ impl Expectation {
     /// The client it is about, where it is about one.
     pub fn client(&self) -> Option<&str> {
         match self {
-            Expectation::Requests { client, .. } => client.as_deref(),
+            Expectation::Requests { client, .. }
+            | Expectation::Latency { client, .. }
+            | Expectation::Reached { client, .. } => client.as_deref(),
             _ => None,
         }
     }

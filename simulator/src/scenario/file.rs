@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::chance::Chance;
 use super::client::Client;
 use super::expectation::Expectation;
 use super::network::Network;
@@ -29,6 +30,9 @@ pub struct Scenario {
     /// Why engines may differ in what comes of it, where they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parity: Option<String>,
+    /// The ways to break the proxy (simulator/mutations/) of which it must notice at least one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub catches: Vec<String>,
     /// How long the story goes on; after it everything is healed and progress is demanded.
     pub duration: Span,
     /// The seed where the command line names none.
@@ -37,6 +41,9 @@ pub struct Scenario {
     /// How packets fare.
     #[serde(default, skip_serializing_if = "is_default")]
     pub network: Network,
+    /// What is left to chance.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub chance: Chance,
     /// The proxy's configuration in its own format; what it leaves out is filled in for the simulated network.
     #[serde(default, skip_serializing_if = "is_null")]
     #[schemars(with = "BTreeMap<String, Json>")]

@@ -1,5 +1,6 @@
 //! This room says what a scenario file may say. scenarios/README.md is its reference; [`schema`] is its JSON Schema.
 
+mod chance;
 mod client;
 mod configuration;
 mod expectation;
@@ -10,6 +11,7 @@ mod reading;
 mod timeline;
 mod values;
 
+pub use chance::Chance;
 pub use client::{Actions, Client};
 pub use configuration::ConfigFile;
 pub use expectation::{Expectation, FailurePhase, RequestOutcome, UpstreamState};

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::link::LinkChange;
+use super::patience::Patience;
 use super::wall_clock::WallClock;
-use crate::record::{Clock, Recorder};
+use crate::record::{Clock, GaveUp, Recorder};
 use crate::scenario::{ConfigFile, HostName, Scenario};
 
 /// A world of hosts, and the time that passes in it.
@@ -23,11 +24,12 @@ pub trait Engine: Sized {
     /// Everything that `scenario` asks for and this engine can't do. Each text begins with the word in the scenario file and says why.
     fn unsupported(scenario: &Scenario) -> Vec<String>;
 
-    /// The world of `scenario`: its hosts and links. Everything random follows from `seed`.
+    /// The world of `scenario`: its hosts and links. Everything random follows from `seed`. A simulated engine gives the run up when
+    /// it has no more `patience` with it.
     ///
     /// # Errors
     /// The machine lacks what the engine needs.
-    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self>;
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64, patience: Patience) -> io::Result<Self>;
 
     /// The time of this world, zero at its start.
     fn clock(&self) -> Clock;
@@ -60,6 +62,11 @@ pub trait Engine: Sized {
     /// The number of programs and tasks of `host` that have not ended.
     fn live_tasks(&self, host: &HostName) -> usize;
 
+    /// Why this engine has given the run up, if it has. From then on its time stands still.
+    fn gave_up(&self) -> Option<GaveUp> {
+        None
+    }
+
     /// The messages with which programs have panicked so far.
     fn panics(&self) -> Vec<String>;
 
@@ -73,7 +80,7 @@ pub trait Engine: Sized {
     fn wait(&mut self, span: Duration, done: impl Fn(&Self) -> bool) {
         let clock = self.clock();
         let until = clock.now() + span;
-        while clock.now() < until && !done(self) {
+        while clock.now() < until && !done(self) && self.gave_up().is_none() {
             let step = clock.now() + Duration::from_millis(50);
             self.run(step.min(until), || false);
         }

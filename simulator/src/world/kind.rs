@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::director::play;
 use super::engine::{Engine, RunsProxy};
@@ -16,7 +16,7 @@ use crate::record::RunRecord;
 use crate::scenario::Scenario;
 
 /// The kinds of engines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
     /// A simulated network of packets, on turmoil-net.

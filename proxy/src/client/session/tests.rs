@@ -90,6 +90,17 @@ async fn a_client_that_never_asks_is_let_go_without_a_word() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_head_takes_no_longer_than_it_may_however_late_it_begins() {
+    let (proxy, env) = start(json!({ "timeouts": { "header": "7s" } })).await;
+    let mut client = client(&proxy, &env);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    client.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    let (text, took) = to_end(&mut client).await;
+    assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+    assert_eq!(took.as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_idle_between_requests_is_let_go_without_a_word() {
     let (proxy, env) = start(json!({ "timeouts": { "header": "7s", "keep_alive": "30s" } })).await;
     let mut client = client(&proxy, &env);

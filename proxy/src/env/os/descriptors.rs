@@ -15,6 +15,9 @@ const RESERVE: u64 = 64;
 /// Descriptors of the pipes that relays share, at most; four serve one tunnel (two pipes) while its bytes wait.
 const PIPES: u64 = 256;
 
+/// Connections to upstreams that are kept between requests, at most.
+const KEPT: u64 = 4096;
+
 /// Raises the soft limit on open descriptors to the hard one and returns the limit that holds then.
 ///
 /// # Errors
@@ -39,12 +42,19 @@ pub fn pipe_descriptors_for(nofile: u64) -> usize {
     (PIPES.min(nofile / 8) & !3) as usize
 }
 
+/// How many connections to upstreams may be kept unused under a limit of `nofile`: 4,096, but at most an eighth of it.
+pub fn kept_connections_for(nofile: u64) -> usize {
+    // At most KEPT, so that the cast loses nothing.
+    KEPT.min(nofile / 8) as usize
+}
+
 /// How many client connections fit under a limit of `nofile` descriptors.
 ///
-/// A tunnel takes two (one a side); 64 are kept in reserve and [`pipe_descriptors_for`] are the shared pipes':
-/// `(nofile - 64 - pipes) / 2`, at least 1.
+/// A tunnel takes two (one a side); 64 are kept in reserve, [`pipe_descriptors_for`] are the shared pipes' and
+/// [`kept_connections_for`] those of connections that wait for a request: `(nofile - 64 - pipes - kept) / 2`, at least 1.
 pub fn max_connections_for(nofile: u64) -> NonZeroUsize {
-    let left = nofile.saturating_sub(RESERVE).saturating_sub(pipe_descriptors_for(nofile) as u64);
+    let shared = pipe_descriptors_for(nofile) + kept_connections_for(nofile);
+    let left = nofile.saturating_sub(RESERVE).saturating_sub(shared as u64);
     usize::try_from(left / 2).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
 }
 
@@ -64,16 +74,16 @@ mod tests {
 
     #[test]
     fn connections_by_limit() {
-        for (nofile, pipes, connections) in [
-            (0, 0, 1),
-            (64, 8, 1),
-            (256, 32, 80),
-            (1024, 128, 416),
-            (2048, 256, 864),
-            (65_536, 256, 32_608),
-            (CEILING, 256, 524_128),
+        for (nofile, pipes, kept, connections) in [
+            (0, 0, 0, 1),
+            (64, 8, 8, 1),
+            (256, 32, 32, 64),
+            (1024, 128, 128, 352),
+            (2048, 256, 256, 736),
+            (65_536, 256, 4096, 30_560),
+            (CEILING, 256, 4096, 522_080),
         ] {
-            assert_eq!(pipe_descriptors_for(nofile), pipes, "{nofile}");
+            assert_eq!((pipe_descriptors_for(nofile), kept_connections_for(nofile)), (pipes, kept), "{nofile}");
             assert_eq!(max_connections_for(nofile).get(), connections, "{nofile}");
         }
     }
@@ -81,7 +91,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_promised_fits(nofile in 100_u64..=u64::MAX >> 1) {
-            let used = 2 * max_connections_for(nofile).get() as u64 + pipe_descriptors_for(nofile) as u64 + RESERVE;
+            let shared = pipe_descriptors_for(nofile) + kept_connections_for(nofile);
+            let used = 2 * max_connections_for(nofile).get() as u64 + shared as u64 + RESERVE;
             prop_assert!(used <= nofile);
             prop_assert!(used + 2 > nofile, "nothing is wasted");
         }

@@ -8,7 +8,7 @@ mod splice;
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -59,22 +59,36 @@ impl Default for Os {
     }
 }
 
+/// Listens on `addr`.
+fn listen(addr: SocketAddr) -> io::Result<OsListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the old connections' TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        // `[::]` means every address of either family, whatever the system's default is.
+        SockRef::from(&socket).set_only_v6(false)?;
+    }
+    // Accepted connections inherit them; setting them on each would be five system calls for every client.
+    set_options(SockRef::from(&socket))?;
+    socket.bind(addr)?;
+    Ok(OsListener::new(socket.listen(BACKLOG)?))
+}
+
+/// Whether every address was asked for on a machine that has no IPv6, where those of IPv4 are all there are.
+fn lacks_ipv6(addr: SocketAddr, error: &io::Error) -> bool {
+    // Linux numbers: EAFNOSUPPORT without the protocol, EADDRNOTAVAIL where it is switched off.
+    addr.is_ipv6() && addr.ip().is_unspecified() && matches!(error.raw_os_error(), Some(97 | 99))
+}
+
 impl Env for Os {
     type Stream = OsStream;
     type Listener = OsListener;
 
     async fn bind(&self, addr: SocketAddr) -> io::Result<OsListener> {
-        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // A restart must not wait for the old connections' TIME_WAIT.
-        socket.set_reuseaddr(true)?;
-        if addr.is_ipv6() && addr.ip().is_unspecified() {
-            // `[::]` means every address of either family, whatever the system's default is.
-            SockRef::from(&socket).set_only_v6(false)?;
+        match listen(addr) {
+            Err(error) if lacks_ipv6(addr, &error) => listen((Ipv4Addr::UNSPECIFIED, addr.port()).into()),
+            listening => listening,
         }
-        // Accepted connections inherit them; setting them on each would be five system calls for every client.
-        set_options(SockRef::from(&socket))?;
-        socket.bind(addr)?;
-        Ok(OsListener::new(socket.listen(BACKLOG)?))
     }
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<OsStream> {
@@ -115,6 +129,10 @@ impl Env for Os {
         descriptors::max_connections_for(descriptors::nofile())
     }
 
+    fn max_kept(&self) -> usize {
+        descriptors::kept_connections_for(descriptors::nofile())
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is where Env::offload becomes a thread")]
     async fn offload<T, F>(&self, job: F) -> Result<T, Busy>
     where
@@ -138,5 +156,19 @@ impl Env for Os {
     ) -> impl Future<Output = RelayEnd> + Send {
         let pumps = (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
         relay::relay(client, upstream, pumps, limits, traffic, stop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_every_one_of_ipv4_where_there_is_no_ipv6() {
+        let error = io::Error::from_raw_os_error;
+        let [any, one, any_v4] = ["[::]:1", "[::1]:1", "0.0.0.0:1"].map(|addr| addr.parse().unwrap());
+        assert!(lacks_ipv6(any, &error(97)) && lacks_ipv6(any, &error(99)));
+        assert!(!lacks_ipv6(any, &error(98)), "in use is in use");
+        assert!(!lacks_ipv6(one, &error(99)) && !lacks_ipv6(any_v4, &error(99)));
     }
 }

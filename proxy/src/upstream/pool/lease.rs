@@ -79,7 +79,7 @@ impl<E: Env> Lease<E> {
 
     /// Gives a connection back for the next request.
     pub(crate) fn keep(&self, leg: Leg<E::Stream>, most: usize) {
-        if self.upstream.keep_idle(leg, most) {
+        if self.upstream.keep_idle(leg, most, &self.pool.kept) {
             self.pool.idle_kept.notify_one();
         }
     }

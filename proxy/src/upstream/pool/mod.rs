@@ -4,11 +4,13 @@
 //! a probe, a transition, a reload) goes through one short mutex that is never held across an await.
 
 mod blame;
+mod latency;
 mod lease;
 mod pick;
 mod snapshot;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,10 +22,10 @@ use crate::config::Config;
 use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY};
 use crate::core::balancer::{Balancer, Transition};
 use crate::core::failover::{FailoverPolicy, RetryBudget};
-use crate::core::health::{AttemptResult, Change};
+use crate::core::health::{AttemptResult, Change, UpstreamHealth};
 use crate::core::network::OwnNetwork;
 use crate::core::opened::Opened;
-use crate::core::stats::Stats;
+use crate::core::stats::{Counters, Reading, Stats};
 use crate::core::time::Timestamp;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
@@ -31,13 +33,15 @@ use crate::event::{Event, Observer};
 use crate::http::via::Via;
 use crate::upstream::resolver::Resolver;
 
+pub(crate) use latency::Percentiles;
 pub(crate) use lease::Lease;
 pub(crate) use pick::Probe;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{Bytes, LastFailure, Percentiles, SWEEP, Upstream};
+pub(crate) use upstream::{Bytes, LastFailure, SWEEP, Upstream};
 
 use snapshot::{build, members};
+use upstream::KeptPlaces;
 
 /// The upstreams of one proxy.
 pub(crate) struct Pool<E: Env> {
@@ -45,6 +49,7 @@ pub(crate) struct Pool<E: Env> {
     zero: Instant,
     observer: Arc<dyn Observer>,
     resolver: Resolver,
+    kept: KeptPlaces,
     current: ArcSwap<Snapshot<E::Stream>>,
     state: Mutex<State>,
     /// Rotates ties among the least-failed.
@@ -92,7 +97,7 @@ impl State {
 impl<E: Env> Pool<E> {
     /// The pool of `config`, all of it eligible.
     pub(crate) fn new(env: E, config: &Config, via: Via, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
-        let resolver = Resolver::default();
+        let (resolver, kept) = (Resolver::default(), KeptPlaces::new(env.max_kept()));
         let upstreams = build(config, &[], &mut 0, &resolver)?;
         let members = members(&upstreams);
         let balancer = Balancer::new(config.health.policy, &members)?;
@@ -120,6 +125,7 @@ impl<E: Env> Pool<E> {
             zero: Instant::now(),
             observer,
             resolver,
+            kept,
             current: ArcSwap::from_pointee(snapshot),
             state: Mutex::new(state),
             turn: AtomicU64::new(0),
@@ -296,14 +302,43 @@ impl<E: Env> Pool<E> {
         f(&mut self.state().stats, now)
     }
 
-    /// Failures in a row and the ejection, if any, for the statistics.
-    pub(crate) fn health_of(&self, id: UpstreamId) -> Option<crate::core::health::UpstreamHealth> {
-        self.state().balancer.health(id)
+    /// Everything that is counted, at one moment. Plain numbers alone are copied while every request waits.
+    pub(crate) fn read(&self) -> PoolReading {
+        let now = self.now();
+        let state = self.state();
+        let upstream = |(id, counters): (UpstreamId, &Counters)| {
+            let health = state.balancer.health(id).unwrap_or_default();
+            (id, UpstreamReading { counters: counters.read(now), health })
+        };
+        PoolReading {
+            now,
+            requests: state.stats.requests().read(now),
+            rejected: state.stats.rejected(),
+            departed: state.stats.departed().read(now),
+            upstreams: state.stats.upstreams().map(upstream).collect(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a pool has counted by `now`.
+pub(crate) struct PoolReading {
+    pub(crate) now: Timestamp,
+    pub(crate) requests: Reading,
+    pub(crate) rejected: u64,
+    /// Through upstreams that have left.
+    pub(crate) departed: Reading,
+    pub(crate) upstreams: BTreeMap<UpstreamId, UpstreamReading>,
+}
+
+/// What a pool has counted of one upstream, and its health.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct UpstreamReading {
+    pub(crate) counters: Reading,
+    pub(crate) health: UpstreamHealth,
 }
 
 struct Changed<S> {

@@ -1,10 +1,9 @@
 //! Holds one upstream while the proxy runs: its configuration, its idle connections, its figures.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use crate::config;
@@ -14,6 +13,7 @@ use crate::core::window::{Tally, Window};
 use crate::event::UpstreamLabel;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
+use crate::upstream::pool::latency::Latency;
 use crate::upstream::resolver::{Endpoint, Resolver};
 
 /// How long idle connections may go unswept.
@@ -112,6 +112,34 @@ impl Figures {
 struct Idle<S> {
     leg: Leg<S>,
     since: Instant,
+    _place: KeptPlace,
+}
+
+/// The places for unused connections, over all upstreams: each takes a descriptor that no client accounts for.
+#[derive(Debug)]
+pub(crate) struct KeptPlaces(Arc<AtomicUsize>);
+
+/// One of them; given back when it is dropped.
+#[derive(Debug)]
+struct KeptPlace(Arc<AtomicUsize>);
+
+impl KeptPlaces {
+    /// `most` of them.
+    pub(crate) fn new(most: usize) -> Self {
+        KeptPlaces(Arc::new(AtomicUsize::new(most)))
+    }
+
+    fn take(&self) -> Option<KeptPlace> {
+        let one_less = |left: usize| left.checked_sub(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).ok()?;
+        Some(KeptPlace(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for KeptPlace {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl<S> Upstream<S> {
@@ -154,12 +182,15 @@ impl<S> Upstream<S> {
         None
     }
 
-    /// Keeps a connection that is between requests, unless `most` are kept already. Tells whether it is the first.
-    pub(crate) fn keep_idle(&self, leg: Leg<S>, most: usize) -> bool {
+    /// Keeps a connection that is between requests, unless `most` are kept already or there is no place. Tells whether it
+    /// is the first.
+    pub(crate) fn keep_idle(&self, leg: Leg<S>, most: usize, places: &KeptPlaces) -> bool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(idle) = idle.as_mut() else { return false };
-        if idle.len() < most {
-            idle.push(Idle { leg, since: Instant::now() });
+        if idle.len() < most
+            && let Some(place) = places.take()
+        {
+            idle.push(Idle { leg, since: Instant::now(), _place: place });
         }
         idle.len() == 1
     }
@@ -186,85 +217,32 @@ impl<S> Upstream<S> {
     }
 }
 
-/// Latencies since the start and of the last 15 minutes, as histograms of microseconds with two digits.
-pub(crate) struct Latency {
-    total: Histogram<u32>,
-    recent: [Option<(u64, Histogram<u32>)>; RECENT_SLOTS],
-}
-
-/// Five spans of three minutes, the running one among them. Finer ones would cost memory for each upstream.
-const RECENT_SLOTS: usize = 5;
-const SLOT: Duration = Duration::from_secs(3 * 60);
-
-/// Longer ones count as this: an hour, in microseconds.
-const LONGEST_MICROS: u64 = 3_600_000_000;
-
-/// Percentiles in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Percentiles {
-    pub(crate) p50: f64,
-    pub(crate) p90: f64,
-    pub(crate) p99: f64,
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        Latency { total: histogram(), recent: Default::default() }
-    }
-}
-
-#[expect(clippy::expect_used, reason = "the bounds are constants that hdrhistogram documents as valid")]
-fn histogram() -> Histogram<u32> {
-    Histogram::new_with_bounds(1, LONGEST_MICROS, 2).expect("constant bounds")
-}
-
-impl Latency {
-    /// `took` ended `now` (since the proxy started).
-    pub(crate) fn record(&mut self, took: Duration, now: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.total.saturating_record(micros);
-        let number = now.as_secs() / SLOT.as_secs();
-        let slot = &mut self.recent[(number % RECENT_SLOTS as u64) as usize];
-        match slot {
-            Some((held, histogram)) if *held == number => histogram.saturating_record(micros),
-            _ => {
-                let mut histogram = histogram();
-                histogram.saturating_record(micros);
-                *slot = Some((number, histogram));
-            }
-        }
-    }
-
-    /// Since the start.
-    pub(crate) fn total(&self) -> Percentiles {
-        percentiles(&self.total)
-    }
-
-    /// Of the last 15 minutes, in steps of three.
-    pub(crate) fn recent(&self, now: Duration) -> Percentiles {
-        let number = now.as_secs() / SLOT.as_secs();
-        let mut sum = histogram();
-        for (held, histogram) in self.recent.iter().flatten() {
-            if number.saturating_sub(*held) < RECENT_SLOTS as u64 {
-                // Equal bounds, so that it can't fail.
-                let _ = sum.add(histogram);
-            }
-        }
-        percentiles(&sum)
-    }
-}
-
-fn percentiles(histogram: &Histogram<u32>) -> Percentiles {
-    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
-    if histogram.is_empty() {
-        return Percentiles::default();
-    }
-    Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unused_connections_of_all_upstreams_share_their_places() {
+        let json = br#"{ "server": { "listen_address": "127.0.0.1:1" },
+            "upstream_proxies": [{ "url": "http://a.test:1" }, { "url": "http://b.test:1" }] }"#;
+        let config =
+            crate::config::parse("test.json", json, &crate::config::System::beside("test.json".as_ref())).unwrap();
+        let resolver = Resolver::default();
+        let upstream = |number: usize| {
+            Upstream::<()>::new(UpstreamId::new(number as u32), Arc::clone(&config.upstreams[number]), None, &resolver)
+        };
+        let [one, other] = [0, 1].map(|number| upstream(number).unwrap());
+        let places = KeptPlaces::new(3);
+        for upstream in [&one, &other, &one, &other] {
+            upstream.keep_idle(Leg::Plain(()), 32, &places);
+        }
+        assert_eq!((one.idle_count(), other.idle_count()), (2, 1));
+        // Used, closed or retired, a connection gives its place back.
+        drop(one.take_idle(Duration::MAX));
+        other.retire();
+        one.sweep_idle(Duration::MAX, |_| true);
+        assert_eq!(places.0.load(Ordering::Relaxed), 3);
+    }
 
     const fn minutes(n: u64) -> Duration {
         Duration::from_secs(n * 60)
@@ -282,41 +260,5 @@ mod tests {
         assert_eq!(figures.recent_bytes(at(16)), Bytes { up: 0, down: 70 });
         assert_eq!(figures.recent_bytes(at(26)), Bytes::default());
         assert_eq!(figures.bytes(), Bytes { up: 5, down: 77 });
-    }
-
-    #[test]
-    fn percentiles_are_of_what_was_recorded() {
-        let mut latency = Latency::default();
-        for ms in 1..=100 {
-            latency.record(Duration::from_millis(ms), minutes(0));
-        }
-        let Percentiles { p50, p90, p99 } = latency.total();
-        assert!((49.0..52.0).contains(&p50) && (89.0..92.0).contains(&p90) && (98.0..101.0).contains(&p99));
-        assert_eq!(latency.recent(minutes(1)), latency.total());
-    }
-
-    #[test]
-    fn old_latencies_leave_the_recent_ones() {
-        let mut latency = Latency::default();
-        latency.record(Duration::from_secs(9), minutes(0));
-        latency.record(Duration::from_millis(1), minutes(14));
-        assert!(latency.recent(minutes(14)).p99 > 8000.0);
-        assert!(latency.recent(minutes(15)).p99 < 2.0);
-        assert!(latency.total().p99 > 8000.0);
-    }
-
-    #[test]
-    fn a_reader_that_looked_at_the_clock_first_is_no_trouble() {
-        let mut latency = Latency::default();
-        latency.record(Duration::from_millis(1), minutes(3));
-        assert!(latency.recent(minutes(2)).p99 < 2.0);
-    }
-
-    #[test]
-    fn a_slot_is_cleared_before_it_is_used_again() {
-        let mut latency = Latency::default();
-        latency.record(Duration::from_secs(9), minutes(0));
-        latency.record(Duration::from_millis(1), minutes(15));
-        assert!(latency.recent(minutes(15)).p99 < 2.0);
     }
 }

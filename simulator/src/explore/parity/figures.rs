@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mock_upstreams::journal;
 use serde::Serialize;
 
-use crate::judge::{History, RunReport, Verdict};
+use crate::judge::{RunReport, Verdict, Witnesses};
 use crate::record::{ClientEvent, ProxyEvent, ScenarioEvent, What, micros};
 
 /// First picks below which a share is chance.
@@ -99,7 +99,7 @@ impl Figures {
         }
         for line in &report.trace.lines {
             match &line.what {
-                What::Client(ClientEvent::Ended(result)) if !History::is_own(&result.id) => {
+                What::Client(ClientEvent::Ended(result)) if !Witnesses::is_own(&result.id) => {
                     figures.requests += 1;
                     if result.failure.is_none() {
                         figures.ok += 1;
@@ -108,7 +108,7 @@ impl Figures {
                 }
                 What::Proxy(ProxyEvent::Finished(end)) if end.attempts > 1 => figures.failovers += 1,
                 What::Upstream(journal::Event::Request(record)) => {
-                    let own = record.id.as_deref().is_some_and(History::is_own);
+                    let own = record.id.as_deref().is_some_and(Witnesses::is_own);
                     if record.status == Some(200) && !own {
                         *figures.served.entry(line.host.to_string()).or_default() += 1;
                     }

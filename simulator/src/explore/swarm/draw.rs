@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::world::EngineKind;
+
 /// What a scenario may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Feature {
@@ -38,42 +40,117 @@ pub(super) enum Feature {
     ReloadBroken,
     ClockJump,
     Drain,
+    AcceptErrors,
+    DnsFailures,
+    SlowDns,
+    ManyAddresses,
+    SlowOffload,
+    BusyOffload,
 }
 
 use Feature::*;
+
+/// The parts of a scenario. Each has random numbers of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    Hosts,
+    Upstreams,
+    Proxy,
+    Clients,
+    Timeline,
+    Network,
+    Chance,
+}
 
 /// A name that leads to the first upstream, until it leads elsewhere.
 pub(super) const NAME: &str = "moving.test";
 
 /// The password that the proxy asks clients for.
 pub(super) const PASSWORD: &str = "correct-horse";
+/// Its hash, of the least cost that bcrypt has.
+pub(super) const HASH: &str = "$2b$04$abcdefghijklmnopqrstuuPoaPXzWjiVz4HaNq2LJXksWbO79E.S6";
 
-/// A scenario that is being made up.
-pub(super) struct Draw {
-    random: ChaCha8Rng,
-    pub(super) on: Vec<Feature>,
+/// Features that an engine can't play, and that its scenarios don't have.
+fn lacks(engine: EngineKind) -> &'static [Feature] {
+    match engine {
+        EngineKind::TurmoilNet => &[],
+        EngineKind::Turmoil => &[Loss, Bandwidth, OneWay],
+        // What loopback can't do.
+        EngineKind::Live => &[
+            Latency,
+            Jitter,
+            Loss,
+            Bandwidth,
+            CoarseTick,
+            Names,
+            Partition,
+            Hold,
+            OneWay,
+            CutOffClient,
+            ClockJump,
+            AcceptErrors,
+            DnsFailures,
+            SlowDns,
+            ManyAddresses,
+            SlowOffload,
+            BusyOffload,
+        ],
+    }
 }
 
-impl Draw {
-    /// The draw that follows from `seed`, with its features.
-    pub(super) fn new(seed: u64) -> Self {
-        let mut draw = Draw { random: ChaCha8Rng::seed_from_u64(seed), on: Vec::new() };
-        draw.on = draw.features();
-        draw
-    }
+/// What a scenario is made up from: its features, and the seed of all draws. Both stand for the same scenario everywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Genome {
+    pub(super) seed: u64,
+    pub(super) features: Vec<Feature>,
+    engine: EngineKind,
+}
 
-    /// Each is on in one of two scenarios, but for some that leave little of a run to be judged.
-    fn features(&mut self) -> Vec<Feature> {
-        let mut on = Vec::new();
+impl Genome {
+    /// The one that `seed` stands for, for scenarios that `engine` can play.
+    ///
+    /// Each feature is on in one of two scenarios, but for some that leave little of a run to be judged.
+    pub fn new(seed: u64, engine: EngineKind) -> Self {
+        let mut draw = Draw { random: ChaCha8Rng::seed_from_u64(seed), on: Vec::new(), engine };
+        let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | MaxAttempts | CrashProxy | Drain => 6,
+                AcceptErrors | DnsFailures | BusyOffload => 4,
                 _ => 2,
             };
-            if self.once_in(times) {
-                on.push(*feature);
+            if draw.once_in(times) {
+                features.push(*feature);
             }
         }
+        Genome { seed, features, engine }.viable()
+    }
+
+    /// A variation of this one that follows from `seed`: with one to three features more or less, or with other draws, or both.
+    #[must_use]
+    pub fn varied(&self, seed: u64) -> Self {
+        let mut draw = Draw { random: ChaCha8Rng::seed_from_u64(seed), on: Vec::new(), engine: self.engine };
+        let mut varied = self.clone();
+        let what = draw.number(1, 3);
+        if what != 1 {
+            varied.seed = seed;
+        }
+        if what != 2 {
+            for _ in 0..draw.number(1, 3) {
+                let feature = *draw.one_of(Feature::value_variants());
+                match varied.features.iter().position(|one| *one == feature) {
+                    Some(place) => drop(varied.features.remove(place)),
+                    None => varied.features.push(feature),
+                }
+            }
+        }
+        varied.viable()
+    }
+
+    /// The same without what can't be together, and without what its engine can't play.
+    fn viable(mut self) -> Self {
+        let on = &mut self.features;
+        on.retain(|feature| !lacks(self.engine).contains(feature));
         // Credentials follow the entry in the configuration, not the host that its name leads to.
         if on.contains(&Names) {
             on.retain(|feature| *feature != UpstreamAuth);
@@ -82,7 +159,29 @@ impl Draw {
         if on.contains(&Drain) {
             on.retain(|feature| *feature != CrashProxy);
         }
-        on
+        self
+    }
+}
+
+/// A scenario that is being made up.
+pub(super) struct Draw {
+    random: ChaCha8Rng,
+    pub(super) on: Vec<Feature>,
+    pub(super) engine: EngineKind,
+}
+
+impl Draw {
+    /// The draw that follows from `genome`.
+    pub(super) fn new(genome: &Genome) -> Self {
+        let mut draw =
+            Draw { random: ChaCha8Rng::seed_from_u64(genome.seed), on: genome.features.clone(), engine: genome.engine };
+        draw.turn_to(Part::Hosts);
+        draw
+    }
+
+    /// What follows is drawn for that part. So a feature that changes one part leaves the others as they are.
+    pub(super) fn turn_to(&mut self, part: Part) {
+        self.random.set_stream(1 + part as u64);
     }
 
     pub(super) fn has(&self, feature: Feature) -> bool {
@@ -92,6 +191,13 @@ impl Draw {
     /// A number from `least` to `most`.
     pub(super) fn number(&mut self, least: u64, most: u64) -> u64 {
         least + self.random.next_u64() % (most - least + 1)
+    }
+
+    /// A number of bytes from 1 to about `most`: as often between 10 and 100 as between 1,000 and 10,000. Nearly every bug with many bytes
+    /// shows with a few of the largest, and many large ones take long.
+    pub(super) fn size(&mut self, most: u64) -> u64 {
+        let digits = self.number(1, u64::from(most.ilog2()) + 1);
+        self.number(1, 1 << digits).min(most)
     }
 
     /// True once in `times`.

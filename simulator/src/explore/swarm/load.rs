@@ -9,7 +9,7 @@ impl Draw {
     /// Many clients at once.
     pub(super) fn herd(&mut self, seconds: u64) -> Json {
         let mut herd = json!({
-            "name": "herd", "requests": self.number(50, 200), "rate": 1000, "do": format!("echo:bytes={}", self.number(1, 2000)),
+            "name": "herd", "requests": self.number(30, 120), "rate": 1000, "do": format!("echo:bytes={}", self.size(2000)),
             "from": format!("{}s", self.number(1, seconds - 1)),
         });
         if self.has(ClientAuth) {
@@ -29,7 +29,7 @@ impl Draw {
                     client["clients"] = json!(self.number(1, 8));
                     client["think"] = json!(format!("{}ms", self.number(10, 300)));
                 } else {
-                    client["rate"] = json!(self.number(3, 30));
+                    client["rate"] = json!(self.number(2, 20));
                     client["poisson"] = json!(self.once_in(3));
                 }
                 if self.has(ClientAuth) {
@@ -43,7 +43,7 @@ impl Draw {
     }
 
     fn action(&mut self) -> String {
-        let (bytes, block) = (self.number(0, 100_000), self.number(1, 60_000));
+        let (bytes, block) = (self.size(100_000), self.size(60_000));
         match self.number(1, 8) {
             1 => format!("http:method=POST,path=/echo,send={bytes}"),
             2 => format!("http:target={{id}}.n{bytes}.source.mock:80,pattern={bytes}"),

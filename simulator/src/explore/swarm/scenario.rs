@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
 
-use super::draw::{Draw, Feature};
+use super::draw::{Draw, Feature, Genome, Part};
 use crate::scenario::{self, Scenario};
 
 /// The seed of run `index` of the sweep with seed `master`.
@@ -14,11 +14,11 @@ pub fn seed_of(master: u64, index: u64) -> u64 {
     random.next_u64()
 }
 
-/// The scenario that `seed` stands for.
-pub fn scenario(seed: u64) -> Scenario {
-    let text = Draw::new(seed).scenario(seed).to_string();
+/// The scenario that `genome` stands for.
+pub fn scenario(genome: &Genome) -> Scenario {
+    let text = Draw::new(genome).scenario(genome.seed).to_string();
     scenario::parse(&text)
-        .unwrap_or_else(|problems| panic!("seed {seed} made a scenario that is wrong: {problems:?}\n{text}"))
+        .unwrap_or_else(|problems| panic!("{genome:?} made a scenario that is wrong: {problems:?}\n{text}"))
 }
 
 impl Draw {
@@ -28,17 +28,25 @@ impl Draw {
         let seconds = self.number(10, 40);
         // The last one is left alone, so that there is often somebody who must serve.
         let (sound, others) = names.split_last().expect("there is at least one");
+        self.turn_to(Part::Upstreams);
         let mut upstreams: Vec<Json> = others.iter().map(|name| self.upstream(name)).collect();
         upstreams.push(json!({ "name": sound }));
+        self.turn_to(Part::Proxy);
         let proxy = self.proxy(&upstreams);
+        self.turn_to(Part::Clients);
         let mut clients = self.clients(seconds);
         if self.has(Feature::Herd) {
             clients.push(self.herd(seconds));
         }
+        self.turn_to(Part::Timeline);
         let timeline = self.timeline(&upstreams, &proxy, seconds);
+        self.turn_to(Part::Network);
+        let network = self.network();
+        self.turn_to(Part::Chance);
+        let chance = self.chance();
         json!({
             "name": format!("swarm-{seed}"), "story": format!("Made up by a sweep: {:?}.", self.on), "seed": seed,
-            "duration": format!("{seconds}s"), "network": self.network(), "proxy": proxy,
+            "duration": format!("{seconds}s"), "network": network, "chance": chance, "proxy": proxy,
             "upstreams": upstreams, "clients": clients, "timeline": timeline,
         })
     }
@@ -49,32 +57,72 @@ mod tests {
     use clap::ValueEnum;
 
     use super::*;
+    use crate::world::EngineKind;
+
+    fn of(engine: EngineKind, index: u64) -> Genome {
+        Genome::new(seed_of(1, index), engine)
+    }
+
+    fn drawn(index: u64) -> Scenario {
+        scenario(&of(EngineKind::TurmoilNet, index))
+    }
 
     /// A feature that no seed ever shows would be useless.
     #[test]
     fn every_feature_is_on_in_some_scenarios_and_off_in_others() {
-        let stories: Vec<String> = (0..200).map(|index| scenario(seed_of(1, index)).story).collect();
+        let stories: Vec<String> = (0..200).map(|index| drawn(index).story).collect();
         for feature in Feature::value_variants() {
             let word = format!("{feature:?}");
             let has = |story: &&String| story.split(|one: char| !one.is_alphanumeric()).any(|one| one == word);
             let with = stories.iter().filter(has).count();
             assert!((5..195).contains(&with), "{feature:?}: {with} of 200");
         }
-        let does = |index| serde_json::to_string(&scenario(seed_of(1, index)).timeline).unwrap();
+        let does = |index| serde_json::to_string(&drawn(index).timeline).unwrap();
         let all: String = (0..200).map(does).collect();
         for word in ["arm", "disarm", "dns", "crash", "partition", "hold", "partition-one-way", "reload", "drain"] {
             assert!(all.contains(&format!("\"do\":\"{word}\"")), "{word}");
         }
     }
 
+    /// A fault that no scenario has is not tested by any sweep.
     #[test]
-    fn every_seed_makes_a_scenario_and_always_the_same() {
-        for index in 0..500 {
-            let seed = seed_of(1, index);
-            let once = serde_json::to_string(&scenario(seed)).unwrap();
-            assert_eq!(once, serde_json::to_string(&scenario(seed)).unwrap(), "seed {seed}");
+    fn every_fault_is_drawn_but_those_that_the_engine_lacks() {
+        let plans = |index| drawn(index).upstreams.into_iter().map(|one| one.plan.to_string()).collect::<String>();
+        let all: String = (0..3000).map(plans).collect();
+        for fault in faulty_upstream::CATALOGUE {
+            let word = format!("\"fault\":\"{}\"", fault.name);
+            assert_eq!(all.contains(&word), fault.name != "backlog-full", "{}", fault.name);
+        }
+    }
+
+    #[test]
+    fn every_seed_makes_a_scenario_that_its_engine_can_play_and_always_the_same() {
+        for engine in [EngineKind::TurmoilNet, EngineKind::Turmoil] {
+            let mut parent = of(engine, 0);
+            for index in 0..300 {
+                let genome = of(engine, index);
+                let once = scenario(&genome);
+                assert_eq!(engine.unsupported(&once), Vec::<String>::new(), "{genome:?}");
+                let text = serde_json::to_string(&once).unwrap();
+                assert_eq!(text, serde_json::to_string(&scenario(&genome)).unwrap(), "{genome:?}");
+                parent = parent.varied(seed_of(2, index));
+                assert_eq!(engine.unsupported(&scenario(&parent)), Vec::<String>::new(), "{parent:?}");
+            }
         }
         assert_ne!(seed_of(1, 1), seed_of(1, 2));
         assert_ne!(seed_of(1, 1), seed_of(2, 1));
+    }
+
+    #[test]
+    fn a_variation_differs_from_its_parent_in_little() {
+        let parent = of(EngineKind::TurmoilNet, 3);
+        let mut same_draws = 0;
+        for index in 0..100 {
+            let child = parent.varied(seed_of(5, index));
+            same_draws += usize::from(child.seed == parent.seed);
+            let kept = child.features.iter().filter(|one| parent.features.contains(one)).count();
+            assert!(kept + 5 >= parent.features.len(), "{child:?}");
+        }
+        assert!((20..60).contains(&same_draws), "{same_draws}");
     }
 }

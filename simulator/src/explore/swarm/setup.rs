@@ -3,36 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::draw::Feature::*;
-use super::draw::{Draw, NAME, PASSWORD};
-
-/// What an upstream may do wrong.
-const FAULTS: &[&str] = &[
-    "refuse",
-    "accept-reset",
-    "accept-close",
-    "reply-reset",
-    "reply-close",
-    "reply-never",
-    "reply-late",
-    "garbage",
-    "bare-lf",
-    "status-407",
-    "status-429",
-    "status-502",
-    "status-503",
-    "early-200-reset",
-    "stalled-tunnel",
-    "tunnel-reset",
-    "cut",
-    "slice",
-    "stall",
-    "glued",
-    "informational",
-    "drip",
-    "die",
-    "flap",
-    "brown-out",
-];
+use super::draw::{Draw, HASH, NAME, PASSWORD};
 
 impl Draw {
     pub(super) fn network(&mut self) -> Json {
@@ -59,6 +30,30 @@ impl Draw {
         network
     }
 
+    /// What is left to chance. The order of tasks, spurious wake-ups and short reads and writes always are.
+    pub(super) fn chance(&mut self) -> Json {
+        let mut chance = json!({});
+        let mut share = |draw: &mut Draw, field: &str, hundredths: u64| {
+            chance[field] = json!(draw.number(1, hundredths) as f64 / 100.0);
+        };
+        for (feature, field, most) in [
+            (AcceptErrors, "accept_errors", 20),
+            (DnsFailures, "dns_failures", 30),
+            (ManyAddresses, "dns_addresses", 100),
+            (BusyOffload, "offload_busy", 10),
+        ] {
+            if self.has(feature) {
+                share(self, field, most);
+            }
+        }
+        for (feature, field, most) in [(SlowDns, "dns_delay", 900), (SlowOffload, "offload_delay", 400)] {
+            if self.has(feature) {
+                chance[field] = json!(format!("{}ms", self.number(1, most)));
+            }
+        }
+        chance
+    }
+
     /// An upstream that may go wrong.
     pub(super) fn upstream(&mut self, name: &str) -> Json {
         let mut upstream = json!({ "name": name });
@@ -82,19 +77,6 @@ impl Draw {
             upstream["plan"] = json!({ "faults": faults });
         }
         upstream
-    }
-
-    fn fault(&mut self) -> Json {
-        let mut when = json!({});
-        if self.once_in(2) {
-            when["from"] = json!(format!("{}s", self.number(1, 5)));
-            when["until"] = json!(format!("{}s", self.number(6, 30)));
-        }
-        let fault = *self.one_of(FAULTS);
-        if !matches!(fault, "refuse" | "die" | "flap" | "brown-out") && self.once_in(2) {
-            when["probability"] = json!(self.number(1, 9) as f64 / 10.0);
-        }
-        json!({ "fault": fault, "when": when })
     }
 
     pub(super) fn proxy(&mut self, upstreams: &[Json]) -> Json {
@@ -142,7 +124,9 @@ impl Draw {
             proxy["failover"] = json!({ "max_attempts": self.number(1, 3) });
         }
         if self.has(ClientAuth) {
-            let users = json!([{ "username": "alice", "password": PASSWORD }]);
+            // Only a hash is checked off the runtime's threads.
+            let password = if self.has(SlowOffload) || self.has(BusyOffload) { HASH } else { PASSWORD };
+            let users = json!([{ "username": "alice", "password": password }]);
             proxy["authentication"] = json!({ "enabled": true, "users": users });
         }
         proxy

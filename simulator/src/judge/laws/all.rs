@@ -3,22 +3,31 @@
 use super::law::Law;
 use super::{process, requests, upstreams};
 
-/// All laws.
+/// All laws: black-box first, then what the proxy tells, then what it tells of itself alone.
 pub const LAWS: &[Law] = &[
     process::no_panic::LAW,
-    requests::conservation::LAW,
+    requests::answered::LAW,
     requests::bytes::LAW,
-    upstreams::ejected::LAW,
-    upstreams::shares::LAW,
-    requests::served::LAW,
-    requests::failover::LAW,
-    upstreams::restore::LAW,
+    requests::once::LAW,
+    requests::configured::LAW,
+    requests::outsiders::LAW,
+    requests::users::LAW,
+    upstreams::left_alone::LAW,
+    upstreams::converged::LAW,
+    process::leftovers::LAW,
+    process::liveness::LAW,
+    requests::conservation::LAW,
     upstreams::blame::LAW,
-    upstreams::in_a_row::LAW,
+    upstreams::returned::LAW,
     process::statistics::LAW,
     requests::reload::LAW,
     process::drain::LAW,
     requests::credentials::LAW,
-    process::leftovers::LAW,
-    process::liveness::LAW,
+    upstreams::ejected::LAW,
+    upstreams::shares::LAW,
+    upstreams::members::LAW,
+    upstreams::back_off::LAW,
+    requests::failover::LAW,
+    upstreams::restore::LAW,
+    upstreams::in_a_row::LAW,
 ];

@@ -9,4 +9,4 @@ mod twin;
 mod upstreams;
 
 pub use all::LAWS;
-pub use law::{Law, check};
+pub use law::{Check, Law, check};

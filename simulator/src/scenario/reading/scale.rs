@@ -13,6 +13,7 @@ const NAMES: &[&str] = &[
     "name",
     "story",
     "parity",
+    "catches",
     "host",
     "hosts",
     "between",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use loadgen::User;
 use proxy::config::{Authentication, Password};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::stage::Stage;
@@ -49,9 +49,7 @@ impl<E: RunsProxy> Stage<'_, E> {
         }
         let healed = self.clock.now();
         let until = healed + LIVENESS_LIMIT;
-        let client = liveness_client(Span::from(healed), Span::from(until), self.user());
-        let place = u32::try_from(self.scenario.clients.len()).unwrap_or(u32::MAX);
-        self.start_client(place, client, Span::from(until));
+        self.ask(json!({ "do": "echo", "think": "100ms" }), until);
         let seen = Cell::new((0, 0));
         let recorder = self.recorder.clone();
         self.engine.run(until, || {
@@ -83,6 +81,18 @@ impl<E: RunsProxy> Stage<'_, E> {
         })
     }
 
+    /// Starts a client of the run's own, which does what `does` says from now until `until`.
+    pub(super) fn ask(&mut self, does: Json, until: Duration) {
+        let mut client = does;
+        client["name"] = json!(LIVENESS);
+        client["from"] = json!(Span::from(self.clock.now()).to_string());
+        client["until"] = json!(Span::from(until).to_string());
+        let client: Client = serde_json::from_value(client).expect("a client as in a scenario file");
+        let place = u32::try_from(self.scenario.clients.len()).unwrap_or(u32::MAX);
+        let client = Client { users: self.user().into_iter().collect(), ..client };
+        self.start_client(place, client, Span::from(until));
+    }
+
     /// The first of the clients' users whom the proxy would let in, if it asks for any.
     fn user(&self) -> Option<Written<User>> {
         let Authentication::Basic { users, .. } = &self.config.authentication else { return None };
@@ -101,25 +111,24 @@ impl<E: RunsProxy> Stage<'_, E> {
         })
     }
 
-    /// Lets clients finish, reads the statistics, stops the proxy, and says what is left.
-    pub(super) fn clear(&mut self) -> Vec<String> {
+    /// Lets clients finish. Returns which have not.
+    pub(super) fn wait_for_clients(&mut self) -> Vec<String> {
         let hosts: Vec<HostName> = self.scenario.clients.iter().map(|client| HostName::new(&client.name)).collect();
         self.engine.wait(END_LIMIT, |engine| hosts.iter().all(|host| engine.live_tasks(host) == 0));
-        let mut left: Vec<String> = Vec::new();
-        for host in &hosts {
-            if self.engine.live_tasks(host) > 0 {
-                left.push(format!(
-                    "client {host} has not finished {} after the end",
-                    humantime::format_duration(END_LIMIT)
-                ));
-            }
-        }
+        let late = hosts.iter().filter(|host| self.engine.live_tasks(host) > 0);
+        let limit = humantime::format_duration(END_LIMIT);
+        late.map(|host| format!("client {host} has not finished {limit} after the end")).collect()
+    }
+
+    /// Reads the proxy's pages, stops it, and says what is left.
+    pub(super) fn clear(&mut self) -> Vec<String> {
+        let mut left = Vec::new();
         if self.draining {
             self.engine.wait(END_LIMIT, |engine| !engine.proxy_works());
         } else if self.engine.proxy_works() {
-            // The statistics are read only when sessions have noticed that their clients are gone.
+            // The pages are read only when sessions have noticed that their clients are gone.
             left.extend(self.engine.proxy_at_rest(self.config.timeouts.pool_idle));
-            self.read_statistics();
+            self.read_pages();
             self.drain();
             let limit = self.config.server.drain_delay + self.config.server.drain_timeout + GRACE;
             self.engine.wait(limit, |engine| !engine.proxy_works());
@@ -128,19 +137,23 @@ impl<E: RunsProxy> Stage<'_, E> {
         left
     }
 
-    fn read_statistics(&mut self) {
+    fn read_pages(&mut self) {
         let address = self.engine.proxy_inside(self.config.server.listen.port());
-        let path = self.config.server.stats_endpoint.clone();
+        let statistics = self.config.server.stats_endpoint.clone();
         let (recorder, name) = (self.recorder.clone(), self.host.clone());
         let read = Rc::new(Cell::new(false));
         let done = Rc::clone(&read);
         self.engine.spawn(&self.host, move |host| async move {
-            match statistics(&host, address, &path).await {
-                Ok(page) => recorder.write(&name, What::Proxy(ProxyEvent::Statistics { page })),
-                Err(error) => {
-                    let what = format!("the statistics could not be read: {error}");
-                    recorder.write(&name, What::Scenario(ScenarioEvent::Failed { what }));
-                }
+            for path in ["/healthz", "/readyz", &statistics] {
+                let event = match page(&host, address, path).await {
+                    Ok((_, page)) if path == statistics => What::Proxy(ProxyEvent::Statistics { page }),
+                    Ok((status, _)) => What::Proxy(ProxyEvent::Page { path: path.to_owned(), status }),
+                    Err(error) => {
+                        let what = format!("{path} could not be read: {error}");
+                        What::Scenario(ScenarioEvent::Failed { what })
+                    }
+                };
+                recorder.write(&name, event);
             }
             done.set(true);
         });
@@ -148,22 +161,19 @@ impl<E: RunsProxy> Stage<'_, E> {
     }
 }
 
-async fn statistics<H: Host>(host: &H, address: SocketAddr, path: &str) -> std::io::Result<Json> {
+/// The status and the JSON of one of the proxy's pages.
+async fn page<H: Host>(host: &H, address: SocketAddr, path: &str) -> std::io::Result<(u16, Json)> {
     let mut stream = host.connect(address).await?;
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text).await?;
+    let wrong = |why: String| {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{why}: {}", String::from_utf8_lossy(&text)))
+    };
+    let status = text.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let status = status.ok_or_else(|| wrong("no status".to_owned()))?;
     let body = text.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
-    serde_json::from_slice(&text[body..]).map_err(|error| {
-        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{error}: {}", String::from_utf8_lossy(&text)))
-    })
-}
-
-fn liveness_client(from: Span, until: Span, user: Option<Written<User>>) -> Client {
-    let client = serde_json::json!({
-        "name": LIVENESS, "do": "echo", "think": "100ms", "from": from.to_string(), "until": until.to_string(),
-    });
-    let client: Client = serde_json::from_value(client).expect("a client as in a scenario file");
-    Client { users: user.into_iter().collect(), ..client }
+    let json = serde_json::from_slice(&text[body..]).map_err(|error| wrong(error.to_string()))?;
+    Ok((status, json))
 }

@@ -1,4 +1,4 @@
-//! A play has three phases: the timeline of the scenario, then a demand for progress, then the end.
+//! A play has four phases: the timeline of the scenario, a demand for progress, a demand for convergence, and the end.
 
 use std::io;
 
@@ -12,7 +12,11 @@ use crate::world::engine::RunsProxy;
 /// # Errors
 /// The machine lacks what the engine needs.
 pub(in crate::world) fn play<E: RunsProxy>(scenario: &Scenario, seed: u64) -> io::Result<RunRecord> {
-    let mut stage = Stage::<E>::set(scenario, seed)?;
+    Ok(act(Stage::<E>::set(scenario, seed)?))
+}
+
+fn act<E: RunsProxy>(mut stage: Stage<'_, E>) -> RunRecord {
+    let scenario = stage.scenario;
     stage.phase("safety");
     let mut entries: Vec<_> = scenario.timeline.iter().enumerate().collect();
     entries.sort_by_key(|(_, entry)| entry.at);
@@ -22,12 +26,61 @@ pub(in crate::world) fn play<E: RunsProxy>(scenario: &Scenario, seed: u64) -> io
     }
     stage.engine.run(scenario.duration.get(), || false);
     stage.phase("liveness");
-    let stuck = stage.demand_progress();
+    let mut stuck = stage.demand_progress();
+    let mut left = stage.wait_for_clients();
+    if stuck.is_none() && !stage.draining {
+        stage.phase("convergence");
+        stage.converge();
+    }
     stage.phase("end");
-    let left = stage.clear();
+    left.extend(stage.clear());
+    let gave_up = stage.engine.gave_up();
+    if gave_up.is_some() {
+        // Time stands still then, so this says nothing about the proxy.
+        (stuck, left) = Default::default();
+    }
     let panics = stage.engine.panics();
     let mut trace = stage.recorder.take();
     // The log of a live proxy may be read later than it was written.
     trace.lines.sort_by_key(|line| line.at_us);
-    Ok(RunRecord { trace, panics, left, stuck, clock_skew: E::CLOCK_SKEW, tolerance: E::TOLERANCE })
+    RunRecord { trace, panics, left, stuck, gave_up, clock_skew: E::CLOCK_SKEW, tolerance: E::TOLERANCE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::GaveUp;
+    use crate::scenario::{self, HostName, PROXY};
+    use crate::world::simulated::turmoil::Turmoil;
+    use crate::world::simulated::turmoil_net::TurmoilNet;
+
+    /// Plays a sound scenario in which the proxy's host also runs a task that works from 2 s on without end.
+    fn spins<E: RunsProxy, F: Future<Output = ()>>(turn: impl Fn() -> F + 'static) {
+        let text = r#"{"name": "x", "story": "x", "duration": "5s", "upstreams": [{"name": "a"}],
+            "clients": [{"name": "k", "do": "echo", "requests": 5, "rate": 10}]}"#;
+        let scenario = scenario::parse(text).unwrap();
+        let mut stage = Stage::<E>::set(&scenario, 1).unwrap();
+        stage.engine.spawn(&HostName::new(PROXY), move |_| async move {
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            loop {
+                turn().await;
+            }
+        });
+        let record = act(stage);
+        assert!(
+            matches!(&record.gave_up, Some(GaveUp::Spin { host, at, .. })
+                if host.as_str() == PROXY && (1990..2010).contains(&at.as_millis())),
+            "{:?}",
+            record.gave_up
+        );
+        assert!(record.trace.lines.len() > 10, "what happened before is told");
+    }
+
+    #[test]
+    fn a_task_that_works_at_one_instant_without_end_does_not_hang_the_run() {
+        spins::<TurmoilNet, _>(tokio::task::yield_now);
+        spins::<Turmoil, _>(tokio::task::yield_now);
+        // A timer that is due at once is the usual way to get there.
+        spins::<TurmoilNet, _>(|| tokio::time::sleep(std::time::Duration::ZERO));
+    }
 }

@@ -18,6 +18,7 @@ use crate::record::{Clock, Recorder, ScenarioEvent, What};
 use crate::scenario::{Client, ConfigFile, HostName, LIVENESS, PROXY, Reorder, Scenario, Span};
 use crate::world::engine::{Host, RunsProxy};
 use crate::world::link::{LinkChange, parts_per_million};
+use crate::world::patience::Patience;
 use crate::world::programs::client::ClientProcess;
 use crate::world::programs::upstream;
 use crate::world::wall_clock::WallClock;
@@ -54,7 +55,7 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         let names = [PROXY].into_iter().chain(upstreams).chain(clients).chain([LIVENESS]);
         let hosts: Vec<HostName> = names.map(HostName::new).collect();
         let mut seeds = ChaCha8Rng::seed_from_u64(seed);
-        let engine = E::new(&hosts, scenario, seeds.next_u64())?;
+        let engine = E::new(&hosts, scenario, seeds.next_u64(), Patience::new(&scenario.name, seed))?;
         let (clock, wall) = (engine.clock(), engine.wall());
         let recorder = Recorder::new(clock.clone());
         let file = ConfigFile::first(scenario);

@@ -24,6 +24,7 @@ use crate::record::{Clock, Recorder, ScenarioEvent, What};
 use crate::scenario::{ConfigFile, HostName, PROXY, Scenario};
 use crate::world::engine::{Engine, Host, RunsProxy};
 use crate::world::link::LinkChange;
+use crate::world::patience::Patience;
 use crate::world::wall_clock::WallClock;
 
 /// How long the engine sleeps before it looks again whether something has happened.
@@ -62,7 +63,7 @@ impl Engine for Live {
         all
     }
 
-    fn new(hosts: &[HostName], _: &Scenario, _: u64) -> io::Result<Self> {
+    fn new(hosts: &[HostName], _: &Scenario, _: u64, _: Patience) -> io::Result<Self> {
         binary::find()?;
         // This process needs as many descriptors as the proxy: clients hold one end of each connection, upstreams the other.
         proxy::env::os::descriptors::raise_nofile()?;

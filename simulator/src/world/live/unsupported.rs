@@ -1,6 +1,6 @@
 //! Scenarios may ask for what loopback can't do; this file names it.
 
-use crate::scenario::{Action, Network, Scenario};
+use crate::scenario::{Action, Chance, Network, Scenario};
 
 /// Everything in `scenario` that needs a simulated network, by its word in the file.
 ///
@@ -17,8 +17,9 @@ pub(super) fn on_loopback(scenario: &Scenario) -> Vec<String> {
         (!links.is_empty(), "network.links: every link of loopback is like the others"),
         (!dns.is_empty(), "network.dns: names lead where the machine's resolver says"),
     ];
-    let network = network.into_iter().filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned());
-    let mut all: Vec<String> = network.collect();
+    let chance = (scenario.chance != Chance::default(), "chance: a real machine leaves to chance what it likes");
+    let asked = network.into_iter().chain([chance]).filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned());
+    let mut all: Vec<String> = asked.collect();
     for (index, entry) in scenario.timeline.iter().enumerate() {
         if let Some(why) = refusal(&entry.action) {
             all.push(format!("timeline[{index}]: {why}"));

@@ -1,5 +1,6 @@
 //! The simulated engines run the proxy's code in this process, over a simulated network and in virtual time.
 
+mod chance;
 mod env;
 mod host;
 mod proxy;

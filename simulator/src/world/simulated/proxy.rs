@@ -10,10 +10,11 @@ use std::time::Duration;
 use proxy::Proxy;
 use proxy::env::Env;
 
+use super::chance::Machine;
 use super::env::SimEnv;
 use super::host::SimulatedHost;
 use crate::record::{ProxyEvent, Recorder, RecordingObserver, ScenarioEvent, What};
-use crate::scenario::{ConfigFile, HostName, PROXY};
+use crate::scenario::{Chance, ConfigFile, HostName, PROXY};
 use crate::world::engine::{Engine, RunsProxy};
 
 /// The place of the proxy, which is empty until a proxy has started.
@@ -94,6 +95,9 @@ pub(super) trait InProcess: Engine<Host: SimulatedHost> {
     /// Where its proxy is.
     fn slot(&self) -> &ProxySlot<SimEnv<Self::Host>>;
 
+    /// What the scenario leaves to chance.
+    fn chance(&self) -> &Chance;
+
     /// The proxy's host.
     fn proxy_host(&self) -> Self::Host;
 
@@ -106,7 +110,8 @@ pub(super) trait InProcess: Engine<Host: SimulatedHost> {
 
 impl<E: InProcess> RunsProxy for E {
     fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, seed: u64) {
-        let env = SimEnv::new(self.proxy_host(), self.wall(), seed);
+        let machine = Machine::new(self.chance(), seed, recorder.clone());
+        let env = SimEnv::new(self.proxy_host(), self.wall(), seed, machine);
         let start = self.slot().start(file, env, recorder);
         self.spawn(&HostName::new(PROXY), |_| start);
     }

@@ -1,14 +1,19 @@
 //! The law `leftovers`: once the proxy has stopped, no task and no connection of it is left.
 
-use crate::judge::history::History;
-use crate::judge::laws::law::Law;
+use crate::judge::checked::{Case, Checked};
+use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
+use crate::judge::witnesses::Witnesses;
 
-pub(in crate::judge) const LAW: Law =
-    Law { name: "leftovers", text: "Once the proxy has stopped, no task and no connection of it is left.", check };
+pub(in crate::judge) const LAW: Law = Law {
+    name: "leftovers",
+    text: "Once the proxy has stopped, no task and no connection of it is left.",
+    check: Check::BlackBox(check),
+};
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    history.record.left.iter().map(|left| Violation::found(left.clone(), [])).collect()
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let found = witnesses.left.iter().map(|left| Case::Broken(Violation::found(left.clone(), [])));
+    [Case::Holds].into_iter().chain(found).collect()
 }
 
 #[cfg(test)]

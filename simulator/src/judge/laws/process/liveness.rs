@@ -1,14 +1,18 @@
 //! The law `liveness`: once all is healed, requests succeed again.
 
-use crate::judge::history::History;
-use crate::judge::laws::law::Law;
+use crate::judge::checked::{Case, Checked};
+use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
+use crate::judge::witnesses::Witnesses;
 
 pub(in crate::judge) const LAW: Law =
-    Law { name: "liveness", text: "Once all is healed, requests succeed again.", check };
+    Law { name: "liveness", text: "Once all is healed, requests succeed again.", check: Check::BlackBox(check) };
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    history.record.stuck.iter().map(|stuck| Violation::found(stuck.clone(), [])).collect()
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    // Nothing is demanded of a proxy that was told to stop.
+    let demanded = witnesses.evidence.stopped().is_none();
+    let found = witnesses.stuck.map(|stuck| Violation::found(stuck, []));
+    (demanded || found.is_some()).then(|| Case::of(found)).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
 //! The law `no-panic`: no task panics, and nothing that the scenario asks for fails.
 
-use crate::judge::history::History;
-use crate::judge::laws::law::Law;
+use crate::judge::checked::{Case, Checked};
+use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::record::{ScenarioEvent, What};
+use crate::judge::witnesses::Witnesses;
 
-pub(in crate::judge) const LAW: Law =
-    Law { name: "no-panic", text: "No task panics, and nothing that the scenario asks for fails.", check };
+pub(in crate::judge) const LAW: Law = Law {
+    name: "no-panic",
+    text: "No task panics, and nothing that the scenario asks for fails.",
+    check: Check::BlackBox(check),
+};
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    let panics = history.record.panics.iter().map(|panic| Violation::found(panic.clone(), []));
-    let failures = history.lines.iter().enumerate().filter_map(|(place, line)| match &line.what {
-        What::Scenario(ScenarioEvent::Failed { what }) => Some(Violation::found(what.clone(), [place])),
-        _ => None,
-    });
-    panics.chain(failures).collect()
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let panics = witnesses.panics.iter().map(|panic| Violation::found(panic.clone(), []));
+    let failures = witnesses.failed_actions.iter().map(|(place, what)| Violation::found(*what, [*place]));
+    let found = panics.chain(failures).map(Case::Broken);
+    [Case::Holds].into_iter().chain(found).collect()
 }
 
 #[cfg(test)]

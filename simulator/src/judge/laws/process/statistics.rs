@@ -1,66 +1,139 @@
-//! The law `statistics`: the statistics page counts the requests, their outcomes and the attempts as they happened.
+//! The law `statistics`: the statistics page says what happened.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use loadgen::FailureKind;
 use serde_json::Value as Json;
 
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
 use crate::judge::history::History;
-use crate::judge::laws::law::Law;
-use crate::judge::requests::ClientRequest;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::requests::ProxyProcess;
 use crate::judge::violation::Violation;
 use crate::record::ProxyEvent;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "statistics",
-    text: "The statistics page says what happened: requests, successes and failures, and attempts of each upstream.",
-    check,
+    text: "The statistics page says what happened: requests, successes and failures; and it books each attempt to the upstream that \
+           had it, which has written it down.",
+    check: Check::Told(check),
 };
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    // The proxy may learn late that a client gave up: the word was lost, or the client has only ended its own direction while
-    // the target still sends.
-    let gave_up = |seen: &&ClientRequest<'_>| {
-        seen.result
-            .failure
-            .is_some_and(|failure| matches!(failure.kind, FailureKind::Timeout | FailureKind::Cut | FailureKind::Reset))
-    };
-    let gone = history.client_requests.values().filter(gave_up).count() as u64;
-    let mut violations = Vec::new();
+/// What a process told before its page was read.
+#[derive(Default)]
+struct Told<'a> {
+    verdicts: u64,
+    successes: u64,
+    /// Attempts and successful attempts, by the upstream that was picked.
+    attempts: BTreeMap<&'a str, (u64, u64)>,
+}
+
+fn check(history: &History<'_>) -> Checked {
+    let mut checked = Checked::default();
     for process in &history.processes {
-        let (mut verdicts, mut successes, mut attempts, mut served) = (0, 0, 0, 0);
-        for (line, _, event) in history.proxy_lines(process) {
+        let mut told = Told::default();
+        for (line, at, event) in history.proxy_lines(process) {
             match event {
                 ProxyEvent::Decided { success, .. } => {
-                    verdicts += 1;
-                    successes += u64::from(*success);
+                    told.verdicts += 1;
+                    told.successes += u64::from(*success);
                 }
                 // Health checks are not requests.
-                ProxyEvent::AttemptEnded { request: Some(_), failure, .. } => {
-                    attempts += 1;
-                    served += u64::from(failure.is_none());
+                ProxyEvent::AttemptEnded { request: Some(_), failure, upstream, .. } => {
+                    let (attempts, served) = told.attempts.entry(upstream.as_str()).or_default();
+                    *attempts += 1;
+                    *served += u64::from(failure.is_none());
                 }
                 ProxyEvent::Statistics { page } => {
-                    let total = |field: &str| number(page, &["total", field]);
-                    let sum = |field: &str| sum_of_upstreams(page, field);
-                    let facts = [
-                        ("total_requests", total("total_requests"), verdicts),
-                        ("success_requests", total("success_requests"), successes),
-                        ("failed_requests", total("failed_requests"), verdicts - successes),
-                        ("the upstreams' total_requests", sum("total_requests"), attempts),
-                        ("the upstreams' success_requests", sum("success_requests"), served),
-                        ("current_requests", number(page, &["current_requests"]).saturating_sub(gone), 0),
-                    ];
-                    for (name, said, happened) in facts {
-                        if said != happened {
-                            let text = format!("{name} is {said}, but {happened} happened");
-                            violations.push(Violation::found(text, [line]));
-                        }
-                    }
+                    sums(history, &told, page, line, &mut checked);
+                    each(history, process, &told, page, (line, at), &mut checked);
                 }
                 _ => {}
             }
         }
     }
-    violations
+    checked
+}
+
+/// Holds the sums of the page against what the proxy told.
+fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, line: usize, checked: &mut Checked) {
+    let gone = gone(history);
+    let total = |field: &str| number(page, &["total", field]);
+    let sum = |field: &str| sum_of_upstreams(page, field);
+    let (attempts, served) = told.attempts.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let facts = [
+        ("total_requests", total("total_requests"), told.verdicts),
+        ("success_requests", total("success_requests"), told.successes),
+        ("failed_requests", total("failed_requests"), told.verdicts - told.successes),
+        ("the upstreams' total_requests", sum("total_requests"), attempts),
+        ("the upstreams' success_requests", sum("success_requests"), served),
+        ("current_requests", number(page, &["current_requests"]).saturating_sub(gone), 0),
+    ];
+    for (name, said, happened) in facts {
+        let text = || format!("{name} is {said}, but {happened} happened");
+        checked.add(Case::of((said != happened).then(|| Violation::found(text(), [line]))));
+    }
+}
+
+/// Holds what the page says of each upstream against what the proxy told, and against the upstream's own journal.
+fn each<'a>(
+    history: &History<'a>,
+    process: &ProxyProcess<'a>,
+    told: &Told<'_>,
+    page: &Json,
+    (line, at): (usize, Duration),
+    checked: &mut Checked,
+) {
+    let witnesses = &history.witnesses;
+    let config = witnesses.configurations.at(at);
+    let metrics = page.pointer("/total/upstream_metrics").and_then(Json::as_array);
+    let since = history.lines[process.lines.0].at();
+    // The page names upstreams in the order of the configuration.
+    for (upstream, metrics) in config.upstreams.iter().zip(metrics.into_iter().flatten()) {
+        let name = upstream.host.as_str();
+        let leads = |name: &str, host: &str| witnesses.configurations.hosts_of(name, Duration::ZERO, at).contains(host);
+        let twice = config.upstreams.iter().filter(|one| one.host == name || leads(&one.host, name)).count() > 1;
+        let removed = history.removed(name, Duration::ZERO, at);
+        let excuse = removed.then_some(Excuse::Reloaded).or(twice.then_some(Excuse::Untold));
+        let (attempts, served) = told.attempts.get(name).copied().unwrap_or_default();
+        for (field, happened) in [("total_requests", attempts), ("success_requests", served)] {
+            let said = number(metrics, &[field]);
+            checked.add(compare(excuse, &format!("{field} of {name}"), said, happened, line));
+        }
+        // A request that its client gave up may have reached the upstream or not.
+        let excuse = excuse.or_else(|| witnesses.evidence.of_anything(name, since, at));
+        let excuse = excuse.or_else(|| witnesses.evidence.of_proxy(Duration::ZERO, at));
+        let unsure =
+            witnesses.configurations.is_alias(name) || gone(history) > 0 || !witnesses.serves(upstream, name, config);
+        let excuse = excuse.or(unsure.then_some(Excuse::Untold));
+        let own = |id: &Option<String>| id.as_ref().is_some_and(|id| witnesses.requests.contains_key(id.as_str()));
+        let written = witnesses.journals.at(name).into_iter().flat_map(|journal| &journal.requests);
+        let written = written.filter(|entry| own(&entry.record.id) && entry.at <= at).count() as u64;
+        let said = number(metrics, &["total_requests"]);
+        checked.add(compare(excuse, &format!("total_requests of {name}, by its journal,"), said, written, line));
+    }
+}
+
+fn compare(excuse: Option<Excuse>, name: &str, said: u64, happened: u64, line: usize) -> Case {
+    match excuse {
+        _ if said == happened => Case::Holds,
+        Some(why) => Case::Excused(why),
+        None => Case::Broken(Violation::found(format!("{name} is {said}, but {happened} happened"), [line])),
+    }
+}
+
+/// How many clients gave their requests up. The proxy may learn late of that: the word was lost, or the client has only ended its
+/// own direction while the target still sends.
+fn gone(history: &History<'_>) -> u64 {
+    let gave_up = |kind| matches!(kind, FailureKind::Timeout | FailureKind::Cut | FailureKind::Reset);
+    let requests = history.witnesses.requests.values();
+    let gone = requests.filter(|asked| match asked.result() {
+        Some(result) => result.failure.is_some_and(|failure| gave_up(failure.kind)),
+        None => true,
+    });
+    gone.count() as u64
 }
 
 fn number(page: &Json, path: &[&str]) -> u64 {
@@ -92,5 +165,25 @@ mod tests {
             }
             twin.fires();
         }
+    }
+
+    #[test]
+    fn fires_where_an_attempt_is_booked_to_another_upstream() {
+        let mut twin = Twin::of(&LAW);
+        let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Statistics { .. })));
+        if let What::Proxy(ProxyEvent::Statistics { page }) = &mut twin.record.trace.lines[at].what {
+            for (place, by) in [(0, 1), (1, -1)] {
+                for field in ["total_requests", "success_requests"] {
+                    let path = format!("/total/upstream_metrics/{place}/{field}");
+                    let value = page.pointer_mut(&path).unwrap();
+                    *value = json!(value.as_i64().unwrap() + by);
+                }
+            }
+        }
+        twin.fires();
+        // If the proxy tells the same lie in its events, the journals still know better.
+        let mut twin = Twin::of(&LAW);
+        twin.rename_upstream("alpha", "beta");
+        twin.fires();
     }
 }

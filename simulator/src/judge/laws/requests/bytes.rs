@@ -1,70 +1,87 @@
-//! The law `bytes`: a tunnel carries every byte both ways, unaltered and in order; nothing is ever made up.
+//! The law `bytes`: every byte gets through both ways, unaltered and in order; nothing is ever made up.
 
 use loadgen::FailureKind;
 use loadgen::client::checksum::Transferred;
 use mock_upstreams::checksum::Tally;
+use mock_upstreams::journal::Outcome;
 
-use crate::judge::history::History;
-use crate::judge::laws::law::Law;
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
+use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RequestEnd, Witnesses};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "bytes",
-    text: "A tunnel carries every byte both ways, unaltered and in order; nothing is ever made up.",
-    check,
+    text: "Every byte of a tunnel, an upload or a reply gets through both ways, unaltered and in order; nothing is ever made up.",
+    check: Check::BlackBox(check),
 };
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    for (id, seen) in &history.client_requests {
-        let verdict = seen.result;
-        if seen.method != "CONNECT" {
-            continue;
-        }
-        let failed = verdict.failure.map(|failure| failure.kind);
-        if failed == Some(FailureKind::Corrupt) {
-            violations.push(Violation::found(format!("{id} got other bytes than its target sent"), [seen.line]));
-        }
-        // The tunnel went through the upstream that the proxy says served it; others may have answered 200 too late.
-        let through = history.served_by(id);
-        let records = history.journal.get(id).map_or(&[][..], Vec::as_slice);
-        let serves = |host: &str| through.is_none_or(|through| history.leads_to(through, host));
-        let opened = || records.iter().filter(|(_, host, record)| record.status == Some(200) && serves(host));
-        // A name may lead to several hosts. The one that saw the same bytes as the client served it, if there is one.
-        let alike = opened()
-            .rfind(|(_, _, record)| (record.up.bytes, record.down.bytes) == (verdict.up.bytes, verdict.down.bytes));
-        let opened = alike.or(opened().next_back());
-        // No upstream but the one that serves it gets bytes of a tunnel.
-        for (line, host, record) in records {
-            if !serves(host) && record.up.bytes > 0 {
-                violations.push(Violation::found(format!("{host} got bytes of {id}, which it did not serve"), [*line]));
-            }
-        }
-        let Some((line, upstream, record)) = opened else { continue };
-        if record.up.bytes > verdict.up.bytes || verdict.down.bytes > record.down.bytes {
-            let text = format!("more came out of the tunnel of {id} than went in at {upstream}");
-            violations.push(Violation::found(text, [seen.line, *line]));
-        }
-        // The last bytes may still be on their way when the client has finished.
-        let over = seen.ended.max(history.lines[*line].at());
-        let excused = !record.faults.is_empty()
-            || history.disturbed(upstream, seen.began, over)
-            || history.disturbed(History::client_of(id), seen.began, over)
-            || history.proxy_disturbed(seen.began, over);
-        if excused || failed == Some(FailureKind::Timeout) {
-            continue;
-        }
-        // The action `connect` closes its tunnel at once and does not read what comes.
-        let alike = seen.action == "connect" || (same(record.up, verdict.up) && same(record.down, verdict.down));
-        if let (Some(200), Some(failure)) = (verdict.status, verdict.failure) {
-            let text = format!("{upstream} was not disturbed, but the tunnel of {id} ended: {failure}");
-            violations.push(Violation::found(text, [seen.line, *line]));
-        } else if failed.is_none() && !alike {
-            let text = format!("client and upstream disagree on the bytes of {id}");
-            violations.push(Violation::found(text, [seen.line, *line]));
-        }
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let ended = witnesses.requests.iter().filter_map(|(id, asked)| Some((*id, asked, asked.end?)));
+    ended.filter_map(|(id, asked, end)| judge(witnesses, id, asked, &end)).collect()
+}
+
+/// `None` where no upstream answered with what the client saw, so that there is nothing to compare.
+fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &RequestEnd<'_>) -> Option<Case> {
+    let entries = witnesses.journals.of(id);
+    let entry = answering(entries, asked, end)?;
+    let (seen, record) = (end.result, entry.record);
+    let broken = |text: String| Some(Case::Broken(Violation::found(text, [end.line, entry.line])));
+    // What a fault answers in the upstream's place is not written down.
+    if witnesses.evidence.harm(entry) == Harm::Answer || record.outcome == Outcome::Faulted {
+        return Some(Case::Excused(Excuse::RequestStruck));
     }
-    violations
+    // Whatever was done to anybody, nothing is made up.
+    if seen.failure.is_some_and(|failure| failure.kind == FailureKind::Corrupt) {
+        return broken(format!("{id} got other bytes than its target sent"));
+    }
+    if record.up.bytes > seen.up.bytes || seen.down.bytes > record.down.bytes {
+        return broken(format!("more came out for {id} than went in at {}", entry.host));
+    }
+    // No upstream but the one that answers gets bytes of a tunnel.
+    if asked.is_tunnel() && entries.iter().filter(|one| one.record.up.bytes > 0).count() > 1 {
+        return broken(format!("more than one upstream got bytes of {id}"));
+    }
+    // The action `connect` closes its tunnel at once and does not read what comes.
+    let alike = asked.action == "connect" || (same(record.up, seen.up) && same(record.down, seen.down));
+    // An answer that came whole may not be the one that was expected.
+    let whole = seen.failure.is_none_or(|failure| matches!(failure.kind, FailureKind::Status(_)));
+    if whole && alike {
+        return Some(Case::Holds);
+    }
+    // The last bytes may still be on their way when the client has finished.
+    let over = end.at.max(entry.at);
+    let evidence = &witnesses.evidence;
+    let excuse = evidence.of_upstream(entry.host, asked.began, over);
+    let excuse = excuse.or_else(|| evidence.of_client(asked.client, asked.began, over));
+    let excuse = excuse.or_else(|| evidence.of_proxy(asked.began, over));
+    let stopped = || evidence.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
+    match (excuse.or_else(stopped), seen.failure) {
+        (Some(why), _) => Some(Case::Excused(why)),
+        (None, Some(failure)) if !whole => {
+            broken(format!("{} was not disturbed, but {id} ended: {failure}", entry.host))
+        }
+        (None, _) => broken(format!("client and upstream disagree on the bytes of {id}")),
+    }
+}
+
+/// The entry of the upstream whose answer the client got. An upstream may have answered too late, and another was asked then; the
+/// one that saw the same bytes as the client served it, if there is one.
+fn answering<'b, 'a>(
+    entries: &'b [JournalEntry<'a>],
+    asked: &ClientRequest<'_>,
+    end: &RequestEnd<'_>,
+) -> Option<&'b JournalEntry<'a>> {
+    let status = end.result.status?;
+    let answers = |entry: &&JournalEntry<'_>| match asked.is_tunnel() {
+        true => status == 200 && entry.is_success(),
+        false => entry.record.status == Some(status),
+    };
+    let tallies =
+        |entry: &&JournalEntry<'_>| same(entry.record.up, end.result.up) && same(entry.record.down, end.result.down);
+    let mut answered = entries.iter().filter(answers);
+    answered.clone().rfind(tallies).or_else(|| answered.next_back())
 }
 
 fn same(theirs: Tally, ours: Transferred) -> bool {
@@ -98,9 +115,6 @@ mod tests {
         let mut line = twin.record.trace.lines[at].clone();
         let others = ["alpha", "beta"].map(HostName::new);
         line.host = others.into_iter().find(|name| *name != line.host).unwrap();
-        if let What::Upstream(Event::Request(record)) = &mut line.what {
-            record.status = None;
-        }
         twin.record.trace.lines.push(line);
         twin.fires();
     }
@@ -113,5 +127,31 @@ mod tests {
             result.failure = Some(FailureKind::Cut.at(Phase::Data));
         }
         twin.fires();
+    }
+
+    #[test]
+    fn fires_where_an_upload_or_a_reply_of_plain_http_is_altered() {
+        for up in [true, false] {
+            let mut twin = Twin::of_clients_that(&LAW, "http:method=POST,path=/echo,send=100");
+            let at =
+                twin.find(|what| matches!(what, What::Upstream(Event::Request(record)) if record.method == "POST"));
+            if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+                *if up { &mut record.up } else { &mut record.down } = Tally::of(&[7; 100]);
+            }
+            twin.fires();
+        }
+    }
+
+    #[test]
+    fn a_fault_that_alters_bytes_excuses_its_own_request_and_a_harmless_one_does_not() {
+        for (fault, excused) in [("corrupt", true), ("slice", false)] {
+            let mut twin = Twin::of(&LAW);
+            let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+            if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+                record.up = Tally::of(b"short");
+                record.faults = vec![fault.to_owned()];
+            }
+            if excused { twin.excuses(Excuse::RequestStruck) } else { twin.fires() }
+        }
     }
 }

@@ -1,133 +1,107 @@
-//! The law `conservation`: client, proxy and upstreams tell of the same requests: none is lost, doubled or without an author.
+//! The law `conservation`: what the proxy tells of requests is what clients and upstreams saw of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::judge::disturbance::AFTERMATH;
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
 use crate::judge::history::{History, id_of};
-use crate::judge::laws::law::Law;
+use crate::judge::laws::law::{Check, Law};
 use crate::judge::requests::ProxyRequest;
 use crate::judge::violation::Violation;
-use crate::record::{ClientEvent, What};
-use crate::scenario::PROXY;
+use crate::judge::witnesses::{ClientRequest, JournalEntry};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "conservation",
-    text: "Client, proxy and upstreams tell of the same requests: none is lost, doubled or without an author.",
-    check,
+    text: "The proxy tells of the requests that clients and upstreams tell of: none is lost, doubled or without an author, and each \
+           has the status that its client saw.",
+    check: Check::Told(check),
 };
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    let mut finished: BTreeMap<&str, Vec<(usize, u16, bool)>> = BTreeMap::new();
-    for process in &history.processes {
-        for asked in process.requests.values() {
-            let Some((line, end)) = asked.finished else { continue };
-            if let Some(id) = id_of(&end.target) {
-                finished.entry(id).or_default().push((line, end.status, end.upstream.is_some()));
-                if !asked_for(history, id) {
-                    violations
-                        .push(Violation::found(format!("the proxy finished {id}, which no client asked for"), [line]));
-                }
-            }
+/// A client may finish so much before its last bytes have reached the proxy.
+const LAST_BYTES: Duration = Duration::from_secs(5);
+
+/// The line of a request's end, and the status that the proxy tells of.
+type Ends<'a> = BTreeMap<&'a str, Vec<(usize, u16)>>;
+
+fn check(history: &History<'_>) -> Checked {
+    let mut ends: Ends<'_> = BTreeMap::new();
+    for asked in history.processes.iter().flat_map(|process| process.requests.values()) {
+        if let Some((line, end)) = asked.finished
+            && let Some(id) = id_of(&end.target)
+        {
+            ends.entry(id).or_default().push((line, end.status));
         }
     }
-    for (id, ends) in &finished {
-        if ends.len() > 1 {
-            let lines = ends.iter().map(|end| end.0);
-            violations.push(Violation::found(format!("the proxy finished {id} {} times", ends.len()), lines));
-        }
-    }
-    for (id, seen) in &history.client_requests {
-        let answered = seen.result.status.is_some();
-        let told = finished.get(id).and_then(|ends| ends.first());
-        match told {
-            // A killed proxy tells nothing, and a client may finish before its last bytes have reached the proxy.
-            None if answered
-                && !history.proxy_disturbed(seen.began, seen.ended + history.record.clock_skew)
-                && !history.killed(PROXY, seen.began, seen.ended + AFTERMATH) =>
-            {
-                violations.push(Violation::found(
-                    format!("{id} was answered, but the proxy does not tell of it"),
-                    [seen.line],
-                ));
-            }
-            Some((line, status, _)) if answered && seen.result.status != Some(*status) => {
-                let text = format!("the client of {id} saw status {:?}, the proxy sent {status}", seen.result.status);
-                violations.push(Violation::found(text, [seen.line, *line]));
-            }
-            _ => {}
-        }
-        let records = history.journal.get(id).map_or(&[][..], Vec::as_slice);
-        let opened: Vec<_> = records.iter().filter(|(_, _, record)| record.status == Some(200)).collect();
-        let through = history.served_by(id);
-        let serves = |host: &str| through.is_some_and(|through| history.leads_to(through, host));
-        if let Some(asked) = history.proxy_request(id).filter(|_| seen.method == "CONNECT") {
-            // An upstream whose answer came too late, or never, has opened a tunnel as well; the proxy then tells of a failed attempt.
-            for (line, host, _) in &opened {
-                let here = opened.iter().filter(|(_, one, _)| one == host).count();
-                let failed = asked.failed.iter().filter(|one| history.leads_to(one, host)).count();
-                if here > failed + usize::from(serves(host)) {
-                    violations.push(Violation::found(
-                        format!("{host} opened a tunnel for {id} that the proxy does not tell of"),
-                        [*line],
-                    ));
-                }
-            }
-        }
-        // An upstream that got a POST may have acted on it, unless it asked for credentials with a 407.
-        if seen.method == "POST" {
-            let got: Vec<_> = records.iter().filter(|(_, _, record)| record.status != Some(407)).collect();
-            if got.len() > 1 {
-                let lines = got.iter().map(|(line, ..)| *line);
-                violations.push(Violation::found(format!("{id} may have been acted on {} times", got.len()), lines));
-            }
-        }
-        // A killed upstream writes nothing down. One that was cut off may never learn that the proxy has reset a connection, and
-        // then it waits for ever.
-        let upstreams = history.scenario.upstreams.iter().map(|one| one.name.as_str());
-        let ended = history
-            .proxy_request(id)
-            .and_then(|asked| asked.finished)
-            .map(|(line, end)| (history.lines[line].at(), end));
-        let (over, orderly) = ended.map_or((seen.ended, false), |(at, end)| (at, end.end == Some("closed")));
-        let killed = upstreams.filter(|host| serves(host)).any(|host| {
-            let reset = !orderly || history.killed(PROXY, seen.began, Duration::MAX);
-            history.killed(host, seen.began, Duration::MAX)
-                || (reset && history.cut_off(host, seen.began, over + AFTERMATH))
-        });
-        let kept = opened.iter().any(|(_, host, _)| serves(host));
-        if seen.result.failure.is_none() && through.is_some() && !kept && !killed {
-            violations.push(Violation::found(format!("{id} was served, but no upstream wrote it down"), [seen.line]));
-        }
-    }
+    let requests = &history.witnesses.requests;
+    let known = requests.iter().map(|(id, asked)| ended(history, id, asked, &ends));
+    let strange = ends.iter().filter(|(id, _)| !requests.contains_key(*id)).map(|(id, ends)| {
+        let text = format!("the proxy finished {id}, which no client asked for");
+        Case::Broken(Violation::found(text, ends.iter().map(|end| end.0)))
+    });
     // The proxy tells the id of a request only at its end, so any request without an end may be the one.
-    let untold =
-        history.processes.iter().flat_map(|process| process.requests.values()).filter(|asked| asked.finished.is_none());
-    let untold: Vec<&ProxyRequest<'_>> = untold.collect();
-    for (id, records) in &history.journal {
-        for (line, upstream, _) in records {
-            let picked = history.proxy_request(id).into_iter().chain(untold.iter().copied());
-            let picked = picked.flat_map(|asked| &asked.picks).any(|pick| history.leads_to(pick.upstream, upstream));
-            if !picked && asked_for(history, id) {
-                violations.push(Violation::found(format!("{upstream} got {id}, but was never picked for it"), [*line]));
-            }
-        }
-    }
-    violations
+    let untold = history.processes.iter().flat_map(|process| process.requests.values());
+    let untold: Vec<&ProxyRequest<'_>> = untold.filter(|asked| asked.finished.is_none()).collect();
+    let journals = history.witnesses.journals.by_id().filter(|(id, _)| requests.contains_key(id));
+    let written = journals.flat_map(|(id, entries)| entries.iter().map(move |entry| (id, entry)));
+    let written = written.map(|(id, entry)| picked(history, id, entry, &untold));
+    known.chain(strange).chain(written).collect()
 }
 
-fn asked_for(history: &History<'_>, id: &str) -> bool {
-    history.client_requests.contains_key(id)
-        || history
-            .lines
-            .iter()
-            .any(|line| matches!(&line.what, What::Client(ClientEvent::Asked { id: asked, .. }) if asked == id))
+/// The proxy tells once of the end of a client's request, and with the status that the client saw.
+fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends<'_>) -> Case {
+    let ends = ends.get(id).map_or(&[][..], Vec::as_slice);
+    if ends.len() > 1 {
+        let text = format!("the proxy finished {id} {} times", ends.len());
+        return Case::Broken(Violation::found(text, ends.iter().map(|end| end.0)));
+    }
+    let Some(end) = asked.end.filter(|end| end.result.status.is_some()) else { return Case::Holds };
+    let Some((line, status)) = ends.first() else {
+        let witnesses = &history.witnesses;
+        let until = end.at + witnesses.clock_skew + LAST_BYTES;
+        return match witnesses.evidence.of_proxy(asked.began, until) {
+            Some(why) => Case::Excused(why),
+            None if witnesses.evidence.stopped().is_some() => Case::Excused(Excuse::ProxyStopping),
+            None => Case::Broken(Violation::found(
+                format!("{id} was answered, but the proxy does not tell of it"),
+                [end.line],
+            )),
+        };
+    };
+    if end.result.status == Some(*status) {
+        return Case::Holds;
+    }
+    let text = format!("the client of {id} saw status {:?}, the proxy sent {status}", end.result.status);
+    Case::Broken(Violation::found(text, [end.line, *line]))
+}
+
+/// What an upstream wrote down was sent there by the proxy, which tells of it.
+fn picked(history: &History<'_>, id: &str, entry: &JournalEntry<'_>, untold: &[&ProxyRequest<'_>]) -> Case {
+    let told = history.proxy_request(id);
+    let picks = told.into_iter().chain(untold.iter().copied()).flat_map(|asked| &asked.picks);
+    if !picks.into_iter().any(|pick| history.leads_to(pick.upstream, entry.host)) {
+        let text = format!("{} got {id}, but was never picked for it", entry.host);
+        return Case::Broken(Violation::found(text, [entry.line]));
+    }
+    let Some(asked) = told.filter(|_| entry.record.method == "CONNECT" && entry.record.status == Some(200)) else {
+        return Case::Holds;
+    };
+    // An upstream whose answer came too late, or never, has opened a tunnel as well; the proxy then tells of a failed attempt.
+    let entries = history.witnesses.journals.of(id).iter();
+    let here = entries.filter(|one| one.record.status == Some(200) && one.host == entry.host).count();
+    let failed = asked.failed.iter().filter(|one| history.leads_to(one, entry.host)).count();
+    let serves = asked.picks.last().is_some_and(|pick| history.leads_to(pick.upstream, entry.host));
+    if here > failed + usize::from(serves) {
+        let text = format!("{} opened a tunnel for {id} that the proxy does not tell of", entry.host);
+        return Case::Broken(Violation::found(text, [entry.line]));
+    }
+    Case::Holds
 }
 
 #[cfg(test)]
 mod tests {
     use super::LAW;
+    use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
     use crate::record::{ProxyEvent, What};
     use crate::scenario::HostName;
@@ -163,22 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn fires_where_a_post_was_sent_twice() {
-        let mut twin = Twin::of_clients_that(&LAW, "http:method=POST,path=/echo,send=100");
-        let at = twin.find(|what| matches!(what, What::Upstream(mock_upstreams::journal::Event::Request(_))));
-        let line = twin.record.trace.lines[at].clone();
-        twin.record.trace.lines.push(line);
-        let violations = twin.violations();
-        assert!(
-            violations.iter().any(|one| one.text.starts_with("client-0 may have been acted on 2 times")),
-            "{violations:#?}"
-        );
-    }
-
-    #[test]
-    fn fires_where_no_upstream_has_it() {
-        let mut twin = Twin::of(&LAW);
-        twin.remove(|what| matches!(what, What::Upstream(mock_upstreams::journal::Event::Request(_))));
-        twin.fires();
+    fn a_proxy_that_was_killed_need_not_tell_of_a_request() {
+        let killed = r#"{ "name": "killed", "story": "The proxy is killed.", "duration": "6s", "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 10, "until": "2s" }],
+            "timeline": [{ "at": "2500ms", "do": "restart", "host": "proxy" }] }"#;
+        let mut twin = Twin::of_scenario(&LAW, killed);
+        twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+        twin.excuses(Excuse::ProxyKilled);
     }
 }

@@ -2,46 +2,50 @@
 
 use std::time::Duration;
 
+use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
-use crate::judge::laws::law::Law;
-use crate::judge::requests::Pick;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::requests::{Pick, ProxyRequest};
 use crate::judge::violation::Violation;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "failover",
     text: "A request tries no upstream twice, no more of them than allowed, and has its verdict within its time.",
-    check,
+    check: Check::Inside(check),
 };
 
 /// How much later a time-out may come, since the simulated clock goes in steps.
 const SLACK: Duration = Duration::from_millis(50);
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    let limit = history.config.timeouts.request + SLACK + history.record.tolerance;
-    for asked in history.processes.iter().flat_map(|process| process.requests.values()) {
-        let lines = || asked.picks.iter().map(|pick| pick.line);
-        // An upstream that reloads have removed and added again counts as another one.
-        let at = |pick: &Pick<'_>| history.lines[pick.line].at();
-        let again = asked.picks.iter().enumerate().any(|(place, pick)| {
-            let before = asked.picks[..place].iter().rev().find(|before| before.upstream == pick.upstream);
-            before.is_some_and(|before| !history.removed(pick.upstream, at(before), at(pick)))
-        });
-        if again {
-            violations.push(Violation::found("a request was sent to the same upstream twice", lines()));
-        }
-        let Some((line, end)) = asked.finished else { continue };
-        let most = history.config.failover.max_attempts.get();
-        if end.attempts > most {
-            let text = format!("request {} took {} attempts of at most {most}", end.request, end.attempts);
-            violations.push(Violation::found(text, lines().chain([line])));
-        }
-        if Duration::from_micros(end.latency_us) > limit {
-            let text = format!("request {} had no verdict within {limit:?}", end.request);
-            violations.push(Violation::found(text, lines().chain([line])));
-        }
+fn check(history: &History<'_>) -> Checked {
+    let requests = history.processes.iter().flat_map(|process| process.requests.values());
+    requests.map(|asked| Case::of(judge(history, asked))).collect()
+}
+
+fn judge(history: &History<'_>, asked: &ProxyRequest<'_>) -> Option<Violation> {
+    let lines = || asked.picks.iter().map(|pick| pick.line);
+    // An upstream that reloads have removed and added again counts as another one.
+    let at = |pick: &Pick<'_>| history.lines[pick.line].at();
+    let again = asked.picks.iter().enumerate().any(|(place, pick)| {
+        let before = asked.picks[..place].iter().rev().find(|before| before.upstream == pick.upstream);
+        before.is_some_and(|before| !history.removed(pick.upstream, at(before), at(pick)))
+    });
+    if again {
+        return Some(Violation::found("a request was sent to the same upstream twice", lines()));
     }
-    violations
+    let (line, end) = asked.finished?;
+    let ended = history.lines[line].at();
+    let began = ended.saturating_sub(Duration::from_micros(end.duration_us));
+    let configs = || history.witnesses.configurations.during(began, ended);
+    let most = configs().map(|config| config.failover.max_attempts.get()).max().unwrap_or(u32::MAX);
+    if end.attempts > most {
+        let text = format!("request {} took {} attempts of at most {most}", end.request, end.attempts);
+        return Some(Violation::found(text, lines().chain([line])));
+    }
+    let limit = configs().map(|config| config.timeouts.request).max().unwrap_or_default();
+    let limit = limit + SLACK + history.witnesses.tolerance;
+    let text = || format!("request {} had no verdict within {limit:?}", end.request);
+    (Duration::from_micros(end.latency_us) > limit).then(|| Violation::found(text(), lines().chain([line])))
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Laws about single requests.
 
+pub(in crate::judge) mod answered;
 pub(in crate::judge) mod bytes;
+pub(in crate::judge) mod configured;
 pub(in crate::judge) mod conservation;
 pub(in crate::judge) mod credentials;
 pub(in crate::judge) mod failover;
+pub(in crate::judge) mod once;
+pub(in crate::judge) mod outsiders;
 pub(in crate::judge) mod reload;
-pub(in crate::judge) mod served;
+pub(in crate::judge) mod users;

@@ -2,19 +2,25 @@
 
 use std::time::Duration;
 
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
 use crate::judge::history::{History, id_of};
-use crate::judge::laws::law::Law;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::requests::ProxyRequest;
 use crate::judge::violation::Violation;
-use crate::record::ProxyEvent;
+use crate::record::{Finished, ProxyEvent};
 
-pub(in crate::judge) const LAW: Law =
-    Law { name: "reload", text: "No tunnel dies through a reload, not even through a removed upstream.", check };
+pub(in crate::judge) const LAW: Law = Law {
+    name: "reload",
+    text: "No tunnel dies through a reload, not even through a removed upstream.",
+    check: Check::Told(check),
+};
 
 /// A tunnel that ends this soon after a reload is taken to have ended because of it.
 const SOON: Duration = Duration::from_secs(1);
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    let mut violations = Vec::new();
+fn check(history: &History<'_>) -> Checked {
+    let mut checked = Checked::default();
     for process in &history.processes {
         let reloads: Vec<(usize, Duration)> = history
             .proxy_lines(process)
@@ -25,19 +31,51 @@ fn check(history: &History<'_>) -> Vec<Violation> {
             let Some((line, end)) = asked.finished else { continue };
             let ended = history.lines[line].at();
             let began = ended.saturating_sub(Duration::from_micros(end.duration_us));
-            let broken = !matches!(end.end, None | Some("closed"));
-            let through = reloads.iter().find(|(_, at)| broken && (began..=ended).contains(at) && ended <= *at + SOON);
-            let Some((reload, _)) = through else { continue };
-            let disturbed = asked.picks.iter().any(|pick| history.disturbed_behind(pick.upstream, began, ended))
-                || history.proxy_disturbed(began, ended)
-                || id_of(&end.target).is_some_and(|id| history.disturbed(History::client_of(id), began, ended));
-            if !disturbed {
-                let text = format!("the tunnel of request {} ended as {:?} behind a reload", end.request, end.end);
-                violations.push(Violation::found(text, [*reload, line]));
+            // The cases are the tunnels through which a reload went.
+            let next = reloads.partition_point(|(_, at)| *at < began);
+            let through = reloads[next..].iter().take_while(|(_, at)| *at <= ended).last();
+            if let Some((reload, at)) = through
+                && end.end.is_some()
+            {
+                let soon = ended <= *at + SOON;
+                checked.add(judge(history, asked, *reload, (line, end), began, soon));
             }
         }
     }
-    violations
+    checked
+}
+
+fn judge(
+    history: &History<'_>,
+    asked: &ProxyRequest<'_>,
+    reload: usize,
+    (line, end): (usize, &Finished),
+    began: Duration,
+    soon: bool,
+) -> Case {
+    if end.end == Some("closed") || !soon {
+        return Case::Holds;
+    }
+    let evidence = &history.witnesses.evidence;
+    let ended = history.lines[line].at();
+    let hosts = || history.scenario.upstreams.iter().map(|one| one.name.as_str());
+    let behind = |name: &str| {
+        hosts().filter(|host| history.leads_to(name, host)).find_map(|host| evidence.of_anything(host, began, ended))
+    };
+    let excuse = asked.picks.last().and_then(|pick| behind(pick.upstream));
+    let excuse = excuse.or_else(|| evidence.of_proxy(began, ended));
+    let excuse = excuse.or_else(|| evidence.stopped().filter(|at| *at <= ended).map(|_| Excuse::ProxyStopping));
+    let client = || {
+        let asked = history.witnesses.requests.get(id_of(&end.target)?)?;
+        evidence.of_client(asked.client, began, ended)
+    };
+    match excuse.or_else(client) {
+        Some(why) => Case::Excused(why),
+        None => {
+            let text = format!("the tunnel of request {} ended as {:?} behind a reload", end.request, end.end);
+            Case::Broken(Violation::found(text, [reload, line]))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -47,9 +85,15 @@ mod tests {
     use crate::record::{Line, ProxyEvent, What};
     use crate::scenario::HostName;
 
+    const RELOADED: &str = r#"{
+        "name": "reloaded", "story": "A reload in the middle of a tunnel.", "duration": "3s", "upstreams": [{ "name": "a" }],
+        "clients": [{ "name": "client", "do": "hold:for=2s", "requests": 1 }],
+        "timeline": [{ "at": "1s", "do": "reload", "proxy": {} }]
+    }"#;
+
     #[test]
     fn fires_where_a_tunnel_is_reset_behind_a_reload() {
-        let mut twin = Twin::of(&LAW);
+        let mut twin = Twin::of_scenario(&LAW, RELOADED);
         let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
         if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.record.trace.lines[at].what {
             finished.end = Some("upstream_reset");

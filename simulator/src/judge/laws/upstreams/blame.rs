@@ -1,36 +1,60 @@
-//! The law `blame`: no upstream that was not disturbed is charged with a failure or ejected.
+//! The law `blame`: an upstream is charged and ejected only for what was done to it, or to a connection or request there.
 
 use std::time::Duration;
 
+use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
-use crate::judge::laws::law::Law;
+use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
+use crate::judge::witnesses::Witnesses;
 use crate::record::ProxyEvent;
-use crate::scenario::PROXY;
 
-pub(in crate::judge) const LAW: Law =
-    Law { name: "blame", text: "No upstream that was not disturbed is charged with a failure or ejected.", check };
+pub(in crate::judge) const LAW: Law = Law {
+    name: "blame",
+    text: "An upstream is charged with a failure or ejected only where something was done to it, or where a fault struck a connection \
+           or request there, by its own journal.",
+    check: Check::Told(check),
+};
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    let mut violations = Vec::new();
+/// How long the proxy remembers a failure that may be the target's, in case another upstream opens it.
+const MEMORY: Duration = Duration::from_secs(10);
+/// An upstream writes a request down once it is over, and the proxy may have judged it before.
+const WRITTEN_LATER: Duration = Duration::from_secs(1);
+
+fn check(history: &History<'_>) -> Checked {
+    let mut checked = Checked::default();
     for process in &history.processes {
         for (line, at, event) in history.proxy_lines(process) {
-            let charged = match event {
-                ProxyEvent::Blamed { upstream, blame: "upstream", rule } => Some((upstream, *rule)),
-                ProxyEvent::Ejected { upstream, .. } => Some((upstream, "ejected")),
-                _ => None,
+            let (name, how) = match event {
+                ProxyEvent::Blamed { upstream, blame: "upstream", rule } => (upstream.as_str(), *rule),
+                ProxyEvent::Ejected { upstream, .. } => (upstream.as_str(), "ejected"),
+                _ => continue,
             };
-            if let Some((upstream, how)) = charged
-                && !history.disturbed(upstream.as_str(), Duration::ZERO, at)
-                && !history.disturbed(PROXY, Duration::ZERO, at)
-                && history.scenario.upstreams.iter().any(|one| one.name == upstream.as_str())
-            {
-                violations
-                    .push(Violation::found(format!("{upstream} was not disturbed, but it is blamed ({how})"), [line]));
-            }
+            let text = || format!("nothing was done to {name}, but it is blamed ({how})");
+            let deserved = deserved(&history.witnesses, name, at);
+            checked.add(Case::of((!deserved).then(|| Violation::found(text(), [line]))));
         }
     }
-    violations
+    checked
+}
+
+/// Whether something was done to what `name` leads to so shortly before `at` that a charge may follow from it.
+fn deserved(witnesses: &Witnesses<'_>, name: &str, at: Duration) -> bool {
+    let config = witnesses.configurations.at(at);
+    let each = config.timeouts.connect + config.timeouts.reply;
+    let all = u32::try_from(config.upstreams.len()).unwrap_or(u32::MAX);
+    let since = at.saturating_sub(MEMORY + (each * all).min(config.timeouts.request));
+    let names = &witnesses.configurations;
+    let until = at + WRITTEN_LATER + witnesses.one_way() * 4 + witnesses.tolerance;
+    let fits = |host: &str| {
+        let entries = names.during(since, at).flat_map(|config| config.upstreams.iter().map(move |one| (config, one)));
+        entries.filter(|(_, one)| one.host == name).all(|(config, one)| witnesses.serves(one, host, config))
+    };
+    !names.is_settled(name, since.saturating_sub(config.timeouts.dns), at)
+        || names.hosts_of(name, since, at).iter().any(|host| {
+            let evidence = &witnesses.evidence;
+            evidence.of_anything(host, since, until).is_some() || evidence.untold(host, since, until) || !fits(host)
+        })
 }
 
 #[cfg(test)]
@@ -40,9 +64,16 @@ mod tests {
     use crate::record::{Line, ProxyEvent, What};
     use crate::scenario::HostName;
 
+    const FAULTY: &str = r#"{
+        "name": "faulty", "story": "One upstream answers with garbage, and the other is sound.", "duration": "3s",
+        "upstreams": [{ "name": "alpha", "plan": { "faults": [{ "fault": "garbage" }] } },
+            { "name": "beta", "plan": { "faults": [{ "fault": "slice" }] } }],
+        "clients": [{ "name": "client", "do": "echo", "requests": 12, "rate": 10 }]
+    }"#;
+
     #[test]
     fn fires_where_a_sound_upstream_is_blamed() {
-        let mut twin = Twin::of(&LAW);
+        let mut twin = Twin::of_scenario(&LAW, FAULTY);
         let upstream = HostName::new("beta");
         let what = What::Proxy(ProxyEvent::Blamed { upstream, blame: "upstream", rule: "unreachable" });
         twin.record.trace.lines.insert(5, Line { at_us: 9, host: HostName::new("proxy"), what });

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
-use crate::judge::laws::law::Law;
+use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::record::ProxyEvent;
+use crate::record::{ProxyEvent, What};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "in-a-row",
     text: "An upstream is ejected for failures in a row only: a success between them begins the count anew.",
-    check,
+    check: Check::Inside(check),
 };
 
 /// What was charged to an upstream since its last success.
@@ -20,53 +21,54 @@ struct Row {
     last_success: Option<usize>,
 }
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    let threshold = history.config.health.policy.failure_threshold.get() as usize;
-    let reloads = |event: &ProxyEvent| matches!(event, ProxyEvent::Reloaded { .. });
-    let mut violations = Vec::new();
+fn check(history: &History<'_>) -> Checked {
+    let apart = history.witnesses.clock_skew;
+    let mut checked = Checked::default();
     for process in &history.processes {
         let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
         for (line, at, event) in history.proxy_lines(process) {
             match event {
-                // The threshold may differ from here on.
-                event if reloads(event) => break,
                 ProxyEvent::AttemptEnded { request, upstream, failure: None, .. }
                     if !History::proves_nothing(process, *request) =>
                 {
                     let row = rows.entry(upstream.as_str()).or_default();
                     // Threads may tell of a success after a failure that came later.
-                    row.charged.retain(|line| history.lines[*line].at() + history.record.clock_skew > at);
+                    row.charged.retain(|line| history.lines[*line].at() + apart > at);
                     row.last_success = Some(line);
                 }
                 ProxyEvent::Blamed { upstream, blame: "upstream", .. } => {
                     rows.entry(upstream.as_str()).or_default().charged.push(line);
                 }
                 ProxyEvent::Recovered { upstream, .. } => drop(rows.remove(upstream.as_str())),
-                ProxyEvent::Suspected { upstream, .. } | ProxyEvent::Ejected { upstream, .. } => {
-                    let suspected = matches!(event, ProxyEvent::Suspected { .. });
-                    let row = rows.entry(upstream.as_str()).or_default();
+                ProxyEvent::Suspected { upstream, .. } => {
                     // What a suspicion rests on counts for the ejection that confirms it.
-                    let row = if suspected { row.clone() } else { std::mem::take(row) };
-                    // Tunnels that brought nothing come behind a success each, so the proxy counts them apart.
-                    let cut = row.charged.last().is_some_and(|line| {
-                        history.lines[*line].to_json().contains("\"rule\":\"delivered_elsewhere\"")
-                    });
-                    if row.charged.len() < threshold && !cut {
-                        let text = format!(
-                            "{upstream} was ejected for {} failures in a row of {threshold}",
-                            row.charged.len()
-                        );
-                        violations.push(Violation::found(
-                            text,
-                            row.last_success.into_iter().chain(row.charged).chain([line]),
-                        ));
-                    }
+                    let row = rows.entry(upstream.as_str()).or_default().clone();
+                    checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
+                }
+                ProxyEvent::Ejected { upstream, .. } => {
+                    let row = rows.remove(upstream.as_str()).unwrap_or_default();
+                    checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
                 }
                 _ => {}
             }
         }
     }
-    violations
+    checked
+}
+
+fn judge(history: &History<'_>, upstream: &str, row: Row, line: usize) -> Option<Violation> {
+    let at = history.lines[line].at();
+    // A reload may have changed the threshold, but the count goes on.
+    let first = row.charged.first().map_or(at, |line| history.lines[*line].at());
+    let thresholds = history.witnesses.configurations.during(first, at);
+    let threshold = thresholds.map(|config| config.health.policy.failure_threshold.get() as usize).min()?;
+    // Tunnels that brought nothing come behind a success each, so the proxy counts them apart.
+    let cut = row.charged.last().is_some_and(|line| {
+        matches!(&history.lines[*line].what, What::Proxy(ProxyEvent::Blamed { rule: "delivered_elsewhere", .. }))
+    });
+    let text = || format!("{upstream} was ejected for {} failures in a row of {threshold}", row.charged.len());
+    let lines = || row.last_success.into_iter().chain(row.charged.clone()).chain([line]);
+    (row.charged.len() < threshold && !cut).then(|| Violation::found(text(), lines()))
 }
 
 #[cfg(test)]
@@ -78,7 +80,7 @@ mod tests {
 
     #[test]
     fn fires_where_a_success_lay_between() {
-        let mut twin = Twin::of(&LAW);
+        let mut twin = Twin::of_ejection(&LAW);
         let upstream = HostName::new("alpha");
         let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_)))) + 1;
         let at_us = twin.record.trace.lines[at].at_us;

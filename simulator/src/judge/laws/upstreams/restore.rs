@@ -2,75 +2,94 @@
 
 use std::time::Duration;
 
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
 use crate::judge::history::History;
-use crate::judge::laws::law::Law;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::requests::ProxyProcess;
 use crate::judge::violation::Violation;
 use crate::record::ProxyEvent;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "restore",
     text: "The first success of an attempt that began after the ejection restores the upstream at once.",
-    check,
+    check: Check::Inside(check),
 };
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    if history.config.health.policy.recovery_threshold.get() > 1 {
-        return Vec::new();
-    }
-    let mut violations = Vec::new();
-    let apart = history.record.clock_skew;
+type Lines<'a> = Vec<(usize, Duration, &'a ProxyEvent)>;
+
+fn check(history: &History<'_>) -> Checked {
+    let mut checked = Checked::default();
     for process in &history.processes {
-        let lines: Vec<_> = history.proxy_lines(process).collect();
-        for (index, (ejection, since, event)) in lines.iter().enumerate() {
-            let (ProxyEvent::Suspected { upstream: who, .. } | ProxyEvent::Ejected { upstream: who, .. }) = event
-            else {
-                continue;
-            };
-            for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
-                match event {
-                    ProxyEvent::Recovered { upstream, .. } if upstream == who => break,
-                    // A reload may reset the health of the upstream, or remove it.
-                    ProxyEvent::Reloaded { .. } => break,
-                    ProxyEvent::AttemptEnded { request, upstream, failure: None, took_us }
-                        if upstream == who
-                            && at.saturating_sub(Duration::from_micros(*took_us)) > *since + apart
-                            && !History::proves_nothing(process, *request) =>
-                    {
-                        // "At once" means before anything else happens; or in the same instant, if threads tell of it.
-                        let rest = lines[index + 2 + offset..].iter().enumerate();
-                        let mut at_once = rest.take_while(|(place, (_, then, _))| {
-                            *place == 0 || (!apart.is_zero() && *then <= *at + apart)
-                        });
-                        let restored = at_once.any(|(_, (.., event))| {
-                            matches!(event, ProxyEvent::Recovered { upstream, .. } if upstream == who)
-                        });
-                        if !restored {
-                            let text = format!("{who} opened a target and is still ejected");
-                            violations.push(Violation::found(text, [*ejection, *line]));
-                        }
-                        break;
-                    }
-                    _ => {}
-                }
+        let lines: Lines<'_> = history.proxy_lines(process).collect();
+        for index in 0..lines.len() {
+            if let Some(case) = judge(history, process, &lines, index) {
+                checked.add(case);
             }
         }
     }
-    violations
+    checked
+}
+
+/// `None` where the event at `index` is no ejection.
+fn judge(history: &History<'_>, process: &ProxyProcess<'_>, lines: &Lines<'_>, index: usize) -> Option<Case> {
+    let (ejection, since, ProxyEvent::Suspected { upstream: who, .. } | ProxyEvent::Ejected { upstream: who, .. }) =
+        lines[index]
+    else {
+        return None;
+    };
+    let witnesses = &history.witnesses;
+    let apart = witnesses.clock_skew;
+    for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
+        match event {
+            ProxyEvent::Recovered { upstream, .. } if upstream == who => return Some(Case::Holds),
+            // The ejection that confirms a suspicion is judged by itself.
+            ProxyEvent::Ejected { upstream, .. } if upstream == who => return Some(Case::Holds),
+            ProxyEvent::AttemptEnded { request, upstream, failure: None, took_us }
+                if upstream == who
+                    && at.saturating_sub(Duration::from_micros(*took_us)) > since + apart
+                    && !History::proves_nothing(process, *request) =>
+            {
+                let mut configs = witnesses.configurations.during(since, *at);
+                if history.removed(who.as_str(), since, *at)
+                    || configs.any(|config| config.health.policy.recovery_threshold.get() > 1)
+                {
+                    return Some(Case::Excused(Excuse::Reloaded));
+                }
+                // "At once" means before anything else happens; or in the same instant, if threads tell of it.
+                let rest = lines[index + 2 + offset..].iter().enumerate();
+                let mut at_once =
+                    rest.take_while(|(place, (_, then, _))| *place == 0 || (!apart.is_zero() && *then <= *at + apart));
+                let restored = at_once
+                    .any(|(_, (.., event))| matches!(event, ProxyEvent::Recovered { upstream, .. } if upstream == who));
+                let text = || format!("{who} opened a target and is still ejected");
+                return Some(Case::of((!restored).then(|| Violation::found(text(), [ejection, *line]))));
+            }
+            _ => {}
+        }
+    }
+    Some(Case::Holds)
 }
 
 #[cfg(test)]
 mod tests {
     use super::LAW;
+    use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{Line, ProxyEvent, What};
-    use crate::scenario::HostName;
+    use crate::record::{ProxyEvent, What};
 
     #[test]
     fn fires_where_a_success_restores_nothing() {
-        let mut twin = Twin::of(&LAW);
-        let upstream = HostName::new("alpha");
-        let what = What::Proxy(ProxyEvent::Ejected { upstream, failures: 3, until_us: 9 });
-        twin.record.trace.lines.insert(2, Line { at_us: 0, host: HostName::new("proxy"), what });
+        let mut twin = Twin::of_ejection(&LAW);
+        twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Recovered { .. })));
         twin.fires();
+    }
+
+    #[test]
+    fn more_successes_may_be_asked_for() {
+        let mut twin = Twin::of_ejection(&LAW);
+        twin.scenario.proxy["health_check"]["recovery_threshold"] = serde_json::json!(2);
+        twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Recovered { .. })));
+        twin.excuses(Excuse::Reloaded);
     }
 }

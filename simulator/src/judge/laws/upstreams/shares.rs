@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
-use crate::judge::laws::law::Law;
+use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::record::ProxyEvent;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "shares",
-    text: "While the eligible set is unchanged, first picks follow the weights: exact at every full round, and never more \
-          than the bound apart between.",
-    check,
+    text: "Every first pick has a ticket and no other pick has one; while the eligible set is unchanged, tickets follow the weights: \
+           exact at every full round, and never more than the bound apart between.",
+    check: Check::Inside(check),
 };
 
 /// An epoch's schedule, as the proxy told of it.
@@ -23,8 +24,8 @@ struct Epoch<'a> {
     picks: Vec<(u64, &'a str, usize)>,
 }
 
-fn check(history: &History<'_>) -> Vec<Violation> {
-    let mut violations = Vec::new();
+fn check(history: &History<'_>) -> Checked {
+    let mut checked = Checked::default();
     for process in &history.processes {
         let mut epochs: BTreeMap<u64, Epoch<'_>> = BTreeMap::new();
         for (line, _, event) in history.proxy_lines(process) {
@@ -35,20 +36,28 @@ fn check(history: &History<'_>) -> Vec<Violation> {
         }
         // A thread of a real proxy may pick in an epoch before another thread has told of it.
         for (line, _, event) in history.proxy_lines(process) {
-            if let ProxyEvent::PickMade { epoch, ticket: Some(ticket), upstream, .. } = event {
-                match epochs.get_mut(epoch) {
-                    Some(epoch) => epoch.picks.push((*ticket, upstream.as_str(), line)),
-                    None => {
-                        violations.push(Violation::found(format!("a pick in epoch {epoch}, which never began"), [line]))
-                    }
-                }
+            let ProxyEvent::PickMade { request: Some(_), attempt, epoch, ticket, upstream, probe } = event else {
+                continue;
+            };
+            let Some(known) = epochs.get_mut(epoch) else {
+                checked
+                    .add(Case::Broken(Violation::found(format!("a pick in epoch {epoch}, which never began"), [line])));
+                continue;
+            };
+            // A lent probe and a pick while nobody is eligible take no turn.
+            let first = *attempt == 0 && !probe && !known.weights.is_empty();
+            if first != ticket.is_some() {
+                let text =
+                    if first { "a first pick has no ticket" } else { "a pick that is no first one has a ticket" };
+                checked.add(Case::Broken(Violation::found(text, [known.line, line])));
             }
+            known.picks.extend(ticket.map(|ticket| (ticket, upstream.as_str(), line)));
         }
-        for (number, epoch) in epochs {
-            violations.extend(judge(number, epoch));
+        for (number, epoch) in epochs.into_iter().filter(|(_, epoch)| !epoch.picks.is_empty()) {
+            checked.add(Case::of(judge(number, epoch)));
         }
     }
-    violations
+    checked
 }
 
 fn judge(number: u64, mut epoch: Epoch<'_>) -> Option<Violation> {
@@ -109,6 +118,21 @@ mod tests {
     fn fires_where_a_ticket_is_missing() {
         let mut twin = Twin::of(&LAW);
         twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::PickMade { ticket: Some(1), .. })));
+        twin.fires();
+    }
+
+    #[test]
+    fn fires_where_a_first_pick_takes_no_turn_or_another_one_does() {
+        let mut twin = Twin::of(&LAW);
+        let last = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::PickMade { ticket: Some(11), .. })));
+        if let What::Proxy(ProxyEvent::PickMade { ticket, .. }) = &mut twin.record.trace.lines[last].what {
+            *ticket = None;
+        }
+        twin.fires();
+        let mut twin = Twin::of(&LAW);
+        if let What::Proxy(ProxyEvent::PickMade { attempt, .. }) = &mut twin.record.trace.lines[last].what {
+            *attempt = 1;
+        }
         twin.fires();
     }
 }

@@ -25,10 +25,12 @@ use tokio::sync::Notify;
 
 use super::line;
 use super::machine::{Machine, Network, SimHost};
-use crate::record::Clock;
-use crate::scenario::{Action, HostName, PROXY, Scenario};
+use crate::record::{Clock, GaveUp};
+use crate::scenario::{Action, Chance, HostName, PROXY, Scenario};
 use crate::world::engine::Engine;
 use crate::world::link::{Gate, LinkChange};
+use crate::world::patience::Patience;
+use crate::world::simulated::chance::Dice;
 use crate::world::simulated::env::SimEnv;
 use crate::world::simulated::proxy::{InProcess, ProxySlot};
 use crate::world::unsupported;
@@ -72,6 +74,7 @@ pub(in crate::world) struct Turmoil {
     newest: Arc<AtomicU64>,
     clock: Clock,
     wall: WallClock,
+    chance: Chance,
 }
 
 impl Engine for Turmoil {
@@ -98,9 +101,14 @@ impl Engine for Turmoil {
 
     /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
     /// least a millisecond. Jitter follows turmoil's curve: mostly small, at times all of it.
-    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self> {
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64, patience: Patience) -> io::Result<Self> {
         let latency = scenario.network.latency.get();
-        let mut sim = ::turmoil::Builder::new()
+        let dice = Dice::new(&scenario.chance, seed);
+        let mut builder = ::turmoil::Builder::new();
+        if dice.draws_order() {
+            builder.enable_random_order();
+        }
+        let mut sim = builder
             .tick_duration(scenario.network.tick.get().max(Duration::from_millis(1)))
             .min_message_latency(latency)
             .max_message_latency(latency + scenario.network.jitter.get())
@@ -109,7 +117,7 @@ impl Engine for Turmoil {
             .epoch(SystemTime::UNIX_EPOCH)
             .rng_seed(seed)
             .build();
-        let network = Arc::new(Network::default());
+        let network = Arc::new(Network::new(patience, dice));
         let mut known = BTreeMap::new();
         for name in hosts {
             let queue = Rc::new(Queue::default());
@@ -128,7 +136,16 @@ impl Engine for Turmoil {
             Duration::from_nanos(told.fetch_max(here, Ordering::Relaxed).max(here))
         });
         let wall = WallClock::new(clock.clone());
-        Ok(Turmoil { proxy: ProxySlot::default(), sim, hosts: known, network, newest, clock, wall })
+        Ok(Turmoil {
+            proxy: ProxySlot::default(),
+            sim,
+            hosts: known,
+            network,
+            newest,
+            clock,
+            wall,
+            chance: scenario.chance,
+        })
     }
 
     fn clock(&self) -> Clock {
@@ -140,7 +157,7 @@ impl Engine for Turmoil {
     }
 
     fn run(&mut self, until: Duration, mut done: impl FnMut() -> bool) {
-        while self.sim.elapsed() < until && !done() {
+        while self.sim.elapsed() < until && !done() && self.gave_up().is_none() {
             self.settle();
         }
     }
@@ -151,6 +168,7 @@ impl Engine for Turmoil {
             .step()
             .expect("hosts attend to their queues for ever, and tasks of programs catch what they panic with");
         self.newest.fetch_max(nanoseconds(self.sim.elapsed()), Ordering::Relaxed);
+        self.network.patience().step(self.sim.elapsed());
     }
 
     fn address(&self, host: &HostName) -> IpAddr {
@@ -184,6 +202,10 @@ impl Engine for Turmoil {
         self.machine(host).live()
     }
 
+    fn gave_up(&self) -> Option<GaveUp> {
+        self.network.patience().gave_up().cloned()
+    }
+
     fn panics(&self) -> Vec<String> {
         self.network.panics()
     }
@@ -211,6 +233,10 @@ impl Engine for Turmoil {
 impl InProcess for Turmoil {
     fn slot(&self) -> &ProxySlot<SimEnv<SimHost>> {
         &self.proxy
+    }
+
+    fn chance(&self) -> &Chance {
+        &self.chance
     }
 
     fn proxy_host(&self) -> SimHost {

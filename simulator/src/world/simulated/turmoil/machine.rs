@@ -6,26 +6,39 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::line::Line;
 use crate::scenario::HostName;
+use crate::world::patience::Patience;
+use crate::world::simulated::chance::{Dice, Turn};
 use crate::world::tasks::{HostTasks, poll_catching};
 
 /// The two directions of a connection: from its client, and to it.
 type Lines = (Line, Line);
 
 /// What all hosts share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Network {
     /// Names and where they lead.
     names: Mutex<BTreeMap<String, Vec<IpAddr>>>,
     /// Connections that were accepted and that their clients do not know of yet, by client and listener.
     accepted: Mutex<BTreeMap<(SocketAddr, SocketAddr), Lines>>,
     panics: Mutex<Vec<String>>,
+    patience: Patience,
+    dice: Mutex<Dice>,
 }
 
 impl Network {
+    pub(super) fn new(patience: Patience, dice: Dice) -> Self {
+        let (names, accepted, panics) = Default::default();
+        Network { names, accepted, panics, patience, dice: Mutex::new(dice) }
+    }
+
+    pub(super) fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
     pub(super) fn set_name(&self, name: &str, addresses: Vec<IpAddr>) {
         locked(&self.names).insert(name.to_owned(), addresses);
     }
@@ -179,12 +192,28 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Machine { name, network, .. } = &*self.host.machine;
+        if !network.patience.turn(name, || ::turmoil::sim_elapsed().unwrap_or_default()) {
+            return Poll::Pending;
+        }
+        if locked(&network.dice).turn() == Turn::Later {
+            // To the end of the line.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let alive = self.host.is_alive();
-        if let Some(work) = self.work.as_mut().filter(|_| alive)
-            && let Err(text) = ready!(poll_catching(work.as_mut(), cx))
-        {
-            let line = format!("{}: {text}", self.host.machine.name);
-            locked(&self.host.machine.network.panics).push(line);
+        if let Some(work) = self.work.as_mut().filter(|_| alive) {
+            let Poll::Ready(ended) = poll_catching(work.as_mut(), cx) else {
+                let network = &self.host.machine.network;
+                if locked(&network.dice).wakes_for_nothing() {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            };
+            if let Err(text) = ended {
+                let line = format!("{}: {text}", self.host.machine.name);
+                locked(&self.host.machine.network.panics).push(line);
+            }
         }
         self.end();
         Poll::Ready(())

@@ -16,6 +16,7 @@ use super::stream::SimStream;
 use crate::scenario::{self, HostName, Scenario};
 use crate::world::engine::{Engine, Host};
 use crate::world::link::{Gate, LinkChange};
+use crate::world::patience::Patience;
 
 const LONG: Duration = Duration::from_millis(100);
 
@@ -29,7 +30,7 @@ fn parse(more: &str) -> Scenario {
 
 /// Hosts a and b, a fresh record of what they say, and the address on which a is expected to listen.
 fn world() -> (Turmoil, Rc<RefCell<Vec<String>>>, SocketAddr) {
-    let sim = Turmoil::new(&[HostName::new("a"), HostName::new("b")], &parse(""), 1).unwrap();
+    let sim = Turmoil::new(&[HostName::new("a"), HostName::new("b")], &parse(""), 1, Patience::new("x", 1)).unwrap();
     let there = SocketAddr::new(sim.address(&HostName::new("a")), 80);
     (sim, Rc::default(), there)
 }
@@ -211,7 +212,7 @@ fn loopback_connections_of_two_hosts_are_not_mixed_up() {
 fn the_time_of_the_world_goes_forward_while_hosts_take_turns() {
     // With a step of several milliseconds a host is ahead of the one that has its turn next.
     let scenario = parse(r#", "network": {"tick": "5ms"}"#);
-    let mut sim = Turmoil::new(&[HostName::new("a"), HostName::new("b")], &scenario, 1).unwrap();
+    let mut sim = Turmoil::new(&[HostName::new("a"), HostName::new("b")], &scenario, 1, Patience::new("x", 1)).unwrap();
     let told = Rc::new(RefCell::new(Vec::new()));
     for host in ["a", "b"] {
         let (told, clock) = (Rc::clone(&told), sim.clock());

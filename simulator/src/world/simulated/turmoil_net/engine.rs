@@ -19,10 +19,12 @@ use super::hosts::Hosts;
 use super::state::{self, NetState, with_net};
 use super::wire::Wire;
 use super::{current, tasks};
-use crate::record::Clock;
-use crate::scenario::{HostName, PROXY, Scenario};
+use crate::record::{Clock, GaveUp};
+use crate::scenario::{Chance, HostName, PROXY, Scenario};
 use crate::world::engine::{Engine, Host};
 use crate::world::link::{Link, LinkChange};
+use crate::world::patience::Patience;
+use crate::world::simulated::chance::Dice;
 use crate::world::simulated::env::SimEnv;
 use crate::world::simulated::proxy::{InProcess, ProxySlot};
 use crate::world::unsupported;
@@ -34,6 +36,10 @@ const RETRANSMIT_AFTER: Duration = Duration::from_millis(200);
 /// partitions as they do in the field, where the pauses grow and a system tries for a quarter of an hour.
 const RETRANSMISSIONS: u32 = 600;
 
+/// Bytes in a packet: those of a jumbo frame. More packets would cost more than the rest of a run, and the proxy can't tell: it reads what
+/// has arrived, and its short reads are drawn.
+const PACKET: u32 = 9_000;
+
 /// One simulated network and the virtual time it runs in.
 pub(in crate::world) struct TurmoilNet {
     // Dropped in this order: the proxy and the tasks close their sockets while the network is still there.
@@ -44,6 +50,7 @@ pub(in crate::world) struct TurmoilNet {
     tick: Duration,
     clock: Clock,
     wall: WallClock,
+    chance: Chance,
 }
 
 /// Takes the network off the thread when it is dropped.
@@ -69,11 +76,11 @@ impl Engine for TurmoilNet {
 
     /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
     /// least a millisecond.
-    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64) -> io::Result<Self> {
+    fn new(hosts: &[HostName], scenario: &Scenario, seed: u64, patience: Patience) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
         let tick = scenario.network.tick.get().max(Duration::from_millis(1));
-        let patience = u32::try_from(RETRANSMIT_AFTER.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
-        let kernel = KernelConfig::default().retx_threshold(patience.max(2)).retx_max(RETRANSMISSIONS);
+        let retransmit = u32::try_from(RETRANSMIT_AFTER.as_millis() / tick.as_millis()).unwrap_or(u32::MAX);
+        let kernel = KernelConfig::default().mtu(PACKET).retx_threshold(retransmit.max(2)).retx_max(RETRANSMISSIONS);
         let mut net = Net::with_config(kernel);
         let mut names = BTreeMap::new();
         let mut known = Vec::new();
@@ -93,6 +100,8 @@ impl Engine for TurmoilNet {
             closed_ports: Vec::new(),
             parked: Vec::new(),
             panics: Vec::new(),
+            patience,
+            dice: Dice::new(&scenario.chance, seed),
         });
         let handle = runtime.handle().clone();
         let clock = Clock::new(move || {
@@ -109,6 +118,7 @@ impl Engine for TurmoilNet {
             tick,
             clock,
             wall,
+            chance: scenario.chance,
         })
     }
 
@@ -127,6 +137,9 @@ impl Engine for TurmoilNet {
             let started = with_net(|net| net.started);
             while started.elapsed() < until && !done() {
                 let now = started.elapsed();
+                if with_net(|net| net.step(now)).is_break() {
+                    return;
+                }
                 let step = next_boundary(now, tick);
                 if let Some(due) = with_net(|net| net.idle_until()) {
                     let wake = due.map_or(until, |due| due.min(until));
@@ -198,6 +211,10 @@ impl Engine for TurmoilNet {
         })
     }
 
+    fn gave_up(&self) -> Option<GaveUp> {
+        with_net(|net| net.patience.gave_up().cloned())
+    }
+
     fn panics(&self) -> Vec<String> {
         with_net(|net| net.panics.clone())
     }
@@ -206,7 +223,7 @@ impl Engine for TurmoilNet {
         let now = self.clock.now();
         with_net(|net| {
             let (from, to) = (net.hosts.address_named(from), net.hosts.address_named(to));
-            net.wire.change(now, from, to, change);
+            net.wire.change(now, (from, to), change, &mut net.dice);
         });
     }
 
@@ -221,6 +238,10 @@ impl Engine for TurmoilNet {
 impl InProcess for TurmoilNet {
     fn slot(&self) -> &ProxySlot<SimEnv<SimHost>> {
         &self.proxy
+    }
+
+    fn chance(&self) -> &Chance {
+        &self.chance
     }
 
     fn proxy_host(&self) -> SimHost {

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,6 +15,8 @@ use turmoil_net::{EnterGuard, NetstatState};
 
 use super::hosts::Hosts;
 use super::wire::Wire;
+use crate::world::patience::Patience;
+use crate::world::simulated::chance::{Dice, Turn};
 
 /// Everything that sockets and tasks of this thread reach for.
 pub(super) struct NetState {
@@ -28,6 +31,8 @@ pub(super) struct NetState {
     /// Listeners that nobody has for now.
     pub(super) parked: Vec<(SocketAddr, TcpListener)>,
     pub(super) panics: Vec<String>,
+    pub(super) patience: Patience,
+    pub(super) dice: Dice,
 }
 
 thread_local! {
@@ -54,8 +59,14 @@ impl NetState {
     /// Delivers what is due and puts on the wire what hosts have to send.
     pub(super) fn pass(&mut self) {
         let now = self.started.elapsed();
-        let NetState { guard, wire, hosts, closed_ports, .. } = self;
-        wire.pass(now, guard, hosts, closed_ports);
+        let NetState { guard, wire, hosts, closed_ports, dice, .. } = self;
+        wire.pass(now, guard, hosts, closed_ports, dice);
+    }
+
+    /// The clock shows `now`. Breaks if the run was given up.
+    pub(super) fn step(&mut self, now: Duration) -> ControlFlow<()> {
+        self.patience.step(now);
+        if self.patience.gave_up().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Where nothing can happen on the network by itself: until when (`None`: until a task does something).
@@ -71,6 +82,12 @@ impl NetState {
             self.wire.forget_losses();
         }
         Some(self.wire.next_due())
+    }
+
+    /// A task of the host with that index could have its turn.
+    pub(super) fn turn(&mut self, host: usize) -> Turn {
+        let NetState { hosts, patience, started, dice, .. } = self;
+        if patience.turn(&hosts.at(host).name, || started.elapsed()) { dice.turn() } else { Turn::Never }
     }
 
     /// Resets the connection between `local`, one of ours, and `peer`.

@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use super::current::enter;
 use super::state::with_net;
+use crate::world::simulated::chance::Turn;
 use crate::world::tasks::poll_catching;
 
 thread_local! {
@@ -61,9 +62,23 @@ impl<F: Future<Output = ()>> Future for Task<F> {
         if let Some(watcher) = WATCHER.take() {
             watcher.wake();
         }
+        match with_net(|net| net.turn(self.host)) {
+            Turn::Now => {}
+            Turn::Later => {
+                // To the end of the line.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Turn::Never => return Poll::Pending,
+        }
         enter(self.host);
         let Some(work) = &mut self.work else { return Poll::Ready(()) };
-        let ended = ready!(poll_catching(work.as_mut(), cx));
+        let Poll::Ready(ended) = poll_catching(work.as_mut(), cx) else {
+            if with_net(|net| net.dice.wakes_for_nothing()) {
+                cx.waker().wake_by_ref();
+            }
+            return Poll::Pending;
+        };
         if let Err(text) = ended {
             with_net(|net| {
                 let line = format!("{}: {text}", net.hosts.at(self.host).name);

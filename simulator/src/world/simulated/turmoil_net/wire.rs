@@ -11,6 +11,7 @@ use turmoil_net::{EnterGuard, Packet, TcpFlags, TcpSegment, Transport};
 
 use super::hosts::Hosts;
 use crate::world::link::{Gate, Link, LinkChange};
+use crate::world::simulated::chance::Dice;
 
 /// Flows remembered before those that have nothing under way are forgotten.
 const FLOWS_KEPT: usize = 1024;
@@ -19,16 +20,19 @@ const MILLION: u32 = 1_000_000;
 /// One direction of a connection: from, to.
 type Flow = (SocketAddr, SocketAddr);
 
+/// When a packet is due. Lots decide between those that are due at the same time, or else who was sent first.
+type Due = (Duration, u32, u64);
+
 /// All packets under way, and the links they take.
 pub(super) struct Wire {
     usual: Link,
     links: BTreeMap<(IpAddr, IpAddr), LinkState>,
     random: ChaCha8Rng,
-    /// By when they are due, then by when they were sent.
-    under_way: BTreeMap<(Duration, u64), Packet>,
+    /// In the order in which they arrive.
+    under_way: BTreeMap<Due, Packet>,
     sent: u64,
-    /// When the last packet of a flow is due: nothing overtakes it.
-    last_due: BTreeMap<Flow, Duration>,
+    /// When the last packet of a flow is due, and its lot: nothing overtakes it.
+    last_due: BTreeMap<Flow, (Duration, u32)>,
     /// Connections to reset, once what was written before is on its way.
     resets: Vec<Flow>,
     /// Answers of ports whose listener is not there.
@@ -77,14 +81,14 @@ impl Wire {
         })
     }
 
-    pub(super) fn change(&mut self, now: Duration, from: IpAddr, to: IpAddr, change: LinkChange) {
+    pub(super) fn change(&mut self, now: Duration, (from, to): (IpAddr, IpAddr), change: LinkChange, dice: &mut Dice) {
         let state = self.link(from, to);
         state.link.apply(change);
         if state.link.gate == Gate::Open {
             let waiting = std::mem::take(&mut state.held);
             let acks = std::mem::take(&mut state.last_acks);
             for packet in waiting.into_iter().chain(acks.into_values()) {
-                self.send(now, packet);
+                self.send(now, packet, dice);
             }
         }
     }
@@ -104,7 +108,7 @@ impl Wire {
 
     /// When the next packet arrives.
     pub(super) fn next_due(&self) -> Option<Duration> {
-        self.under_way.keys().next().map(|(due, _)| *due)
+        self.under_way.keys().next().map(|(due, ..)| *due)
     }
 
     /// Notes that `local` has closed its connection to `peer` for reading as well.
@@ -118,7 +122,14 @@ impl Wire {
     }
 
     /// Delivers what is due and takes what hosts have to send.
-    pub(super) fn pass(&mut self, now: Duration, guard: &EnterGuard, hosts: &Hosts, closed_ports: &[SocketAddr]) {
+    pub(super) fn pass(
+        &mut self,
+        now: Duration,
+        guard: &EnterGuard,
+        hosts: &Hosts,
+        closed_ports: &[SocketAddr],
+        dice: &mut Dice,
+    ) {
         self.busy = false;
         // The kernel forgets what was not read when a reset comes; a real one lets it be read first. So a reset waits
         // for the step behind the one that brought data.
@@ -140,7 +151,7 @@ impl Wire {
         }
         for packet in late {
             self.sent += 1;
-            self.under_way.insert((now, self.sent), packet);
+            self.under_way.insert((now, u32::MAX, self.sent), packet);
         }
         let mut egress = std::mem::take(&mut self.egress);
         guard.egress_all(&mut egress);
@@ -155,14 +166,14 @@ impl Wire {
         for packet in egress.drain(..) {
             self.busy = true;
             if hosts.is_at(packet.dst) {
-                self.send(now, packet);
+                self.send(now, packet, dice);
             } else {
                 self.lost = true;
             }
         }
         self.egress = egress;
         if self.last_due.len() > FLOWS_KEPT {
-            self.last_due.retain(|_, due| *due > now);
+            self.last_due.retain(|_, (due, _)| *due > now);
         }
     }
 
@@ -196,7 +207,7 @@ impl Wire {
         guard.deliver(packet);
     }
 
-    fn send(&mut self, now: Duration, packet: Packet) {
+    fn send(&mut self, now: Duration, packet: Packet, dice: &mut Dice) {
         let Link { latency, jitter, loss_ppm, reorder_ppm, reorder_by, bandwidth, gate } =
             self.link(packet.src, packet.dst).link;
         match gate {
@@ -221,7 +232,7 @@ impl Wire {
             self.lost = true;
             return;
         }
-        let mut due = now + latency;
+        let (mut due, mut lot) = (now + latency, dice.lot());
         if !jitter.is_zero() {
             let most = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX - 1);
             due += Duration::from_micros(self.random.next_u64() % (most + 1));
@@ -237,11 +248,11 @@ impl Wire {
         }
         if let Some((flow, _)) = tcp(&packet) {
             let last = self.last_due.entry(flow).or_default();
-            due = due.max(*last);
-            *last = due;
+            (due, lot) = (due, lot).max(*last);
+            *last = (due, lot);
         }
         self.sent += 1;
-        self.under_way.insert((due, self.sent), packet);
+        self.under_way.insert((due, lot, self.sent), packet);
     }
 }
 

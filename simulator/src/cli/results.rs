@@ -1,0 +1,61 @@
+//! Some commands read what other runs have written: results of shards, and what was reached.
+
+use std::path::PathBuf;
+
+use simulator::explore::coverage::Reached;
+use simulator::explore::results::{self, Read, Sometimes};
+use simulator::judge::Verdict;
+use simulator::report;
+
+use super::arguments::Merge;
+use super::failure::{DATA, Failed, unwritten};
+use super::files::print;
+
+/// Reads all of `files`, or says everything that is wrong with any.
+fn read(files: &[PathBuf]) -> Result<Vec<(PathBuf, Read)>, Failed> {
+    let mut wrong = String::new();
+    let mut all = Vec::new();
+    for file in files {
+        match results::read(file) {
+            Ok(results) => all.push((file.clone(), results)),
+            Err(problem) => wrong.push_str(&format!("{problem}\n")),
+        }
+    }
+    if wrong.is_empty() { Ok(all) } else { Err(Failed { code: DATA, text: wrong }) }
+}
+
+/// Puts the results of shards together and judges them as one.
+pub(crate) fn merge(args: &Merge) -> Result<u8, Failed> {
+    let whole = results::merge(read(&args.results)?)
+        .map_err(|problems| Failed { code: DATA, text: problems.iter().map(|one| format!("{one}\n")).collect() })?;
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string_pretty(&whole).expect("plain strings and numbers always serialise") + "\n";
+        std::fs::write(file, text).map_err(|error| unwritten(file, &error))?;
+    }
+    let mut failed = 0;
+    for outcome in whole.failed() {
+        failed += u64::from(outcome.verdict != Verdict::Unsupported);
+        print(&format!("{:<11} {} seed {}\n", outcome.verdict.as_str(), outcome.scenario, outcome.seed))?;
+        for violation in &outcome.violations {
+            print(&format!("  {}: {}\n", violation.of, violation.text))?;
+        }
+    }
+    for (one, violation) in whole.sometimes.iter().filter_map(|one: &Sometimes| Some((one, one.violation()?))) {
+        print(&format!("{:<11} {}: {}: {}\n", "violated", one.scenario, violation.of, violation.text))?;
+    }
+    print(&report::coverage(&whole.reached))?;
+    print(&report::laws(&whole.laws))?;
+    print(&format!("{} runs, {failed} failed\n", whole.runs))?;
+    Ok(whole.worst().exit_code())
+}
+
+/// Prints what no run has reached.
+pub(crate) fn coverage(files: &[PathBuf]) -> Result<u8, Failed> {
+    let mut reached = Reached::new();
+    for (_, results) in read(files)? {
+        for (item, runs) in results.reached {
+            *reached.entry(item).or_default() += runs;
+        }
+    }
+    print(&report::coverage(&reached))
+}

@@ -1,0 +1,325 @@
+//! The law `answered`: a client to which nothing was done gets a whole and right answer while a sound upstream exists.
+
+use std::time::Duration;
+
+use loadgen::{Action, ActionKind};
+use mock_upstreams::journal::Record;
+use mock_upstreams::targets::Builtin;
+use proxy::config::{Config, Upstream};
+
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::violation::Violation;
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RECOVERY_MARGIN, Witnesses, fault_of, harm_of};
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "answered",
+    text: "A client to which nothing was done, and who asks with good credentials for a target that works, gets a whole and right \
+           answer in time while an upstream exists to which nothing was done and that its attempts reach.",
+    check: Check::BlackBox(check),
+};
+
+/// How much longer an answer may take than its parts: rounds over the network, and what a harmless fault costs.
+const ROUNDS: u32 = 16;
+const SLACK: Duration = Duration::from_secs(3);
+/// How much longer where packets are lost: each is sent again after 200 ms.
+const RESENDING: Duration = Duration::from_secs(5);
+/// Below this a link takes its time for every body, so that nobody can say when an answer is due.
+const NARROW: u64 = 1_000_000;
+/// A stopping proxy takes no request that began so shortly before, since it may arrive later.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let asked = witnesses.requests.iter().filter(|(_, asked)| should_work(witnesses, asked));
+    asked.map(|(id, asked)| judge(witnesses, id, asked)).collect()
+}
+
+/// Whether the target works, the client comes with good credentials, and the proxy is there to be asked.
+fn should_work(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
+    let until = witnesses.end_of(asked);
+    Builtin::named(asked.host()).is_some()
+        && witnesses.reaches_the_proxy(asked)
+        && witnesses.is_admitted(asked, until) == Some(true)
+        && witnesses.action_of(asked).is_none_or(|action| expects_success(action))
+}
+
+/// A request for plain HTTP may expect some other status than a success.
+fn expects_success(action: &Action) -> bool {
+    match &action.kind {
+        ActionKind::Http { exchange, .. } | ActionKind::Tls { exchange } => exchange.status.is_none(),
+        _ => true,
+    }
+}
+
+fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case {
+    let (from, until) = (asked.began, witnesses.end_of(asked));
+    let entries = witnesses.journals.of(id);
+    let due = match due(witnesses, asked, entries, until) {
+        Ok(due) => due,
+        Err(excuse) => return Case::Excused(excuse),
+    };
+    let broken = |text: String| {
+        let lines = [asked.line].into_iter().chain(entries.iter().map(|entry| entry.line)).chain([asked.last_line()]);
+        Case::Broken(Violation::found(text, lines))
+    };
+    let Some(result) = asked.result() else {
+        return broken(format!("{id} was never answered, though nothing was done to its client and some upstream"));
+    };
+    if let Some(failure) = &result.failure {
+        return broken(format!("{id} failed ({failure}), though nothing was done to its client and some upstream"));
+    }
+    let phases = &result.phases;
+    let answered = phases.connect_us.unwrap_or(0) + phases.reply_us.or(phases.first_byte_us).unwrap_or(0);
+    let answered = Duration::from_micros(answered);
+    let narrow = witnesses.scenario.network.bytes_per_second.is_some_and(|rate| rate.get() < NARROW);
+    if answered > due + witnesses.tolerance && !narrow {
+        return broken(format!("{id} of {from:?} was answered after {answered:?}; {due:?} are enough"));
+    }
+    Case::Holds
+}
+
+/// How long the answer may take; or why it can't be demanded at all.
+fn due(
+    witnesses: &Witnesses<'_>,
+    asked: &ClientRequest<'_>,
+    entries: &[JournalEntry<'_>],
+    until: Duration,
+) -> Result<Duration, Excuse> {
+    let from = asked.began;
+    let evidence = &witnesses.evidence;
+    none(evidence.of_client(asked.client, from, until))?;
+    none(evidence.of_proxy(from, until))?;
+    let config = witnesses.configurations.at(from);
+    if let Some(stopped) = evidence.stopped() {
+        let accepts = stopped + config.server.drain_delay;
+        let late = from + ON_THE_WAY >= accepts || until >= accepts + config.server.drain_timeout;
+        none(late.then_some(Excuse::ProxyStopping))?;
+    }
+    // Whoever has begun to answer must go on.
+    for entry in entries {
+        none((evidence.harm(entry) == Harm::Answer).then_some(Excuse::RequestStruck))?;
+        if entry.is_success() {
+            none(evidence.of_upstream(entry.host, from, until))?;
+        }
+    }
+    let begun = asked.result().is_some_and(|result| result.status.is_some_and(|status| (200..300).contains(&status)));
+    if begun && !entries.iter().any(JournalEntry::is_success) {
+        let hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+        none(hosts.filter_map(|host| evidence.of_upstream(host, from, until)).next())?;
+    }
+    let standing = Standing::of(witnesses, asked, entries, until);
+    let Standing { bad, waiting, recovering, sound, refused_alone, slowest } = standing;
+    if bad > 0 && sound == 0 {
+        return Err(if recovering > 0 { Excuse::Recovering } else { Excuse::NoSoundUpstream });
+    }
+    none((sound + recovering == 0).then_some(Excuse::NoSoundUpstream))?;
+    let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
+    none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
+    // What only sound ones got, nobody else has acted on.
+    let harmed = |one: &JournalEntry<'_>| evidence.of_upstream(one.host, from, until).is_some();
+    let astray = entries.is_empty()
+        || entries.iter().any(harmed)
+        || entries.iter().any(|one| evidence.harm(one) != Harm::Nothing);
+    none((bad > 0 && astray && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
+    let each = config.timeouts.connect + config.timeouts.reply;
+    let waits = each * waiting;
+    let due = waits + slowest * 2 + target_takes(asked) + witnesses.one_way() * ROUNDS + SLACK;
+    let due = due + if witnesses.loses_packets() { RESENDING } else { Duration::ZERO };
+    let patience = witnesses.patience(asked).min(config.timeouts.request);
+    none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
+    Ok(due)
+}
+
+fn none(excuse: Option<Excuse>) -> Result<(), Excuse> {
+    excuse.map_or(Ok(()), Err)
+}
+
+/// What the target takes by itself before it answers.
+fn target_takes(asked: &ClientRequest<'_>) -> Duration {
+    match Builtin::named(asked.host()) {
+        Some(Builtin::Slow { delay }) => delay,
+        _ => Duration::ZERO,
+    }
+}
+
+/// Whether the faults that struck a request had it fail at once.
+fn answers_at_once(record: &Record) -> bool {
+    let at_once =
+        |fault: &str| fault.starts_with("status") || matches!(fault, "redirect" | "reply-reset" | "reply-close");
+    record.faults.iter().all(|label| at_once(fault_of(label)) || harm_of(fault_of(label), true) == Harm::Nothing)
+}
+
+/// How the upstreams stood that a request could be sent to.
+struct Standing {
+    /// Those to which something was done while the request lasted.
+    bad: u32,
+    /// Those of them that may have had the request wait for them.
+    waiting: u32,
+    /// Those to which something was done before, so that they may still be left alone.
+    recovering: u32,
+    /// The others.
+    sound: u32,
+    /// All that was done to the bad ones is that they refused connections all the time.
+    refused_alone: bool,
+    /// The longest that one takes by itself before it answers.
+    slowest: Duration,
+}
+
+impl Standing {
+    fn of(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entries: &[JournalEntry<'_>], until: Duration) -> Self {
+        let from = asked.began;
+        let mut standing =
+            Standing { bad: 0, waiting: 0, recovering: 0, sound: 0, refused_alone: true, slowest: Duration::ZERO };
+        let first = witnesses.configurations.at(from);
+        let mut keys: Vec<_> = Vec::new();
+        for config in witnesses.configurations.during(from, until) {
+            for upstream in config.upstreams.iter().filter(|one| one.weight.get() > 0) {
+                if !keys.contains(&upstream.key()) {
+                    keys.push(upstream.key());
+                    standing.count(witnesses, asked, entries, until, upstream, first);
+                }
+            }
+        }
+        standing
+    }
+
+    fn count(
+        &mut self,
+        witnesses: &Witnesses<'_>,
+        asked: &ClientRequest<'_>,
+        entries: &[JournalEntry<'_>],
+        until: Duration,
+        upstream: &Upstream,
+        config: &Config,
+    ) {
+        let from = asked.began;
+        let before = from.saturating_sub(config.health.policy.backoff_max * 6 / 5 + RECOVERY_MARGIN);
+        let names = &witnesses.configurations;
+        let hosts = names.hosts_of(&upstream.host, from.saturating_sub(config.timeouts.dns), until);
+        for host in &hosts {
+            let own = witnesses.scenario.upstreams.iter().find(|one| one.name == *host);
+            self.slowest = self.slowest.max(own.and_then(|one| one.latency).map_or(Duration::ZERO, |span| span.get()));
+        }
+        let struck =
+            |host: &str| entries.iter().any(|one| one.host == host && witnesses.evidence.harm(one) != Harm::Nothing);
+        let asked_there = |host: &str| entries.iter().any(|one| one.host == host);
+        let harmed = |host: &str| {
+            witnesses.evidence.of_upstream(host, from, until).is_some()
+                || struck(host)
+                // A connection that was struck before its head was read carries no id.
+                || (!asked_there(host) && witnesses.evidence.of_connections(host, from, until).is_some())
+                || !witnesses.serves(upstream, host, config)
+        };
+        let unsettled = !names.is_settled(&upstream.host, from.saturating_sub(config.timeouts.dns), until);
+        if unsettled || hosts.iter().any(|host| harmed(host)) {
+            self.bad += 1;
+            let refused = |host: &str| witnesses.evidence.only_refused(host, from, until);
+            let refused_alone = !unsettled && hosts.iter().all(|host| refused(host));
+            self.refused_alone &= refused_alone;
+            let at_once = |one: &JournalEntry<'_>| {
+                witnesses.evidence.of_upstream(one.host, from, until).is_none() && answers_at_once(one.record)
+            };
+            let mut asked = hosts.iter().map(|host| entries.iter().filter(|one| one.host == *host));
+            let at_once = !unsettled && asked.all(|mut mine| mine.clone().next().is_some() && mine.all(at_once));
+            self.waiting += u32::from(!refused_alone && !at_once);
+        } else if hosts.iter().any(|host| witnesses.evidence.of_anything(host, before, from).is_some()) {
+            self.recovering += 1;
+        } else if witnesses
+            .configurations
+            .during(from, until)
+            .all(|config| config.upstreams.iter().any(|one| one.key() == upstream.key() && one.weight.get() > 0))
+        {
+            self.sound += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loadgen::{FailureKind, Phase};
+
+    use super::LAW;
+    use crate::judge::excuse::Excuse;
+    use crate::judge::laws::twin::Twin;
+    use crate::record::{ClientEvent, ClientResult, What};
+
+    fn ended(what: &What) -> bool {
+        matches!(what, What::Client(ClientEvent::Ended(_)))
+    }
+
+    fn change(twin: &mut Twin, how: impl Fn(&mut ClientResult)) {
+        let at = twin.find(ended);
+        if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[at].what {
+            how(result);
+        }
+    }
+
+    #[test]
+    fn fires_where_a_request_is_dropped_refused_cut_or_late() {
+        let mut twin = Twin::of(&LAW);
+        twin.remove(ended);
+        twin.fires();
+        for kind in [FailureKind::Status(503), FailureKind::Cut, FailureKind::Timeout, FailureKind::Refused] {
+            let mut twin = Twin::of(&LAW);
+            change(&mut twin, |result| result.failure = Some(kind.at(Phase::Reply)));
+            twin.fires();
+        }
+        let mut twin = Twin::of(&LAW);
+        change(&mut twin, |result| result.phases.connect_us = Some(20_000_000));
+        twin.fires();
+    }
+
+    /// One upstream of two goes wrong as the timeline or its plan says.
+    fn wrong(plan: &str, timeline: &str, proxy: &str, action: &str) -> String {
+        format!(
+            r#"{{ "name": "wrong", "story": "One upstream goes wrong.", "duration": "6s", "proxy": {{ {proxy} }},
+            "upstreams": [{{ "name": "a", "plan": {{ "faults": [{plan}] }} }}, {{ "name": "b" }}],
+            "clients": [{{ "name": "client", "do": "{action}", "rate": 10 }}], "timeline": [{timeline}] }}"#
+        )
+    }
+
+    #[test]
+    fn what_was_done_to_the_client_or_the_proxy_excuses() {
+        for (timeline, why) in [
+            (r#"{ "at": "1s", "do": "crash", "host": "client" }"#, Excuse::ClientKilled),
+            (
+                r#"{ "at": "1s", "do": "partition", "between": ["proxy", "client"] }, { "at": "2s", "do": "heal" }"#,
+                Excuse::ClientCutOff,
+            ),
+            (r#"{ "at": "1s", "do": "restart", "host": "proxy" }"#, Excuse::ProxyKilled),
+            (r#"{ "at": "1s", "do": "drain" }"#, Excuse::ProxyStopping),
+        ] {
+            Twin::of_scenario(&LAW, &wrong("", timeline, "", "echo")).excuses(why);
+        }
+    }
+
+    #[test]
+    fn what_was_done_to_upstreams_excuses_only_where_nobody_else_could_answer() {
+        let refused = r#"{ "fault": "refuse" }"#;
+        let mut twin = Twin::of_scenario(&LAW, &wrong(refused, "", "", "echo"));
+        assert_eq!(twin.checked().excused(), 0, "{:?}", twin.checked());
+        change(&mut twin, |result| result.failure = Some(FailureKind::Status(502).at(Phase::Reply)));
+        twin.fires();
+        let one = r#""failover": { "max_attempts": 1 }"#;
+        Twin::of_scenario(&LAW, &wrong(refused, "", one, "echo")).excuses(Excuse::AttemptLimit);
+        let post = "http:method=POST,path=/echo,send=10";
+        Twin::of_scenario(&LAW, &wrong(r#"{ "fault": "reply-reset" }"#, "", "", post)).excuses(Excuse::ActedUpon);
+        Twin::of_scenario(&LAW, &wrong(r#"{ "fault": "cut" }"#, "", "", "echo")).excuses(Excuse::RequestStruck);
+        let alone = r#""upstream_proxies": [{ "url": "http://a:8080" }]"#;
+        Twin::of_scenario(&LAW, &wrong(refused, "", alone, "echo")).excuses(Excuse::NoSoundUpstream);
+        let silent = r#"{ "fault": "reply-never" }"#;
+        Twin::of_scenario(&LAW, &wrong(silent, "", "", "echo")).excuses(Excuse::NoTime);
+    }
+
+    #[test]
+    fn a_harmless_fault_and_one_that_is_disarmed_excuse_nothing() {
+        let slices = r#"{ "fault": "slice" }, { "fault": "informational" }"#;
+        let twin = Twin::of_scenario(&LAW, &wrong(slices, "", "", "echo"));
+        assert_eq!(twin.checked().excused(), 0, "{:?}", twin.checked());
+        let disarmed = r#"{ "at": "1s", "do": "disarm", "upstream": "a", "fault": "cut" }"#;
+        let twin = Twin::of_scenario(&LAW, &wrong(r#"{ "fault": "cut" }"#, disarmed, "", "echo"));
+        let struck = twin.checked().excused[&Excuse::RequestStruck];
+        assert!((3..=6).contains(&struck), "half of ten in the first second: {struck}");
+    }
+}

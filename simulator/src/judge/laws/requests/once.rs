@@ -1,0 +1,128 @@
+//! The law `once`: each request reaches its upstreams as often as it may.
+
+use std::collections::BTreeSet;
+
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::violation::Violation;
+use crate::judge::witnesses::{ClientRequest, JournalEntry, Witnesses, struck_by};
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "once",
+    text: "What was answered was written down by an upstream; no upstream gets a request that no client made, none gets a CONNECT \
+           twice, and nobody gets a POST on which another may have acted.",
+    check: Check::BlackBox(check),
+};
+
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let known = witnesses.requests.iter().map(|(id, asked)| judge(witnesses, id, asked));
+    let strange = witnesses.journals.by_id().filter(|(id, _)| !witnesses.requests.contains_key(id));
+    let strange = strange.flat_map(|(id, entries)| entries.iter().map(move |entry| (id, entry)));
+    let strange = strange.map(|(id, entry)| {
+        let text = format!("{} got {id}, which no client asked for", entry.host);
+        Case::Broken(Violation::found(text, [entry.line]))
+    });
+    known.chain(strange).collect()
+}
+
+fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case {
+    let entries = witnesses.journals.of(id);
+    let broken = |text: String, entries: &[&JournalEntry<'_>]| {
+        Case::Broken(Violation::found(text, entries.iter().map(|entry| entry.line).chain([asked.last_line()])))
+    };
+    // An upstream that got a POST may have acted on it, unless it asked for credentials with a 407.
+    let acted: Vec<_> = entries.iter().filter(|one| one.record.status != Some(407)).collect();
+    if !asked.is_repeatable() && acted.len() > 1 {
+        return broken(format!("{id} may have been acted on {} times", acted.len()), &acted);
+    }
+    if asked.is_tunnel() {
+        let mut hosts = BTreeSet::new();
+        let again = entries.iter().find(|one| !hosts.insert(one.host) && !may_come_twice(witnesses, asked, one));
+        if let Some(again) = again {
+            return broken(format!("{} got {id} twice", again.host), &[again]);
+        }
+    }
+    let Some(end) = asked.end.filter(|end| end.result.failure.is_none()) else { return Case::Holds };
+    let written = entries.iter().any(|one| one.record.status.is_some());
+    // A killed upstream writes nothing down, and one that was cut off may never learn that a tunnel has ended.
+    let hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    let lost = |host: &str| witnesses.evidence.of_upstream(host, asked.began, end.at);
+    if written {
+        return Case::Holds;
+    }
+    match hosts.filter_map(lost).next() {
+        Some(why) => Case::Excused(why),
+        None if killed_later(witnesses, asked) => Case::Excused(Excuse::UpstreamKilled),
+        None => broken(format!("{id} was served, but no upstream wrote it down"), &[]),
+    }
+}
+
+/// Whether an upstream was killed before it would have written the request down.
+fn killed_later(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
+    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    hosts.any(|host| witnesses.evidence.killed(host, asked.began, witnesses.over))
+}
+
+/// Several entries of the configuration may lead to one host, and one that a reload has removed and added again is another one.
+fn may_come_twice(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entry: &JournalEntry<'_>) -> bool {
+    let (from, until) = (asked.began, witnesses.end_of(asked));
+    let configurations = &witnesses.configurations;
+    let leads = |name: &str| name == entry.host || configurations.is_alias(name);
+    let several = configurations
+        .during(from, until)
+        .any(|config| config.upstreams.iter().filter(|one| leads(&one.host)).count() > 1);
+    several || !configurations.is_unchanged(from, until) || struck_by(entry.record, &["reused-close"])
+}
+
+#[cfg(test)]
+mod tests {
+    use mock_upstreams::journal::Event;
+
+    use super::LAW;
+    use crate::judge::excuse::Excuse;
+    use crate::judge::laws::twin::Twin;
+    use crate::record::What;
+
+    fn written(what: &What) -> bool {
+        matches!(what, What::Upstream(Event::Request(_)))
+    }
+
+    #[test]
+    fn fires_where_a_post_or_a_connect_was_sent_twice() {
+        for action in ["http:method=POST,path=/echo,send=100", "echo"] {
+            let mut twin = Twin::of_clients_that(&LAW, action);
+            let at = twin.find(written);
+            let line = twin.record.trace.lines[at].clone();
+            twin.record.trace.lines.push(line);
+            twin.fires();
+        }
+    }
+
+    #[test]
+    fn fires_where_no_client_asked() {
+        let mut twin = Twin::of(&LAW);
+        let at = twin.find(written);
+        if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+            record.id = Some("nobody-1".to_owned());
+        }
+        twin.fires();
+    }
+
+    const KILLED: &str = r#"{
+        "name": "killed", "story": "An upstream is killed while it serves.", "duration": "6s",
+        "upstreams": [{ "name": "a" }, { "name": "b" }],
+        "clients": [{ "name": "client", "do": "echo", "requests": 12, "rate": 10 }],
+        "timeline": [{ "at": "3s", "do": "crash", "host": "a" }]
+    }"#;
+
+    #[test]
+    fn fires_where_no_upstream_wrote_it_down_unless_one_was_killed() {
+        let mut twin = Twin::of(&LAW);
+        twin.remove(written);
+        twin.fires();
+        let mut twin = Twin::of_scenario(&LAW, KILLED);
+        twin.remove(written);
+        twin.excuses(Excuse::UpstreamKilled);
+    }
+}

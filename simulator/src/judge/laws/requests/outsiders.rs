@@ -1,0 +1,78 @@
+//! The law `outsiders`: whoever comes without good credentials gets nowhere.
+
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::violation::Violation;
+use crate::judge::witnesses::{ClientRequest, Witnesses};
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "outsiders",
+    text: "Where the proxy asks for credentials, a request without good ones reaches no upstream and is answered with 407.",
+    check: Check::BlackBox(check),
+};
+
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let requests = witnesses.requests.iter();
+    let outside = requests.filter(|(_, asked)| witnesses.is_admitted(asked, witnesses.end_of(asked)) == Some(false));
+    outside.map(|(id, asked)| judge(witnesses, id, asked)).collect()
+}
+
+fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case {
+    let broken = |text: String, lines: Vec<usize>| Case::Broken(Violation::found(text, lines));
+    if let Some(entry) = witnesses.journals.of(id).first() {
+        let text = format!("{} got {id}, whose credentials are not good", entry.host);
+        return broken(text, vec![asked.line, entry.line]);
+    }
+    let (from, until) = (asked.began, witnesses.end_of(asked));
+    match asked.result().and_then(|result| result.status) {
+        Some(407) => Case::Holds,
+        // Whoever comes after the end of accepting may be told so, or nothing.
+        _ if !witnesses.reaches_the_proxy(asked) => Case::Holds,
+        Some(status) => broken(
+            format!("{id} was answered with {status}, though its credentials are not good"),
+            vec![asked.last_line()],
+        ),
+        None => {
+            let evidence = &witnesses.evidence;
+            let excuse = evidence.of_client(asked.client, from, until).or_else(|| evidence.of_proxy(from, until));
+            match excuse.or_else(|| evidence.stopped().map(|_| Excuse::ProxyStopping)) {
+                Some(why) => Case::Excused(why),
+                None => broken(format!("{id} was not answered at all"), vec![asked.last_line()]),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mock_upstreams::journal::Event;
+
+    use super::LAW;
+    use crate::judge::laws::twin::Twin;
+    use crate::record::{ClientEvent, What};
+
+    const OUTSIDE: &str = r#"{
+        "name": "outside", "story": "Somebody guesses a password.", "duration": "2s",
+        "proxy": { "authentication": { "enabled": true, "users": [{ "username": "alice", "password": "correct-horse" }] } },
+        "upstreams": [{ "name": "a" }],
+        "clients": [{ "name": "in", "do": "echo", "requests": 2, "users": ["alice:correct-horse"] },
+            { "name": "out", "do": "echo", "requests": 2, "users": ["alice:guessing"] }]
+    }"#;
+
+    #[test]
+    fn fires_where_an_outsider_is_let_in_or_told_something_else() {
+        let mut twin = Twin::of_scenario(&LAW, OUTSIDE);
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id.starts_with("out-")));
+        if let What::Client(ClientEvent::Ended(one)) = &mut twin.record.trace.lines[at].what {
+            one.status = Some(502);
+        }
+        twin.fires();
+        let mut twin = Twin::of_scenario(&LAW, OUTSIDE);
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+            record.id = Some("out-0".to_owned());
+        }
+        twin.fires();
+    }
+}

@@ -1,0 +1,54 @@
+//! The law `users`: no upstream is shown a user that is not its own.
+
+use crate::judge::checked::{Case, Checked};
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::violation::Violation;
+use crate::judge::witnesses::{JournalEntry, Witnesses};
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "users",
+    text: "No upstream is shown a user but the one that a configuration in force has for it.",
+    check: Check::BlackBox(check),
+};
+
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let entries = witnesses.journals.by_host.values().flat_map(|journal| &journal.requests);
+    entries.map(|entry| judge(witnesses, entry)).collect()
+}
+
+fn judge(witnesses: &Witnesses<'_>, entry: &JournalEntry<'_>) -> Case {
+    let Some(user) = &entry.record.user else { return Case::Holds };
+    let configurations = &witnesses.configurations;
+    // It was picked before it came.
+    let asked = entry.record.id.as_deref().and_then(|id| witnesses.requests.get(id));
+    let picked = configurations.at(entry.since).timeouts.connect;
+    let picked = asked.map_or(entry.since.saturating_sub(picked), |asked| asked.began.min(entry.since));
+    let since = picked.saturating_sub(witnesses.tolerance);
+    let own = configurations.during(since, entry.at).any(|config| {
+        config.upstreams.iter().any(|one| {
+            let leads = one.host == entry.host || configurations.is_alias(&one.host);
+            leads && one.credentials.as_ref().is_some_and(|own| own.username == *user)
+        })
+    });
+    let text = || format!("{} was shown the user {user:?}, who is not its own", entry.host);
+    Case::of((!own).then(|| Violation::found(text(), [entry.line])))
+}
+
+#[cfg(test)]
+mod tests {
+    use mock_upstreams::journal::Event;
+
+    use super::LAW;
+    use crate::judge::laws::twin::Twin;
+    use crate::record::What;
+
+    #[test]
+    fn fires_where_an_upstream_gets_a_clients_name() {
+        let mut twin = Twin::of(&LAW);
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+            record.user = Some("alice".to_owned());
+        }
+        twin.fires();
+    }
+}

@@ -1,0 +1,169 @@
+//! The law `left-alone`: an upstream that fails in a row is ejected, and asked ever more seldom while it goes on failing.
+
+use std::time::Duration;
+
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::violation::Violation;
+use crate::judge::witnesses::{Harm, JournalEntry, RECOVERY_MARGIN, Witnesses, struck_by};
+
+use super::back_off::back_off;
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "left-alone",
+    text: "An upstream that has answered as many requests in a row as the threshold with what only an upstream can get wrong gets \
+           nothing but probes from then on, one back-off apart, and each back-off twice the one before.",
+    check: Check::BlackBox(check),
+};
+
+/// Faults of a reply to CONNECT that only the upstream can have written.
+const PLAINLY_ITS_OWN: [&str; 8] =
+    ["status-407", "status-407-bare", "garbage", "bare-lf", "http-9.9", "absurd-number", "nul", "cut-head"];
+/// How long a harmless fault may keep the proxy from knowing that a tunnel stands.
+const HARMLESS_DELAY: Duration = Duration::from_millis(1500);
+
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let configs = || witnesses.configurations.given().map(|(_, config)| config);
+    let hosts = witnesses.journals.by_host.iter().filter(|(host, _)| {
+        // The health of several entries that lead to one host can't be told apart.
+        let leads =
+            |name: &str| witnesses.configurations.hosts_of(name, Duration::ZERO, Duration::MAX).contains(**host);
+        configs().all(|config| config.upstreams.iter().filter(|one| leads(&one.host)).count() <= 1)
+    });
+    hosts.flat_map(|(host, journal)| cases(witnesses, host, &journal.requests)).collect()
+}
+
+fn is_plain(entry: &JournalEntry<'_>) -> bool {
+    entry.record.method == "CONNECT" && struck_by(entry.record, &PLAINLY_ITS_OWN)
+}
+
+/// The cases are the requests that an upstream gets once it must have been ejected, and each time that it must have been.
+fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) -> Vec<Case> {
+    let own = witnesses.scenario.upstreams.iter().find(|one| one.name == host);
+    let latency = own.and_then(|one| one.latency).map_or(Duration::ZERO, |span| span.get());
+    let on_the_way = witnesses.one_way() * 4 + witnesses.clock_skew + witnesses.tolerance;
+    let known_by = latency + HARMLESS_DELAY + on_the_way;
+    // When the proxy may have learned of each success.
+    let successes: Vec<(Duration, Duration)> = entries
+        .iter()
+        .filter(|entry| !is_plain(entry) && witnesses.evidence.harm(entry) != Harm::Attempt)
+        .map(|entry| {
+            let id = entry.record.id.as_deref();
+            let asked = id.and_then(|id| witnesses.requests.get(id)).map_or(entry.since, |asked| asked.began);
+            let since = if entry.record.method == "CONNECT" { entry.since } else { asked };
+            (since, entry.at.min(since.max(entry.since) + known_by).max(since))
+        })
+        .collect();
+    let succeeded = |from: Duration, until: Duration| successes.iter().any(|one| one.0 <= until && one.1 >= from);
+    let mut failed: Vec<&JournalEntry<'_>> = entries.iter().filter(|entry| is_plain(entry)).collect();
+    failed.sort_by_key(|entry| entry.since);
+    let mut cases = Vec::new();
+    let mut next = 0;
+    while next < failed.len() {
+        let first = failed[next];
+        let policy = witnesses.configurations.at(first.since).health.policy;
+        let threshold = usize::try_from(policy.failure_threshold.get()).unwrap_or(usize::MAX);
+        let Some(row) = failed[next..].get(..threshold) else { break };
+        let over = row.iter().map(|entry| entry.at).max().unwrap_or(first.at);
+        if succeeded(first.since, over) {
+            next += 1;
+            continue;
+        }
+        // From here on it must be out, until a request succeeds there.
+        let out = over + on_the_way;
+        let mut probe: Option<(&JournalEntry<'_>, u32)> = None;
+        let mut last = next + threshold;
+        cases.push(Case::Holds);
+        for entry in &failed[next + threshold..] {
+            if succeeded(first.since, entry.at) {
+                break;
+            }
+            last += 1;
+            let id = entry.record.id.as_deref();
+            let Some(asked) = id.and_then(|id| witnesses.requests.get(id)).filter(|asked| asked.began > out) else {
+                continue;
+            };
+            cases.push(match (excuse(witnesses, host, first.since, entry.at), probe) {
+                (Some(why), _) => Case::Excused(why),
+                (None, None) => Case::Holds,
+                (None, Some((before, round))) => {
+                    let apart = back_off(&policy, round) * 4 / 5;
+                    let soon = entry.since + on_the_way < before.since + apart;
+                    let text = || {
+                        let text = format!("{host} failed {threshold} times in a row, and was asked again after");
+                        format!("{text} {:?}; {apart:?} is the least", entry.since.saturating_sub(before.since))
+                    };
+                    Case::of(soon.then(|| Violation::found(text(), [first.line, before.line, entry.line, asked.line])))
+                }
+            });
+            let round = probe.map_or(1, |(_, round)| round + 1);
+            probe = Some((entry, round));
+        }
+        next = last;
+    }
+    cases
+}
+
+/// Why nobody can say whether the upstream is out.
+fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> Option<Excuse> {
+    let configurations = &witnesses.configurations;
+    if !configurations.is_unchanged(from, until) {
+        return Some(Excuse::Reloaded);
+    }
+    if let Some(why) = witnesses.evidence.of_proxy(from, until) {
+        return Some(why);
+    }
+    // What a killed upstream has not written down yet may have been a success.
+    if witnesses.evidence.killed(host, from, until) {
+        return Some(Excuse::UpstreamKilled);
+    }
+    // If all are out, the one that failed least is asked all the same.
+    let config = configurations.at(from);
+    let since = from.saturating_sub(config.health.policy.backoff_max * 6 / 5 + RECOVERY_MARGIN);
+    let mut others = config.upstreams.iter().filter(|one| one.host != host && one.weight.get() > 0);
+    let sound = others.any(|one| {
+        witnesses.evidence.of_anything(&one.host, since, until).is_none() && witnesses.serves(one, &one.host, config)
+    });
+    (!sound).then_some(Excuse::NoSoundUpstream)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::LAW;
+    use crate::judge::excuse::Excuse;
+    use crate::judge::laws::twin::Twin;
+
+    fn failing(more: &str, other: &str) -> String {
+        format!(
+            r#"{{ "name": "failing", "story": "One upstream answers with garbage.", "duration": "20s",
+            "proxy": {{ "health_check": {{ "failure_threshold": 3, "backoff_base": "1s", "backoff_max": "8s" }} }},
+            "upstreams": [{{ "name": "a", "plan": {{ "faults": [{{ "fault": "garbage" }}] }} }}, {{ "name": "b"{other} }}],
+            "clients": [{{ "name": "client", "do": "echo", "rate": 10 }}]{more} }}"#
+        )
+    }
+
+    #[test]
+    fn fires_where_it_is_asked_again_too_soon_or_as_soon_as_before() {
+        // The proxy follows other figures than those that the law is shown.
+        for (field, value) in [("backoff_base", "4s"), ("failure_threshold", "1")] {
+            let mut twin = Twin::of_scenario(&LAW, &failing("", ""));
+            twin.scenario.proxy["health_check"][field] =
+                value.parse::<u32>().map_or(json!(value), |number| json!(number));
+            twin.fires();
+        }
+        let mut twin = Twin::of_scenario(&LAW, &failing("", "").replace("\"8s\"", "\"1s\""));
+        twin.scenario.proxy["health_check"]["backoff_max"] = json!("8s");
+        twin.fires();
+    }
+
+    #[test]
+    fn a_reload_and_a_pool_that_is_out_as_a_whole_excuse() {
+        let reload = r#", "timeline": [{ "at": "1s", "do": "reload", "proxy": {} }]"#;
+        Twin::of_scenario(&LAW, &failing(reload, "")).excuses(Excuse::Reloaded);
+        let out = r#", "plan": { "faults": [{ "fault": "garbage" }] }"#;
+        Twin::of_scenario(&LAW, &failing("", out)).excuses(Excuse::NoSoundUpstream);
+    }
+}

@@ -1,0 +1,131 @@
+//! The configurations that the proxy was given, and where the names in them led.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proxy::config::{Authentication, Config, Password, Upstream};
+
+use crate::scenario::{Action, ConfigFile, PROXY, Scenario};
+
+/// The configurations that the proxy was given, each in force until the next.
+#[derive(Debug)]
+pub struct Configurations<'a> {
+    all: Vec<(Duration, Config)>,
+    /// Where names led from when on. The first that is given of a name holds from the start.
+    names: Vec<(Duration, &'a str, &'a [String])>,
+    hosts: BTreeSet<&'a str>,
+}
+
+impl<'a> Configurations<'a> {
+    pub(super) fn new(scenario: &'a Scenario, played: &[(Duration, &'a Action)], liveness: Duration) -> Self {
+        let first = ConfigFile::first(scenario).config.expect("the configuration was checked with the scenario");
+        let mut all = vec![(Duration::ZERO, first)];
+        let from = |at| scenario.network.dns.iter().map(move |(name, hosts)| (at, name.as_str(), hosts.as_slice()));
+        let mut names: Vec<_> = from(Duration::ZERO).collect();
+        let mut down = false;
+        for (at, action) in played {
+            match action {
+                Action::Crash { host } if host == PROXY => down = true,
+                Action::Restart { host } if host == PROXY => down = false,
+                // A proxy that is down reads nothing, and the director does not keep the file for it.
+                Action::Reload { proxy, text } if !down => {
+                    let file = match text {
+                        Some(text) => ConfigFile::new(text.clone()),
+                        None => ConfigFile::complete(proxy, scenario),
+                    };
+                    all.extend(file.config.ok().map(|config| (*at, config)));
+                }
+                Action::Dns { name, hosts } => names.push((*at, name, hosts)),
+                _ => {}
+            }
+        }
+        // Behind the story names lead again where they led at first.
+        names.extend(from(liveness));
+        let hosts = scenario.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+        Configurations { all, names, hosts }
+    }
+
+    /// The configuration that the proxy started with.
+    pub fn first(&self) -> &Config {
+        &self.all[0].1
+    }
+
+    /// The newest configuration that was given by `at`.
+    pub fn at(&self, at: Duration) -> &Config {
+        let place = self.all.partition_point(|(given, _)| *given <= at);
+        &self.all[place.saturating_sub(1)].1
+    }
+
+    /// Those that were in force at some time from `from` to `until`.
+    pub fn during(&self, from: Duration, until: Duration) -> impl Iterator<Item = &Config> {
+        let first = self.all.partition_point(|(given, _)| *given <= from).saturating_sub(1);
+        let behind = self.all.partition_point(|(given, _)| *given <= until).max(first + 1);
+        self.all[first..behind].iter().map(|(_, config)| config)
+    }
+
+    /// Whether the same configuration was in force all the time from `from` to `until`.
+    pub fn is_unchanged(&self, from: Duration, until: Duration) -> bool {
+        self.during(from, until).count() == 1
+    }
+
+    /// When each was given.
+    pub fn given(&self) -> impl Iterator<Item = (Duration, &Config)> {
+        self.all.iter().map(|(at, config)| (*at, config))
+    }
+
+    /// The hosts that `name` led to at some time from `from` to `until`: a host's own name always to itself.
+    pub fn hosts_of<'b>(&'b self, name: &'b str, from: Duration, until: Duration) -> BTreeSet<&'b str> {
+        if let Some(host) = self.hosts.get(name) {
+            return BTreeSet::from([*host]);
+        }
+        let mut hosts = BTreeSet::new();
+        let changes: Vec<_> = self.names.iter().filter(|(_, whose, _)| *whose == name).collect();
+        for (place, (since, _, to)) in changes.iter().enumerate() {
+            let ended = changes.get(place + 1).map_or(Duration::MAX, |(at, ..)| *at);
+            if *since <= until && ended >= from {
+                hosts.extend(to.iter().map(String::as_str));
+            }
+        }
+        hosts
+    }
+
+    /// Whether `name` led to the same place all the time from `from` to `until`, and to some place at all.
+    pub fn is_settled(&self, name: &str, from: Duration, until: Duration) -> bool {
+        if self.hosts.contains(name) {
+            return true;
+        }
+        let mut changes = self.names.iter().filter(|(_, whose, _)| *whose == name);
+        let before = changes.clone().rfind(|(at, ..)| *at <= from).map_or(&[][..], |(.., to)| to);
+        !before.is_empty() && !changes.any(|(at, _, to)| *at > from && *at <= until && *to != before)
+    }
+
+    /// Whether `name` is no host but leads where the scenario says.
+    pub fn is_alias(&self, name: &str) -> bool {
+        !self.hosts.contains(name)
+    }
+
+    /// Whether a client that comes with the credentials `user:password`, or with none, is let in by all configurations that were in
+    /// force from `from` to `until` (`Some(true)`), or by none of them (`Some(false)`).
+    pub fn admits(&self, pair: Option<&str>, from: Duration, until: Duration) -> Option<bool> {
+        let mut answers = self.during(from, until).map(|config| admits(&config.authentication, pair));
+        let first = answers.next()??;
+        answers.all(|answer| answer == Some(first)).then_some(first)
+    }
+}
+
+/// `None` where only the proxy could tell: a hash can't be compared here.
+fn admits(authentication: &Authentication, pair: Option<&str>) -> Option<bool> {
+    let Authentication::Basic { users, .. } = authentication else { return Some(true) };
+    let Some((name, password)) = pair.and_then(|pair| pair.split_once(':')) else { return Some(false) };
+    let Some(user) = users.iter().find(|user| user.name == name) else { return Some(false) };
+    match &user.password {
+        Password::Plain(secret) => Some(secret.expose() == password),
+        Password::Bcrypt(_) | Password::Argon2(_) => None,
+    }
+}
+
+/// Whether `upstream` has the credentials that its host asks for.
+pub(super) fn credentials_fit(upstream: &Upstream, asked: Option<&str>) -> bool {
+    let Some(asked) = asked else { return true };
+    upstream.credentials.as_ref().is_some_and(|own| asked == format!("{}:{}", own.username, own.password.expose()))
+}

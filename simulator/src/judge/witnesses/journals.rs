@@ -1,0 +1,123 @@
+//! The journals of all upstreams, indexed by request and by host.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mock_upstreams::journal::{Event, Record};
+
+/// What all upstreams wrote down.
+#[derive(Debug, Default)]
+pub struct Journals<'a> {
+    by_id: BTreeMap<&'a str, Vec<JournalEntry<'a>>>,
+    /// What each upstream wrote down.
+    pub by_host: BTreeMap<&'a str, HostJournal<'a>>,
+}
+
+/// A request in a journal. It is written down when the request is over.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalEntry<'a> {
+    /// Its line in the trace.
+    pub line: usize,
+    /// When it was written.
+    pub at: Duration,
+    /// Since when it may have lasted: its connection was opened then, or the request before it on that connection ended.
+    pub since: Duration,
+    /// The upstream's host.
+    pub host: &'a str,
+    /// What was written.
+    pub record: &'a Record,
+}
+
+/// What one upstream wrote down.
+#[derive(Debug, Default)]
+pub struct HostJournal<'a> {
+    /// The requests, in the order in which they ended.
+    pub requests: Vec<JournalEntry<'a>>,
+    /// The connections, in the order in which they were opened.
+    pub connections: Vec<Connection<'a>>,
+    /// When faults changed the listener, and whether it was open from then on.
+    pub listener: Vec<(Duration, bool)>,
+    /// The place of each connection of the present process, by its number.
+    places: BTreeMap<u64, usize>,
+}
+
+/// A connection in a journal.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'a> {
+    /// When it was opened.
+    pub opened: Duration,
+    /// When it was closed. `None` if the process was killed before, or the run ended.
+    pub closed: Option<Duration>,
+    /// The faults that were done to it as a whole.
+    pub faults: &'a [String],
+    /// When it was free for its next request.
+    free: Duration,
+}
+
+impl<'a> Journals<'a> {
+    pub(super) fn read(&mut self, line: usize, at: Duration, host: &'a str, event: &'a Event) {
+        let journal = self.by_host.entry(host).or_default();
+        match event {
+            Event::Opened { connection } => {
+                // A process that was started again counts from 1.
+                journal.places.insert(*connection, journal.connections.len());
+                journal.connections.push(Connection { opened: at, closed: None, faults: &[], free: at });
+            }
+            Event::Closed { connection, faults, .. } => {
+                let place = journal.places.get(connection);
+                if let Some(connection) = place.and_then(|place| journal.connections.get_mut(*place)) {
+                    (connection.closed, connection.faults) = (Some(at), faults);
+                }
+            }
+            Event::Listener { state, .. } => journal.listener.push((at, *state == "open")),
+            Event::Plan { .. } => {}
+            Event::Request(record) => {
+                let place = journal.places.get(&record.connection);
+                let connection = place.and_then(|place| journal.connections.get_mut(*place));
+                let since = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
+                let entry = JournalEntry { line, at, since, host, record };
+                journal.requests.push(entry);
+                if let Some(id) = &record.id {
+                    self.by_id.entry(id).or_default().push(entry);
+                }
+            }
+        }
+    }
+
+    /// Sets aside what no client asked for: a proxy that wants to know whether an upstream works asks it for a target that
+    /// another one has opened moments ago, by CONNECT or HEAD, and sends nothing behind it.
+    pub(super) fn set_probes_aside(&mut self) {
+        for entries in self.by_id.values_mut().filter(|entries| entries.len() > 1) {
+            let all = entries.clone();
+            entries.retain(|one| {
+                let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
+                let opened_before = |other: &JournalEntry<'_>| {
+                    other.host != one.host && other.is_success() && other.since <= one.since && other.line != one.line
+                };
+                !(asks && all.iter().any(opened_before))
+            });
+        }
+    }
+
+    /// What upstreams wrote down of the request with `id`.
+    pub fn of(&self, id: &str) -> &[JournalEntry<'a>] {
+        self.by_id.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The requests that upstreams wrote down, by id.
+    pub fn by_id(&self) -> impl Iterator<Item = (&'a str, &[JournalEntry<'a>])> {
+        self.by_id.iter().map(|(id, entries)| (*id, entries.as_slice()))
+    }
+
+    /// What the upstream on `host` wrote down.
+    pub fn at(&self, host: &str) -> Option<&HostJournal<'a>> {
+        self.by_host.get(host)
+    }
+}
+
+impl JournalEntry<'_> {
+    /// Whether it was answered with a success.
+    pub fn is_success(&self) -> bool {
+        self.record.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}

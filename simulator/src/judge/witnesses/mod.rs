@@ -1,0 +1,226 @@
+//! The witnesses are clients and upstreams. What they saw, with what the scenario did and what the configurations said, is all
+//! that a black-box law may look at: nothing here comes from the proxy.
+
+mod configurations;
+mod evidence;
+mod journals;
+mod request;
+mod spans;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use configurations::Configurations;
+pub use evidence::{Evidence, Harm, harm_of};
+pub(in crate::judge) use evidence::{fault_of, struck_by};
+pub use journals::{Connection, HostJournal, JournalEntry, Journals};
+pub use request::{ClientRequest, RequestEnd};
+
+use proxy::config::{Config, Upstream};
+
+use crate::record::{ClientEvent, RunRecord, ScenarioEvent, What};
+use crate::scenario::{Action, Client, LIVENESS, Scenario, Span, Written};
+
+/// How long the run's own requests wait.
+const OWN_PATIENCE: Duration = Duration::from_secs(30);
+/// How much later than its longest back-off an ejected upstream may come back: its probe has to be asked for and answered.
+pub(in crate::judge) const RECOVERY_MARGIN: Duration = Duration::from_secs(5);
+
+/// What clients and upstreams saw of a run.
+pub struct Witnesses<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The configurations that the proxy was given.
+    pub configurations: Configurations<'a>,
+    /// The requests that clients made, by the id of each.
+    pub requests: BTreeMap<&'a str, ClientRequest<'a>>,
+    /// What upstreams wrote down.
+    pub journals: Journals<'a>,
+    /// What was done to whom.
+    pub evidence: Evidence<'a>,
+    /// When the entries of the timeline were played.
+    pub played: Vec<(Duration, &'a Action)>,
+    /// When everything was healed and progress was demanded.
+    pub liveness: Duration,
+    /// The rounds of requests that followed once everything was healed and the longest back-off was over.
+    pub convergence: Option<Convergence>,
+    /// When the last thing was witnessed.
+    pub over: Duration,
+    /// What the scenario asked for and could not be done, by its line in the trace.
+    pub failed_actions: Vec<(usize, &'a str)>,
+    /// What tasks panicked with.
+    pub panics: &'a [String],
+    /// What was left of the proxy when it had stopped.
+    pub left: &'a [String],
+    /// Progress that was demanded and not made.
+    pub stuck: Option<&'a str>,
+    /// How far apart two witnesses may stamp the same instant. Zero in a simulation.
+    pub clock_skew: Duration,
+    /// How late the engine may do what is due. Zero in a simulation.
+    pub tolerance: Duration,
+}
+
+/// Whole rounds of the schedule that were asked for at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Convergence {
+    /// The line behind which they were.
+    pub line: usize,
+    /// When they began.
+    pub at: Duration,
+    /// First picks in a round.
+    pub round: u64,
+    /// How many rounds.
+    pub rounds: u64,
+}
+
+impl<'a> Witnesses<'a> {
+    /// What `record` holds of a run of `scenario`, but for what the proxy told.
+    pub fn new(scenario: &'a Scenario, record: &'a RunRecord) -> Self {
+        let lines = record.trace.lines.as_slice();
+        let mut requests: BTreeMap<&str, ClientRequest<'_>> = BTreeMap::new();
+        let mut journals = Journals::default();
+        let mut played = Vec::new();
+        let mut failed_actions = Vec::new();
+        let mut machine_faults = Vec::new();
+        let mut liveness = scenario.duration.get();
+        let mut convergence = None;
+        for (place, line) in lines.iter().enumerate() {
+            match &line.what {
+                What::Proxy(_) => {}
+                What::Client(ClientEvent::Asked { id, action, method, target, user, .. }) => {
+                    let (client, began) = (line.host.as_str(), line.at());
+                    let user = user.as_deref();
+                    let asked = ClientRequest { client, line: place, began, action, method, target, user, end: None };
+                    requests.insert(id, asked);
+                }
+                What::Client(ClientEvent::Ended(result)) => {
+                    if let Some(asked) = requests.get_mut(result.id.as_str()) {
+                        asked.end = Some(RequestEnd { line: place, at: line.at(), result });
+                    }
+                }
+                What::Upstream(event) => journals.read(place, line.at(), line.host.as_str(), event),
+                What::Scenario(ScenarioEvent::Played { entry, .. }) => {
+                    played.extend(scenario.timeline.get(*entry).map(|entry| (line.at(), &entry.action)));
+                }
+                What::Scenario(ScenarioEvent::Phase { name: "liveness" }) => liveness = line.at(),
+                What::Scenario(ScenarioEvent::Converged { round, rounds, .. }) => {
+                    convergence = Some(Convergence { line: place, at: line.at(), round: *round, rounds: *rounds });
+                }
+                What::Scenario(ScenarioEvent::Failed { what }) => failed_actions.push((place, what.as_str())),
+                // Failing lookups and full queues; a failing accept costs time only, and other addresses some of it.
+                What::Scenario(ScenarioEvent::Chance { of: "dns-failure" | "offload-busy", .. }) => {
+                    machine_faults.push(line.at());
+                }
+                What::Scenario(_) => {}
+            }
+        }
+        journals.set_probes_aside();
+        let configurations = Configurations::new(scenario, &played, liveness);
+        let evidence = Evidence::new(scenario, &played, &journals, &machine_faults, liveness);
+        Witnesses {
+            scenario,
+            configurations,
+            requests,
+            journals,
+            evidence,
+            played,
+            liveness,
+            convergence,
+            over: lines.last().map_or(Duration::ZERO, |line| line.at()),
+            failed_actions,
+            panics: &record.panics,
+            left: &record.left,
+            stuck: record.stuck.as_deref(),
+            clock_skew: record.clock_skew,
+            tolerance: record.tolerance,
+        }
+    }
+
+    /// The client whose request has `id`, by the name in front of its number.
+    pub fn client_of(id: &str) -> &str {
+        id.rsplit_once('-').map_or(id, |(client, _)| client)
+    }
+
+    /// Whether the request with `id` is not a client's: every run makes some to see whether the proxy makes progress.
+    pub fn is_own(id: &str) -> bool {
+        Self::client_of(id) == LIVENESS
+    }
+
+    /// When the request of a client ended; when the run did, where it never ended.
+    pub fn end_of(&self, asked: &ClientRequest<'_>) -> Duration {
+        asked.end.as_ref().map_or(self.over, |end| end.at)
+    }
+
+    /// What the request of a client does, if its client does only one thing.
+    pub fn action_of(&self, asked: &ClientRequest<'_>) -> Option<&'a loadgen::Action> {
+        let mut actions = self.client(asked)?.actions();
+        let first = &actions.next()?.value().action;
+        actions.next().is_none().then_some(first)
+    }
+
+    /// How long the client of a request waits for it.
+    pub fn patience(&self, asked: &ClientRequest<'_>) -> Duration {
+        self.client(asked).map_or(OWN_PATIENCE, |client| client.timeout.get())
+    }
+
+    fn client(&self, asked: &ClientRequest<'_>) -> Option<&'a Client> {
+        self.scenario.clients.iter().find(|client| client.name == asked.client)
+    }
+
+    /// Whether the proxy was there when a request began, accepted requests, and could be reached by its client.
+    pub fn reaches_the_proxy(&self, asked: &ClientRequest<'_>) -> bool {
+        let began = asked.began;
+        let delay = self.configurations.at(began).server.drain_delay;
+        self.evidence.of_client(asked.client, began, began).is_none()
+            && self.evidence.of_proxy(began, began).is_none()
+            && self.evidence.stopped().is_none_or(|stopped| began < stopped + delay)
+    }
+
+    /// Whether a request that ended at `until` came with good credentials. `None` where only the proxy could tell: a
+    /// password stands in the configuration as a hash, or the configuration changed meanwhile.
+    pub fn is_admitted(&self, asked: &ClientRequest<'_>, until: Duration) -> Option<bool> {
+        let admits = |pair| self.configurations.admits(pair, asked.began, until);
+        match (self.client(asked), asked.user) {
+            // The run's own requests come as somebody whom the proxy would let in.
+            (None, _) => Some(true),
+            (Some(_), None) => admits(None),
+            (Some(client), Some(user)) => {
+                let pairs = client.users.iter().map(Written::text);
+                let mut mine = pairs.filter(|pair| pair.split_once(':').is_some_and(|(name, _)| name == user));
+                let first = admits(mine.next())?;
+                mine.all(|pair| admits(Some(pair)) == Some(first)).then_some(first)
+            }
+        }
+    }
+
+    /// Whether the upstream `host` answers whoever comes as the configuration says: it asks for no other credentials, and answers
+    /// well within the time that the proxy gives it.
+    pub fn serves(&self, upstream: &Upstream, host: &str, config: &Config) -> bool {
+        let Some(own) = self.scenario.upstreams.iter().find(|one| one.name == host) else { return false };
+        let slow = own.latency.is_some_and(|latency| latency.get() * 2 > config.timeouts.reply);
+        !slow && configurations::credentials_fit(upstream, own.auth.as_deref())
+    }
+
+    /// The longest that a packet takes from one host to another, without losses.
+    pub fn one_way(&self) -> Duration {
+        let network = &self.scenario.network;
+        let of = |latency: Span, jitter: Span| latency.get() + jitter.get();
+        let links = network.links.iter();
+        let links =
+            links.map(|link| of(link.latency.unwrap_or(network.latency), link.jitter.unwrap_or(network.jitter)));
+        let delays = self.played.iter().filter_map(|(_, action)| match action {
+            Action::Delay { latency, jitter, .. } => Some(of(*latency, *jitter)),
+            _ => None,
+        });
+        let longest = links.chain(delays).fold(of(network.latency, network.jitter), Duration::max);
+        longest + network.reorder.map_or(Duration::ZERO, |reorder| reorder.by.get()) + network.tick.get() * 2
+    }
+
+    /// Whether some packets of this network are lost, be it few.
+    pub fn loses_packets(&self) -> bool {
+        let network = &self.scenario.network;
+        network.loss > 0.0
+            || network.links.iter().any(|link| link.loss.is_some_and(|loss| loss > 0.0))
+            || self.played.iter().any(|(_, action)| matches!(action, Action::Loss { share, .. } if *share > 0.0))
+    }
+}

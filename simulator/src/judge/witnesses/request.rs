@@ -1,0 +1,64 @@
+//! A request, as its client saw it.
+
+use std::time::Duration;
+
+use crate::record::ClientResult;
+
+/// What a client saw of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientRequest<'a> {
+    /// The host of its client.
+    pub client: &'a str,
+    /// The line of its begin.
+    pub line: usize,
+    /// When it began.
+    pub began: Duration,
+    /// What it does, by loadgen's name of the action.
+    pub action: &'static str,
+    /// Its method.
+    pub method: &'a str,
+    /// Its target, as `host:port`.
+    pub target: &'a str,
+    /// As whom.
+    pub user: Option<&'a str>,
+    /// Its end, if it ever ended.
+    pub end: Option<RequestEnd<'a>>,
+}
+
+/// The end of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestEnd<'a> {
+    /// Its line.
+    pub line: usize,
+    /// When.
+    pub at: Duration,
+    /// How it went.
+    pub result: &'a ClientResult,
+}
+
+impl<'a> ClientRequest<'a> {
+    /// Whether it asks for a tunnel.
+    pub fn is_tunnel(&self) -> bool {
+        self.method == "CONNECT"
+    }
+
+    /// Whether the proxy may send it to another upstream although one may have acted on it.
+    pub fn is_repeatable(&self) -> bool {
+        self.is_tunnel() || matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE")
+    }
+
+    /// Its target's host.
+    pub fn host(&self) -> &'a str {
+        self.target.rsplit_once(':').map_or(self.target, |(host, _)| host)
+    }
+
+    /// How it went, if it ended.
+    pub fn result(&self) -> Option<&'a ClientResult> {
+        self.end.map(|end| end.result)
+    }
+
+    /// The line of its end, or of its begin where it never ended.
+    pub fn last_line(&self) -> usize {
+        self.end.map_or(self.line, |end| end.line)
+    }
+}

@@ -1,0 +1,50 @@
+//! What a scenario leaves to chance: the order of tasks, and what the proxy's machine does with sockets, names and offloaded jobs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::left_out::is_default;
+use super::values::span::Span;
+
+/// What is left to chance
+///
+/// Shares are from 0 to 1. What they hit follows from the seed. The first three cost no time, and no client can tell them from a machine
+/// that is busy; the others are faults of the proxy's machine.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Chance {
+    /// The share of turns that a task passes on to the others that could run. Left out: drawn from the seed, 0 among the values.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_order: Option<f64>,
+    /// The share of turns after which a task is woken again for nothing. Left out: drawn from the seed.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spurious_wakeups: Option<f64>,
+    /// The share of the proxy's reads and writes that move only some of the bytes. Left out: drawn from the seed.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub short_io: Option<f64>,
+    /// The share of the proxy's calls of accept(2) that fail, as they do when descriptors run out. The connection stays in the backlog.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "is_default")]
+    pub accept_errors: f64,
+    /// The share of the proxy's name lookups that fail.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "is_default")]
+    pub dns_failures: f64,
+    /// Up to so long a name lookup takes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub dns_delay: Span,
+    /// The share of name lookups whose answer has more addresses: of IPv6, and some where nobody listens or nobody answers.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "is_default")]
+    pub dns_addresses: f64,
+    /// Up to so long an offloaded job, such as checking a password's hash, waits before it runs.
+    #[serde(skip_serializing_if = "is_default")]
+    pub offload_delay: Span,
+    /// The share of offloaded jobs for which there is no room.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "is_default")]
+    pub offload_busy: f64,
+}

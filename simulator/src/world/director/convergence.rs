@@ -1,0 +1,155 @@
+//! Once everything is healed, every upstream must come back and get its share again.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::stage::Stage;
+use crate::record::{ProxyEvent, Recorder, ScenarioEvent, What, micros};
+use crate::scenario::{HostName, LIVENESS};
+use crate::world::engine::RunsProxy;
+
+/// How much longer than the longest back-off an upstream may take to come back: a request or a check, and its answer.
+const MARGIN: Duration = Duration::from_secs(10);
+/// Whole rounds of the schedule that are asked for.
+const ROUNDS: u64 = 2;
+/// Requests above which the rounds are left out, since they would cost more than the rest of the run.
+const MOST_REQUESTS: u64 = 600;
+/// How long the rounds may take.
+const ROUNDS_LIMIT: Duration = Duration::from_secs(300);
+
+impl<E: RunsProxy> Stage<'_, E> {
+    /// Waits until the proxy has told that every upstream with a weight is eligible, then asks as often as two rounds have picks.
+    pub(super) fn converge(&mut self) {
+        let limit = self.time_to_come_back();
+        let until = self.clock.now() + limit;
+        let mut newest = Newest::default();
+        let mut missing = self.missing(&mut newest);
+        if !missing.is_empty() {
+            // An ejected upstream may come back by a request only.
+            self.ask(json!({ "do": "connect", "think": "1s" }), until);
+            while !missing.is_empty() && self.clock.now() < until && self.engine.gave_up().is_none() {
+                let step = self.clock.now() + Duration::from_millis(200);
+                self.engine.run(step.min(until), || false);
+                missing = self.missing(&mut newest);
+            }
+            let asked = HostName::new(LIVENESS);
+            self.engine.crash(&asked);
+        }
+        let round = self.round();
+        let rounds = if missing.is_empty() && ROUNDS * round <= MOST_REQUESTS { ROUNDS } else { 0 };
+        let eligible = self.weighted().into_iter().filter(|name| !missing.contains(name)).collect();
+        self.tell(ScenarioEvent::Converged { eligible, missing, limit_us: micros(limit), round, rounds });
+        if rounds > 0 {
+            let until = self.clock.now() + ROUNDS_LIMIT;
+            self.ask(json!({ "do": "connect", "requests": rounds * round, "clients": round.clamp(1, 8) }), until);
+            let asked = HostName::new(LIVENESS);
+            self.engine.wait(ROUNDS_LIMIT, |engine| engine.live_tasks(&asked) == 0);
+        }
+    }
+
+    /// How long an ejected upstream may take to be eligible again: the longest back-off with its jitter of a fifth, the check or request
+    /// that probes it, and its time.
+    fn time_to_come_back(&self) -> Duration {
+        let health = &self.config.health;
+        let checks = health.active.as_ref().map_or(Duration::ZERO, |checks| checks.interval + health.timeout);
+        let attempt = self.config.timeouts.connect + self.config.timeouts.reply;
+        health.policy.backoff_max.mul_f64(1.2) + checks + attempt + MARGIN
+    }
+
+    /// The proxy's upstreams that have a weight.
+    fn weighted(&self) -> Vec<HostName> {
+        let weighted = self.config.upstreams.iter().filter(|upstream| upstream.weight.get() > 0);
+        weighted.map(|upstream| HostName::new(&upstream.host)).collect()
+    }
+
+    /// Those of them that `newest`, the members of the proxy's newest epoch, lacks.
+    fn missing(&self, newest: &mut Newest) -> Vec<HostName> {
+        newest.read(&self.recorder);
+        self.weighted().into_iter().filter(|name| !newest.members.contains(name)).collect()
+    }
+
+    /// The picks of a whole round: the sum of the weights, divided by their greatest common divisor.
+    fn round(&self) -> u64 {
+        let weights = || self.config.upstreams.iter().map(|upstream| u64::from(upstream.weight.get()));
+        let divisor = weights().fold(0, greatest_common_divisor);
+        weights().sum::<u64>().checked_div(divisor).unwrap_or(0)
+    }
+}
+
+/// The members of the proxy's newest epoch, as far as the trace was read.
+#[derive(Default)]
+struct Newest {
+    members: Vec<HostName>,
+    read: usize,
+}
+
+impl Newest {
+    fn read(&mut self, recorder: &Recorder) {
+        let Newest { members: newest, read } = self;
+        recorder.each_from(read, |line| {
+            if let What::Proxy(ProxyEvent::EpochStarted { members, .. }) = &line.what {
+                *newest = members.iter().map(|(name, _)| name.clone()).collect();
+            }
+        });
+    }
+}
+
+fn greatest_common_divisor(one: u64, other: u64) -> u64 {
+    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::record::{ProxyEvent, RunRecord, ScenarioEvent, What};
+    use crate::scenario;
+    use crate::world::EngineKind;
+
+    fn play(more: &str) -> RunRecord {
+        let text = format!(
+            r#"{{"name": "x", "story": "x", "duration": "8s",
+            "proxy": {{"health_check": {{"failure_threshold": 1, "backoff_base": "20s", "backoff_max": "40s"}},
+                "upstream_proxies": [{{"url": "http://a:8080", "weight": 3}}, {{"url": "http://b:8080", "weight": 2}},
+                    {{"url": "http://c:8080", "weight": 0}}]}},
+            "upstreams": [{{"name": "a"}}, {{"name": "b"}}, {{"name": "c"}}],
+            "clients": [{{"name": "k", "do": "echo", "rate": 5, "until": "8s"}}]{more}}}"#
+        );
+        EngineKind::default().play(&scenario::parse(&text).unwrap(), 1).unwrap()
+    }
+
+    #[test]
+    fn who_was_ejected_comes_back_and_two_whole_rounds_are_picked() {
+        let record = play(r#", "timeline": [{"at": "2s", "do": "crash", "host": "a"}]"#);
+        let lines = &record.trace.lines;
+        let converged =
+            lines.iter().position(|line| matches!(line.what, What::Scenario(ScenarioEvent::Converged { .. })));
+        let (before, behind) = lines.split_at(converged.unwrap());
+        assert!(before.iter().any(|line| matches!(line.what, What::Proxy(ProxyEvent::Recovered { .. }))), "it was out");
+        let What::Scenario(ScenarioEvent::Converged { missing, round, rounds, .. }) = &behind[0].what else { panic!() };
+        assert_eq!((missing.len(), *round, *rounds), (0, 5, 2));
+        let mut picks: BTreeMap<&str, usize> = BTreeMap::new();
+        for line in behind {
+            if let What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream, .. }) = &line.what {
+                *picks.entry(upstream.as_str()).or_default() += 1;
+            }
+        }
+        assert_eq!(picks, BTreeMap::from([("a", 6), ("b", 4)]));
+        let pages: Vec<_> = behind
+            .iter()
+            .filter_map(|line| match &line.what {
+                What::Proxy(ProxyEvent::Page { path, status }) => Some((path.as_str(), *status)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(pages, [("/healthz", 200), ("/readyz", 200)]);
+    }
+
+    #[test]
+    fn a_proxy_that_was_told_to_stop_need_not_converge() {
+        let record = play(r#", "timeline": [{"at": "2s", "do": "drain"}]"#);
+        let asked = |line: &crate::record::Line| matches!(line.what, What::Scenario(ScenarioEvent::Converged { .. }));
+        assert!(!record.trace.lines.iter().any(asked));
+    }
+}

@@ -1,0 +1,44 @@
+//! A listener of the proxy, whose accept may fail.
+
+use std::io;
+use std::net::SocketAddr;
+
+use proxy::env::Listener;
+
+use super::machine::Machine;
+use super::stream::ChancyStream;
+
+/// A listener on a machine that runs out of descriptors now and then.
+pub(in crate::world::simulated) struct ChancyListener<L: Listener> {
+    inner: L,
+    machine: Machine,
+    /// The connection that could not be accepted, still in the backlog.
+    waits: Option<(L::Stream, SocketAddr)>,
+}
+
+impl<L: Listener> ChancyListener<L> {
+    pub(in crate::world::simulated) fn new(inner: L, machine: Machine) -> Self {
+        ChancyListener { inner, machine, waits: None }
+    }
+}
+
+impl<L: Listener> Listener for ChancyListener<L> {
+    type Stream = ChancyStream<L::Stream>;
+
+    async fn accept(&mut self) -> io::Result<(Self::Stream, SocketAddr)> {
+        // Nothing is awaited between the two, so that no connection is lost if the caller gives up.
+        let (stream, peer) = match self.waits.take() {
+            Some(waiting) => waiting,
+            None => self.inner.accept().await?,
+        };
+        if let Some(error) = self.machine.accept_error() {
+            self.waits = Some((stream, peer));
+            return Err(error);
+        }
+        Ok((ChancyStream::new(stream, self.machine.clone()), peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+}

@@ -1,0 +1,61 @@
+//! Shards of the same runs are put together by the binary, and what does not fit is named.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't write its files fails")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// In half of the runs a fault strikes, so that two shards show together what one alone may not.
+const STORY: &str = r#"{"name": "x", "story": "x", "duration": "2s",
+    "upstreams": [{"name": "a", "plan": {"faults": [{"fault": "status-503", "when": {"probability": 0.5}}]}}, {"name": "b"}],
+    "clients": [{"name": "c", "do": "connect", "requests": 2}],
+    "expect": [{"what": "sometimes", "event": "request", "with": "status-503"}]}"#;
+
+fn simulator(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_simulator")).current_dir(folder).args(args).output().unwrap()
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text = [output.stdout.as_slice(), &output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn shards_of_runs_are_merged_and_what_does_not_fit_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    std::fs::write(here.join("x.json"), STORY).unwrap();
+    for (shard, file) in [("1/2", "1.json"), ("2/2", "2.json")] {
+        let ran = simulator(here, &["run", "x.json", "--seeds", "1..6", "--shard", shard, "--json", file]);
+        let (code, text) = said(&ran);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("3 runs, 0 failed, 0 refused"), "{text}");
+    }
+    let (code, text) = said(&simulator(here, &["merge", "2.json", "1.json", "--json", "all.json"]));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("6 runs, 0 failed") && text.contains("never event: "), "{text}");
+    let (code, text) = said(&simulator(here, &["coverage", "all.json"]));
+    assert!(code == Some(0) && text.contains("things that can happen"), "{text}");
+    let (code, text) = said(&simulator(here, &["merge", "1.json"]));
+    assert_eq!((code, text.as_str()), (Some(65), "shard 2/2 is missing\n"));
+    let whole = std::fs::read_to_string(here.join("2.json")).unwrap();
+    std::fs::write(here.join("2.json"), &whole[..whole.len() - 20]).unwrap();
+    let (code, text) = said(&simulator(here, &["merge", "1.json", "2.json", "gone.json"]));
+    assert_eq!(code, Some(65), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("2.json: ") && lines[0].contains("at line"), "{text}");
+    assert!(lines[1].starts_with("gone.json: "), "{text}");
+}
+
+#[test]
+fn what_must_sometimes_come_is_judged_over_all_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    std::fs::write(here.join("x.json"), STORY.replace("status-503\"}]}", "never-so\"}]}")).unwrap();
+    for (shard, file) in [("1/2", "1.json"), ("2/2", "2.json")] {
+        let ran = simulator(here, &["run", "x.json", "--seeds", "1..2", "--shard", shard, "--json", file]);
+        assert_eq!(said(&ran).0, Some(0), "one shard alone can't tell");
+    }
+    let (code, text) = said(&simulator(here, &["merge", "1.json", "2.json"]));
+    assert!(code == Some(1) && text.contains("violated    x: expect[0]: in none of 2 runs"), "{text}");
+}
