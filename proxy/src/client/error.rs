@@ -177,6 +177,7 @@ fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
     let (status, error, text) = match last {
         Failure::ClientGone => (502, Some("connection_terminated"), "the client went away".to_owned()),
         Failure::OwnResources => (503, Some("proxy_internal_error"), "the proxy has run out of a resource".to_owned()),
+        Failure::NameTimeout => (504, Some("dns_timeout"), "the upstream's name was not resolved in time".to_owned()),
         Failure::NameUnresolved => (502, Some("dns_error"), "the upstream's name can't be resolved".to_owned()),
         Failure::CutShort => (504, Some("http_response_timeout"), "the request's time was over".to_owned()),
         Failure::ConnectRefused => (502, Some("connection_refused"), "the upstream refused the connection".to_owned()),

@@ -116,6 +116,8 @@ pub enum Failure {
     OwnResources,
     /// The resolver could not say where the upstream is.
     NameUnresolved,
+    /// The resolver did not say in time where the upstream is.
+    NameTimeout,
     /// The time that the request's deadline left was over before the attempt's own time-out.
     CutShort,
     /// The upstream refused the TCP connection.
@@ -163,6 +165,7 @@ impl Failure {
             Failure::ClientGone => "client_gone",
             Failure::OwnResources => "own_resources",
             Failure::NameUnresolved => "dns_error",
+            Failure::NameTimeout => "dns_timeout",
             Failure::CutShort => "cut_short",
             Failure::ConnectRefused => "connect_refused",
             Failure::ConnectTimeout => "connect_timeout",
@@ -184,7 +187,7 @@ impl Failure {
     pub const fn author(self, asked: Service) -> Author {
         match self {
             Failure::ClientGone => Author::Client,
-            Failure::OwnResources | Failure::NameUnresolved => Author::Netdrift,
+            Failure::OwnResources | Failure::NameUnresolved | Failure::NameTimeout => Author::Netdrift,
             Failure::CutShort => Author::Deadline,
             Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed | Failure::TlsFailed => {
                 Author::Upstream
@@ -211,7 +214,11 @@ impl Failure {
         !self.is_out_of_reach()
             && !matches!(
                 self,
-                Failure::ClientGone | Failure::OwnResources | Failure::NameUnresolved | Failure::CutShort
+                Failure::ClientGone
+                    | Failure::OwnResources
+                    | Failure::NameUnresolved
+                    | Failure::NameTimeout
+                    | Failure::CutShort
             )
     }
 
@@ -228,7 +235,7 @@ impl Failure {
     /// By which the blame for what is plain is laid.
     const fn rule(self) -> Rule {
         match self {
-            Failure::NameUnresolved => Rule::Resolver,
+            Failure::NameUnresolved | Failure::NameTimeout => Rule::Resolver,
             Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed => Rule::Unreachable,
             Failure::TlsFailed => Rule::Tls,
             Failure::MalformedHead => Rule::MalformedHead,

@@ -51,7 +51,7 @@ pub(crate) async fn connect<E: Env>(
     };
     let late = |_| match resolved.load(Ordering::Relaxed) {
         true => FailedAttempt::timed_out(limit.failure, "no connection", limit.span),
-        false => FailedAttempt::timed_out(Failure::NameUnresolved, "no address", limit.span),
+        false => FailedAttempt::timed_out(Failure::NameTimeout, "no address", limit.span),
     };
     timeout(limit.span, connected).await.map_err(late)?
 }

@@ -54,6 +54,7 @@ fn plain_failures_are_blamed_at_once() {
         (ClientGone, Blame::Client, Rule::ClientWentAway, None),
         (OwnResources, Blame::Netdrift, Rule::OwnResources, None),
         (NameUnresolved, Blame::Netdrift, Rule::Resolver, None),
+        (Failure::NameTimeout, Blame::Netdrift, Rule::Resolver, None),
         (CutShort, Blame::Unknown, Rule::CutShort, None),
     ] {
         let mut evidence = Evidence::new(Service::Tunnel);

@@ -122,6 +122,7 @@ fn failures() -> BTreeSet<&'static str> {
         Failure::ClientGone => Failure::ClientGone,
         Failure::OwnResources => Failure::OwnResources,
         Failure::NameUnresolved => Failure::NameUnresolved,
+        Failure::NameTimeout => Failure::NameTimeout,
         Failure::CutShort => Failure::CutShort,
         Failure::ConnectRefused => Failure::ConnectRefused,
         Failure::ConnectTimeout => Failure::ConnectTimeout,

@@ -54,7 +54,7 @@ impl<E: RunsProxy> Stage<'_, E> {
     /// that probes it, and its time.
     fn time_to_come_back(&self) -> Duration {
         let health = &self.config.health;
-        let checks = health.active.as_ref().map_or(Duration::ZERO, |checks| checks.interval);
+        let checks = health.active.as_ref().map_or(Duration::ZERO, |checks| checks.interval + health.timeout);
         let attempt = self.config.timeouts.connect + self.config.timeouts.reply;
         health.policy.backoff_max.mul_f64(1.2) + checks + attempt + MARGIN
     }
