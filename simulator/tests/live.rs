@@ -90,7 +90,7 @@ fn what_loopback_cannot_do_is_refused_by_name() {
     assert!(text(&refused).contains("network.loss: "), "{}", text(&refused));
     let listed = simulator(&["list", "--engine", "live", "."]);
     assert_eq!(listed.status.code(), Some(0));
-    for line in ["can    exact-weights\n", "can't  black-hole: timeline[0]: hold: ", "can't  clock-jump: "] {
+    for line in ["can    exact-weights\n", "can't  black-hole: timeline[0]: ", "can't  clock-jump: "] {
         assert!(text(&listed).contains(line), "{line}: {}", text(&listed));
     }
     let scaled = simulator(&["run", "--scale", "0.25", "recovery-by-check.json"]);

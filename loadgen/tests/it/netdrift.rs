@@ -1,5 +1,6 @@
 //! The proxy itself in this process, in front of upstreams.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use proxy::config::Lookup;
@@ -18,18 +19,24 @@ pub(crate) struct Netdrift {
     _stop: oneshot::Sender<()>,
 }
 
-/// Tells of ejections and recoveries.
-struct Health(Mutex<mpsc::Sender<&'static str>>);
+/// Tells when the victim goes out of rotation, by a suspicion or an ejection, and when it comes back.
+struct Health {
+    changes: Mutex<mpsc::Sender<&'static str>>,
+    out: AtomicBool,
+}
 
 impl Observer for Health {
     fn on(&self, _: Timestamp, event: &Event<'_>) {
-        let word = match event {
-            Event::Ejected { .. } => "ejected",
-            Event::Recovered { .. } => "recovered",
+        let (out, word) = match event {
+            Event::Suspected { .. } | Event::Ejected { .. } => (true, "ejected"),
+            Event::Recovered { .. } => (false, "recovered"),
             _ => return,
         };
-        // Nobody may be listening any more.
-        let _ = self.0.lock().unwrap().send(word);
+        // An ejection that confirms a suspicion changes nothing.
+        if self.out.swap(out, Ordering::Relaxed) != out {
+            // Nobody may be listening any more.
+            let _ = self.changes.lock().unwrap().send(word);
+        }
     }
 }
 
@@ -59,7 +66,7 @@ impl Netdrift {
         let config = proxy::config::parse("test.json", config.to_string().as_bytes(), &Nowhere)
             .unwrap_or_else(|problems| panic!("{problems}"));
         let (changed, changes) = mpsc::channel();
-        let health = Arc::new(Health(Mutex::new(changed)));
+        let health = Arc::new(Health { changes: Mutex::new(changed), out: AtomicBool::new(false) });
         let (address, stop) = support::serve(async move |tell, stopped| {
             let proxy = proxy::Proxy::start(config, Os::new(), health).await.unwrap();
             tell(proxy.local_addr());

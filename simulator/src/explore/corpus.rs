@@ -60,7 +60,7 @@ impl Corpus {
         // Every other run is made up anew.
         let draw = seed_of(seed, 0);
         match u64::try_from(kept) {
-            Ok(length) if length > 0 && draw % 2 == 0 => {
+            Ok(length) if length > 0 && draw.is_multiple_of(2) => {
                 let place = usize::try_from((draw / 2) % length).unwrap_or(0);
                 state.kept[place].varied(seed)
             }
@@ -91,7 +91,7 @@ impl State {
         while let Some((genome, reached)) = self.ahead.remove(&self.next) {
             self.keep(genome, &reached);
             self.next += 1;
-            if self.next % GENERATION == 0 {
+            if self.next.is_multiple_of(GENERATION) {
                 self.lengths.push(self.kept.len());
             }
         }

@@ -75,7 +75,7 @@ impl Patience {
     pub fn turn(&self, host: &HostName, now: impl FnOnce() -> Duration) -> bool {
         self.beat();
         let turns = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
-        if turns > TURNS && turns % SPIN_LOOK_EVERY == 0 {
+        if turns > TURNS && turns.is_multiple_of(SPIN_LOOK_EVERY) {
             let since = Duration::from_nanos(self.spins_since_ns.load(Ordering::Relaxed));
             if processor_time().saturating_sub(since) >= self.spin_time {
                 self.give_up(GaveUp::Spin { host: host.clone(), at: now(), turns });
@@ -104,7 +104,7 @@ impl Patience {
 
     fn beat(&self) {
         let beats = self.pulse.beats.fetch_add(1, Ordering::Relaxed);
-        if beats % LOOK_EVERY == 0 && processor_time().saturating_sub(self.began) > self.processor_time {
+        if beats.is_multiple_of(LOOK_EVERY) && processor_time().saturating_sub(self.began) > self.processor_time {
             self.give_up(GaveUp::TooLong { limit: self.processor_time, at: self.now() });
         }
     }

@@ -44,7 +44,7 @@ fn should_work(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
         && (asked.end.is_some() || asked.client != LIVENESS)
         && witnesses.reaches_the_proxy(asked)
         && witnesses.is_admitted(asked, until) == Some(true)
-        && witnesses.action_of(asked).is_none_or(|action| expects_success(action))
+        && witnesses.action_of(asked).is_none_or(expects_success)
 }
 
 /// A request for plain HTTP may expect some other status than a success.
