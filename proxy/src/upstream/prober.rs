@@ -203,10 +203,13 @@ impl<E: Env> Prober<'_, E> {
         }
     }
 
-    /// A probe came to an end that needs no second opinion.
+    /// A probe came to an end that needs no second opinion, or will have none.
     fn failed(&self, mut lease: Lease<E>, asked: Service, failed: &FailedAttempt) {
         lease.end_attempt(Some(failed));
-        self.pool.failed(&mut Evidence::new(asked), lease.attempt(), failed.failure);
+        if self.pool.failed(&mut Evidence::new(asked), lease.attempt(), failed.failure).is_none() {
+            // Such as a connection that stood and was reset at once: nothing but that it was reached.
+            self.pool.report(lease.attempt(), AttemptResult::Reached);
+        }
     }
 
     /// What a probe asks for, in order.
