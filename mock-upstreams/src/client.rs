@@ -28,24 +28,18 @@ struct ConnectionEntry {
     connection: u64,
     requests: u64,
     reason: Option<&'static str>,
-    faults: Vec<String>,
 }
 
 impl Drop for ConnectionEntry {
     fn drop(&mut self) {
-        self.journal.write(Event::Closed {
-            connection: self.connection,
-            requests: self.requests,
-            reason: self.reason,
-            faults: std::mem::take(&mut self.faults),
-        });
+        self.journal.write(Event::Closed { connection: self.connection, requests: self.requests, reason: self.reason });
     }
 }
 
 impl<S> Client<S> {
     pub(crate) fn new(stream: S, connection: u64, journal: Arc<Journal>) -> Self {
         journal.write(Event::Opened { connection });
-        let entry = ConnectionEntry { journal, connection, requests: 0, reason: None, faults: Vec::new() };
+        let entry = ConnectionEntry { journal, connection, requests: 0, reason: None };
         Client { stream, unread: Bytes::new(), recording: None, entry }
     }
 
@@ -69,9 +63,10 @@ impl<S> Client<S> {
         self.entry.reason = Some(reason);
     }
 
-    /// Notes a fault that is done to the connection as a whole, for the journal.
+    /// Has the journal say that a fault strikes the connection as a whole.
     pub fn note_fault(&mut self, id: &str) {
-        self.entry.faults.push(id.to_owned());
+        let event = Event::Struck { connection: self.entry.connection, fault: id.to_owned() };
+        self.entry.journal.write(event);
     }
 
     /// Puts back bytes that were read and not used. They are read again before any others.

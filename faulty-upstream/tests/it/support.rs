@@ -73,15 +73,15 @@ impl Faulty {
         self.upstream.journal().requests().remove(0)
     }
 
-    /// The faults of the first closed connection.
+    /// The faults that struck connections, once those are closed.
     pub(crate) async fn connection_faults(&self) -> Vec<String> {
         self.until(|counts| counts.connections > 0 && counts.open_connections == 0).await;
         let entries = self.upstream.journal().entries();
-        let faults = entries.into_iter().find_map(|entry| match entry.event {
-            Event::Closed { faults, .. } => Some(faults),
+        let faults = entries.into_iter().filter_map(|entry| match entry.event {
+            Event::Struck { fault, .. } => Some(fault),
             _ => None,
         });
-        faults.unwrap()
+        faults.collect()
     }
 }
 

@@ -44,7 +44,7 @@ impl Counts {
             }
             Event::Closed { .. } => self.open_connections -= 1,
             Event::Listener { .. } => self.listener_changes += 1,
-            Event::Plan { .. } => {}
+            Event::Plan { .. } | Event::Struck { .. } => {}
             Event::Request(record) => {
                 self.requests += 1;
                 self.open_requests -= 1;

@@ -50,8 +50,13 @@ pub enum Event {
         requests: u64,
         /// Why it was closed, unless the client closed it in order.
         reason: Option<&'static str>,
-        /// Faults that were done to the connection as a whole.
-        faults: Vec<String>,
+    },
+    /// A fault strikes a connection as a whole. It is told at once, since what it does may keep the connection open for ever.
+    Struck {
+        /// The connection's number.
+        connection: u64,
+        /// The fault, as its engine names it.
+        fault: String,
     },
     /// A fault changed the listener.
     Listener {

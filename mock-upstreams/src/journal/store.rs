@@ -150,7 +150,7 @@ mod tests {
         let journal = journal(9);
         journal.write(Event::Opened { connection: 1 });
         journal.write(Event::Opened { connection: 2 });
-        journal.write(Event::Closed { connection: 1, requests: 0, reason: None, faults: Vec::new() });
+        journal.write(Event::Closed { connection: 1, requests: 0, reason: None });
         journal.reset();
         assert_eq!(journal.counts(), Counts { open_connections: 1, ..Counts::default() });
         assert!(journal.entries().is_empty());

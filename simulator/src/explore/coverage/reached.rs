@@ -94,11 +94,11 @@ impl Reader {
                 self.opened.insert((host.clone(), *connection), self.state(host));
                 return;
             }
-            journal::Event::Plan { .. } => return,
-            journal::Event::Listener { faults, .. } => (faults, self.state(host)),
+            journal::Event::Plan { .. } | journal::Event::Closed { .. } => return,
+            journal::Event::Listener { faults, .. } => (faults.as_slice(), self.state(host)),
             // A request is written down when it is over, and then the fault may have had its consequences.
-            journal::Event::Request(record) => (&record.faults, self.state_at(host, record.connection)),
-            journal::Event::Closed { connection, faults, .. } => (faults, self.state_at(host, *connection)),
+            journal::Event::Request(record) => (record.faults.as_slice(), self.state_at(host, record.connection)),
+            journal::Event::Struck { fault, .. } => (std::slice::from_ref(fault), self.state(host)),
         };
         for label in faults {
             // `FAULT` or `FAULT@ID`.

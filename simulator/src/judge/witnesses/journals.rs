@@ -24,6 +24,8 @@ pub struct JournalEntry<'a> {
     pub since: Duration,
     /// The upstream's host.
     pub host: &'a str,
+    /// Whether a fault wrote a reply to its connection before the request was read.
+    pub reply_came_first: bool,
     /// What was written.
     pub record: &'a Record,
 }
@@ -42,16 +44,21 @@ pub struct HostJournal<'a> {
 }
 
 /// A connection in a journal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection<'a> {
     /// When it was opened.
     pub opened: Duration,
     /// When it was closed. `None` if the process was killed before, or the run ended.
     pub closed: Option<Duration>,
-    /// The faults that were done to it as a whole.
-    pub faults: &'a [String],
+    /// The faults that struck it as a whole.
+    pub faults: Vec<&'a str>,
     /// When it was free for its next request.
     free: Duration,
+}
+
+/// The fault in a journal's label, which is `FAULT` or `FAULT@ID`.
+pub(in crate::judge) fn fault_of(label: &str) -> &str {
+    label.split_once('@').map_or(label, |(fault, _)| fault)
 }
 
 impl<'a> Journals<'a> {
@@ -61,21 +68,25 @@ impl<'a> Journals<'a> {
             Event::Opened { connection } => {
                 // A process that was started again counts from 1.
                 journal.places.insert(*connection, journal.connections.len());
-                journal.connections.push(Connection { opened: at, closed: None, faults: &[], free: at });
+                journal.connections.push(Connection { opened: at, closed: None, faults: Vec::new(), free: at });
             }
-            Event::Closed { connection, faults, .. } => {
-                let place = journal.places.get(connection);
-                if let Some(connection) = place.and_then(|place| journal.connections.get_mut(*place)) {
-                    (connection.closed, connection.faults) = (Some(at), faults);
+            Event::Closed { connection, .. } => {
+                if let Some(connection) = journal.connection(*connection) {
+                    connection.closed = Some(at);
+                }
+            }
+            Event::Struck { connection, fault } => {
+                if let Some(connection) = journal.connection(*connection) {
+                    connection.faults.push(fault_of(fault));
                 }
             }
             Event::Listener { state, .. } => journal.listener.push((at, *state == "open")),
             Event::Plan { .. } => {}
             Event::Request(record) => {
-                let place = journal.places.get(&record.connection);
-                let connection = place.and_then(|place| journal.connections.get_mut(*place));
+                let connection = journal.connection(record.connection);
+                let reply_came_first = connection.as_ref().is_some_and(|one| one.faults.contains(&"reply-first"));
                 let since = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
-                let entry = JournalEntry { line, at, since, host, record };
+                let entry = JournalEntry { line, at, since, host, reply_came_first, record };
                 journal.requests.push(entry);
                 if let Some(id) = &record.id {
                     self.by_id.entry(id).or_default().push(entry);
@@ -85,16 +96,17 @@ impl<'a> Journals<'a> {
     }
 
     /// Sets aside what no client asked for: a proxy that wants to know whether an upstream works asks it for a target that
-    /// another one has opened moments ago, by CONNECT or HEAD, and sends nothing behind it.
-    pub(super) fn set_probes_aside(&mut self) {
-        for entries in self.by_id.values_mut().filter(|entries| entries.len() > 1) {
+    /// another one has opened moments ago, by CONNECT or HEAD, and sends nothing behind it. `lost` says whether another upstream may
+    /// have had the request of that id and lost what it wrote down.
+    pub(super) fn set_probes_aside(&mut self, lost: impl Fn(&JournalEntry<'a>, &str) -> bool) {
+        for (id, entries) in &mut self.by_id {
             let all = entries.clone();
             entries.retain(|one| {
                 let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
                 let opened_before = |other: &JournalEntry<'_>| {
                     other.host != one.host && other.is_success() && other.since <= one.since && other.line != one.line
                 };
-                !(asks && all.iter().any(opened_before))
+                !(asks && (all.iter().any(opened_before) || lost(one, id)))
             });
         }
     }
@@ -112,6 +124,13 @@ impl<'a> Journals<'a> {
     /// What the upstream on `host` wrote down.
     pub fn at(&self, host: &str) -> Option<&HostJournal<'a>> {
         self.by_host.get(host)
+    }
+}
+
+impl<'a> HostJournal<'a> {
+    /// The connection with this number of the present process.
+    fn connection(&mut self, number: u64) -> Option<&mut Connection<'a>> {
+        self.places.get(&number).and_then(|place| self.connections.get_mut(*place))
     }
 }
 

@@ -190,8 +190,8 @@ fn journals(picture: &mut Picture, lines: &[Line]) {
                 );
                 picture.lane(host).written.push(Mark { at, tone, label: String::new(), text });
             }
-            JournalEvent::Closed { connection, faults, .. } if !faults.is_empty() => {
-                let text = format!("written down: connection {connection} closed{}", listed(faults));
+            JournalEvent::Struck { connection, fault } => {
+                let text = format!("written down: connection {connection} struck by {fault}");
                 picture.lane(host).written.push(Mark { at, tone: Tone::Fault, label: String::new(), text });
             }
             JournalEvent::Listener { state, .. } => {
