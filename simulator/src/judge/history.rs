@@ -20,6 +20,8 @@ pub struct History<'a> {
     pub processes: Vec<ProxyProcess<'a>>,
     /// The process and number of each request that the proxy has told the end of, by id.
     ended: BTreeMap<&'a str, (usize, u64)>,
+    /// The upstreams that the proxy's own probes have asked for a client's target, by the id in it.
+    probed: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
 impl<'a> History<'a> {
@@ -28,7 +30,8 @@ impl<'a> History<'a> {
         let lines = record.trace.lines.as_slice();
         let witnesses = Witnesses::new(scenario, record);
         let processes = vec![ProxyProcess::default()];
-        let mut history = History { witnesses, scenario, lines, processes, ended: BTreeMap::new() };
+        let mut history =
+            History { witnesses, scenario, lines, processes, ended: BTreeMap::new(), probed: BTreeMap::new() };
         for (index, line) in lines.iter().enumerate() {
             if let What::Proxy(event) = &line.what {
                 history.read(index, event);
@@ -53,6 +56,11 @@ impl<'a> History<'a> {
                 let upstream = upstream.as_str();
                 let pick = Pick { line: index, upstream, ticket: *ticket, epoch: *epoch, probe: *probe };
                 process.requests.entry(*request).or_default().picks.push(pick);
+            }
+            ProxyEvent::ProbeAsked { upstream, target } => {
+                if let Some(id) = id_of(target) {
+                    self.probed.entry(id).or_default().push(upstream.as_str());
+                }
             }
             ProxyEvent::AttemptEnded { request: Some(request), upstream, failure: Some(_), .. } => {
                 process.requests.entry(*request).or_default().failed.push(upstream.as_str());
@@ -88,6 +96,11 @@ impl<'a> History<'a> {
     /// may lead to any of them.
     pub fn leads_to(&self, name: &str, upstream: &str) -> bool {
         name == upstream || self.scenario.upstreams.iter().all(|one| one.name != name)
+    }
+
+    /// How often a probe of the proxy's own has asked what leads to the host `upstream` for the target of the request with `id`.
+    pub fn probes(&self, id: &str, upstream: &str) -> usize {
+        self.probed.get(id).into_iter().flatten().filter(|name| self.leads_to(name, upstream)).count()
     }
 
     /// The upstream that was picked last for the request with `id`.

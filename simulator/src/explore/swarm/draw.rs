@@ -16,7 +16,7 @@ pub(super) enum Feature {
     Jitter,
     Loss,
     Bandwidth,
-    CoarseTick,
+    FineTick,
     Weights,
     WeightZero,
     Disabled,
@@ -81,7 +81,7 @@ fn lacks(engine: EngineKind) -> &'static [Feature] {
             Jitter,
             Loss,
             Bandwidth,
-            CoarseTick,
+            FineTick,
             Names,
             Partition,
             Hold,
@@ -116,7 +116,7 @@ impl Genome {
         for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | MaxAttempts | CrashProxy | Drain => 6,
-                AcceptErrors | DnsFailures | BusyOffload => 4,
+                AcceptErrors | DnsFailures | BusyOffload | FineTick => 4,
                 _ => 2,
             };
             if draw.once_in(times) {

@@ -29,7 +29,7 @@ impl Draw {
                     client["clients"] = json!(self.number(1, 8));
                     client["think"] = json!(format!("{}ms", self.number(10, 300)));
                 } else {
-                    client["rate"] = json!(self.number(2, 20));
+                    client["rate"] = json!(self.number(2, 16));
                     client["poisson"] = json!(self.once_in(3));
                 }
                 if self.has(ClientAuth) {

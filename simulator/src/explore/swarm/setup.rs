@@ -21,9 +21,9 @@ impl Draw {
             // Enough for all clients at once: too little of it would be a fault that nobody is to blame for.
             network["bytes_per_second"] = json!(self.number(20_000_000, 100_000_000));
         }
-        if self.has(CoarseTick) {
-            network["tick"] = json!(format!("{}ms", self.number(2, 5)));
-        }
+        // A run costs as much as it has steps in which something moves.
+        let tick = if self.has(FineTick) { 1 } else { self.number(3, 6) };
+        network["tick"] = json!(format!("{tick}ms"));
         if self.has(Names) {
             network["dns"] = json!({ NAME: ["u1"] });
         }
@@ -46,7 +46,7 @@ impl Draw {
                 share(self, field, most);
             }
         }
-        for (feature, field, most) in [(SlowDns, "dns_delay", 900), (SlowOffload, "offload_delay", 400)] {
+        for (feature, field, most) in [(SlowDns, "dns_delay", 500), (SlowOffload, "offload_delay", 400)] {
             if self.has(feature) {
                 chance[field] = json!(format!("{}ms", self.number(1, most)));
             }
@@ -117,7 +117,7 @@ impl Draw {
         }
         let mut proxy = json!({
             "upstream_proxies": entries, "health_check": health,
-            "timeouts": { "connect": "1s", "reply": "3s", "half_closed": "20s", "dns": "2s" },
+            "timeouts": { "connect": "2s", "reply": "3s", "half_closed": "20s", "dns": "2s" },
             "server": { "drain_timeout": format!("{}s", self.number(1, 20)) },
         });
         if self.has(MaxAttempts) {

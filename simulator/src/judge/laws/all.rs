@@ -30,4 +30,5 @@ pub const LAWS: &[Law] = &[
     requests::failover::LAW,
     upstreams::restore::LAW,
     upstreams::in_a_row::LAW,
+    upstreams::ejects::LAW,
 ];

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use faulty_upstream::Fault;
 use faulty_upstream::fault::Family;
-use mock_upstreams::journal::Record;
+use mock_upstreams::journal::{Outcome, Record};
 
-use super::journals::{HostJournal, JournalEntry, Journals};
+use super::journals::{HostJournal, JournalEntry, Journals, fault_of};
 use super::spans::Spans;
 use crate::judge::excuse::Excuse;
 use crate::scenario::{Action, PROXY, Scenario};
@@ -33,31 +33,30 @@ pub enum Harm {
 }
 
 /// Faults that cost a request nothing, or a second at most.
-const HARMLESS: [&str; 10] = [
-    "status-204",
-    "informational",
-    "length-on-200",
-    "chunked-on-200",
-    "http-1.0",
-    "no-reason",
-    "reply-first",
-    "glued",
-    "slice",
-    "trailers",
+const HARMLESS: [&str; 9] =
+    ["status-204", "informational", "http-1.0", "no-reason", "reply-first", "glued", "slice", "trailers", "drip"];
+
+/// Faults that may do more harm with settings of their own than as they are. Few or short lines make a head that is good, and nothing
+/// comes behind it.
+const WORSE_IF_SET: [(&str, Harm); 5] = [
+    ("drip", Harm::Attempt),
+    ("informational", Harm::Attempt),
+    ("slice", Harm::Answer),
+    ("many-lines", Harm::Answer),
+    ("large-line", Harm::Answer),
 ];
 
-/// Faults that take their time to do no harm.
-const SLOW_IF_SET: [&str; 1] = ["drip"];
+fn harm_if_set(fault: &str) -> Option<Harm> {
+    WORSE_IF_SET.iter().find(|(name, _)| *name == fault).map(|(_, harm)| *harm)
+}
 
 /// What `fault` may cost a request for a tunnel, or for plain HTTP.
 pub fn harm_of(fault: &str, tunnel: bool) -> Harm {
-    if HARMLESS.contains(&fault) || SLOW_IF_SET.contains(&fault) {
-        return Harm::Nothing;
-    }
     match (fault, tunnel) {
         ("early-200-reset" | "stalled-tunnel" | "two-replies", _) => return Harm::Answer,
-        // The connection ends behind a good reply.
-        ("keep-alive-lie", _) => return Harm::Nothing,
+        // Its body, or what belongs to none, comes in the place of what the target sends.
+        ("length-on-200" | "chunked-on-200", true) | ("trailers", false) => return Harm::Answer,
+        (harmless, _) if HARMLESS.contains(&harmless) => return Harm::Nothing,
         ("reused-close", _) => return Harm::Attempt,
         // A gateway's status may be tried elsewhere; any other is the target's as far as the proxy can tell.
         ("status-502" | "status-503" | "status-504" | "blame-shifting", _) => return Harm::Attempt,
@@ -77,8 +76,8 @@ pub struct Evidence<'a> {
     stopped: Option<Duration>,
     /// When the proxy's machine did not do what it was asked for.
     machine: Spans<()>,
-    /// Upstreams whose plans set the pause of a fault that is harmless without one.
-    slow: BTreeSet<&'a str>,
+    /// Upstreams whose plans set what makes a fault worse.
+    worse: BTreeSet<&'a str>,
 }
 
 /// What was done to one host.
@@ -99,7 +98,7 @@ impl<'a> Evidence<'a> {
         scenario: &'a Scenario,
         played: &[(Duration, &'a Action)],
         journals: &Journals<'a>,
-        machine_faults: &[Duration],
+        machine_faults: &[(Duration, Duration)],
         liveness: Duration,
     ) -> Self {
         let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
@@ -107,9 +106,9 @@ impl<'a> Evidence<'a> {
         let drain = |action: &Action| matches!(action, Action::Drain);
         let mut evidence = Evidence {
             hosts: BTreeMap::new(),
-            machine: Spans::new(machine_faults.iter().map(|at| (*at, *at, ())).collect()),
+            machine: Spans::new(machine_faults.iter().map(|(from, until)| (*from, *until, ())).collect()),
             stopped: played.iter().find(|(_, action)| drain(action)).map(|(at, _)| *at),
-            slow: slow_if_set(scenario),
+            worse: worse_if_set(scenario),
         };
         for host in upstreams.clone().chain(clients.clone()).chain([PROXY]) {
             let restarts = host == PROXY || upstreams.clone().any(|one| one == host);
@@ -122,7 +121,10 @@ impl<'a> Evidence<'a> {
             let listener = listener(host, journal, played);
             let untold = journal.connections.iter().filter(|one| one.closed.is_none());
             let untold = Spans::new(untold.map(|one| (one.opened, Duration::MAX, ())).collect());
-            let struck = journal.connections.iter().filter(|one| one.faults.iter().any(|label| is_harmful(label)));
+            let struck = journal
+                .connections
+                .iter()
+                .filter(|one| one.faults.iter().any(|fault| harm_of(fault, true) != Harm::Nothing));
             let connections = struck.map(|one| (one.opened, one.closed.unwrap_or(Duration::MAX), ()));
             let connections = Spans::new(connections.collect());
             let struck = journal.requests.iter().filter(|entry| evidence.harm(entry) != Harm::Nothing);
@@ -138,9 +140,17 @@ impl<'a> Evidence<'a> {
     /// The worst that the faults of a journal's entry may have cost its request.
     pub fn harm(&self, entry: &JournalEntry<'_>) -> Harm {
         let tunnel = entry.record.method == "CONNECT";
+        // Only a request for a tunnel can be answered before it is read: what the target sends then stands behind the answer.
+        let first = entry.reply_came_first && !tunnel;
+        // Nor can anybody take over where a fault answers with a success in the target's place.
+        if first || (entry.is_success() && entry.record.outcome == Outcome::Faulted) {
+            return Harm::Answer;
+        }
         let of_label = |label: &String| match fault_of(label) {
-            fault if SLOW_IF_SET.contains(&fault) && self.slow.contains(entry.host) => Harm::Attempt,
-            fault => harm_of(fault, tunnel),
+            fault => match harm_if_set(fault) {
+                Some(harm) if self.worse.contains(entry.host) => harm,
+                _ => harm_of(fault, tunnel),
+            },
         };
         entry.record.faults.iter().map(of_label).max().unwrap_or(Harm::Nothing)
     }
@@ -203,27 +213,17 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// The fault in a journal's label, which is `FAULT` or `FAULT@ID`.
-pub(in crate::judge) fn fault_of(label: &str) -> &str {
-    label.split_once('@').map_or(label, |(fault, _)| fault)
-}
-
-/// Whether a fault of a whole connection does harm.
-fn is_harmful(label: &str) -> bool {
-    harm_of(fault_of(label), true) != Harm::Nothing
-}
-
 /// Whether a record was struck by one of `faults`.
 pub(in crate::judge) fn struck_by(record: &Record, faults: &[&str]) -> bool {
     record.faults.iter().any(|label| faults.contains(&fault_of(label)))
 }
 
-fn slow_if_set(scenario: &Scenario) -> BTreeSet<&str> {
+fn worse_if_set(scenario: &Scenario) -> BTreeSet<&str> {
     let sets = |plan: &serde_json::Value| {
         let faults = plan.get("faults").and_then(serde_json::Value::as_array);
         faults.into_iter().flatten().any(|fault| {
             let name = fault.get("fault").and_then(serde_json::Value::as_str);
-            name.is_some_and(|name| SLOW_IF_SET.contains(&name)) && fault.get("with").is_some()
+            name.is_some_and(|name| harm_if_set(name).is_some()) && fault.get("with").is_some()
         })
     };
     scenario.upstreams.iter().filter(|one| sets(&one.plan)).map(|one| one.name.as_str()).collect()
@@ -333,13 +333,13 @@ mod tests {
 
     #[test]
     fn every_fault_that_is_named_here_exists() {
-        let named = HARMLESS.iter().chain(&SLOW_IF_SET);
-        for name in named.chain(&["early-200-reset", "stalled-tunnel", "two-replies", "keep-alive-lie", "reused-close"])
-        {
+        let worse = WORSE_IF_SET.map(|(name, _)| name);
+        let named = HARMLESS.iter().chain(&worse);
+        for name in named.chain(&["early-200-reset", "stalled-tunnel", "two-replies", "reused-close"]) {
             assert!(Fault::named(name).is_some(), "{name}");
         }
         let harmful = |fault: &&Fault| harm_of(fault.name, true) != Harm::Nothing;
-        assert_eq!(CATALOGUE.iter().filter(harmful).count(), CATALOGUE.len() - HARMLESS.len() - SLOW_IF_SET.len() - 1);
+        assert_eq!(CATALOGUE.iter().filter(harmful).count(), CATALOGUE.len() - HARMLESS.len());
     }
 
     fn found(timeline: &str, of: impl Fn(&Scenario, &[(Duration, &Action)]) -> Found) -> Vec<(u64, u64)> {

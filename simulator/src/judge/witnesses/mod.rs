@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use configurations::Configurations;
+pub(in crate::judge) use evidence::struck_by;
 pub use evidence::{Evidence, Harm, harm_of};
-pub(in crate::judge) use evidence::{fault_of, struck_by};
+pub(in crate::judge) use journals::fault_of;
 pub use journals::{Connection, HostJournal, JournalEntry, Journals};
 pub use request::{ClientRequest, RequestEnd};
 
@@ -21,6 +22,8 @@ use proxy::config::{Config, Upstream};
 use crate::record::{ClientEvent, RunRecord, ScenarioEvent, What};
 use crate::scenario::{Action, Client, LIVENESS, Scenario, Span, Written};
 
+/// How long a name is not looked up again that could not be resolved.
+const NO_LOOKUP: Duration = Duration::from_millis(1200);
 /// How long the run's own requests wait.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
 /// How much later than its longest back-off an ejected upstream may come back: its probe has to be asked for and answered.
@@ -44,6 +47,10 @@ pub struct Witnesses<'a> {
     pub liveness: Duration,
     /// The rounds of requests that followed once everything was healed and the longest back-off was over.
     pub convergence: Option<Convergence>,
+    /// When the proxy's machine failed to accept a connection.
+    pub accept_errors: Vec<Duration>,
+    /// When the proxy's machine failed to look a name up, and which.
+    pub failed_lookups: Vec<(Duration, &'a str)>,
     /// When the last thing was witnessed.
     pub over: Duration,
     /// What the scenario asked for and could not be done, by its line in the trace.
@@ -82,6 +89,8 @@ impl<'a> Witnesses<'a> {
         let mut played = Vec::new();
         let mut failed_actions = Vec::new();
         let mut machine_faults = Vec::new();
+        let mut accept_errors = Vec::new();
+        let mut failed_lookups = Vec::new();
         let mut liveness = scenario.duration.get();
         let mut convergence = None;
         for (place, line) in lines.iter().enumerate() {
@@ -108,15 +117,26 @@ impl<'a> Witnesses<'a> {
                 }
                 What::Scenario(ScenarioEvent::Failed { what }) => failed_actions.push((place, what.as_str())),
                 // Failing lookups and full queues; a failing accept costs time only, and other addresses some of it.
-                What::Scenario(ScenarioEvent::Chance { of: "dns-failure" | "offload-busy", .. }) => {
-                    machine_faults.push(line.at());
+                What::Scenario(ScenarioEvent::Chance { of: "dns-failure", what }) => {
+                    failed_lookups.push((line.at(), what.as_str()));
+                    machine_faults.push((line.at(), line.at() + NO_LOOKUP));
                 }
+                What::Scenario(ScenarioEvent::Chance { of: "offload-busy", .. }) => {
+                    machine_faults.push((line.at(), line.at()));
+                }
+                What::Scenario(ScenarioEvent::Chance { of: "accept-error", .. }) => accept_errors.push(line.at()),
                 What::Scenario(_) => {}
             }
         }
-        journals.set_probes_aside();
         let configurations = Configurations::new(scenario, &played, liveness);
         let evidence = Evidence::new(scenario, &played, &journals, &machine_faults, liveness);
+        let over = lines.last().map_or(Duration::ZERO, |line| line.at());
+        journals.set_probes_aside(|entry, id| {
+            let Some(asked) = requests.get(id) else { return false };
+            let ended = asked.end.as_ref().map_or(over, |end| end.at);
+            let mut others = scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
+            others.any(|host| evidence.killed(host, asked.began, ended))
+        });
         Witnesses {
             scenario,
             configurations,
@@ -126,7 +146,9 @@ impl<'a> Witnesses<'a> {
             played,
             liveness,
             convergence,
-            over: lines.last().map_or(Duration::ZERO, |line| line.at()),
+            accept_errors,
+            failed_lookups,
+            over,
             failed_actions,
             panics: &record.panics,
             left: &record.left,

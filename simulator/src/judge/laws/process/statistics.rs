@@ -48,7 +48,7 @@ fn check(history: &History<'_>) -> Checked {
                     *served += u64::from(failure.is_none());
                 }
                 ProxyEvent::Statistics { page } => {
-                    sums(history, &told, page, line, &mut checked);
+                    sums(history, &told, page, (line, at), &mut checked);
                     each(history, process, &told, page, (line, at), &mut checked);
                 }
                 _ => {}
@@ -59,8 +59,9 @@ fn check(history: &History<'_>) -> Checked {
 }
 
 /// Holds the sums of the page against what the proxy told.
-fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, line: usize, checked: &mut Checked) {
-    let gone = gone(history);
+fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, place: (usize, Duration), checked: &mut Checked) {
+    let (line, at) = place;
+    let may_last = gone(history) + half_closed(history, at);
     let total = |field: &str| number(page, &["total", field]);
     let sum = |field: &str| sum_of_upstreams(page, field);
     let (attempts, served) = told.attempts.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
@@ -70,7 +71,7 @@ fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, line: usize, checke
         ("failed_requests", total("failed_requests"), told.verdicts - told.successes),
         ("the upstreams' total_requests", sum("total_requests"), attempts),
         ("the upstreams' success_requests", sum("success_requests"), served),
-        ("current_requests", number(page, &["current_requests"]).saturating_sub(gone), 0),
+        ("current_requests", number(page, &["current_requests"]).saturating_sub(may_last), 0),
     ];
     for (name, said, happened) in facts {
         let text = || format!("{name} is {said}, but {happened} happened");
@@ -147,6 +148,21 @@ fn gone(history: &History<'_>) -> u64 {
         None => true,
     });
     gone.count() as u64
+}
+
+/// How many tunnels may be half closed at `at`: their client has ended them, and the word never reached an upstream that was disturbed.
+fn half_closed(history: &History<'_>, at: Duration) -> u64 {
+    let witnesses = &history.witnesses;
+    let limit = witnesses.configurations.at(at).timeouts.half_closed;
+    let disturbed = |from: Duration| {
+        let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+        hosts.any(|host| {
+            witnesses.evidence.of_upstream(host, from, at).is_some() || witnesses.evidence.untold(host, from, at)
+        })
+    };
+    let tunnels = witnesses.requests.values().filter(|asked| asked.is_tunnel());
+    let ended = tunnels.filter(|asked| asked.end.is_some_and(|end| end.at + limit > at && disturbed(asked.began)));
+    ended.count() as u64
 }
 
 fn number(page: &Json, path: &[&str]) -> u64 {

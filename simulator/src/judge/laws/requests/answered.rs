@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadgen::{Action, ActionKind};
+use loadgen::{Action, ActionKind, FailureKind};
 use mock_upstreams::journal::Record;
 use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Upstream};
@@ -26,6 +26,8 @@ const ROUNDS: u32 = 16;
 const SLACK: Duration = Duration::from_secs(3);
 /// How much longer where packets are lost: each is sent again after 200 ms.
 const RESENDING: Duration = Duration::from_secs(5);
+/// How long the proxy takes no connection where its machine has failed to accept one.
+const REST: Duration = Duration::from_millis(150);
 /// Below this a link takes its time for every body, so that nobody can say when an answer is due.
 const NARROW: u64 = 1_000_000;
 /// A stopping proxy takes no request that began so shortly before, since it may arrive later.
@@ -106,7 +108,11 @@ fn due(
             none(evidence.of_upstream(entry.host, from, until))?;
         }
     }
-    let begun = asked.result().is_some_and(|result| result.status.is_some_and(|status| (200..300).contains(&status)));
+    let begun = asked.result().is_some_and(|result| {
+        // A reset overtakes what was sent before it and was lost.
+        let reset = result.failure.is_some_and(|failure| failure.kind == FailureKind::Reset);
+        reset || result.status.is_some_and(|status| (200..300).contains(&status))
+    });
     if begun && !entries.iter().any(JournalEntry::is_success) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         none(hosts().find_map(|host| evidence.of_upstream(host, from, until)))?;
@@ -130,6 +136,8 @@ fn due(
     let waits = each * waiting;
     let due = waits + slowest * 2 + target_takes(asked) + witnesses.one_way() * ROUNDS + SLACK;
     let due = due + if witnesses.loses_packets() { RESENDING } else { Duration::ZERO };
+    let failed = witnesses.accept_errors.iter().filter(|at| (from..=until).contains(*at)).count();
+    let due = due + REST * u32::try_from(failed).unwrap_or(u32::MAX);
     let patience = witnesses.patience(asked).min(config.timeouts.request);
     none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
     Ok(due)

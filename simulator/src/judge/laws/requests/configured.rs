@@ -22,10 +22,9 @@ const LOOKUP: Duration = Duration::from_secs(2);
 fn check(witnesses: &Witnesses<'_>) -> Checked {
     let mut stale: BTreeMap<(&str, Duration), Duration> = BTreeMap::new();
     let mut checked = Checked::default();
-    for journal in witnesses.journals.by_host.values() {
-        for entry in &journal.requests {
-            let Some(id) = entry.record.id.as_deref() else { continue };
-            if let Some(asked) = witnesses.requests.get(id) {
+    for (id, entries) in witnesses.journals.by_id() {
+        if let Some(asked) = witnesses.requests.get(id) {
+            for entry in entries {
                 checked.add(judge(witnesses, id, asked, entry, &mut stale));
             }
         }
@@ -52,12 +51,12 @@ fn judge<'a>(
                 return Case::Holds;
             }
             if let Some(at) = configurations.left(&upstream.host, entry.host, from) {
-                left = Some((at, config));
+                left = Some((at, config, upstream.host.as_str()));
             }
         }
     }
     let broken = |text: String| Case::Broken(Violation::found(text, [asked.line, entry.line]));
-    let Some((at, config)) = left else {
+    let Some((at, config, name)) = left else {
         return broken(format!("{} got {id}, but no configuration in force sends anything there", entry.host));
     };
     // An address is used until it is due to be looked up again, and a kept connection for as long as it is kept.
@@ -65,10 +64,12 @@ fn judge<'a>(
     if asked.began <= fresh || entry.record.request > 1 {
         return Case::Excused(Excuse::NameMoved);
     }
-    // The first request behind that may use the old address still, but has it looked up.
+    // The first request behind that may use the old address still, but has it looked up; so does the first behind a lookup that failed.
+    let failed = witnesses.failed_lookups.iter().filter(|(when, whose)| *whose == name && *when <= asked.began);
+    let failed = failed.map(|(when, _)| *when).max().filter(|when| *when > at);
     let first =
         *stale.entry((entry.host, at)).and_modify(|first| *first = asked.began.min(*first)).or_insert(asked.began);
-    if asked.began > first + LOOKUP + config.timeouts.connect {
+    if asked.began > failed.map_or(first, |failed| first.max(failed)) + LOOKUP + config.timeouts.connect {
         return broken(format!("{} got {id}, but the name has led elsewhere since {at:?}", entry.host));
     }
     Case::Excused(Excuse::NameMoved)

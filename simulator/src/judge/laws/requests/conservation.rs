@@ -58,7 +58,9 @@ fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends
     let Some(end) = asked.end.filter(|end| end.result.status.is_some()) else { return Case::Holds };
     let Some((line, status)) = ends.first() else {
         let witnesses = &history.witnesses;
-        let until = end.at + witnesses.clock_skew + LAST_BYTES;
+        // It tells of a tunnel when both ends are closed.
+        let half_closed = witnesses.configurations.at(asked.began).timeouts.half_closed;
+        let until = end.at + witnesses.clock_skew + LAST_BYTES.max(half_closed);
         return match witnesses.evidence.of_proxy(asked.began, until) {
             Some(why) => Case::Excused(why),
             None if witnesses.evidence.stopped().is_some() => Case::Excused(Excuse::ProxyStopping),
@@ -79,7 +81,9 @@ fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends
 fn picked(history: &History<'_>, id: &str, entry: &JournalEntry<'_>, untold: &[&ProxyRequest<'_>]) -> Case {
     let told = history.proxy_request(id);
     let picks = told.into_iter().chain(untold.iter().copied()).flat_map(|asked| &asked.picks);
-    if !picks.into_iter().any(|pick| history.leads_to(pick.upstream, entry.host)) {
+    // The proxy's own probes ask for targets of clients.
+    let probes = history.probes(id, entry.host);
+    if !picks.into_iter().any(|pick| history.leads_to(pick.upstream, entry.host)) && probes == 0 {
         let text = format!("{} got {id}, but was never picked for it", entry.host);
         return Case::Broken(Violation::found(text, [entry.line]));
     }
@@ -91,7 +95,7 @@ fn picked(history: &History<'_>, id: &str, entry: &JournalEntry<'_>, untold: &[&
     let here = entries.filter(|one| one.record.status == Some(200) && one.host == entry.host).count();
     let failed = asked.failed.iter().filter(|one| history.leads_to(one, entry.host)).count();
     let serves = asked.picks.last().is_some_and(|pick| history.leads_to(pick.upstream, entry.host));
-    if here > failed + usize::from(serves) {
+    if here > failed + probes + usize::from(serves) {
         let text = format!("{} opened a tunnel for {id} that the proxy does not tell of", entry.host);
         return Case::Broken(Violation::found(text, [entry.line]));
     }

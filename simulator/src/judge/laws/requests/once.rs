@@ -1,6 +1,7 @@
 //! The law `once`: each request reaches its upstreams as often as it may.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
@@ -54,6 +55,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
     match hosts.filter_map(lost).next() {
         Some(why) => Case::Excused(why),
         None if killed_later(witnesses, asked) => Case::Excused(Excuse::UpstreamKilled),
+        // A fault may keep an upstream from ever noticing that a tunnel has ended.
+        None if may_still_serve(witnesses, asked.began, end.at) => Case::Excused(Excuse::Untold),
         None => broken(format!("{id} was served, but no upstream wrote it down"), &[]),
     }
 }
@@ -62,6 +65,13 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
 fn killed_later(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
     let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
     hosts.any(|host| witnesses.evidence.killed(host, asked.began, witnesses.over))
+}
+
+/// Whether a connection that was opened from `from` to `until` has not been closed by the end of the run.
+fn may_still_serve(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -> bool {
+    let journals = witnesses.journals.by_host.values();
+    let mut connections = journals.flat_map(|journal| &journal.connections);
+    connections.any(|one| one.closed.is_none() && (from..=until).contains(&one.opened))
 }
 
 /// Several entries of the configuration may lead to one host, and one that a reload has removed and added again is another one.

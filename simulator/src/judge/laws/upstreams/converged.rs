@@ -1,7 +1,9 @@
 //! The law `converged`: once everything is healed, whole rounds of requests hold each upstream exactly as often as its weight says.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use crate::judge::checked::{Case, Checked};
-use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{Convergence, Witnesses};
@@ -17,33 +19,44 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     let Some(convergence) = witnesses.convergence.filter(|one| one.rounds > 0) else { return Checked::default() };
     let config = witnesses.configurations.at(convergence.at);
     let sum: u64 = config.upstreams.iter().map(|one| u64::from(one.weight.get())).sum();
-    let hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-    hosts.map(|host| judge(witnesses, &convergence, host, sum)).collect()
+    groups(witnesses, &convergence).iter().map(|hosts| judge(witnesses, &convergence, hosts, sum)).collect()
 }
 
-fn judge(witnesses: &Witnesses<'_>, convergence: &Convergence, host: &str, sum: u64) -> Case {
+/// The upstreams, each alone but for those to which one name has led: while its address is stale it may lead to either.
+fn groups<'a>(witnesses: &Witnesses<'a>, convergence: &Convergence) -> Vec<BTreeSet<&'a str>> {
+    let configurations = &witnesses.configurations;
+    let mut groups: Vec<BTreeSet<&str>> = Vec::new();
+    for upstream in &witnesses.scenario.upstreams {
+        let mut group = BTreeSet::from([upstream.name.as_str()]);
+        for one in &configurations.at(convergence.at).upstreams {
+            let led = configurations.hosts_of(&one.host, Duration::ZERO, witnesses.over);
+            if led.contains(upstream.name.as_str()) {
+                let names = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+                group.extend(names.filter(|name| led.contains(name)));
+            }
+        }
+        let (mine, rest): (Vec<_>, Vec<_>) = groups.into_iter().partition(|other| !other.is_disjoint(&group));
+        group.extend(mine.into_iter().flatten());
+        groups = rest;
+        groups.push(group);
+    }
+    groups
+}
+
+fn judge(witnesses: &Witnesses<'_>, convergence: &Convergence, hosts: &BTreeSet<&str>, sum: u64) -> Case {
     let Convergence { line, at, round, rounds } = *convergence;
     let configurations = &witnesses.configurations;
-    let config = configurations.at(at);
-    let since = at.saturating_sub(config.timeouts.dns + config.timeouts.connect);
-    let mut weight = 0;
-    for one in &config.upstreams {
-        let leads = configurations.hosts_of(&one.host, at, witnesses.over);
-        if leads.contains(host) && leads.len() > 1 {
-            return Case::Excused(Excuse::Untold);
-        }
-        if !configurations.is_settled(&one.host, since, witnesses.over) {
-            return Case::Excused(Excuse::NameMoved);
-        }
-        weight += if leads.contains(host) { u64::from(one.weight.get()) } else { 0 };
-    }
+    let leads = |name: &str| !configurations.hosts_of(name, at, witnesses.over).is_disjoint(hosts);
+    let entries = configurations.at(at).upstreams.iter().filter(|one| leads(&one.host));
+    let weight: u64 = entries.map(|one| u64::from(one.weight.get())).sum();
     let asked = |id: &str| Witnesses::is_own(id) && witnesses.requests.get(id).is_some_and(|asked| asked.line > line);
-    let entries = witnesses.journals.at(host).into_iter().flat_map(|journal| &journal.requests);
-    let got = entries.filter(|entry| entry.record.id.as_deref().is_some_and(asked)).count() as u64;
+    let written = hosts.iter().filter_map(|host| witnesses.journals.at(host)).flat_map(|journal| &journal.requests);
+    let got = written.filter(|entry| entry.record.id.as_deref().is_some_and(asked)).count() as u64;
     // A round holds each weight, divided by what all have in common.
     let wanted = rounds * round * weight / sum.max(1);
-    let text =
-        || format!("{host} of weight {weight} got {got} of {} requests, and should have got {wanted}", rounds * round);
+    let text = || {
+        format!("{hosts:?} of weight {weight} got {got} of {} requests, and should have got {wanted}", rounds * round)
+    };
     Case::of((got != wanted).then(|| Violation::found(text(), [line])))
 }
 

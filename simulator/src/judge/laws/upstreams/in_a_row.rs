@@ -15,10 +15,11 @@ pub(in crate::judge) const LAW: Law = Law {
 };
 
 /// What was charged to an upstream since its last success.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Row {
     charged: Vec<usize>,
     last_success: Option<usize>,
+    suspected: bool,
 }
 
 fn check(history: &History<'_>) -> Checked {
@@ -41,13 +42,15 @@ fn check(history: &History<'_>) -> Checked {
                 }
                 ProxyEvent::Recovered { upstream, .. } => drop(rows.remove(upstream.as_str())),
                 ProxyEvent::Suspected { upstream, .. } => {
-                    // What a suspicion rests on counts for the ejection that confirms it.
-                    let row = rows.entry(upstream.as_str()).or_default().clone();
-                    checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
+                    // The failures are held against the suspicion. The probe alone decides whether an ejection follows.
+                    let row = rows.insert(upstream.as_str(), Row { suspected: true, ..Row::default() });
+                    checked.add(Case::of(judge(history, upstream.as_str(), row.unwrap_or_default(), line)));
                 }
                 ProxyEvent::Ejected { upstream, .. } => {
                     let row = rows.remove(upstream.as_str()).unwrap_or_default();
-                    checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
+                    if !row.suspected {
+                        checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
+                    }
                 }
                 _ => {}
             }

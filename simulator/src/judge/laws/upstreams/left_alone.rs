@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use proxy::config::Config;
+
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{Harm, JournalEntry, RECOVERY_MARGIN, Witnesses, struck_by};
+use crate::scenario::PROXY;
 
 use super::back_off::back_off;
 
@@ -108,24 +111,30 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) ->
 /// Why nobody can say whether the upstream is out.
 fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> Option<Excuse> {
     let configurations = &witnesses.configurations;
-    if !configurations.is_unchanged(from, until) {
+    // A reload that changes how an upstream is reached clears its health, and one may change what is enough to be ejected.
+    let config = configurations.at(from);
+    let own = |config: &Config| config.upstreams.iter().find(|one| one.host == host).map(|one| (one.key(), one.weight));
+    let same = |one: &Config| own(one) == own(config) && one.health.policy == config.health.policy;
+    if !configurations.during(from, until).all(same) {
         return Some(Excuse::Reloaded);
     }
-    if let Some(why) = witnesses.evidence.of_proxy(from, until) {
-        return Some(why);
+    if witnesses.evidence.killed(PROXY, from, until) {
+        return Some(Excuse::ProxyKilled);
     }
     // What a killed upstream has not written down yet may have been a success.
     if witnesses.evidence.killed(host, from, until) {
         return Some(Excuse::UpstreamKilled);
     }
     // If all are out, the one that failed least is asked all the same.
-    let config = configurations.at(from);
     let since = from.saturating_sub(config.health.policy.backoff_max * 6 / 5 + RECOVERY_MARGIN);
-    let mut others = config.upstreams.iter().filter(|one| one.host != host && one.weight.get() > 0);
-    let sound = others.any(|one| {
-        witnesses.evidence.of_anything(&one.host, since, until).is_none() && witnesses.serves(one, &one.host, config)
-    });
-    (!sound).then_some(Excuse::NoSoundUpstream)
+    let sound = |config: &Config| {
+        let mut others = config.upstreams.iter().filter(|one| one.host != host && one.weight.get() > 0);
+        others.any(|one| {
+            witnesses.evidence.of_anything(&one.host, since, until).is_none()
+                && witnesses.serves(one, &one.host, config)
+        })
+    };
+    (!configurations.during(from, until).all(sound)).then_some(Excuse::NoSoundUpstream)
 }
 
 #[cfg(test)]

@@ -1,0 +1,136 @@
+//! The law `ejects`: as many failures in a row as the threshold, all of them the upstream's own for certain, eject it at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::judge::checked::{Case, Checked};
+use crate::judge::history::History;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::requests::ProxyProcess;
+use crate::judge::violation::Violation;
+use crate::record::ProxyEvent;
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "ejects",
+    text: "As many failures in a row as the threshold, all of which only the upstream can have caused, eject it at once.",
+    check: Check::Inside(check),
+};
+
+/// The rules by which a failure is the upstream's own for certain.
+const CERTAIN: [&str; 4] = ["unreachable", "tls", "malformed_head", "credentials_refused"];
+
+/// An upstream, as far as it was told of.
+#[derive(Default)]
+struct Row {
+    /// The lines of its certain failures since anything else was heard of it.
+    certain: Vec<usize>,
+    /// It is out.
+    out: bool,
+    /// When it came back. A failure that began before counts no more, so for a while nobody knows which ones count.
+    back: Option<Duration>,
+    /// When it must have been ejected.
+    due: Option<Duration>,
+}
+
+fn check(history: &History<'_>) -> Checked {
+    history.processes.iter().flat_map(|process| cases(history, process)).collect()
+}
+
+fn cases<'a>(history: &History<'a>, process: &ProxyProcess<'a>) -> Vec<Case> {
+    let witnesses = &history.witnesses;
+    let mut cases = Vec::new();
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+    let overdue = |rows: &mut BTreeMap<&str, Row>, now: Duration, cases: &mut Vec<Case>| {
+        for (name, row) in rows.iter_mut() {
+            if row.due.is_some_and(|due| now > due + witnesses.clock_skew) {
+                let text = format!("{name} failed {} times in a row and is not ejected", row.certain.len());
+                cases.push(Case::Broken(Violation::found(text, std::mem::take(&mut row.certain))));
+                row.due = None;
+            }
+        }
+    };
+    for (line, at, event) in history.proxy_lines(process) {
+        overdue(&mut rows, at, &mut cases);
+        match event {
+            ProxyEvent::AttemptEnded { upstream, failure: None, .. } => {
+                let row = rows.entry(upstream.as_str()).or_default();
+                (row.certain, row.due) = (Vec::new(), None);
+            }
+            ProxyEvent::Blamed { upstream, blame: "upstream", rule } => {
+                let row = rows.entry(upstream.as_str()).or_default();
+                let config = witnesses.configurations.at(at);
+                let begun_before = config.timeouts.connect + config.timeouts.reply;
+                // One that was removed can't be ejected, and what began before it came back counts no more.
+                let gone = history.removed(upstream.as_str(), at.saturating_sub(begun_before), at);
+                if row.out || gone || row.back.is_some_and(|back| at <= back + begun_before) {
+                    continue;
+                }
+                if !CERTAIN.contains(rule) {
+                    row.certain.clear();
+                    continue;
+                }
+                row.certain.push(line);
+                if row.certain.len() >= threshold(history, &row.certain, at) {
+                    row.due = row.due.or(Some(at));
+                }
+            }
+            ProxyEvent::Ejected { upstream, .. } | ProxyEvent::Suspected { upstream, .. } => {
+                let row = rows.entry(upstream.as_str()).or_default();
+                cases.extend(row.due.map(|_| Case::Holds));
+                *row = Row { out: true, ..Row::default() };
+            }
+            ProxyEvent::Recovered { upstream, .. } => {
+                rows.insert(upstream.as_str(), Row { back: Some(at), ..Row::default() });
+            }
+            // One that was removed and comes back begins anew.
+            ProxyEvent::Reloaded { .. } => rows.retain(|name, row| {
+                let since = row.certain.first().map_or(Duration::ZERO, |line| history.lines[*line].at());
+                !history.removed(name, since, at)
+            }),
+            _ => {}
+        }
+    }
+    cases
+}
+
+/// The highest threshold that was in force while these failures came.
+fn threshold(history: &History<'_>, certain: &[usize], at: Duration) -> usize {
+    let since = certain.first().map_or(at, |line| history.lines[*line].at());
+    let configs = history.witnesses.configurations.during(since, at);
+    let thresholds = configs.map(|config| config.health.policy.failure_threshold.get() as usize);
+    thresholds.max().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LAW;
+    use crate::judge::laws::twin::Twin;
+    use crate::record::{ProxyEvent, What};
+
+    #[test]
+    fn fires_where_nobody_is_ejected() {
+        let mut twin = Twin::of_ejection(&LAW);
+        twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Ejected { .. })));
+        twin.fires();
+    }
+
+    #[test]
+    fn a_success_between_begins_the_count_anew() {
+        let mut twin = Twin::of_ejection(&LAW);
+        twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Ejected { .. })));
+        let blamed = |what: &What| matches!(what, What::Proxy(ProxyEvent::Blamed { .. }));
+        let first = twin.find(blamed);
+        let mut line = twin.record.trace.lines[first].clone();
+        if let What::Proxy(ProxyEvent::Blamed { upstream, .. }) = line.what {
+            line.what = What::Proxy(ProxyEvent::AttemptEnded { request: None, upstream, failure: None, took_us: 0 });
+        }
+        twin.record.trace.lines.insert(first + 1, line);
+        // Only the first two are looked at: what comes behind fails again.
+        let rest = twin.record.trace.lines.iter().rposition(|line| blamed(&line.what)).unwrap();
+        while twin.record.trace.lines.iter().filter(|line| blamed(&line.what)).count() > 2 {
+            let last = twin.record.trace.lines.iter().rposition(|line| blamed(&line.what)).unwrap_or(rest);
+            twin.record.trace.lines.remove(last);
+        }
+        assert_eq!(twin.checked().violations, []);
+    }
+}
