@@ -112,7 +112,8 @@ impl Draw {
         if self.has(Checks) {
             health["enabled"] = json!(true);
             health["interval_seconds"] = json!(self.number(1, 5));
-            health["timeout_seconds"] = json!(self.number(1, 5));
+            // A second is too little where packets are lost twice, and nobody would be to blame.
+            health["timeout_seconds"] = json!(self.number(2, 5));
             health["endpoints"] = json!(["echo.mock:80"]);
         }
         let mut proxy = json!({

@@ -140,8 +140,9 @@ impl<'a> Evidence<'a> {
     /// The worst that the faults of a journal's entry may have cost its request.
     pub fn harm(&self, entry: &JournalEntry<'_>) -> Harm {
         let tunnel = entry.record.method == "CONNECT";
-        // Only a request for a tunnel can be answered before it is read: what the target sends then stands behind the answer.
-        let first = entry.reply_came_first && !tunnel;
+        // Only the opening of a tunnel can be said before the request is read. Any other answer then comes behind it, as if the target
+        // had sent it.
+        let first = entry.reply_came_first && !(tunnel && entry.is_success());
         // Nor can anybody take over where a fault answers with a success in the target's place.
         if first || (entry.is_success() && entry.record.outcome == Outcome::Faulted) {
             return Harm::Answer;

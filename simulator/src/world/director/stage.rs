@@ -223,6 +223,8 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         self.engine.settle();
         if *host == self.host {
             self.start_proxy();
+            // What comes next in the same instant finds a process that runs.
+            self.engine.settle();
         } else if self.upstreams.contains_key(host) {
             self.start_upstream(host);
         } else if let Some((place, client)) =

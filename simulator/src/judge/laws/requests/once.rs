@@ -7,7 +7,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, JournalEntry, Witnesses, struck_by};
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, Witnesses, struck_by};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "once",
@@ -52,8 +52,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
     if written {
         return Case::Holds;
     }
+    let struck = entries.iter().any(|one| witnesses.evidence.harm(one) == Harm::Answer);
     match hosts.filter_map(lost).next() {
         Some(why) => Case::Excused(why),
+        None if struck => Case::Excused(Excuse::RequestStruck),
         None if killed_later(witnesses, asked) => Case::Excused(Excuse::UpstreamKilled),
         // A fault may keep an upstream from ever noticing that a tunnel has ended.
         None if may_still_serve(witnesses, asked.began, end.at) => Case::Excused(Excuse::Untold),

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use proxy::config::Upstream;
+
 use crate::judge::checked::{Case, Checked};
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
@@ -18,6 +20,18 @@ pub(in crate::judge) const LAW: Law = Law {
 fn check(witnesses: &Witnesses<'_>) -> Checked {
     let Some(convergence) = witnesses.convergence.filter(|one| one.rounds > 0) else { return Checked::default() };
     let config = witnesses.configurations.at(convergence.at);
+    // Those that refuse the proxy's credentials go on failing, and others take over.
+    let hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    let leads = |upstream: &Upstream, host: &str| {
+        witnesses.configurations.hosts_of(&upstream.host, convergence.at, witnesses.over).contains(host)
+    };
+    let mut pairs = hosts.flat_map(|host| config.upstreams.iter().map(move |upstream| (upstream, host)));
+    let healed = pairs.all(|(upstream, host)| {
+        upstream.weight.get() == 0 || !leads(upstream, host) || witnesses.serves(upstream, host, config)
+    });
+    if !healed {
+        return Checked::default();
+    }
     let sum: u64 = config.upstreams.iter().map(|one| u64::from(one.weight.get())).sum();
     groups(witnesses, &convergence).iter().map(|hosts| judge(witnesses, &convergence, hosts, sum)).collect()
 }
