@@ -96,6 +96,9 @@ pub trait RunsProxy: Engine {
     /// Changes the proxy's configuration file to `file` and tells the proxy so.
     fn reload_proxy(&mut self, file: &ConfigFile);
 
+    /// Ends the faults of the machine on which the proxy runs. Real machines have none to end.
+    fn heal_machine(&mut self) {}
+
     /// Tells the proxy to finish and stop.
     fn drain_proxy(&mut self);
 

@@ -106,7 +106,7 @@ impl<'a> Journals<'a> {
                 let opened_before = |other: &JournalEntry<'_>| {
                     other.host != one.host && other.is_success() && other.since <= one.since && other.line != one.line
                 };
-                !(asks && (all.iter().any(opened_before) || lost(one, id)))
+                !(asks && (all.iter().any(opened_before) || (one.is_success() && lost(one, id))))
             });
         }
     }

@@ -44,6 +44,7 @@ impl<E: RunsProxy> Stage<'_, E> {
                 self.restart(&host);
             }
         }
+        self.engine.heal_machine();
         if self.draining {
             return None;
         }

@@ -28,6 +28,11 @@ impl<H: SimulatedHost> SimEnv<H> {
     pub(super) fn new(host: H, wall: WallClock, seed: u64, machine: Machine) -> Self {
         SimEnv { host, wall, random: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))), machine }
     }
+
+    /// The machine on which the proxy runs.
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
+    }
 }
 
 impl<H: SimulatedHost> Env for SimEnv<H> {

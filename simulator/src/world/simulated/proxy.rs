@@ -23,6 +23,7 @@ pub(super) struct ProxySlot<E: Env>(Rc<RefCell<Option<Running<E>>>>);
 /// A proxy that has started.
 pub(super) struct Running<E: Env> {
     proxy: Arc<Proxy<E>>,
+    env: E,
     recorder: Recorder,
 }
 
@@ -40,13 +41,13 @@ impl<E: Env> ProxySlot<E> {
             let host = HostName::new(PROXY);
             let observer = Arc::new(RecordingObserver { host: host.clone(), recorder: recorder.clone() });
             let started = match config {
-                Ok(config) => Proxy::start(config, env, observer).await.map_err(|error| error.to_string()),
+                Ok(config) => Proxy::start(config, env.clone(), observer).await.map_err(|error| error.to_string()),
                 Err(problems) => Err(problems),
             };
             match started {
                 Ok(proxy) => {
                     recorder.write(&host, What::Proxy(ProxyEvent::Started { epoch: 1 }));
-                    *slot.borrow_mut() = Some(Running { proxy: Arc::new(proxy), recorder });
+                    *slot.borrow_mut() = Some(Running { proxy: Arc::new(proxy), env, recorder });
                 }
                 Err(what) => recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what })),
             }
@@ -119,6 +120,12 @@ impl<E: InProcess> RunsProxy for E {
     fn reload_proxy(&mut self, file: &ConfigFile) {
         let reload = self.slot().reload(file);
         self.spawn(&HostName::new(PROXY), |_| reload);
+    }
+
+    fn heal_machine(&mut self) {
+        if let Some(running) = self.slot().0.borrow().as_ref() {
+            running.env.machine().heal();
+        }
     }
 
     fn drain_proxy(&mut self) {

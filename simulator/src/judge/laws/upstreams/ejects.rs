@@ -40,6 +40,7 @@ fn cases<'a>(history: &History<'a>, process: &ProxyProcess<'a>) -> Vec<Case> {
     let witnesses = &history.witnesses;
     let mut cases = Vec::new();
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+    let mut reloaded = Duration::ZERO;
     let overdue = |rows: &mut BTreeMap<&str, Row>, now: Duration, cases: &mut Vec<Case>| {
         for (name, row) in rows.iter_mut() {
             if row.due.is_some_and(|due| now > due + witnesses.clock_skew) {
@@ -83,10 +84,10 @@ fn cases<'a>(history: &History<'a>, process: &ProxyProcess<'a>) -> Vec<Case> {
                 rows.insert(upstream.as_str(), Row { back: Some(at), ..Row::default() });
             }
             // One that was removed and comes back begins anew.
-            ProxyEvent::Reloaded { .. } => rows.retain(|name, row| {
-                let since = row.certain.first().map_or(Duration::ZERO, |line| history.lines[*line].at());
-                !history.removed(name, since, at)
-            }),
+            ProxyEvent::Reloaded { .. } => {
+                let since = std::mem::replace(&mut reloaded, at);
+                rows.retain(|name, _| !history.removed(name, since, at));
+            }
             _ => {}
         }
     }

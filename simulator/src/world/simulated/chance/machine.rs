@@ -70,6 +70,14 @@ impl Machine {
         })))
     }
 
+    /// Ends its faults. What costs time only goes on.
+    pub(in crate::world::simulated) fn heal(&self) {
+        let state = &mut *self.state();
+        for share in [&mut state.accept_errors, &mut state.dns_failures, &mut state.offload_busy] {
+            *share = Share::of(0.0);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,6 +203,22 @@ mod tests {
 
     fn machine(chance: Chance) -> Machine {
         Machine::new(&chance, 1, Recorder::new(Clock::new(|| Duration::ZERO)))
+    }
+
+    #[test]
+    fn a_healed_machine_fails_no_more() {
+        let machine = machine(Chance { accept_errors: 1.0, dns_failures: 1.0, offload_busy: 1.0, ..Chance::default() });
+        assert!(
+            machine.accept_error().is_some()
+                && machine.lookup("name", Vec::new()).is_err()
+                && machine.offload().is_none()
+        );
+        machine.heal();
+        assert!(
+            machine.accept_error().is_none()
+                && machine.lookup("name", Vec::new()).is_ok()
+                && machine.offload().is_some()
+        );
     }
 
     #[test]
