@@ -1,4 +1,7 @@
 //! Reads plans from JSON. All problems are reported at once, each with its place and what to write instead.
+//!
+//! Plans are read by hand because they have no schema: each fault declares its own settings (`setting.rs`). The proxy's
+//! reader of configurations is of no use here, since a double may not import the proxy.
 
 use std::collections::BTreeSet;
 use std::fmt;

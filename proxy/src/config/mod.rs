@@ -10,7 +10,7 @@ mod reading;
 mod secret;
 #[cfg(test)]
 mod tests;
-mod text;
+pub mod text;
 mod upstreams;
 mod url;
 mod users;

@@ -1,6 +1,6 @@
 //! Turns the bytes of a configuration file into a [`Config`], or into a list of every problem.
 //!
-//! Three steps: [`json`] reads a tree, [`Shape`] holds it against the schema, and the functions here
+//! Three steps: [`json`] reads a tree, [`fit`] compares it with the schema, and the functions here
 //! and in `users` and `upstreams` give the fields their meaning. Each section is read whole before the first `?`,
 //! so that one bad field doesn't hide the next.
 
@@ -12,10 +12,11 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::reading::Reading;
-use super::text::interpolate::Lookup;
+use super::text::interpolate::{Lookup, interpolate};
 use super::text::json;
 use super::text::problem::Problems;
-use super::text::shape::{Shape, shown};
+use super::text::schema::{Dialect, fit, shown};
+use super::text::span::Span;
 use super::{
     ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, ProcessFile, Server,
     Timeouts, Via, raw, upstreams, url, users, warn,
@@ -43,10 +44,18 @@ pub fn parse(file: &str, bytes: &[u8], lookup: &dyn Lookup) -> Result<Config, Pr
     }
 }
 
+/// A configuration may refer to environment variables and to other files (`${env:…}`, `${file:…}`).
+struct References<'a>(&'a dyn Lookup);
+
+impl Dialect for References<'_> {
+    fn resolve(&self, text: &str) -> Result<String, String> {
+        interpolate(text, self.0)
+    }
+}
+
 fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
     let mut tree = json::read(bytes, &mut reading.problems)?;
-    let mut shape = Shape { lookup: reading.lookup, problems: &mut reading.problems, path: String::new() };
-    if !shape.fit(raw::schema().as_value(), &mut tree) {
+    if !fit(&raw::schema(), &References(reading.lookup), &mut tree, &mut reading.problems) {
         return None;
     }
     let raw: raw::Config = reading.good("", serde_json::from_value(tree).map_err(|_| UNREADABLE.to_owned()))?;
@@ -123,8 +132,8 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
         pid_file: ProcessFile::read(raw.pid_file),
         control_socket: ProcessFile::read(raw.control_socket),
         via: via?,
-        drain_delay: raw.drain_delay.0,
-        drain_timeout: raw.drain_timeout.0,
+        drain_delay: raw.drain_delay.get(),
+        drain_timeout: raw.drain_timeout.get(),
     })
 }
 
@@ -170,16 +179,16 @@ fn read_via(via: Option<String>) -> Result<Via, String> {
 fn read_timeouts(raw: &raw::Timeouts, upstream_timeout: Option<u64>) -> Timeouts {
     let both = upstream_timeout.map(Duration::from_secs);
     Timeouts {
-        connect: raw.connect.map(|span| span.0).or(both).unwrap_or(Duration::from_secs(10)),
-        reply: raw.reply.map(|span| span.0).or(both).unwrap_or(Duration::from_secs(30)),
-        request: raw.request.0,
-        header: raw.header.0,
-        keep_alive: raw.keep_alive.0,
-        body: raw.body.0,
-        idle_tunnel: raw.idle_tunnel.0,
-        half_closed: raw.half_closed.0,
-        pool_idle: raw.pool_idle.0,
-        dns: raw.dns.0,
+        connect: raw.connect.map(Span::get).or(both).unwrap_or(Duration::from_secs(10)),
+        reply: raw.reply.map(Span::get).or(both).unwrap_or(Duration::from_secs(30)),
+        request: raw.request.get(),
+        header: raw.header.get(),
+        keep_alive: raw.keep_alive.get(),
+        body: raw.body.get(),
+        idle_tunnel: raw.idle_tunnel.get(),
+        half_closed: raw.half_closed.get(),
+        pool_idle: raw.pool_idle.get(),
+        dns: raw.dns.get(),
     }
 }
 
@@ -205,8 +214,8 @@ fn read_health(raw: raw::HealthCheck, reading: &mut Reading<'_>) -> Option<Healt
         policy: HealthPolicy {
             failure_threshold: NonZeroU32::new(raw.failure_threshold)?,
             recovery_threshold: NonZeroU32::new(raw.recovery_threshold)?,
-            backoff_base: raw.backoff_base.0,
-            backoff_max: raw.backoff_max.0,
+            backoff_base: raw.backoff_base.get(),
+            backoff_max: raw.backoff_max.get(),
             max_ejection_percent: raw.max_ejection_percent,
         },
         timeout: Duration::from_secs(raw.timeout_seconds),

@@ -1,38 +1,33 @@
 //! Describes the exact JSON shape of a configuration file.
 //!
 //! The schema that [`schema`] derives from these types is both what `proxy --schema` prints and what
-//! [`super::text::shape`] checks a file against, so the two can't differ. Once a file has passed, these types hold it;
+//! [`super::text::schema`] checks a file against, so the two can't differ. Once a file has passed, these types hold it;
 //! [`super::parse`] gives them their meaning.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
+use super::text::schema::schema_of;
 use super::text::span::Span;
 
 /// The JSON Schema of a configuration file.
 pub fn schema() -> Schema {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<Config>();
-    // Leaving a field out is the one way to ask for its default; `null` would be a second one.
-    RecursiveTransform(refuse_null).transform(&mut schema);
+    let mut schema = schema_of::<Config>();
+    RecursiveTransform(bound_spans).transform(&mut schema);
     schema
 }
 
-fn refuse_null(schema: &mut Schema) {
-    let Some(object) = schema.as_object_mut() else { return };
-    if let Some(types) = object.get_mut("type")
-        && let Some(name) = types.as_array().and_then(|names| names.first().cloned())
+/// Times are above zero, where a field does not say otherwise, and a year is the longest that makes sense.
+fn bound_spans(schema: &mut Schema) {
+    if let Some(object) = schema.as_object_mut()
+        && object.get("format").is_some_and(|format| format == Span::FORMAT)
     {
-        *types = name;
-    }
-    if object.get("default").is_some_and(serde_json::Value::is_null) {
-        object.remove("default");
+        object.entry("x-minimum").or_insert("1ms".into());
+        object.entry("x-maximum").or_insert(Span::from_secs(31_557_600).to_string().into());
     }
 }
 
@@ -112,8 +107,8 @@ impl Default for Server {
             pid_file: None,
             control_socket: None,
             via: None,
-            drain_delay: Span(Duration::ZERO),
-            drain_timeout: secs(30),
+            drain_delay: Span::default(),
+            drain_timeout: Span::from_secs(30),
             allow_unauthenticated_clients: false,
         }
     }
@@ -227,8 +222,8 @@ impl Default for HealthCheck {
             recovery_threshold: 1,
             endpoints: Vec::new(),
             endpoint_rotation: false,
-            backoff_base: secs(5),
-            backoff_max: secs(5 * 60),
+            backoff_base: Span::from_secs(5),
+            backoff_max: Span::from_secs(5 * 60),
             max_ejection_percent: 50,
         }
     }
@@ -264,14 +259,14 @@ impl Default for Timeouts {
         Timeouts {
             connect: None,
             reply: None,
-            request: secs(90),
-            header: secs(10),
-            keep_alive: secs(60),
-            body: secs(60),
-            idle_tunnel: secs(60 * 60),
-            half_closed: secs(60),
-            pool_idle: secs(30),
-            dns: secs(30),
+            request: Span::from_secs(90),
+            header: Span::from_secs(10),
+            keep_alive: Span::from_secs(60),
+            body: Span::from_secs(60),
+            idle_tunnel: Span::from_secs(60 * 60),
+            half_closed: Span::from_secs(60),
+            pool_idle: Span::from_secs(30),
+            dns: Span::from_secs(30),
         }
     }
 }
@@ -346,10 +341,6 @@ impl Default for Logging {
 pub(super) enum LogFormat {
     Text,
     Json,
-}
-
-const fn secs(seconds: u64) -> Span {
-    Span(Duration::from_secs(seconds))
 }
 
 fn yes() -> bool {

@@ -47,10 +47,8 @@ pub(crate) fn load(file: &Path) -> Result<Arc<Scenario>, Failed> {
 
 /// The scenario in `file`, with every length of time multiplied by `scale`.
 pub(crate) fn load_scaled(file: &Path, scale: f64) -> Result<Arc<Scenario>, Failed> {
-    scenario::load_scaled(file, scale).map(Arc::new).map_err(|problems| {
-        let lines = problems.iter().map(|problem| format!("{}: {problem}\n", file.display()));
-        Failed { code: DATA, text: lines.collect() }
-    })
+    let scenario = scenario::load_scaled(file, scale).map(Arc::new);
+    scenario.map_err(|problems| Failed { code: DATA, text: format!("{problems}\n") })
 }
 
 /// All scenarios at `paths`, or what is wrong with any of them.

@@ -1,10 +1,10 @@
 //! What a scenario leaves to chance: the order of tasks, and what the proxy's machine does with sockets, names and offloaded jobs.
 
+use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::left_out::is_default;
-use super::values::span::Span;
 
 /// What is left to chance
 ///

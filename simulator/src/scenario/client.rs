@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use loadgen::{ActionShare, Mix, Pace, Stage, Stop, User, Workload};
+use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::left_out::is_default;
 use super::values::rate::Rate;
-use super::values::span::Span;
 use super::values::written::{Shared, Stages, Written};
 
 /// A client

@@ -1,9 +1,8 @@
 //! A scenario may expect something of its run, beyond the laws that always hold.
 
+use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::values::span::Span;
 
 /// Something that must come of a run
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use faulty_upstream::Plan;
 use faulty_upstream::plan::{self, Problem};
+use proxy::config::text::{Span, schema_of};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -14,7 +15,6 @@ use super::expectation::Expectation;
 use super::network::Network;
 use super::timeline::Entry;
 use super::values::left_out::{is_default, is_null};
-use super::values::span::Span;
 
 /// A scenario
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -114,9 +114,7 @@ impl Upstream {
 
 /// The JSON Schema of scenario files.
 pub fn schema() -> schemars::Schema {
-    let settings =
-        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<Scenario>()
+    schema_of::<Scenario>()
 }
 
 const fn one() -> u64 {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
+use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::left_out::is_default;
-use super::values::span::Span;
 
 /// How packets fare
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

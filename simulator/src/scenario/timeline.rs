@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::values::clock_jump::ClockJump;
 use super::values::left_out::is_null;
-use super::values::span::Span;
 use super::values::written::Written;
 
 /// Something that happens at a time

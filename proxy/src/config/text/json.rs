@@ -12,7 +12,7 @@ use super::problem::Problems;
 pub(in crate::config) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Reads a JSON document. `None` where it isn't one, which `problems` then says; doubled keys are also said there.
-pub(in crate::config) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Value> {
+pub fn read(bytes: &[u8], problems: &mut Problems) -> Option<Value> {
     match tree(bytes, problems) {
         Ok(value) => Some(value),
         Err((at, what)) => {
@@ -35,7 +35,7 @@ fn tree(bytes: &[u8], problems: &mut Problems) -> Result<Value, (String, String)
         return Err((position(&bytes[..nul]), "must be text, but here stands a NUL byte".to_owned()));
     }
     if text.trim().is_empty() {
-        return Err((String::new(), "the file is empty; it needs at least \"upstream_proxies\"".to_owned()));
+        return Err((String::new(), "the file is empty; it must hold a JSON object".to_owned()));
     }
     let mut json = serde_json::Deserializer::from_str(text);
     let mut root = String::new();
@@ -54,22 +54,21 @@ fn position(before: &[u8]) -> String {
     format!("line {line}, column {}", before.len() - start + 1)
 }
 
-/// Runs `inside` with `path` lengthened by the field `name`.
-pub(in crate::config) fn at_field<T>(path: &mut String, name: &str, inside: impl FnOnce(&mut String) -> T) -> T {
+/// The place of the field `name` of the object at `path`.
+pub fn join(path: &str, name: &str) -> String {
+    path.to_owned() + &step(path, name)
+}
+
+fn step(path: &str, name: &str) -> String {
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-$".contains(c));
-    let step = match (plain, path.is_empty()) {
+    match (plain, path.is_empty()) {
         (true, true) => name.to_owned(),
         (true, false) => format!(".{name}"),
         (false, _) => format!("[{name:?}]"),
-    };
-    at(path, &step, inside)
+    }
 }
 
-/// Runs `inside` with `path` lengthened by an index.
-pub(in crate::config) fn at_index<T>(path: &mut String, index: usize, inside: impl FnOnce(&mut String) -> T) -> T {
-    at(path, &format!("[{index}]"), inside)
-}
-
+/// Runs `inside` with `path` lengthened by `step`.
 fn at<T>(path: &mut String, step: &str, inside: impl FnOnce(&mut String) -> T) -> T {
     let length = path.len();
     path.push_str(step);
@@ -126,9 +125,9 @@ impl<'de> Visitor<'de> for Tree<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         let problems = self.problems;
-        while let Some(item) =
-            at_index(self.path, items.len(), |path| seq.next_element_seed(Tree { path, problems: &mut *problems }))?
-        {
+        while let Some(item) = at(self.path, &format!("[{}]", items.len()), |path| {
+            seq.next_element_seed(Tree { path, problems: &mut *problems })
+        })? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -138,7 +137,8 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut fields = Map::new();
         let problems = self.problems;
         while let Some(name) = map.next_key::<String>()? {
-            let value = at_field(self.path, &name, |path| {
+            let step = step(self.path, &name);
+            let value = at(self.path, &step, |path| {
                 if fields.contains_key(&name) {
                     problems.add(path.as_str(), "must stand only once");
                 }

@@ -1,4 +1,4 @@
-//! Collects what is wrong with a configuration file, each problem with its place and a hint.
+//! Collects what is wrong with a file, each problem with its place and a hint.
 
 use std::fmt;
 
@@ -9,6 +9,12 @@ pub struct Problem {
     pub at: String,
     /// What was wrong and what is right.
     pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.at.is_empty() { f.write_str(&self.what) } else { write!(f, "{}: {}", self.at, self.what) }
+    }
 }
 
 /// Everything that is wrong with one file. Prints one problem a line.
@@ -24,12 +30,12 @@ impl Problems {
     pub const MAX_KEPT: usize = 100;
 
     /// None so far, in the file named `file`.
-    pub(in crate::config) fn in_file(file: &str) -> Self {
+    pub fn in_file(file: &str) -> Self {
         Problems { file: file.to_owned(), kept: Vec::new(), total: 0 }
     }
 
     /// Notes that at `at` something is wrong.
-    pub(in crate::config) fn add(&mut self, at: impl Into<String>, what: impl Into<String>) {
+    pub fn add(&mut self, at: impl Into<String>, what: impl Into<String>) {
         self.total += 1;
         if self.kept.len() < Self::MAX_KEPT {
             self.kept.push(Problem { at: at.into(), what: what.into() });
@@ -70,10 +76,7 @@ impl<'a> IntoIterator for &'a Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.kept.iter().map(|problem| match problem.at.as_str() {
-            "" => format!("{}: {}", self.file, problem.what),
-            at => format!("{}: {at}: {}", self.file, problem.what),
-        });
+        let lines = self.kept.iter().map(|problem| format!("{}: {problem}", self.file));
         let rest = self.total - self.kept.len();
         let more = (rest > 0).then(|| format!("{}: and {rest} more", self.file));
         f.write_str(&lines.chain(more).collect::<Vec<_>>().join("\n"))

@@ -7,20 +7,39 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A length of time written with its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::config) struct Span(pub(in crate::config) Duration);
+/// A length of time, written with its unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(Duration);
 
 impl Span {
-    /// The `format` of its JSON Schema.
+    /// The `format` of its JSON Schema. `x-minimum` and `x-maximum` beside it bound the length.
     pub(in crate::config) const FORMAT: &'static str = "duration with unit";
-    /// The longest one that makes sense: a year of 365.25 days.
-    pub(in crate::config) const MAX: Span = Span(Duration::from_secs(31_557_600));
+
+    /// So many milliseconds.
+    pub const fn from_millis(milliseconds: u64) -> Self {
+        Span(Duration::from_millis(milliseconds))
+    }
+
+    /// So many seconds.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Span(Duration::from_secs(seconds))
+    }
+
+    /// The length itself.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
 
     /// Reads `"250ms"`, `"5s"`, `"15m"`, `"1h 30m"`; a number without a unit is refused.
     pub(in crate::config) fn read(text: &str) -> Option<Span> {
         let unit_last = text.ends_with(|last: char| last.is_ascii_alphabetic());
         humantime::parse_duration(text).ok().filter(|_| unit_last).map(Span)
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(length: Duration) -> Self {
+        Span(length)
     }
 }
 
@@ -57,8 +76,6 @@ impl JsonSchema for Span {
             "type": "string",
             "format": Span::FORMAT,
             "examples": ["250ms", "5s", "15m", "1h"],
-            "x-minimum": "1ms",
-            "x-maximum": Span::MAX.to_string(),
         })
     }
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::problem::{Problem, join};
-use super::shape::nearest;
+use proxy::config::Problems;
+use proxy::config::text::{hint, join};
+
 use crate::scenario::client::Client;
 use crate::scenario::configuration::ConfigFile;
 use crate::scenario::file::Scenario;
 use crate::scenario::host::PROXY;
 use crate::scenario::timeline::Action;
 
-/// The problems that the schema can't find.
-pub(super) fn meaning(scenario: &Scenario) -> Vec<Problem> {
-    let mut checker = Checker { scenario, hosts: BTreeSet::from([PROXY]), problems: Vec::new() };
+/// Notes the problems that the schema can't find.
+pub(super) fn meaning(scenario: &Scenario, problems: &mut Problems) {
+    let mut checker = Checker { scenario, hosts: BTreeSet::from([PROXY]), problems };
     checker.hosts();
     checker.upstreams();
     checker.clients();
@@ -32,23 +33,22 @@ pub(super) fn meaning(scenario: &Scenario) -> Vec<Problem> {
     if let Err(text) = ConfigFile::first(scenario).config {
         checker.problem("proxy", text);
     }
-    checker.problems
 }
 
 struct Checker<'a> {
     scenario: &'a Scenario,
     hosts: BTreeSet<&'a str>,
-    problems: Vec<Problem>,
+    problems: &'a mut Problems,
 }
 
 impl<'a> Checker<'a> {
     fn problem(&mut self, path: &str, text: impl Into<String>) {
-        self.problems.push(Problem::at(path, text.into()));
+        self.problems.add(path, text);
     }
 
     fn known(&mut self, path: &str, kind: &str, name: &str, known: BTreeSet<&str>) {
         if !known.contains(name) {
-            self.problem(path, format!("no {kind} {name:?}{}", nearest(name, known.into_iter())));
+            self.problem(path, format!("no {kind} {name:?}{}", hint(name, known)));
         }
     }
 
@@ -90,7 +90,9 @@ impl<'a> Checker<'a> {
             }
             if let Err(problems) = upstream.fault_plan(0) {
                 for problem in problems {
-                    self.problem(&join(&path, "plan"), problem.to_string());
+                    let plan = join(&path, "plan");
+                    let place = if problem.path.is_empty() { plan } else { format!("{plan}.{}", problem.path) };
+                    self.problem(&place, problem.text);
                 }
             }
         }

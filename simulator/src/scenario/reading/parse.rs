@@ -2,19 +2,23 @@
 
 use std::path::Path;
 
+use loadgen::User;
+use proxy::config::Problems;
+use proxy::config::text::{self, Dialect};
 use serde_json::Value as Json;
 
 use super::meaning::meaning;
-use super::problem::Problem;
 use super::scale::scale;
-use super::shape::check;
 use crate::scenario::file::{Scenario, schema};
+use crate::scenario::values::clock_jump::ClockJump;
+use crate::scenario::values::rate::{self, Rate};
+use crate::scenario::values::written::{Notation, Shared, Stages};
 
 /// Reads the file at `path`.
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn load(path: &Path) -> Result<Scenario, Vec<Problem>> {
+pub fn load(path: &Path) -> Result<Scenario, Problems> {
     load_scaled(path, 1.0)
 }
 
@@ -22,33 +26,50 @@ pub fn load(path: &Path) -> Result<Scenario, Vec<Problem>> {
 ///
 /// # Errors
 /// All that is wrong with it; what can't be scaled by that.
-pub fn load_scaled(path: &Path, factor: f64) -> Result<Scenario, Vec<Problem>> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| vec![Problem::at("", format!("can't read the file: {error}"))])?;
-    parse_scaled(&text, factor)
+pub fn load_scaled(path: &Path, factor: f64) -> Result<Scenario, Problems> {
+    let mut problems = Problems::in_file(&path.display().to_string());
+    let text = std::fs::read(path).map_err(|error| problems.add("", format!("can't read the file: {error}")));
+    text.ok().and_then(|text| read(&text, factor, &mut problems)).ok_or(problems)
 }
 
 /// Reads a scenario.
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn parse(text: &str) -> Result<Scenario, Vec<Problem>> {
-    parse_scaled(text, 1.0)
+pub fn parse(text: &str) -> Result<Scenario, Problems> {
+    let mut problems = Problems::in_file("scenario");
+    read(text.as_bytes(), 1.0, &mut problems).ok_or(problems)
 }
 
-fn parse_scaled(text: &str, factor: f64) -> Result<Scenario, Vec<Problem>> {
-    let mut json: Json =
-        serde_json::from_str(text).map_err(|error| vec![Problem::at("", format!("not JSON: {error}"))])?;
-    let problems = check(schema().as_value(), &json);
+/// Reads a scenario; `None` if there are problems. Each step begins only when the one before it found none.
+fn read(text: &[u8], factor: f64, problems: &mut Problems) -> Option<Scenario> {
+    let mut json = text::read(text, problems)?;
+    text::fit(&schema(), &Notations, &mut json, problems);
+    if factor != 1.0 && problems.is_empty() {
+        scale(&mut json, factor, problems);
+    }
     if !problems.is_empty() {
-        return Err(problems);
+        return None;
     }
-    if factor != 1.0 {
-        scale(&mut json, factor)?;
+    let scenario: Scenario = serde_json::from_value(json).map_err(|error| problems.add("", error.to_string())).ok()?;
+    meaning(&scenario, problems);
+    problems.is_empty().then_some(scenario)
+}
+
+/// The values of a scenario that have a notation of their own. loadgen reads most of them, as on its command line.
+struct Notations;
+
+impl Dialect for Notations {
+    fn check(&self, format: &str, value: &Json) -> Result<(), String> {
+        match (format, value) {
+            (Shared::FORMAT, Json::String(text)) => Shared::read(text).map(drop),
+            (Stages::FORMAT, Json::String(text)) => Stages::read(text).map(drop),
+            (ClockJump::FORMAT, Json::String(text)) => ClockJump::read(text).map(drop),
+            (User::FORMAT, Json::String(text)) => User::read(text).map(drop),
+            (rate::FORMAT, Json::Number(number)) => Rate::read(number).map(drop),
+            _ => Ok(()),
+        }
     }
-    let scenario: Scenario = serde_json::from_value(json).map_err(|error| vec![Problem::at("", error.to_string())])?;
-    let problems = meaning(&scenario);
-    if problems.is_empty() { Ok(scenario) } else { Err(problems) }
 }
 
 #[cfg(test)]
@@ -71,11 +92,11 @@ mod tests {
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": "1"}]"#,
-                r#"clients[0].requests: must be an integer (got "1")"#,
+                r#"clients[0].requests: must be a whole number (got a string)"#,
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1, "think": 5}]"#,
-                "clients[0].think: must be a text (got 5)",
+                r#"clients[0].think: must be a time in quotes, such as "5s" (got a number)"#,
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1, "think": "5"}]"#,
@@ -116,7 +137,7 @@ mod tests {
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1, "clients": 0}]"#,
-                "clients[0].clients: must be at least 1",
+                "clients[0].clients: must be 1 or more (got 0)",
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1, "users": ["alice"]}]"#,
@@ -140,9 +161,34 @@ mod tests {
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "network": {"loss": 2}"#,
-                "network.loss: must be from 0 to 1",
+                "network.loss: must be 1 or less (got 2)",
             ),
             (r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "proxy": {"servr": {}}"#, r#"proxy: "#),
+            (r#""clients": [{"name": "c", "do": 1}]"#, "clients[0].do: must be a string or a list (got a number)"),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "think": null}]"#,
+                r#"clients[0].think: must be a time in quotes, such as "5s" (got null; leave the field out for its default)"#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "clients": 5000000000}]"#,
+                "clients[0].clients: must be 4294967295 or less (got 5000000000)",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "clients": 1, "clients": 2}]"#,
+                "clients[0].clients: must stand only once",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo"}], "timeline": [{"at": "0s", "do": "partition", "between": ["c"]}]"#,
+                "timeline[0].between: must have 2 items (got 1)",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo"}], "timeline": [{"at": "0s"}]"#,
+                "timeline[0].do: is missing; known here: partition, partition-one-way,",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo"}], "expect": [{"what": "requests", "outcome": "ok", "phase": "dat"}]"#,
+                r#"expect[0].phase: must be "connect", "reply", "tls" or "data" (got "dat")"#,
+            ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "expect": [{"what": "picks", "upstream": "b"}]"#,
                 r#"expect[0].upstream: no upstream "b""#,
@@ -163,7 +209,7 @@ mod tests {
         let text = r#"{"name": "x", "story": "x", "duration": "1s", "clients": [{"name": "c", "do": "echo", "requests": 1}],
             "upstreams": [{"name": "a", "plan": {"faults": [{"fault": "garbge"}]}}]}"#;
         let problems = problems(text);
-        assert!(problems[0].starts_with("upstreams[0].plan: faults[0].fault"), "{problems:?}");
+        assert!(problems[0].starts_with("upstreams[0].plan.faults[0].fault: "), "{problems:?}");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use loadgen::{ActionKind, ActionShare, Stage, Stages};
+use proxy::config::Problems;
+use proxy::config::text::join;
 use serde_json::{Map, Value as Json};
-
-use super::problem::{Problem, join};
 
 /// Fields that hold no length of time, whatever their text looks like.
 const NAMES: &[&str] = &[
@@ -40,19 +40,15 @@ const NAMES: &[&str] = &[
 
 /// Multiplies every length of time in a scenario by `factor`: texts such as "250ms", whole seconds of the proxy's
 /// configuration, and what loadgen's notation writes. Rates are divided by it. What is left out keeps its default. The
-/// step of the simulated clock, jumps of the wall clock and bandwidths stay.
-///
-/// # Errors
-/// Whole seconds that would not be whole any more.
-pub(super) fn scale(scenario: &mut Json, factor: f64) -> Result<(), Vec<Problem>> {
-    let mut problems = Vec::new();
+/// step of the simulated clock, jumps of the wall clock and bandwidths stay. Whole seconds that would not be whole any
+/// more are problems.
+pub(super) fn scale(scenario: &mut Json, factor: f64, problems: &mut Problems) {
     for client in scenario.get_mut("clients").and_then(Json::as_array_mut).into_iter().flatten() {
         if let Some(client) = client.as_object_mut() {
             load(client, factor);
         }
     }
-    visit(scenario, "", factor, &mut problems);
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    visit(scenario, "", factor, problems);
 }
 
 /// What a client writes in loadgen's notation. Rates grow as time shrinks, so that the requests stay as many.
@@ -103,7 +99,7 @@ fn action_text(text: &str, factor: f64) -> String {
     format!("{share}*{action}")
 }
 
-fn visit(json: &mut Json, path: &str, factor: f64, problems: &mut Vec<Problem>) {
+fn visit(json: &mut Json, path: &str, factor: f64, problems: &mut Problems) {
     match json {
         Json::Object(object) => fields(object, path, factor, problems),
         Json::Array(items) => {
@@ -120,7 +116,7 @@ fn visit(json: &mut Json, path: &str, factor: f64, problems: &mut Vec<Problem>) 
     }
 }
 
-fn fields(object: &mut Map<String, Json>, path: &str, factor: f64, problems: &mut Vec<Problem>) {
+fn fields(object: &mut Map<String, Json>, path: &str, factor: f64, problems: &mut Problems) {
     let one_way = object.get("do").and_then(Json::as_str) == Some("partition-one-way");
     for (name, value) in object.iter_mut() {
         let is_name = NAMES.contains(&name.as_str()) || (one_way && (name == "from" || name == "to"));
@@ -131,7 +127,7 @@ fn fields(object: &mut Map<String, Json>, path: &str, factor: f64, problems: &mu
                 if scaled < 1.0 || scaled.fract() != 0.0 {
                     let text =
                         format!("is in whole seconds, and {seconds} times {factor} is {scaled}; choose another scale");
-                    problems.push(Problem::at(&path, text));
+                    problems.add(path, text);
                 } else {
                     *value = Json::from(scaled as u64);
                 }
@@ -171,7 +167,9 @@ mod tests {
                          { "at": "5s", "do": "reload", "proxy": { "timeouts": { "connect": "1s" } } }],
             "expect": [{ "what": "turn", "upstream": "1h", "after": "3s", "within": "2s" }]
         });
-        scale(&mut scenario, 0.25).unwrap();
+        let mut problems = Problems::in_file("x");
+        scale(&mut scenario, 0.25, &mut problems);
+        assert!(problems.is_empty(), "{problems}");
         let wanted = json!({
             "name": "5s", "duration": "5s", "network": { "tick": "1ms", "latency": "1ms" },
             "proxy": { "health_check": { "interval_seconds": 1, "backoff_base": "500ms", "failure_threshold": 3 },
@@ -195,9 +193,10 @@ mod tests {
     #[test]
     fn seconds_that_would_not_be_whole_are_refused_with_their_place() {
         let mut scenario = json!({ "proxy": { "health_check": { "interval_seconds": 1 }, "upstream_timeout": 8 } });
-        let problems = scale(&mut scenario, 0.25).unwrap_err();
+        let mut problems = Problems::in_file("x");
+        scale(&mut scenario, 0.25, &mut problems);
         assert_eq!(problems.len(), 1);
-        let text = problems[0].to_string();
+        let text = problems.iter().next().unwrap().to_string();
         assert!(text.starts_with("proxy.health_check.interval_seconds: ") && text.contains("0.25"), "{text}");
     }
 }

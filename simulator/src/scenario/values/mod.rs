@@ -3,10 +3,8 @@
 pub(super) mod clock_jump;
 pub(super) mod left_out;
 pub(super) mod rate;
-pub(super) mod span;
 pub(super) mod written;
 
 pub use clock_jump::ClockJump;
 pub use rate::Rate;
-pub use span::Span;
 pub use written::{Notation, Shared, Stages, Written};
