@@ -69,7 +69,7 @@ pub(crate) struct Run {
     /// Files, or directories of *.json.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
-    /// OneRun seed for all. Left out: each scenario's own.
+    /// One seed for all. Left out: each scenario's own.
     #[arg(long, conflicts_with = "seeds")]
     pub(crate) seed: Option<u64>,
     /// Every seed from A to B, both included: 1..100 is a hundred seeds, and so is 1..=100.
@@ -98,7 +98,7 @@ pub(crate) struct Run {
     pub(crate) markdown: Option<PathBuf>,
 }
 
-/// OneRun scenario
+/// One scenario
 #[derive(Debug, Args)]
 pub(crate) struct OneRun {
     /// Its file.
@@ -153,7 +153,7 @@ pub(crate) struct Parity {
     /// Files, or directories of *.json.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
-    /// OneRun of the engines; give it again for more. Left out: all.
+    /// One of the engines; give it again for more. Left out: all.
     #[arg(long = "engine", value_enum)]
     pub(crate) engines: Vec<EngineKind>,
     /// How they are played.
