@@ -8,16 +8,16 @@ use super::values::left_out::is_default;
 
 /// What is left to chance
 ///
-/// Shares are from 0 to 1. What they hit follows from the seed. The first three cost no time, and no client can tell them from a machine
-/// that is busy; the others are faults of the proxy's machine.
+/// Shares are from 0 to 1. The seed decides what they hit. The first three cost no time, and look to clients like a busy machine; the others
+/// are faults of the proxy's machine.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Chance {
-    /// The share of turns that a task passes on to the others that could run. Left out: drawn from the seed, 0 among the values.
+    /// The share of cases in which a task that is ready lets the other ready tasks run first. Left out: drawn from the seed; it may be 0.
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_order: Option<f64>,
-    /// The share of turns after which a task is woken again for nothing. Left out: drawn from the seed.
+    /// The share of cases in which a task that has run and waits is woken once more for nothing. Left out: drawn from the seed.
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spurious_wakeups: Option<f64>,
@@ -33,17 +33,17 @@ pub struct Chance {
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "is_default")]
     pub dns_failures: f64,
-    /// Up to so long a name lookup takes.
+    /// The longest that a name lookup takes; each time is drawn.
     #[serde(skip_serializing_if = "is_default")]
     pub dns_delay: Span,
-    /// The share of name lookups whose answer has more addresses: of IPv6, and some where nobody listens or nobody answers.
+    /// The share of name lookups whose answer has more addresses: IPv6 addresses, addresses that refuse, and addresses that never answer.
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "is_default")]
     pub dns_addresses: f64,
-    /// Up to so long an offloaded job, such as checking a password's hash, waits before it runs.
+    /// The longest that an offloaded job, such as checking a password's hash, waits before it runs; each time is drawn.
     #[serde(skip_serializing_if = "is_default")]
     pub offload_delay: Span,
-    /// The share of offloaded jobs for which there is no room.
+    /// The share of offloaded jobs that are refused because the queue is full.
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "is_default")]
     pub offload_busy: f64,

@@ -16,12 +16,12 @@ use super::values::written::{Shared, Stages, Written};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
-    /// Its host.
+    /// The name of its host.
     pub name: String,
-    /// What its requests do: an action of loadgen, or several with their shares.
+    /// What its requests do: one of loadgen's actions, or several of them with their shares.
     #[serde(rename = "do")]
     pub does: Actions,
-    /// Open loop: requests in a second, whatever becomes of them.
+    /// Open loop: how many requests begin in a second, whether or not earlier ones have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// Open loop in stages: "100x10s,100..500x30s".
@@ -30,31 +30,31 @@ pub struct Client {
     /// Open loop: independent arrivals instead of even ones.
     #[serde(default, skip_serializing_if = "is_default")]
     pub poisson: bool,
-    /// Open loop: at most so many requests at once; the others wait, and their wait counts. Left out: 4096.
+    /// Open loop: how many requests may be open at once. The others wait, and their latency includes the wait. Left out: 4096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<NonZeroU32>,
-    /// Closed loop: so many of it, each with one request at a time. Left out: one.
+    /// Closed loop: how many clients of this kind there are. Each makes one request at a time. Left out: one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<NonZeroU32>,
-    /// Closed loop: the pause of each between requests.
+    /// Closed loop: the pause of each client between two requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub think: Span,
-    /// Closed loop: they begin spread over this time.
+    /// Closed loop: the time over which the starts of the clients are spread.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ramp_up: Span,
-    /// Requests in all. Left out: as many as come before `until`.
+    /// How many requests are made in all. Left out: as many as begin before `until`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
-    /// When the first request is made.
+    /// When the first request begins.
     #[serde(default, skip_serializing_if = "is_default")]
     pub from: Span,
-    /// When no more are made. Left out: the scenario's duration.
+    /// When the last request may begin. Left out: the scenario's duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Span>,
     /// "name:password" for the proxy; one of them is drawn for each request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<Written<User>>,
-    /// The longest a request may take; of a held tunnel, each block.
+    /// How long a request may take. In a held tunnel, how long each block may take.
     #[serde(default = "half_a_minute", skip_serializing_if = "is_half_a_minute")]
     pub timeout: Span,
 }
@@ -63,9 +63,9 @@ pub struct Client {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Actions {
-    /// All the same.
+    /// All requests do the same.
     One(Written<Shared>),
-    /// One of these, drawn by share.
+    /// One of these is drawn for each request, by their shares.
     Several(Vec<Written<Shared>>),
 }
 
@@ -79,7 +79,7 @@ impl Client {
         .iter()
     }
 
-    /// What its requests do.
+    /// What its requests do, as loadgen wants it.
     ///
     /// # Errors
     /// No action has a share above 0.
@@ -88,12 +88,12 @@ impl Client {
         Mix::new(self.actions().map(|one| share(one.value())).collect())
     }
 
-    /// Whether its requests begin on time, whatever became of those before.
+    /// Whether it is an open loop: requests begin on time, whether or not earlier ones have ended.
     pub fn is_open_loop(&self) -> bool {
         self.rate.is_some() || self.stages.is_some()
     }
 
-    /// The load it puts on, for so long at most.
+    /// Its load, as loadgen wants it, for `span` at most.
     pub fn workload(&self, seed: u64, id_prefix: String, span: Duration) -> Workload {
         let poisson = self.poisson;
         let count = |number: NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-//! A scenario holds the proxy's configuration in its own format; what makes no difference to the story is filled in.
+//! A scenario holds the proxy's configuration in the proxy's own format; fields that every scenario would repeat are filled in.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::file::Scenario;
 use super::host::{PROXY_PORT, UPSTREAM_PORT};
 
-/// A simulated proxy has no environment variables and no other files, so that a scenario needs nothing but itself.
+/// A simulated proxy has no environment variables and no other files, so that a scenario file is all that a run needs.
 struct Nothing;
 
 impl Lookup for Nothing {
@@ -24,25 +24,25 @@ impl Lookup for Nothing {
 /// A configuration file, and what the proxy says of it.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
-    /// What stands in it.
+    /// The text of the file.
     pub text: String,
-    /// What it means, or all that is wrong with it.
+    /// The configuration, or everything that is wrong with the file.
     pub config: Result<Config, String>,
 }
 
 impl ConfigFile {
-    /// A file with exactly that text.
+    /// Makes a file with exactly this text.
     pub fn new(text: String) -> Self {
         let config = config::parse("proxy.json", text.as_bytes(), &Nothing).map_err(|problems| problems.to_string());
         ConfigFile { text, config }
     }
 
-    /// The one that the proxy of `scenario` starts with.
+    /// Makes the file that the proxy of `scenario` starts with.
     pub fn first(scenario: &Scenario) -> Self {
         ConfigFile::complete(&scenario.proxy, scenario)
     }
 
-    /// The file that says what `written` says, with the rest filled in.
+    /// Makes a file with the fields of `written`. Fields that it leaves out are filled in.
     pub fn complete(written: &Json, scenario: &Scenario) -> Self {
         let mut json = if written.is_null() { json!({}) } else { written.clone() };
         if let Some(object) = json.as_object_mut() {
@@ -54,7 +54,7 @@ impl ConfigFile {
             fill(object, "server", "listen_address", json!(format!("0.0.0.0:{PROXY_PORT}")));
             fill(object, "server", "allow_unauthenticated_clients", json!(true));
             fill(object, "server", "pid_file", json!(""));
-            // The default follows from the machine's limit of open files.
+            // The proxy's default depends on the machine's limit of open files, and a run must not.
             fill(object, "limits", "max_connections", json!(100_000));
         }
         ConfigFile::new(json.to_string())

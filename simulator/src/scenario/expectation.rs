@@ -8,148 +8,148 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Expectation {
-    /// So many first picks of an upstream, within a window.
+    /// How often an upstream is the first pick, within a window.
     Picks {
-        /// Whose.
+        /// The upstream.
         upstream: String,
-        /// Exactly so many.
+        /// The exact number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exactly: Option<u64>,
-        /// At least so many.
+        /// The least number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_least: Option<u64>,
-        /// At most so many.
+        /// The greatest number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_most: Option<u64>,
-        /// Picks from then on. Left out: from the start.
+        /// Counts picks from this time on. Left out: from the start.
         #[serde(default)]
         from: Span,
-        /// Picks before then. Left out: up to the end of the story.
+        /// Counts picks before this time. Left out: up to the end of the story.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Span>,
     },
-    /// So many requests of clients reached an upstream, by its own journal; first picks, failovers and probes alike.
+    /// How many requests of clients reach an upstream, by its own journal: first picks, failovers and probes together.
     Reached {
-        /// Which. Left out: any.
+        /// The upstream. Left out: any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         upstream: Option<String>,
-        /// Requests of this client only.
+        /// Counts the requests of this client only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client: Option<String>,
-        /// Exactly so many.
+        /// The exact number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exactly: Option<u64>,
-        /// At least so many.
+        /// The least number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_least: Option<u64>,
-        /// At most so many.
+        /// The greatest number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_most: Option<u64>,
-        /// Requests that began from then on. Left out: from the start.
+        /// Counts requests that begin from this time on. Left out: from the start.
         #[serde(default)]
         from: Span,
-        /// Requests that began before then. Left out: up to the end of the story.
+        /// Counts requests that begin before this time. Left out: up to the end of the story.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Span>,
     },
     /// An upstream's share of all first picks, within a window.
     Share {
-        /// Whose.
+        /// The upstream.
         upstream: String,
-        /// From 0 to 1.
+        /// The least share, from 0 to 1.
         #[schemars(range(min = 0, max = 1))]
         at_least: f64,
-        /// From 0 to 1.
+        /// The greatest share, from 0 to 1.
         #[schemars(range(min = 0, max = 1))]
         at_most: f64,
-        /// Picks from then on. Left out: from the start.
+        /// Counts picks from this time on. Left out: from the start.
         #[serde(default)]
         from: Span,
-        /// Picks before then. Left out: up to the end of the story.
+        /// Counts picks before this time. Left out: up to the end of the story.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Span>,
     },
-    /// So many requests of clients end in one way.
+    /// How many requests of clients end in one way.
     Requests {
-        /// How: "ok", "failed" (anything else), or loadgen's word for what went wrong.
+        /// How they end: "ok", "failed" (any other way), or loadgen's word for what went wrong.
         outcome: RequestOutcome,
-        /// In this phase only.
+        /// Counts only requests that end in this phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         phase: Option<FailurePhase>,
-        /// Answered with this status only.
+        /// Counts only requests that are answered with this status.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
-        /// Of this client only.
+        /// Counts the requests of this client only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client: Option<String>,
-        /// Exactly so many.
+        /// The exact number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exactly: Option<u64>,
-        /// At least so many.
+        /// The least number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_least: Option<u64>,
-        /// At most so many.
+        /// The greatest number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_most: Option<u64>,
-        /// Requests that began from then on. Left out: from the start.
+        /// Counts requests that begin from this time on. Left out: from the start.
         #[serde(default)]
         from: Span,
-        /// Requests that began before then. Left out: up to the end of the story.
+        /// Counts requests that begin before this time. Left out: up to the end of the story.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Span>,
     },
-    /// An upstream is ejected, or recovers, in time.
+    /// An upstream is ejected or recovers within a time.
     Turn {
-        /// Which.
+        /// The upstream.
         upstream: String,
-        /// To what.
+        /// The state that it gets.
         to: UpstreamState,
-        /// Counted from then.
+        /// When the time begins to count.
         after: Span,
-        /// No later than so long behind that.
+        /// How much later than that it happens at the latest.
         within: Span,
     },
-    /// An upstream stands so at a time.
+    /// An upstream has a state at one time.
     State {
-        /// Which.
+        /// The upstream.
         upstream: String,
-        /// When.
+        /// The time.
         at: Span,
-        /// How.
+        /// The state.
         is: UpstreamState,
     },
-    /// Every request that was served by another than its first upstream had its verdict in time.
+    /// Every request that failed over to another upstream has its verdict in time.
     Failover {
-        /// From its complete head.
+        /// The longest time, from the complete request head to the verdict.
         within: Span,
     },
-    /// Every success had its answer in time.
+    /// Every request that succeeds is answered in time.
     Latency {
-        /// From when it was due, also where it began later, to the answer's head.
+        /// The longest time, from when the request was due (even if it began later) to the head of its answer.
         at_most: Span,
-        /// Of this client only.
+        /// Counts the requests of this client only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client: Option<String>,
     },
-    /// Something is told of, by its `event` word in the trace.
+    /// An event is in the trace a number of times.
     Seen {
-        /// The word, such as "reload_failed".
+        /// The `event` word of its lines, such as "reload_failed".
         event: String,
-        /// At least so often.
+        /// The least number of lines.
         #[serde(default = "once")]
         at_least: u64,
-        /// At most so often.
+        /// The greatest number of lines.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_most: Option<u64>,
-        /// The line must contain this text as well.
+        /// Counts only lines that contain this text as well.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         with: Option<String>,
     },
-    /// Something is told of in at least one of the runs of this scenario: in one of its seeds, if there are several.
+    /// An event is in the trace of at least one run. If the scenario is played with several seeds, the run of one of them suffices.
     Sometimes {
-        /// The word, such as "ejected".
+        /// The `event` word of its lines, such as "ejected".
         event: String,
-        /// The line must contain this text as well.
+        /// Counts only lines that contain this text as well.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         with: Option<String>,
     },
@@ -159,23 +159,23 @@ pub enum Expectation {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestOutcome {
-    /// Every byte came as it should.
+    /// All bytes came as they should.
     Ok,
-    /// Anything else.
+    /// Any other end.
     Failed,
-    /// No connection: it was refused.
+    /// The connection to the proxy was refused.
     Refused,
-    /// No connection: the network could not be reached.
+    /// The network of the proxy could not be reached.
     Unreachable,
-    /// An answer with another status than was hoped for.
+    /// The answer has another status than 2xx, or than the one that the action asks for.
     Status,
-    /// Nothing came in time.
+    /// The request took longer than its timeout.
     Timeout,
     /// The connection was reset.
     Reset,
-    /// The connection ended before its time, in order.
+    /// The connection was closed too early, without a reset.
     Cut,
-    /// Other bytes came than must have.
+    /// Other bytes came than were sent.
     Corrupt,
     /// What came is not HTTP.
     Malformed,
@@ -183,7 +183,7 @@ pub enum RequestOutcome {
     Tls,
     /// The client's machine ran out of something.
     Local,
-    /// The run was over first.
+    /// The run ended before the request did.
     Unfinished,
 }
 
@@ -195,24 +195,24 @@ pub enum FailurePhase {
     Connect,
     /// Waiting for the answer's head.
     Reply,
-    /// Shaking hands with the target.
+    /// Doing the TLS handshake with the target.
     Tls,
     /// Moving bytes.
     Data,
 }
 
-/// How an upstream stands
+/// The state of an upstream
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum UpstreamState {
     /// It takes traffic.
     Eligible,
-    /// It takes none but probes.
+    /// It takes probes only.
     Ejected,
 }
 
 impl Expectation {
-    /// The upstream it is about, where it is about one.
+    /// The upstream that it is about, if it is about one.
     pub fn upstream(&self) -> Option<&str> {
         match self {
             Expectation::Picks { upstream, .. }
@@ -224,7 +224,7 @@ impl Expectation {
         }
     }
 
-    /// The client it is about, where it is about one.
+    /// The client that it is about, if it is about one.
     pub fn client(&self) -> Option<&str> {
         match self {
             Expectation::Requests { client, .. }

@@ -20,63 +20,63 @@ use super::values::left_out::{is_default, is_null};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Where the schema is, for editors.
+    /// Where editors find the schema.
     #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// Short, in words with dashes.
+    /// The name of the file: letters, digits and dashes.
     pub name: String,
     /// What happens and why it matters, in a sentence.
     pub story: String,
-    /// Why engines may differ in what comes of it, by what they may differ in; any other difference counts.
+    /// Why the outcome may differ between engines, by the aspect in which it may. Any other difference fails `simulator parity`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parity: BTreeMap<Aspect, String>,
-    /// The ways to break the proxy (simulator/mutations/) of which it must notice at least one.
+    /// Ways to break the proxy (simulator/mutations/). The scenario must notice at least one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catches: Vec<String>,
-    /// How long the story goes on; after it everything is healed and progress is demanded.
+    /// How long the story goes on. After it, everything is healed, and requests must succeed.
     pub duration: Span,
-    /// The seed where the command line names none.
+    /// The seed, if the command line names none.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub seed: u64,
-    /// How packets fare.
+    /// How long packets take, and which are lost.
     #[serde(default, skip_serializing_if = "is_default")]
     pub network: Network,
     /// What is left to chance.
     #[serde(default, skip_serializing_if = "is_default")]
     pub chance: Chance,
-    /// The proxy's configuration in its own format; what it leaves out is filled in for the simulated network.
+    /// The proxy's configuration in its own format. Fields that are left out are filled in for the simulated network.
     #[serde(default, skip_serializing_if = "is_null")]
     #[schemars(with = "BTreeMap<String, Json>")]
     pub proxy: Json,
-    /// The upstreams: each is a host of that name and listens on port 8080.
+    /// The upstreams. Each is a host with that name, and listens on port 8080.
     pub upstreams: Vec<Upstream>,
-    /// Who asks.
+    /// The clients of the proxy.
     pub clients: Vec<Client>,
     /// What happens when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<Entry>,
-    /// What must come of it.
+    /// What must hold of the run, beside the laws.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
 }
 
-/// What engines are compared by
+/// An aspect in which the outcomes of engines are compared
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Aspect {
-    /// How the run ended.
+    /// How the run ends.
     Verdict,
-    /// The share of requests that went well.
+    /// The share of requests that succeed.
     Successes,
-    /// The shares of first picks while nobody was out.
+    /// The share of each upstream in the first picks while no upstream is ejected.
     Picks,
-    /// How many upstreams were ejected.
+    /// How often upstreams are ejected.
     Ejections,
-    /// How many came back.
+    /// How often upstreams recover.
     Recoveries,
-    /// How many requests took more than one attempt.
+    /// How many requests take more than one attempt.
     Failovers,
-    /// Half of the successes were answered in that time, and 99 % of them in that.
+    /// The 50th and the 99th percentile of the time to the answers of requests that succeed.
     Latency,
 }
 
@@ -84,12 +84,12 @@ pub enum Aspect {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// Its host.
+    /// The name of its host.
     pub name: String,
-    /// "user:password" that it asks for.
+    /// The credentials that it asks for, as "user:password".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<String>,
-    /// Time it takes before it answers a request.
+    /// How long it waits before it answers a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Span>,
     /// What it does wrong, in faulty-upstream's format.
@@ -99,7 +99,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// What it does wrong, as faulty-upstream reads it. Where the plan names no seed, its faults are drawn from `seed`.
+    /// What it does wrong, as faulty-upstream reads it. If the plan names no seed, its faults are drawn from `seed`.
     ///
     /// # Errors
     /// What faulty-upstream says of the plan.

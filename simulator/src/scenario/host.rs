@@ -1,4 +1,4 @@
-//! Hosts have names and ports: those that the scenario gives, and a few that are always the same.
+//! A scenario names the hosts of upstreams and clients; the other hosts and all ports are constants.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub const UPSTREAM_PORT: u16 = 8080;
 pub struct HostName(Arc<str>);
 
 impl HostName {
-    /// The name `name`.
+    /// Makes a name of `name`.
     pub fn new(name: &str) -> Self {
         HostName(name.into())
     }

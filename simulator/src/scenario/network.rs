@@ -1,4 +1,4 @@
-//! The network of a scenario says how packets fare and where names lead.
+//! The network of a scenario says how long packets take, which are lost, and what names resolve to.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -9,31 +9,31 @@ use serde::{Deserialize, Serialize};
 
 use super::values::left_out::is_default;
 
-/// How packets fare
+/// How long packets take, and which are lost
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
     /// The step of virtual time.
     pub tick: Span,
-    /// Of every packet, one way.
+    /// How long each packet takes, one way.
     pub latency: Span,
-    /// Up to so much more, drawn for each packet.
+    /// The most that is added to the latency; it is drawn for each packet.
     #[serde(skip_serializing_if = "is_default")]
     pub jitter: Span,
     /// The share of packets that are lost, from 0 to 1.
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "is_default")]
     pub loss: f64,
-    /// Packets that others overtake.
+    /// Some packets are overtaken by others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reorder: Option<Reorder>,
-    /// Of every link. Left out: no limit.
+    /// The bandwidth of each link. Left out: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<NonZeroU64>,
-    /// Links that are not as the others.
+    /// Links that differ from the others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<NetworkLink>,
-    /// Names besides those of the hosts, and the hosts they lead to.
+    /// Names other than those of the hosts, and the hosts that each resolves to.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dns: BTreeMap<String, Vec<String>>,
 }
@@ -53,34 +53,34 @@ impl Default for Network {
     }
 }
 
-/// Packets that others overtake
+/// Packets that are overtaken by others
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Reorder {
-    /// Their share of all, from 0 to 1.
+    /// The share of these packets, from 0 to 1.
     #[schemars(range(min = 0, max = 1))]
     pub share: f64,
-    /// By so much they come later. What follows on the same connection waits for them, as its receiver would make it.
+    /// How much later they arrive. Later packets of the same connection wait for them, as they would in the receiver's TCP.
     pub by: Span,
 }
 
-/// A link that is not as the others
+/// A link that differs from the others
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkLink {
-    /// Two hosts; both directions.
+    /// The two hosts that it connects, in both directions.
     pub between: (String, String),
-    /// Of every packet, one way.
+    /// How long each packet takes, one way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Span>,
-    /// Up to so much more, drawn for each packet.
+    /// The most that is added to the latency; it is drawn for each packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Span>,
     /// The share of packets that are lost, from 0 to 1.
     #[schemars(range(min = 0, max = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
-    /// Packets that others overtake.
+    /// Some packets are overtaken by others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reorder: Option<Reorder>,
     /// Its bandwidth.

@@ -14,9 +14,9 @@ use super::values::written::Written;
 /// Something that happens at a time
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Entry {
-    /// Since the start.
+    /// The time since the start.
     pub at: Span,
-    /// What.
+    /// What happens.
     #[serde(flatten)]
     pub action: Action,
 }
@@ -27,64 +27,64 @@ pub struct Entry {
 pub enum Action {
     /// No packet passes between two hosts.
     Partition {
-        /// The two.
+        /// The two hosts.
         between: (String, String),
     },
     /// No packet passes from one host to another; the other direction works.
     PartitionOneWay {
-        /// Whose packets are lost.
+        /// The host whose packets are lost.
         from: String,
-        /// Who does not get them.
+        /// The host that does not get them.
         to: String,
     },
     /// Packets between two hosts wait until the link is healed.
     Hold {
-        /// The two.
+        /// The two hosts.
         between: (String, String),
     },
     /// Links let everything pass again.
     Heal {
-        /// Which. Left out: all.
+        /// The link between these two hosts. Left out: all links.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         between: Option<(String, String)>,
     },
     /// Links lose some packets.
     Loss {
-        /// Which. Left out: all.
+        /// The link between these two hosts. Left out: all links.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         between: Option<(String, String)>,
-        /// From 0 to 1.
+        /// The share of packets that are lost, from 0 to 1.
         #[schemars(range(min = 0, max = 1))]
         share: f64,
     },
-    /// Links take another time.
+    /// The latency of links changes.
     Delay {
-        /// Which. Left out: all.
+        /// The link between these two hosts. Left out: all links.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         between: Option<(String, String)>,
-        /// Of every packet, one way.
+        /// How long each packet takes, one way.
         latency: Span,
-        /// Up to so much more.
+        /// The most that is added to the latency; it is drawn for each packet.
         #[serde(default)]
         jitter: Span,
     },
     /// The process on a host is killed; its connections are reset.
     Crash {
-        /// Which.
+        /// The host.
         host: String,
     },
     /// The process on a host is started again.
     Restart {
-        /// Which.
+        /// The host.
         host: String,
     },
     /// The proxy's configuration file has changed.
     Reload {
-        /// To this, in the proxy's format; filled in like the first.
+        /// The new configuration, in the proxy's format. Fields that are left out are filled in as in the first one.
         #[serde(default, skip_serializing_if = "is_null")]
         #[schemars(with = "BTreeMap<String, Json>")]
         proxy: Json,
-        /// To this text, as it is.
+        /// The new text of the file, which is used as it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
     },
@@ -92,28 +92,28 @@ pub enum Action {
     Drain,
     /// The wall clock is set forward or back; intervals are not affected.
     ClockJump {
-        /// Such as "1h" or "-1h".
+        /// By how much: "1h" or "-1h".
         by: Written<ClockJump>,
     },
-    /// A name leads elsewhere from now on.
+    /// A name resolves to other hosts from now on.
     Dns {
-        /// Which.
+        /// The name.
         name: String,
-        /// To these hosts; to none, and it is unknown.
+        /// The hosts. Without any, the name is unknown.
         hosts: Vec<String>,
     },
     /// A fault of an upstream's plan comes into force.
     Arm {
-        /// Whose.
+        /// The upstream.
         upstream: String,
-        /// Its id in the plan.
+        /// The fault's id in the plan.
         fault: String,
     },
     /// A fault of an upstream's plan is over.
     Disarm {
-        /// Whose.
+        /// The upstream.
         upstream: String,
-        /// Its id in the plan.
+        /// The fault's id in the plan.
         fault: String,
     },
 }

@@ -1,4 +1,4 @@
-//! An engine is chosen by its kind, which knows what it can't play and plays a scenario.
+//! The kinds of engines: each says what it can't play, and plays scenarios.
 
 use std::fmt;
 use std::io;
@@ -48,7 +48,7 @@ impl EngineKind {
     /// Checks that the machine has what the engine needs: for the live engine, the proxy's binary.
     ///
     /// # Errors
-    /// It is missing. The text says how to get it.
+    /// The binary is missing. The text says how to get it.
     pub fn prepare(self) -> io::Result<()> {
         match self {
             EngineKind::TurmoilNet | EngineKind::Turmoil => Ok(()),
@@ -68,7 +68,7 @@ impl EngineKind {
     /// Plays `scenario` with `seed`.
     ///
     /// # Errors
-    /// Everything that the scenario asks for and this engine can't do; or what the machine lacks.
+    /// The engine can't do what the scenario asks for, or the machine lacks something. The texts name it.
     pub fn play(self, scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
         match self {
             EngineKind::TurmoilNet => play_on::<TurmoilNet>(scenario, seed),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::scenario::Network;
 
-/// How packets fare from one host to another.
+/// How long packets from one host to another take, and which are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
     /// How long every packet takes.

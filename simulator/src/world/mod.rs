@@ -1,6 +1,6 @@
 //! This room plays scenarios: it holds the engines with their hosts and links, the programs on the hosts, and the director.
 //!
-//! What an engine can't do it says by name, before a run or when it is asked for: none pretends.
+//! An engine never pretends: if it can't do what a scenario asks for, it names that, before the run or when the time comes.
 
 mod director;
 mod engine;

@@ -1,7 +1,7 @@
-//! A simulated engine has only so much patience: a run that spins or lasts too long is given up instead of hanging all others.
+//! A simulated engine gives up a run that spins or lasts too long, instead of hanging all other runs.
 //!
-//! Tasks can't be stopped from outside. But one that works without end and yields has turn after turn while the clock stands still, and
-//! these are counted. A task that never yields holds its thread for good: nothing in this process can end it, so [`end_when_stalled`] ends
+//! Tasks can't be stopped from outside. If a task works without end but yields, it is polled again and again while the clock stands still,
+//! so the engine counts these polls. A task that never yields holds its thread for good: nothing in this process can end it, so [`end_when_stalled`] ends
 //! the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,19 +13,19 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::record::GaveUp;
 use crate::scenario::HostName;
 
-/// Turns of tasks within one step of the clock, and the processor time of those behind them: more of both is a spin. The busiest steps of
-/// the shipped scenarios have some hundreds of turns.
+/// A run spins if tasks have more turns than this within one step of the clock, and the turns beyond use more processor time than this. The
+/// busiest steps of the shipped scenarios have some hundreds of turns.
 const TURNS: u64 = 10_000;
 const SPIN_TIME: Duration = Duration::from_secs(3);
-/// Processor time of a run. Unlike the time on the wall it does not depend on what else the machine does.
+/// How much processor time a run may use. Unlike wall-clock time, it does not depend on what else the machine does.
 const PROCESSOR_TIME: Duration = Duration::from_secs(60);
-/// The processor time is looked at once in so many turns and steps, since asking for it costs more than a turn.
+/// After how many turns and steps the processor time is read again. Reading it costs more than a turn.
 const LOOK_EVERY: u64 = 1024;
 const SPIN_LOOK_EVERY: u64 = 64;
-/// How long a single turn may last, on the wall.
+/// How long a single turn may last, in wall-clock time.
 const STALL: Duration = Duration::from_secs(60);
 
-/// The runs that are being played in this process.
+/// The runs that this process is playing.
 static RUNS: Mutex<Vec<Weak<Pulse>>> = Mutex::new(Vec::new());
 
 /// The pulse of a run: it beats with every turn of a task and every step of the clock.
@@ -41,18 +41,18 @@ struct Pulse {
 pub struct Patience {
     pulse: Arc<Pulse>,
     turns: AtomicU64,
-    /// Processor time when the turns of this step became too many, in nanoseconds.
+    /// The processor time at which this step had its allowed number of turns, in nanoseconds.
     spins_since_ns: AtomicU64,
     spin_time: Duration,
     now_ns: AtomicU64,
-    /// Processor time of this thread when the run began, and how much more the run may use.
+    /// The processor time of this thread when the run began, and how much more the run may use.
     began: Duration,
     processor_time: Duration,
     gave_up: OnceLock<GaveUp>,
 }
 
 impl Patience {
-    /// With a run of `scenario` with `seed` that begins now on this thread.
+    /// Makes the patience for a run of `scenario` with `seed` that begins now on this thread.
     pub fn new(scenario: &str, seed: u64) -> Self {
         let pulse = Arc::new(Pulse { scenario: scenario.to_owned(), seed, beats: AtomicU64::new(0) });
         let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +71,7 @@ impl Patience {
         }
     }
 
-    /// A task of `host` has its turn, at the time that `now` tells. False if the run was given up: then no task may do anything any more.
+    /// Counts a turn of a task of `host`, at the time that `now` tells. False if the run was given up: then no task may do anything any more.
     pub fn turn(&self, host: &HostName, now: impl FnOnce() -> Duration) -> bool {
         self.beat();
         let turns = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
@@ -86,7 +86,7 @@ impl Patience {
         self.gave_up.get().is_none()
     }
 
-    /// The clock goes on to `now`.
+    /// Notes that the clock shows `now`.
     pub fn step(&self, now: Duration) {
         self.now_ns.store(nanoseconds(now), Ordering::Relaxed);
         self.turns.store(0, Ordering::Relaxed);

@@ -11,37 +11,37 @@ use tokio::task::AbortHandle;
 /// The tasks of one host.
 #[derive(Debug, Default)]
 pub(super) struct HostTasks {
-    /// In the order in which they were started; some may have ended.
+    /// Handles that kill the tasks, in the order in which the tasks were started. Some may have ended.
     handles: Vec<AbortHandle>,
     live: usize,
 }
 
 impl HostTasks {
-    /// A task begins.
+    /// Counts a task that begins.
     pub(super) fn begin(&mut self) {
         self.live += 1;
     }
 
     /// Keeps the handle that kills a task which has begun.
     pub(super) fn keep(&mut self, handle: AbortHandle) {
-        // Handles of ended tasks are let go from time to time, so that memory stays flat.
+        // Handles of ended tasks are dropped from time to time, so that their number stays bounded.
         if self.handles.len() > 2 * self.live + 64 {
             self.handles.retain(|task| !task.is_finished());
         }
         self.handles.push(handle);
     }
 
-    /// A task has ended.
+    /// Counts a task that has ended.
     pub(super) fn end(&mut self) {
         self.live -= 1;
     }
 
-    /// None of them counts any more: their process was killed.
+    /// Forgets all tasks, because their process was killed.
     pub(super) fn forget(&mut self) {
         self.live = 0;
     }
 
-    /// How many have not ended.
+    /// How many tasks have not ended.
     pub(super) fn live(&self) -> usize {
         self.live
     }

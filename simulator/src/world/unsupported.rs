@@ -1,12 +1,12 @@
-//! Scenarios may ask for TLS, to targets or to upstreams, which no engine offers.
+//! Names the TLS that a scenario asks for, to targets or to upstreams: no engine has any.
 
 use loadgen::ActionKind;
 use serde_json::Value as Json;
 
 use crate::scenario::{Action, Scenario};
 
-/// Names each request and each upstream over TLS that `scenario` asks for. Certificates and handshakes are not simulated, and on real
-/// sockets loadgen and the proxy's own tests try them.
+/// Names each request and each upstream over TLS that `scenario` asks for. Certificates and handshakes are not simulated. On real sockets
+/// loadgen and the proxy's own tests use them.
 pub(super) fn tls(scenario: &Scenario) -> Vec<String> {
     let mut found = Vec::new();
     for (index, client) in scenario.clients.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Some rules of a scenario go beyond its schema: names must exist, and some fields exclude one another.
+//! Checks the rules that a schema can't say: names must exist, and some fields exclude one another.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -109,7 +109,7 @@ impl<'a> Checker<'a> {
 
     fn client(&mut self, path: &str, client: &Client) {
         for written in client.actions() {
-            // Witnesses find a request by its id, which is the left-most label of a name with two more.
+            // The laws find a request in the journals by its id, which is the first label of its target. Two more labels follow it.
             let target = &written.value().action.target;
             let rest = target.strip_prefix("{id}.").and_then(|rest| rest.rsplit_once(':'));
             if rest.is_none_or(|(name, _)| !name.contains('.')) {

@@ -1,4 +1,5 @@
-//! A scenario file is read in steps: its text against the schema, its scale, its values, and what they mean together.
+//! Reads scenario files in four steps: the text must fit the schema, times are scaled, values are read, and rules over several fields are
+//! checked.
 
 mod meaning;
 mod parse;

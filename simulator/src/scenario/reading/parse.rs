@@ -1,4 +1,4 @@
-//! A text is read as a scenario, or all its problems are named, each with its place and what to write instead.
+//! Reads a scenario from a text, or names all problems of the text, each with its place and what to write instead.
 
 use std::path::Path;
 
@@ -14,28 +14,28 @@ use crate::scenario::values::clock_jump::ClockJump;
 use crate::scenario::values::rate::{self, Rate};
 use crate::scenario::values::written::{Notation, Shared, Stages};
 
-/// Reads the file at `path`.
+/// Reads the scenario file at `path`.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// Everything that is wrong with the file.
 pub fn load(path: &Path) -> Result<Scenario, Problems> {
     load_scaled(path, 1.0)
 }
 
-/// Reads the file at `path`, with every length of time multiplied by `factor`.
+/// Reads the scenario file at `path`, and multiplies every length of time in it by `factor`.
 ///
 /// # Errors
-/// All that is wrong with it; what can't be scaled by that.
+/// Everything that is wrong with the file, and every length of time that can't be multiplied by that.
 pub fn load_scaled(path: &Path, factor: f64) -> Result<Scenario, Problems> {
     let mut problems = Problems::in_file(&path.display().to_string());
     let text = std::fs::read(path).map_err(|error| problems.add("", format!("can't read the file: {error}")));
     text.ok().and_then(|text| read(&text, factor, &mut problems)).ok_or(problems)
 }
 
-/// Reads a scenario.
+/// Reads a scenario from the text of its file.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// Everything that is wrong with the text.
 pub fn parse(text: &str) -> Result<Scenario, Problems> {
     let mut problems = Problems::in_file("scenario");
     read(text.as_bytes(), 1.0, &mut problems).ok_or(problems)

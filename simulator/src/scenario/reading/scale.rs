@@ -1,4 +1,4 @@
-//! A scenario is scaled: every length of time in it is multiplied by a factor.
+//! Scales a scenario: multiplies every length of time in it by a factor.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use proxy::config::Problems;
 use proxy::config::text::join;
 use serde_json::{Map, Value as Json};
 
-/// Fields that hold no length of time, whatever their text looks like.
+/// Fields that never hold a length of time, even if their text looks like one.
 const NAMES: &[&str] = &[
     "$schema",
     "name",
@@ -51,7 +51,7 @@ pub(super) fn scale(scenario: &mut Json, factor: f64, problems: &mut Problems) {
     visit(scenario, "", factor, problems);
 }
 
-/// What a client writes in loadgen's notation. Rates grow as time shrinks, so that the requests stay as many.
+/// Scales what a client writes in loadgen's notation. Rates grow as times shrink, so that the number of requests stays the same.
 fn load(client: &mut Map<String, Json>, factor: f64) {
     if let Some(rate) = client.get_mut("rate")
         && let Some(number) = rate.as_f64()
@@ -87,7 +87,7 @@ fn stage_text(stage: &Stage, factor: f64) -> String {
     format!("{}..{}x{span}", rate(stage.from), rate(stage.to))
 }
 
-/// One that is no action stays as it is: it is refused already.
+/// Scales an action. A text that is not an action has been refused already, so it is returned unchanged.
 fn action_text(text: &str, factor: f64) -> String {
     let Ok(ActionShare { share, mut action }) = text.parse() else { return text.to_owned() };
     if let ActionKind::Hold { span, every, .. } = &mut action.kind {
@@ -132,7 +132,7 @@ fn fields(object: &mut Map<String, Json>, path: &str, factor: f64, problems: &mu
                     *value = Json::from(scaled as u64);
                 }
             }
-            // "with" is a text to look for, or the settings of a fault.
+            // The field `with` is a text to look for in an expectation, and an object of settings in a fault.
             _ if is_name && !value.is_object() => {}
             _ if name == "connect_headers" => {}
             _ => visit(value, &path, factor, problems),
@@ -140,7 +140,7 @@ fn fields(object: &mut Map<String, Json>, path: &str, factor: f64, problems: &mu
     }
 }
 
-/// To the microsecond.
+/// Multiplies, and rounds to microseconds.
 fn times(length: Duration, factor: f64) -> Duration {
     Duration::from_micros((length.as_secs_f64() * factor * 1e6).round() as u64)
 }

@@ -7,7 +7,7 @@ use super::written::Notation;
 pub struct ClockJump(i64);
 
 impl ClockJump {
-    /// In milliseconds; below zero it goes back.
+    /// In milliseconds. If it is negative, the clock is set back.
     pub const fn milliseconds(self) -> i64 {
         self.0
     }

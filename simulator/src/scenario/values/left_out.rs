@@ -1,13 +1,13 @@
-//! Some fields are left out when a scenario is written: those that a reader would fill in.
+//! When a scenario is written, fields that have their default are left out.
 
 use serde_json::Value as Json;
 
-/// It is what a reader would fill in.
+/// Whether `value` is the default.
 pub(in crate::scenario) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Nothing was said.
+/// Whether the field was left out.
 pub(in crate::scenario) fn is_null(json: &Json) -> bool {
     json.is_null()
 }

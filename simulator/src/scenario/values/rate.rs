@@ -7,11 +7,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Number;
 
-/// Requests in a second: a number with up to three decimals.
+/// How many requests begin in a second, as a number with up to three decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(u64);
 
-/// Its name in the schema's `format`.
+/// The `format` of its JSON Schema.
 pub(in crate::scenario) const FORMAT: &str = "rate";
 
 impl Rate {
@@ -20,7 +20,7 @@ impl Rate {
         self.0
     }
 
-    /// Reads a number; the error says what is wrong with it.
+    /// Reads a number. The error says what is wrong with it.
     pub(in crate::scenario) fn read(number: &Number) -> Result<Self, String> {
         quantity::rate(&number.to_string()).map(Rate)
     }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How a value is written as a text.
 pub trait Notation: Sized {
-    /// Its name in the schema's `format`.
+    /// The `format` of its JSON Schema.
     const FORMAT: &'static str;
-    /// Some of it.
+    /// Examples for the schema.
     const EXAMPLES: &'static [&'static str];
 
     /// The value that `text` stands for.
@@ -29,12 +29,12 @@ pub struct Written<T> {
 }
 
 impl<T> Written<T> {
-    /// As it was written.
+    /// The text that was read.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What it stands for.
+    /// The value that the text stands for.
     pub fn value(&self) -> &T {
         &self.value
     }
@@ -73,9 +73,9 @@ impl<T: Notation> JsonSchema for Written<T> {
 /// An action with its share of a mix.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// How often, as against the others.
+    /// How often it is drawn, relative to the shares of the others.
     pub share: u32,
-    /// What is done.
+    /// The action.
     pub action: Action,
 }
 

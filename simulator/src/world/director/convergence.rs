@@ -9,11 +9,11 @@ use crate::record::{ClientEvent, ProxyEvent, Recorder, ScenarioEvent, What, micr
 use crate::scenario::{HostName, LIVENESS};
 use crate::world::engine::RunsProxy;
 
-/// How much longer than the longest back-off an upstream may take to come back: a request or a check, and its answer.
+/// How much longer than its longest back-off an upstream may take to recover: it needs a request or a check, and the answer.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Whole rounds of the schedule that are asked for.
+/// For how many whole rounds of the schedule requests are made.
 const ROUNDS: u64 = 2;
-/// Requests above which the rounds are left out, since they would cost more than the rest of the run.
+/// If the rounds need more requests than this, they are left out, since they would take more time than the rest of the run.
 const MOST_REQUESTS: u64 = 600;
 /// How long the rounds may take.
 const ROUNDS_LIMIT: Duration = Duration::from_secs(300);
@@ -26,9 +26,9 @@ impl<E: RunsProxy> Stage<'_, E> {
         let mut newest = Newest::default();
         let mut missing = self.missing(&mut newest);
         if !missing.is_empty() {
-            // An ejected upstream may come back by a request only.
+            // An ejected upstream may need a request to recover.
             self.ask(json!({ "do": "connect", "think": "1s" }), until);
-            // Its client is stopped between two requests, so that each has an end.
+            // The client is stopped between two requests, so that each request has an end.
             while (!missing.is_empty() && self.clock.now() < until || newest.under_way)
                 && self.engine.gave_up().is_none()
             {
@@ -50,8 +50,8 @@ impl<E: RunsProxy> Stage<'_, E> {
         }
     }
 
-    /// How long an ejected upstream may take to be eligible again: the longest back-off with its jitter of a fifth, the check or request
-    /// that probes it, and its time.
+    /// How long an ejected upstream may take to be eligible again: the longest back-off with its jitter of a fifth, then the wait for a check
+    /// or request that probes it, and the time that this takes.
     fn time_to_come_back(&self) -> Duration {
         let health = &self.config.health;
         let checks = health.active.as_ref().map_or(Duration::ZERO, |checks| checks.interval + health.timeout);
@@ -65,13 +65,13 @@ impl<E: RunsProxy> Stage<'_, E> {
         weighted.map(|upstream| HostName::new(&upstream.host)).collect()
     }
 
-    /// Those of them that `newest`, the members of the proxy's newest epoch, lacks.
+    /// Those of these upstreams that are not in `newest`, the members of the proxy's newest epoch.
     fn missing(&self, newest: &mut Newest) -> Vec<HostName> {
         newest.read(&self.recorder);
         self.weighted().into_iter().filter(|name| !newest.members.contains(name)).collect()
     }
 
-    /// The picks of a whole round: the sum of the weights, divided by their greatest common divisor.
+    /// How many picks a whole round has: the sum of the weights, divided by their greatest common divisor.
     fn round(&self) -> u64 {
         let weights = || self.config.upstreams.iter().map(|upstream| u64::from(upstream.weight.get()));
         let divisor = weights().fold(0, greatest_common_divisor);

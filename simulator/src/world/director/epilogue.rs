@@ -20,12 +20,12 @@ use crate::world::link::{Gate, LinkChange};
 const LIVENESS_LIMIT: Duration = Duration::from_secs(400);
 /// Requests in a row that must succeed.
 const LIVENESS_REQUESTS: u64 = 5;
-/// How long clients may take to finish; and how long a stopping proxy may take beyond its own limit.
+/// How long clients may take to finish, and how much longer than its own limit a stopping proxy may take.
 const END_LIMIT: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(5);
 
 impl<E: RunsProxy> Stage<'_, E> {
-    /// Heals everything and asks until requests succeed in a row.
+    /// Heals everything, then makes requests until several in a row have succeeded.
     pub(super) fn demand_progress(&mut self) -> Option<String> {
         self.change(None, LinkChange::Loss(0));
         self.change(None, LinkChange::Gate(Gate::Open));
@@ -38,7 +38,7 @@ impl<E: RunsProxy> Stage<'_, E> {
             self.set_name(&name, &hosts);
         }
         for host in std::mem::take(&mut self.down) {
-            // Clients that are down stay down: their part of the story is over.
+            // Clients that were crashed are not started again, because their part of the story is over.
             if host == self.host || self.upstreams.contains_key(&host) {
                 self.down.push(host.clone());
                 self.restart(&host);
@@ -112,7 +112,7 @@ impl<E: RunsProxy> Stage<'_, E> {
         })
     }
 
-    /// Lets clients finish. Returns which have not.
+    /// Waits until the clients have finished. Returns those that have not.
     pub(super) fn wait_for_clients(&mut self) -> Vec<String> {
         let hosts: Vec<HostName> = self.scenario.clients.iter().map(|client| HostName::new(&client.name)).collect();
         self.engine.wait(END_LIMIT, |engine| hosts.iter().all(|host| engine.live_tasks(host) == 0));
@@ -121,13 +121,13 @@ impl<E: RunsProxy> Stage<'_, E> {
         late.map(|host| format!("client {host} has not finished {limit} after the end")).collect()
     }
 
-    /// Reads the proxy's pages, stops it, and says what is left.
+    /// Reads the proxy's pages, stops the proxy, and returns what is left of it.
     pub(super) fn clear(&mut self) -> Vec<String> {
         let mut left = Vec::new();
         if self.draining {
             self.engine.wait(END_LIMIT, |engine| !engine.proxy_works());
         } else if self.engine.proxy_works() {
-            // The pages are read only when sessions have noticed that their clients are gone.
+            // The pages must not count sessions whose clients are gone, so they are read once the proxy has noticed that.
             left.extend(self.engine.proxy_at_rest(self.config.timeouts.pool_idle));
             self.read_pages();
             self.drain();

@@ -36,12 +36,12 @@ fn act<E: RunsProxy>(mut stage: Stage<'_, E>) -> RunRecord {
     left.extend(stage.clear());
     let gave_up = stage.engine.gave_up();
     if gave_up.is_some() {
-        // Time stands still then, so this says nothing about the proxy.
+        // The run was given up and its time stands still, so missing progress says nothing about the proxy.
         (stuck, left) = Default::default();
     }
     let panics = stage.engine.panics();
     let mut trace = stage.recorder.take();
-    // The log of a live proxy may be read later than it was written.
+    // Events of a live proxy are recorded when its log is read, which may be later than they happened.
     trace.lines.sort_by_key(|line| line.at_us);
     RunRecord { trace, panics, left, stuck, gave_up, clock_skew: E::CLOCK_SKEW, tolerance: E::TOLERANCE }
 }
@@ -80,7 +80,7 @@ mod tests {
     fn a_task_that_works_at_one_instant_without_end_does_not_hang_the_run() {
         spins::<TurmoilNet, _>(tokio::task::yield_now);
         spins::<Turmoil, _>(tokio::task::yield_now);
-        // A timer that is due at once is the usual way to get there.
+        // A timer that is always due at once is the most common reason for a spin.
         spins::<TurmoilNet, _>(|| tokio::time::sleep(std::time::Duration::ZERO));
     }
 }

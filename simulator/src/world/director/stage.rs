@@ -133,7 +133,7 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         self.engine.change_link(&other, &one, change);
     }
 
-    /// Changes the links between the two, or all links.
+    /// Changes the links between two hosts, or all links.
     pub(super) fn change(&mut self, between: Option<&(String, String)>, change: LinkChange) {
         match between {
             Some(between) => self.change_both(between, change),
@@ -218,7 +218,7 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
             self.crash(host);
         }
         self.down.retain(|one| one != host);
-        // A host forgets the connections that a crash has reset when it sends next, and only then is the port free.
+        // A host forgets the connections that a crash has reset only when it sends next, and its port is not free before.
         self.engine.settle();
         self.engine.settle();
         if *host == self.host {

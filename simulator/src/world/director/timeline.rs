@@ -7,7 +7,7 @@ use crate::world::engine::RunsProxy;
 use crate::world::link::{Gate, LinkChange, parts_per_million};
 
 impl<E: RunsProxy> Stage<'_, E> {
-    /// Plays `action`, the entry of the timeline with that place.
+    /// Plays `action`, which is the entry with index `place` of the timeline.
     pub(super) fn play_entry(&mut self, entry: usize, action: &Action) {
         let does = serde_json::to_string(action).unwrap_or_default();
         self.tell(ScenarioEvent::Played { entry, does });

@@ -4,13 +4,13 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The last address of each block is listened on for as long as the block is taken.
+/// A run claims a block by listening on this address, the last one of the block, for as long as it needs the block.
 const CLAIM: u8 = 254;
 const CLAIM_PORT: u16 = 8080;
-/// Blocks lie in 127.128.0.0 to 127.254.255.255; other tests use lower ones.
+/// Blocks are in 127.128.0.0 to 127.254.255.255. Other tests use lower addresses.
 const BLOCKS: u32 = 127 * 256;
 
-/// 254 addresses that are ours for as long as this lives.
+/// A block of 254 addresses, which belongs to this run until the value is dropped.
 #[derive(Debug)]
 pub(super) struct Block {
     number: u32,
@@ -18,7 +18,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// One that nobody has. Which one follows from the process, so that runs at once seldom meet.
+    /// Claims a free block. The search begins at a place that follows from the process id, so that simultaneous runs seldom try the same
+    /// block.
     pub(super) fn claim() -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
@@ -34,7 +35,7 @@ impl Block {
         Err(last)
     }
 
-    /// The address of the host with that index; `None` where the block has no more.
+    /// The address of the host with that index, or `None` if the block has too few addresses.
     pub(super) fn address(&self, index: usize) -> Option<Ipv4Addr> {
         let last = u8::try_from(index + 1).ok().filter(|last| *last < CLAIM)?;
         Some(address(self.number, last))

@@ -6,15 +6,15 @@ use std::sync::OnceLock;
 
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Every proxy of this process is to be this binary. The first call wins.
+/// Sets the binary that all live runs of this process use. Only the first call has an effect.
 pub fn use_proxy(path: PathBuf) {
     let _ = CHOSEN.set(path);
 }
 
-/// The binary that was chosen, else the one beside the simulator's own.
+/// The binary that was set, else the one beside the simulator's own binary.
 ///
 /// # Errors
-/// There is none; told with what to do about it.
+/// There is no such file. The error says how to get one.
 pub fn find() -> io::Result<PathBuf> {
     let path = match CHOSEN.get() {
         Some(path) => path.clone(),

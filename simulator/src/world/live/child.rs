@@ -1,4 +1,4 @@
-//! The proxy's child process: it is told things by signals, heard through its log, and never left behind.
+//! Runs the proxy's binary as a child process, sends it signals, reads its log, and kills it in the end.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader};
@@ -24,12 +24,12 @@ pub(super) fn config_file(folder: &Path) -> PathBuf {
     folder.join("proxy.json")
 }
 
-/// Where it writes its process id.
+/// The name of the file in which the proxy writes its process id.
 pub(super) fn pid_file(folder: &Path) -> PathBuf {
     folder.join("proxy.pid")
 }
 
-/// A process of the proxy; killed when dropped.
+/// A process of the proxy. It is killed when this is dropped.
 pub(super) struct ProxyChild {
     child: RefCell<Child>,
     pid: Pid,
@@ -37,9 +37,9 @@ pub(super) struct ProxyChild {
     recorder: Recorder,
     heard: Arc<State>,
     reader: Option<JoinHandle<()>>,
-    /// Why it is to end.
+    /// Why its end is expected, if it is.
     ending: Ending,
-    /// Descriptors that it held when it had started.
+    /// How many descriptors it held when it had started.
     at_start: Option<usize>,
     _watched: Watched,
 }
@@ -55,18 +55,18 @@ enum Ending {
     Died,
 }
 
-/// What its log has told so far.
+/// What its log has said so far.
 #[derive(Default)]
 struct State {
     ready: AtomicBool,
     reloads: AtomicUsize,
-    /// What went wrong in it.
+    /// Panics and lines that could not be read.
     panics: Mutex<Vec<String>>,
     remarks: Mutex<Vec<String>>,
 }
 
 impl ProxyChild {
-    /// Starts it on the configuration in `folder`; `witness` hears its log.
+    /// Starts the proxy with the configuration in `folder`. `witness` reads its log.
     pub(super) fn start(folder: &Path, witness: Witness) -> io::Result<Self> {
         let mut child = Command::new(binary::find()?)
             .arg("--config")
@@ -77,7 +77,7 @@ impl ProxyChild {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // The terminal's signals are for the simulator, which ends it.
+            // A signal from the terminal must reach the simulator alone, which then ends the proxy.
             .process_group(0)
             .spawn()?;
         let pid = Pid::from_child(&child);
@@ -106,12 +106,12 @@ impl ProxyChild {
         self.recorder.clone()
     }
 
-    /// Whether it has said that it listens.
+    /// Whether its log has said that it listens.
     pub(super) fn is_ready(&self) -> bool {
         self.heard.ready.load(Ordering::Acquire)
     }
 
-    /// How many configurations it has taken over or refused.
+    /// How many reloads have ended, whether the proxy has taken the configuration or refused it.
     pub(super) fn reloads(&self) -> usize {
         self.heard.reloads.load(Ordering::Acquire)
     }
@@ -129,7 +129,7 @@ impl ProxyChild {
         Ok(kill_process(self.pid, Signal::TERM)?)
     }
 
-    /// Kills it, and hears its log to the end.
+    /// Kills it, and reads its log to the end.
     pub(super) fn kill(&mut self) {
         self.ending = Ending::Killed;
         let child = self.child.get_mut();
@@ -147,7 +147,7 @@ impl ProxyChild {
         self.status().is_some()
     }
 
-    /// What it said when it ended unasked; told once.
+    /// The last lines of its log, if it has ended without being told to. They are returned once.
     pub(super) fn died(&mut self) -> Option<String> {
         let status = self.status().filter(|_| self.ending == Ending::None)?;
         self.ending = Ending::Died;
@@ -160,8 +160,8 @@ impl ProxyChild {
         self.ending == Ending::Died
     }
 
-    /// Notes how many descriptors it holds at its start. Connections may have come already, so the number of an earlier
-    /// process counts if it is smaller.
+    /// Notes how many descriptors it holds at its start. If an earlier process held fewer, that number counts, since this one may
+    /// already have connections.
     pub(super) fn note_descriptors(&mut self, earlier: Option<usize>) {
         self.at_start = self.descriptors().into_iter().chain(earlier).min();
     }
@@ -170,13 +170,13 @@ impl ProxyChild {
         self.at_start
     }
 
-    /// Descriptors that it holds beyond those it held at its start.
+    /// How many descriptors it holds beyond those that it held at its start.
     pub(super) fn more_descriptors(&self) -> usize {
         let (now, then) = (self.descriptors(), self.at_start);
         now.zip(then).map_or(0, |(now, then)| now.saturating_sub(then))
     }
 
-    /// How many descriptors it holds, without pipes, of which relays keep a bounded number. `None` if it has ended or the
+    /// How many descriptors it holds. Pipes don't count, because relays keep a bounded number of them. `None` if it has ended or the
     /// system can't tell.
     fn descriptors(&self) -> Option<usize> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid.as_raw_nonzero())).ok()?;

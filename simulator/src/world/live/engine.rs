@@ -1,7 +1,8 @@
-//! The live engine: the proxy's binary is a child process, and upstreams and clients run here, on loopback.
+//! The live engine runs the proxy's binary as a child process, and upstreams and clients in this process, on loopback.
 //!
-//! Every host has an address of its own in 127.0.0.0/8. The witness for the proxy is its log as JSON. What loopback can't do
-//! (delays, losses, partitions) and what is the machine's (its clock, its names) is refused by name.
+//! Every host has an address of its own in 127.0.0.0/8. The proxy's events are read from its log, which is JSON. A scenario that
+//! asks for what loopback can't do (delays, losses, partitions), or for a change of the machine (its clock, its names), is
+//! refused, and the reason is named.
 
 use std::future::Future;
 use std::io;
@@ -31,17 +32,17 @@ use crate::world::wall_clock::WallClock;
 const LOOK: Duration = Duration::from_millis(5);
 /// How long the proxy may take to start, or to take over a configuration.
 const READY: Duration = Duration::from_secs(20);
-/// How long what has ended may take to be noticed everywhere.
+/// How long it may take until everybody has noticed that a process or connection has ended.
 const NOTICE: Duration = Duration::from_secs(5);
 
-/// Loopback, and a proxy's process on it.
+/// The hosts of a run on loopback, and the proxy's process.
 pub struct Live {
-    // Dropped first, so that the clients are gone before the proxy is.
+    // The tasks are dropped first, so that the clients end before the proxy does.
     tasks: LocalSet,
     runtime: Runtime,
     hosts: Hosts,
     proxy: Option<ProxyChild>,
-    /// Proxies that have ended without being told to.
+    /// What was said by proxies that have ended without being told to.
     died: Vec<String>,
     folder: TempDir,
     beginning: Arc<OnceLock<Start>>,
@@ -102,7 +103,7 @@ impl Engine for Live {
             let step = LOOK.min(until.saturating_sub(self.clock.now()));
             self.runtime.block_on(self.tasks.run_until(async { sleep(step).await }));
             if self.has_died() {
-                // Nothing worth waiting for happens without a proxy.
+                // Without a proxy nothing happens that is worth waiting for.
                 return;
             }
         }
@@ -134,7 +135,7 @@ impl Engine for Live {
             process.kill();
         }
         self.hosts.named(host).abort_all();
-        // An aborted task is dropped when its set runs next; its sockets are reset by that.
+        // An aborted task is dropped, and its sockets are reset, only when its `LocalSet` runs next, so it runs here.
         self.runtime.block_on(self.tasks.run_until(async { tokio::task::yield_now().await }));
         self.hosts.named(host).begin_anew();
     }
@@ -148,10 +149,10 @@ impl Engine for Live {
         self.hosts.panics().into_iter().chain(self.died.iter().cloned()).chain(told).collect()
     }
 
-    /// A scenario that changes links was refused, except that it may heal what was never cut.
+    /// Does nothing. A scenario that changes links was refused, unless it only heals links, which were never cut.
     fn change_link(&mut self, _: &HostName, _: &HostName, _: LinkChange) {}
 
-    /// A scenario that changes names was refused.
+    /// Does nothing. A scenario that changes names was refused.
     fn set_name(&mut self, _: &str, _: &[HostName]) {}
 }
 
@@ -175,8 +176,8 @@ impl RunsProxy for Live {
         }
     }
 
-    /// Writes the file and sends SIGHUP, as an operator would, and waits for the proxy's word on it: a second change that
-    /// came before it would be taken together with this one.
+    /// Writes the file and sends SIGHUP, as an operator would. Then it waits until the log tells of the reload, because the proxy would
+    /// take a second change that comes earlier together with this one.
     fn reload_proxy(&mut self, file: &ConfigFile) {
         let written = self.write(file);
         let Some(process) = &self.proxy else { return };

@@ -18,7 +18,7 @@ use crate::scenario::HostName;
 use crate::world::engine::Host;
 use crate::world::tasks::{HostTasks, poll_catching};
 
-/// A host, as programs on it see it.
+/// A host, as the programs on it see it.
 #[derive(Clone, Debug)]
 pub struct LiveHost {
     name: HostName,
@@ -48,11 +48,11 @@ impl LiveHost {
             state.killed.kill();
             state.tasks.take()
         };
-        // An abort may drop its task at once, and that looks at the state.
+        // An abort may drop its task at once, and the drop locks the state. So the state must not be locked here.
         tasks.iter().for_each(AbortHandle::abort);
     }
 
-    /// What is opened from now on belongs to another process.
+    /// Begins another process: connections that are opened from now on belong to it.
     pub(super) fn begin_anew(&self) {
         self.state.borrow_mut().killed = Killed::default();
     }
@@ -94,7 +94,7 @@ impl Host for LiveHost {
     }
 }
 
-/// One of a host's tasks that has not ended.
+/// Counts a task of a host until the task has ended.
 struct Alive(LiveHost);
 
 impl Drop for Alive {

@@ -1,4 +1,4 @@
-//! The live proxy is heard through its log: each line of JSON that names an event becomes that event again.
+//! Reads the log of a live proxy: each line of JSON that names an event becomes that event again.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,28 +11,28 @@ use super::start::Start;
 use crate::record::{ProxyEvent, Recorder, What, parse_log_line};
 use crate::scenario::{HostName, PROXY};
 
-/// Hears one process of the proxy through its log.
+/// Reads the log of one process of the proxy.
 pub(super) struct Witness {
     host: HostName,
     recorder: Recorder,
     beginning: Arc<OnceLock<Start>>,
     names: BTreeMap<IpAddr, HostName>,
-    /// When the process told its first event.
+    /// When the process wrote its first event.
     first: OnceLock<SystemTime>,
 }
 
-/// What a line was.
+/// What a line of the log says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// The proxy listens.
     Started,
-    /// It has taken over another configuration, or refused it.
+    /// A reload has ended: the proxy has taken the configuration or refused it.
     Reloaded,
     /// Another event.
     Event,
     /// A line for people.
     Remark,
-    /// An event that can't be read: why.
+    /// The line names an event, but can't be read. The text says why.
     Garbled(String),
 }
 
@@ -47,7 +47,7 @@ impl Witness {
         &self.recorder
     }
 
-    /// Writes the event of `line` down, if it is one.
+    /// Records the event that `line` names, if it names one.
     pub(super) fn hear(&self, line: &str) -> Heard {
         let Ok(json) = serde_json::from_str::<Json>(line) else { return Heard::Remark };
         if json.get("event").is_none() {
@@ -65,13 +65,13 @@ impl Witness {
             ProxyEvent::Reloaded { .. } | ProxyEvent::ReloadFailed { .. } => Heard::Reloaded,
             _ => Heard::Event,
         };
-        // What happened before the time of the run began is stamped with its beginning.
+        // An event before the beginning of the run is recorded as if it happened at the beginning.
         let at = self.beginning.get().and_then(|begun| said.duration_since(begun.wall).ok());
         self.recorder.write_at(at.unwrap_or_default(), &self.host, What::Proxy(event));
         heard
     }
 
-    /// `http://127.128.3.4:8080` by the host's name.
+    /// Replaces the address in a URL such as `http://127.128.3.4:8080` by the host's name.
     fn by_name(&self, url: &str) -> String {
         let parts = url.split_once("://").and_then(|(scheme, place)| Some((scheme, place.rsplit_once(':')?)));
         let known = parts.and_then(|(scheme, (host, port))| {

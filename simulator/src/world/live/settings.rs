@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::scenario::HostName;
 
-/// `text` with hosts by address: the proxy listens on `listen` and logs everything as JSON, and upstreams of a known name
-/// are reached where they are. What is no JSON stays as it is: it is meant to be refused.
+/// Makes the configuration of the live proxy from `text`. The proxy listens on `listen`, logs everything as JSON, and finds
+/// upstreams by address instead of by name. A text that is not JSON stays as it is: the scenario wants the proxy to refuse it.
 pub(super) fn on_loopback(text: &str, listen: IpAddr, names: &BTreeMap<IpAddr, HostName>, pid_file: &Path) -> String {
     let Ok(Json::Object(mut file)) = serde_json::from_str(text) else { return text.to_owned() };
     for upstream in file.get_mut("upstream_proxies").and_then(Json::as_array_mut).into_iter().flatten() {
@@ -30,12 +30,12 @@ pub(super) fn on_loopback(text: &str, listen: IpAddr, names: &BTreeMap<IpAddr, H
     Json::Object(file).to_string()
 }
 
-/// The section of that name, made where it is missing; `None` where something else stands in its place.
+/// The section of that name, which is added if it is missing. `None` if it is not an object.
 fn section<'a>(file: &'a mut Map<String, Json>, name: &str) -> Option<&'a mut Map<String, Json>> {
     file.entry(name).or_insert_with(|| json!({})).as_object_mut()
 }
 
-/// The host of a URL in `[user:password@]host[:port]` by its address, where it is known.
+/// Replaces the host of the URL by its address, if the host is known.
 fn by_address(url: &str, names: &BTreeMap<IpAddr, HostName>) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (user, place) = rest.rsplit_once('@').map_or(("", rest), |(user, place)| (user, place));

@@ -1,8 +1,8 @@
-//! The time of a live run begins at one instant, which is known by both of the machine's clocks.
+//! A live run begins at one instant, which is noted by the monotonic clock and by the wall clock.
 
 use std::time::{Instant, SystemTime};
 
-/// Where time begins, by both of the machine's clocks.
+/// When the run began, by the monotonic clock and by the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     pub(super) instant: Instant,

@@ -1,4 +1,4 @@
-//! Real sockets that know the process they belong to: when it is killed they are reset.
+//! Real sockets know to which process they belong, and are reset when it is killed.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use faulty_upstream::{Duplex, Listener, State};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Whether a process was killed. Clones are of the same process.
+/// Tells whether a process was killed. All clones tell of the same process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Killed(Arc<AtomicBool>);
 
@@ -21,7 +21,7 @@ impl Killed {
     }
 }
 
-/// A connection. Dropped by a process that was killed it resets.
+/// A connection. It is reset if its process was killed when it is dropped.
 #[derive(Debug)]
 pub struct LiveStream {
     tcp: TcpStream,
@@ -37,7 +37,7 @@ impl LiveStream {
 impl Drop for LiveStream {
     fn drop(&mut self) {
         if self.killed.0.load(Ordering::Relaxed) {
-            // The peer has reset it already if this fails.
+            // If this fails, the peer has already reset the connection.
             let _ = self.tcp.set_zero_linger();
         }
     }
@@ -69,7 +69,7 @@ impl AsyncWrite for LiveStream {
     }
 }
 
-/// A listening socket, with all the states that a plan may want.
+/// A listening socket. It can be closed and full, as plans may want.
 #[derive(Debug)]
 pub struct LiveListener {
     socket: SocketListener,

@@ -1,11 +1,11 @@
-//! Scenarios may ask for what loopback can't do; this file names it.
+//! Names everything in a scenario that loopback can't do.
 
 use crate::scenario::{Action, Chance, Network, Scenario};
 
 /// Everything in `scenario` that needs a simulated network, by its word in the file.
 ///
-/// A latency or jitter is refused however small: loopback has none to give, and pretending would make its figures lies.
-/// The defaults of `network` are no demand.
+/// Every latency and jitter is refused, however small: loopback has none, and figures of a run that ignored them would be wrong.
+/// The defaults of `network` are ignored, since the scenario does not ask for them.
 pub(super) fn on_loopback(scenario: &Scenario) -> Vec<String> {
     let usual = Network::default();
     let Network { tick: _, latency, jitter, loss, reorder, bytes_per_second, links, dns } = &scenario.network;
@@ -37,7 +37,7 @@ fn refusal(action: &Action) -> Option<&'static str> {
         Action::Delay { .. } => Some("delay: loopback delays nothing"),
         Action::ClockJump { .. } => Some("clock-jump: the clock is the machine's"),
         Action::Dns { .. } => Some("dns: names lead where the machine's resolver says"),
-        // Links of loopback are never cut, so there is nothing to heal.
+        // Links of loopback are never cut, so there is nothing to heal, and `heal` can be ignored.
         Action::Heal { .. }
         | Action::Crash { .. }
         | Action::Restart { .. }

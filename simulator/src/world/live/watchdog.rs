@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Children that run, and the folder of each.
+/// The children that are running, and the folder of each.
 static CHILDREN: Mutex<BTreeMap<i32, (Pid, PathBuf)>> = Mutex::new(BTreeMap::new());
 
 fn children() -> MutexGuard<'static, BTreeMap<i32, (Pid, PathBuf)>> {
@@ -23,7 +23,7 @@ impl Watched {
         let number = pid.as_raw_nonzero().get();
         children().insert(number, (pid, folder.to_owned()));
         BEGUN.call_once(|| {
-            // Without this thread an interrupt ends this process as it always did, and the child sees its log closed.
+            // If the thread can't be started, an interrupt simply ends this process. The child ends when it can't write its log any more.
             let _ = std::thread::Builder::new().name("interrupts".to_owned()).spawn(wait_for_interrupt);
         });
         Watched(number)
@@ -52,7 +52,7 @@ fn wait_for_interrupt() {
     });
     if let Some(code) = code {
         for (pid, folder) in children().values() {
-            // One that has ended already needs neither.
+            // Both fail if the child has ended already, and then nothing has to be done.
             let _ = kill_process(*pid, Signal::KILL);
             let _ = std::fs::remove_dir_all(folder);
         }

@@ -24,7 +24,7 @@ pub(in crate::world) struct ClientProcess {
     pub(in crate::world) wait: Duration,
     /// How long from now it may begin requests.
     pub(in crate::world) last: Duration,
-    /// Where everything is written down.
+    /// Records what becomes of its requests.
     pub(in crate::world) recorder: Recorder,
 }
 
@@ -39,7 +39,7 @@ impl ClientProcess {
         drive(&workload, Shard::WHOLE, &connector, &OpenTunnels::default(), &mut observe, pending()).await;
     }
 
-    /// The text in front of the number of a request in its id. Numbers are hexadecimal, so `x` is no digit, and a client that
+    /// The text in front of a request's number in its id. Numbers are hexadecimal, and `x` is not a digit, so a client that
     /// was started again uses no id twice.
     fn id_prefix(&self) -> String {
         let name = &self.client.name;
@@ -48,7 +48,7 @@ impl ClientProcess {
 
     fn draw_seed(&self) -> u64 {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        // Stream 0 is the director's.
+        // The director draws its random numbers from stream 0.
         random.set_stream((u64::from(self.place) + 1) << 32 | u64::from(self.life));
         random.next_u64()
     }

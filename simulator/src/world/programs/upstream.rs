@@ -1,4 +1,4 @@
-//! An upstream process is the double of faulty-upstream on a host; without a plan it makes no mistakes.
+//! Runs faulty-upstream's upstream as the process of a host. Without a plan it makes no mistakes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub(in crate::world) async fn serve<H: Host>(upstream: Arc<FaultyUpstream>, host
     run_listener(&upstream, listener, each, std::future::pending()).await
 }
 
-/// There is no internet here: targets are those built into the upstreams.
+/// Refuses every target that is not built into the upstreams, because a simulated network has no internet.
 async fn nowhere<S>(_: Target) -> std::io::Result<S> {
     Err(std::io::Error::new(std::io::ErrorKind::HostUnreachable, "only built-in targets exist here"))
 }

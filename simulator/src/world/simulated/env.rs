@@ -84,7 +84,7 @@ impl<H: SimulatedHost> Env for SimEnv<H> {
     }
 }
 
-/// Waits for `span`; not at all if it is zero.
+/// Waits for `span`. If it is zero, it returns without giving up its turn.
 async fn wait(span: Duration) {
     if !span.is_zero() {
         tokio::time::sleep(span).await;

@@ -18,7 +18,7 @@ pub trait SimulatedHost: Clone + Send + Sync + 'static {
     /// Listens on `address`.
     ///
     /// # Errors
-    /// The address is taken or not this host's.
+    /// The address is taken, or is not an address of this host.
     fn bind(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Connects to `address`.
@@ -34,7 +34,7 @@ pub trait SimulatedHost: Clone + Send + Sync + 'static {
     fn start(&self, task: impl Future<Output = ()> + 'static);
 }
 
-/// Programs other than the proxy see the same host.
+/// Programs other than the proxy run on the same kind of host.
 impl<H: SimulatedHost> Host for H
 where
     H::Stream: faulty_upstream::Duplex,

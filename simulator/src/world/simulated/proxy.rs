@@ -1,4 +1,4 @@
-//! Simulated engines run the proxy's own code, in this process.
+//! A simulated engine starts, reloads and drains a proxy that runs in this process.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::record::{ProxyEvent, Recorder, RecordingObserver, ScenarioEvent, What
 use crate::scenario::{Chance, ConfigFile, HostName, PROXY};
 use crate::world::engine::{Engine, RunsProxy};
 
-/// The place of the proxy, which is empty until a proxy has started.
+/// Holds the proxy. It is empty until a proxy has started.
 pub(super) struct ProxySlot<E: Env>(Rc<RefCell<Option<Running<E>>>>);
 
 /// A proxy that has started.
@@ -85,7 +85,7 @@ impl<E: Env> ProxySlot<E> {
         self.0.borrow().as_ref().map(|running| (Arc::clone(&running.proxy), running.recorder.clone()))
     }
 
-    /// Empties the place. The result has to be dropped while code runs as the proxy's host.
+    /// Takes the proxy out. The result has to be dropped while the proxy's host is the current one.
     pub(super) fn take(&self) -> Option<Running<E>> {
         self.0.borrow_mut().take()
     }
@@ -93,7 +93,7 @@ impl<E: Env> ProxySlot<E> {
 
 /// An engine that runs the proxy's code in this process.
 pub(super) trait InProcess: Engine<Host: SimulatedHost> {
-    /// Where its proxy is.
+    /// Where the engine holds its proxy.
     fn slot(&self) -> &ProxySlot<SimEnv<Self::Host>>;
 
     /// What the scenario leaves to chance.
@@ -102,7 +102,7 @@ pub(super) trait InProcess: Engine<Host: SimulatedHost> {
     /// The proxy's host.
     fn proxy_host(&self) -> Self::Host;
 
-    /// Drops what is left of the proxy's process, as its host.
+    /// Drops `left`, which is left of the proxy's process, while the proxy's host is the current one.
     fn drop_proxy(&mut self);
 
     /// How many connections the proxy's host holds.

@@ -1,4 +1,4 @@
-//! Dice are thrown for every turn of a task.
+//! Dice decide whether a ready task runs at once, and whether it is woken once more for nothing.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::scenario::Chance;
 use crate::world::link::parts_per_million;
 
-/// What a share that the scenario leaves out may be, in parts of a million.
+/// The values of a share that the scenario leaves out, in parts of a million. One of them is drawn.
 const LEVELS: [u32; 4] = [0, 10_000, 100_000, 300_000];
 const MILLION: u32 = 1_000_000;
 
@@ -15,7 +15,7 @@ const MILLION: u32 = 1_000_000;
 pub(in crate::world::simulated) enum Turn {
     /// It runs.
     Now,
-    /// It lets the others that could run go first.
+    /// It lets the other tasks that are ready run first.
     Later,
     /// It never runs again, since the run was given up.
     Never,
@@ -34,7 +34,7 @@ impl Share {
 
     /// The share that a scenario names, or one that is drawn.
     pub(super) fn or_drawn(share: Option<f64>, random: &mut ChaCha8Rng) -> Self {
-        // Drawn in any case, so that the others do not depend on it.
+        // This is drawn even if the scenario names the share, so that later draws are the same in both cases.
         let drawn = LEVELS[below(random, LEVELS.len())];
         Share { ppm: share.map_or(drawn, parts_per_million) }
     }
@@ -59,17 +59,17 @@ pub(in crate::world::simulated) struct Dice {
 }
 
 impl Dice {
-    /// The dice of a run of a scenario that says `chance`.
+    /// Makes the dice of a run. What happens follows from `seed`, how often from `chance`.
     pub(in crate::world::simulated) fn new(chance: &Chance, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        // Stream 0 is the wire's.
+        // The wire draws its random numbers from stream 0.
         random.set_stream(1);
         let order = Share::or_drawn(chance.task_order, &mut random);
         let wakeups = Share::or_drawn(chance.spurious_wakeups, &mut random);
         Dice { random, order, wakeups }
     }
 
-    /// Whether the order of what is due at the same time is drawn at all.
+    /// Whether the order of packets that are due at the same time is drawn.
     pub(in crate::world::simulated) fn draws_order(&self) -> bool {
         self.order.ppm > 0
     }
@@ -79,12 +79,12 @@ impl Dice {
         if self.draws_order() { self.random.next_u32() } else { 0 }
     }
 
-    /// Whether a task that could run does so at once.
+    /// Decides whether a task that is ready runs now.
     pub(in crate::world::simulated) fn turn(&mut self) -> Turn {
         if self.order.hits(&mut self.random) { Turn::Later } else { Turn::Now }
     }
 
-    /// Whether a task that has nothing more to do is woken for nothing.
+    /// Whether a task that waits is woken once more for nothing.
     pub(in crate::world::simulated) fn wakes_for_nothing(&mut self) -> bool {
         self.wakeups.hits(&mut self.random)
     }

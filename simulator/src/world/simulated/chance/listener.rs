@@ -1,4 +1,4 @@
-//! A listener of the proxy, whose accept may fail.
+//! A listener of the proxy fails to accept now and then.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,11 +8,11 @@ use proxy::env::Listener;
 use super::machine::Machine;
 use super::stream::ChancyStream;
 
-/// A listener on a machine that runs out of descriptors now and then.
+/// A listener on a machine that sometimes runs out of descriptors.
 pub(in crate::world::simulated) struct ChancyListener<L: Listener> {
     inner: L,
     machine: Machine,
-    /// The connection that could not be accepted, still in the backlog.
+    /// The connection that could not be accepted. It is still in the backlog.
     waits: Option<(L::Stream, SocketAddr)>,
 }
 
@@ -26,7 +26,7 @@ impl<L: Listener> Listener for ChancyListener<L> {
     type Stream = ChancyStream<L::Stream>;
 
     async fn accept(&mut self) -> io::Result<(Self::Stream, SocketAddr)> {
-        // Nothing is awaited between the two, so that no connection is lost if the caller gives up.
+        // Nothing is awaited between taking the connection and returning it, so that none is lost if the caller drops this future.
         let (stream, peer) = match self.waits.take() {
             Some(waiting) => waiting,
             None => self.inner.accept().await?,

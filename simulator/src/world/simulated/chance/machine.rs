@@ -1,4 +1,4 @@
-//! The machine of the proxy has short reads and writes, calls that fail, and a resolver with a mind of its own.
+//! The proxy's machine draws which reads and writes are short, which calls fail, and what a name lookup answers.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,18 +12,19 @@ use super::dice::{Share, below};
 use crate::record::{Recorder, ScenarioEvent, What};
 use crate::scenario::{Chance, HostName, PROXY};
 
-/// In front of an IPv4 address, this makes the IPv6 address of the same host (RFC 4193).
+/// With this prefix, an IPv4 address becomes the IPv6 address of the same host (RFC 4193).
 const PREFIX: [u16; 6] = [0xfd00, 0, 0, 0, 0, 0];
-/// Nobody listens at addresses of this network, and nobody answers at those of the other (RFC 5737).
+/// Addresses of the network `REFUSES` refuse connections, and addresses of the network `SILENT` never answer (RFC 5737).
 const REFUSES: [u8; 3] = [192, 0, 2];
 const SILENT: [u8; 3] = [198, 51, 100];
 /// Errors of accept(2) that leave the connection in the backlog: EMFILE, ENFILE, ENOBUFS, ENOMEM, and ECONNABORTED for one that went away.
 const ACCEPT_ERRORS: [i32; 5] = [24, 23, 105, 12, 103];
-/// Dead addresses of an answer at most. A silent one costs a connection attempt its stagger, and one of these must be in time.
+/// How many dead addresses an answer has at most. Each silent one delays the attempt by the stagger of RFC 8305, so more of them would
+/// leave no time for a good one.
 const MOST_REFUSING: usize = 4;
 const MOST_SILENT: usize = 2;
 
-/// The proxy's machine. Clones are the same.
+/// The proxy's machine. Clones are the same machine.
 #[derive(Clone)]
 pub(in crate::world::simulated) struct Machine(Arc<Mutex<State>>);
 
@@ -42,7 +43,7 @@ struct State {
 /// What becomes of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::world::simulated) enum Route {
-    /// It leads to a host.
+    /// It reaches this address of a host.
     To(SocketAddr),
     /// It is refused.
     Refused,
@@ -51,10 +52,10 @@ pub(in crate::world::simulated) enum Route {
 }
 
 impl Machine {
-    /// The machine of a process of the proxy that is given `seed`, in a scenario that says `chance`.
+    /// Makes the machine of one process of the proxy. What happens follows from `seed`, how often from `chance`.
     pub(in crate::world::simulated) fn new(chance: &Chance, seed: u64, recorder: Recorder) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        // Stream 0 is the proxy's own.
+        // The proxy draws its own random numbers from stream 0.
         random.set_stream(1);
         let short_io = Share::or_drawn(chance.short_io, &mut random);
         Machine(Arc::new(Mutex::new(State {
@@ -82,7 +83,7 @@ impl Machine {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many of `bytes` a call moves at most: all of them, or some.
+    /// How many of `bytes` a read or write may move: all of them, or fewer if the call is to be short.
     pub(super) fn moves(&self, bytes: usize) -> usize {
         let State { random, short_io, .. } = &mut *self.state();
         if bytes > 1 && short_io.hits(random) { 1 + below(random, bytes - 1) } else { bytes }
@@ -108,7 +109,7 @@ impl Machine {
     /// What the lookup of `name`, which leads to `hosts`, answers.
     ///
     /// # Errors
-    /// The lookup fails for now.
+    /// The lookup fails, and may succeed when it is repeated.
     pub(in crate::world::simulated) fn lookup(&self, name: &str, hosts: Vec<IpAddr>) -> io::Result<Vec<IpAddr>> {
         let mut state = self.state();
         let State { random, dns_failures, dns_addresses, .. } = &mut *state;
@@ -130,7 +131,7 @@ impl Machine {
                 let [a, b, c] = network;
                 let dead = IpAddr::V4(Ipv4Addr::new(a, b, c, u8::try_from(host + 1).unwrap_or(u8::MAX)));
                 let dead = if below(random, 2) == 0 { as_ipv6(dead) } else { dead };
-                // Seven in front of it at most, since a client of many addresses tries the first few only.
+                // At most seven addresses stand in front of a good one, since a client tries only the first few addresses.
                 let at = below(random, answer.len() + 1);
                 answer.insert(at, dead);
             }
@@ -156,7 +157,7 @@ impl State {
     /// A time from zero to `most`.
     fn up_to(&mut self, most: impl Fn(&State) -> Duration) -> Duration {
         let most = u64::try_from(most(self).as_micros()).unwrap_or(u64::MAX - 1);
-        // Where nothing is left to chance, nothing is drawn.
+        // If the scenario asks for no delay, nothing is drawn, so that the other draws stay the same.
         if most == 0 { Duration::ZERO } else { Duration::from_micros(self.random.next_u64() % (most + 1)) }
     }
 

@@ -1,6 +1,6 @@
 //! Chance decides what a real machine leaves open: whose turn it is, how many bytes a call moves, whether it fails.
 //!
-//! All of it stands behind the seam: the engines ask before and after the turn of a task, and the proxy's environment wraps its streams
+//! The proxy's code knows nothing of this. The engines ask before and after a task runs, and the proxy's environment wraps its streams
 //! and its listener.
 
 mod dice;

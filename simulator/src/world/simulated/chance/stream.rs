@@ -1,4 +1,4 @@
-//! A stream of the proxy, whose reads and writes may move only some of the bytes.
+//! A stream of the proxy reads and writes only some of the bytes now and then.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::machine::Machine;
 
-/// A stream on a machine that moves as many bytes as it likes.
+/// A stream whose reads and writes may be short.
 pub(in crate::world::simulated) struct ChancyStream<S> {
     inner: S,
     machine: Machine,

@@ -1,14 +1,14 @@
 //! The second engine is turmoil's own `Sim`: each host has a runtime and a clock of its own, and TCP is turmoil's.
 //!
 //! It gives a second opinion: another implementation of TCP under the same proxy and the same laws. [`Engine::unsupported`]
-//! names what it does not have. Some words of turmoil mean something else than the scenario's:
+//! names what it can't do. turmoil differs from the default engine in these points:
 //!
-//! - A partition is turmoil's `hold`: nothing passes, and what was sent arrives when it heals. That is what
-//!   retransmission looks like from above; turmoil's own partition loses segments that nobody sends again.
-//! - A handshake takes one latency, not two: turmoil tells the caller at once that it was accepted.
-//! - turmoil's `crash` drops tasks outside of any runtime, where clocks tell real time. Here the host's own runtime drops
-//!   them, in the order in which they were started.
-//! - A connection that was refused or given up keeps its port; with some 55,000 of them a host has none left, and
+//! - A partition of a scenario is turmoil's `hold`: nothing passes, and what was sent arrives when the partition ends. To a
+//!   program, retransmission looks the same. turmoil's own partition loses segments, and nobody sends them again.
+//! - A handshake takes one latency, not two, because the client hears at once that it was accepted.
+//! - turmoil's `crash` drops tasks outside of any runtime, where clocks show real time. So this engine does not use it: the
+//!   host's own runtime drops the tasks, in the order in which they were started.
+//! - A connection that was refused or given up keeps its port. After some 55,000 of them a host has no port left, and
 //!   turmoil panics.
 
 use std::cell::RefCell;
@@ -36,16 +36,16 @@ use crate::world::simulated::proxy::{InProcess, ProxySlot};
 use crate::world::unsupported;
 use crate::world::wall_clock::WallClock;
 
-/// Segments a socket takes and connections a listener holds before turmoil panics. Never reached: a connection has at most a
-/// window of bytes under way, and so at most as many segments.
+/// How many segments a socket holds, and how many connections a listener, before turmoil panics. No run gets there: a
+/// connection has at most a window of bytes under way, and therefore at most as many segments.
 const CAPACITY: usize = line::WINDOW;
-/// Where connections go out from. turmoil's default has 16,384 of them, which a long outage uses up.
+/// The ports of outgoing connections. turmoil's default has 16,384 of them, which a long outage uses up.
 const PORTS: std::ops::RangeInclusive<u16> = 10_000..=u16::MAX;
 
 /// A job that a host runs on its own runtime.
 type Job = Box<dyn FnOnce()>;
 
-/// The jobs of one host that come from outside.
+/// The jobs that others give to one host.
 #[derive(Default)]
 struct Queue {
     jobs: RefCell<VecDeque<Job>>,
@@ -65,12 +65,12 @@ impl Queue {
 
 /// One simulated network and the virtual time it runs in.
 pub(in crate::world) struct Turmoil {
-    // Dropped first and outside the network, so that the connections that it still holds close silently.
+    // The proxy is dropped first and outside the network, so that the connections that it still holds are closed without a packet.
     proxy: ProxySlot<SimEnv<SimHost>>,
     sim: ::turmoil::Sim<'static>,
     hosts: BTreeMap<HostName, (Arc<Machine>, Rc<Queue>)>,
     network: Arc<Network>,
-    /// The newest time that was told, in nanoseconds.
+    /// The latest time that any host's clock has shown, in nanoseconds.
     newest: Arc<AtomicU64>,
     clock: Clock,
     wall: WallClock,
@@ -99,8 +99,8 @@ impl Engine for Turmoil {
         refused.chain(unsupported::tls(scenario)).collect()
     }
 
-    /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
-    /// least a millisecond. Jitter follows turmoil's curve: mostly small, at times all of it.
+    /// Makes a network of `hosts` in which each host reaches each other one by its name. Time advances by the scenario's tick,
+    /// which is at least a millisecond. turmoil draws the jitter: it is mostly small, and sometimes as large as allowed.
     fn new(hosts: &[HostName], scenario: &Scenario, seed: u64, patience: Patience) -> io::Result<Self> {
         let latency = scenario.network.latency.get();
         let dice = Dice::new(&scenario.chance, seed);
@@ -131,7 +131,8 @@ impl Engine for Turmoil {
         let newest = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&newest);
         let clock = Clock::new(move || {
-            // Hosts run one after the other, each to the end of a step. So their clocks differ, but the time of the world never goes back.
+            // Hosts run one after the other, each to the end of a step, so their clocks differ. The time of the world is the latest one,
+            // since it must never go back.
             let here = ::turmoil::sim_elapsed().map_or(0, nanoseconds);
             Duration::from_nanos(told.fetch_max(here, Ordering::Relaxed).max(here))
         });
@@ -219,7 +220,7 @@ impl Engine for Turmoil {
                 self.sim.set_link_latency(from, to, latency);
                 self.sim.set_link_max_message_latency(from, to, latency + jitter);
             }
-            // turmoil has none of these, and a scenario that asks for one was refused.
+            // turmoil can do none of these. A scenario that asks for one was refused before the run.
             LinkChange::Loss(_) | LinkChange::Reorder(..) | LinkChange::Bandwidth(_) => {}
         }
     }
@@ -260,7 +261,7 @@ impl Turmoil {
     }
 }
 
-/// The future of a host, as turmoil runs it: it runs the jobs that come from outside, for ever.
+/// The future that turmoil runs for a host. It never ends, and runs the jobs that others give to the host.
 async fn attend(queue: Rc<Queue>) -> ::turmoil::Result {
     loop {
         while let Some(job) = queue.next() {

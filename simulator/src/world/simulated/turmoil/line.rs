@@ -1,27 +1,28 @@
-//! What turmoil's connections lack: a window counted in bytes, and a reset on demand.
+//! A line adds to a turmoil connection what it lacks: a send window that is counted in bytes, and a reset on demand.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Bytes that a writer may be ahead of its reader; turmoil counts segments of any size instead.
+/// How many bytes may be written before the reader has read them. turmoil has no such limit: it counts segments, which may have any size.
 pub(super) const WINDOW: usize = 64 * 1024;
 
-/// One direction of a connection, as both of its ends know it. The bytes themselves take turmoil's way.
+/// One direction of a connection. Both ends share it, and turmoil carries the bytes.
 ///
-/// turmoil resets a connection where the system would by itself, but has no call for it. So a stream that is aborted is
-/// dropped, and the end that its peer then reads, in its place and its time, is marked as a reset. What the peer writes
-/// from then on is answered by turmoil's own reset, as nobody is there.
+/// turmoil resets a connection in the cases in which an operating system does so by itself, but a program can't ask for a
+/// reset. So a stream that is aborted is dropped, and its line is marked as reset. The peer then reads the end of the stream,
+/// after the bytes before it and with the latency of the link, and the mark makes a reset of that end. What the peer writes
+/// afterwards is answered by turmoil with a real reset, because the socket is gone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Line(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Written and not read.
+    /// How many bytes were written and not read yet.
     ahead: usize,
-    /// Nobody will read any more.
+    /// Whether the reader is gone.
     unread_for_good: bool,
-    /// Its end is a reset.
+    /// Whether the end of this direction is a reset.
     reset: bool,
     writer: Option<Waker>,
 }
@@ -31,7 +32,7 @@ impl Line {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that may be written now, at least one; woken also where nobody will read any more.
+    /// How many bytes may be written now, at least one. If none may, the task is woken when some were read or the reader is gone.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = self.state();
         let room = WINDOW.saturating_sub(state.ahead);
@@ -42,42 +43,42 @@ impl Line {
         Poll::Ready(room)
     }
 
-    /// So much was written.
+    /// Notes that `count` bytes were written.
     pub(super) fn wrote(&self, count: usize) {
         self.state().ahead += count;
     }
 
-    /// So much was read.
+    /// Notes that `count` bytes were read.
     pub(super) fn read(&self, count: usize) {
         let mut state = self.state();
         state.ahead = state.ahead.saturating_sub(count);
         wake(state);
     }
 
-    /// Nothing will be read any more.
+    /// Notes that the reader is gone.
     pub(super) fn read_no_more(&self) {
         let mut state = self.state();
         state.unread_for_good = true;
         wake(state);
     }
 
-    /// Whether nothing will be read any more.
+    /// Whether the reader is gone.
     pub(super) fn is_read_no_more(&self) -> bool {
         self.state().unread_for_good
     }
 
-    /// What the reader will find at its end is a reset.
+    /// Makes a reset of the end that the reader will find.
     pub(super) fn reset(&self) {
         self.state().reset = true;
     }
 
-    /// Whether the end that was read is a reset.
+    /// Whether the end of this direction is a reset.
     pub(super) fn is_reset(&self) -> bool {
         self.state().reset
     }
 }
 
-/// Wakes who waits for room, once the state is free again.
+/// Unlocks the state, then wakes the writer that waits for room.
 fn wake(mut state: MutexGuard<'_, State>) {
     let writer = mem::take(&mut state.writer);
     drop(state);

@@ -17,12 +17,12 @@ use crate::world::tasks::{HostTasks, poll_catching};
 /// The two directions of a connection: from its client, and to it.
 type Lines = (Line, Line);
 
-/// What all hosts share.
+/// The state that all hosts share.
 #[derive(Debug)]
 pub(super) struct Network {
-    /// Names and where they lead.
+    /// The addresses of each name.
     names: Mutex<BTreeMap<String, Vec<IpAddr>>>,
-    /// Connections that were accepted and that their clients do not know of yet, by client and listener.
+    /// The lines of connections that were accepted while their clients have not heard of it, by the addresses of client and listener.
     accepted: Mutex<BTreeMap<(SocketAddr, SocketAddr), Lines>>,
     panics: Mutex<Vec<String>>,
     patience: Patience,
@@ -48,13 +48,13 @@ impl Network {
     }
 }
 
-/// A host.
+/// A host of the network.
 #[derive(Debug)]
 pub(super) struct Machine {
     name: HostName,
     address: IpAddr,
     network: Arc<Network>,
-    /// The number of its process; each crash begins another.
+    /// The number of the process that runs on it. Each crash adds one.
     process: AtomicU64,
     tasks: Mutex<HostTasks>,
     streams: AtomicUsize,
@@ -70,23 +70,23 @@ impl Machine {
         self.address
     }
 
-    /// Tasks of its process that have not ended.
+    /// How many tasks of its process have not ended.
     pub(super) fn live(&self) -> usize {
         locked(&self.tasks).live()
     }
 
-    /// Connections that its code holds.
+    /// How many connections its programs hold.
     pub(super) fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// Its process is killed: from now on no task of it does anything.
+    /// Kills its process: from now on none of its tasks does anything.
     pub(super) fn die(&self) {
         self.process.fetch_add(1, Ordering::Relaxed);
         locked(&self.tasks).forget();
     }
 
-    /// Drops what is left of tasks, once the host runs.
+    /// Drops the tasks of the killed process. This has to be called while the host runs.
     pub(super) fn bury(&self) {
         let tasks = locked(&self.tasks).take();
         for task in tasks {
@@ -112,32 +112,32 @@ impl SimHost {
         self.machine.process.load(Ordering::Relaxed) == self.process
     }
 
-    /// A connection that it holds from now on.
+    /// Counts a connection that the process holds from now on.
     pub(super) fn hold(&self) -> Held {
         self.machine.streams.fetch_add(1, Ordering::Relaxed);
         Held(self.clone())
     }
 
-    /// Where `name` leads.
+    /// The addresses of `name`, or `None` if it is unknown.
     pub(super) fn addresses_of(&self, name: &str) -> Option<Vec<IpAddr>> {
         locked(&self.machine.network.names).get(name).cloned()
     }
 
-    /// The lines of the connection that `listener` here has accepted from `client`.
+    /// Makes the lines of a connection that `listener`, on this host, has accepted from `client`.
     pub(super) fn lay_lines(&self, client: SocketAddr, listener: SocketAddr) -> Lines {
         let lines = Lines::default();
         locked(&self.machine.network.accepted).insert((client, listener), lines.clone());
         lines
     }
 
-    /// The lines of the connection that `listener` has accepted from `client` here.
+    /// Finds the lines of the connection of `client`, on this host, which `listener` has accepted.
     pub(super) fn lines(&self, client: SocketAddr, listener: SocketAddr) -> Lines {
-        // A listener lays them before its client hears of it. Both ends of a loopback connection have their turn together, so
-        // that the same addresses on another host are not mixed up with them.
+        // The listener makes them before the client hears that it was accepted. Loopback addresses are the same on all hosts, but
+        // both ends of such a connection are on one host and run in the same step, so hosts don't get each other's lines.
         locked(&self.machine.network.accepted).remove(&(client, listener)).unwrap_or_default()
     }
 
-    /// A task of it, to be started.
+    /// Makes a task of this process. The caller has to start it.
     pub(super) fn task(&self, work: impl Future<Output = ()> + 'static) -> Task {
         if self.is_alive() {
             locked(&self.machine.tasks).begin();
@@ -151,7 +151,7 @@ impl SimHost {
 pub(super) struct Held(SimHost);
 
 impl Held {
-    /// Whether its process was killed.
+    /// Whether the process that held it was killed.
     pub(super) fn is_orphan(&self) -> bool {
         !self.0.is_alive()
     }
@@ -163,15 +163,15 @@ impl Drop for Held {
     }
 }
 
-/// What a process does, beside its other tasks.
+/// One task of a process.
 pub(super) struct Task {
     host: SimHost,
-    /// `None` once it has ended.
+    /// `None` once the task has ended.
     work: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl Task {
-    /// Starts it on the host that is having its turn.
+    /// Starts the task on the host that turmoil is running.
     pub(super) fn start(self) {
         let machine = Arc::clone(&self.host.machine);
         let task = tokio::task::spawn_local(self);
@@ -197,7 +197,7 @@ impl Future for Task {
             return Poll::Pending;
         }
         if locked(&network.dice).turn() == Turn::Later {
-            // To the end of the line.
+            // The task goes to the end of the run queue.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! turmoil's sockets, as the proxy and the doubles want them.
+//! turmoil's sockets implement the traits for streams and listeners of the proxy and of the doubles.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,23 +14,23 @@ use tokio::time::{Sleep, sleep};
 use super::line::Line;
 use super::machine::{Held, SimHost};
 
-/// How often a writer without room asks whether its reader is still there.
+/// How often a writer that waits for room checks whether its reader still exists.
 const PROBE: Duration = Duration::from_millis(200);
 
-/// A connection. Dropped with unread bytes it resets, as the system does.
+/// A connection. Like an operating system, it resets the connection if it is dropped while there are unread bytes.
 #[derive(Debug)]
 pub(in crate::world) struct SimStream {
     tcp: TcpStream,
-    /// What comes, and what goes.
+    /// The two directions: `come` is read, `go` is written.
     come: Line,
     go: Line,
     /// Whether this side has ended its direction.
     ended: bool,
     /// Whether the peer's reset has been read.
     broken: bool,
-    /// When a writer without room asks next.
+    /// When a writer that waits for room checks next.
     probe: Option<Pin<Box<Sleep>>>,
-    /// Counted among its host's for as long as it lives.
+    /// Counts this connection among those of its host.
     held: Held,
 }
 
@@ -38,19 +38,20 @@ impl SimStream {
     /// Connects from `host` to `address`.
     ///
     /// # Errors
-    /// Refused. Where nobody answers it waits for ever.
+    /// The connection is refused. If nobody answers, the call never returns.
     pub(super) async fn connect(host: &SimHost, address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
         let lines = host.lines(tcp.local_addr()?, tcp.peer_addr()?);
         Ok(SimStream::new(host, tcp, lines))
     }
 
-    /// One that `host` holds, with the lines that go and come.
+    /// Makes a connection that `host` holds, over the lines `go` and `come`.
     fn new(host: &SimHost, tcp: TcpStream, (go, come): (Line, Line)) -> Self {
         SimStream { tcp, come, go, ended: false, broken: false, probe: None, held: host.hold() }
     }
 
-    /// Bytes that may be written now. turmoil does not wake a writer that waits when it is reset, so it asks with a byte.
+    /// How many bytes may be written now. turmoil does not wake a waiting writer when the connection is reset. So once the reader is gone,
+    /// the writer sends a byte now and then, to hear of the reset.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         if let Poll::Ready(room) = self.go.poll_room(cx) {
             self.probe = None;
@@ -74,7 +75,7 @@ impl SimStream {
 
 impl Drop for SimStream {
     fn drop(&mut self) {
-        // The end of a process that was killed resets what it held.
+        // When a process is killed, the operating system resets its connections.
         if self.held.is_orphan() {
             self.reset();
         }
@@ -127,7 +128,7 @@ impl AsyncWrite for SimStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // turmoil takes a second end for an error; the system does not.
+        // A second shutdown is an error for turmoil, but not for an operating system.
         if self.ended {
             return Poll::Ready(Ok(()));
         }
@@ -141,7 +142,7 @@ impl AsyncWrite for SimStream {
 pub(in crate::world) struct SimListener {
     host: SimHost,
     address: SocketAddr,
-    /// `None` while it is closed, and callers are refused.
+    /// `None` while it is closed. Then connections are refused.
     tcp: Option<TcpListener>,
 }
 
@@ -149,7 +150,7 @@ impl SimListener {
     /// Listens on `address` of `host`.
     ///
     /// # Errors
-    /// The address is taken, or not one that turmoil binds.
+    /// The address is taken, or turmoil can't bind it.
     pub(super) async fn bind(host: SimHost, address: SocketAddr) -> io::Result<Self> {
         if address.is_ipv6() {
             return Err(io::Error::new(
@@ -191,7 +192,7 @@ impl faulty_upstream::Listener for SimListener {
     async fn set(&mut self, state: State) -> io::Result<()> {
         match state {
             State::Closed => self.tcp = None,
-            // Callers of turmoil wait until they are accepted, and nobody is while the listener is full.
+            // In turmoil a client waits until it is accepted. A full listener accepts nobody.
             State::Open | State::Full if self.tcp.is_none() => self.tcp = Some(TcpListener::bind(self.address).await?),
             State::Open | State::Full => {}
         }

@@ -1,4 +1,4 @@
-//! What the proxy and the laws rely on, between two hosts.
+//! Two hosts show what the proxy and the laws rely on.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

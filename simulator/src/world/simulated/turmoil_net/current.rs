@@ -1,4 +1,4 @@
-//! turmoil-net knows one current host; this file says which it is, and sets it.
+//! turmoil-net acts for one host at a time, the current one; this file tells which one that is, and switches it.
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -6,39 +6,39 @@ use std::net::{IpAddr, SocketAddr};
 use super::state::with_net;
 
 thread_local! {
-    /// The index of the host as which code runs now.
+    /// The index of the host whose code is running.
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The index of the host as which the caller runs.
+/// The index of the host whose code is calling.
 pub(super) fn current() -> usize {
     CURRENT.get()
 }
 
-/// What follows is done by the host with that index.
+/// Makes the host with that index the current one: it opens the sockets that are opened from now on.
 pub(super) fn enter(index: usize) {
     CURRENT.set(index);
     turmoil_net::set_current(with_net(|net| net.hosts.at(index).id));
 }
 
-/// What follows is done by the host at `address`.
+/// Makes the host at `address` the current one.
 pub(super) fn enter_at(address: IpAddr) {
     if let Some(index) = with_net(|net| net.hosts.index_at(address)) {
         enter(index);
     }
 }
 
-/// `port` of the host as which the caller runs.
+/// The address of `port` on the current host.
 pub(super) fn here(port: u16) -> SocketAddr {
     SocketAddr::new(with_net(|net| net.hosts.address(CURRENT.get())), port)
 }
 
-/// One of the streams that a host holds.
+/// Counts one stream of a host for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Counted(usize);
 
 impl Counted {
-    /// Of the host as which the caller runs.
+    /// Counts a stream of the current host.
     pub(super) fn here() -> Self {
         let host = CURRENT.get();
         with_net(|net| net.hosts.at(host).streams += 1);

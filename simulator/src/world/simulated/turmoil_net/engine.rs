@@ -1,7 +1,8 @@
 //! The default engine simulates a network of packets with turmoil-net, in virtual time and on one thread.
 //!
-//! What the kernel underneath can't do is done here: resets on demand, a reset for data that comes after a close, the
-//! newest ACK after a partition, and an in-order wire.
+//! turmoil-net's TCP lacks four things, which this engine adds: a program can reset a connection; data that arrives after a
+//! close is answered with a reset; the newest ACK arrives once a partition is healed; and packets of one connection stay in
+//! order.
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -30,19 +31,19 @@ use crate::world::simulated::proxy::{InProcess, ProxySlot};
 use crate::world::unsupported;
 use crate::world::wall_clock::WallClock;
 
-/// A segment that stays without an answer for this long is sent again.
+/// A segment that is not acknowledged within this time is sent again.
 const RETRANSMIT_AFTER: Duration = Duration::from_millis(200);
-/// Times a segment is sent again before its connection is given up: after two minutes, so that connections live through
-/// partitions as they do in the field, where the pauses grow and a system tries for a quarter of an hour.
+/// How often a segment is sent again before its connection is given up. This makes two minutes, so that connections survive
+/// partitions as they do on real systems, which make longer and longer pauses and try for a quarter of an hour.
 const RETRANSMISSIONS: u32 = 600;
 
-/// Bytes in a packet: those of a jumbo frame. More packets would cost more than the rest of a run, and the proxy can't tell: it reads what
-/// has arrived, and its short reads are drawn.
+/// How many bytes a packet holds: as many as a jumbo frame. Smaller packets would cost more time than the rest of a run. They would not
+/// test the proxy any better, since `chance` cuts its reads short anyway.
 const PACKET: u32 = 9_000;
 
 /// One simulated network and the virtual time it runs in.
 pub(in crate::world) struct TurmoilNet {
-    // Dropped in this order: the proxy and the tasks close their sockets while the network is still there.
+    // Fields are dropped in this order: the proxy and the tasks must close their sockets while the network still exists.
     proxy: ProxySlot<SimEnv<SimHost>>,
     tasks: LocalSet,
     _net: NetGuard,
@@ -53,7 +54,7 @@ pub(in crate::world) struct TurmoilNet {
     chance: Chance,
 }
 
-/// Takes the network off the thread when it is dropped.
+/// Removes the network from its thread when it is dropped.
 struct NetGuard;
 
 impl Drop for NetGuard {
@@ -70,12 +71,12 @@ impl Engine for TurmoilNet {
     type Host = SimHost;
 
     fn unsupported(scenario: &Scenario) -> Vec<String> {
-        // A backlog that is full is refused when it is asked for: plans change while they run.
+        // The fault `backlog-full` is refused only when it strikes, since plans change during a run.
         unsupported::tls(scenario)
     }
 
-    /// A network of `hosts`, all reachable from all under their names. Time goes on in steps of the scenario's tick, at
-    /// least a millisecond.
+    /// Makes a network of `hosts` in which each host reaches each other one by its name. Time advances by the scenario's tick,
+    /// which is at least a millisecond.
     fn new(hosts: &[HostName], scenario: &Scenario, seed: u64, patience: Patience) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
         let tick = scenario.network.tick.get().max(Duration::from_millis(1));
@@ -105,7 +106,7 @@ impl Engine for TurmoilNet {
         });
         let handle = runtime.handle().clone();
         let clock = Clock::new(move || {
-            // Virtual time is that of the runtime that the caller is in.
+            // The virtual time is the paused time of the runtime in which the caller runs.
             let _inside = handle.enter();
             started.elapsed()
         });
@@ -190,7 +191,7 @@ impl Engine for TurmoilNet {
             }
             index
         });
-        // An aborted task is dropped when its set runs next.
+        // An aborted task is dropped only when its `LocalSet` runs next, so it runs here.
         let TurmoilNet { tasks, runtime, .. } = self;
         runtime.block_on(tasks.run_until(tokio::task::yield_now()));
         let address = with_net(|net| net.hosts.address(index));
@@ -261,7 +262,7 @@ impl InProcess for TurmoilNet {
     }
 }
 
-/// The step of the clock behind `now`.
+/// The first step of the clock after `now`.
 fn next_boundary(now: Duration, tick: Duration) -> Duration {
     let steps = now.as_nanos() / tick.as_nanos() + 1;
     tick.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))

@@ -11,27 +11,27 @@ use super::tasks::spawn;
 use crate::scenario::HostName;
 use crate::world::simulated::host::SimulatedHost;
 
-/// A host, as programs on it see it.
+/// A host, as the programs on it see it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::world) struct SimHost(usize);
 
 impl SimHost {
-    /// The host of that name.
+    /// The host called `name`.
     pub(super) fn named(name: &HostName) -> Self {
         SimHost(with_net(|net| net.hosts.index(name)))
     }
 
-    /// The one as which the caller runs.
+    /// The current host.
     pub(super) fn here() -> Self {
         SimHost(current())
     }
 
-    /// What follows is done by it.
+    /// Makes this host the current one.
     pub(super) fn enter(self) {
         enter(self.0);
     }
 
-    /// Connections that its code holds.
+    /// How many connections the programs of this host hold.
     pub(super) fn connections(self) -> usize {
         with_net(|net| net.hosts.at(self.0).streams)
     }

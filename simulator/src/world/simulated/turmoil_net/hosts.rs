@@ -10,13 +10,13 @@ use crate::world::tasks::HostTasks;
 /// All hosts of the network.
 pub(super) struct Hosts(Vec<HostState>);
 
-/// One of them.
+/// One host of the network.
 pub(super) struct HostState {
     pub(super) name: HostName,
     pub(super) id: HostId,
     pub(super) address: IpAddr,
     pub(super) tasks: HostTasks,
-    /// Streams that code of this host holds.
+    /// How many streams the programs of this host hold.
     pub(super) streams: usize,
 }
 

@@ -1,7 +1,7 @@
-//! The state of one simulated network, which sockets and tasks share; it lives on its thread for as long as the engine.
+//! Sockets and tasks share the state of their simulated network, which is kept in a variable of its thread.
 //!
-//! So streams and environments stay plain values that can be sent between threads, as the proxy's types demand, though
-//! they never are.
+//! The proxy's types demand that streams and environments can be sent between threads, though a simulation never sends them.
+//! They can, because they hold no reference to this state: they look it up on their thread.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,17 +18,17 @@ use super::wire::Wire;
 use crate::world::patience::Patience;
 use crate::world::simulated::chance::{Dice, Turn};
 
-/// Everything that sockets and tasks of this thread reach for.
+/// The network of this thread and everything that its sockets and tasks need.
 pub(super) struct NetState {
     pub(super) guard: EnterGuard,
     pub(super) started: Instant,
     pub(super) hosts: Hosts,
     pub(super) wire: Wire,
-    /// Names and where they lead.
+    /// The addresses of each name.
     pub(super) names: BTreeMap<String, Vec<IpAddr>>,
-    /// Ports whose listener is not there for now.
+    /// Ports on which nobody listens now, though somebody did before.
     pub(super) closed_ports: Vec<SocketAddr>,
-    /// Listeners that nobody has for now.
+    /// Listeners whose owners have dropped them. The next one who listens on such an address gets that listener.
     pub(super) parked: Vec<(SocketAddr, TcpListener)>,
     pub(super) panics: Vec<String>,
     pub(super) patience: Patience,
@@ -39,42 +39,43 @@ thread_local! {
     static NET: RefCell<Option<NetState>> = const { RefCell::new(None) };
 }
 
-/// Runs `f` on this thread's network.
+/// Calls `f` with this thread's network.
 pub(super) fn with_net<R>(f: impl FnOnce(&mut NetState) -> R) -> R {
     NET.with(|slot| f(slot.borrow_mut().as_mut().expect("sockets and tasks live no longer than their engine")))
 }
 
-/// Puts `net` in its place on this thread.
+/// Makes `net` the network of this thread.
 pub(super) fn install(net: NetState) {
     NET.with(|slot| *slot.borrow_mut() = Some(net));
 }
 
-/// Takes it off this thread.
+/// Drops the network of this thread.
 pub(super) fn remove() {
     let net = NET.with(|slot| slot.borrow_mut().take());
     drop(net);
 }
 
 impl NetState {
-    /// Delivers what is due and puts on the wire what hosts have to send.
+    /// Delivers the packets that are due, and takes the packets that hosts want to send.
     pub(super) fn pass(&mut self) {
         let now = self.started.elapsed();
         let NetState { guard, wire, hosts, closed_ports, dice, .. } = self;
         wire.pass(now, guard, hosts, closed_ports, dice);
     }
 
-    /// The clock shows `now`. Breaks if the run was given up.
+    /// Notes that the clock shows `now`. Returns `Break` if the run was given up.
     pub(super) fn step(&mut self, now: Duration) -> ControlFlow<()> {
         self.patience.step(now);
         if self.patience.gave_up().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Where nothing can happen on the network by itself: until when (`None`: until a task does something).
+    /// Until when nothing happens on the network unless a task does something. The inner `None` means for ever; the outer `None` means
+    /// that something may happen at the next step.
     pub(super) fn idle_until(&mut self) -> Option<Option<Duration>> {
         if self.wire.is_busy() {
             return None;
         }
-        // What was lost is sent again after a count of steps, so these must not be skipped.
+        // The kernel sends a lost segment again after a number of steps, so these steps must not be skipped.
         if self.wire.has_lost() {
             if self.hosts.addresses().any(waits_for_an_answer) {
                 return None;
@@ -84,19 +85,19 @@ impl NetState {
         Some(self.wire.next_due())
     }
 
-    /// A task of the host with that index could have its turn.
+    /// Decides whether a task of the host with that index, which is ready, runs now.
     pub(super) fn turn(&mut self, host: usize) -> Turn {
         let NetState { hosts, patience, started, dice, .. } = self;
         if patience.turn(&hosts.at(host).name, || started.elapsed()) { dice.turn() } else { Turn::Never }
     }
 
-    /// Resets the connection between `local`, one of ours, and `peer`.
+    /// Resets the connection between `local`, a socket of the current host, and `peer`.
     pub(super) fn reset(&mut self, local: SocketAddr, peer: SocketAddr) {
         self.wire.reset(local, peer);
     }
 }
 
-/// Whether the host at `address` has sent something that was not acknowledged.
+/// Whether the host at `address` has sent something that is not acknowledged yet.
 fn waits_for_an_answer(address: IpAddr) -> bool {
     turmoil_net::netstat(address).entries.iter().any(|entry| {
         let opening_or_closing = matches!(

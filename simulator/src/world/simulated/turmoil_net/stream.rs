@@ -1,4 +1,4 @@
-//! Sockets of the simulated network, as the proxy and the doubles want them.
+//! The sockets of the simulated network implement the traits for streams and listeners of the proxy and of the doubles.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,24 +14,24 @@ use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 use super::current;
 use super::state::with_net;
 
-/// The kernel's receive buffer. It tells the peer of room only when half of it is freed at once, so it is always
-/// emptied in one go.
+/// The size of the kernel's receive buffer. A read always empties it, because the kernel sends a window update only when half
+/// of the buffer becomes free at once.
 const RECEIVE: usize = 64 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; RECEIVE]);
 }
 
-/// A connection. Dropped with unread bytes it resets, as the system does.
+/// A connection. Like an operating system, it resets the connection if it is dropped while there are unread bytes.
 #[derive(Debug)]
 pub(in crate::world) struct SimStream {
     tcp: TcpStream,
-    /// Taken from the kernel, not read yet.
+    /// Bytes that were taken from the kernel and that the program has not read yet.
     unread: Bytes,
-    /// Everything was read up to the peer's end: what still comes was sent twice, and no reset is due for it.
+    /// Whether the program has read everything up to the peer's FIN. What arrives later was sent twice, and needs no reset.
     ended: bool,
     aborted: bool,
-    /// Counted among its host's for as long as it lives.
+    /// Counts this stream among those of its host.
     _counted: current::Counted,
 }
 
@@ -117,15 +117,16 @@ impl AsyncWrite for SimStream {
 
 /// A listening socket.
 ///
-/// The kernel can't bind an address again while it remembers connections of its last listener. So a listener that is
-/// dropped is parked, the wire refuses in its place, and the next one on that address takes it over.
+/// The kernel can't bind an address again while it remembers connections of the last listener on it. So a listener that is
+/// dropped is parked in the network's state. The wire refuses connections on its behalf, until the next program that listens
+/// on that address takes the parked listener over.
 #[derive(Debug)]
 pub(in crate::world) struct SimListener {
-    /// `None` only while it is being dropped.
+    /// `None` only during the drop.
     tcp: Option<TcpListener>,
-    /// As asked for.
+    /// The address that the program asked for.
     address: SocketAddr,
-    /// As others know it.
+    /// The address to which other hosts connect.
     here: SocketAddr,
 }
 
@@ -133,7 +134,7 @@ impl SimListener {
     /// Listens on `address`.
     ///
     /// # Errors
-    /// The address is taken or not this host's.
+    /// The address is taken, or is not an address of this host.
     pub(super) async fn bind(address: SocketAddr) -> io::Result<Self> {
         let here = current::here(address.port());
         let parked = with_net(|net| {
@@ -159,7 +160,7 @@ impl SimListener {
     }
 }
 
-/// Resets who came and was not accepted.
+/// Resets all connections that wait in the backlog.
 fn turn_away(listener: &TcpListener) {
     while let Poll::Ready(Ok((stream, _))) = listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
         proxy::env::Duplex::abort(SimStream::new(stream));
@@ -214,10 +215,10 @@ impl faulty_upstream::Listener for SimListener {
     }
 }
 
-/// Connects from the host as which the caller runs.
+/// Connects the current host to `address`.
 ///
 /// # Errors
-/// Refused, or nobody answers.
+/// The connection is refused, or nobody answers.
 pub(super) async fn connect(address: SocketAddr) -> io::Result<SimStream> {
     TcpStream::connect(address).await.map(SimStream::new)
 }

@@ -1,4 +1,4 @@
-//! Tasks of simulated hosts: each runs as its host, is counted, can be killed, and must not panic.
+//! A task belongs to a simulated host, which is current while the task runs. Tasks are counted and killed by host, and a panic is noted.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -11,17 +11,17 @@ use crate::world::simulated::chance::Turn;
 use crate::world::tasks::poll_catching;
 
 thread_local! {
-    /// Whether a task has run since it was last looked at, and who wants to know.
+    /// Whether a task has run since the last [`forget_activity`], and the waker of whoever waits for that.
     static RAN: Cell<bool> = const { Cell::new(false) };
     static WATCHER: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 
-/// From now on no task has run.
+/// Forgets that tasks have run.
 pub(super) fn forget_activity() {
     RAN.set(false);
 }
 
-/// Ready once a task has run.
+/// Is ready once a task has run since the last [`forget_activity`].
 pub(super) fn poll_activity(cx: &mut Context<'_>) -> Poll<()> {
     if RAN.get() {
         return Poll::Ready(());
@@ -30,10 +30,10 @@ pub(super) fn poll_activity(cx: &mut Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// turmoil-net knows one current host; a task sets its own whenever it is polled or dropped.
+/// A task makes its host the current one whenever it is polled or dropped.
 struct Task<F: Future<Output = ()>> {
     host: usize,
-    /// `None` once it has ended.
+    /// `None` once the task has ended.
     work: Option<Pin<Box<F>>>,
 }
 
@@ -65,7 +65,7 @@ impl<F: Future<Output = ()>> Future for Task<F> {
         match with_net(|net| net.turn(self.host)) {
             Turn::Now => {}
             Turn::Later => {
-                // To the end of the line.
+                // The task goes to the end of the run queue.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -13,14 +13,15 @@ use super::hosts::Hosts;
 use crate::world::link::{Gate, Link, LinkChange};
 use crate::world::simulated::chance::Dice;
 
-/// Flows remembered before those that have nothing under way are forgotten.
+/// If more flows than this are remembered, those without a packet under way are forgotten.
 const FLOWS_KEPT: usize = 1024;
 const MILLION: u32 = 1_000_000;
 
-/// One direction of a connection: from, to.
+/// One direction of a connection: the address of the sender and the address of the receiver.
 type Flow = (SocketAddr, SocketAddr);
 
-/// When a packet is due. Lots decide between those that are due at the same time, or else who was sent first.
+/// When a packet arrives: its time, then its lot, then its number. Lots are drawn, and order the packets of the same time. If no lots are
+/// drawn, the packet that was sent first arrives first.
 type Due = (Duration, u32, u64);
 
 /// All packets under way, and the links they take.
@@ -28,16 +29,16 @@ pub(super) struct Wire {
     usual: Link,
     links: BTreeMap<(IpAddr, IpAddr), LinkState>,
     random: ChaCha8Rng,
-    /// In the order in which they arrive.
+    /// Packets, in the order in which they will arrive.
     under_way: BTreeMap<Due, Packet>,
     sent: u64,
-    /// When the last packet of a flow is due, and its lot: nothing overtakes it.
+    /// When the last packet of each flow is due, and its lot. The next packets of the flow are not delivered before it.
     last_due: BTreeMap<Flow, (Duration, u32)>,
-    /// Connections to reset, once what was written before is on its way.
+    /// Connections that are to be reset, once the bytes that were written before are under way.
     resets: Vec<Flow>,
-    /// Answers of ports whose listener is not there.
+    /// Resets that answer on behalf of ports without a listener, and of sockets that were closed.
     refusals: Vec<Packet>,
-    /// Connections that a host has closed for good: new data that comes for them is answered with a reset.
+    /// Flows whose receiver has closed its socket. New data on them is answered with a reset.
     closed: BTreeSet<Flow>,
     egress: Vec<Packet>,
     busy: bool,
@@ -46,10 +47,11 @@ pub(super) struct Wire {
 
 struct LinkState {
     link: Link,
-    /// When the bandwidth has carried what was sent so far.
+    /// When the link will have carried everything that was sent so far, at its bandwidth.
     free_at: Duration,
     held: Vec<Packet>,
-    /// The newest acknowledgement of each flow that the cut took: a real stack would be asked for it again.
+    /// The newest acknowledgement of each flow that was lost in a partition. It is delivered when the partition ends, because the
+    /// kernel, unlike a real one, never asks for it again.
     last_acks: BTreeMap<Flow, Packet>,
 }
 
@@ -93,7 +95,7 @@ impl Wire {
         }
     }
 
-    /// Whether the last pass moved anything, so that tasks and hosts may have more to do at once.
+    /// Whether the last pass moved a packet, so that tasks and hosts may have more to do at the same instant.
     pub(super) fn is_busy(&self) -> bool {
         self.busy || !self.resets.is_empty() || !self.refusals.is_empty()
     }
@@ -106,22 +108,22 @@ impl Wire {
         self.lost = false;
     }
 
-    /// When the next packet arrives.
+    /// When the next packet is due.
     pub(super) fn next_due(&self) -> Option<Duration> {
         self.under_way.keys().next().map(|(due, ..)| *due)
     }
 
-    /// Notes that `local` has closed its connection to `peer` for reading as well.
+    /// Notes that `local` has closed its socket, so it will not read what `peer` still sends.
     pub(super) fn closed(&mut self, local: SocketAddr, peer: SocketAddr) {
         self.closed.insert((peer, local));
     }
 
-    /// Resets the connection between `local` and `peer` behind what `local` has written so far.
+    /// Resets the connection between `local` and `peer`. The reset follows what `local` has written so far.
     pub(super) fn reset(&mut self, local: SocketAddr, peer: SocketAddr) {
         self.resets.push((local, peer));
     }
 
-    /// Delivers what is due and takes what hosts have to send.
+    /// Delivers the packets that are due, and takes the packets that hosts want to send.
     pub(super) fn pass(
         &mut self,
         now: Duration,
@@ -131,8 +133,8 @@ impl Wire {
         dice: &mut Dice,
     ) {
         self.busy = false;
-        // The kernel forgets what was not read when a reset comes; a real one lets it be read first. So a reset waits
-        // for the step behind the one that brought data.
+        // When a reset arrives, the kernel drops the bytes that were not read yet, while a real one lets them be read. So
+        // a reset that is due together with data is delivered one step later.
         let mut fresh: BTreeSet<Flow> = BTreeSet::new();
         let mut late = Vec::new();
         while let Some(entry) = self.under_way.first_entry().filter(|entry| entry.key().0 <= now) {
@@ -157,7 +159,7 @@ impl Wire {
         guard.egress_all(&mut egress);
         egress.append(&mut self.refusals);
         for (local, peer) in std::mem::take(&mut self.resets) {
-            // Its host has dropped the socket and takes that for an orderly end.
+            // The program has dropped the socket, so the kernel sends a FIN. The reset takes the place of that FIN.
             let orderly = |(flow, segment): (Flow, &TcpSegment)| flow == (local, peer) && segment.flags.fin;
             egress.retain(|packet| !tcp(packet).is_some_and(orderly));
             guard.deliver(reset(peer, local));
@@ -188,14 +190,15 @@ impl Wire {
                 }
             } else if segment.flags.rst {
                 self.closed.remove(&flow);
-                // Where both directions have ended there is nothing to reset, but the kernel would forget what was not
-                // read yet. Such a reset answers a segment that was sent twice, to a host that knew it and had closed.
+                // If both directions have ended, there is nothing to reset, but the kernel would drop the bytes that were
+                // not read yet. Such a reset answers a segment that was sent twice, to a host that had already closed.
                 if unread(to, from).is_none() {
                     return;
                 }
             } else if !segment.payload.is_empty() && self.closed.contains(&flow) {
                 guard.deliver(packet);
-                // What was read before it was closed may come once more, and then the kernel takes none of it.
+                // A segment that was read before the close may arrive a second time. The kernel ignores it, so nothing is
+                // unread then, and no reset is sent.
                 if unread(to, from).is_some_and(|bytes| bytes > 0) {
                     self.closed.remove(&flow);
                     guard.deliver(reset(from, to));
@@ -286,7 +289,7 @@ fn segment(from: SocketAddr, to: SocketAddr, seq: u32, ack: u32, flags: TcpFlags
     Packet { src: from.ip(), dst: to.ip(), ttl: 64, payload: Transport::Tcp(segment) }
 }
 
-/// The bytes that `local` has got from `peer` and not read. `None` where they have no connection, or one whose both
+/// How many bytes from `peer` have arrived at `local` and were not read. `None` if they have no connection, or if both of its
 /// directions have ended.
 fn unread(local: SocketAddr, peer: SocketAddr) -> Option<usize> {
     let entries = turmoil_net::netstat(local.ip()).entries;
