@@ -1,19 +1,19 @@
-//! Clustering draws things together that are too many to be drawn one by one.
+//! Groups things that are too many to be drawn one by one.
 
 use std::collections::BTreeMap;
 
 use super::picture::{Spell, Tone};
 use super::scale::Scale;
 
-/// Bars below each other, at most; bars in a lane, at most.
+/// How many rows of bars a lane has at most, and how many bars.
 pub(super) const ROWS: usize = 12;
 pub(super) const BARS: usize = 800;
-/// Nothing is drawn narrower.
+/// The least width of a bar.
 pub(super) const LEAST: f64 = 1.6;
-/// Texts shown of what is drawn as one.
+/// How many texts are shown of things that are drawn as one.
 const TEXTS: usize = 6;
 
-/// The rows in which `spells` stand without touching, or `None` where they are too many.
+/// Gives each spell a row, such that spells of one row don't touch. Returns the rows and their number, or `None` if it exceeds `most`.
 pub(super) fn rows(scale: &Scale, spells: &[Spell], most: usize, gap: f64) -> Option<(Vec<usize>, usize)> {
     let mut ends: Vec<f64> = Vec::new();
     let mut order: Vec<usize> = (0..spells.len()).collect();
@@ -35,13 +35,13 @@ pub(super) fn rows(scale: &Scale, spells: &[Spell], most: usize, gap: f64) -> Op
     Some((rows, ends.len()))
 }
 
-/// How many spells there are at a time, by tone.
+/// A column of a histogram: how many spells there are within a time, by tone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Column {
-    /// From and to, on paper.
+    /// Its left and its right edge.
     pub(super) x: (f64, f64),
     pub(super) counts: BTreeMap<Tone, usize>,
-    /// Of those that failed.
+    /// Texts of the spells that failed.
     pub(super) texts: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl Column {
     }
 }
 
-/// `spells` counted in columns `width` wide from `left` to `right`; equal neighbours are one.
+/// Counts `spells` in columns that are `width` wide, from `left` to `right`. Equal neighbours become one column.
 pub(super) fn columns(scale: &Scale, spells: &[Spell], (left, right): (f64, f64), width: f64) -> Vec<Column> {
     let many = ((right - left) / width).ceil().max(1.0) as usize;
     let place = |x: f64| (((x - left) / width).max(0.0) as usize).min(many - 1);
@@ -79,7 +79,7 @@ pub(super) fn columns(scale: &Scale, spells: &[Spell], (left, right): (f64, f64)
     columns
 }
 
-/// Several that stand so near to each other that they are one on paper.
+/// Several things that are so near to each other that they are drawn as one.
 #[derive(Debug)]
 pub(super) struct Group<'a, T> {
     pub(super) x: f64,
@@ -89,7 +89,7 @@ pub(super) struct Group<'a, T> {
 }
 
 impl<T> Group<'_, T> {
-    /// What is said of them.
+    /// The texts of all of them, as far as they are shown.
     pub(super) fn text(&self) -> String {
         let mut text = self.texts.join("\n");
         if self.count > self.texts.len() {
@@ -99,8 +99,8 @@ impl<T> Group<'_, T> {
     }
 }
 
-/// `things` by where they stand; those nearer than `apart` to the first of a group belong to it. The worst tone, which
-/// is the least by `rank`, stands for all.
+/// Groups `things` by their places: a thing that is nearer than `apart` to the first one of a group belongs to that group. The group is
+/// drawn like its worst thing, which is the least by `rank`.
 pub(super) fn groups<T, K: Ord>(
     things: &[T],
     apart: f64,
@@ -128,7 +128,7 @@ pub(super) fn groups<T, K: Ord>(
     groups
 }
 
-/// Bands that are alike and nearer than `apart` to each other, as one.
+/// Joins bands that are alike and nearer than `apart` to each other.
 pub(super) fn joined(scale: &Scale, bands: &[Spell], apart: f64) -> Vec<Spell> {
     let mut order: Vec<&Spell> = bands.iter().collect();
     order.sort_by_key(|band| band.from);

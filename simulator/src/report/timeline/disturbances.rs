@@ -1,4 +1,4 @@
-//! The lanes show what the scenario did to links and processes, and when faults were in force.
+//! Draws what the scenario did to links and processes, and when faults were in force.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::picture::{Mark, Picture, Spell, Tone};
 use crate::record::{Line, ScenarioEvent, What, micros};
 use crate::scenario::{Action, LIVENESS, PROXY, Scenario};
 
-/// A disturbance that may be undone: of which kind, and to whom.
+/// A disturbance that may end: its kind, and the hosts or the fault that it is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Disturbance {
     Gate(String, String),
@@ -26,7 +26,7 @@ struct DisturbanceLanes<'a> {
     armed: BTreeMap<(&'a str, String), Vec<(u64, u64)>>,
 }
 
-/// Draws what was done into the lanes it touches.
+/// Draws each disturbance into the lanes of the hosts that it concerns.
 pub(super) fn draw(picture: &mut Picture, scenario: &Scenario, lines: &[Line]) {
     let upstreams = scenario.upstreams.iter();
     let lives = upstreams.map(|upstream| (upstream.name.as_str(), vec![(0, u64::MAX)])).collect();
@@ -88,7 +88,7 @@ impl<'a> DisturbanceLanes<'a> {
             }
             Action::Crash { host } => self.crash(at, host),
             Action::Restart { host } => self.restart(at, host),
-            // The proxy tells of it.
+            // The proxy reports its reloads, which are drawn from these reports.
             Action::Reload { .. } => {}
             Action::Drain => self.mark(at, PROXY, Tone::Changed, "drain", "the proxy is told to finish".to_owned()),
             Action::ClockJump { by } => {
@@ -113,7 +113,7 @@ impl<'a> DisturbanceLanes<'a> {
         self.picture.lane(host).marks.push(Mark { at, tone, label: label.to_owned(), text });
     }
 
-    /// The named link, or all that matter: those of the proxy.
+    /// The named link. If none is named, the links of the proxy, since no others are used.
     fn pairs(&self, between: Option<&(String, String)>) -> Vec<(String, String)> {
         if let Some(between) = between {
             return vec![between.clone()];
@@ -122,7 +122,7 @@ impl<'a> DisturbanceLanes<'a> {
         hosts.filter(|host| host != PROXY && host != LIVENESS).map(|host| (PROXY.to_owned(), host)).collect()
     }
 
-    /// What a heal undoes.
+    /// The disturbances that end when the link `between` is healed, or all links if none is named.
     fn links(&self, between: Option<&(String, String)>) -> Vec<Disturbance> {
         let meant = |one: &String, other: &String| {
             between.is_none_or(|(a, b)| (a == one && b == other) || (a == other && b == one))
@@ -140,7 +140,7 @@ impl<'a> DisturbanceLanes<'a> {
             .insert(disturbance, Spell { from, until: from, tone: Tone::Disturbance, label: label.to_owned(), text });
     }
 
-    /// Ends `disturbance` if it was begun, and draws it.
+    /// Ends `disturbance` if it has begun, and draws it.
     fn end(&mut self, until: u64, disturbance: &Disturbance) {
         let Some(spell) = self.open.remove(disturbance) else { return };
         let spell = Spell { until, ..spell };
@@ -202,7 +202,7 @@ impl<'a> DisturbanceLanes<'a> {
         }
     }
 
-    /// Everything is healed when the story is over, but for delays; nothing goes on behind the end.
+    /// Ends all disturbances: at the end of the story, when everything is healed. Delays last until the end of the run.
     fn heal(&mut self) {
         let (healed, end) = (self.picture.healed(), self.picture.end);
         for disturbance in self.open.keys().cloned().collect::<Vec<_>>() {
@@ -211,7 +211,7 @@ impl<'a> DisturbanceLanes<'a> {
         }
     }
 
-    /// The windows of the upstreams' plans. They count from the start of an upstream's process.
+    /// Draws when the faults of the upstreams' plans are in force. Times in plans count from the start of the upstream's process.
     fn windows(&mut self) {
         let scenario = self.scenario;
         for upstream in &scenario.upstreams {

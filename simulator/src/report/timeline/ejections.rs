@@ -1,4 +1,4 @@
-//! The lanes show what the proxy did: ejections and recoveries, reloads and drains.
+//! Draws what the proxy did: ejections and recoveries, reloads and drains.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::picture::{Mark, Picture, Spell, Tone, clock};
 use crate::record::{Line, ProxyEvent, What};
 use crate::scenario::PROXY;
 
-/// Draws it into the lanes of the upstreams and of the proxy.
+/// Draws these into the lanes of the upstreams and of the proxy.
 pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
     let mut ejected: BTreeMap<&str, Spell> = BTreeMap::new();
     let mut drain: Option<(u64, usize)> = None;
@@ -15,7 +15,7 @@ pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
         let at = line.at_us;
         match event {
             ProxyEvent::EpochStarted { number: 0, .. } => {
-                // A new process knows nothing of the one before.
+                // A new process has started, which knows no ejection of the one before.
                 for (upstream, spell) in std::mem::take(&mut ejected) {
                     recover(picture, upstream, spell, at, "the proxy was started anew");
                 }

@@ -1,4 +1,4 @@
-//! The page shows the facts of a run, its picture, what does not hold, and its events.
+//! Writes the page: the facts of a run, its picture, the laws and expectations that do not hold, and the events.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::report::text::replay_command;
 use crate::scenario::{LIVENESS, PROXY, Scenario};
 
 const STYLE: &str = include_str!("page.css");
-/// Violations told, lines of the trace shown for each, and events listed. The trace has all of them.
+/// How many violations the page names, how many lines of the trace it shows for each, and how many events it lists. The trace has all.
 const VIOLATIONS: usize = 50;
 const LINES: usize = 12;
 const EVENTS: usize = 500;
@@ -30,7 +30,7 @@ const LEGEND: [(Tone, &str); 8] = [
     (Tone::Changed, "reload, drain"),
 ];
 
-/// The page of `report`, a run of `scenario`, which was read from `file`. The same for the same run.
+/// Makes the page of `report`, which is of a run of `scenario`, which was read from `file`. The same run gives the same page.
 pub fn page(scenario: &Scenario, report: &RunReport, file: &Path) -> String {
     let picture = picture_of(scenario, report);
     let (name, seed) = (escape(&scenario.name), report.seed);
@@ -78,7 +78,7 @@ fn picture_of(scenario: &Scenario, report: &RunReport) -> Picture {
     picture
 }
 
-/// Marks the lines that disagree. A violation without any is one of the whole run, and is marked at its end.
+/// Marks the lines of the trace that violations name. A violation that names none is marked at the end of the run.
 fn mark_wrong(picture: &mut Picture, report: &RunReport) {
     for (index, violation) in report.violations.iter().take(VIOLATIONS).enumerate() {
         let text = format!("{}: {}", violation.of, violation.text);
@@ -137,7 +137,7 @@ fn shown(place: usize, line: &Line) -> String {
     format!("{place} {}", escape(&line.to_json()))
 }
 
-/// What happened besides requests, for those who read rather than point.
+/// Lists everything but requests, for readers who don't use a pointer.
 fn events(page: &mut String, picture: &Picture) {
     let mut events: Vec<(u64, &str, String)> = Vec::new();
     for lane in &picture.lanes {
@@ -196,13 +196,13 @@ mod tests {
         &page[from..until + "</svg>".len()]
     }
 
-    /// What is between the first `from` of `text` and the `until` behind it.
+    /// The text between the first `from` in `text` and the next `until`.
     fn between<'a>(text: &'a str, from: &str, until: &str) -> &'a str {
         let rest = &text[text.find(from).unwrap_or_else(|| panic!("no {from}")) + from.len()..];
         &rest[..rest.find(until).unwrap()]
     }
 
-    /// Panics where tags or quotes of `xml` don't match, or where a text has a bare `<` or `&`.
+    /// Panics if tags or quotes of `xml` don't match, or if a text has a bare `<` or `&`.
     fn assert_well_formed(xml: &str) {
         let mut open = Vec::new();
         let mut rest = xml;

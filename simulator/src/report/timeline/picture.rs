@@ -1,8 +1,8 @@
-//! A picture has a lane for each host, with bars, bands and marks; it says what is drawn, not how.
+//! A picture is what is drawn of a run, and not how: a lane for each host, with bars, bands and marks.
 
 use std::collections::BTreeSet;
 
-/// Of what kind something is; it decides the colour.
+/// The kind of a thing, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tone {
     /// A request or attempt that failed.
@@ -17,14 +17,14 @@ pub(super) enum Tone {
     Fault,
     /// What the scenario did to a link or a process.
     Disturbance,
-    /// Ejected.
+    /// An ejection.
     Ejected,
     /// A reload, or a drain.
     Changed,
 }
 
 impl Tone {
-    /// As a class of the style sheet.
+    /// The class in the style sheet.
     pub(super) const fn class(self) -> &'static str {
         match self {
             Tone::Failed => "failed",
@@ -39,19 +39,19 @@ impl Tone {
     }
 }
 
-/// Something that lasts. Times are virtual, in microseconds.
+/// Something that lasts for a time. Times are in microseconds since the start of the run.
 #[derive(Clone, Debug)]
 pub(super) struct Spell {
     pub(super) from: u64,
     pub(super) until: u64,
     pub(super) tone: Tone,
-    /// A word or two; empty where there is nothing to say in passing.
+    /// A word or two beside it; may be empty.
     pub(super) label: String,
-    /// The whole of it.
+    /// Everything about it, which a pointer shows.
     pub(super) text: String,
 }
 
-/// Something that happens at once.
+/// Something that happens at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
     pub(super) at: u64,
@@ -60,42 +60,42 @@ pub(super) struct Mark {
     pub(super) text: String,
 }
 
-/// A line of the trace that disagrees with what must hold.
+/// A line of the trace that a violation names.
 #[derive(Clone, Debug)]
 pub(super) struct Wrong {
     pub(super) at: u64,
-    /// Of which violation, from 1.
+    /// The number of the violation, counted from 1.
     pub(super) number: usize,
     pub(super) text: String,
 }
 
-/// One host.
+/// The lane of one host.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     pub(super) host: String,
-    /// Requests of a client, attempts at an upstream.
+    /// The requests of a client, or the attempts at an upstream.
     pub(super) bars: Vec<Spell>,
-    /// What was done to it, and ejections.
+    /// Disturbances and ejections.
     pub(super) bands: Vec<Spell>,
     pub(super) marks: Vec<Mark>,
-    /// Requests that an upstream wrote down, when they were over.
+    /// Requests in an upstream's journal, each at its end.
     pub(super) written: Vec<Mark>,
     pub(super) wrong: Vec<Wrong>,
 }
 
-/// All of it.
+/// The whole picture.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     /// When the last thing happened.
     pub(super) end: u64,
-    /// Parts of the run: when each began, and its name.
+    /// The phases of the run: when each began, and its name.
     pub(super) phases: Vec<(u64, &'static str)>,
-    /// From top to bottom.
+    /// The lanes, from top to bottom.
     pub(super) lanes: Vec<Lane>,
 }
 
 impl Picture {
-    /// With empty lanes for `hosts`, in their order.
+    /// Makes a picture with empty lanes for `hosts`, in their order.
     pub(super) fn new<'a>(end: u64, hosts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut known = BTreeSet::new();
         let hosts = hosts.into_iter().filter(|host| known.insert(*host));
@@ -103,7 +103,7 @@ impl Picture {
         Picture { end, phases: Vec::new(), lanes }
     }
 
-    /// The lane of `host`; a name without one gets the last.
+    /// The lane of `host`. A host without a lane gets a new one at the bottom.
     pub(super) fn lane(&mut self, host: &str) -> &mut Lane {
         let place = self.lanes.iter().position(|lane| lane.host == host).unwrap_or_else(|| {
             self.lanes.push(Lane { host: host.to_owned(), ..Lane::default() });
@@ -112,14 +112,14 @@ impl Picture {
         &mut self.lanes[place]
     }
 
-    /// When the story was over and everything was healed.
+    /// When the story ended and everything was healed.
     pub(super) fn healed(&self) -> u64 {
         let liveness = self.phases.iter().find(|(_, name)| *name == "liveness");
         liveness.map_or(self.end, |(at, _)| *at)
     }
 }
 
-/// Virtual time as people write it.
+/// A time in seconds, as text.
 pub(super) fn clock(micros: u64) -> String {
     let text = format!("{}.{:03}", micros / 1_000_000, micros / 1000 % 1000);
     format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))

@@ -1,4 +1,4 @@
-//! The lanes show requests as clients saw them, attempts as the proxy told of them, and what upstreams wrote down.
+//! Draws requests as clients saw them, attempts as the proxy reported them, and requests as upstreams journalled them.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ struct Attempt {
     probe: bool,
 }
 
-/// Draws all requests of `lines` into their lanes.
+/// Draws all requests of `lines` into the lanes of their hosts.
 pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
     clients(picture, lines);
     attempts(picture, lines);
@@ -56,7 +56,7 @@ fn clients(picture: &mut Picture, lines: &[Line]) {
     }
 }
 
-/// Whether a client's request went well, and how.
+/// Whether a client's request succeeded, and a text about its end.
 fn seen(result: &ClientResult) -> (bool, String) {
     let status = result.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
     let answered =
@@ -66,7 +66,7 @@ fn seen(result: &ClientResult) -> (bool, String) {
     (result.failure.is_none(), how)
 }
 
-/// What the proxy told of each request at its end, by id.
+/// What the proxy reported at the end of each request, by the request's id.
 fn finished(lines: &[Line]) -> BTreeMap<&str, &Finished> {
     let told = lines.iter().filter_map(|line| match &line.what {
         What::Proxy(ProxyEvent::Finished(told)) => Some((id_of(&told.target)?, told)),
@@ -75,7 +75,7 @@ fn finished(lines: &[Line]) -> BTreeMap<&str, &Finished> {
     told.collect()
 }
 
-/// The way a request took through the proxy.
+/// A text about the attempts of a request.
 fn way(told: &Finished) -> String {
     let attempts = if told.attempts == 1 { "attempt" } else { "attempts" };
     let mut text = format!("\nproxy's request {}: {} {attempts}", told.request, told.attempts);
@@ -91,7 +91,7 @@ fn way(told: &Finished) -> String {
     text
 }
 
-/// "http://alpha:8080" without what is the same for all.
+/// The host of a URL such as "http://alpha:8080". The rest is the same for all upstreams.
 fn short(url: &str) -> &str {
     let url = url.strip_prefix("http://").unwrap_or(url);
     url.trim_end_matches('/').strip_suffix(":8080").unwrap_or(url)
@@ -102,7 +102,7 @@ fn attempts(picture: &mut Picture, lines: &[Line]) {
     for line in lines {
         let What::Proxy(event) = &line.what else { continue };
         match event {
-            // A new process: what the one before had under way died with it.
+            // A new process has started, so the attempts of the one before have died with it.
             ProxyEvent::EpochStarted { number: 0, .. } => {
                 for ((request, upstream), attempt) in std::mem::take(&mut open) {
                     end(picture, upstream, request, &attempt, line.at_us, Tone::Failed, "died with the proxy");
@@ -114,7 +114,7 @@ fn attempts(picture: &mut Picture, lines: &[Line]) {
             }
             ProxyEvent::AttemptEnded { request, upstream, failure, .. } => {
                 let key = (*request, upstream.as_str());
-                // A good attempt of a request lasts until the request is over.
+                // An attempt that succeeded lasts until its request ends.
                 if failure.is_none() && request.is_some() {
                     continue;
                 }
@@ -221,7 +221,7 @@ fn listed(faults: &[String]) -> String {
     if faults.is_empty() { String::new() } else { format!(", faults: {}", faults.join(", ")) }
 }
 
-/// The word that stands for `value` in traces.
+/// The word for `value` in the trace.
 fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,15 +1,15 @@
-//! The scale of the picture says which place stands for which time.
+//! The scale of the picture converts times to places, and places to times.
 
 use super::picture::clock;
 
-/// The space between two ticks is at least so wide.
+/// The least distance between two ticks.
 const TICK: f64 = 85.0;
-/// Where a story would get less than `LEAST` of the width, since the end takes so long, it gets `STORY` of it.
+/// If the story would get less than `LEAST` of the width, because the end of the run takes long, it gets `STORY` of the width.
 const LEAST: f64 = 0.5;
 const STORY: f64 = 0.7;
 
-/// Where a time stands. The story and what comes behind it have a scale each: the end of a run may take far longer
-/// than its story.
+/// Converts times to places. The story and the rest of the run have a scale each, because the rest may take far longer than the
+/// story.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     left: f64,
@@ -20,7 +20,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// From `left`, `width` wide, for times from 0 to `end`.
+    /// Makes a scale for times from 0 to `end`, from the place `left` on and `width` wide. The story ends at `healed`.
     pub(super) fn new(left: f64, width: f64, healed: u64, end: u64) -> Self {
         let end = end.max(1);
         let fair = healed as f64 / end as f64;
@@ -28,7 +28,7 @@ impl Scale {
         Scale { left, width, healed, end, knee: left + width * share }
     }
 
-    /// Where `at` stands.
+    /// The place of the time `at`.
     pub(super) fn x(&self, at: u64) -> f64 {
         let at = at.min(self.end);
         if at <= self.healed && self.healed > 0 {
@@ -38,7 +38,7 @@ impl Scale {
         self.knee + (self.left + self.width - self.knee) * (at - self.healed) as f64 / rest
     }
 
-    /// Which time stands at `x`.
+    /// The time at the place `x`.
     pub(super) fn time(&self, x: f64) -> u64 {
         let part = |from: f64, to: f64| if to > from { ((x - from) / (to - from)).clamp(0.0, 1.0) } else { 0.0 };
         if x <= self.knee {
@@ -47,13 +47,13 @@ impl Scale {
         self.healed + (part(self.knee, self.left + self.width) * (self.end - self.healed) as f64) as u64
     }
 
-    /// Whether the story has another scale than what comes behind it.
+    /// Whether the story has another scale than the rest of the run.
     pub(super) fn is_bent(&self) -> bool {
         let fair = self.left + self.width * self.healed as f64 / self.end as f64;
         (self.knee - fair).abs() > 1.0
     }
 
-    /// Ticks: when, and what is written at them.
+    /// The ticks: the time of each, and its text.
     pub(super) fn ticks(&self) -> Vec<(u64, String)> {
         let mut ticks = Vec::new();
         for (from, until, width) in
@@ -74,11 +74,11 @@ impl Scale {
     }
 }
 
-/// 1, 2 or 5 times a power of ten milliseconds, so that ticks are far enough from each other.
+/// The time between two ticks: 1, 2 or 5 times a power of ten milliseconds, such that ticks are at least [`TICK`] apart.
 fn step(span: u64, width: f64) -> u64 {
     let least = span as f64 * TICK / width.max(1.0);
     let steps = (0..).flat_map(|power| [1, 2, 5].map(|digit| digit * 1000 * 10_u64.pow(power)));
-    // Ten steps each up to a million seconds; longer runs have crowded ticks, which are left out.
+    // The powers go up to a million seconds. The ticks of longer runs would be crowded, and crowded ticks are left out.
     steps.take(36).find(|step| *step as f64 >= least).unwrap_or(1_000_000_000_000)
 }
 

@@ -1,4 +1,4 @@
-//! The picture is drawn as SVG.
+//! Draws the picture as SVG.
 
 use std::fmt::Write;
 
@@ -9,10 +9,10 @@ use super::picture::{Lane, Mark, Picture, Spell, Tone, Wrong, clock};
 use super::scale::Scale;
 
 const WIDTH: f64 = 1400.0;
-/// Where the lanes begin and end; names stand before them.
+/// The left and right edges of the lanes. The names of hosts are left of them.
 const LEFT: f64 = 124.0;
 const RIGHT: f64 = 1384.0;
-/// Heights: of the axis, of a lane's flags, of a band, of a bar, of a histogram, of what upstreams wrote down.
+/// The heights of the axis, of a lane's flags, of a band, of a bar, of a histogram, and of an upstream's journal; and the space between.
 const AXIS: f64 = 40.0;
 const FLAGS: f64 = 17.0;
 const BAND: f64 = 13.0;
@@ -20,16 +20,16 @@ const BAR: f64 = 7.0;
 const HISTOGRAM: f64 = 46.0;
 const WRITTEN: f64 = 8.0;
 const PADDING: f64 = 5.0;
-/// Of a host's name and the count below it.
+/// The height of a host's name and the count below it.
 const NAME: f64 = 33.0;
-/// A letter of the small print is about so wide.
+/// The width of a letter in the small print, roughly.
 const LETTER: f64 = 5.4;
-/// Columns of a histogram, and marks that are drawn as one.
+/// The width of a histogram's column, and the distances below which marks and flags are drawn as one.
 const COLUMN: f64 = 3.0;
 const APART: f64 = 4.0;
 const FLAGS_APART: f64 = 9.0;
 
-/// SVG that needs nothing but the page's style sheet.
+/// Draws `picture` as SVG, which needs nothing but the page's style sheet.
 pub(super) fn svg(picture: &Picture, name: &str) -> String {
     let scale = Scale::new(LEFT, RIGHT - LEFT, picture.healed(), picture.end);
     let (mut grounds, mut lanes) = (String::new(), String::new());
@@ -50,7 +50,7 @@ pub(super) fn svg(picture: &Picture, name: &str) -> String {
     out.push_str(&grounds);
     let mut drawing = Drawing { out: &mut out, scale: &scale };
     drawing.phases(picture, y);
-    // Ticks lie under what happens, and shades under ticks.
+    // Shades are drawn first, then ticks, then the lanes on top of both.
     drawing.grid(y);
     out.push_str(&lanes);
     out.push_str("</svg>\n");
@@ -64,7 +64,7 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn put(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a text can't fail.
+        // Writing to a string can't fail.
         let _ = self.out.write_fmt(text);
         self.out.push('\n');
     }
@@ -114,7 +114,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// Draws `lane` from `top` on, and says where the next one begins.
+    /// Draws `lane` from `top` on, and returns where the next lane begins.
     fn lane(&mut self, lane: &Lane, top: f64) -> f64 {
         let bands = clustering::joined(self.scale, &lane.bands, 1.0);
         let (rows, strips) = clustering::rows(self.scale, &bands, usize::MAX, 0.5).unwrap_or_default();
@@ -175,7 +175,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// Too many to be told apart: how many there are at a time, the worst at the bottom.
+    /// Draws spells that are too many to be told apart as a histogram. The worst tone is at the bottom.
     fn histogram(&mut self, bars: &[Spell], top: f64) {
         let columns = clustering::columns(self.scale, bars, (LEFT, RIGHT), COLUMN);
         let peak = columns.iter().map(Column::count).max().unwrap_or(1).max(1);
@@ -200,7 +200,7 @@ impl Drawing<'_> {
 
     fn written(&mut self, written: &[Mark], y: f64) {
         let x = |mark: &Mark| self.scale.x(mark.at);
-        // A fault first: it is what one looks for.
+        // Faults come first, because readers look for them.
         let rank = |mark: &Mark| (mark.tone != Tone::Fault, mark.tone);
         for group in clustering::groups(written, COLUMN / 2.0, x, rank, |mark| &mark.text) {
             let x = group.x;
@@ -262,7 +262,7 @@ impl Drawing<'_> {
     }
 }
 
-/// As the text of a title, whose lines stay lines.
+/// Escapes the text of a title, and keeps its line breaks.
 fn lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
