@@ -1,8 +1,11 @@
 //! Keeps the file that tells other programs the id of this process.
 //!
-//! The rule: *only who holds the lock of the file that stands at the path may replace or remove it.* The lock
-//! (flock(2), held for the life of the process, so that a crash lets go of it) closes the races of two starts at
-//! once (CWE-362); links are never followed (CWE-59); the content appears whole, so that no reader sees half of it.
+//! *Only the process that holds the lock of the file at the path may replace or remove that file.*
+//!
+//! - The lock is an flock(2) that the process holds for its whole life, and that the system releases after a crash. It prevents
+//!   races between two starts at the same time (CWE-362).
+//! - Links are never followed (CWE-59).
+//! - The file is written under another name and then linked or renamed to the path, so that nobody reads an incomplete file.
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
@@ -15,52 +18,52 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, test_kill_process};
 
-/// How often a start follows a file that is being replaced under its eyes. Every round means that another process
-/// has just started or ended, so a few are plenty.
+/// How often a start tries again because the file was replaced at the same time. Each time another process must have just started
+/// or ended, so a few attempts suffice.
 const ROUNDS: u32 = 16;
 
-/// The longest file read: a process id, a line end, and slack for white space.
+/// How many bytes of a file are read: a process id, the end of the line, and some white space.
 const MAX_BYTES: u64 = 64;
 
-/// Our entry on disk; dropping it removes the file if it is still ours.
+/// The PID file of this process. Dropping it removes the file, if it is still ours.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
-    /// Open and locked while we run.
+    /// The open file, which we keep locked.
     file: File,
 }
 
-/// Why there is no PID file, or no process behind it.
+/// Why a PID file can't be written, or names no running process.
 #[derive(Debug, thiserror::Error)]
 pub enum PidFileError {
-    /// Another instance holds it.
+    /// Another instance is running and owns the file.
     #[error("{}: already running{}; stop that process, or give this one a pid_file of its own", path.display(), Named(*pid))]
     AlreadyRunning {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The process that the file names, where it could be read.
+        /// The process that the file names, if it could be read.
         pid: Option<Pid>,
     },
-    /// Something else than a process id: not ours to replace.
+    /// The file holds something else than a process id, so we must not replace it.
     #[error("{}: holds no process id; if nothing else needs that file, remove it", path.display())]
     Foreign {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// A symbolic link, folder, pipe or device.
+    /// The path leads to a symbolic link, a folder, a pipe or a device.
     #[error("{}: is not a regular file; links are not followed, name the file itself", path.display())]
     NotAFile {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The system refused.
+    /// The system refused an operation.
     #[error("{}: cannot {doing} the PID file: {source}", path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -77,11 +80,11 @@ impl Display for Named {
 impl PidFile {
     /// Writes the id of this process to `path`, as decimal digits and a line end.
     ///
-    /// A file that a crash left behind is replaced. The folder must exist.
+    /// A file that is left from a crash is replaced. The folder must exist.
     ///
     /// # Errors
-    /// [`PidFileError::AlreadyRunning`] if another live process of this program owns the file; anything at `path`
-    /// that no PID file can be (a link, a folder, other content) is refused and left alone; else what the system says.
+    /// [`PidFileError::AlreadyRunning`] if another live process of this program owns the file. If `path` leads to something that
+    /// is not a PID file (a link, a folder, other content), it is not touched, and the error says so. Else the system's error.
     pub fn create(path: &Path) -> Result<PidFile, PidFileError> {
         PidFile::create_as(path, rustix::process::getpid(), program_of_self().as_deref())
     }
@@ -91,7 +94,7 @@ impl PidFile {
         let ours = |file| PidFile { path: path.to_owned(), file };
         for _ in 0..ROUNDS {
             let Some(old) = open(path)? else {
-                // Unlike rename, link(2) never replaces: of two starts one gets the name.
+                // Unlike rename(2), link(2) never replaces a file. So if two processes start, only one gets the name.
                 match fs::hard_link(&draft.0, path) {
                     Ok(()) => return Ok(ours(file)),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -105,7 +108,7 @@ impl PidFile {
         Err(PidFileError::AlreadyRunning { path: path.to_owned(), pid: None })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -113,21 +116,21 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // We hold the lock: if the file at the path is ours now, nobody but us may change that.
+        // We hold the lock. So if the file at the path is ours now, nobody else may change that.
         if stands_at(&self.file, &self.path) {
-            // At exit there is nobody left to tell; a file that stays is a stale one, which the next start replaces.
+            // At exit nobody can be told of an error. If the file stays, the next start replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// The name of the new file before it is published; dropping it removes that name.
+/// The name of a new file before it is moved to its path. Dropping this removes the name.
 struct Draft(PathBuf);
 
 impl Draft {
-    /// A file beside `target`, locked and complete.
+    /// Writes a complete file in the folder of `target`, and locks it.
     fn write(target: &Path, me: Pid) -> Result<(Draft, File), PidFileError> {
-        // Two threads of one process must not share a draft.
+        // Two threads of one process must not use the same draft.
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let mut name = OsString::from(".");
         name.push(target.file_name().ok_or_else(|| PidFileError::NotAFile { path: target.to_owned() })?);
@@ -136,7 +139,7 @@ impl Draft {
 
         let create = || OpenOptions::new().write(true).create_new(true).mode(0o644).open(&draft.0);
         let mut file = match create() {
-            // The same numbers were used by a process that died half-way.
+            // An earlier process with the same id has crashed before it removed its draft.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 fs::remove_file(&draft.0).and_then(|()| create())
             }
@@ -148,7 +151,7 @@ impl Draft {
         Ok((draft, file))
     }
 
-    /// Puts the draft in the place of the stale file `old`; `false` if `old` no longer stands at `path`.
+    /// Replaces the stale file `old` by the draft. Returns `false` if `old` is no longer at `path`.
     fn take_over(&self, old: &File, path: &Path, me: Pid, program: Option<&str>) -> Result<bool, PidFileError> {
         let named = parse(old, path)?;
         let running = |pid| PidFileError::AlreadyRunning { path: path.to_owned(), pid };
@@ -160,11 +163,11 @@ impl Draft {
         if !stands_at(old, path) {
             return Ok(false);
         }
-        // A process that wrote the file by other means holds no lock, and is to be respected all the same.
+        // A process may have written the file by other means and hold no lock. If it is running, its file must not be replaced.
         if named.is_some_and(|pid| pid != me && is_program(pid, program) == Some(true)) {
             return Err(running(named));
         }
-        // The caller keeps `old` open, and so locked, until the new file stands in its place.
+        // The caller keeps `old` open, and therefore locked, until the new file has replaced it.
         fs::rename(&self.0, path).map_err(failed(path, "replace"))?;
         Ok(true)
     }
@@ -172,7 +175,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Gone already where it was renamed into place.
+        // This fails if the draft was renamed to its path, and then nothing has to be removed.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -181,9 +184,9 @@ fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> PidFile
     move |source| PidFileError::Io { path: path.to_owned(), doing, source }
 }
 
-/// The regular file at `path`; `None` if there is nothing.
+/// Opens the regular file at `path`. `None` if there is nothing.
 fn open(path: &Path) -> Result<Option<File>, PidFileError> {
-    // NONBLOCK: opening a pipe must not wait for its writer.
+    // With NONBLOCK, opening a pipe does not wait for its writer.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let not_a_file = || PidFileError::NotAFile { path: path.to_owned() };
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
@@ -196,7 +199,7 @@ fn open(path: &Path) -> Result<Option<File>, PidFileError> {
     if kind.is_file() { Ok(Some(file)) } else { Err(not_a_file()) }
 }
 
-/// The process id in `file`; `None` if it is empty, as a crash of the whole machine may leave it.
+/// The process id in `file`. `None` if the file is empty, as it may be after a crash of the whole machine.
 fn parse(file: &File, path: &Path) -> Result<Option<Pid>, PidFileError> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed(path, "read"))?;
@@ -213,7 +216,7 @@ fn parse(file: &File, path: &Path) -> Result<Option<Pid>, PidFileError> {
         .ok_or_else(|| PidFileError::Foreign { path: path.to_owned() })
 }
 
-/// Whether the name `path` still leads to the open `file`, without following a link.
+/// Whether `path` still names the open `file`. Links are not followed.
 fn stands_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(ours), Ok(there)) => ours.dev() == there.dev() && ours.ino() == there.ino(),
@@ -221,14 +224,14 @@ fn stands_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Whether process `pid` lives and runs `program`; `None` where the system does not tell (no /proc, or hidden in it).
+/// Whether process `pid` lives and runs `program`. `None` if the system does not tell: there is no /proc, or it hides the process.
 fn is_program(pid: Pid, program: Option<&str>) -> Option<bool> {
     if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
         return Some(false);
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (name, state) = name_and_state(&stat)?;
-    // A zombie runs nothing; it only waits to be buried by its parent.
+    // A zombie does not run. It only waits until its parent reads its exit status.
     Some(name == program? && state != 'Z')
 }
 
@@ -238,7 +241,8 @@ fn program_of_self() -> Option<String> {
     name_and_state(&stat).map(|(name, _)| name.to_owned())
 }
 
-/// From proc_pid_stat(5), `17 (some name) S …`. A name may hold parentheses and spaces itself.
+/// The name and the state in a line such as `17 (some name) S …`, see proc_pid_stat(5). The name itself may have parentheses and
+/// spaces.
 fn name_and_state(stat: &str) -> Option<(&str, char)> {
     let (head, tail) = stat.rsplit_once(") ")?;
     let (_, name) = head.split_once(" (")?;
@@ -253,7 +257,7 @@ mod tests {
 
     use super::*;
 
-    /// A process that lives until it is dropped; the system lists it as `cat`.
+    /// A process that lives until it is dropped. The system lists it as `cat`.
     struct Other(Child);
 
     impl Other {
@@ -361,7 +365,7 @@ mod tests {
     fn a_zombie_does_not_run() {
         let mut other = Other::start();
         other.0.kill().unwrap();
-        // EOF on the pipe to it is not its end; waiting without burying is.
+        // The end of the pipe does not prove that the process has ended. So wait for its end, without reading its exit status.
         let _ = rustix::process::waitid(
             rustix::process::WaitId::Pid(other.pid()),
             rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,

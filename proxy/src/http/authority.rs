@@ -1,61 +1,61 @@
 //! Reads a host and a port, as they stand in request targets, Host fields and URLs of upstreams.
 //!
-//! Stricter than RFC 3986: whoever resolves the name behind us must not read it in another way than we did. So
-//! there is no percent-encoding, no userinfo, and no number that some resolvers take for an address (`0x7f.1`, `127.1`).
+//! This is stricter than RFC 3986, because an upstream that resolves the name must not read it in another way than we do. So
+//! percent-encoding and userinfo are refused, and so are numbers that some resolvers take for an address (`0x7f.1`, `127.1`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-/// A host and a port. Displays as `host:port`, IPv6 in brackets.
+/// A host and a port. It displays as `host:port`, with IPv6 addresses in brackets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Authority {
-    /// Where.
+    /// The host.
     pub host: Host,
-    /// 1 to 65535.
+    /// The port: 1 to 65535.
     pub port: u16,
 }
 
 /// A DNS name or an address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
-    /// In lower case, with its trailing dot if it came with one; never something that reads as an address.
+    /// A name in lower case, with its trailing dot if it was written with one. It is never a text that reads as an address.
     Name(String),
-    /// Four decimal numbers.
+    /// An address that was written as four decimal numbers.
     V4(Ipv4Addr),
-    /// Came in brackets, without a zone.
+    /// An address that was written in brackets, without a zone.
     V6(Ipv6Addr),
 }
 
-/// Why a text is no [`Authority`]. Never repeats the text.
+/// Why a text is not an [`Authority`]. It never repeats the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AuthorityError {
-    /// Nothing before the port.
+    /// Nothing precedes the port.
     #[error("the host is empty")]
     NoHost,
-    /// Something before an `@`.
+    /// There is an `@`, and something before it.
     #[error("user information is not accepted")]
     UserInfo,
-    /// Characters, labels or a length no DNS name has.
+    /// It has characters, labels or a length that no DNS name has.
     #[error("the host is not a valid name (letters, digits, hyphens, underscores and dots)")]
     Name,
-    /// Reads as a number but not as four decimal ones.
+    /// Some resolvers take it for an address, but it is not four decimal numbers.
     #[error("the host looks like an address but is not four decimal numbers")]
     Ipv4,
-    /// Brackets without an IPv6 address in them.
+    /// There are brackets without an IPv6 address in them.
     #[error("the host is not a valid IPv6 address in brackets")]
     Ipv6,
-    /// No port where one must be.
+    /// The port is missing, and there is no default.
     #[error("the port is missing")]
     NoPort,
-    /// Not 1 to 65535 in decimal.
+    /// The port is not a decimal number from 1 to 65535.
     #[error("the port is not a number from 1 to 65535")]
     Port,
 }
 
 impl Authority {
-    /// Reads `host[:port]`; without a `default_port` the port must be there.
+    /// Reads `host[:port]`. Without a `default_port`, the port is required.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -63,7 +63,7 @@ impl Authority {
         if text.contains('@') {
             return Err(AuthorityError::UserInfo);
         }
-        // Behind the bracket of an IPv6 address; elsewhere a host holds no colon.
+        // The colon before the port follows the bracket of an IPv6 address. Other hosts have no colon.
         let host_ends = text.rfind(']').map_or_else(|| text.find(':').unwrap_or(text.len()), |bracket| bracket + 1);
         let (host, port) = text.split_at(host_ends);
         let port = match port.strip_prefix(':') {
@@ -74,7 +74,7 @@ impl Authority {
         Ok(Authority { host: Host::parse(host)?, port })
     }
 
-    /// As [`Authority::parse`], for bytes of a field.
+    /// As [`Authority::parse`], for the bytes of a field.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -82,7 +82,7 @@ impl Authority {
         Authority::parse(str::from_utf8(text).map_err(|_| AuthorityError::Name)?, default_port)
     }
 
-    /// As a Host field and an `http` URL say it: without the port where that is 80.
+    /// The text for a Host field and an `http` URL: without the port if that is 80.
     pub fn in_http(&self) -> String {
         if self.port == 80 { self.host.to_string() } else { self.to_string() }
     }
@@ -106,13 +106,13 @@ impl Host {
             return Err(AuthorityError::Name);
         }
         if name.rsplit('.').next().is_some_and(is_number) {
-            // No trailing dot either: resolvers differ on what that makes of an address.
+            // A trailing dot is refused, too: resolvers differ on what an address with a dot means.
             return text.parse().map(Host::V4).map_err(|_| AuthorityError::Ipv4);
         }
         Ok(Host::Name(text.to_ascii_lowercase()))
     }
 
-    /// The name or address as resolvers and certificates have it: IPv6 without brackets.
+    /// The name or address as resolvers and certificates write it: IPv6 has no brackets.
     pub fn bare(&self) -> String {
         match self {
             Host::V6(ip) => ip.to_string(),
@@ -120,7 +120,7 @@ impl Host {
         }
     }
 
-    /// The address, where it is one; IPv4-mapped IPv6 as the IPv4 it reaches.
+    /// The address, if the host is one. An IPv4-mapped IPv6 address is returned as the IPv4 address that it reaches.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Host::Name(_) => None,
@@ -130,7 +130,7 @@ impl Host {
     }
 }
 
-/// Digits without a sign or leading zeros.
+/// Reads decimal digits without a sign or leading zeros.
 fn parse_port(digits: &str) -> Result<u16, AuthorityError> {
     if digits.starts_with('0') || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(AuthorityError::Port);
@@ -142,7 +142,7 @@ fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-/// Whether resolvers take a last label for a number, and with it the whole name for an address (decimal, octal, hex).
+/// Whether resolvers take this last label for a number (decimal, octal or hex), and therefore the whole name for an address.
 fn is_number(label: &str) -> bool {
     let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
     hex.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())) || label.bytes().all(|b| b.is_ascii_digit())

@@ -1,8 +1,8 @@
-//! Passes message bodies on: checked, cleaned, and never held whole.
+//! Passes message bodies on. Each body is checked and cleaned on the way, and is never held whole.
 //!
-//! One [`BodyCodec::step`] serves every framing, so that the caller has one loop. A chunked body is written anew:
-//! its sizes in plain hex, its extensions dropped, its trailers checked. So nothing that another reader could take
-//! for the end of a chunk or of the body (RFC 9112 sections 7.1 and 11.2) gets past here.
+//! One [`BodyCodec::step`] serves every framing, so that the caller has one loop. A chunked body is written anew: sizes
+//! become plain hex, extensions are dropped, and trailers are checked. So nothing passes that another reader could take for
+//! the end of a chunk or of the body (RFC 9112 sections 7.1 and 11.2).
 
 use bytes::{Buf, BytesMut};
 use thiserror::Error;
@@ -11,11 +11,11 @@ use crate::http::head::{
     Fields, Framing, HeadError, HeadLimits, Kind, Lines, Named, Scan, end_of_line, parse_fields, scan_trailers,
 };
 
-/// Hex digits in a chunk size: as many as a `u64` holds.
+/// How many hex digits a chunk size may have: as many as fit into a `u64`.
 const MAX_SIZE_DIGITS: usize = 16;
-/// Bytes of extensions behind one chunk size.
+/// How many bytes of extensions may follow one chunk size.
 const MAX_EXTENSION: usize = 256;
-/// Bytes of chunk lines a body may have beyond what its data justifies, so that one can't be all extensions.
+/// How many bytes of chunk lines a body may have beyond what its data justifies, so that no body consists of extensions alone.
 const MAX_OVERHEAD: u64 = 16 * 1024;
 
 /// Trailer fields that are dropped: those that frame, route, authenticate or steer a message take effect only in a
@@ -59,37 +59,37 @@ const FORBIDDEN_TRAILERS: [&str; 33] = [
 /// What a step left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The body goes on; the input is used up.
+    /// The body goes on. The input is used up.
     NeedMore,
-    /// The body is whole; what is left of the input lies behind it.
+    /// The body is complete. What is left of the input follows it.
     Done,
 }
 
-/// Why a body can't be passed on. Where the message ends is not known after this.
+/// Why a body can't be passed on. After this nobody knows where the message ends, so the connection can't be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BodyError {
-    /// A chunk size that is not 1 to 16 hex digits.
+    /// The size of a chunk is not 1 to 16 hex digits.
     #[error("malformed chunk size")]
     ChunkSize,
-    /// Something behind a chunk size that is no extension, or too long for one.
+    /// What follows a chunk size is not an extension, or is too long.
     #[error("malformed or too long chunk extension")]
     ChunkExtension,
-    /// Chunk lines out of proportion to the data.
+    /// The chunk lines are long in proportion to the data.
     #[error("too many bytes in chunk lines for so little data")]
     ChunkOverhead,
-    /// No CRLF behind a chunk's data.
+    /// No CRLF follows the data of a chunk.
     #[error("a chunk is longer than its size says")]
     ChunkEnd,
-    /// A bad byte in a chunk line.
+    /// A chunk line has a byte that it may not have.
     #[error("malformed chunk line: {0}")]
     ChunkLine(HeadError),
-    /// Malformed or too large trailers.
+    /// The trailers are malformed or too large.
     #[error("malformed trailers: {0}")]
     Trailers(HeadError),
 }
 
 impl BodyError {
-    /// The status a client is answered with, if nothing was answered yet.
+    /// The status with which a client is answered, if nothing was answered yet.
     pub fn status(self) -> u16 {
         match self {
             BodyError::Trailers(HeadError::TooLarge | HeadError::StartLineTooLong | HeadError::TooManyFields) => 431,
@@ -118,34 +118,34 @@ pub struct Truncated;
 /// Passes on one body.
 #[derive(Debug)]
 pub enum BodyCodec {
-    /// This many bytes are left; a message without a body has none.
+    /// The body has a known length. A message without a body has the length 0.
     Length(LengthBody),
-    /// A chunked one.
+    /// The body is chunked.
     Chunked(ChunkedBody),
-    /// Until the stream ends.
+    /// The body goes on until the stream ends.
     UntilClose,
 }
 
-/// What a body is read by besides its framing.
+/// What decides how a body is read, besides its framing.
 #[derive(Clone, Debug)]
 pub struct BodyRules {
-    /// A response's chunks are read more leniently.
+    /// Which kind of message it is. The chunks of a response are read more leniently.
     pub kind: Kind,
-    /// Of the trailers.
+    /// The limits for its trailers.
     pub limits: HeadLimits,
-    /// What the head's Connection takes from the trailers too.
+    /// The fields that the head's Connection names. They are removed from the trailers too.
     pub named_by_connection: Named,
 }
 
 impl BodyRules {
-    /// For the body of a message with these fields.
+    /// The rules for the body of a message with these fields.
     pub fn new(kind: Kind, fields: &Fields, limits: HeadLimits) -> Self {
         BodyRules { kind, limits, named_by_connection: fields.named_by_connection() }
     }
 }
 
 impl BodyCodec {
-    /// For a body in `framing`, passed on in the same framing.
+    /// Makes a codec for a body that comes in `framing` and is passed on in the same framing.
     pub fn new(framing: Framing, rules: BodyRules) -> Self {
         match framing {
             Framing::None => BodyCodec::Length(LengthBody { remaining: 0 }),
@@ -155,8 +155,8 @@ impl BodyCodec {
         }
     }
 
-    /// As [`BodyCodec::new`], but of a chunked body only the data is passed on: for an HTTP/1.0 client, to whom the
-    /// end of the connection ends the body. The caller takes Transfer-Encoding and Trailer from the head.
+    /// As [`BodyCodec::new`], but of a chunked body only the data is passed on. This is for HTTP/1.0 clients, for whom the end
+    /// of the connection ends the body. The caller removes Transfer-Encoding and Trailer from the head.
     pub fn unchunking(framing: Framing, rules: BodyRules) -> Self {
         match framing {
             Framing::Chunked => BodyCodec::Chunked(ChunkedBody::new(Emit::Data, rules)),
@@ -164,13 +164,13 @@ impl BodyCodec {
         }
     }
 
-    /// Moves what it can of the body from `input` to `output`.
+    /// Moves as much of the body as it can from `input` to `output`.
     ///
-    /// A body that needs more has used up its input. The output grows by no more than the input held now plus, at
-    /// the end of a chunked body, the trailers held back until they were whole.
+    /// If the body needs more, all input is used up. The output grows by at most the length of the input. At the end of a chunked
+    /// body it also grows by the trailers, which were held back until they were complete.
     ///
     /// # Errors
-    /// The body is malformed; what was appended before stays good, the rest must not be passed on.
+    /// The body is malformed. What is in the output is good, and the rest must not be passed on.
     pub fn step(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Result<Progress, BodyError> {
         match self {
             BodyCodec::Length(body) => body.step(input, output),
@@ -180,7 +180,7 @@ impl BodyCodec {
         Ok(if self.is_done() { Progress::Done } else { Progress::NeedMore })
     }
 
-    /// Whether the body is whole; at once where there is none.
+    /// Whether the body is complete. A body of length 0 is complete from the start.
     pub fn is_done(&self) -> bool {
         match self {
             BodyCodec::Length(body) => body.remaining == 0,
@@ -189,10 +189,10 @@ impl BodyCodec {
         }
     }
 
-    /// What the end of the stream means here.
+    /// Says whether the body may end because the stream has ended.
     ///
     /// # Errors
-    /// The body was announced to go on.
+    /// The body was announced to be longer.
     pub fn finish_on_eof(&self) -> Result<(), Truncated> {
         if self.is_done() || matches!(self, BodyCodec::UntilClose) { Ok(()) } else { Err(Truncated) }
     }
@@ -205,7 +205,7 @@ pub struct LengthBody {
 }
 
 impl LengthBody {
-    /// Moves what there is of it, and no byte beyond.
+    /// Moves the bytes of the body that are there, and no byte behind the body.
     fn step(&mut self, input: &mut BytesMut, output: &mut BytesMut) {
         self.remaining -= move_up_to(input, output, self.remaining);
     }
@@ -217,10 +217,10 @@ pub struct ChunkedBody {
     state: State,
     emit: Emit,
     rules: BodyRules,
-    /// A size line or trailers that are not whole yet, and how far they are checked.
+    /// A size line or trailers that are not complete yet, and how many of their bytes are checked.
     held: Vec<u8>,
     checked: usize,
-    /// Bytes of chunk lines not yet justified by data.
+    /// How many bytes of chunk lines are not justified by data.
     overhead: u64,
 }
 
@@ -232,13 +232,13 @@ enum Emit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In a size line.
+    /// The next bytes belong to a size line.
     Size,
-    /// So much of the chunk's data still.
+    /// This many bytes of the chunk's data follow.
     Data(u64),
-    /// In the CRLF behind the data.
+    /// The next bytes belong to the CRLF behind the data.
     DataEnd,
-    /// Behind the last chunk.
+    /// The last chunk has ended, and trailers follow.
     Trailers,
     Done,
 }
@@ -269,12 +269,12 @@ impl ChunkedBody {
 
     fn size_line(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Result<(), BodyError> {
         self.hold_line(input);
-        // A bad byte is refused as soon as it is seen, not when its line ends.
+        // A bad byte is refused as soon as it arrives, and not only when its line ends.
         let digits = self.held.iter().take_while(|b| b.is_ascii_hexdigit()).count();
         if digits > MAX_SIZE_DIGITS || (digits == 0 && self.held.first().is_some_and(|&b| b != b'\r')) {
             return Err(BodyError::ChunkSize);
         }
-        // Strictly: what ends a line of chunks is read in many ways, and requests have been smuggled by that.
+        // The ends of chunk lines are read strictly in responses, too: readers differ on them, which was used to smuggle requests.
         let lines = Lines::of_fields(Kind::Request);
         let end = match end_of_line(&self.held, &mut self.checked, digits + MAX_EXTENSION + 2, lines) {
             Ok(Some(end)) => end,
@@ -287,13 +287,13 @@ impl ChunkedBody {
         let extension = &self.held[digits..end];
         let is_extension = match extension.trim_ascii_start().first() {
             Some(byte) => *byte == b';',
-            // White space alone: many a server writes sizes of a fixed width.
+            // Nothing but white space follows the size. Some servers write sizes with a fixed width.
             None => extension.is_empty() || self.rules.kind == Kind::Response,
         };
         if !is_extension {
             return Err(BodyError::ChunkExtension);
         }
-        // An honest sender's lines are short, or its chunks are large.
+        // Honest senders have short lines or large chunks.
         self.overhead = (self.overhead + self.held.len() as u64).saturating_sub(16).saturating_sub(size);
         if self.overhead > MAX_OVERHEAD {
             return Err(BodyError::ChunkOverhead);
@@ -345,7 +345,7 @@ impl ChunkedBody {
         Ok(())
     }
 
-    /// Takes input up to the end of the line, or all of it. What the limits forbid is refused before more is held.
+    /// Takes input up to the end of the line, or all of it. Callers check the limits before they take more.
     fn hold_line(&mut self, input: &mut BytesMut) {
         let line = input.iter().position(|&b| b == b'\n').map_or(input.len(), |lf| lf + 1);
         self.held.extend_from_slice(&input[..line]);
@@ -358,7 +358,7 @@ impl ChunkedBody {
     }
 }
 
-/// Moves at most `limit` bytes and says how many.
+/// Moves at most `limit` bytes and returns how many it has moved.
 fn move_up_to(input: &mut BytesMut, output: &mut BytesMut, limit: u64) -> u64 {
     let count = usize::try_from(limit).unwrap_or(usize::MAX).min(input.len());
     move_bytes(input, output, count);

@@ -13,20 +13,20 @@ use crate::http::inbox::Inbox;
 /// Why a body could not be carried to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CarryError {
-    /// Its sender's connection failed or ended before the body did.
+    /// The sender's connection failed or ended before the body did.
     Source,
-    /// Its receiver takes no more.
+    /// The receiver takes no more bytes.
     Destination,
-    /// It is malformed.
+    /// The body is malformed.
     Malformed(BodyError),
 }
 
-/// A body under way. What it reads it writes before it reads more, so that a slow receiver slows the sender.
+/// A body that is being carried. All bytes that were read are written before more are read, so that a slow receiver slows the sender.
 #[derive(Debug)]
 pub(crate) struct Carry {
     codec: BodyCodec,
     out: BytesMut,
-    /// Bytes at the front of `out` that are head, not body, and so are not counted.
+    /// How many bytes at the front of `out` belong to the head. They are not counted.
     head: usize,
     started: bool,
     unflushed: bool,
@@ -34,32 +34,32 @@ pub(crate) struct Carry {
 }
 
 impl Carry {
-    /// A body in `codec`'s framing.
+    /// Carries a body in the framing of `codec`.
     pub(crate) fn new(codec: BodyCodec) -> Self {
         Carry::behind(BytesMut::new(), codec)
     }
 
-    /// A body that goes out behind `head`, in the same packet where it is short.
+    /// Carries a body that is sent behind `head`, and in the same packet if it is short.
     pub(crate) fn behind(head: BytesMut, codec: BodyCodec) -> Self {
         Carry { codec, head: head.len(), out: head, started: false, unflushed: false, finished: false }
     }
 
-    /// Bytes were read that the receiver has not accepted yet, so it is the receiver that is slow.
+    /// Whether bytes were read that the receiver has not accepted yet. Then the receiver is slow, and not the sender.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.out.is_empty()
     }
 
-    /// Bytes of it were taken, so that it can't be sent again.
+    /// Whether bytes of the body were read. Then it can't be sent again.
     pub(crate) fn is_started(&self) -> bool {
         self.started
     }
 
-    /// It has been delivered whole.
+    /// Whether the whole body has been delivered.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// Moves what can be moved; ready once the body is delivered.
+    /// Moves as many bytes as it can. It is ready once the whole body is delivered.
     pub(crate) fn poll<S: AsyncRead + Unpin, D: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
@@ -127,7 +127,7 @@ mod tests {
 
     const LIMITS: HeadLimits = HeadLimits { max_bytes: 1024, max_fields: 10 };
 
-    /// Carries what can be carried without anybody reading at the other end; says how much was taken.
+    /// Carries as many bytes as it can while nobody reads at the other end. Returns how many were read.
     async fn taken_for_a_receiver_that_reads_nothing(framing: Framing, bytes: Vec<u8>) -> usize {
         let (mut sender, mut source) = duplex(bytes.len());
         let (mut destination, _receiver) = duplex(1000);

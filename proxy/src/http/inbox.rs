@@ -9,25 +9,25 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::http::head::{HeadError, HeadLimits, Kind, Scan, scan};
 
-/// Asked of one read while a head is awaited: most heads fit, and a waiting connection holds no more.
+/// How many bytes one read asks for while a head is awaited. Most heads fit, and a waiting connection holds no more memory.
 const HEAD_READ_BYTES: usize = 2048;
 
-/// Asked of one read of a body.
+/// How many bytes one read of a body asks for.
 const BODY_READ_BYTES: usize = 16 * 1024;
 
-/// Bytes that were read from one peer and not used yet.
+/// The bytes that were read from one peer and are not used yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    /// The bytes; bodies are read from here.
+    /// The bytes. Bodies are read from here.
     pub(crate) bytes: BytesMut,
     scanned: usize,
 }
 
 impl Inbox {
-    /// Splits off a whole head, if one has arrived; its length is bounded by `limits`.
+    /// Splits off a complete head, if one has arrived. `limits` bounds its length.
     ///
     /// # Errors
-    /// The head is malformed or too large; where the next one starts is not known then.
+    /// The head is malformed or too large. Then nobody knows where the next one starts.
     pub(crate) fn take_head(&mut self, limits: HeadLimits, kind: Kind) -> Result<Option<Bytes>, HeadError> {
         match scan(&self.bytes, &mut self.scanned, limits, kind)? {
             Scan::Complete(length) => {
@@ -38,12 +38,12 @@ impl Inbox {
         }
     }
 
-    /// Whether more has come than the empty line that may stand before a head.
+    /// Whether more has arrived than the empty line that may precede a head.
     pub(crate) fn has_begun_head(&self) -> bool {
         !matches!(&self.bytes[..], b"" | b"\r" | b"\r\n")
     }
 
-    /// Reads once; the count, zero at the end of the stream. Cancel safe.
+    /// Reads once and returns how many bytes were read: zero at the end of the stream. It is cancel safe.
     pub(crate) async fn fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<usize> {
         self.bytes.reserve(HEAD_READ_BYTES);
         stream.read_buf(&mut self.bytes).await
@@ -56,7 +56,7 @@ impl Inbox {
         stream: &mut S,
     ) -> Poll<io::Result<usize>> {
         self.bytes.reserve(BODY_READ_BYTES);
-        // A read keeps no state between polls, so a new one each time is the same one.
+        // A read keeps no state between polls, so each poll may begin a new one.
         pin!(stream.read_buf(&mut self.bytes)).poll(cx)
     }
 
@@ -69,7 +69,7 @@ impl Inbox {
         pin!(self.fill(stream)).poll(cx)
     }
 
-    /// Everything that is left, taken out.
+    /// Takes out everything that is left.
     pub(crate) fn take_rest(&mut self) -> Bytes {
         self.scanned = 0;
         std::mem::take(&mut self.bytes).freeze()
@@ -80,7 +80,7 @@ impl Inbox {
     }
 }
 
-/// Bytes on their way to one peer.
+/// Bytes that are to be written to one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     bytes: BytesMut,
@@ -88,22 +88,22 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// With `bytes` in it.
+    /// Makes one that holds `bytes`.
     pub(crate) fn holding(bytes: BytesMut) -> Self {
         Outbox { bytes, unflushed: false }
     }
 
-    /// Bytes that are not written yet.
+    /// How many bytes are not written yet.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Adds `bytes`.
+    /// Appends `bytes`.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Writes what can be written; ready once all of it is, and none waits in TLS.
+    /// Writes as many bytes as it can. It is ready once all are written, and no byte waits in the TLS layer.
     pub(crate) fn poll_send<W: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
@@ -123,15 +123,15 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// What is not written yet, taken out.
+    /// Takes out the bytes that are not written yet.
     pub(crate) fn take_rest(&mut self) -> BytesMut {
         std::mem::take(&mut self.bytes)
     }
 }
 
-/// Waits until the client's side fails, keeping what it sends meanwhile up to `limit` bytes for later.
+/// Waits until the client's connection fails. Up to `limit` bytes that the client sends meanwhile are kept for later.
 ///
-/// A client that ended only its own direction still wants its answer, so an end of stream is no failure.
+/// The end of the stream is not a failure: a client that has ended only its own direction still wants its answer.
 pub(crate) async fn client_reset<S: AsyncRead + Unpin>(client: &mut S, inbox: &mut Inbox, limit: usize) {
     loop {
         if inbox.bytes.len() >= limit {

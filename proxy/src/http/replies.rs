@@ -1,4 +1,4 @@
-//! The replies to one request as they come from an upstream: interim ones, then the final one.
+//! Reads the replies of an upstream to one request: interim responses, then the final one.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -9,28 +9,28 @@ use tokio::io::AsyncRead;
 use crate::http::head::{HeadError, HeadLimits, Kind, ResponseHead, parse_response};
 use crate::http::inbox::Inbox;
 
-/// Interim replies (1xx) in front of a final one; deadlines bound them in time, this in number.
+/// How many interim responses (1xx) may precede a final one. Deadlines limit only the time that they take.
 const MAX_INTERIM: usize = 16;
 
 /// Why there is no further reply.
 #[derive(Debug, Error)]
 pub(crate) enum ReplyError {
-    /// It is no HTTP/1 reply, or not one that can be read in one way only.
+    /// It is not an HTTP/1 reply, or it could be read in more than one way.
     #[error(transparent)]
     Head(#[from] HeadError),
-    /// What comes can't become one.
+    /// The first bytes show that this will not become an HTTP/1 reply.
     #[error("no HTTP/1 reply")]
     OtherProtocol,
-    /// Beyond [`MAX_INTERIM`].
+    /// There were more than [`MAX_INTERIM`] interim responses.
     #[error("more than {MAX_INTERIM} interim replies")]
     TooManyInterim,
     /// The connection ended between two replies, or before the first.
     #[error("the connection ended before the reply")]
     Closed,
-    /// It ended within a reply's head.
+    /// The connection ended within the head of a reply.
     #[error("the connection ended within the reply's head")]
     Cut,
-    /// It failed between two replies, or before the first.
+    /// The connection failed between two replies, or before the first.
     #[error("the connection failed before the reply: {0}")]
     Failed(io::Error),
 }
@@ -42,10 +42,10 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    /// The head of the next one.
+    /// Reads the head of the next reply.
     ///
     /// # Errors
-    /// There is none, or none that can be read.
+    /// There is no next reply, or it can't be read.
     pub(crate) fn poll_next<S: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
@@ -61,7 +61,7 @@ impl Replies {
                 }
                 return Poll::Ready(Ok(head));
             }
-            // What can't become a reply is not waited for: whoever speaks another protocol may wait for us.
+            // If this can't become a reply, don't wait for more: the peer may speak another protocol and wait for us.
             if !begins_like_a_reply(&inbox.bytes) {
                 return Poll::Ready(Err(ReplyError::OtherProtocol));
             }
@@ -75,7 +75,7 @@ impl Replies {
     }
 }
 
-/// Whether these first bytes may be those of an HTTP/1 reply, or of the empty line that may stand before one.
+/// Whether an HTTP/1 reply, or the empty line that may precede one, may begin with these bytes.
 fn begins_like_a_reply(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     bytes == b"\r" || bytes.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted)

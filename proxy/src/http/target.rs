@@ -10,46 +10,46 @@ use crate::http::head::RequestHead;
 /// Where a request is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// A tunnel to there.
+    /// A tunnel to this host and port.
     Connect(Authority),
-    /// A plain-HTTP request for us to pass on. The target decides; the client's Host is to be replaced by
+    /// A plain-HTTP request that we pass on. The target says where to, so the client's Host is replaced by
     /// [`Authority::in_http`].
     Forward {
-        /// Whose resource it is.
+        /// The host and port of the resource.
         authority: Authority,
-        /// What a target reached directly would be asked for; `*` for OPTIONS of a whole server.
+        /// The request target for the final host, in origin-form; `*` for OPTIONS of a whole server.
         path_and_query: String,
-        /// What an upstream is asked for, in absolute-form.
+        /// The request target for an upstream, in absolute-form.
         absolute: String,
     },
-    /// For ourselves: a path, with its query.
+    /// A request to us: a path, with its query.
     Origin(String),
-    /// For ourselves: `OPTIONS *`.
+    /// A request to us: `OPTIONS *`.
     Asterisk,
 }
 
-/// Why a request target can't be served; each is the client's fault and answered with 400. Never repeats the target.
+/// Why a request target can't be served. Each is the client's fault and is answered with 400. It never repeats the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TargetError {
     /// The host and port are malformed.
     #[error("bad request target: {0}")]
     Authority(#[from] AuthorityError),
-    /// `https://…` in absolute-form.
+    /// The target is `https://…` in absolute-form.
     #[error("https is reached through CONNECT, not by a https:// request target")]
     Https,
-    /// Another scheme in absolute-form.
+    /// The target has another scheme in absolute-form.
     #[error("only http:// request targets are served here")]
     Scheme,
-    /// A `#`.
+    /// The target has a `#`.
     #[error("a request target has no fragment")]
     Fragment,
-    /// None of the four forms.
+    /// The target has none of the four forms.
     #[error("malformed request target")]
     Form,
 }
 
 impl TargetError {
-    /// The status the client is answered with.
+    /// The status with which the client is answered.
     pub fn status(self) -> u16 {
         400
     }
@@ -96,7 +96,7 @@ pub fn route(head: &RequestHead) -> Result<Route, TargetError> {
     let authority = Authority::parse(authority, Some(80))?;
     let http = format!("http://{}", authority.in_http());
     let (path_and_query, absolute) = match path {
-        // The last proxy makes `*` of it, so that the path has to stay empty on the way there (RFC 9112 section 3.2.4).
+        // The last proxy turns an empty path into `*`, so the path must stay empty until then (RFC 9112 section 3.2.4).
         "" if options => ("*".to_owned(), http),
         path => {
             let slash = if path.starts_with('/') { "" } else { "/" };
@@ -106,10 +106,11 @@ pub fn route(head: &RequestHead) -> Result<Route, TargetError> {
     Ok(Route::Forward { authority, path_and_query, absolute })
 }
 
-/// Whether `authority` is one of our listen addresses, as far as that shows without resolving: an address equal to
-/// one of them, any loopback address where we listen on all, the unspecified address, `localhost` and the names under it.
+/// Whether `authority` is one of our listen addresses, as far as that can be told without resolving names. It is, if its port
+/// is ours and its host is one of our addresses, any loopback address while we listen on all addresses, the unspecified
+/// address, `localhost`, or a name under `localhost`.
 ///
-/// Such a request would be answered by ourselves as if it came from this machine.
+/// We would answer such a request as if it came from this machine.
 pub fn is_ourselves(authority: &Authority, listen: &[SocketAddr]) -> bool {
     let is_at = |ours: &SocketAddr| match &authority.host {
         Host::Name(name) => {

@@ -1,23 +1,23 @@
-//! Writes our part of Via, and finds out from it that a request has passed here before.
+//! Writes our entry of the Via field, and recognises by it that a request has passed through us before.
 
 use crate::http::head::Fields;
 
-/// Our part of Via (RFC 9110 section 7.6.3).
+/// Our entry of Via (RFC 9110 section 7.6.3).
 #[derive(Clone, Debug)]
 pub(crate) struct Via {
-    /// What we call ourselves.
+    /// Our pseudonym.
     pseudonym: String,
-    /// Whether our CONNECT carries the field too.
+    /// Whether our CONNECT has the field, too.
     on_connect: bool,
 }
 
 impl Via {
-    /// Under this name; `on_connect` is false where users want a CONNECT that says nothing of us.
+    /// Makes an entry with this pseudonym. `on_connect` is false if users want a CONNECT that does not tell of us.
     pub(crate) fn new(pseudonym: String, on_connect: bool) -> Self {
         Via { pseudonym, on_connect }
     }
 
-    /// Whether a request with these fields has been here before (RFC 9110 section 7.6.3).
+    /// Whether a request with these fields has passed through us before (RFC 9110 section 7.6.3).
     pub(crate) fn has_passed(&self, fields: &Fields) -> bool {
         let entries = fields.get_all("via").flat_map(|value| value.split(|&byte| byte == b','));
         entries.into_iter().any(|entry| {
@@ -26,12 +26,12 @@ impl Via {
         })
     }
 
-    /// Our entry, for a message that came to us in this version.
+    /// Our entry for a message that we have received in this version.
     pub(crate) fn entry(&self, version: &str) -> String {
         format!("{version} {}", self.pseudonym)
     }
 
-    /// The Via of our CONNECT: the client's, so that a ring of proxies is found out, and our own.
+    /// The Via of our CONNECT: the client's entries, by which a ring of proxies is recognised, and then our own.
     pub(crate) fn for_connect(&self, fields: &Fields) -> Option<Vec<u8>> {
         if !self.on_connect {
             return None;

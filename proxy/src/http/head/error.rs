@@ -1,4 +1,4 @@
-//! Lists why a head is refused.
+//! Lists the reasons for which a head is refused.
 
 use thiserror::Error;
 
@@ -6,7 +6,7 @@ use crate::http::authority::AuthorityError;
 
 /// Why a head was refused. The text never repeats what the peer sent, so it may be shown to anyone.
 ///
-/// After any of these the connection can't be used again: where the message ends is not known.
+/// After any of these nobody knows where the message ends, so the connection can't be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HeadError {
     /// A CR that no LF follows.
@@ -24,22 +24,22 @@ pub enum HeadError {
     /// More than one empty line before the start line.
     #[error("empty lines before the start line")]
     EmptyLines,
-    /// Bytes that don't make one whole head.
+    /// The bytes are not exactly one head.
     #[error("the head is not complete")]
     Incomplete,
-    /// Beyond [`super::HeadLimits::max_bytes`] behind the start line.
+    /// The head exceeds [`super::HeadLimits::max_bytes`] behind its start line.
     #[error("the head is too large")]
     TooLarge,
-    /// Beyond [`super::HeadLimits::max_bytes`] within the start line.
+    /// The head exceeds [`super::HeadLimits::max_bytes`] within its start line.
     #[error("the request line is too long")]
     StartLineTooLong,
-    /// Beyond [`super::HeadLimits::max_fields`].
+    /// The head has more than [`super::HeadLimits::max_fields`] fields.
     #[error("the head has too many fields")]
     TooManyFields,
-    /// Not `method SP target SP version`.
+    /// The request line is not `method SP target SP version`.
     #[error("malformed request line")]
     RequestLine,
-    /// Not `version SP status [SP reason]`.
+    /// The status line is not `version SP status [SP reason]`.
     #[error("malformed status line")]
     StatusLine,
     /// A well-formed HTTP version other than 1.0 and 1.1.
@@ -60,16 +60,16 @@ pub enum HeadError {
     /// Content-Length beside Transfer-Encoding.
     #[error("Content-Length beside Transfer-Encoding")]
     LengthAndCoding,
-    /// More than one Content-Length, be they equal or not.
+    /// More than one Content-Length, equal or not.
     #[error("more than one Content-Length")]
     ManyLengths,
-    /// Not digits alone, or above 2^64 - 1.
+    /// The Content-Length is not digits alone, or is above 2^64 - 1.
     #[error("malformed Content-Length")]
     Length,
     /// Transfer-Encoding in an HTTP/1.0 message.
     #[error("Transfer-Encoding in HTTP/1.0")]
     CodingInHttp10,
-    /// Empty, doubled, or in several fields.
+    /// The Transfer-Encoding is empty, names a coding twice, or is in several fields.
     #[error("malformed Transfer-Encoding")]
     Coding,
     /// A transfer coding other than chunked.
@@ -81,7 +81,7 @@ pub enum HeadError {
 }
 
 impl HeadError {
-    /// The status a client is answered with; for an upstream's head there is only "malformed" (502).
+    /// The status with which a client is answered. A head of an upstream is always "malformed" (502).
     pub fn status(self) -> u16 {
         match self {
             HeadError::StartLineTooLong => 414,

@@ -18,22 +18,22 @@ const HOP_BY_HOP: [&str; 8] = [
     "proxy-authentication-info",
 ];
 
-/// Fields that Connection can't take from a message: they frame it, route it, or stop loops. A sender must not name
-/// such fields (RFC 9110 section 7.6.1), and one who does wants the next hop to miss them.
+/// Fields that Connection can't remove from a message, because they frame it, route it, or stop loops. A sender must not name
+/// them there (RFC 9110 section 7.6.1), and one that does wants to hide them from the next hop.
 const NOT_FOR_CONNECTION: [&str; 7] =
     ["host", "content-length", "transfer-encoding", "trailer", "via", "max-forwards", "cache-control"];
 
 /// The field lines of a head in order, as names and values without the white space around them.
 ///
-/// Names are compared without regard to case and kept as written. Equality is that of the lines in order.
+/// Names are compared without regard to case, and are kept as they were written. Two are equal if their lines are equal, in order.
 #[derive(Clone, Default)]
 pub struct Fields {
-    /// Name, value, name, value …, with nothing between them.
+    /// All names and values, one after the other, without separators.
     text: Vec<u8>,
     lines: Vec<Line>,
 }
 
-/// Where a line lies in [`Fields::text`].
+/// The place of a line in [`Fields::text`].
 #[derive(Clone, Copy)]
 struct Line {
     start: usize,
@@ -52,17 +52,17 @@ impl Named {
     }
 }
 
-/// A field that may stand once stands more often.
+/// A field that may occur only once occurs more often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate;
 
 impl Fields {
-    /// None.
+    /// Makes an empty list.
     pub fn new() -> Self {
         Fields::default()
     }
 
-    /// None, with room for `lines` of `bytes` together.
+    /// Makes an empty list with room for `lines` lines that have `bytes` bytes together.
     pub fn with_capacity(bytes: usize, lines: usize) -> Self {
         Fields { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
     }
@@ -138,19 +138,19 @@ impl Fields {
         self.lines.push(Line { start, colon, end: self.text.len() });
     }
 
-    /// Removes what ends at this hop: the fields named by Connection, and those that are about one connection by
+    /// Removes the fields that end at this hop: those that Connection names, and those that are about one connection by
     /// definition (Connection, Proxy-Connection, Keep-Alive, TE, Upgrade, Proxy-Authorization, Proxy-Authenticate,
     /// Proxy-Authentication-Info).
     ///
-    /// Content-Length, Transfer-Encoding and Trailer stay: the body is passed on in the framing it came in. Where
-    /// Connection names a field that frames, routes or guards the message (Host, Via, …) that name is ignored. A caller
-    /// that passes an upgrade on looks at Upgrade first and adds it back.
+    /// Content-Length, Transfer-Encoding and Trailer stay, because the body is passed on in the framing in which it came. If
+    /// Connection names a field that frames, routes or guards the message (Host, Via, …), that name is ignored. A caller
+    /// that passes an upgrade on reads Upgrade first and adds it again afterwards.
     pub fn strip_hop_by_hop(&mut self) {
         let named = self.named_by_connection();
         self.retain(|name| !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)) && !named.contains(name));
     }
 
-    /// The fields that Connection takes from the message, in its head and in its trailers (RFC 9110 section 7.6.1).
+    /// The fields that Connection removes from the message, in its head and in its trailers (RFC 9110 section 7.6.1).
     pub fn named_by_connection(&self) -> Named {
         let is_kept =
             |member: &&[u8]| NOT_FOR_CONNECTION.iter().any(|kept| member.eq_ignore_ascii_case(kept.as_bytes()));
@@ -173,7 +173,7 @@ impl Fields {
     }
 }
 
-/// A line's name; names come in as `str`, so that the fallback is never taken.
+/// The name of a line. Names are added as `str`, so the fallback is never used.
 fn name_of<'a>(text: &'a [u8], line: &Line) -> &'a str {
     str::from_utf8(&text[line.start..line.colon]).unwrap_or_default()
 }
@@ -192,7 +192,7 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
-/// Names alone: a value may be a credential.
+/// Shows names alone, because a value may be a credential.
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()

@@ -1,4 +1,4 @@
-//! Decides where a message's body ends; refuses what says it in two ways (RFC 9112 section 6).
+//! Decides where a message's body ends, and refuses messages that say it in two ways (RFC 9112 section 6).
 
 use super::{Fields, HeadError, Method, RequestHead, ResponseHead, Version};
 
@@ -8,22 +8,22 @@ pub(super) const CODING: &str = "transfer-encoding";
 /// Where a message's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// The message has no body.
     None,
-    /// After this many bytes.
+    /// The body ends after this many bytes.
     Length(u64),
-    /// Behind its last chunk and trailers.
+    /// The body is chunked, and ends behind its last chunk and trailers.
     Chunked,
-    /// With the connection: responses only.
+    /// The body ends with the connection. Only responses may.
     UntilClose,
 }
 
 /// Where the body of a request ends.
 ///
-/// A CONNECT has none (RFC 9110 section 9.3.6): whatever announces one but `Content-Length: 0` is refused.
+/// A CONNECT has no body (RFC 9110 section 9.3.6). It is refused if it announces one, except with `Content-Length: 0`.
 ///
 /// # Errors
-/// A body announced in two ways, in one that is malformed, or in one that is not spoken here.
+/// The fields announce a body in two ways, in a malformed way, or in a way that we don't speak.
 pub fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
     match announced(&head.fields, head.version)? {
         None => Ok(Framing::None),
@@ -33,22 +33,22 @@ pub fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
     }
 }
 
-/// Where the body of a response to `method` ends; its fields then announce that in one line or not at all. Not for a 2xx to
-/// CONNECT, whose fields mean nothing.
+/// Where the body of a response to `method` ends. The fields are changed such that they announce that in one line or not at all.
+/// This is not for a 2xx to CONNECT, whose fields mean nothing.
 ///
-/// A response that never has a body ends with its head whatever its fields say, chunked beats a length, and what is said
-/// several times alike is said once (RFC 9112 sections 6.1 and 6.3). Where fields had to be changed for that, the head also
-/// gets `Connection: close`: the upstream may have meant something else.
+/// A response that never has a body ends with its head, whatever its fields say. Chunked beats a length. An announcement that
+/// is repeated counts once (RFC 9112 sections 6.1 and 6.3). If fields had to be changed for that, the head also gets
+/// `Connection: close`, since the upstream may have meant something else.
 ///
 /// # Errors
-/// A body announced in two ways, in one that is malformed, or in one that is not spoken here.
+/// The fields announce a body in two ways, in a malformed way, or in a way that we don't speak.
 pub fn response_framing(head: &mut ResponseHead, method: &Method) -> Result<Framing, HeadError> {
     let announced = announced_leniently(&head.fields, head.version);
     let (announces, framing) = match head.status {
-        // They must not announce a body (RFC 9110 section 8.6); many a 204 announces an empty one.
+        // These must not announce a body (RFC 9110 section 8.6), but some servers announce an empty one with a 204.
         204 => (announced.ok().filter(|&framing| framing == Some(Framing::Length(0))).flatten(), Framing::None),
         100..=199 => (None, Framing::None),
-        // They announce what a GET would have brought.
+        // These announce the body that a GET would have got.
         304 => (announced.ok().flatten(), Framing::None),
         _ if method.is_head() => (announced.ok().flatten(), Framing::None),
         _ => {
@@ -69,7 +69,7 @@ pub fn response_framing(head: &mut ResponseHead, method: &Method) -> Result<Fram
     Ok(framing)
 }
 
-/// Whether one line says `framing`, or none says anything.
+/// Whether one line announces `framing`, or no line announces anything.
 fn is_announced_once(fields: &Fields, framing: Option<Framing>) -> bool {
     match (fields.get_one(LENGTH), fields.get_one(CODING)) {
         (Ok(None), Ok(None)) => matches!(framing, None | Some(Framing::UntilClose)),
@@ -81,8 +81,8 @@ fn is_announced_once(fields: &Fields, framing: Option<Framing>) -> bool {
     }
 }
 
-/// What the fields of a request say, if they say anything. Equal duplicates are refused like differing ones: no honest
-/// client needs them.
+/// The framing that the fields of a request announce, if they announce one. Equal duplicates are refused like differing ones,
+/// because no honest client sends them.
 fn announced(fields: &Fields, version: Version) -> Result<Option<Framing>, HeadError> {
     let length = fields.get_one(LENGTH).map_err(|_| HeadError::ManyLengths)?;
     let coding = fields.get_one(CODING).map_err(|_| HeadError::Coding)?;
@@ -96,10 +96,10 @@ fn announced(fields: &Fields, version: Version) -> Result<Option<Framing>, HeadE
     }
 }
 
-/// What the fields of a response say, if they say anything.
+/// The framing that the fields of a response announce, if they announce one.
 ///
-/// Readers of a Transfer-Encoding in HTTP/1.0 differ (some pass it over), and so do readers of `identity` beside a length;
-/// without one, all read on until the connection closes.
+/// A Transfer-Encoding in HTTP/1.0 is refused, because some readers ignore it. So is `identity` beside a length, because readers
+/// differ on it. For `identity` alone all read on until the connection closes.
 fn announced_leniently(fields: &Fields, version: Version) -> Result<Option<Framing>, HeadError> {
     if !fields.contains(CODING) {
         return same_length(fields);
@@ -111,7 +111,7 @@ fn announced_leniently(fields: &Fields, version: Version) -> Result<Option<Frami
     let is = |coding: &[u8], name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
     match codings.next() {
         None => Err(HeadError::Coding),
-        // A sender must not apply it twice, so one who says it twice has not (RFC 9112 section 6.1).
+        // A sender must not apply chunked twice, so one that names it twice has applied it once (RFC 9112 section 6.1).
         Some(first) if is(first, "chunked") && codings.all(|coding| is(coding, "chunked")) => {
             Ok(Some(Framing::Chunked))
         }
@@ -127,7 +127,7 @@ fn announced_leniently(fields: &Fields, version: Version) -> Result<Option<Frami
     }
 }
 
-/// The one length that all lines and all their members say (RFC 9110 section 8.6).
+/// The length that all lines, and all members of each line, agree on (RFC 9110 section 8.6).
 fn same_length(fields: &Fields) -> Result<Option<Framing>, HeadError> {
     let mut lengths =
         fields.get_all(LENGTH).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
@@ -141,8 +141,8 @@ fn same_length(fields: &Fields) -> Result<Option<Framing>, HeadError> {
     Ok(Some(Framing::Length(first)))
 }
 
-/// What is wrong with a Transfer-Encoding that is not `chunked` alone: chunked must come once and last, and
-/// whatever would come before it is not spoken here.
+/// What is wrong with a Transfer-Encoding that is not `chunked` alone. Chunked must come once and last, and we speak no coding that
+/// could come before it.
 fn refused_coding(value: &[u8]) -> HeadError {
     let mut codings = value.split(|&b| b == b',').map(<[u8]>::trim_ascii).peekable();
     while let Some(coding) = codings.next() {
@@ -153,7 +153,7 @@ fn refused_coding(value: &[u8]) -> HeadError {
     HeadError::UnknownCoding
 }
 
-/// Digits and nothing else (RFC 9110 section 8.6).
+/// Reads a number of digits and nothing else (RFC 9110 section 8.6).
 fn parse_length(value: &[u8]) -> Result<u64, HeadError> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(HeadError::Length);

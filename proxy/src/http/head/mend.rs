@@ -1,25 +1,26 @@
-//! Responses that are not written as they should be, but can be read in one way only.
+//! Mends responses that break the rules, but can be read in one way only.
 //!
-//! What curl, Chromium, nginx or HAProxy take is taken (ARCHITECTURE.md, "Lenient and strict"), by writing the lines anew as
-//! they should have been; the strict reader then reads those. Requests never come here.
+//! What curl, Chromium, nginx or HAProxy accept is accepted (ARCHITECTURE.md, "Lenient and strict"): the lines are written anew
+//! as they should have been, and the strict reader then reads those. Requests are never mended.
 
 use std::borrow::Cow;
 
 use super::framing::{CODING, LENGTH};
 use super::{HeadError, is_token};
 
-/// Field lines, with or without a start line before them, as the strict reader takes them. [`super::scan`] has found
-/// nothing wrong with `lines`.
+/// Writes field lines, with or without a start line before them, as the strict reader accepts them. [`super::scan`] must have
+/// accepted `lines`.
 ///
 /// - A folded line is joined to the one before by a space (RFC 9112 section 5.2).
 /// - White space between name and colon is removed (section 5.1).
-/// - A line's end of LF alone becomes CRLF (section 2.2).
+/// - An LF alone at the end of a line becomes CRLF (section 2.2).
 /// - A control byte becomes a space (RFC 9110 section 5.5).
-/// - A field whose name is visible ASCII but no token is left out: nobody can take it for another.
+/// - A field whose name is visible ASCII but not a token is left out, because nobody can take it for another field.
 ///
 /// # Errors
-/// A line without a colon; a folded line of nothing but white space, which some readers take for the empty line that ends
-/// the head; Transfer-Encoding beside Content-Length where one of them had to be mended, since some readers miss that one.
+/// - A line has no colon.
+/// - A folded line is nothing but white space. Some readers take it for the empty line that ends the head.
+/// - There are Transfer-Encoding and Content-Length, and one of them had to be mended. Some readers miss that one.
 pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, HeadError> {
     let mut mender = Mender::with_capacity(lines.len() + 16);
     for (number, line) in lines.split_inclusive(|&byte| byte == b'\n').enumerate() {
@@ -38,17 +39,17 @@ pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, Head
     Ok(if mended == lines { Cow::Borrowed(lines) } else { Cow::Owned(mended) })
 }
 
-/// Lines in their strict form, and what decides how more of them are read.
+/// The lines in their strict form, and what decides how the next lines are read.
 #[derive(Default)]
 struct Mender {
     out: Vec<u8>,
-    /// The last field, to which a folded line belongs, was left out.
+    /// Whether the last field was left out. A folded line that continues it is left out, too.
     left_out: bool,
-    /// It says where the body ends.
+    /// Whether the last field says where the body ends.
     frames: bool,
     has_coding: bool,
     has_length: bool,
-    /// A field that says where the body ends was not written as it should be.
+    /// Whether a field that says where the body ends had to be mended.
     odd_framing: bool,
 }
 
@@ -57,7 +58,7 @@ impl Mender {
         Mender { out: Vec::with_capacity(bytes), ..Mender::default() }
     }
 
-    /// A field: what stands before its colon, and the rest.
+    /// Adds a field: `name` precedes its colon, and the rest begins with the colon.
     fn field(&mut self, before: &[u8], rest: &[u8]) {
         let name = &before[..before.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |last| last + 1)];
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
@@ -72,7 +73,7 @@ impl Mender {
         }
     }
 
-    /// A line that belongs to the field before it, without the white space around it.
+    /// Adds a line that continues the field before it. The caller has removed the white space around it.
     fn fold(&mut self, rest: &[u8]) -> Result<(), HeadError> {
         if rest.is_empty() {
             return Err(HeadError::Folded);
@@ -86,7 +87,7 @@ impl Mender {
         Ok(())
     }
 
-    /// A line's rest, and CRLF.
+    /// Adds the rest of a line, and CRLF.
     fn push(&mut self, rest: &[u8]) {
         self.out.extend(rest.iter().map(|&byte| if byte != b'\t' && byte.is_ascii_control() { b' ' } else { byte }));
         self.out.extend_from_slice(b"\r\n");

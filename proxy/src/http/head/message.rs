@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Fields, is_token};
 
-/// The versions spoken here; any other is refused.
+/// The versions that we speak. Messages of other versions are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0: no Transfer-Encoding, and the connection closes unless asked otherwise.
@@ -16,7 +16,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// As it stands in a start line.
+    /// The text for a start line.
     pub fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
@@ -24,7 +24,7 @@ impl Version {
         }
     }
 
-    /// As it stands in Via.
+    /// The text for Via.
     pub(crate) fn in_via(self) -> &'static str {
         match self {
             Version::Http10 => "1.0",
@@ -58,22 +58,22 @@ impl Method {
         Method("CONNECT".into())
     }
 
-    /// As it stands in the request line.
+    /// The text for the request line.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Asks for a tunnel (RFC 9110 section 9.3.6).
+    /// Whether it asks for a tunnel (RFC 9110 section 9.3.6).
     pub fn is_connect(&self) -> bool {
         self == "CONNECT"
     }
 
-    /// Its responses have no body, whatever their fields say (RFC 9110 section 9.3.2).
+    /// Whether its responses have no body, whatever their fields say (RFC 9110 section 9.3.2).
     pub fn is_head(&self) -> bool {
         self == "HEAD"
     }
 
-    /// May be sent again when nobody knows whether the first was acted on (RFC 9110 section 9.2.2).
+    /// Whether a request may be sent again when nobody knows whether the first was acted on (RFC 9110 section 9.2.2).
     pub fn is_idempotent(&self) -> bool {
         matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }
@@ -94,7 +94,7 @@ impl fmt::Display for Method {
 /// A request line and its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
-    /// What is asked for.
+    /// The method.
     pub method: Method,
     /// The request target as sent: visible ASCII, not empty. [`crate::http::target::route`] reads it.
     pub target: String,
@@ -119,16 +119,16 @@ impl RequestHead {
 pub struct ResponseHead {
     /// The sender's version.
     pub version: Version,
-    /// 100 to 999: three digits, the first no zero.
+    /// The status: 100 to 999.
     pub status: u16,
-    /// May be empty; no control bytes but HTAB.
+    /// The reason phrase. It may be empty, and has no control bytes but HTAB.
     pub reason: Bytes,
     /// The field lines in order.
     pub fields: Fields,
 }
 
 impl ResponseHead {
-    /// Whether another reply to the same request follows; 101 is the last one in HTTP.
+    /// Whether another reply to the same request follows. None follows a 101, which ends HTTP on the connection.
     pub fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }

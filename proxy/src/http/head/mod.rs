@@ -1,10 +1,13 @@
-//! Reads and writes heads of HTTP/1 messages: found in a bounded buffer, checked byte by byte, taken apart.
+//! Reads and writes heads of HTTP/1 messages: finds them in a bounded buffer, checks each byte, and takes them apart.
 //!
-//! The order is [`scan`] while bytes arrive, then [`parse_request`] or [`parse_response`], then for requests
-//! [`check_request`], then [`request_framing`] or [`response_framing`]. What two readers could read in two ways is
-//! refused (RFC 9112 sections 2.2, 5, 6.3 and 11); what is wrong in a response, but can be read in one way only, is mended
-//! (ARCHITECTURE.md, "Lenient and strict"). A head that came through here holds no bare CR or LF, no control byte, no
-//! folded line, and says in one way only where its body ends.
+//! 1. [`scan`] looks for the end of the head while bytes arrive.
+//! 2. [`parse_request`] or [`parse_response`] takes the head apart.
+//! 3. [`check_request`] checks a request's Host.
+//! 4. [`request_framing`] or [`response_framing`] decides where the body ends.
+//!
+//! A head that two readers could read in two ways is refused (RFC 9112 sections 2.2, 5, 6.3 and 11). A response that breaks
+//! the rules, but can be read in one way only, is mended (ARCHITECTURE.md, "Lenient and strict"). A head that has passed these
+//! steps has no bare CR or LF, no control byte and no folded line, and says in one way only where its body ends.
 
 mod error;
 mod fields;
@@ -23,7 +26,7 @@ pub use parse::{check_request, parse_request, parse_response};
 pub(crate) use scan::{Lines, end_of_line, scan_trailers};
 pub use scan::{Scan, scan};
 
-/// Which of the two a message is: responses are read more leniently (ARCHITECTURE.md, "Lenient and strict").
+/// Whether a message is a request or a response. Responses are read more leniently (ARCHITECTURE.md, "Lenient and strict").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// From a client.
@@ -35,13 +38,13 @@ pub enum Kind {
 /// How large a head, or a trailer section, may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Bytes from the first to the last CRLF, both included.
+    /// The most bytes from the first to the last CRLF, both included.
     pub max_bytes: usize,
-    /// Field lines.
+    /// The most field lines.
     pub max_fields: usize,
 }
 
-/// A token of RFC 9110 section 5.6.2: not empty, and nothing but its 77 characters.
+/// Whether this is a token of RFC 9110 section 5.6.2: not empty, and of nothing but its 77 characters.
 pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }

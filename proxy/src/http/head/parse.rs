@@ -11,7 +11,7 @@ use crate::http::authority::Authority;
 /// Reads a request head, with or without one empty line before it.
 ///
 /// # Errors
-/// Whatever [`scan`] refuses, bytes before or behind the one head, a malformed line, too many fields.
+/// [`scan`] refuses it, there are bytes before or behind the head, a line is malformed, or there are too many fields.
 pub fn parse_request(head: &[u8], limits: HeadLimits) -> Result<RequestHead, HeadError> {
     let (line, rest) = split(head, limits, Kind::Request)?;
     let mut words = line.split(|&b| b == b' ');
@@ -28,31 +28,32 @@ pub fn parse_request(head: &[u8], limits: HeadLimits) -> Result<RequestHead, Hea
     Ok(RequestHead { method, target, version, fields: tokenize(rest, limits)? })
 }
 
-/// Whether a request that can't be read, or not to its end, begins as one by HEAD does.
+/// Whether a request that is malformed or incomplete begins like one with the method HEAD.
 pub(crate) fn asks_by_head(bytes: &[u8]) -> bool {
     bytes.strip_prefix(b"\r\n").unwrap_or(bytes).starts_with(b"HEAD ")
 }
 
 /// Reads a response head, with or without one empty line before it.
 ///
-/// What is wrong with it, but leaves one reading only, is mended (ARCHITECTURE.md, "Lenient and strict"). A head that had
-/// to be mended is read as if it said `Connection: close`: whoever wrote it is not trusted to have framed its body well.
+/// If it breaks the rules, but can be read in one way only, it is mended (ARCHITECTURE.md, "Lenient and strict"). A head that
+/// had to be mended is read as if it said `Connection: close`, because its sender may have framed the body wrongly, too.
 ///
 /// # Errors
-/// Whatever [`scan`] refuses, bytes before or behind the one head, a malformed line, too many fields.
+/// [`scan`] refuses it, there are bytes before or behind the head, a line is malformed, or there are too many fields.
 pub fn parse_response(head: &[u8], limits: HeadLimits) -> Result<ResponseHead, HeadError> {
     split(head, limits, Kind::Response)?;
     let mended = mend(head.strip_prefix(b"\r\n").unwrap_or(head), true)?;
-    // It may have grown by a CR for each line.
+    // The mended head may have grown by a CR for each line.
     let roomy = HeadLimits { max_bytes: mended.len(), ..limits };
     let (line, rest) = split(&mended, roomy, Kind::Response)?;
     let (version, rest_of_line) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
     let version = match version {
-        // Whoever speaks a later 1.x can be read as 1.1 (RFC 9110 section 2.5).
+        // A message of a later 1.x can be read as one of 1.1 (RFC 9110 section 2.5).
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
         version => parse_version(version).unwrap_or(Err(HeadError::StatusLine))?,
     };
-    // The words may be further apart (RFC 9112 section 4); the reason is optional, and so in practice is the space before it.
+    // More than one space may separate the words (RFC 9112 section 4). The reason is optional, and some senders then leave out the
+    // space before it.
     let status = rest_of_line.trim_ascii_start();
     let (status, reason) = match status {
         _ if status.len() == rest_of_line.len() => return Err(HeadError::StatusLine),
@@ -71,11 +72,11 @@ pub fn parse_response(head: &[u8], limits: HeadLimits) -> Result<ResponseHead, H
     Ok(ResponseHead { version, status, reason: Bytes::copy_from_slice(reason), fields })
 }
 
-/// Checks what a request must have before anything else is read from it: one valid Host (RFC 9112 section 3.2); in
-/// HTTP/1.0 it may also have none.
+/// Checks that a request has one valid Host (RFC 9112 section 3.2). A request of HTTP/1.0 may also have none. This must be called
+/// before anything else is read from the request.
 ///
 /// # Errors
-/// No Host, more than one, or one that is no `host[:port]`.
+/// There is no Host, or more than one, or one that is not `host[:port]`.
 pub fn check_request(head: &RequestHead) -> Result<(), HeadError> {
     match head.fields.get_one("host") {
         Err(_) => Err(HeadError::ManyHosts),
@@ -85,10 +86,10 @@ pub fn check_request(head: &RequestHead) -> Result<(), HeadError> {
     }
 }
 
-/// Reads field lines and the empty line behind them; a response's are mended first.
+/// Reads field lines and the empty line behind them. Those of a response are mended first.
 ///
 /// # Errors
-/// Malformed lines, too many fields.
+/// A line is malformed, or there are too many fields.
 pub(crate) fn parse_fields(lines: &[u8], limits: HeadLimits, kind: Kind) -> Result<Fields, HeadError> {
     match kind {
         Kind::Request => tokenize(lines, limits),
@@ -126,7 +127,7 @@ fn split(head: &[u8], limits: HeadLimits, kind: Kind) -> Result<(&[u8], &[u8]), 
     Ok((head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]), &head[end + 1..]))
 }
 
-/// `None` where `text` is not a version at all.
+/// The version, or `None` if `text` is not a version at all.
 fn parse_version(text: &[u8]) -> Option<Result<Version, HeadError>> {
     match text {
         b"HTTP/1.1" => Some(Ok(Version::Http11)),

@@ -5,67 +5,68 @@ use super::{HeadError, HeadLimits, Kind};
 /// What a buffer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// A whole head of this many bytes, a leading empty line and the last CRLF included; what follows is not looked at.
+    /// A complete head of this many bytes, including an empty line before it and the last CRLF. The bytes behind it are not checked.
     Complete(usize),
-    /// The beginning of a head. The buffer is shorter than [`HeadLimits::max_bytes`].
+    /// The beginning of a head, which is shorter than [`HeadLimits::max_bytes`].
     Partial,
 }
 
-/// What may stand in the lines that are looked through.
+/// Decides which bytes the lines may have, and how they end.
 #[derive(Clone, Copy)]
 pub(crate) struct Lines {
     kind: Kind,
-    /// They end in LF alone.
+    /// Whether the lines end in LF alone.
     bare: bool,
-    /// The first is no field.
+    /// Whether the first line is a start line.
     start_line: bool,
 }
 
 impl Lines {
-    /// Fields alone, in lines that end in CRLF.
+    /// For field lines without a start line. They end in CRLF.
     pub(crate) fn of_fields(kind: Kind) -> Self {
         Lines { kind, bare: false, start_line: false }
     }
 
-    /// Those of a head: a response's whose first line ends in LF alone is read as one whose lines all do.
+    /// For the lines of a head. If the first line of a response ends in LF alone, all its lines have to.
     pub(super) fn of_head(buf: &[u8], kind: Kind) -> Self {
         let first = || buf.iter().position(|&byte| byte == b'\n');
         let bare = kind == Kind::Response && first().is_some_and(|lf| lf > 0 && buf[lf - 1] != b'\r');
         Lines { kind, bare, start_line: true }
     }
 
-    /// Whether a field ends right before the line at `at`, so that the line may be a part of it.
+    /// Whether the line before the one at `at` is a field, which that line may continue.
     fn has_field(self, buf: &[u8], at: usize) -> bool {
         at > 0 && !(self.start_line && in_start_line(buf, at - 1))
     }
 
-    /// Bytes that end a line.
+    /// How many bytes end a line.
     fn end_len(self) -> usize {
         if self.bare { 1 } else { 2 }
     }
 }
 
-/// Looks for the end of a head in `buf`, going on at `from` (0 for a new head), which is moved past what was checked.
+/// Looks for the end of a head in `buf`, and checks its bytes from `from` on. It moves `from` behind the bytes that it has checked,
+/// so that the next call can go on there. For a new head `from` is 0.
 ///
-/// One empty line before the start line is let through, as RFC 9112 section 2.2 asks of servers.
+/// One empty line before the start line is allowed, as RFC 9112 section 2.2 asks of servers.
 ///
 /// # Errors
-/// No end within `limits.max_bytes`, or a byte that no head of this kind may hold: NUL, a bare CR, a bare LF, white space
-/// in front of the first field; in a request also any other control byte and any line that starts with white space. A
-/// response may end all its lines in LF alone.
+/// The head does not end within `limits.max_bytes`, or has something that a head of this kind may not have: NUL, a bare CR, a
+/// bare LF, or white space in front of the first field. A request may have no other control byte either, and no line that
+/// starts with white space. A response may end all its lines in LF alone.
 pub fn scan(buf: &[u8], from: &mut usize, limits: HeadLimits, kind: Kind) -> Result<Scan, HeadError> {
     let lines = Lines::of_head(buf, kind);
     while let Some(end) = end_of_line(buf, from, limits.max_bytes, lines)? {
         if end == 0 || !starts_line(buf, end) {
             continue;
         }
-        // An empty line: the head's end, unless all there was before it is another one.
+        // This is an empty line. It ends the head, unless only another empty line precedes it.
         return if end == 2 { Err(HeadError::EmptyLines) } else { Ok(Scan::Complete(end + lines.end_len())) };
     }
     Ok(Scan::Partial)
 }
 
-/// As [`scan`], for the fields behind a chunked body: an empty line ends them wherever it stands.
+/// As [`scan`], for the fields behind a chunked body. There the first empty line is always the end.
 pub(crate) fn scan_trailers(buf: &[u8], from: &mut usize, limits: HeadLimits, kind: Kind) -> Result<Scan, HeadError> {
     while let Some(end) = end_of_line(buf, from, limits.max_bytes, Lines::of_fields(kind))? {
         if starts_line(buf, end) {
@@ -75,8 +76,8 @@ pub(crate) fn scan_trailers(buf: &[u8], from: &mut usize, limits: HeadLimits, ki
     Ok(Scan::Partial)
 }
 
-/// The position of the next line's end at or behind `from`, which is moved behind it, or to the end of what could be
-/// checked.
+/// The position at which the line that goes on at `from` ends. It moves `from` behind that end or, if the end has not arrived, behind
+/// the bytes that it has checked.
 pub(crate) fn end_of_line(
     buf: &[u8],
     from: &mut usize,
@@ -86,8 +87,8 @@ pub(crate) fn end_of_line(
     let lenient = lines.kind == Kind::Response;
     loop {
         let at = *from;
-        // Even a CRLF here would end beyond the limit. Said before the byte is there, so that a buffer of the
-        // limit's size can't be full while more is waited for.
+        // Even a CRLF here would exceed the limit. This is an error already now, so that a buffer of the limit's size is never
+        // full while the caller waits for more.
         if at + 2 > max_bytes {
             return Err(if in_start_line(buf, at) { HeadError::StartLineTooLong } else { HeadError::TooLarge });
         }
@@ -115,12 +116,12 @@ pub(crate) fn end_of_line(
     }
 }
 
-/// Whether no line but an empty one ends before `at`.
+/// Whether `at` is in the first line, not counting an empty line before it.
 fn in_start_line(buf: &[u8], at: usize) -> bool {
     !buf.iter().skip(2).take(at.saturating_sub(2)).any(|&byte| byte == b'\n')
 }
 
-/// Whether a line starts at `at`; every LF before it is known to end one.
+/// Whether a line starts at `at`. Every LF before `at` is known to end a line.
 fn starts_line(buf: &[u8], at: usize) -> bool {
     at.checked_sub(1).is_none_or(|before| buf[before] == b'\n')
 }
