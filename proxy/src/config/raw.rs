@@ -1,8 +1,8 @@
 //! Describes the exact JSON shape of a configuration file.
 //!
 //! The schema that [`schema`] derives from these types is both what `proxy --schema` prints and what
-//! [`super::text::schema`] checks a file against, so the two can't differ. Once a file has passed, these types hold it;
-//! [`super::parse`] gives them their meaning.
+//! [`super::text::schema`] checks a file against, so the two can't differ. A file that has passed is read into these types,
+//! and [`super::parse`] makes the configuration of them.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub fn schema() -> Schema {
     schema
 }
 
-/// Times are above zero, where a field does not say otherwise, and a year is the longest that makes sense.
+/// Adds bounds to the times of fields that name none: from a millisecond to a year, which is longer than anybody needs.
 fn bound_spans(schema: &mut Schema) {
     if let Some(object) = schema.as_object_mut()
         && object.get("format").is_some_and(|format| format == Span::FORMAT)
@@ -35,7 +35,7 @@ fn bound_spans(schema: &mut Schema) {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
-    /// The listening side.
+    /// Where and how the proxy listens.
     #[serde(default)]
     pub(super) server: Server,
     /// Who may use the proxy.
@@ -45,7 +45,7 @@ pub(super) struct Config {
     // An entry of the wrong type becomes `None`, so that the others keep their index.
     #[schemars(with = "Vec<Upstream>", required)]
     pub(super) upstream_proxies: Option<Vec<Option<Upstream>>>,
-    /// Seconds; sets timeouts.connect and timeouts.reply where those are not given.
+    /// In seconds. Sets timeouts.connect and timeouts.reply if those are not given.
     #[schemars(range(min = 1, max = 31_557_600))]
     #[serde(default)]
     pub(super) upstream_timeout: Option<u64>,
@@ -55,10 +55,10 @@ pub(super) struct Config {
     /// How long things may take.
     #[serde(default)]
     pub(super) timeouts: Timeouts,
-    /// How far one request may go in search of an upstream that serves it.
+    /// How many upstreams a request may try, and how many failovers there may be.
     #[serde(default)]
     pub(super) failover: Failover,
-    /// What a peer may make the proxy hold.
+    /// Limits of what clients and upstreams can make the proxy keep.
     #[serde(default)]
     pub(super) limits: Limits,
     /// Access to the statistics.
@@ -72,18 +72,18 @@ pub(super) struct Config {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Server {
-    /// For people: shown in logs and statistics.
+    /// A name for people, which logs and statistics show.
     pub(super) name: String,
     /// Where clients connect: an address and a port. ":3130" means every address, "localhost:3130" 127.0.0.1.
     pub(super) listen_address: String,
-    /// Path of the statistics.
+    /// The path of the statistics.
     pub(super) stats_endpoint: String,
     /// Host names, besides loopback ones, under which loopback clients read the statistics without credentials.
     #[schemars(with = "Vec<String>")]
     pub(super) stats_hosts: Vec<Option<String>>,
-    /// Where the process id is written; "" for nowhere. Left out: proxy.pid in the working directory.
+    /// The file to which the process id is written; "" for none. Left out: proxy.pid in the working directory.
     pub(super) pid_file: Option<String>,
-    /// Where `proxy reload` and `proxy healthcheck` reach the running proxy; "" for nowhere. Left out: beside the PID file, named like it (proxy.sock).
+    /// The socket at which `proxy reload` and `proxy healthcheck` reach the running proxy; "" for none. Left out: beside the PID file, named like it (proxy.sock).
     pub(super) control_socket: Option<String>,
     /// The pseudonym in Via, or "off" to send none on CONNECT. Left out: a random one per process.
     pub(super) via: Option<String>,
@@ -93,7 +93,7 @@ pub(super) struct Server {
     /// Drain, second phase: how long open tunnels and requests may go on.
     #[schemars(extend("x-minimum" = "0s"))]
     pub(super) drain_timeout: Span,
-    /// Says in words that anyone who reaches a non-loopback listen address may use the proxy.
+    /// Allows anyone who reaches the listen address to use the proxy, even if the address is not a loopback one.
     pub(super) allow_unauthenticated_clients: bool,
 }
 
@@ -121,10 +121,10 @@ pub(super) struct Authentication {
     pub(super) enabled: bool,
     /// The protection space named in the challenge.
     pub(super) realm: String,
-    /// Who is let in; at least one where enabled.
+    /// The users who may use the proxy; at least one if authentication is enabled.
     #[schemars(with = "Vec<User>")]
     pub(super) users: Vec<Option<User>>,
-    /// Close the connection after every 407 to CONNECT instead of only where bytes followed its head.
+    /// Close the connection after every 407 to CONNECT, and not only if bytes followed the head of the CONNECT.
     pub(super) close_after_refusal: bool,
 }
 
@@ -137,10 +137,10 @@ impl Default for Authentication {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct User {
-    /// Any characters but ":" and control characters.
+    /// The name; any characters but ":" and control characters.
     #[schemars(required)]
     pub(super) username: Option<String>,
-    /// Plain, or a bcrypt or argon2 hash.
+    /// The password, or a bcrypt or argon2 hash of it.
     #[schemars(required)]
     pub(super) password: Option<Secret>,
 }
@@ -151,23 +151,23 @@ pub(super) struct Upstream {
     /// http://[user:password@]host[:port], or https:// to speak TLS to it.
     #[schemars(required)]
     pub(super) url: Option<Secret>,
-    /// false takes it out of the pool.
+    /// If false, the upstream is not used.
     #[serde(default = "yes")]
     pub(super) enabled: bool,
-    /// Share of the traffic relative to the other upstreams; 0 takes none.
+    /// Its share of the traffic relative to the other upstreams; with 0 it gets none.
     #[schemars(range(min = 0, max = 10_000))]
     #[serde(default = "one")]
     pub(super) weight: u32,
-    /// A word to group by in statistics and logs.
+    /// A word by which statistics and logs can be grouped.
     #[serde(default)]
     pub(super) tag: Option<String>,
-    /// A remark for whoever reads the file.
+    /// A remark for people who read the file.
     #[serde(default)]
     pub(super) note: Option<String>,
-    /// How an https:// upstream is verified.
+    /// How the certificate of an https:// upstream is verified.
     #[serde(default)]
     pub(super) tls: Option<Tls>,
-    /// Fields added to every CONNECT sent to it.
+    /// Fields that are added to every CONNECT that is sent to it.
     #[serde(default)]
     pub(super) connect_headers: BTreeMap<String, Secret>,
 }
@@ -175,7 +175,7 @@ pub(super) struct Upstream {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Tls {
-    /// PEM certificates to trust instead of the system's.
+    /// A file of PEM certificates, which are trusted instead of the system's.
     pub(super) ca_file: Option<String>,
     /// The name its certificate must carry. Left out: the host of its URL.
     pub(super) server_name: Option<String>,
@@ -184,9 +184,9 @@ pub(super) struct Tls {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct HealthCheck {
-    /// Check every upstream on an interval, beside what the traffic tells.
+    /// Check every upstream at an interval, in addition to watching the traffic.
     pub(super) enabled: bool,
-    /// Seconds from one check of an upstream to its next.
+    /// Seconds from one check of an upstream to the next one.
     #[schemars(range(min = 1, max = 31_557_600))]
     pub(super) interval_seconds: u64,
     /// Seconds that a check or a probe waits for each answer.
@@ -198,16 +198,16 @@ pub(super) struct HealthCheck {
     /// Successes that bring an ejected upstream back.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) recovery_threshold: u32,
-    /// What is CONNECTed to through each upstream: URLs or host:port.
+    /// Targets to which each upstream is asked to CONNECT: URLs or host:port.
     #[schemars(with = "Vec<String>")]
     pub(super) endpoints: Vec<Option<String>>,
-    /// Take the endpoints in turn instead of the first that works.
+    /// Use the endpoints in turn, instead of the first one that works.
     pub(super) endpoint_rotation: bool,
-    /// From an ejection to its first probe; doubles with every failed one.
+    /// The time from an ejection to the first probe. It doubles with every failed probe.
     pub(super) backoff_base: Span,
     /// The longest time between probes.
     pub(super) backoff_max: Span,
-    /// Percent of the weight that may be out at once on evidence that can't tell the upstream from its targets.
+    /// Percent of the weight that may be out at once because of failures that targets could have caused.
     #[schemars(range(min = 0, max = 100))]
     pub(super) max_ejection_percent: u32,
 }
@@ -232,23 +232,23 @@ impl Default for HealthCheck {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Timeouts {
-    /// One upstream: name resolution, TCP and TLS together. Left out: upstream_timeout, else 10s.
+    /// For one upstream: name resolution, TCP and TLS together. Left out: upstream_timeout, else 10s.
     pub(super) connect: Option<Span>,
-    /// One upstream: from our CONNECT or request to its whole response head. Left out: upstream_timeout, else 30s.
+    /// For one upstream: from our CONNECT or request to its complete response head. Left out: upstream_timeout, else 30s.
     pub(super) reply: Option<Span>,
-    /// All attempts of a request together.
+    /// For all attempts of a request together.
     pub(super) request: Span,
-    /// A client's whole request head.
+    /// For a client's complete request head.
     pub(super) header: Span,
-    /// A kept-alive client connection between requests.
+    /// For a client's connection between two requests.
     pub(super) keep_alive: Span,
-    /// A plain-HTTP body that moves no byte.
+    /// For a plain-HTTP body of which no byte moves.
     pub(super) body: Span,
-    /// A tunnel that moves no byte.
+    /// For a tunnel in which no byte moves.
     pub(super) idle_tunnel: Span,
-    /// A tunnel with one direction ended that moves no byte.
+    /// For a tunnel of which one direction has ended and in which no byte moves.
     pub(super) half_closed: Span,
-    /// An unused kept-alive upstream connection.
+    /// For an unused connection to an upstream that is kept for later requests.
     pub(super) pool_idle: Span,
     /// How long a name's addresses are used before it is resolved again.
     pub(super) dns: Span,
@@ -274,13 +274,13 @@ impl Default for Timeouts {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Failover {
-    /// Upstreams tried at most for one request.
+    /// How many upstreams are tried for one request at most.
     #[schemars(range(min = 1, max = 10_000))]
     pub(super) max_attempts: u32,
-    /// Failovers of all requests together, for each hundred requests of the last ten seconds.
+    /// How many failovers all requests together may have, for each hundred requests of the last ten seconds.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(super) retry_budget_percent: u32,
-    /// Failovers a second that are allowed however few requests there are.
+    /// How many failovers a second are always allowed, however few requests there are.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(super) retry_budget_min_per_second: u32,
 }
@@ -294,16 +294,16 @@ impl Default for Failover {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
-    /// Bytes of a request or response head.
+    /// The most bytes of a request or response head.
     #[schemars(range(min = 1024, max = 1_048_576))]
     pub(super) max_header_bytes: usize,
-    /// Fields in a head.
+    /// The most fields in a head.
     #[schemars(range(min = 8, max = 1000))]
     pub(super) max_header_fields: usize,
-    /// Client connections at once. Left out: from the limit of open files.
+    /// The most client connections at once. Left out: it follows from the limit of open files.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(super) max_connections: Option<usize>,
-    /// Idle kept-alive connections held per upstream.
+    /// The most idle connections that are kept for each upstream.
     #[schemars(range(min = 0, max = 10_000))]
     pub(super) pool_per_upstream: usize,
 }
@@ -317,7 +317,7 @@ impl Default for Limits {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Stats {
-    /// Loopback clients need credentials for the statistics as well.
+    /// Whether loopback clients, too, need credentials for the statistics.
     pub(super) require_auth: bool,
 }
 
