@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use mock_upstreams::checksum::Tally;
+use mock_upstreams::checksum::Transferred;
 use mock_upstreams::journal::{Journal, Outcome};
 use mock_upstreams::listen::dial;
 use mock_upstreams::{Settings, Upstream};
@@ -36,7 +36,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].id.as_deref(), Some("r1"));
     assert_eq!(requests[0].outcome, Outcome::Completed);
-    assert_eq!(requests[0].up, Tally::of(b"hello"));
-    assert_eq!(requests[0].down, Tally::of(b"hello"));
+    assert_eq!(requests[0].up, Transferred::of(b"hello"));
+    assert_eq!(requests[0].down, Transferred::of(b"hello"));
     Ok(())
 }

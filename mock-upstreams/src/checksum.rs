@@ -47,22 +47,22 @@ impl serde::Serialize for Checksum {
 
 /// The number of bytes that went one way, and their checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Tally {
+pub struct Transferred {
     /// The number of bytes.
     pub bytes: u64,
     /// The checksum of all of them in order.
     pub checksum: Checksum,
 }
 
-impl Tally {
-    /// The tally of no bytes.
-    pub const EMPTY: Tally = Tally { bytes: 0, checksum: Checksum::EMPTY };
+impl Transferred {
+    /// No bytes.
+    pub const EMPTY: Transferred = Transferred { bytes: 0, checksum: Checksum::EMPTY };
 
-    /// The tally of `bytes`.
+    /// Sums up `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut tally = Tally::EMPTY;
-        tally.add(bytes);
-        tally
+        let mut transferred = Transferred::EMPTY;
+        transferred.add(bytes);
+        transferred
     }
 
     /// Adds `bytes`.

@@ -70,7 +70,7 @@ async fn every_action_works_with_a_good_upstream_which_saw_the_same_bytes() {
             assert_eq!(one.outcome, Ok(()), "{action}");
             let records = upstream.journal().requests();
             let record = records.iter().find(|record| record.id.as_ref() == Some(&one.request.id)).unwrap();
-            let bytes = |tally: &mock_upstreams::checksum::Tally| (tally.bytes, tally.checksum.value());
+            let bytes = |tally: &mock_upstreams::checksum::Transferred| (tally.bytes, tally.checksum.value());
             assert_eq!(bytes(&record.up), (one.up.bytes, one.up.checksum), "{action}");
             assert_eq!(bytes(&record.down), (one.down.bytes, one.down.checksum), "{action}");
         }

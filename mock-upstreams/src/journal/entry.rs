@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::checksum::Tally;
+use crate::checksum::Transferred;
 
 /// One entry of the journal, which is one line of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -92,9 +92,9 @@ pub struct Record {
     /// How the request ended.
     pub outcome: Outcome,
     /// Bytes from the client: of the tunnel, or of the request's body.
-    pub up: Tally,
+    pub up: Transferred,
     /// Bytes to the client: of the tunnel, or of the response's body.
-    pub down: Tally,
+    pub down: Transferred,
     /// How the client ended its side.
     pub client_end: End,
     /// How this upstream ended its side.

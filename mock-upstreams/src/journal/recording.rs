@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::entry::{End, Event, Outcome, Record};
 use super::store::Journal;
-use crate::checksum::Tally;
+use crate::checksum::Transferred;
 use crate::request::ProxyRequest;
 
 /// The record of a request while the request runs. It is written down when this is dropped, whatever ended the request.
@@ -26,8 +26,8 @@ impl Recording {
             user: request.user.clone(),
             status: None,
             outcome: Outcome::Aborted,
-            up: Tally::EMPTY,
-            down: Tally::EMPTY,
+            up: Transferred::EMPTY,
+            down: Transferred::EMPTY,
             client_end: End::Open,
             upstream_end: End::Open,
             faults: Vec::new(),

@@ -14,7 +14,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::pattern::{PatternBody, tally_of_pattern};
+use super::pattern::{PatternBody, transferred_of_pattern};
 use crate::http::body::{Body, BoxError, bytes, text};
 use crate::http::server::http_server;
 use crate::stream::pause;
@@ -66,7 +66,7 @@ fn of_pattern(body: PatternBody) -> Response<Body> {
 
 fn with_trailers(length: u64) -> Response<Body> {
     let mut trailers = HeaderMap::new();
-    let checksum = tally_of_pattern(length).checksum.to_string();
+    let checksum = transferred_of_pattern(length).checksum.to_string();
     if let Ok(checksum) = HeaderValue::from_str(&checksum) {
         trailers.insert("x-checksum", checksum);
     }

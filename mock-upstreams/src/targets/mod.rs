@@ -14,4 +14,4 @@ pub mod tls;
 pub(crate) mod websocket;
 
 pub use builtin::Builtin;
-pub use pattern::{pattern, tally_of_pattern};
+pub use pattern::{pattern, transferred_of_pattern};

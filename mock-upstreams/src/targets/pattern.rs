@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::checksum::Tally;
+use crate::checksum::Transferred;
 
 const PERIOD: usize = 251;
 const CHUNK: usize = 16 * 1024;
@@ -32,12 +32,12 @@ pub fn pattern(offset: u64, length: usize) -> Bytes {
 }
 
 /// The length and checksum of the first `bytes` bytes of the pattern, as a journal has them.
-pub fn tally_of_pattern(bytes: u64) -> Tally {
-    let mut tally = Tally::EMPTY;
+pub fn transferred_of_pattern(bytes: u64) -> Transferred {
+    let mut transferred = Transferred::EMPTY;
     for chunk in Chunks::new(bytes) {
-        tally.add(&chunk);
+        transferred.add(&chunk);
     }
-    tally
+    transferred
 }
 
 /// The pattern cut into chunks.
@@ -105,9 +105,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tally_is_that_of_the_bytes() {
+    fn what_is_transferred_is_that_of_the_bytes() {
         for length in [0, 1, 251, 16_384, 40_000] {
-            assert_eq!(tally_of_pattern(length as u64), Tally::of(&pattern(0, length)), "{length}");
+            assert_eq!(transferred_of_pattern(length as u64), Transferred::of(&pattern(0, length)), "{length}");
         }
     }
 

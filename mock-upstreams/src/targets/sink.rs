@@ -7,34 +7,34 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::checksum::Tally;
+use crate::checksum::Transferred;
 use crate::http::body::{Body, BoxError, text};
 use crate::http::counted::Counted;
 
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
-    let mut tally = Tally::EMPTY;
+    let mut transferred = Transferred::EMPTY;
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let count = stream.read(&mut buffer).await?;
         if count == 0 {
             break;
         }
-        tally.add(&buffer[..count]);
+        transferred.add(&buffer[..count]);
     }
-    stream.write_all(summary(&tally).as_bytes()).await?;
+    stream.write_all(summary(&transferred).as_bytes()).await?;
     stream.shutdown().await
 }
 
 pub(super) async fn answer(mut request: Request<Counted<Incoming>>) -> Result<Response<Body>, BoxError> {
-    let mut tally = Tally::EMPTY;
+    let mut transferred = Transferred::EMPTY;
     while let Some(frame) = request.body_mut().frame().await {
         if let Some(data) = frame?.data_ref() {
-            tally.add(data);
+            transferred.add(data);
         }
     }
-    Ok(text(StatusCode::OK, &summary(&tally)))
+    Ok(text(StatusCode::OK, &summary(&transferred)))
 }
 
-fn summary(tally: &Tally) -> String {
-    format!("{} {}\n", tally.bytes, tally.checksum)
+fn summary(transferred: &Transferred) -> String {
+    format!("{} {}\n", transferred.bytes, transferred.checksum)
 }

@@ -1,7 +1,7 @@
 //! CONNECT: early data, half-closes, resets, credentials, targets out of reach.
 
 use mock_upstreams::Settings;
-use mock_upstreams::checksum::Tally;
+use mock_upstreams::checksum::Transferred;
 use mock_upstreams::journal::{End, Event, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ async fn bytes_behind_the_head_reach_the_target_and_the_journal_counts_both_ways
         assert_eq!((record.connection, record.request, record.status), (1, 1, Some(200)));
         assert_eq!((record.id.as_deref(), record.method.as_str()), (Some("r8f3"), "CONNECT"));
         assert_eq!(record.target, "r8f3.echo.mock:80");
-        assert_eq!((record.up, record.down), (Tally::of(b"early"), Tally::of(b"early")));
+        assert_eq!((record.up, record.down), (Transferred::of(b"early"), Transferred::of(b"early")));
         assert_eq!((record.client_end, record.upstream_end), (End::Fin, End::Fin));
         assert_eq!(record.outcome, Outcome::Completed);
         assert!(record.faults.is_empty());

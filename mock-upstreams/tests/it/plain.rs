@@ -1,9 +1,9 @@
 //! Absolute-form requests, and what an upstream tells of itself.
 
 use mock_upstreams::Settings;
-use mock_upstreams::checksum::Tally;
+use mock_upstreams::checksum::Transferred;
 use mock_upstreams::journal::Outcome;
-use mock_upstreams::targets::{pattern, tally_of_pattern};
+use mock_upstreams::targets::{pattern, transferred_of_pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -26,7 +26,7 @@ async fn a_connection_serves_request_after_request() {
         drop(client);
         let seen: Vec<_> = mock.requests(3).await.into_iter().map(|r| (r.request, r.id, r.down, r.outcome)).collect();
         let expected = [(1, "k5", 5), (2, "k0", 0), (3, "k70000", 70_000)]
-            .map(|(number, id, size)| (number, Some(id.to_owned()), tally_of_pattern(size), Outcome::Completed));
+            .map(|(number, id, size)| (number, Some(id.to_owned()), transferred_of_pattern(size), Outcome::Completed));
         assert_eq!(seen, expected);
     })
     .await;
@@ -58,7 +58,7 @@ async fn trailers_are_sent_to_who_wants_them() {
         let mock = Mock::start(Settings::default()).await;
         let request = "GET http://http.mock/trailers/2 HTTP/1.1\r\nHost: x\r\nTE: trailers\r\n\r\n";
         let (_, body) = split(&mock.exchange(request).await);
-        let checksum = Tally::of(&[0, 1]).checksum;
+        let checksum = Transferred::of(&[0, 1]).checksum;
         assert_eq!(body, format!("2\r\n\0\u{1}\r\n0\r\nx-checksum: {checksum}\r\n\r\n").into_bytes());
     })
     .await;
@@ -72,7 +72,7 @@ async fn a_body_comes_back_and_is_counted_both_ways() {
         let (_, body) = split(&mock.exchange(request).await);
         assert_eq!(body.iter().filter(|byte| byte.is_ascii_lowercase()).copied().collect::<Vec<_>>(), b"abcde");
         let record = mock.requests(1).await.remove(0);
-        assert_eq!((record.up, record.down), (Tally::of(b"abcde"), Tally::of(b"abcde")));
+        assert_eq!((record.up, record.down), (Transferred::of(b"abcde"), Transferred::of(b"abcde")));
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mock_upstreams::Settings;
-use mock_upstreams::checksum::Tally;
+use mock_upstreams::checksum::Transferred;
 use mock_upstreams::targets::pattern;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -28,7 +28,7 @@ async fn source_sends_as_much_as_its_name_says() {
 async fn sink_says_what_it_swallowed() {
     watched(async {
         let mock = Mock::start(Settings::default()).await;
-        let expected = format!("5 {}\n", Tally::of(b"12345").checksum);
+        let expected = format!("5 {}\n", Transferred::of(b"12345").checksum);
         let (_, body) = split(&mock.exchange(connect_to("sink.mock:80") + "12345").await);
         assert_eq!(String::from_utf8(body).unwrap(), expected);
         let request = "POST http://sink.mock/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345";

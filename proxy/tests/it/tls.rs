@@ -343,8 +343,8 @@ fn a_mock_upstream_behind_tls_serves_its_targets() {
         let all = client.rest().await.unwrap();
         assert_eq!(all.len(), 1_000_000);
         assert_eq!(
-            mock_upstreams::checksum::Tally::of(&all),
-            mock_upstreams::targets::tally_of_pattern(1_000_000),
+            mock_upstreams::checksum::Transferred::of(&all),
+            mock_upstreams::targets::transferred_of_pattern(1_000_000),
             "bytes were changed on the way"
         );
     });

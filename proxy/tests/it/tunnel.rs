@@ -2,8 +2,8 @@
 
 use std::io::ErrorKind;
 
-use mock_upstreams::checksum::Tally;
-use mock_upstreams::targets::{pattern, tally_of_pattern};
+use mock_upstreams::checksum::Transferred;
+use mock_upstreams::targets::{pattern, transferred_of_pattern};
 use proxy::core::attribution::Blame;
 use proxy::env::RelayEnd;
 use serde_json::json;
@@ -144,7 +144,7 @@ fn bytes_in_front_of_an_end_are_not_lost_however_many() {
             peer.rest().await.unwrap();
         });
         client.finish().await;
-        assert_eq!(Tally::of(&client.rest().await.unwrap()), tally_of_pattern(MANY as u64));
+        assert_eq!(Transferred::of(&client.rest().await.unwrap()), transferred_of_pattern(MANY as u64));
         sending.await.unwrap();
         assert_eq!(proxy.ear.finished(1).await.bytes_down, MANY as u64);
     });
@@ -194,13 +194,13 @@ fn large_transfers_both_ways_at_once_keep_every_byte() {
         }
         to.shutdown().await.unwrap();
     }
-    async fn receive(mut from: impl tokio::io::AsyncRead + Unpin) -> Tally {
-        let mut tally = Tally::EMPTY;
+    async fn receive(mut from: impl tokio::io::AsyncRead + Unpin) -> Transferred {
+        let mut transferred = Transferred::EMPTY;
         let mut buffer = vec![0; PART];
         loop {
             match from.read(&mut buffer).await.unwrap() {
-                0 => return tally,
-                count => tally.add(&buffer[..count]),
+                0 => return transferred,
+                count => transferred.add(&buffer[..count]),
             }
         }
     }
@@ -211,7 +211,7 @@ fn large_transfers_both_ways_at_once_keep_every_byte() {
         let up = tokio::spawn(send(client_to));
         let down = tokio::spawn(send(peer_to));
         let (at_peer, at_client) = (tokio::spawn(receive(peer_from)), tokio::spawn(receive(client_from)));
-        let whole = tally_of_pattern(BYTES);
+        let whole = transferred_of_pattern(BYTES);
         assert_eq!(at_peer.await.unwrap(), whole);
         assert_eq!(at_client.await.unwrap(), whole);
         up.await.unwrap();
@@ -303,7 +303,7 @@ fn what_came_in_order_reaches_a_slow_client_that_still_sends() {
             proxy.stats().await;
         }
         let got = client.rest().await.unwrap();
-        assert_eq!(Tally::of(&got), tally_of_pattern(MANY as u64));
+        assert_eq!(Transferred::of(&got), transferred_of_pattern(MANY as u64));
         client.finish().await;
         assert_eq!(proxy.ear.finished(1).await.end, Some(RelayEnd::UpstreamClosed));
     });

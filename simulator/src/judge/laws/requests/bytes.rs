@@ -2,7 +2,7 @@
 
 use loadgen::FailureKind;
 use loadgen::client::checksum::Transferred;
-use mock_upstreams::checksum::Tally;
+use mock_upstreams::checksum;
 use mock_upstreams::journal::Outcome;
 
 use crate::judge::checked::{Case, Checked};
@@ -84,7 +84,7 @@ fn answering<'b, 'a>(
     answered.clone().rfind(tallies).or_else(|| answered.next_back())
 }
 
-fn same(theirs: Tally, ours: Transferred) -> bool {
+fn same(theirs: checksum::Transferred, ours: Transferred) -> bool {
     (theirs.bytes, theirs.checksum.value()) == (ours.bytes, ours.checksum)
 }
 
@@ -103,7 +103,7 @@ mod tests {
         let mut twin = Twin::of(&LAW);
         let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
         if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
-            record.up = Tally::of(b"short");
+            record.up = checksum::Transferred::of(b"short");
         }
         twin.fires();
     }
@@ -136,7 +136,7 @@ mod tests {
             let at =
                 twin.find(|what| matches!(what, What::Upstream(Event::Request(record)) if record.method == "POST"));
             if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
-                *if up { &mut record.up } else { &mut record.down } = Tally::of(&[7; 100]);
+                *if up { &mut record.up } else { &mut record.down } = checksum::Transferred::of(&[7; 100]);
             }
             twin.fires();
         }
@@ -148,7 +148,7 @@ mod tests {
             let mut twin = Twin::of(&LAW);
             let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
             if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
-                record.up = Tally::of(b"short");
+                record.up = checksum::Transferred::of(b"short");
                 record.faults = vec![fault.to_owned()];
             }
             if excused { twin.excuses(Excuse::RequestStruck) } else { twin.fires() }
