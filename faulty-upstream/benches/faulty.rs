@@ -1,4 +1,4 @@
-//! What the faulty upstream costs: so little that a slow run is the plan's doing and not the engine's.
+//! Measures what the faulty upstream costs: so little that a slow run is the plan's doing and not the engine's.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Random numbers that can be repeated.
+//! Draws random numbers that can be repeated.
 //!
 //! Every draw is a pure function of the seed, the upstream's name, the plan entry, the connection's number and the request's
 //! number on it. Neither timing nor other connections nor other entries change it. It is computed in integers, so that it

@@ -1,4 +1,4 @@
-//! What a fault is: its name, its settings, and a function that computes what it does.
+//! Defines what a fault is: its name, its settings, and a function that computes what it does.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the caller supplies: a byte stream that can be reset, and a listener that can be closed and filled up.
+//! Defines what the caller supplies: a byte stream that can be reset, and a listener that can be closed and filled up.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The settings of faults: declared beside the fault, and read from JSON.
+//! Declares the settings of faults beside the fault, and reads them from JSON.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! The checksum of the journal: CRC-32, as in gzip and Ethernet.
+//! Computes the checksums of the journal: CRC-32, as in gzip and Ethernet.
 //!
 //! It shows that bytes were lost, doubled, reordered or altered; it does not resist an attacker. Every language has it at
 //! hand, so each witness can compute it for itself.

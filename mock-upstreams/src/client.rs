@@ -1,4 +1,4 @@
-//! A client's connection to one upstream, with the record of the request that it is busy with.
+//! Holds a client's connection to one upstream, with the record of the request that it is busy with.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Real sockets: the accept loop, and connecting to targets. No other file of the library opens a socket.
+//! Accepts connections on real sockets, and connects to targets. No other file of the library opens a socket.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a client asked an upstream for, as read from one request head.
+//! Reads what a client asks an upstream for from a request head.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! netdrift beside other proxies doing the same job in the same run: client → proxy → upstream proxy → target.
+//! Compares netdrift with other proxies that do the same job in the same run: client → proxy → upstream proxy → target.
 //!
 //! Run by `scripts/bench-compare.sh`. Rounds are interleaved and the median is told, with ratios to netdrift, since
 //! absolute figures are those of the machine and of whatever else runs on it.

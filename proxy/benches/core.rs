@@ -1,4 +1,4 @@
-//! What the core costs: a pick on the hot path, a schedule when eligibility changes, a report when an attempt ends.
+//! Measures what the core costs: a pick on the hot path, a schedule when eligibility changes, a report when an attempt ends.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;

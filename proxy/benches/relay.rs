@@ -1,4 +1,4 @@
-//! What the relay carries: the operating system's (splice once bytes stream) against the one through a buffer.
+//! Measures what the relay carries: the operating system's (splice once bytes stream) against the one through a buffer.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an idle tunnel costs: thousands of them through the real binary, and its descriptors and memory from `/proc`.
+//! Measures what an idle tunnel costs: thousands of them through the real binary, and its descriptors and memory from `/proc`.
 //!
 //! `cargo bench -p proxy --bench tunnels -- [--json] [--tunnels N] [--proxy FILE]`
 

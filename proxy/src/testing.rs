@@ -1,4 +1,4 @@
-//! An environment in memory, for tests of a proxy under paused time.
+//! Provides an environment in memory, for tests of a proxy under paused time.
 //!
 //! Nothing in it waits for anything but time and other tasks. Under tokio's paused clock
 //! (`#[tokio::test(start_paused = true)]`) time therefore moves on exactly when every task stands still, and a test of

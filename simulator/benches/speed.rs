@@ -1,4 +1,4 @@
-//! What a virtual minute costs: a busy one, and one in which next to nothing happens.
+//! Measures what a virtual minute costs: a busy one, and one in which next to nothing happens.
 //!
 //! The scenarios are files, so that `simulator run` can play thousands of seeds of the same.
 

@@ -1,4 +1,4 @@
-//! A law of your own over a simulated run: no client waits longer than a second for an answer.
+//! Adds a law of your own to a simulated run: no client waits longer than a second for an answer.
 //!
 //! `cargo run -p simulator --example custom_law` plays a scenario in which one upstream answers late, and prints what
 //! the law has found.

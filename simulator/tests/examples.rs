@@ -1,4 +1,4 @@
-//! The examples do what they say.
+//! Tests that the examples do what they say.
 
 #[path = "../examples/custom_law.rs"]
 mod custom_law;

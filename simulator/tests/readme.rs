@@ -1,4 +1,4 @@
-//! README.md names every law with its kind, in the order of reports.
+//! Tests that README.md names every law with its kind, in the order of reports.
 
 use simulator::judge::LAWS;
 

@@ -1,4 +1,4 @@
-//! Shards of the same runs are put together by the binary, and what does not fit is named.
+//! Tests that the binary puts shards of the same runs together, and names what does not fit.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't write its files fails")]
 

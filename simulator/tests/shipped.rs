@@ -1,4 +1,4 @@
-//! Every shipped scenario holds, and gives the same run twice: on two threads of this process, and in another process.
+//! Tests that every shipped scenario holds, and gives the same run twice: on two threads of this process, and in another process.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read its files fails")]
 

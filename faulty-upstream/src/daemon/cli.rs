@@ -1,4 +1,4 @@
-//! The command line of `faulty-upstream`: the original's flags for simple faults, a plan for all others.
+//! Reads the command line of `faulty-upstream`: the original's flags for simple faults, a plan for all others.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,4 +1,4 @@
-//! The commands of `faulty-upstream ctl`, which controls a running upstream through its admin port.
+//! Carries out the commands of `faulty-upstream ctl`, which controls a running upstream through its admin port.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! What faults do to the listener, as plain data.
+//! Describes what faults do to the listener, as plain data.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What faults do, as plain data: a fault computes one of these, and the upstream plays it.
+//! Describes what faults do, as plain data: a fault computes one of these, and the upstream plays it.
 
 pub(crate) mod listener;
 pub(crate) mod reply;

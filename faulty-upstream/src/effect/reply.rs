@@ -1,4 +1,4 @@
-//! What a fault writes on one connection, and how the connection goes on, as plain data.
+//! Describes what a fault writes on one connection, and how the connection goes on, as plain data.
 
 use std::time::Duration;
 

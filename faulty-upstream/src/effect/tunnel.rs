@@ -1,4 +1,4 @@
-//! What faults do to the bytes of a tunnel, as plain data.
+//! Describes what faults do to the bytes of a tunnel, as plain data.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;

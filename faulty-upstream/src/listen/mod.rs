@@ -1,4 +1,4 @@
-//! Accepting connections: on a listener that the caller supplies, or on real sockets.
+//! Accepts connections, on a listener that the caller supplies or on real sockets.
 
 mod run;
 mod socket;

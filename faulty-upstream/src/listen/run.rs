@@ -1,4 +1,4 @@
-//! The accept loop, which brings the listener into the state that the plan asks for.
+//! Runs the accept loop, and brings the listener into the state that the plan asks for.
 
 use std::io;
 use std::time::Duration;

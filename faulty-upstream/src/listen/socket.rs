@@ -1,4 +1,4 @@
-//! Real sockets: a TCP listener that can be closed, filled up and opened again.
+//! Wraps a real TCP listener, such that it can be closed, filled up and opened again.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};

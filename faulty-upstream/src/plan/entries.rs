@@ -1,4 +1,4 @@
-//! A plan as a list of entries that can be changed while the upstream runs.
+//! Holds a plan as a list of entries, which can be changed while the upstream runs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One entry of a plan: a fault, its settings, and what it strikes when.
+//! Holds one entry of a plan: a fault, its settings, and what it strikes when.
 
 use std::time::Duration;
 

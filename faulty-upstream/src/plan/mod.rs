@@ -1,4 +1,4 @@
-//! Fault plans: which fault strikes, when, and which requests.
+//! Holds fault plans, which say which fault strikes, when, and which requests.
 
 mod decide;
 mod entries;

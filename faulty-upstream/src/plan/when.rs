@@ -1,4 +1,4 @@
-//! The conditions of a plan entry: when it strikes, and which requests.
+//! Checks the conditions of a plan entry: when it strikes, and which requests.
 
 use std::num::NonZeroU64;
 use std::time::Duration;

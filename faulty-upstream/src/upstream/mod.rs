@@ -1,4 +1,4 @@
-//! One faulty upstream: it plays on each connection what its plan decides.
+//! Plays one faulty upstream: on each connection it does what its plan decides.
 
 mod play;
 mod serve;

@@ -1,4 +1,4 @@
-//! One faulty upstream: a mock and a plan, and how it serves one connection.
+//! Serves one connection to a faulty upstream, which is a mock with a plan.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

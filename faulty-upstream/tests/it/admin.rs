@@ -1,4 +1,4 @@
-//! Control of a running upstream over its admin connection.
+//! Tests control of a running upstream over its admin connection.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Faults before the head is read.
+//! Tests faults before the head is read.
 
 use std::time::Duration;
 

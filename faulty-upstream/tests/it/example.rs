@@ -1,4 +1,4 @@
-//! The example runs.
+//! Tests that the example runs.
 
 #[path = "../../examples/in_my_test.rs"]
 mod in_my_test;

@@ -1,4 +1,4 @@
-//! Faults of the listener and of the whole upstream.
+//! Tests faults of the listener and of the whole upstream.
 
 use std::future::pending;
 use std::io;

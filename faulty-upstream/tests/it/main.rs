@@ -1,4 +1,4 @@
-//! Every fault does what the catalogue says, and the upstream can be controlled while it runs.
+//! Tests that every fault does what the catalogue says, and that the upstream can be controlled while it runs.
 
 #![expect(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
 

@@ -1,4 +1,4 @@
-//! The binary: flags, plans, catalogue, control, clean stop.
+//! Tests the binary: flags, plans, catalogue, control, clean stop.
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! Faults in replies, to CONNECT and to plain HTTP: the exact bytes, and how it goes on behind them.
+//! Tests faults in replies, to CONNECT and to plain HTTP: the exact bytes, and how it goes on behind them.
 
 use mock_upstreams::journal::{End, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

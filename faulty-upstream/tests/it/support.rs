@@ -1,4 +1,4 @@
-//! A running faulty upstream, and a client that writes and reads raw bytes.
+//! Provides a running faulty upstream, and a client that writes and reads raw bytes.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Faults that are about time, proved under paused time: exact, and on no machine late.
+//! Tests faults that are about time, under paused time: exact, and on no machine late.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Faults in the tunnel: bytes and ends on sockets.
+//! Tests faults in the tunnel: bytes and ends on sockets.
 
 use mock_upstreams::journal::{End, Outcome};
 use mock_upstreams::targets::pattern;

@@ -1,4 +1,4 @@
-//! The command line: what may be said, and what it means for a run.
+//! Reads the command line and makes the settings of a run from it.
 
 mod run_args;
 mod settings;

@@ -1,4 +1,4 @@
-//! The arguments of `loadgen run`.
+//! Declares the arguments of `loadgen run`.
 
 use std::path::PathBuf;
 use std::time::Duration;

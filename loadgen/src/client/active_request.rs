@@ -1,4 +1,4 @@
-//! A request in flight: what it needs, what was measured so far, and the steps that all actions share.
+//! Holds a request in flight: what it needs, what was measured so far, and the steps that all actions share.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Bytes that went one way: their number and their CRC-32, as upstreams' journals have them; and the known patterns.
+//! Counts the bytes that went one way and their CRC-32, as upstreams' journals do, and makes known patterns.
 
 use std::fmt;
 

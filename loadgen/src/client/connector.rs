@@ -1,4 +1,4 @@
-//! Where streams to the proxy come from: sockets, in-memory pipes or a simulated network.
+//! Defines where streams to the proxy come from: sockets, in-memory pipes or a simulated network.
 
 use std::io;
 use std::sync::Arc;

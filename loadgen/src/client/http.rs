@@ -1,4 +1,4 @@
-//! The actions that are one HTTP exchange: plain ones in absolute-form, and those behind TLS.
+//! Carries out the actions that are one HTTP exchange: plain ones in absolute-form, and those inside TLS.
 
 use std::io;
 

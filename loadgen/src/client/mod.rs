@@ -1,4 +1,4 @@
-//! One request over one stream, its phases timed, from connecting to its outcome.
+//! Makes one request over one stream, from connecting to its outcome, and times its phases.
 
 mod active_request;
 pub mod checksum;

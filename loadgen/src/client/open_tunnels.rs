@@ -1,4 +1,4 @@
-//! How many tunnels are open, now and at most.
+//! Counts the open tunnels: how many there are now, and how many there were at most.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! How a request went: well, or what went wrong and where.
+//! Says how a request ended: well, or what went wrong and in which phase.
 
 use std::fmt;
 use std::io;

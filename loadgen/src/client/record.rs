@@ -1,4 +1,4 @@
-//! The record of a request that is over.
+//! Holds the record of a request that has ended.
 
 use std::time::Duration;
 

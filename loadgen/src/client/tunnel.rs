@@ -1,4 +1,4 @@
-//! The actions that go through a tunnel.
+//! Carries out the actions that go through a tunnel.
 
 use std::io;
 use std::time::Duration;

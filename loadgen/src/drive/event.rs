@@ -1,4 +1,4 @@
-//! What a driver tells of a request: that it began, and that it is over.
+//! Defines what a driver reports of a request: its beginning and its end.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A histogram of latencies.
+//! Keeps latencies in a histogram.
 
 use std::time::Duration;
 

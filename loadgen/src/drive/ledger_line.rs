@@ -1,4 +1,4 @@
-//! What the ledger needs to know of one request.
+//! Holds what the ledger needs to know of one request.
 
 use crate::client::{Failure, Phase, RequestRecord};
 

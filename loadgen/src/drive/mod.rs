@@ -1,4 +1,4 @@
-//! Many requests in one task, at the pace of a workload, and the sums over them.
+//! Makes many requests in one task, at the pace of a workload, and adds up their outcomes.
 
 mod driver;
 mod event;

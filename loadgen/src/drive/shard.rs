@@ -1,4 +1,4 @@
-//! A part of a workload, so that several threads can share it.
+//! Names a part of a workload, so that several threads can share the workload.
 
 /// A part of a workload, for one of several threads: every `of`th of its requests, or of its clients, from `number` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

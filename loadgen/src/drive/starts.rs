@@ -1,4 +1,4 @@
-//! Which request of a workload begins when.
+//! Decides which request of a workload begins when.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

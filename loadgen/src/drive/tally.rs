@@ -1,4 +1,4 @@
-//! Sums over requests. Tallies of several threads, or of windows of time, add up.
+//! Adds up the outcomes of requests. Tallies of several threads, or of windows of time, can be added together.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

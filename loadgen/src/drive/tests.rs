@@ -1,4 +1,4 @@
-//! The driver and the client on in-memory pipes, under paused time.
+//! Tests the driver and the client on in-memory pipes, under paused time.
 
 use super::starts::Starts;
 use super::{RequestEvent, Shard, drive};

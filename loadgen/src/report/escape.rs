@@ -1,4 +1,4 @@
-//! Text that is safe in HTML.
+//! Escapes text for HTML.
 
 /// Escapes `text` so that it may stand in HTML, attributes in quotes included. Control characters other than a line's end
 /// have no place there, and come out as U+FFFD.

@@ -1,4 +1,4 @@
-//! The files that a report is written to.
+//! Writes a report to files.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The report as one HTML page that needs nothing else.
+//! Writes the report as one HTML page that needs nothing else.
 
 use std::fmt::Write;
 

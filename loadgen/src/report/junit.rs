@@ -1,4 +1,4 @@
-//! The verdicts as JUnit's XML, with a test case for each, for CI.
+//! Writes the verdicts as JUnit XML, with a test case for each, for CI.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 

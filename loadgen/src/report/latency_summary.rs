@@ -1,4 +1,4 @@
-//! A histogram of latencies in figures, as a report keeps it.
+//! Summarises a histogram of latencies in figures, as a report keeps it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a load run found, as data.
+//! Holds what a load run found, as data.
 
 use std::collections::BTreeMap;
 use std::path::Path;

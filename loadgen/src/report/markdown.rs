@@ -1,4 +1,4 @@
-//! The report as Markdown, for a pull request or the summary of a CI job.
+//! Writes the report as Markdown, for a pull request or the summary of a CI job.
 
 use std::fmt::Write;
 

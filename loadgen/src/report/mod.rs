@@ -1,4 +1,4 @@
-//! What a load run found, as data, and the forms in which it is written.
+//! Holds what a load run found, and writes it in several forms.
 
 pub mod compare;
 mod escape;

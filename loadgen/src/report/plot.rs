@@ -1,4 +1,4 @@
-//! Plots as SVG that stands in an HTML page.
+//! Draws plots as SVG, for an HTML page.
 
 use std::fmt::Write;
 

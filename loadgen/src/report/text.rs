@@ -1,4 +1,4 @@
-//! The report as text for a terminal.
+//! Writes the report as text for a terminal.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What a run met in one window of time, as a report keeps it.
+//! Holds what happened in one window of time, as a report keeps it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A run under way: it watches the load until it is over, and does the fault when it is due.
+//! Watches the load until it is over, and injects the fault when it is due.
 
 use std::time::Duration;
 

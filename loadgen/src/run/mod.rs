@@ -1,4 +1,4 @@
-//! One whole run on this machine: the checks before it, the load, what watches it, the verdicts and the reports.
+//! Makes one whole run on this machine: the checks before it, the load, what watches it, the verdicts and the reports.
 
 mod course;
 mod judge;

@@ -1,4 +1,4 @@
-//! What can be known to be wrong before any load starts.
+//! Finds what is wrong before any load starts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is shown while a run goes on: a few lines that rewrite themselves on a terminal, plain lines elsewhere.
+//! Shows progress while a run goes on: lines that are rewritten on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What happened in a run, for the judges.
+//! Holds what happened in a run, for the verdicts.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The threads that make the load, each with its part of the workload.
+//! Runs the threads that make the load, each with its part of the workload.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Short questions over HTTP, each on a connection of its own.
+//! Asks short questions over HTTP, each on a connection of its own.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The limit on the file descriptors of this process.
+//! Reads and raises the limit on the file descriptors of this process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,4 +1,4 @@
-//! What a run needs of this machine: TCP to the proxy, TLS settings, file descriptors, and short questions over HTTP.
+//! Provides what a run needs of this machine: TCP to the proxy, TLS settings, file descriptors, and short questions over HTTP.
 
 mod ask;
 mod descriptors;

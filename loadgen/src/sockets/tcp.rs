@@ -1,4 +1,4 @@
-//! The proxy over TCP, with a timer finer than tokio's.
+//! Connects to the proxy over TCP, with a timer that is finer than tokio's.
 
 use std::io;
 use std::net::SocketAddr;

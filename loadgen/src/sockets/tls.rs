@@ -1,4 +1,4 @@
-//! The TLS settings for targets: whose certificates are trusted.
+//! Makes the TLS settings for targets, which say whose certificates are trusted.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a fault in mid-run cost: how soon it was detected and avoided, how many requests it harmed, how soon all was well.
+//! Judges what a fault in the middle of a run cost: how soon it was detected and avoided, how many requests failed, how soon all was well.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The tests of significance that verdicts need, as the textbooks have them.
+//! Computes the tests of significance that verdicts need, as textbooks have them.
 
 /// The logarithm of the gamma function for `x` > 0 (Stirling's series behind a shift).
 fn ln_gamma(x: f64) -> f64 {

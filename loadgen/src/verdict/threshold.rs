@@ -1,4 +1,4 @@
-//! Thresholds as people write them: `p99 < 20ms`, `errors == 0`, `rate > 5000`.
+//! Reads and checks thresholds as people write them: `p99 < 20ms`, `errors == 0`, `rate > 5000`.
 
 use std::fmt;
 use std::str::FromStr;

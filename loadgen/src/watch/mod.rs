@@ -1,4 +1,4 @@
-//! The witnesses beside the client: the proxy's statistics, mock upstreams, the proxy's process, our own threads.
+//! Asks the witnesses beside the client: the proxy's statistics, mock upstreams, the proxy's process, our own threads.
 
 mod process;
 mod statistics;

@@ -1,4 +1,4 @@
-//! What the proxy says of itself: its statistics, and snapshots of them.
+//! Reads the proxy's statistics, and keeps snapshots of them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What mock upstreams say: their counts and their journals.
+//! Reads the counts and the journals of mock upstreams.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! What one request does. It is written as `NAME:OPTION=VALUE,OPTION`, on the command line and in scenarios alike.
+//! Describes what one request does. It is written as `NAME:OPTION=VALUE,OPTION`, on the command line and in scenarios alike.
 
 use std::fmt;
 use std::str::FromStr;

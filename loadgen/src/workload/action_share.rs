@@ -1,4 +1,4 @@
-//! An action with its share of a mix.
+//! Describes an action and its share of a mix.
 
 use std::fmt;
 use std::str::FromStr;

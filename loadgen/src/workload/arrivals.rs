@@ -1,4 +1,4 @@
-//! When the requests of an open loop are due.
+//! Computes when the requests of an open loop are due.
 
 use std::collections::VecDeque;
 use std::time::Duration;

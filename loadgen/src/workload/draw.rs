@@ -1,4 +1,4 @@
-//! Draws at random: each is a pure function of a seed and a number, in integers, so that any machine repeats a run.
+//! Draws at random. Each draw is a pure function of a seed and a number, in integers, so that any machine repeats a run.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

@@ -1,4 +1,4 @@
-//! Where a response says through which upstream it came.
+//! Names the place in a response that tells through which upstream it came.
 
 use std::str::FromStr;
 

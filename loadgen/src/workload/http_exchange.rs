@@ -1,4 +1,4 @@
-//! One HTTP request, and what its response must be.
+//! Describes one HTTP request, and what its response must be.
 
 use std::fmt;
 

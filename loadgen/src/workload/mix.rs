@@ -1,4 +1,4 @@
-//! The mix of actions that requests draw from.
+//! Holds the mix of actions from which requests draw.
 
 use super::action::Action;
 use super::action_share::ActionShare;

@@ -1,4 +1,4 @@
-//! What load to put on a proxy: a pace, an end, and a mix of actions.
+//! Describes the load on a proxy: its pace, its end, and a mix of actions.
 
 mod action;
 mod action_share;

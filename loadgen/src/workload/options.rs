@@ -1,4 +1,4 @@
-//! The options of an action as they are written: `NAME=VALUE,NAME`.
+//! Reads the options of an action, which are written as `NAME=VALUE,NAME`.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! When requests begin, and when no further ones do.
+//! Says when requests begin, and when no more do.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Name and password of a user of the proxy.
+//! Holds the name and password of a user of the proxy.
 
 use std::fmt;
 use std::str::FromStr;

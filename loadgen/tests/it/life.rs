@@ -1,4 +1,4 @@
-//! From the command line to the end of a run: lists, limits, Ctrl-C, saturation, a watched process.
+//! Tests a run from the command line to its end: lists, limits, Ctrl-C, saturation, a watched process.
 
 use super::netdrift::Netdrift;
 use super::support::{Proxy, Running, loadgen, run};

@@ -1,4 +1,4 @@
-//! The binary against mock upstreams on loopback, which are HTTP proxies themselves.
+//! Tests the binary against mock upstreams on loopback, which are HTTP proxies themselves.
 
 #![expect(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
 

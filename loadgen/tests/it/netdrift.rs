@@ -1,4 +1,4 @@
-//! The proxy itself in this process, in front of upstreams.
+//! Runs the proxy in this process, in front of upstreams.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};

@@ -1,4 +1,4 @@
-//! Mock upstreams in this process, and the binary as a user runs it.
+//! Provides mock upstreams in this process, and runs the binary as a user does.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

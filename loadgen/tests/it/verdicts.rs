@@ -1,4 +1,4 @@
-//! Shares and the ledger through the proxy: what is right passes, and each kind of wrong is found.
+//! Tests shares and the ledger through the proxy: what is right passes, and each kind of wrong is found.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

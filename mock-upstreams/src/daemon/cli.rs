@@ -1,4 +1,4 @@
-//! The command line of `mock-upstreams`.
+//! Reads the command line of `mock-upstreams`.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,4 +1,4 @@
-//! What only the binary needs: command line, configuration file, PID files.
+//! Holds what only the binary needs: command line, configuration file, PID files.
 
 pub(crate) mod cli;
 pub(crate) mod config;

@@ -1,4 +1,4 @@
-//! PID files: each holds the id of this process, and nothing else.
+//! Writes and removes PID files, which hold the id of this process and nothing else.
 //!
 //! A file that names another process is replaced only if that process is gone. Only the process that a file names
 //! removes it.

@@ -1,4 +1,4 @@
-//! The type of the bodies that hyper gets from the mocks, and answers that are ready at once.
+//! Defines the type of the bodies that hyper gets from the mocks, and makes answers that are ready at once.
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;

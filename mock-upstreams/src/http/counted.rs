@@ -1,4 +1,4 @@
-//! Bodies that are counted in the record of their request as they pass.
+//! Counts bodies in the record of their request as they pass.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

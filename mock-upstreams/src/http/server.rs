@@ -1,4 +1,4 @@
-//! The settings of hyper's server that all mocks share.
+//! Holds the settings of hyper's server, which all mocks share.
 
 use hyper::server::conn::http1;
 

@@ -1,4 +1,4 @@
-//! The sums of a journal, which stay true when entries are dropped.
+//! Keeps the sums of a journal, which stay true when entries are dropped.
 
 use serde::Serialize;
 

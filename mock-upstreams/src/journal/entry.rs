@@ -1,4 +1,4 @@
-//! The entries of a journal: one line for every connection and every request.
+//! Defines the entries of a journal: one for every connection and every request.
 
 use std::sync::Arc;
 use std::time::SystemTime;

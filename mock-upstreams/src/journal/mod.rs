@@ -1,4 +1,4 @@
-//! What an upstream writes down: every connection and every request, in the order in which they began or ended.
+//! Keeps the journal of an upstream: every connection and every request, in the order in which they began or ended.
 //!
 //! The journal is bounded: the oldest entries make room for new ones, and are counted. The sums are kept apart from
 //! the entries, so they stay complete.

@@ -1,4 +1,4 @@
-//! The record of a request while the request runs.
+//! Keeps the record of a request while the request runs.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The journal itself: a bounded store of entries, and their sums.
+//! Stores a bounded number of entries, and their sums.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

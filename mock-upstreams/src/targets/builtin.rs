@@ -1,4 +1,4 @@
-//! The built-in targets by name, and who serves each.
+//! Lists the built-in targets by name, and serves them.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Targets that live inside the upstream, so that demos and tests need no internet.
+//! Serves targets inside the upstream, so that demos and tests need no internet.
 //!
 //! A target is chosen by the end of its name. Labels in front of that carry a request id and settings, as in
 //! `r8f3.n1048576.source.mock`.

@@ -1,4 +1,4 @@
-//! The pattern that `source.mock` sends: byte `i` is `i` modulo 251.
+//! Makes the pattern that `source.mock` sends: byte `i` is `i` modulo 251.
 //!
 //! No usual block size is a multiple of the prime 251, so a block that is lost or doubled shows.
 

@@ -1,4 +1,4 @@
-//! The hook through which a caller, such as a fault engine, answers a request in the mock's place.
+//! Defines the hook through which a caller, such as a fault engine, answers a request in the mock's place.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One upstream proxy, and how it serves one connection.
+//! Plays one upstream proxy: holds its settings, and serves its connections.
 
 mod forward;
 pub mod intercept;

@@ -1,4 +1,4 @@
-//! One upstream proxy, and how it serves one connection from its first byte to its last.
+//! Serves one connection to an upstream, from its first byte to its last.
 
 use std::fmt;
 use std::future::poll_fn;

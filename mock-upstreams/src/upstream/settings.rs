@@ -1,4 +1,4 @@
-//! How one upstream is set up: whom it serves, and how fast.
+//! Holds the settings of one upstream: whom it serves, and how fast.
 
 use std::fmt;
 use std::time::Duration;

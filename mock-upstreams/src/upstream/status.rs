@@ -1,4 +1,4 @@
-//! The upstream's own pages, for requests in origin-form: `/status`, `/journal`, `/reset`, `/tls.pem`.
+//! Answers the upstream's own pages, which are asked for in origin-form: `/status`, `/journal`, `/reset`, `/tls.pem`.
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};

@@ -1,4 +1,4 @@
-//! CONNECT: early data, half-closes, resets, credentials, targets out of reach.
+//! Tests CONNECT: early data, half-closes, resets, credentials, targets out of reach.
 
 use mock_upstreams::Settings;
 use mock_upstreams::checksum::Transferred;

@@ -1,4 +1,4 @@
-//! The example runs.
+//! Tests that the example runs.
 
 #[path = "../../examples/journal_of_a_pipe.rs"]
 mod journal_of_a_pipe;

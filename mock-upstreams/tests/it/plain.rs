@@ -1,4 +1,4 @@
-//! Absolute-form requests, and what an upstream tells of itself.
+//! Tests absolute-form requests, and the upstream's own pages.
 
 use mock_upstreams::Settings;
 use mock_upstreams::checksum::Transferred;

@@ -1,4 +1,4 @@
-//! The binary: ports, PID files, clean stop, errors.
+//! Tests the binary: ports, PID files, clean stop, errors.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! A running mock, and a client that writes and reads raw bytes.
+//! Provides a running mock, and a client that writes and reads raw bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

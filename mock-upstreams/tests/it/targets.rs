@@ -1,4 +1,4 @@
-//! The built-in targets behind CONNECT.
+//! Tests the built-in targets behind CONNECT.
 
 use std::sync::Arc;
 use std::time::Duration;

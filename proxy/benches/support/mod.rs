@@ -1,4 +1,4 @@
-//! What the benches on real processes share: children, their figures from `/proc`, a quick upstream, a raw client.
+//! Holds what the benches on real processes share: children, their figures from `/proc`, a quick upstream, a raw client.
 
 pub(crate) mod process;
 pub(crate) mod upstream;

@@ -1,4 +1,4 @@
-//! Child processes, and what the kernel knows of them.
+//! Runs child processes, and reads what the kernel knows of them.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};

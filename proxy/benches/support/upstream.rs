@@ -1,4 +1,4 @@
-//! An upstream that costs as little as can be: what is measured is the proxy in front of it.
+//! Plays an upstream that costs as little as possible, because the proxy in front of it is measured.
 
 use std::io::{self, Write};
 

@@ -1,3 +1,5 @@
+//! Tests when passwords are hashed, what a reload forgets of proven ones, and who is let in.
+
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;

@@ -1,4 +1,4 @@
-//! How a running proxy is, for whoever asks.
+//! Says how healthy a running proxy is, for pages and commands.
 
 use std::fmt;
 use std::sync::PoisonError;

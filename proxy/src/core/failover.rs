@@ -1,4 +1,4 @@
-//! How many attempts one request may make, how long each may take, and how many all requests together may add.
+//! Decides how many attempts a request may make, how long each may take, and how many failovers all requests together may have.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How attempts fail, who could have written what was seen of it, and what that means where it is plain.
+//! Lists how attempts fail, who could have written what was seen, and what follows from that if it is plain.
 
 use super::health::Charge;
 

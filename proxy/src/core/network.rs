@@ -1,4 +1,4 @@
-//! Whether it is our own network that can't be got through.
+//! Decides whether our own network is down, so that no upstream is to blame.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which targets were opened of late, and through whom: what an upstream that is in doubt can be probed with.
+//! Remembers which targets were opened lately and through which upstreams, so that a suspected upstream can be probed with one of them.
 
 use std::time::Duration;
 

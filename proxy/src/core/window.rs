@@ -1,4 +1,4 @@
-//! Sums over the recent past, in buckets that are used again.
+//! Adds up what happened in the last 15 minutes, in buckets that are used again.
 
 use std::time::Duration;
 

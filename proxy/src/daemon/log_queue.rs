@@ -1,4 +1,4 @@
-//! Log lines on their way out: taken at once from whoever logs, written by a thread of their own.
+//! Takes log lines from whoever logs without making them wait, and writes them in a thread of its own.
 //!
 //! Whoever logs never waits: a reader of standard error that stops must not stop the proxy. Lines that find no room are
 //! dropped and counted, and the count is told.

@@ -1,4 +1,4 @@
-//! Both directions of a tunnel as one small future. What carries one direction stands in `pump`.
+//! Relays both directions of a tunnel in one small future. `pump` carries the bytes of each direction.
 //!
 //! A pump owns nothing while its source is dry. An idle tunnel therefore costs its two sockets and this future.
 

@@ -1,4 +1,4 @@
-//! Arguments, and the commands that need no running proxy.
+//! Tests arguments, and the commands that need no running proxy.
 
 use std::path::Path;
 

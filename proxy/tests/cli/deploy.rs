@@ -1,4 +1,4 @@
-//! What is shipped for servers fits together: configuration, folders, probes.
+//! Tests that what is shipped for servers fits together: configuration, folders, probes.
 
 use std::path::Path;
 use std::time::Duration;

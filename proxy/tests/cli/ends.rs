@@ -1,4 +1,4 @@
-//! How a proxy ends: signals, drain, and starts that come to nothing.
+//! Tests how a proxy ends: signals, drain, and failed starts.
 
 use std::io::{BufRead, Read, Write};
 

@@ -1,4 +1,4 @@
-//! The proxy as a process: arguments, exit codes, PID file, signals, reloads.
+//! Tests the proxy as a process: arguments, exit codes, PID file, signals, reloads.
 #![expect(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
 
 mod commands;

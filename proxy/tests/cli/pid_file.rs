@@ -1,4 +1,4 @@
-//! The PID file's life.
+//! Tests the PID file: when it is written, replaced, refused and removed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

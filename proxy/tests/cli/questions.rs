@@ -1,4 +1,4 @@
-//! `proxy healthcheck` and `proxy reload`: asking a proxy that runs.
+//! Tests `proxy healthcheck` and `proxy reload`, which ask a running proxy.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

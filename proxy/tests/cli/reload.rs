@@ -1,4 +1,4 @@
-//! Live reload: every way in which a file changes, and every way in which it is bad.
+//! Tests live reload: every way in which a file changes, and every way in which it is bad.
 
 use std::fs;
 use std::os::unix::fs::symlink;

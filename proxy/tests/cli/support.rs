@@ -1,4 +1,4 @@
-//! A running proxy process, a client and an upstream for it, without a runtime.
+//! Provides a running proxy process, a client and an upstream for it, without a runtime.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

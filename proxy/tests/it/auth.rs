@@ -1,4 +1,4 @@
-//! Who is let in, what a 407 leaves usable, and that nobody's credentials travel further than they should.
+//! Tests who is let in, what a 407 leaves usable, and that nobody's credentials travel further than they should.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Who is picked how often.
+//! Tests how often each upstream is picked.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The real binary in a process of its own, with its log.
+//! Runs the real binary in a process of its own, and reads its log.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Nobody is convicted on a target's word: what targets do through sound upstreams takes none of them out.
+//! Tests that nothing which targets do through sound upstreams ejects one of these.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Bodies: exact, streamed both ways at once, slowed by slow readers, and never taken for whole when cut.
+//! Tests that bodies are exact, streamed both ways at once, slowed by slow readers, and never taken for whole when cut.
 
 use std::io::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! Why something failed, in the system's or a library's words: in the event, the request's line and the statistics.
+//! Tests that each failure says why, in the system's or a library's words: in the event, the log line and the statistics.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Active checks: what they eject and bring back, and what they are no proof of.
+//! Tests active checks: what they eject and bring back, and what they do not prove.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;

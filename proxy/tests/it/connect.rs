@@ -1,4 +1,4 @@
-//! CONNECT up to the answer: what the upstream is asked, and which of its replies open a tunnel.
+//! Tests CONNECT up to the answer: what the upstream is asked, and which of its replies open a tunnel.
 
 use serde_json::json;
 use tokio::net::TcpListener;

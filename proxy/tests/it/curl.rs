@@ -1,4 +1,4 @@
-//! Real clients: curl and Python, with a real TLS server behind the tunnel.
+//! Tests with real clients: curl and Python, with a real TLS server behind the tunnel.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Finishing and stopping: unready first, then closed, then reset.
+//! Tests the drain: the proxy is unready first, then it closes, then it resets.
 
 use std::io::ErrorKind;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `Expect: 100-continue`: the body waits for the upstream's word. How long at most is proven under paused time.
+//! Tests `Expect: 100-continue`: the body waits for the upstream's word. How long it waits is proven under paused time.
 
 use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;

@@ -1,4 +1,4 @@
-//! Failover inside a CONNECT, and what the client hears when nothing is left to try.
+//! Tests failover inside a CONNECT, and what the client is told when nothing is left to try.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

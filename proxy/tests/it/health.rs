@@ -1,4 +1,4 @@
-//! Whose fault it was, who is ejected for it, and how they come back.
+//! Tests whose fault a failure was, which upstream is ejected for it, and how it comes back.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What no honest client sends: each is answered with an error and an end, and nobody else notices.
+//! Tests what no honest client sends: each is answered with an error and an end, and nobody else notices.
 
 mod rows;
 

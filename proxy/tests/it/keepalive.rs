@@ -1,4 +1,4 @@
-//! Connections that are used again, on either leg, and those that must not be.
+//! Tests connections that are used again, on either leg, and those that must not be.
 
 use serde_json::json;
 use tokio::sync::Barrier;

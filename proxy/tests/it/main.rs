@@ -1,4 +1,4 @@
-//! The proxy on real sockets: bytes, ends, resets and order. What takes time is proven elsewhere, under paused time.
+//! Tests the proxy on real sockets: bytes, ends, resets and order. What takes time is proven under paused time.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! From an upstream's name to a connection: addresses raced, names resolved again, resolvers that fail.
+//! Tests the way from an upstream's name to a connection: addresses raced, names resolved again, resolvers that fail.
 
 use std::net::SocketAddr;
 use std::time::Duration;

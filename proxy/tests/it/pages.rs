@@ -1,4 +1,4 @@
-//! Our own pages: who may read what, by which method, under which path, and never through a proxied request.
+//! Tests our own pages: who may read what, by which method, under which path, and never through a proxied request.
 
 use serde_json::{Value, json};
 

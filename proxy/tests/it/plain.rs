@@ -1,4 +1,4 @@
-//! Plain HTTP: what a head loses and gains on its way, methods, loops, hops, old clients.
+//! Tests plain HTTP: what a head loses and gains on its way, methods, loops, hops, old clients.
 
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

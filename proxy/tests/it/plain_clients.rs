@@ -1,4 +1,4 @@
-//! Clients of the real world through the proxy to real servers, which the mock upstream dials.
+//! Tests real clients through the proxy to real servers, which the mock upstream dials.
 
 use std::process::{Output, Stdio};
 

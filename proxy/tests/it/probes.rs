@@ -1,4 +1,4 @@
-//! Who probes an upstream that is out, when, and with what; and what readiness makes of it.
+//! Tests who probes an upstream that is out, when, and with what; and what readiness makes of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! A new configuration under a running proxy: what lives on, what changes, and when.
+//! Tests a new configuration under a running proxy: what lives on, what changes, and when.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which requests are tried again on another upstream, and who is blamed.
+//! Tests which requests are tried again on another upstream, and who is blamed.
 
 use proxy::core::attribution::{Blame, Rule};
 

@@ -1,4 +1,4 @@
-//! The statistics: names, types, values after known traffic, and how they add up.
+//! Tests the statistics: names, types, values after known traffic, and how they add up.
 
 use std::net::SocketAddr;
 

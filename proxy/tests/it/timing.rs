@@ -1,4 +1,4 @@
-//! Everything that takes time in a CONNECT, to the millisecond, on a clock that stands still between deadlines.
+//! Tests everything that takes time in a CONNECT, to the millisecond, on a clock that stands still between deadlines.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Upstreams behind TLS, with certificates made by openssl when the tests run.
+//! Tests upstreams behind TLS, with certificates that openssl makes when the tests run.
 
 use std::io;
 use std::path::{Path, PathBuf};

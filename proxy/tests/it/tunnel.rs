@@ -1,4 +1,4 @@
-//! Open tunnels: every byte, every end and every reset reaches the other side.
+//! Tests open tunnels: every byte, every end and every reset reaches the other side.
 
 use std::io::ErrorKind;
 

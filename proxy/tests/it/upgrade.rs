@@ -1,4 +1,4 @@
-//! A change to WebSocket passes; nothing else does.
+//! Tests that a change to WebSocket passes, and no other change does.
 
 use super::plain::{reply, server};
 use super::support::{Double, TestProxy, run};

@@ -1,4 +1,4 @@
-//! The client: it asks, and holds what it sees against the table.
+//! Asks as a client, and compares what it sees with the table.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

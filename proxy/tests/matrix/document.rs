@@ -1,4 +1,4 @@
-//! The table for readers: `faulty-upstream/MATRIX.md` is made from it.
+//! Makes `faulty-upstream/MATRIX.md`, the table for readers.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The matrix: every fault of the catalogue against the proxy, on real sockets. `table.rs` says what must come of it.
+//! Plays every fault of the catalogue against the proxy, on real sockets. `table.rs` says what must come of it.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,

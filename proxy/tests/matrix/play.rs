@@ -1,4 +1,4 @@
-//! Plays the rows.
+//! Plays the rows of the matrix.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a row is played with: faulty upstreams on real sockets, and the configuration of the proxy in front of them.
+//! Sets up a row: faulty upstreams on real sockets, and the configuration of the proxy in front of them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The table: every fault of the catalogue, what a client must see of it, and who has to answer for it.
+//! Lists every fault of the catalogue, what a client must see of it, and who has to answer for it.
 
 use proxy::core::attribution::Author;
 use proxy::core::attribution::Rule::{self, CredentialsRefused, MalformedHead, Unreachable};

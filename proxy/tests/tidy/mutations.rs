@@ -1,4 +1,4 @@
-//! The ways to break the proxy on purpose (`simulator/mutations/`) fit the files that they change.
+//! Checks that the ways to break the proxy on purpose (`simulator/mutations/`) fit the files that they change.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The rooms of each crate: what its `lib.rs` says of them is what its files do (ARCHITECTURE.md shows the same tables).
+//! Checks that each crate's files do what its table of rooms says (ARCHITECTURE.md shows the same tables).
 
 use std::collections::{BTreeMap, BTreeSet};
 

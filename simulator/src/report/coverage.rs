@@ -1,4 +1,4 @@
-//! What was reached of all that can happen, as text.
+//! Writes as text what was reached of all that can happen.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Results of many runs as JSON.
+//! Writes the results of many runs as JSON.
 
 use crate::explore::results::Results;
 use crate::judge::RunReport;

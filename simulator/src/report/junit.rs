@@ -1,4 +1,4 @@
-//! Reports of runs as JUnit XML, for pipelines.
+//! Writes reports of runs as JUnit XML, for pipelines.
 
 use std::time::Duration;
 

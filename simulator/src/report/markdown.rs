@@ -1,4 +1,4 @@
-//! Reports of runs as a Markdown table.
+//! Writes reports of runs as a Markdown table.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! A comparison of engines, as text, Markdown and JSON.
+//! Writes a comparison of engines as text, Markdown and JSON.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! A line on the terminal shows how many runs have ended.
+//! Shows on the terminal how many runs have ended.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Reports of runs as text, for people.
+//! Writes reports of runs as text, for people.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a scenario leaves to chance: the order of tasks, and what the proxy's machine does with sockets, names and offloaded jobs.
+//! Says what a scenario leaves to chance: the order of tasks, and what the proxy's machine does with sockets, names and offloaded jobs.
 
 use proxy::config::text::Span;
 use schemars::JsonSchema;

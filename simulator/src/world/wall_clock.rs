@@ -1,4 +1,4 @@
-//! The wall clock of a world, which a scenario can make jump.
+//! Keeps the wall clock of a world, which a scenario can make jump.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

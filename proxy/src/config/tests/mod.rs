@@ -1,4 +1,4 @@
-//! Whole configurations: what loads and what it then means.
+//! Shows which configurations are accepted, and what they mean.
 
 mod properties;
 mod refused;

@@ -1,4 +1,4 @@
-//! What is refused or doubted, in which words.
+//! Shows which configurations are refused or warned about, and with which words.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Reads a JSON tree strictly: UTF-8, no key twice, a bounded size.
+//! Reads a JSON tree strictly: it must be UTF-8, have no key twice, and be of a bounded size.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Reads how long something may take: text with a unit, such as `"250ms"` or `"1h 30m"`.
+//! Reads and writes lengths of time: text with a unit, such as `"250ms"` or `"1h 30m"`.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,3 +1,5 @@
+//! Tests whose fault failed attempts are, in single cases and as property tests.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,4 +1,4 @@
-//! The laws of picking and ejecting, whatever happens.
+//! Shows the laws of picking and ejecting as property tests.
 
 use std::collections::BTreeSet;
 

@@ -1,3 +1,5 @@
+//! Tests which upstreams are picked as health and weights change.
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Tests when upstreams are ejected and come back, in single cases and as property tests.
+
 use proptest::prelude::*;
 
 use super::*;

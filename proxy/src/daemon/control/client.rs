@@ -1,4 +1,4 @@
-//! The asking side, as `proxy healthcheck` and `proxy reload` use it.
+//! Asks a running proxy through its control socket, for `proxy healthcheck` and `proxy reload`.
 
 use std::io;
 use std::path::Path;

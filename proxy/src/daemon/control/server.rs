@@ -1,4 +1,4 @@
-//! The answering side.
+//! Answers questions that come through the control socket.
 
 use std::io;
 use std::sync::Arc;

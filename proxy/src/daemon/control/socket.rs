@@ -1,4 +1,4 @@
-//! The socket's file: claimed, taken over from a dead process and removed by the rule of the PID file.
+//! Claims the file of the control socket, takes it over from a dead process, and removes it, by the rule of the PID file.
 //!
 //! A socket can't be locked, so a PID file beside it is (`proxy.sock.lock`): *only who holds that lock may replace or
 //! remove the socket.* So of two starts at once one is refused, and a crash lets go of it. bind(2) never follows a link.

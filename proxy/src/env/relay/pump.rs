@@ -1,4 +1,4 @@
-//! One direction's bytes, and the copy through a buffer that works on any stream.
+//! Carries the bytes of one direction, by copying them through a buffer. This works on any stream.
 //!
 //! A pump owns nothing while its source is dry: the buffer comes from a per-thread list when bytes arrive and
 //! goes back when they are delivered.

@@ -1,3 +1,5 @@
+//! Tests that the relay flushes what a stream holds back.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};

@@ -1,3 +1,5 @@
+//! Tests that bodies pass whole and clean, however they are cut, and that malformed ones do not.
+
 use proptest::prelude::*;
 
 use super::*;

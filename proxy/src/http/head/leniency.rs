@@ -1,4 +1,4 @@
-//! What is taken in responses although it is not written as it should be (ARCHITECTURE.md, "Lenient and strict").
+//! Shows which responses are accepted although they break the rules (ARCHITECTURE.md, "Lenient and strict").
 
 use bytes::BytesMut;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Shows the laws of reading heads as property tests.
+
 use bytes::BytesMut;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Tests which heads are read, as what, and why others are refused.
+
 use bytes::BytesMut;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests which request targets are read, as what, and why others are refused.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,4 +1,4 @@
-//! The table. One line is one input; what it proves stands in its name.
+//! Lists the inputs. One line is one input; its name says what it proves.
 
 mod targets;
 

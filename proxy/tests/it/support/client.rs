@@ -1,4 +1,4 @@
-//! A client that sends what it is told, byte for byte, and shows what comes.
+//! Sends what a test says, byte for byte, and shows what comes back.
 
 use std::io;
 use std::net::SocketAddr;

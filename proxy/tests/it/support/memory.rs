@@ -1,4 +1,4 @@
-//! A proxy and scripted upstreams in memory, so that time can stand still.
+//! Provides a proxy and scripted upstreams in memory, so that time can stand still.
 
 use std::net::SocketAddr;
 use std::ops::Deref;

@@ -1,4 +1,4 @@
-//! A proxy in this process, upstreams to stand behind it, and a client that shows every byte.
+//! Provides a proxy in this process, upstreams behind it, and a client that shows every byte.
 
 mod client;
 mod ear;

@@ -1,4 +1,4 @@
-//! Upstreams: a well-behaved double, and one that does as a test says.
+//! Provides upstreams: a well-behaved double, and one that does as a test says.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The programs that run on hosts besides the proxy: clients, and upstreams as doubles.
+//! Holds the programs that run on hosts besides the proxy: clients, and upstreams as doubles.
 
 pub(super) mod client;
 pub(super) mod upstream;

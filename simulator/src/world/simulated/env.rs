@@ -1,4 +1,4 @@
-//! The proxy's environment on a simulated host, whichever engine simulates it.
+//! Implements the proxy's environment on a simulated host, for all simulated engines.
 
 use std::future::Future;
 use std::io;

@@ -1,4 +1,4 @@
-//! Rows about where the client wants to go.
+//! Lists inputs about where the client wants to go.
 
 use super::Want::Refused;
 use super::{Row, SMUGGLED, get, row};

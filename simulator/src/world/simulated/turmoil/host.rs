@@ -1,4 +1,4 @@
-//! A host of a turmoil network, as the proxy sees it.
+//! Makes a process of a turmoil network a host for the proxy and for programs.
 
 use std::future::Future;
 use std::io;

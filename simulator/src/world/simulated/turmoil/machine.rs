@@ -1,4 +1,4 @@
-//! The machines of a turmoil network and the processes on them: tasks are counted, can be killed, and must not panic.
+//! Holds the machines of a turmoil network and the processes on them: tasks are counted, can be killed, and must not panic.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! A simulated host, as programs on it see it.
+//! Makes a host of the turmoil-net network a host for the proxy and for programs.
 
 use std::future::Future;
 use std::io;

@@ -1,4 +1,4 @@
-//! The hosts of one simulated network: their names, addresses and tasks.
+//! Holds the hosts of one simulated network: their names, addresses and tasks.
 
 use std::net::IpAddr;
 

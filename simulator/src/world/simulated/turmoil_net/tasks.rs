@@ -1,4 +1,4 @@
-//! A task belongs to a simulated host, which is current while the task runs. Tasks are counted and killed by host, and a panic is noted.
+//! Runs the tasks of simulated hosts. A task's host is current while it runs; tasks are counted and killed by host, and panics are noted.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
