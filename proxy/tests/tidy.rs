@@ -247,6 +247,21 @@ fn files_have_one_responsibility() {
     }
 }
 
+fn unopened(path: &str, text: &str) -> Vec<String> {
+    let opened = text.starts_with("//! ");
+    if opened {
+        vec![]
+    } else {
+        vec![format!("{path}: its first line must say in a sentence (`//!`) what the file does")]
+    }
+}
+
+#[test]
+fn every_file_says_first_what_it_does() {
+    assert_eq!(unopened("x", "use std::fmt;\n//! Late.").len(), 1);
+    hold(&rust_files(""), unopened);
+}
+
 fn lines_where(path: &str, text: &str, bad: impl Fn(&str) -> bool, why: &str) -> Vec<String> {
     let hits = (1..).zip(text.lines()).filter(|(_, line)| bad(line));
     hits.map(|(number, line)| format!("{path}:{number}: {why}: {}", line.trim())).collect()
