@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use loadgen::{ActionShare, Mix, Pace, Stage, Stop, User, Workload};
+use loadgen::{ActionShare, Mix, Pace, Stage, Stages, Stop, User, Workload};
 use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::left_out::is_default;
 use super::values::rate::Rate;
-use super::values::written::{Shared, Stages, Written};
+use super::values::written::Written;
 
 /// A client
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -64,14 +64,14 @@ pub struct Client {
 #[serde(untagged)]
 pub enum Actions {
     /// All requests do the same.
-    One(Written<Shared>),
+    One(Written<ActionShare>),
     /// One of these is drawn for each request, by their shares.
-    Several(Vec<Written<Shared>>),
+    Several(Vec<Written<ActionShare>>),
 }
 
 impl Client {
     /// Its actions with their shares, in the order given.
-    pub fn actions(&self) -> impl Iterator<Item = &Written<Shared>> {
+    pub fn actions(&self) -> impl Iterator<Item = &Written<ActionShare>> {
         match &self.does {
             Actions::One(one) => std::slice::from_ref(one),
             Actions::Several(several) => several.as_slice(),
@@ -84,8 +84,7 @@ impl Client {
     /// # Errors
     /// No action has a share above 0.
     pub fn mix(&self) -> Result<Mix, String> {
-        let share = |one: &Shared| ActionShare { share: one.share, action: one.action.clone() };
-        Mix::new(self.actions().map(|one| share(one.value())).collect())
+        Mix::new(self.actions().map(|one| one.value().clone()).collect())
     }
 
     /// Whether it is an open loop: requests begin on time, whether or not earlier ones have ended.

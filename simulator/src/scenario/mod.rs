@@ -21,4 +21,4 @@ pub use network::{Network, NetworkLink, Reorder};
 pub use proxy::config::text::Span;
 pub use reading::{load, load_scaled, parse};
 pub use timeline::{Action, Entry};
-pub use values::{ClockJump, Notation, Rate, Shared, Stages, Written};
+pub use values::{ClockJump, Notation, Rate, Written};

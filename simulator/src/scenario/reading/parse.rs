@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use loadgen::User;
+use loadgen::{ActionShare, Stages, User};
 use proxy::config::Problems;
 use proxy::config::text::{self, Dialect};
 use serde_json::Value as Json;
@@ -12,7 +12,7 @@ use super::scale::scale;
 use crate::scenario::file::{Scenario, schema};
 use crate::scenario::values::clock_jump::ClockJump;
 use crate::scenario::values::rate::{self, Rate};
-use crate::scenario::values::written::{Notation, Shared, Stages};
+use crate::scenario::values::written::Notation;
 
 /// Reads the scenario file at `path`.
 ///
@@ -62,7 +62,7 @@ struct Notations;
 impl Dialect for Notations {
     fn check(&self, format: &str, value: &Json) -> Result<(), String> {
         match (format, value) {
-            (Shared::FORMAT, Json::String(text)) => Shared::read(text).map(drop),
+            (ActionShare::FORMAT, Json::String(text)) => ActionShare::read(text).map(drop),
             (Stages::FORMAT, Json::String(text)) => Stages::read(text).map(drop),
             (ClockJump::FORMAT, Json::String(text)) => ClockJump::read(text).map(drop),
             (User::FORMAT, Json::String(text)) => User::read(text).map(drop),

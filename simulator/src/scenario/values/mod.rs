@@ -7,4 +7,4 @@ pub(super) mod written;
 
 pub use clock_jump::ClockJump;
 pub use rate::Rate;
-pub use written::{Notation, Shared, Stages, Written};
+pub use written::{Notation, Written};

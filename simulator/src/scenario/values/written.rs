@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use loadgen::{Action, ActionShare, Stage, User};
+use loadgen::{ActionShare, Stages, User};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -70,34 +70,21 @@ impl<T: Notation> JsonSchema for Written<T> {
     }
 }
 
-/// An action with its share of a mix.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// How often it is drawn, relative to the shares of the others.
-    pub share: u32,
-    /// The action.
-    pub action: Action,
-}
-
-impl Notation for Shared {
+impl Notation for ActionShare {
     const FORMAT: &'static str = "action";
     const EXAMPLES: &'static [&'static str] = &["echo:rounds=2,bytes=1k,early", "3*http:bytes=10k"];
 
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map(|ActionShare { share, action }| Shared { share, action })
+        text.parse()
     }
 }
-
-/// Stages of an open loop.
-#[derive(Clone, Debug)]
-pub struct Stages(pub Vec<Stage>);
 
 impl Notation for Stages {
     const FORMAT: &'static str = "stages";
     const EXAMPLES: &'static [&'static str] = &["100x10s,100..500x30s"];
 
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map(|loadgen::Stages(stages)| Stages(stages))
+        text.parse()
     }
 }
 
