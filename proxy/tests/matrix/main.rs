@@ -6,7 +6,7 @@
 )]
 
 mod ask;
-#[path = "../it/binary.rs"]
+#[path = "../it/process/binary.rs"]
 #[expect(dead_code, reason = "shared with the other integration tests")]
 mod binary;
 mod document;

@@ -1,0 +1,11 @@
+//! Tests messages: whose requests are taken, how heads and bodies are passed on, and what is refused.
+
+mod auth;
+mod bodies;
+mod expect;
+mod hostile;
+mod keepalive;
+mod lenient;
+pub(crate) mod plain;
+mod plain_clients;
+mod upgrade;

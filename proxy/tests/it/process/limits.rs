@@ -1,0 +1,116 @@
+//! What one crowd of clients may take, and that the others are still answered. What takes time is proven below the
+//! code, under paused time.
+
+use serde_json::json;
+use tokio::process::Command;
+
+use super::binary::{Binary, stats};
+use crate::support::{Client, Double, TestProxy, config, run};
+
+/// The whole answer to `GET path`, on a connection of its own.
+async fn page(proxy: &TestProxy, path: &str) -> String {
+    let mut client = proxy.client().await;
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", proxy.addr)).await;
+    String::from_utf8(client.rest().await.unwrap()).unwrap()
+}
+
+#[test]
+fn above_the_limit_health_and_statistics_are_answered_and_others_told_to_come_back() {
+    run(async {
+        let (upstream, journal) = Double::mock("mock").await;
+        let mut config = config(&[upstream.addr]);
+        config["limits"] = json!({ "max_connections": 2 });
+        let proxy = TestProxy::start(config).await;
+        let mut first = proxy.tunnel("echo.mock:80").await;
+        let mut second = proxy.tunnel("echo.mock:80").await;
+        // More often than there are places in reserve, so that each has to be given back.
+        for _ in 0..10 {
+            for path in ["/healthz", "/readyz", "/stats"] {
+                let text = page(&proxy, path).await;
+                assert!(
+                    text.starts_with("HTTP/1.1 200 ") && text.contains("\r\nConnection: close\r\n"),
+                    "{path}: {text}"
+                );
+            }
+            for request in ["CONNECT echo.mock:80", "GET http://http.mock/"] {
+                let mut client = proxy.client().await;
+                client.send(format!("{request} HTTP/1.1\r\nHost: http.mock\r\n\r\n")).await;
+                let text = String::from_utf8(client.rest().await.unwrap()).unwrap();
+                assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\r\nRetry-After: 1\r\n"), "{text}");
+                assert!(text.contains("\r\nProxy-Status: netdrift; error=connection_limit_reached\r\n"), "{text}");
+                assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
+            }
+        }
+        assert_eq!(journal.counts().connections, 2, "none of those reached an upstream");
+        // Those inside notice nothing, and whoever leaves makes room.
+        for tunnel in [&mut first, &mut second] {
+            tunnel.send("hello").await;
+            assert_eq!(tunnel.exactly(5).await, b"hello");
+        }
+        first.finish().await;
+        assert_eq!(first.rest().await.unwrap(), b"");
+        // Its place is free when its connection is gone, of which nothing tells us.
+        loop {
+            let mut client = proxy.client().await;
+            client.send("CONNECT echo.mock:80 HTTP/1.1\r\nHost: echo.mock:80\r\n\r\n").await;
+            let head = client.head().await;
+            if head.starts_with("HTTP/1.1 200 ") {
+                break;
+            }
+            assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        }
+    });
+}
+
+#[test]
+fn the_silent_do_not_lock_out_the_health_check() {
+    run(async {
+        let (upstream, _) = Double::mock("mock").await;
+        let mut config = config(&[upstream.addr]);
+        config["limits"] = json!({ "max_connections": 1 });
+        // They may be silent for much longer than this test may run.
+        config["timeouts"] = json!({ "header": "1h" });
+        let proxy = TestProxy::start(config).await;
+        let _tunnel = proxy.tunnel("echo.mock:80").await;
+        let mut silent = Vec::new();
+        for _ in 0..40 {
+            silent.push(proxy.client().await);
+        }
+        assert!(page(&proxy, "/healthz").await.starts_with("HTTP/1.1 200 "));
+    });
+}
+
+#[test]
+fn running_out_of_descriptors_is_survived_without_spinning() {
+    run(async {
+        let (upstream, _) = Double::mock("mock").await;
+        let mut config = config(&[upstream.addr]);
+        config["limits"] = json!({ "max_connections": 10_000 });
+        config["timeouts"] = json!({ "header": "1h", "keep_alive": "1h" });
+        let mut binary = Binary::start_as(&config, |binary, _| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", binary]);
+            shell
+        })
+        .await;
+        let mut inside = binary.client().await;
+        stats(&mut inside, binary.addr).await;
+        let mut crowd = Vec::new();
+        for _ in 0..100 {
+            crowd.push(binary.client().await);
+        }
+        binary.logged("can't accept connections").await;
+        // Those inside are served meanwhile, for as long as it takes a loop that spins to fill the log.
+        for _ in 0..500 {
+            stats(&mut inside, binary.addr).await;
+        }
+        drop(crowd);
+        let mut client = Client::connect(binary.addr).await;
+        client.send("GET http://http.mock/ HTTP/1.1\r\nHost: http.mock\r\n\r\n").await;
+        assert!(client.response().await.0.starts_with("HTTP/1.1 200 "));
+        let failed = binary.log().iter().filter(|line| line.contains("can't accept connections")).count();
+        // Ten a second; the watchdog gives this test a minute.
+        assert!(failed <= 600, "{failed} failed accepts");
+        binary.stop().await;
+    });
+}

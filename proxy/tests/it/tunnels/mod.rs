@@ -1,0 +1,7 @@
+//! Tests CONNECT and the tunnels that it opens.
+
+mod connect;
+mod curl;
+mod refusal;
+pub(crate) mod timing;
+mod tunnel;

@@ -1,0 +1,11 @@
+//! Tests which upstreams are used, blamed, ejected and probed, and how they are reached.
+
+mod balance;
+mod blame;
+mod checks;
+mod failover;
+mod health;
+mod names;
+mod probes;
+mod retry;
+pub(crate) mod tls;

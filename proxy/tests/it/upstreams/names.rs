@@ -1,0 +1,193 @@
+//! Tests the way from an upstream's name to a connection: addresses raced, names resolved again, resolvers that fail.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proxy::core::attribution::{Blame, Rule};
+use proxy::testing::Names;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::support::{Heard, Memory, parse, run_paused};
+use crate::tunnels::timing::{addr, connect, millis, opening, secs, with_timeouts};
+
+/// One upstream called `up.test`.
+fn named(timeouts: Value) -> Value {
+    let mut config = with_timeouts(&[], timeouts);
+    config["upstream_proxies"] = json!([{ "url": "http://up.test:3128" }]);
+    config
+}
+
+#[test]
+fn addresses_of_a_name_are_tried_a_quarter_of_a_second_apart() {
+    run_paused(async {
+        let net = Memory::default();
+        let six: SocketAddr = "[2001:db8::1]:3128".parse().unwrap();
+        let other_six: SocketAddr = "[2001:db8::2]:3128".parse().unwrap();
+        net.set_names(Names::Resolve(vec![six, other_six, addr(1), addr(2)]));
+        net.black_hole(six);
+        net.black_hole(other_six);
+        net.serve(addr(1), millis(300), opening).await;
+        net.serve(addr(2), secs(9), opening).await;
+        let (_, _ear) = net.start(parse(&named(json!({})))).await;
+        assert_eq!(connect(&mut net.client()).await, 200);
+        // The families take turns, and the first to stand wins.
+        assert_eq!(net.connects(), [(millis(0), six), (millis(250), addr(1)), (millis(500), other_six)]);
+        assert_eq!(net.elapsed(), millis(550));
+    });
+}
+
+#[test]
+fn an_address_that_refuses_makes_way_at_once() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Resolve(vec![addr(1), addr(2), addr(3)]));
+        net.serve(addr(3), millis(20), opening).await;
+        let (_, _ear) = net.start(parse(&named(json!({})))).await;
+        assert_eq!(connect(&mut net.client()).await, 200);
+        assert_eq!(net.connects(), [1, 2, 3].map(|last| (millis(0), addr(last))));
+        assert_eq!(net.elapsed(), millis(20));
+    });
+}
+
+#[test]
+fn a_name_is_resolved_again_over_time_and_no_request_waits_for_that() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Resolve(vec![addr(1)]));
+        for last in 1..=2 {
+            net.serve(addr(last), Duration::ZERO, opening).await;
+        }
+        let (_, _ear) = net.start(parse(&named(json!({ "dns": "30s", "connect": "10s" })))).await;
+        let reached = async || {
+            let before = net.elapsed();
+            assert_eq!(connect(&mut net.client()).await, 200);
+            assert_eq!(net.elapsed(), before, "nothing is waited for");
+            net.connects().last().unwrap().1
+        };
+        assert_eq!(reached().await, addr(1));
+        net.set_names(Names::Resolve(vec![addr(2)]));
+        sleep(secs(29)).await;
+        assert_eq!(reached().await, addr(1));
+        assert_eq!(net.lookups(), [secs(0)], "known is known");
+        sleep(secs(1)).await;
+        assert_eq!(reached().await, addr(1), "the old answer serves while a task asks");
+        assert_eq!(reached().await, addr(2));
+        for down in [Names::Fail, Names::Hang] {
+            net.set_names(down);
+            sleep(secs(31)).await;
+            for _ in 0..3 {
+                assert_eq!(reached().await, addr(2), "old addresses outlive the resolver");
+            }
+        }
+        net.set_names(Names::Resolve(vec![addr(1)]));
+        sleep(secs(31)).await;
+        reached().await;
+        assert_eq!(reached().await, addr(1), "a lookup that hangs is given up on");
+    });
+}
+
+#[test]
+fn clients_without_number_and_upstreams_of_one_host_make_one_lookup() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Hang);
+        let mut config = named(json!({ "connect": "5s", "request": "60s" }));
+        let upstreams: Vec<Value> = (0..3).map(|n| json!({ "url": format!("http://u{n}@up.test:3128") })).collect();
+        config["upstream_proxies"] = json!(upstreams);
+        let (_, _ear) = net.start(parse(&config)).await;
+        let mut clients: Vec<_> = (0..50).map(|_| net.client()).collect();
+        for client in &mut clients {
+            client.send("CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n").await;
+        }
+        for client in &mut clients {
+            assert!(client.head().await.starts_with("HTTP/1.1 504 "));
+        }
+        assert_eq!(net.lookups(), [secs(0)]);
+    });
+}
+
+#[test]
+fn a_name_that_could_not_be_resolved_is_left_alone_for_a_second() {
+    run_paused(async {
+        let net = Memory::default();
+        let mut config = named(json!({}));
+        config["health_check"] = json!({ "failure_threshold": 100 });
+        let (_, _ear) = net.start(parse(&config)).await;
+        for _ in 0..21 {
+            assert_eq!(connect(&mut net.client()).await, 502);
+            sleep(millis(100)).await;
+        }
+        assert_eq!(net.lookups(), [0, 1, 2].map(secs));
+        net.set_names(Names::Resolve(vec![addr(1)]));
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        sleep(secs(1)).await;
+        assert_eq!(connect(&mut net.client()).await, 200);
+    });
+}
+
+#[test]
+fn a_name_whose_addresses_refuse_is_looked_up_again() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Resolve(vec![addr(1)]));
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        let (_, _ear) = net.start(parse(&named(json!({ "dns": "1h" })))).await;
+        assert_eq!(connect(&mut net.client()).await, 200);
+        // It moves.
+        net.refuse(addr(1));
+        net.set_names(Names::Resolve(vec![addr(2)]));
+        net.serve(addr(2), Duration::ZERO, opening).await;
+        sleep(secs(5)).await;
+        assert_eq!(connect(&mut net.client()).await, 502);
+        assert_eq!(connect(&mut net.client()).await, 200);
+        assert_eq!(net.lookups(), [0, 5].map(secs));
+    });
+}
+
+#[test]
+fn a_dead_first_address_costs_time_once() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Resolve(vec![addr(1), addr(2)]));
+        net.black_hole(addr(1));
+        net.serve(addr(2), Duration::ZERO, opening).await;
+        let (_, _ear) = net.start(parse(&named(json!({ "dns": "10s" })))).await;
+        for _ in 0..3 {
+            assert_eq!(connect(&mut net.client()).await, 200);
+            // Across lookups too.
+            sleep(secs(11)).await;
+        }
+        assert_eq!(net.elapsed(), millis(250) + secs(33));
+        // Until it is the other that is dead.
+        net.black_hole(addr(2));
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        for _ in 0..3 {
+            assert_eq!(connect(&mut net.client()).await, 200);
+        }
+        assert_eq!(net.elapsed(), millis(500) + secs(33));
+    });
+}
+
+#[test]
+fn a_resolver_that_fails_or_hangs_is_not_the_upstreams_fault() {
+    run_paused(async {
+        for (down, status, word) in [(Names::Fail, 502, "dns_error"), (Names::Hang, 504, "dns_timeout")] {
+            let net = Memory::default();
+            net.set_names(down);
+            let mut config = named(json!({}));
+            config["health_check"] = json!({ "failure_threshold": 1 });
+            let (_, ear) = net.start(parse(&config)).await;
+            let mut client = net.client();
+            client.send("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n").await;
+            let head = client.head().await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            assert!(head.contains(&format!("error={word};")), "{head}");
+            let failed = ear.finished(1).await.failed_attempts;
+            assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), [word]);
+            let (blame, rule) = (Blame::Netdrift, Rule::Resolver);
+            assert!(ear.heard().contains(&Heard::Blamed { upstream: 0, blame, rule }));
+            assert!(!ear.heard().iter().any(|heard| matches!(heard, Heard::Ejected { .. })));
+        }
+    });
+}
