@@ -88,11 +88,16 @@ test-faultyproxy-full: tools ## Every fault against the proxy: tests, the matrix
 test-faultyproxy-bench: tools ## Benchmarks of the faulty upstream
 	$(CARGO) bench --locked -p faulty-upstream
 
-check: tools ## The whole gate: format, lints, documentation, every test
+GATE_RUNS = 30
+
+check: tools ## The whole gate: format, lints, documentation, every test, a sweep on each simulated engine, a canary
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	$(CARGO) test --locked --workspace
+	$(CARGO) run --locked -p simulator -- sweep --runs $(GATE_RUNS) --seed 1
+	$(CARGO) run --locked -p simulator -- sweep --runs $(GATE_RUNS) --seed 1 --engine turmoil
+	@CARGO="$(CARGO)" scripts/mutations.sh --canary
 
 bench: tools ## Benchmarks of the proxy
 	$(CARGO) bench --locked -p proxy

@@ -1,23 +1,26 @@
 #!/usr/bin/env bash
-# Breaks the proxy on purpose, one patch of simulator/mutations/ at a time, in a copy of what is committed, and plays all
-# shipped scenarios against it. Prints a table of who noticed each.
+# Breaks the proxy on purpose, one patch of simulator/mutations/ at a time, in a copy of what is committed, plays all
+# shipped scenarios against it, and then a sweep. Prints a table of who noticed each, and at which run the sweep did.
 #
 #   scripts/mutations.sh              all of them
 #   scripts/mutations.sh NAME…        these
 #   scripts/mutations.sh --canary     one of them, against the stories that name it: enough to see that a gate still bites
 #
-# Ends with 1 if a mutation is not noticed, or if a story notices none of those that it names in its `catches`.
-# LIMIT is how many seconds the scenarios may take with one mutation (300): what hangs is noticed. SHRINK=1 adds the
-# smallest scenario that still notices; it stays in target/mutations/.
+# Ends with 1 if a mutation is not noticed by a story, or not by the sweep, or if a story notices none of those that it
+# names in its `catches`. LIMIT is how many seconds the scenarios may take with one mutation (300): what hangs is noticed.
+# SWEEP is how many runs the sweep has (1500; 0: no sweep), SEED what they follow from (1). SHRINK=1 adds the smallest
+# scenario that still notices; it stays in target/mutations/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 canary=never-ejected
 scope=all
+runs=${SWEEP:-1500}
 names=("$@")
 case "${1:-}" in
   --canary)
     scope=named
+    runs=0
     names=("$canary")
     ;;
   "")
@@ -32,11 +35,22 @@ copy=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-mutations.XXXXXX")
 # shellcheck disable=SC2064  # the folder's name of now is meant
 trap "rm -rf '$copy'" EXIT
 git archive HEAD | tar -x -C "$copy"
-# Kept between runs, apart from the project's own: a mutated binary must never be taken for a sound one.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/mutations"
-# Built often and run little: what makes a build quick is worth more than what makes a run quick.
-export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-simulator="$CARGO_TARGET_DIR/release/simulator"
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+if [ "$scope" = named ]; then
+  # What others have built of its dependencies serves it too. Its binary has a name of its own: a mutated one must never be
+  # taken for a sound one.
+  export CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0
+  printf '\n[[bin]]\nname = "simulator-canary"\npath = "src/main.rs"\n' >>"$copy/simulator/Cargo.toml"
+  build=(build --quiet --locked -p simulator --bin simulator-canary)
+  simulator="$target/debug/simulator-canary"
+else
+  # Kept between runs, apart from the project's own. Built often and run little: what makes a build quick is worth more than
+  # what makes a run quick.
+  export CARGO_TARGET_DIR="$target/mutations"
+  export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+  build=(build --quiet --locked --release -p simulator)
+  simulator="$CARGO_TARGET_DIR/release/simulator"
+fi
 
 # catches STORY: the mutations that it names, one a line.
 catches() { sed -nE 's/^  "catches": \[(.*)\],$/\1/p' "$copy/scenarios/$1.json" | tr -d '" ' | tr ',' '\n'; }
@@ -47,14 +61,14 @@ joined() { paste -sd, | sed 's/,/, /g'; }
 failed=0
 noticed=$copy/noticed # lines of: mutation story
 : >"$noticed"
-echo "| Mutation | Laws | Stories that notice | Smallest |"
-echo "|---|---|---|---|"
+echo "| Mutation | Laws | Stories that notice | Runs of a sweep | Smallest |"
+echo "|---|---|---|---|---|"
 for name in "${names[@]}"; do
   patch="$PWD/simulator/mutations/$name.patch"
   (
     cd "$copy"
     git apply "$patch"
-    "${CARGO:-cargo}" build --quiet --locked --release -p simulator
+    "${CARGO:-cargo}" "${build[@]}"
   )
   played=("$copy/scenarios")
   if [ "$scope" = named ]; then mapfile -t played < <(stories "$name"); fi
@@ -78,13 +92,28 @@ for name in "${names[@]}"; do
       exit "$status"
       ;;
   esac
+  swept=
+  if [ "$runs" -gt 0 ]; then
+    status=0
+    timeout "$((${LIMIT:-300} + runs))" "$simulator" sweep --runs "$runs" --seed "${SEED:-1}" --until-failure --keep "$copy/sweep" \
+      >"$copy/sweep.txt" 2>"$copy/errors.txt" || status=$?
+    swept=$(sed -nE 's/^([0-9]+) runs of seed .*, [1-9][0-9]* failed$/\1/p' "$copy/sweep.txt")
+    case $status in
+      0) swept= ;;
+      124) swept="it hangs" ;;
+    esac
+    if [ -z "$swept" ]; then
+      swept="**none of $runs**"
+      failed=1
+    fi
+  fi
   size=
   if [ -n "${SHRINK:-}" ] && [ -s "$copy/failing" ]; then
     first=$(awk 'NR == 1 { print $2 }' "$copy/failing")
     size=$(timeout "${LIMIT:-300}" "$simulator" shrink "$copy/scenarios/$first.json" --to "$CARGO_TARGET_DIR/$name.json" --runs "${RUNS:-600}" |
       sed -n 's/^[0-9]* runs, left: //p' || true)
   fi
-  echo "| $name | $laws | $found | $size |"
+  echo "| $name | $laws | $found | $swept | $size |"
   (cd "$copy" && git apply --reverse "$patch")
 done
 

@@ -208,6 +208,9 @@ pub(crate) struct Sweep {
     /// The I-th of N parts of all runs, from 1.
     #[arg(long, value_name = "I/N", default_value_t)]
     pub(crate) shard: Shard,
+    /// End with the first run that fails.
+    #[arg(long)]
+    pub(crate) until_failure: bool,
     /// Write the results as JSON, for `merge` and `coverage`.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

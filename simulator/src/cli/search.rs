@@ -15,14 +15,14 @@ use super::files::{load, print, write_scenario};
 
 /// Makes up scenarios, runs them, and writes down those that fail.
 pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
-    let Sweep { seed, runs, time, engine, shard, .. } = *args;
+    let Sweep { seed, runs, time, engine, shard, until_failure, .. } = *args;
     if engine == EngineKind::Live {
         let text =
             "--engine live: a sweep is played in virtual time; `run --engine live` plays scenarios on real sockets\n"
                 .to_owned();
         return Err(Failed { code: USAGE, text });
     }
-    let plan = SweepPlan { seed, runs, time, threads: threads(args.jobs), engine, shard };
+    let plan = SweepPlan { seed, runs, time, threads: threads(args.jobs), engine, shard, until_failure };
     let progress = Progress::logged(runs.map(|runs| runs.div_ceil(shard.of())));
     let mut reports = Vec::new();
     let totals = sweep::sweep(&plan, |SweepRun { scenario, report }| {

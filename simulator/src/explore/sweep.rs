@@ -4,7 +4,7 @@
 //! on the machine.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct SweepPlan {
     pub engine: EngineKind,
     /// Which part of them.
     pub shard: Shard,
+    /// No run begins once one has failed.
+    pub until_failure: bool,
 }
 
 /// What a sweep has played.
@@ -67,13 +69,14 @@ pub fn sweep<E>(plan: &SweepPlan, mut hear: impl FnMut(&SweepRun) -> Result<(), 
     let begun = std::time::Instant::now();
     let next = AtomicU64::new(0);
     let corpus = Corpus::new(plan.engine);
-    let (next, corpus) = (&next, &corpus);
+    let enough = AtomicBool::new(false);
+    let (next, corpus, enough) = (&next, &corpus, &enough);
     let (tell, told) = channel();
     std::thread::scope(|scope| {
         for _ in 0..plan.threads.max(1) {
             let tell = tell.clone();
             scope.spawn(move || {
-                while plan.time.is_none_or(|limit| begun.elapsed() < limit) {
+                while plan.time.is_none_or(|limit| begun.elapsed() < limit) && !enough.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let place = plan.shard.place(number);
                     if plan.runs.is_some_and(|runs| place >= runs) {
@@ -91,6 +94,8 @@ pub fn sweep<E>(plan: &SweepPlan, mut hear: impl FnMut(&SweepRun) -> Result<(), 
                     }
                     if report.verdict == Verdict::Passed {
                         report.trace = Default::default();
+                    } else if plan.until_failure {
+                        enough.store(true, Ordering::Relaxed);
                     }
                     if tell.send(Box::new(SweepRun { scenario, report })).is_err() {
                         // `hear` has ended the sweep.
@@ -153,6 +158,7 @@ mod tests {
         threads: 2,
         engine: EngineKind::TurmoilNet,
         shard: Shard::WHOLE,
+        until_failure: false,
     };
 
     fn count(plan: &SweepPlan) -> u64 {

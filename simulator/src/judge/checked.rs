@@ -110,6 +110,9 @@ impl LawCounts {
 /// The share of its cases that a law may excuse over a sweep. One that excuses more hardly says anything.
 pub const MOST_EXCUSED: f64 = 0.1;
 
+/// A share of fewer cases says little of the law, and much of the few runs.
+const ENOUGH_CASES: u64 = 100;
+
 /// The counts of all laws over many runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LawTotals(Vec<LawCounts>);
@@ -138,7 +141,7 @@ impl LawTotals {
 
     /// The laws that excused more than [`MOST_EXCUSED`] of their cases.
     pub fn mostly_excused(&self) -> impl Iterator<Item = &LawCounts> {
-        self.0.iter().filter(|law| law.excused_share() > MOST_EXCUSED)
+        self.0.iter().filter(|law| law.cases >= ENOUGH_CASES && law.excused_share() > MOST_EXCUSED)
     }
 }
 
@@ -150,14 +153,17 @@ mod tests {
     fn counts_add_up_over_runs_and_a_law_that_excuses_more_than_a_tenth_is_named() {
         let run = |excused: u64| {
             let excused = (excused > 0).then_some((Excuse::NoTime, excused)).into_iter().collect();
-            [LawCounts { law: "x".to_owned(), kind: Kind::BlackBox, cases: 10, excused, found: 1 }]
+            [LawCounts { law: "x".to_owned(), kind: Kind::BlackBox, cases: 50, excused, found: 1 }]
         };
         let mut totals = LawTotals::default();
+        totals.add(&run(10));
+        assert_eq!(totals.mostly_excused().count(), 0, "too few cases to say anything");
+        let mut totals = LawTotals::default();
         totals.add(&run(0));
-        totals.add(&run(2));
-        assert_eq!((totals.laws()[0].cases, totals.laws()[0].found), (20, 2));
+        totals.add(&run(10));
+        assert_eq!((totals.laws()[0].cases, totals.laws()[0].found), (100, 2));
         assert_eq!(totals.mostly_excused().count(), 0);
-        totals.add(&run(2));
+        totals.add(&run(10));
         let named: Vec<&str> = totals.mostly_excused().map(|law| law.law.as_str()).collect();
         assert_eq!(named, ["x"]);
     }
