@@ -251,7 +251,8 @@ pub(crate) fn text_response(status: u16, mut fields: Fields, kind: &str, body: &
     }
     let reason = reason(status).into();
     let mut out = BytesMut::with_capacity(512 + body.len());
-    ResponseHead { version: Version::Http11, status, reason, fields }.write_to(&mut out);
+    let head = ResponseHead { version: Version::Http11, status, reason, fields, disputed_framing: false };
+    head.write_to(&mut out);
     if answer.with_body {
         out.extend_from_slice(body.as_bytes());
     }

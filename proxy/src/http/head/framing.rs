@@ -43,7 +43,9 @@ pub fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
 /// # Errors
 /// The fields announce a body in two ways, in a malformed way, or in a way that we don't speak.
 pub fn response_framing(head: &mut ResponseHead, method: &Method) -> Result<Framing, HeadError> {
-    let announced = announced_leniently(&head.fields, head.version);
+    let disputed = std::mem::take(&mut head.disputed_framing);
+    let announced =
+        if disputed { Err(HeadError::LengthAndCoding) } else { announced_leniently(&head.fields, head.version) };
     let (announces, framing) = match head.status {
         // These must not announce a body (RFC 9110 section 8.6), but some servers announce an empty one with a 204.
         204 => (announced.ok().filter(|&framing| framing == Some(Framing::Length(0))).flatten(), Framing::None),

@@ -77,6 +77,18 @@ fn a_coding_that_some_readers_miss_does_not_beat_a_length() {
     ] {
         let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
         assert_eq!(read(text.as_bytes(), "GET").unwrap_err(), HeadError::LengthAndCoding, "{lines:?}");
+        // Where there is no body, there is one reading only: what the fields say of one is left out.
+        for (method, line) in [
+            ("HEAD", "HTTP/1.1 200 OK"),
+            ("GET", "HTTP/1.1 204 None"),
+            ("GET", "HTTP/1.1 304 Same"),
+            ("GET", "HTTP/1.1 103 Hints"),
+        ] {
+            let (framing, head) = read(format!("{line}\r\n{lines}A: b\r\n\r\n").as_bytes(), method).unwrap();
+            assert_eq!(framing, Framing::None, "{method} {line} {lines:?}");
+            let kept = head.strip_prefix(line).unwrap().replace("Connection: close\r\n", "");
+            assert_eq!(kept, "\r\nA: b\r\n\r\n", "{method} {line} {lines:?}");
+        }
     }
     for (lines, framing) in [
         ("Transfer-Encoding : chunked\r\n", Framing::Chunked),

@@ -20,8 +20,7 @@ use super::{HeadError, is_token};
 /// # Errors
 /// - A line has no colon.
 /// - A folded line is nothing but white space. Some readers take it for the empty line that ends the head.
-/// - There are Transfer-Encoding and Content-Length, and one of them had to be mended. Some readers miss that one.
-pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, HeadError> {
+pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Mended<'_>, HeadError> {
     let mut mender = Mender::with_capacity(lines.len() + 16);
     for (number, line) in lines.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -35,8 +34,17 @@ pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Cow<'_, [u8]>, Head
             mender.field(&line[..colon], &line[colon..]);
         }
     }
-    let mended = mender.finish()?;
-    Ok(if mended == lines { Cow::Borrowed(lines) } else { Cow::Owned(mended) })
+    let disputed_framing = mender.odd_framing && mender.has_coding && mender.has_length;
+    let lines = if mender.out == lines { Cow::Borrowed(lines) } else { Cow::Owned(mender.out) };
+    Ok(Mended { lines, disputed_framing })
+}
+
+/// What [`mend`] made of field lines.
+pub(super) struct Mended<'a> {
+    /// As the strict reader takes them; owned where anything was mended.
+    pub(super) lines: Cow<'a, [u8]>,
+    /// Transfer-Encoding stands beside Content-Length, and one of them had to be mended: some readers miss that one.
+    pub(super) disputed_framing: bool,
 }
 
 /// The lines in their strict form, and what decides how the next lines are read.
@@ -91,13 +99,6 @@ impl Mender {
     fn push(&mut self, rest: &[u8]) {
         self.out.extend(rest.iter().map(|&byte| if byte != b'\t' && byte.is_ascii_control() { b' ' } else { byte }));
         self.out.extend_from_slice(b"\r\n");
-    }
-
-    fn finish(self) -> Result<Vec<u8>, HeadError> {
-        if self.odd_framing && self.has_coding && self.has_length {
-            return Err(HeadError::LengthAndCoding);
-        }
-        Ok(self.out)
     }
 }
 

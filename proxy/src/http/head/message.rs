@@ -125,6 +125,9 @@ pub struct ResponseHead {
     pub reason: Bytes,
     /// The field lines in order.
     pub fields: Fields,
+    /// Its fields say in two ways where its body ends, and one of them was so oddly written that some readers miss it.
+    /// Only a response that has no body can be read in one way then.
+    pub(crate) disputed_framing: bool,
 }
 
 impl ResponseHead {

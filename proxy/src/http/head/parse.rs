@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::mend::mend;
+use super::mend::{Mended, mend};
 use super::{Fields, HeadError, HeadLimits, Kind, Method, RequestHead, ResponseHead, Scan, Version, is_token, scan};
 use crate::http::authority::Authority;
 
@@ -42,7 +42,7 @@ pub(crate) fn asks_by_head(bytes: &[u8]) -> bool {
 /// [`scan`] refuses it, there are bytes before or behind the head, a line is malformed, or there are too many fields.
 pub fn parse_response(head: &[u8], limits: HeadLimits) -> Result<ResponseHead, HeadError> {
     split(head, limits, Kind::Response)?;
-    let mended = mend(head.strip_prefix(b"\r\n").unwrap_or(head), true)?;
+    let Mended { lines: mended, disputed_framing } = mend(head.strip_prefix(b"\r\n").unwrap_or(head), true)?;
     // The mended head may have grown by a CR for each line.
     let roomy = HeadLimits { max_bytes: mended.len(), ..limits };
     let (line, rest) = split(&mended, roomy, Kind::Response)?;
@@ -69,7 +69,7 @@ pub fn parse_response(head: &[u8], limits: HeadLimits) -> Result<ResponseHead, H
     if matches!(mended, Cow::Owned(_)) {
         fields.push("Connection", "close");
     }
-    Ok(ResponseHead { version, status, reason: Bytes::copy_from_slice(reason), fields })
+    Ok(ResponseHead { version, status, reason: Bytes::copy_from_slice(reason), fields, disputed_framing })
 }
 
 /// Checks that a request has one valid Host (RFC 9112 section 3.2). A request of HTTP/1.0 may also have none. This must be called
@@ -93,7 +93,8 @@ pub fn check_request(head: &RequestHead) -> Result<(), HeadError> {
 pub(crate) fn parse_fields(lines: &[u8], limits: HeadLimits, kind: Kind) -> Result<Fields, HeadError> {
     match kind {
         Kind::Request => tokenize(lines, limits),
-        Kind::Response => tokenize(&mend(lines, false)?, limits),
+        // Fields that frame mean nothing here.
+        Kind::Response => tokenize(&mend(lines, false)?.lines, limits),
     }
 }
 

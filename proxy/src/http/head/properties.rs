@@ -93,7 +93,7 @@ proptest! {
         status in 100u16..=999, reason in "[\t !-~\u{80}-\u{ff}]{0,12}", old in any::<bool>(), fields in any_fields(),
     ) {
         let version = if old { Version::Http10 } else { Version::Http11 };
-        let head = ResponseHead { version, status, reason: reason.into(), fields };
+        let head = ResponseHead { version, status, reason: reason.into(), fields, disputed_framing: false };
         let mut out = BytesMut::new();
         head.write_to(&mut out);
         let limits = HeadLimits { max_bytes: 4096, max_fields: 8 };

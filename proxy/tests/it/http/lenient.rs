@@ -109,8 +109,22 @@ const ROWS: &[Row] = &[
         .head()
         .fields(&[("content-length", None), ("transfer-encoding", Some("chunked"))]),
     row(
+        "HEAD with both, one oddly written",
+        "HTTP/1.1 200 OK\r\nContent-Length : 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "",
+    )
+    .head()
+    .fields(&[("content-length", None), ("transfer-encoding", None)]),
+    row(
+        "304 with both, one folded",
+        "HTTP/1.1 304 Same\r\nTransfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n\r\n",
+        "",
+    )
+    .status(304)
+    .fields(&[("content-length", None), ("transfer-encoding", None)]),
+    row(
         "interim replies with framing",
-        "HTTP/1.1 102 Wait\r\nContent-Length: 5\r\n\r\nHTTP/1.1 103 Hints\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 102 Wait\r\nContent-Length : 5\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 103 Hints\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
         "ok",
     ),
 ];
