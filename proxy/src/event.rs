@@ -251,7 +251,8 @@ pub struct Summary {
     pub upstream: Option<Arc<UpstreamLabel>>,
     /// The failed attempts in order: through whom and what went wrong.
     pub failed_attempts: Vec<(Arc<UpstreamLabel>, &'static str)>,
-    /// Why the last of them failed, or a reply broke off: the system's or a library's words, of bounded length.
+    /// Why what was opened broke off (a reply, a tunnel), or the client's side failed; else why the last attempt failed: the
+    /// system's or a library's words, of bounded length.
     pub cause: Option<Arc<str>>,
     /// Attempts in all.
     pub attempts: u32,

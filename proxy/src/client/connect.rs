@@ -13,6 +13,7 @@ use crate::http::head::RequestHead;
 use crate::http::inbox::client_reset;
 use crate::upstream::attempts::Attempts;
 use crate::upstream::dial::{self, DialSettings};
+use crate::upstream::failed::told;
 
 /// What a client hears once its tunnel is open.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -44,7 +45,7 @@ pub(crate) async fn connect<E: Env>(
     let sought = tokio::select! {
         biased;
         sought = seeking => Ok(sought),
-        () = client_reset(&mut connection.stream, &mut connection.inbox, settings.limits.max_bytes) => Err(()),
+        error = client_reset(&mut connection.stream, &mut connection.inbox, settings.limits.max_bytes) => Err(error),
     };
     match sought {
         Ok(Some((lease, leg, surplus))) => {
@@ -64,8 +65,8 @@ pub(crate) async fn connect<E: Env>(
             connection.answer(&reply.response(true, true, context.env.wall())).await;
             NextStep::Linger
         }
-        Err(()) => {
-            request.client_failed(attempts.none_opened(), None);
+        Err(error) => {
+            request.client_failed(attempts.none_opened(), None, Some(told(error)));
             NextStep::Abort
         }
     }

@@ -15,6 +15,7 @@ use crate::env::{Early, Env, RelayLimits};
 use crate::http::head::{RequestHead, Version};
 use crate::http::inbox::Inbox;
 use crate::http::target::{Route, route};
+use crate::upstream::failed::told;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 
@@ -122,8 +123,13 @@ impl<E: Env> Connection<E> {
         lease: Lease<E>,
     ) -> NextStep<E> {
         let reply = timeout(settings.config.timeouts.body, self.stream.write_all(head)).await;
-        if !matches!(reply, Ok(Ok(()))) {
-            request.fail_after_verdict("client_gone", Blame::Client, None);
+        let failed = match reply {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(told(error)),
+            Err(_) => Some(told("the client did not take the answer in time")),
+        };
+        if let Some(cause) = failed {
+            request.fail_after_verdict("client_gone", Blame::Client, cause);
             return NextStep::Abort;
         }
         let early = Early { to_upstream: self.inbox.take_rest(), to_client: from_upstream };

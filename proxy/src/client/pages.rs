@@ -189,7 +189,7 @@ struct UpstreamOut {
     /// Until its next probe, while it is ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe_in_ms: Option<u64>,
-    /// The last attempt or check through it that failed.
+    /// The last attempt or check through it that failed, or the last reply or tunnel through it that broke off.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failure: Option<LastFailureOut>,
     current_connections: u64,
@@ -214,10 +214,10 @@ struct LastFailureOut {
 
 impl LastFailureOut {
     /// Of a proxy that `started` then.
-    fn read(LastFailure { failed, at }: LastFailure, started: SystemTime) -> Self {
+    fn read(LastFailure { failure, cause, at }: LastFailure, started: SystemTime) -> Self {
         LastFailureOut {
-            failure: failed.failure.as_str(),
-            cause: failed.cause.map(|cause| cause.to_string()),
+            failure,
+            cause: cause.map(|cause| cause.to_string()),
             at: rfc3339(started + at.since(Timestamp::ZERO)),
         }
     }

@@ -119,25 +119,37 @@ impl<E: Env> Request<E> {
     }
 
     /// The client went away, or sent what can't be passed on, before there was a verdict.
-    pub(crate) fn client_failed(&mut self, record: AttemptsRecord, reply: Option<&ErrorReply>) {
+    pub(crate) fn client_failed(
+        &mut self,
+        record: AttemptsRecord,
+        reply: Option<&ErrorReply>,
+        cause: Option<Arc<str>>,
+    ) {
         if let Some(reply) = reply {
             (self.summary.status, self.summary.outcome, self.summary.blame) =
                 (reply.status, reply.token, Some(reply.blame));
         }
         self.summary.upstream = record.failures.last().map(|(label, _)| Arc::clone(label));
         self.note(record);
+        self.because(cause);
         self.reach_verdict(false);
     }
 
     /// Something went wrong behind the verdict.
-    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame, cause: Option<Arc<str>>) {
+    pub(crate) fn fail_after_verdict(&mut self, outcome: &'static str, blame: Blame, cause: Arc<str>) {
         (self.summary.outcome, self.summary.blame) = (outcome, Some(blame));
-        self.summary.cause = cause.or(self.summary.cause.take());
+        self.because(Some(cause));
     }
 
     /// A tunnel ended.
-    pub(crate) fn ended(&mut self, end: RelayEnd) {
+    pub(crate) fn ended(&mut self, end: RelayEnd, cause: Option<Arc<str>>) {
         self.summary.end = Some(end);
+        self.because(cause);
+    }
+
+    /// What ended the request says more than what made an attempt of it fail.
+    fn because(&mut self, cause: Option<Arc<str>>) {
+        self.summary.cause = cause.or(self.summary.cause.take());
     }
 
     fn note(&mut self, record: AttemptsRecord) {

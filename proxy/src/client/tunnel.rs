@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use crate::client::request::Request;
 use crate::context::ConnectionSlot;
 use crate::context::Context;
-use crate::env::{Early, Env, RelayEnd, RelayLimits, relay_buffered};
+use crate::env::{Early, Env, RelayEnd, RelayLimits, Relayed, relay_buffered};
+use crate::upstream::failed::told;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 
@@ -32,21 +33,26 @@ pub(crate) fn run<E: Env>(context: Arc<Context<E>>, mut tunnel: Tunnel<E>) -> im
     async move {
         let (client, early, limits) = (tunnel.client, tunnel.early, tunnel.limits);
         // Boxed, so that an idle tunnel holds one of these futures instead of room for both.
-        let relay: Pin<Box<dyn Future<Output = RelayEnd> + Send + '_>> = match tunnel.leg {
+        let relay: Pin<Box<dyn Future<Output = Relayed> + Send + '_>> = match tunnel.leg {
             Leg::Plain(upstream) => Box::pin(context.env.relay(client, upstream, early, limits, traffic, stop)),
             // TLS has to be seen by us; only two plain connections can be joined by the environment.
             Leg::Tls(upstream) => Box::pin(relay_buffered(client, *upstream, early, limits, traffic, stop)),
         };
-        let end = relay.await;
+        let Relayed { end, cause } = relay.await;
+        let cause = cause.map(told);
+        if end == RelayEnd::UpstreamReset {
+            tunnel.lease.broke_off(end.as_str(), cause.clone());
+        }
         if let Some(target) = tunnel.request.tunnel_target() {
             let (_, down) = tunnel.request.traffic.read();
             let ended_first = tunnel.request.traffic.upstream_ended_first.load(Ordering::Relaxed);
-            tunnel.lease.tunnel_ended(target, down > 0, ended_first || end == RelayEnd::UpstreamReset);
+            let by_upstream = ended_first || end == RelayEnd::UpstreamReset;
+            tunnel.lease.tunnel_ended(target, down > 0, by_upstream, cause.clone());
         }
         if end == RelayEnd::Stopped {
             context.connections.count_reset();
         }
-        tunnel.request.ended(end);
+        tunnel.request.ended(end, cause);
         // The order matters: an observer that hears that the proxy is empty must have heard of every request.
         drop(tunnel.request);
         drop(tunnel.lease);

@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub use relay::{Early, RelayEnd, RelayLimits, relay_buffered};
+pub use relay::{Early, RelayEnd, RelayLimits, Relayed, relay_buffered};
 pub use stop::Stop;
 pub use stream::{Duplex, Listener};
 pub use traffic::{Counter, Traffic};
@@ -89,7 +89,7 @@ pub trait Env: Clone + Send + Sync + 'static {
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
-    ) -> impl Future<Output = RelayEnd> + Send {
+    ) -> impl Future<Output = Relayed> + Send {
         relay_buffered(client, upstream, early, limits, traffic, stop)
     }
 }

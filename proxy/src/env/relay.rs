@@ -5,6 +5,7 @@
 pub(super) mod pump;
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -71,6 +72,47 @@ impl RelayEnd {
     }
 }
 
+/// How a relay ended, and why.
+#[derive(Debug)]
+pub struct Relayed {
+    /// How.
+    pub end: RelayEnd,
+    /// Of a side that failed the system's or a library's words; of a limit that passed which one.
+    pub cause: Option<io::Error>,
+}
+
+impl Relayed {
+    fn timed_out(end: RelayEnd, limit: Duration) -> Self {
+        let text = format!("no byte either way within {}", humantime::format_duration(limit));
+        Relayed { end, cause: Some(io::Error::new(io::ErrorKind::TimedOut, text)) }
+    }
+}
+
+impl From<RelayEnd> for Relayed {
+    fn from(end: RelayEnd) -> Self {
+        Relayed { end, cause: None }
+    }
+}
+
+/// Why a side took nothing more, or brought nothing more.
+#[derive(Default)]
+struct Failed {
+    client: Option<io::Error>,
+    upstream: Option<io::Error>,
+}
+
+impl Failed {
+    /// An `end`, with the error of the side that it is about.
+    fn relayed(&mut self, end: RelayEnd) -> Relayed {
+        let cause = match end {
+            RelayEnd::ClientReset => self.client.take(),
+            RelayEnd::UpstreamReset => self.upstream.take(),
+            _ => None,
+        };
+        Relayed { end, cause }
+    }
+}
+
 /// How far one direction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
@@ -93,12 +135,20 @@ enum Direction {
 const MAX_DISCARDED: usize = 64 * 1024 * 1024;
 
 impl Direction {
-    /// Passes an end on to `destination`.
-    fn poll_end<D: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, destination: &mut D) {
+    /// Passes an end on to `destination`; its error goes to `failed`.
+    fn poll_end<D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        destination: &mut D,
+        failed: &mut Option<io::Error>,
+    ) {
         // Flushes what was written before.
         match Pin::new(destination).poll_shutdown(cx) {
             Poll::Ready(Ok(())) => *self = Direction::Ended,
-            Poll::Ready(Err(_)) => *self = Direction::Refused,
+            Poll::Ready(Err(error)) => {
+                *self = Direction::Refused;
+                *failed = Some(error);
+            }
             Poll::Pending => {}
         }
     }
@@ -135,7 +185,7 @@ pub(super) fn relay<C, U, Up, Down>(
     limits: RelayLimits,
     traffic: Arc<Traffic>,
     stop: Stop,
-) -> impl Future<Output = RelayEnd> + Send
+) -> impl Future<Output = Relayed> + Send
 where
     C: Duplex,
     U: Duplex,
@@ -144,22 +194,29 @@ where
 {
     let (mut up, mut down) = pumps;
     async move {
-        let end = {
+        let relayed = {
             let mut timer = pin!(tokio::time::sleep(limits.idle));
             let mut stopped = pin!(stop.wait());
             let (mut going_up, mut going_down) = (Direction::Open, Direction::Open);
             let (mut seen, mut discarded) = ((0, 0), 0);
             let mut last = Instant::now();
+            let mut failed = Failed::default();
             poll_fn(|cx| {
                 if stopped.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(RelayEnd::Stopped);
+                    return Poll::Ready(RelayEnd::Stopped.into());
                 }
                 let before = (going_up, going_down);
                 if going_up == Direction::Open {
                     match up.poll_pump(cx, &mut client, &mut upstream, &traffic.up) {
                         Poll::Ready(Ok(())) => going_up = Direction::Ending,
-                        Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::ClientReset),
-                        Poll::Ready(Err(PumpError::Destination(refusal))) => going_up.refuse(refusal, going_down),
+                        Poll::Ready(Err(PumpError::Source(error))) => {
+                            failed.client = Some(error);
+                            return Poll::Ready(failed.relayed(RelayEnd::ClientReset));
+                        }
+                        Poll::Ready(Err(PumpError::Destination(refusal, error))) => {
+                            failed.upstream = Some(error);
+                            going_up.refuse(refusal, going_down);
+                        }
                         Poll::Pending => {}
                     }
                 }
@@ -171,23 +228,33 @@ where
                                 traffic.upstream_ended_first.store(true, Ordering::Relaxed);
                             }
                         }
-                        Poll::Ready(Err(PumpError::Source)) => return Poll::Ready(RelayEnd::UpstreamReset),
-                        Poll::Ready(Err(PumpError::Destination(refusal))) => going_down.refuse(refusal, going_up),
+                        Poll::Ready(Err(PumpError::Source(error))) => {
+                            failed.upstream = Some(error);
+                            return Poll::Ready(failed.relayed(RelayEnd::UpstreamReset));
+                        }
+                        Poll::Ready(Err(PumpError::Destination(refusal, error))) => {
+                            failed.client = Some(error);
+                            going_down.refuse(refusal, going_up);
+                        }
                         Poll::Pending => {}
                     }
                 }
                 match (going_up, going_down) {
                     // A failed write takes the reset's place, and the next read sees an end. It must not be passed
                     // on as one: what was cut would look whole.
-                    (Direction::Refused, Direction::Ending) => return Poll::Ready(RelayEnd::UpstreamReset),
-                    (Direction::Ending, Direction::Refused) => return Poll::Ready(RelayEnd::ClientReset),
+                    (Direction::Refused, Direction::Ending) => {
+                        return Poll::Ready(failed.relayed(RelayEnd::UpstreamReset));
+                    }
+                    (Direction::Ending, Direction::Refused) => {
+                        return Poll::Ready(failed.relayed(RelayEnd::ClientReset));
+                    }
                     _ => {}
                 }
                 if going_up == Direction::Ending {
-                    going_up.poll_end(cx, &mut upstream);
+                    going_up.poll_end(cx, &mut upstream, &mut failed.upstream);
                 }
                 if going_down == Direction::Ending {
-                    going_down.poll_end(cx, &mut client);
+                    going_down.poll_end(cx, &mut client, &mut failed.client);
                 }
                 if going_up == Direction::Discarding {
                     going_up.poll_discard(cx, &mut client, &mut discarded);
@@ -196,7 +263,7 @@ where
                     going_down.poll_discard(cx, &mut upstream, &mut discarded);
                 }
                 if let Some(end) = ended(going_up, going_down) {
-                    return Poll::Ready(end);
+                    return Poll::Ready(failed.relayed(end));
                 }
                 let half_closed = going_up != Direction::Open || going_down != Direction::Open;
                 let limit = if half_closed { limits.half_closed } else { limits.idle };
@@ -212,9 +279,9 @@ where
                 while timer.as_mut().poll(cx).is_ready() {
                     if last.elapsed() >= limit {
                         return Poll::Ready(match (going_up, going_down) {
-                            (Direction::Discarding, Direction::Ended) => RelayEnd::UpstreamClosed,
-                            _ if half_closed => RelayEnd::HalfClosedIdle,
-                            _ => RelayEnd::Idle,
+                            (Direction::Discarding, Direction::Ended) => RelayEnd::UpstreamClosed.into(),
+                            _ if half_closed => Relayed::timed_out(RelayEnd::HalfClosedIdle, limit),
+                            _ => Relayed::timed_out(RelayEnd::Idle, limit),
                         });
                     }
                     timer.as_mut().reset(last + limit);
@@ -223,7 +290,7 @@ where
             })
             .await
         };
-        match end {
+        match relayed.end {
             // Dropping them closes our side alone.
             RelayEnd::Closed | RelayEnd::UpstreamClosed => {}
             RelayEnd::UpstreamReset => {
@@ -239,7 +306,7 @@ where
                 upstream.abort();
             }
         }
-        end
+        relayed
     }
 }
 
@@ -276,7 +343,7 @@ pub fn relay_buffered<C: Duplex, U: Duplex>(
     limits: RelayLimits,
     traffic: Arc<Traffic>,
     stop: Stop,
-) -> impl Future<Output = RelayEnd> + Send {
+) -> impl Future<Output = Relayed> + Send {
     // Copied, because an early byte's buffer is a whole head's and would be held for as long as the tunnel lasts.
     let pumps = (BufferPump::starting_with(&early.to_upstream), BufferPump::starting_with(&early.to_client));
     relay(client, upstream, pumps, limits, traffic, stop)

@@ -1,5 +1,6 @@
 //! Carries one plain HTTP body from one connection to another.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,12 +12,12 @@ use crate::http::body::{BodyCodec, BodyError};
 use crate::http::inbox::Inbox;
 
 /// Why a body could not be carried to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum CarryError {
     /// The sender's connection failed or ended before the body did.
-    Source,
+    Source(io::Error),
     /// The receiver takes no more bytes.
-    Destination,
+    Destination(io::Error),
     /// The body is malformed.
     Malformed(BodyError),
 }
@@ -71,11 +72,11 @@ impl Carry {
         loop {
             while !self.out.is_empty() {
                 let written = ready!(Pin::new(&mut *destination).poll_write(cx, &self.out));
-                match written {
-                    Ok(1..) => {}
-                    Ok(0) | Err(_) => return Poll::Ready(Err(CarryError::Destination)),
-                }
-                let count = written.unwrap_or_default();
+                let count = match written {
+                    Ok(0) => return Poll::Ready(Err(CarryError::Destination(io::ErrorKind::WriteZero.into()))),
+                    Ok(count) => count,
+                    Err(error) => return Poll::Ready(Err(CarryError::Destination(error))),
+                };
                 self.out.advance(count);
                 self.unflushed = true;
                 let head = count.min(self.head);
@@ -84,7 +85,7 @@ impl Carry {
             }
             if self.codec.is_done() || ended {
                 if self.unflushed {
-                    ready!(Pin::new(&mut *destination).poll_flush(cx)).map_err(|_| CarryError::Destination)?;
+                    ready!(Pin::new(&mut *destination).poll_flush(cx)).map_err(CarryError::Destination)?;
                     self.unflushed = false;
                 }
                 self.finished = true;
@@ -98,13 +99,14 @@ impl Carry {
             match inbox.poll_fill_body(cx, source) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(_)) => {
-                    self.codec.finish_on_eof().map_err(|_| CarryError::Source)?;
+                    let cut = |error| CarryError::Source(io::Error::new(io::ErrorKind::UnexpectedEof, error));
+                    self.codec.finish_on_eof().map_err(cut)?;
                     ended = true;
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(CarryError::Source)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(CarryError::Source(error))),
                 Poll::Pending => {
                     if self.unflushed
-                        && Pin::new(&mut *destination).poll_flush(cx).map_err(|_| CarryError::Destination)?.is_ready()
+                        && Pin::new(&mut *destination).poll_flush(cx).map_err(CarryError::Destination)?.is_ready()
                     {
                         self.unflushed = false;
                     }

@@ -132,7 +132,7 @@ impl Outbox {
 /// Waits until the client's connection fails. Up to `limit` bytes that the client sends meanwhile are kept for later.
 ///
 /// The end of the stream is not a failure: a client that has ended only its own direction still wants its answer.
-pub(crate) async fn client_reset<S: AsyncRead + Unpin>(client: &mut S, inbox: &mut Inbox, limit: usize) {
+pub(crate) async fn client_reset<S: AsyncRead + Unpin>(client: &mut S, inbox: &mut Inbox, limit: usize) -> io::Error {
     loop {
         if inbox.bytes.len() >= limit {
             return std::future::pending().await;
@@ -140,7 +140,7 @@ pub(crate) async fn client_reset<S: AsyncRead + Unpin>(client: &mut S, inbox: &m
         match inbox.fill(client).await {
             Ok(0) => return std::future::pending().await,
             Ok(_) => {}
-            Err(_) => return,
+            Err(error) => return error,
         }
     }
 }

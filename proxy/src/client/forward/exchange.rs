@@ -1,6 +1,7 @@
 //! Sends one request on one upstream connection and reads the response up to the end of its head.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,9 +35,9 @@ pub(super) enum ExchangeError {
     /// The upstream or the target; another upstream may do better.
     Upstream(FailedAttempt),
     /// The client's connection failed.
-    ClientGone,
+    ClientGone(io::Error),
     /// The client's body ended early.
-    BodyCut,
+    BodyCut(io::Error),
     /// The client's body stood still.
     BodyTimeout,
     /// The client's body is malformed.
@@ -121,7 +122,7 @@ where
         out: Outbox::holding(head),
         head_sent: false,
         gate_open: !asked.expects_continue || client.go_ahead.given,
-        refused: false,
+        refused: None,
         replies: Replies::default(),
         client_ended: false,
     };
@@ -136,7 +137,7 @@ where
         if let Poll::Ready(done) = state.poll(cx, &mut client, (leg, leg_inbox), asked, bounds.limits) {
             return Poll::Ready(done);
         }
-        let uploading = state.gate_open && !state.refused && !client.upload.is_finished();
+        let uploading = state.gate_open && state.refused.is_none() && !client.upload.is_finished();
         let now = (uploading, client.sent.get());
         if now != progress {
             progress = now;
@@ -162,8 +163,8 @@ struct State {
     head_sent: bool,
     /// The body may go.
     gate_open: bool,
-    /// The upstream takes no more of the request; what it says is still worth reading.
-    refused: bool,
+    /// Why the upstream takes no more of the request; what it says is still worth reading.
+    refused: Option<io::Error>,
     replies: Replies,
     client_ended: bool,
 }
@@ -177,7 +178,7 @@ enum Heard {
 impl State {
     /// Whether the next bytes the upstream gets are of the body.
     fn takes_body(&self) -> bool {
-        self.head_sent && self.gate_open && !self.refused
+        self.head_sent && self.gate_open && self.refused.is_none()
     }
 
     fn poll<S, L>(
@@ -193,21 +194,23 @@ impl State {
         L: AsyncRead + AsyncWrite + Unpin,
     {
         loop {
-            if !self.refused && !self.head_sent {
+            if self.refused.is_none() && !self.head_sent {
                 match self.out.poll_send(cx, leg) {
                     Poll::Ready(Ok(())) => self.head_sent = true,
-                    Poll::Ready(Err(_)) => self.refused = true,
+                    Poll::Ready(Err(error)) => self.refused = Some(error),
                     Poll::Pending => {}
                 }
             }
-            if let Poll::Ready(Err(_)) = client.go_ahead.unsent.poll_send(cx, client.stream) {
-                return Poll::Ready(Err(ExchangeError::ClientGone));
+            if let Poll::Ready(Err(error)) = client.go_ahead.unsent.poll_send(cx, client.stream) {
+                return Poll::Ready(Err(ExchangeError::ClientGone(error)));
             }
             if self.takes_body() && !client.upload.is_finished() {
                 match client.upload.poll(cx, (client.inbox, client.stream), leg, client.sent) {
                     Poll::Pending | Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(CarryError::Destination)) => self.refused = true,
-                    Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(ExchangeError::BodyCut)),
+                    Poll::Ready(Err(CarryError::Destination(error))) => self.refused = Some(error),
+                    Poll::Ready(Err(CarryError::Source(error))) => {
+                        return Poll::Ready(Err(ExchangeError::BodyCut(error)));
+                    }
                     Poll::Ready(Err(CarryError::Malformed(error))) => {
                         return Poll::Ready(Err(ExchangeError::Body(error)));
                     }
@@ -234,7 +237,7 @@ impl State {
                 match client.inbox.poll_fill_head(cx, client.stream) {
                     Poll::Ready(Ok(0)) => self.client_ended = true,
                     Poll::Ready(Ok(_)) => continue,
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(ExchangeError::ClientGone)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(ExchangeError::ClientGone(error))),
                     Poll::Pending => {}
                 }
             }
@@ -252,8 +255,12 @@ impl State {
         let mut head = match std::task::ready!(self.replies.poll_next(cx, leg, limits)) {
             Ok(head) => head,
             // A write that failed has met the reset, and then reading finds but an end.
-            Err(ReplyError::Closed) if self.refused => return Poll::Ready(Err(Failure::ResetBeforeHead.into())),
-            Err(error) => return Poll::Ready(Err(FailedAttempt::reply(error, limits))),
+            Err(error) => {
+                return Poll::Ready(Err(match (error, self.refused.take()) {
+                    (ReplyError::Closed, Some(refused)) => FailedAttempt::new(Failure::ResetBeforeHead, refused),
+                    (error, _) => FailedAttempt::reply(error, limits),
+                }));
+            }
         };
         let framing =
             response_framing(&mut head, asked.method).map_err(|error| FailedAttempt::malformed(error, limits))?;

@@ -7,6 +7,7 @@ mod exchange;
 mod head;
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -57,16 +58,15 @@ struct Answered<E: Env> {
 }
 
 /// What became of the rest of a request's body while its response was passed on.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Upload {
     /// Sent, or left where it was.
     Left,
     /// The upstream took no more of it.
-    Refused,
+    Refused(io::Error),
 }
 
 /// How passing a response on went wrong: the word for it, whose fault it was, and why.
-type Broken = (&'static str, Blame, Option<Arc<str>>);
+type Broken = (&'static str, Blame, Arc<str>);
 
 /// Serves one plain-HTTP request.
 pub(crate) async fn forward<E: Env>(
@@ -176,7 +176,9 @@ impl<E: Env> Forward<'_, E> {
         let connected = tokio::select! {
             biased;
             connected = dial::connect(&context.env, &lease.upstream, allowance, dial_settings) => connected,
-            () = client_reset(stream, inbox, self.settings.limits.max_bytes) => return Err((ExchangeError::ClientGone, false)),
+            error = client_reset(stream, inbox, self.settings.limits.max_bytes) => {
+                return Err((ExchangeError::ClientGone(error), false));
+            }
         };
         match connected {
             Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|error| (error, true)),
@@ -236,11 +238,13 @@ impl<E: Env> Forward<'_, E> {
         let mut out = self.go_ahead.unsent.take_rest();
         out.unsplit(incoming(self.settings, head, client, (close, self.connection.context.env.wall())));
         let mut down = Carry::behind(out, codec);
-        let mut carried = self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await;
-        if carried == Ok(Upload::Refused) && framing == Framing::UntilClose {
+        let carried = match self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await {
             // The failed write may have taken the reset's place, so that the end seen need not be the body's.
-            carried = Err(("reply_cut", Blame::Unknown, None));
-        }
+            Ok(Upload::Refused(error)) if framing == Framing::UntilClose => {
+                Err(("reply_cut", Blame::Unknown, told(error)))
+            }
+            carried => carried,
+        };
         match carried {
             Ok(_) => {
                 if reusable && inbox.is_empty() && self.upload.is_finished() {
@@ -249,6 +253,9 @@ impl<E: Env> Forward<'_, E> {
                 if close { NextStep::Linger } else { NextStep::NextRequest }
             }
             Err((outcome, blame, cause)) => {
+                if blame != Blame::Client {
+                    lease.broke_off(outcome, Some(Arc::clone(&cause)));
+                }
                 self.request.fail_after_verdict(outcome, blame, cause);
                 NextStep::Abort
             }
@@ -276,20 +283,22 @@ impl<E: Env> Forward<'_, E> {
                     // not send it.
                     Poll::Ready(carried) => {
                         uploading = false;
-                        if carried == Err(CarryError::Destination) {
-                            end = Upload::Refused;
+                        if let Err(CarryError::Destination(error)) = carried {
+                            end = Upload::Refused(error);
                         }
                     }
                 }
             }
             match down.poll(cx, (inbox, leg), &mut connection.stream, &traffic.down) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(end)),
-                Poll::Ready(Err(CarryError::Destination)) => {
-                    return Poll::Ready(Err(("client_gone", Blame::Client, None)));
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(std::mem::replace(&mut end, Upload::Left))),
+                Poll::Ready(Err(CarryError::Destination(error))) => {
+                    return Poll::Ready(Err(("client_gone", Blame::Client, told(error))));
                 }
-                Poll::Ready(Err(CarryError::Source)) => return Poll::Ready(Err(("reply_cut", Blame::Unknown, None))),
+                Poll::Ready(Err(CarryError::Source(error))) => {
+                    return Poll::Ready(Err(("reply_cut", Blame::Unknown, told(error))));
+                }
                 Poll::Ready(Err(CarryError::Malformed(error))) => {
-                    return Poll::Ready(Err(("reply_malformed", Blame::Unknown, Some(told(error)))));
+                    return Poll::Ready(Err(("reply_malformed", Blame::Unknown, told(error))));
                 }
                 Poll::Pending => {}
             }
@@ -300,7 +309,8 @@ impl<E: Env> Forward<'_, E> {
             }
             if timer.as_mut().poll(cx).is_ready() {
                 let blame = if down.is_blocked() { Blame::Client } else { Blame::Unknown };
-                return Poll::Ready(Err(("body_timeout", blame, None)));
+                let cause = told(format_args!("no byte within {}", humantime::format_duration(stall)));
+                return Poll::Ready(Err(("body_timeout", blame, cause)));
             }
             Poll::Pending
         })
@@ -335,17 +345,22 @@ impl<E: Env> Forward<'_, E> {
     /// Ends the request after the client's own side failed.
     async fn client_failed(mut self, error: ExchangeError, attempts: Attempts<E>) -> NextStep<E> {
         let record = attempts.none_opened();
-        let error = match error {
-            ExchangeError::ClientGone | ExchangeError::Upstream(_) => {
-                self.request.client_failed(record, None);
+        let (error, cause) = match error {
+            ExchangeError::ClientGone(error) => {
+                self.request.client_failed(record, None, Some(told(error)));
                 return NextStep::Abort;
             }
-            ExchangeError::BodyCut => RequestError::BodyCut,
-            ExchangeError::BodyTimeout => RequestError::BodyTimeout,
-            ExchangeError::Body(error) => RequestError::Body(error),
+            // Those are the attempts'.
+            ExchangeError::Upstream(failed) => {
+                self.request.client_failed(record, None, failed.cause);
+                return NextStep::Abort;
+            }
+            ExchangeError::BodyCut(error) => (RequestError::BodyCut, Some(told(error))),
+            ExchangeError::BodyTimeout => (RequestError::BodyTimeout, None),
+            ExchangeError::Body(error) => (RequestError::Body(error), Some(told(error))),
         };
         let reply = error.reply();
-        self.request.client_failed(record, Some(&reply));
+        self.request.client_failed(record, Some(&reply), cause);
         self.answer(&reply, true).await;
         NextStep::Linger
     }

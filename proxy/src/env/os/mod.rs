@@ -19,7 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::relay;
-use super::{Busy, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
+use super::{Busy, Early, Env, RelayLimits, Relayed, Stop, Traffic};
 use socket::set_options;
 pub use socket::{OsListener, OsStream};
 use splice::SplicePump;
@@ -153,7 +153,7 @@ impl Env for Os {
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
-    ) -> impl Future<Output = RelayEnd> + Send {
+    ) -> impl Future<Output = Relayed> + Send {
         let pumps = (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
         relay::relay(client, upstream, pumps, limits, traffic, stop)
     }

@@ -94,22 +94,22 @@ impl SplicePump {
         let Some(pipe) = &lent.pipe else { return Poll::Ready(Ok(())) };
         loop {
             while lent.held > 0 {
-                ready!(destination.tcp.poll_write_ready(cx)).map_err(|error| PumpError::refused(&error))?;
+                ready!(destination.tcp.poll_write_ready(cx)).map_err(PumpError::refused)?;
                 let moved = destination.tcp.try_io(Interest::WRITABLE, || {
                     Ok(splice(&pipe.reader, None, &destination.tcp, None, lent.held, SpliceFlags::NONBLOCK)?)
                 });
                 match moved {
-                    Ok(0) => return Poll::Ready(Err(PumpError::refused(&io::ErrorKind::WriteZero.into()))),
+                    Ok(0) => return Poll::Ready(Err(PumpError::refused(io::ErrorKind::WriteZero.into()))),
                     Ok(moved) => {
                         lent.held -= moved;
                         delivered.add(moved as u64);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Poll::Ready(Err(PumpError::refused(&error))),
+                    Err(error) => return Poll::Ready(Err(PumpError::refused(error))),
                 }
             }
             match source.tcp.poll_read_ready(cx) {
-                Poll::Ready(ready) => ready.map_err(|_| PumpError::Source)?,
+                Poll::Ready(ready) => ready.map_err(PumpError::Source)?,
                 Poll::Pending => break,
             }
             let moved = source.tcp.try_io(Interest::READABLE, || {
@@ -122,7 +122,7 @@ impl SplicePump {
                 }
                 Ok(moved) => lent.held = moved,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(Err(PumpError::Source)),
+                Err(error) => return Poll::Ready(Err(PumpError::Source(error))),
             }
         }
         self.pipe = None;

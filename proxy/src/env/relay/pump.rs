@@ -16,17 +16,17 @@ use crate::env::traffic::Counter;
 #[derive(Debug)]
 pub(crate) enum PumpError {
     /// The source: nothing more will come.
-    Source,
+    Source(io::Error),
     /// The destination: nothing more will be taken.
-    Destination(Refusal),
+    Destination(Refusal, io::Error),
 }
 
 impl PumpError {
     /// A write failed with `error`.
-    pub(crate) fn refused(error: &io::Error) -> Self {
+    pub(crate) fn refused(error: io::Error) -> Self {
         // Linux keeps the two apart: a reset behind a peer's end fails the write with EPIPE, any other with ECONNRESET.
         let closed = error.kind() == io::ErrorKind::BrokenPipe;
-        PumpError::Destination(if closed { Refusal::Closed } else { Refusal::Reset })
+        PumpError::Destination(if closed { Refusal::Closed } else { Refusal::Reset }, error)
     }
 }
 
@@ -104,10 +104,9 @@ impl BufferPump {
     ) -> Poll<Result<(), PumpError>> {
         while let Some(held) = &mut self.held {
             let waiting = held.buffer.get(held.from..held.to).unwrap_or_default();
-            let written = ready!(Pin::new(&mut *destination).poll_write(cx, waiting))
-                .map_err(|error| PumpError::refused(&error))?;
+            let written = ready!(Pin::new(&mut *destination).poll_write(cx, waiting)).map_err(PumpError::refused)?;
             if written == 0 {
-                return Poll::Ready(Err(PumpError::Destination(Refusal::Reset)));
+                return Poll::Ready(Err(PumpError::refused(io::ErrorKind::WriteZero.into())));
             }
             self.unflushed = true;
             held.from += written;
@@ -143,7 +142,7 @@ impl BufferPump {
                     // TLS without a close_notify. What runs inside a tunnel has an integrity of its own, and a
                     // reset here would throw away bytes that the peer has not read yet.
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                    Err(_) => Err(PumpError::Source),
+                    Err(error) => Err(PumpError::Source(error)),
                 })
             }
         }
@@ -168,7 +167,7 @@ impl<S: AsyncRead + Unpin, D: AsyncWrite + Unpin> Pump<S, D> for BufferPump {
                     if self.unflushed
                         && let Poll::Ready(flushed) = Pin::new(&mut *destination).poll_flush(cx)
                     {
-                        flushed.map_err(|error| PumpError::refused(&error))?;
+                        flushed.map_err(PumpError::refused)?;
                         self.unflushed = false;
                     }
                     return Poll::Pending;

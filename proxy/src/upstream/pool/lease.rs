@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::{Pool, Upstream};
+use super::{LastFailure, Pool, Upstream};
 use crate::core::attribution::Failure;
 use crate::core::health::AttemptResult;
 use crate::core::time::Timestamp;
@@ -43,7 +43,7 @@ impl<E: Env> Lease<E> {
             }
         }
         if let Some(failed) = failed.filter(|failed| failed.failure != Failure::ClientGone) {
-            self.upstream.figures.failed(failed, now);
+            self.upstream.figures.failed(failed.clone(), now);
         }
         let failure = failed.map(|failed| failed.failure.as_str());
         let cause = failed.and_then(|failed| failed.cause.as_deref());
@@ -63,8 +63,8 @@ impl<E: Env> Lease<E> {
     }
 
     /// The tunnel to `target` that this lease opened has ended: with a byte of its target or none, and by the upstream's
-    /// side or not. One that brought nothing counts once another upstream delivers from the same target.
-    pub(crate) fn tunnel_ended(&self, target: &str, delivered: bool, by_upstream: bool) {
+    /// side or not, because of `cause`. One that brought nothing counts once another upstream delivers from the same target.
+    pub(crate) fn tunnel_ended(&self, target: &str, delivered: bool, by_upstream: bool, cause: Option<Arc<str>>) {
         if delivered {
             // Only what may have been counted needs to be undone; the usual end has nobody to charge.
             if self.upstream.figures.brought_nothing.swap(false, Ordering::Relaxed) {
@@ -73,8 +73,15 @@ impl<E: Env> Lease<E> {
             self.pool.delivered(target, self.upstream.id);
         } else if by_upstream {
             self.upstream.figures.brought_nothing.store(true, Ordering::Relaxed);
+            let failed = FailedAttempt { failure: Failure::EmptyTunnel, cause };
+            self.upstream.figures.failed(failed, self.pool.now());
             self.pool.brought_nothing(target, self.attempt);
         }
+    }
+
+    /// What this lease opened, a tunnel or a reply, broke off: the statistics show it, and nobody is charged.
+    pub(crate) fn broke_off(&self, failure: &'static str, cause: Option<Arc<str>>) {
+        self.upstream.figures.broke_off(LastFailure { failure, cause, at: self.pool.now() });
     }
 
     /// Gives a connection back for the next request.

@@ -1,7 +1,7 @@
 //! Holds one upstream while the proxy runs: its configuration, its idle connections, its figures.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ pub(crate) struct Figures {
     /// A tunnel brought nothing since one last delivered.
     pub(crate) brought_nothing: AtomicBool,
     pub(crate) latency: Mutex<Latency>,
-    last_failure: Mutex<Option<LastFailure>>,
+    failures: Mutex<Failures>,
     recent_bytes: Mutex<RecentBytes>,
 }
 
@@ -68,27 +68,47 @@ struct RecentBytes {
     window: Window<Bytes>,
 }
 
-/// The last attempt that failed, a check's among them.
+/// What failed last: an attempt, a check's among them, or what one had opened.
 #[derive(Clone, Debug)]
 pub(crate) struct LastFailure {
-    pub(crate) failed: FailedAttempt,
+    /// The word for it.
+    pub(crate) failure: &'static str,
+    /// In the system's or a library's words.
+    pub(crate) cause: Option<Arc<str>>,
     pub(crate) at: Timestamp,
+}
+
+#[derive(Default)]
+struct Failures {
+    last: Option<LastFailure>,
+    /// Why the last attempt failed, which is what an ejection tells.
+    of_attempt: Option<Arc<str>>,
 }
 
 impl Figures {
     /// An attempt failed, and not because the client went away.
-    pub(crate) fn failed(&self, failed: &FailedAttempt, at: Timestamp) {
-        let last = LastFailure { failed: failed.clone(), at };
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    pub(crate) fn failed(&self, failed: FailedAttempt, at: Timestamp) {
+        let mut failures = self.failures();
+        failures.of_attempt.clone_from(&failed.cause);
+        failures.last = Some(LastFailure { failure: failed.failure.as_str(), cause: failed.cause, at });
+    }
+
+    /// What an attempt had opened broke off.
+    pub(crate) fn broke_off(&self, last: LastFailure) {
+        self.failures().last = Some(last);
     }
 
     /// Why the last failed attempt failed.
     pub(crate) fn last_cause(&self) -> Option<Arc<str>> {
-        self.last_failure()?.failed.cause
+        self.failures().of_attempt.clone()
     }
 
     pub(crate) fn last_failure(&self) -> Option<LastFailure> {
-        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failures().last.clone()
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Since the start.

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use mock_upstreams::Journal;
 use proxy::Proxy;
 use proxy::env::os::{Os, OsListener, OsStream};
-use proxy::env::{Busy, Early, Env, RelayEnd, RelayLimits, Stop, Traffic};
+use proxy::env::{Busy, Early, Env, RelayLimits, Relayed, Stop, Traffic};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -364,7 +364,7 @@ impl Env for Counting {
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
-    ) -> RelayEnd {
+    ) -> Relayed {
         self.os.relay(client, upstream, early, limits, traffic, stop).await
     }
 }

@@ -1,9 +1,11 @@
 //! Tests that each failure says why, in the system's or a library's words: in the event, the log line and the statistics.
 
-use serde_json::json;
+use proxy::env::RelayEnd;
+use serde_json::{Value, json};
 
+use crate::http::plain::get;
 use crate::support::{Double, Heard, Memory, TestProxy, config, parse, run, run_paused};
-use crate::tunnels::timing::{addr, connect, with_timeouts};
+use crate::tunnels::timing::{self, addr, connect, secs, with_timeouts};
 use crate::upstreams::tls::{Certificates, entry, upstream, with_upstreams};
 
 /// One CONNECT through `proxy`: what the attempt's event, the request's summary and the statistics say of it.
@@ -117,5 +119,149 @@ fn an_ejection_carries_the_cause_of_the_last_failure() {
             })
             .await;
         assert_eq!(cause, "Connection refused (os error 111)");
+    });
+}
+
+/// Of the only upstream.
+async fn last_failure(proxy: &TestProxy) -> Value {
+    proxy.stats().await["total"]["upstream_metrics"][0]["last_failure"].clone()
+}
+
+const RESET: &str = "Connection reset by peer (os error 104)";
+
+#[test]
+fn a_tunnel_that_was_reset_is_told_with_the_systems_words() {
+    run(async {
+        for (delivered, word) in [("", "empty_tunnel"), ("words", "upstream_reset")] {
+            let (proxy, mut client, mut peer) = crate::tunnels::tunnel::joined().await;
+            peer.send(delivered).await;
+            client.exactly(delivered.len()).await;
+            peer.reset();
+            let summary = proxy.ear.finished(1).await;
+            assert_eq!((summary.end, summary.cause.as_deref()), (Some(RelayEnd::UpstreamReset), Some(RESET)));
+            let last = last_failure(&proxy).await;
+            assert_eq!((&last["failure"], &last["cause"]), (&json!(word), &json!(RESET)));
+        }
+        let (proxy, client, _peer) = crate::tunnels::tunnel::joined().await;
+        client.reset();
+        let summary = proxy.ear.finished(1).await;
+        assert_eq!((summary.end, summary.cause.as_deref()), (Some(RelayEnd::ClientReset), Some(RESET)));
+        assert_eq!(last_failure(&proxy).await, Value::Null, "that is nothing of the upstream's");
+    });
+}
+
+/// In memory, where a write is sure to run into the reset before a read does.
+#[test]
+fn a_tunnel_whose_write_failed_is_told_with_the_systems_words() {
+    run_paused(async {
+        let net = Memory::default();
+        let (ear, mut client, peer) = timing::joined(&net, json!({})).await;
+        client.send("a request").await;
+        peer.abort();
+        let summary = ear.finished(1).await;
+        assert_eq!((summary.end, summary.cause.as_deref()), (Some(RelayEnd::UpstreamReset), Some("connection reset")));
+    });
+}
+
+#[test]
+fn a_tunnel_without_a_byte_for_too_long_is_told_with_its_limit() {
+    run_paused(async {
+        let net = Memory::default();
+        let (ear, _client, _peer) = timing::joined(&net, json!({ "idle_tunnel": "10m" })).await;
+        assert_eq!(ear.finished(1).await.cause.as_deref(), Some("no byte either way within 10m"));
+        let net = Memory::default();
+        let (ear, mut client, _peer) = timing::joined(&net, json!({ "half_closed": "30s" })).await;
+        client.finish().await;
+        assert_eq!(ear.finished(1).await.cause.as_deref(), Some("no byte either way within 30s"));
+    });
+}
+
+#[test]
+fn a_tunnel_that_ended_in_order_has_no_cause() {
+    run(async {
+        let (proxy, mut client, mut peer) = crate::tunnels::tunnel::joined().await;
+        client.finish().await;
+        peer.finish().await;
+        let summary = proxy.ear.finished(1).await;
+        assert_eq!((summary.end, summary.cause), (Some(RelayEnd::Closed), None));
+    });
+}
+
+#[test]
+fn a_reply_that_broke_off_is_told_with_the_reason() {
+    run(async {
+        for (resets, cause) in [(true, RESET), (false, "the connection ended before the body")] {
+            let (give, mut go) = tokio::sync::mpsc::unbounded_channel();
+            let go_on = std::sync::Arc::new(tokio::sync::Notify::new());
+            let upstream = {
+                let go_on = std::sync::Arc::clone(&go_on);
+                Double::scripted(move |_, mut peer| {
+                    let (give, go_on) = (give.clone(), std::sync::Arc::clone(&go_on));
+                    async move {
+                        peer.head().await;
+                        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await;
+                        let _ = give.send(());
+                        go_on.notified().await;
+                        if resets { peer.reset() } else { peer.finish().await }
+                    }
+                })
+                .await
+            };
+            let proxy = TestProxy::before(&[upstream.addr]).await;
+            let mut client = proxy.client().await;
+            client.send(get("/")).await;
+            go.recv().await.unwrap();
+            client.head().await;
+            client.exactly(4).await;
+            go_on.notify_one();
+            let summary = proxy.ear.finished(1).await;
+            assert_eq!((summary.outcome, summary.cause.as_deref()), ("reply_cut", Some(cause)));
+            let last = last_failure(&proxy).await;
+            assert_eq!((&last["failure"], &last["cause"]), (&json!("reply_cut"), &json!(cause)));
+        }
+    });
+}
+
+#[test]
+fn a_reply_that_stands_still_is_told_with_its_limit() {
+    run_paused(async {
+        let net = Memory::default();
+        net.serve(addr(1), secs(0), |mut peer| async move {
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await;
+            let _ = peer.rest().await;
+        })
+        .await;
+        let (_, ear) = net.start(parse(&with_timeouts(&[addr(1)], json!({ "body": "20s" })))).await;
+        let mut client = net.client();
+        client.send(get("/")).await;
+        let _ = client.rest().await;
+        let summary = ear.finished(1).await;
+        assert_eq!((summary.outcome, summary.cause.as_deref()), ("body_timeout", Some("no byte within 20s")));
+    });
+}
+
+#[test]
+fn a_client_that_is_gone_is_told_with_the_systems_words() {
+    run(async {
+        for request in [get("/"), "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n".to_owned()] {
+            let (give, mut asked) = tokio::sync::mpsc::unbounded_channel();
+            let upstream = Double::scripted(move |_, mut peer| {
+                let give = give.clone();
+                async move {
+                    peer.head().await;
+                    let _ = give.send(());
+                    let _ = peer.rest().await;
+                }
+            })
+            .await;
+            let proxy = TestProxy::before(&[upstream.addr]).await;
+            let mut client = proxy.client().await;
+            client.send(request).await;
+            asked.recv().await.unwrap();
+            client.reset();
+            let summary = proxy.ear.finished(1).await;
+            assert_eq!((summary.outcome, summary.cause.as_deref()), ("client_gone", Some(RESET)));
+        }
     });
 }

@@ -4,4 +4,4 @@ mod connect;
 mod curl;
 mod refusal;
 pub(crate) mod timing;
-mod tunnel;
+pub(crate) mod tunnel;

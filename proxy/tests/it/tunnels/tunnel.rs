@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::support::{Client, Double, Heard, Memory, Peer, TestProxy, WATCHDOG, run, run_paused};
 
 /// A proxy with one open tunnel, and both ends of it.
-async fn joined() -> (TestProxy, Client, Peer) {
+pub(crate) async fn joined() -> (TestProxy, Client, Peer) {
     let (give, mut take) = mpsc::unbounded_channel();
     let upstream = Double::scripted(move |_, mut peer| {
         let give = give.clone();
