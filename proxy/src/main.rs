@@ -161,12 +161,11 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
         warn!("the descriptor limit stays at {}: {error}", descriptors::nofile());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
-    // Before anybody can learn whom to signal: a signal without a handler kills.
     let signals = {
         let _runtime = runtime.enter();
         ProcessSignals::handle().map_err(other)?
     };
-    let pid_file = write_pid(&config)?;
+    let pid_file = write_pid(&config, &signals)?;
     let control = open_control(&config)?;
     let code = runtime.block_on(serve(path, config, files, control.as_ref(), (signals, log)));
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
@@ -179,7 +178,10 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
 }
 
 /// Writes the PID file. If its path is the default, a failure is only warned about; a second proxy on it is refused.
-fn write_pid(config: &Config) -> Result<Option<PidFile>, CommandError> {
+///
+/// It asks for the `_handled` signals because whoever can learn whom to signal may do so at once: without a handler, a signal
+/// kills.
+fn write_pid(config: &Config, _handled: &ProcessSignals) -> Result<Option<PidFile>, CommandError> {
     let Some(path) = config.server.pid_file_path() else { return Ok(None) };
     match PidFile::create(&path) {
         Ok(file) => Ok(Some(file)),

@@ -100,9 +100,14 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it in `folder`; it may not get as far as listening.
     pub(crate) fn spawn(folder: &Path, config: &Path) -> Self {
+        Self::from(Self::command(folder, config))
+    }
+
+    /// The command that [`Running::spawn`] starts.
+    pub(crate) fn command(folder: &Path, config: &Path) -> std::process::Command {
         let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("proxy"));
         command.arg("--config").arg(config).current_dir(folder).env_remove("PROXY_CONFIG");
-        Self::from(command)
+        command
     }
 
     /// Starts it by a command of one's own.
