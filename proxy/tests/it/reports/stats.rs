@@ -1,11 +1,16 @@
 //! Tests the statistics: names, types, values after known traffic, and how they add up.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, mpsc};
 
+use proxy::Proxy;
+use proxy::core::time::Timestamp;
+use proxy::env::os::Os;
+use proxy::event::{Event, Observer};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::support::{Double, Heard, Memory, TestProxy, config, run, run_paused};
+use crate::support::{Client, Double, Heard, Memory, TestProxy, WATCHDOG, config, parse, run, run_paused};
 use crate::tunnels::timing::{joined, secs};
 
 /// One that opens every tunnel but those to `bad.test`, and echoes.
@@ -271,4 +276,38 @@ fn assert_same_shape(example: &Value, real: &Value, at: &str) {
             (_, other) => panic!("{at} is {other}"),
         }
     }
+}
+
+/// Puts a configuration in force in the middle of the page, which asks its observer for a figure. That takes the lock under
+/// which requests are counted.
+#[derive(Default)]
+struct ReloadsInThePage {
+    proxy: OnceLock<(Arc<Proxy<Os>>, Value)>,
+}
+
+impl Observer for ReloadsInThePage {
+    fn on(&self, _: Timestamp, _: &Event<'_>) {}
+
+    fn dropped(&self) -> u64 {
+        let (proxy, config) = self.proxy.get().unwrap().clone();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || tell.send(proxy.reload(parse(&config)).unwrap().epoch));
+        told.recv_timeout(WATCHDOG / 2).expect("the page is made while requests have to wait")
+    }
+}
+
+#[test]
+fn no_request_waits_while_the_page_is_made() {
+    run(async {
+        let mut config = config(&["127.0.0.1:9".parse().unwrap()]);
+        let observer = Arc::new(ReloadsInThePage::default());
+        let proxy = Arc::new(Proxy::start(parse(&config), Os::new(), observer.clone()).await.unwrap());
+        config["upstream_proxies"][0]["weight"] = json!(7);
+        assert!(observer.proxy.set((Arc::clone(&proxy), config)).is_ok());
+        let mut client = Client::connect(proxy.local_addr()).await;
+        client.send("GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let stats: Value = serde_json::from_slice(&client.response().await.1).unwrap();
+        assert_eq!(stats["log_lines_dropped"], 2, "the reload was done by then");
+        assert_eq!(stats["total"]["upstream_metrics"][0]["weight"], 1, "the page is of one moment all the same");
+    });
 }
