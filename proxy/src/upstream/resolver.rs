@@ -1,6 +1,7 @@
 //! From an upstream's host to a connected stream: names looked up once for all, addresses tried as RFC 8305 says.
 //!
-//! No request waits for a lookup while any answer is known: an old one is used, and one task asks for a new one.
+//! No request waits for a lookup while any answer is known: an old one is used, and one task asks for a new one. Only where all
+//! known addresses fail does a request wait a moment for others.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -25,6 +26,9 @@ const MAX_ADDRESSES: usize = 8;
 /// For how long a name is not asked for again that could not be resolved, or whose addresses refused.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// For how long a request waits for other addresses, where all that are known have failed: another upstream may be waiting.
+const OTHERS: Duration = Duration::from_millis(250);
+
 /// After this long a lookup counts as failed, so that another can be made: the system's resolver takes up to half a minute.
 const LOOKUP: Duration = Duration::from_secs(30);
 
@@ -37,6 +41,8 @@ const LOOKUP: Duration = Duration::from_secs(30);
 ///    the one that was connected to last goes in front.
 /// 4. Start a connection to the first. Start the next 250 ms later, or at once if one fails (section 5).
 /// 5. The first connection that stands wins, and the others are dropped.
+/// 6. If all fail, look the name up again, but not more than once a second, and try what is new. A lookup that takes longer than
+///    a moment helps the next request.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     names: Mutex<BTreeMap<String, Weak<Name>>>,
@@ -99,7 +105,8 @@ impl Endpoint {
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect())
     }
 
-    /// Connects to the first of `addresses` that answers. Where all fail, the name is asked for again.
+    /// Connects to the first of `addresses` that answers. Where all fail, the name is asked for again, and addresses that are
+    /// new are tried as well.
     ///
     /// # Errors
     /// The last address's.
@@ -109,18 +116,25 @@ impl Endpoint {
         addresses: &[SocketAddr],
         fresh_for: Duration,
     ) -> io::Result<E::Stream> {
-        match race(env, addresses).await {
-            Ok((address, stream)) => {
-                *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
-                Ok(stream)
-            }
+        let (address, stream) = match race(env, addresses).await {
+            Ok(connected) => connected,
             Err(error) => {
-                if let Host::Name(name) = &self.host {
-                    name.doubt(env, fresh_for);
+                let others = self.others(env, addresses, fresh_for).await;
+                if others.is_empty() {
+                    return Err(error);
                 }
-                Err(error)
+                race(env, &others).await?
             }
-        }
+        };
+        *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
+        Ok(stream)
+    }
+
+    /// Its addresses by now, without those that were `tried`.
+    async fn others<E: Env>(&self, env: &E, tried: &[SocketAddr], fresh_for: Duration) -> Vec<SocketAddr> {
+        let Host::Name(name) = &self.host else { return Vec::new() };
+        let known = name.doubt(env, fresh_for).await.into_iter().map(|address| SocketAddr::new(address, self.port));
+        known.filter(|address| !tried.contains(address)).collect()
     }
 }
 
@@ -199,14 +213,23 @@ impl Name {
         }
     }
 
-    /// Its addresses refuse: they may be others by now. It was asked for a moment ago, or is asked for again.
-    fn doubt<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) {
-        let mut state = self.state();
-        if let Some(answered) = state.answered {
-            state.due = state.due.min(answered + PAUSE);
+    /// Its addresses fail: they may be others by now. It was asked for a moment ago, or is asked for again. What is known then,
+    /// or after [`OTHERS`] without an answer.
+    async fn doubt<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) -> Vec<IpAddr> {
+        let mut answered = pin!(self.answered.notified());
+        answered.as_mut().enable();
+        {
+            let mut state = self.state();
+            if let Some(answered) = state.answered {
+                state.due = state.due.min(answered + PAUSE);
+            }
         }
-        drop(state);
         self.ask_if_due(env, fresh_for);
+        let asking = self.state().asking;
+        if asking {
+            let _ = timeout(OTHERS, answered).await;
+        }
+        self.state().addresses.clone()
     }
 
     /// Has a task of its own look the name up, unless it is too early or one does already: whoever asked may leave.

@@ -161,6 +161,8 @@ impl Env for Os {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     #[test]
@@ -170,5 +172,23 @@ mod tests {
         assert!(lacks_ipv6(any, &error(97)) && lacks_ipv6(any, &error(99)));
         assert!(!lacks_ipv6(any, &error(98)), "in use is in use");
         assert!(!lacks_ipv6(one, &error(99)) && !lacks_ipv6(any_v4, &error(99)));
+    }
+
+    /// With one thread for all blocking work, a lookup that had begun would be over before what is offloaded behind it.
+    #[test]
+    fn a_lookup_takes_no_thread_before_its_turn_and_hashing_does_not_wait_for_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let os = Os::new();
+            let others = Arc::clone(&os.lookups).acquire_many_owned(LOOKUPS as u32).await.unwrap();
+            let mut lookup = std::pin::pin!(os.resolve("localhost", 1));
+            for _ in 0..2 {
+                let is_waiting = std::future::poll_fn(|cx| Poll::Ready(lookup.as_mut().poll(cx).is_pending()));
+                assert!(is_waiting.await);
+                assert_eq!(os.offload(|| 7).await, Ok(7));
+            }
+            drop(others);
+            assert!(lookup.await.unwrap().iter().all(|addr| addr.ip().is_loopback()));
+        });
     }
 }

@@ -127,7 +127,7 @@ fn a_name_that_could_not_be_resolved_is_left_alone_for_a_second() {
 }
 
 #[test]
-fn a_name_whose_addresses_refuse_is_looked_up_again() {
+fn a_request_whose_addresses_all_refuse_tries_those_of_a_new_lookup() {
     run_paused(async {
         let net = Memory::default();
         net.set_names(Names::Resolve(vec![addr(1)]));
@@ -139,9 +139,73 @@ fn a_name_whose_addresses_refuse_is_looked_up_again() {
         net.set_names(Names::Resolve(vec![addr(2)]));
         net.serve(addr(2), Duration::ZERO, opening).await;
         sleep(secs(5)).await;
-        assert_eq!(connect(&mut net.client()).await, 502);
         assert_eq!(connect(&mut net.client()).await, 200);
+        assert_eq!(net.elapsed(), secs(5), "nothing is waited for but the lookup");
+        assert_eq!(net.connects()[1..], [(secs(5), addr(1)), (secs(5), addr(2))]);
         assert_eq!(net.lookups(), [0, 5].map(secs));
+        // Where it stays, it is asked for once a second, and nothing is tried twice.
+        net.refuse(addr(2));
+        sleep(secs(5)).await;
+        for _ in 0..11 {
+            assert_eq!(connect(&mut net.client()).await, 502);
+            sleep(millis(100)).await;
+        }
+        assert_eq!(net.lookups(), [0, 5, 10, 11].map(secs));
+        assert_eq!(net.connects().len(), 3 + 11);
+    });
+}
+
+#[test]
+fn a_new_lookup_that_hangs_delays_the_next_attempt_by_a_moment() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Resolve(vec![addr(1)]));
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        net.serve(addr(9), Duration::ZERO, opening).await;
+        let mut config = named(json!({ "dns": "1h" }));
+        config["upstream_proxies"] =
+            json!([{ "url": "http://up.test:3128" }, { "url": format!("http://{}", addr(9)) }]);
+        let (_, _ear) = net.start(parse(&config)).await;
+        assert_eq!(connect(&mut net.client()).await, 200);
+        assert_eq!(connect(&mut net.client()).await, 200);
+        net.refuse(addr(1));
+        net.set_names(Names::Hang);
+        sleep(secs(5)).await;
+        assert_eq!(connect(&mut net.client()).await, 200);
+        assert_eq!(net.connects()[2..], [(secs(5), addr(1)), (millis(5250), addr(9))]);
+    });
+}
+
+/// One lookup for each name, whoever waits for it; nobody else waits at all.
+#[test]
+fn hundreds_of_clients_before_a_resolver_that_hangs_hold_nobody_up() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Hang);
+        let mut config = with_timeouts(&[], json!({ "connect": "10s", "request": "30s" }));
+        let names: Vec<Value> = (0..20).map(|n| json!({ "url": format!("http://up{n}.test:3128") })).collect();
+        config["upstream_proxies"] = json!(names);
+        let (proxy, _ear) = net.start(parse(&config)).await;
+        let request = "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n";
+        let mut clients: Vec<_> = (0..700).map(|_| net.client()).collect();
+        for client in &mut clients {
+            client.send(request).await;
+        }
+        sleep(secs(5)).await;
+        assert_eq!(net.lookups(), [secs(0); 20]);
+        // A reload is taken over, and a login checked, as if nothing were.
+        config["upstream_proxies"].as_array_mut().unwrap().push(json!({ "url": format!("http://{}", addr(1)) }));
+        config["upstream_proxies"][0]["weight"] = json!(0);
+        config["authentication"] = json!({ "enabled": true, "users": [{ "username": "u", "password": "p" }] });
+        proxy.reload(parse(&config)).unwrap();
+        assert_eq!(connect(&mut net.client()).await, 407);
+        assert_eq!(net.elapsed(), secs(5));
+        for client in &mut clients {
+            let head = client.head().await;
+            assert!(head.starts_with("HTTP/1.1 504 ") || head.starts_with("HTTP/1.1 200 "), "{head}");
+        }
+        // Those that their time was over for may ask again; one lookup of a name is under way at a time all the same.
+        assert_eq!(net.lookups(), [secs(0); 20]);
     });
 }
 
