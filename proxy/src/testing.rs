@@ -71,6 +71,8 @@ enum Address {
     Listening { delay: Duration, listener: mpsc::UnboundedSender<Accepted> },
     /// They wait without end.
     BlackHole,
+    /// They fail at once.
+    Fails(io::ErrorKind),
 }
 
 type Accepted = (MemoryStream, SocketAddr);
@@ -96,7 +98,7 @@ impl MemoryEnv {
     pub fn client(&self, address: SocketAddr) -> io::Result<MemoryStream> {
         match self.addresses().get(&address) {
             Some(Address::Listening { listener, .. }) => hand_over(listener),
-            Some(Address::BlackHole) | None => Err(io::ErrorKind::ConnectionRefused.into()),
+            Some(Address::BlackHole | Address::Fails(_)) | None => Err(io::ErrorKind::ConnectionRefused.into()),
         }
     }
 
@@ -110,6 +112,11 @@ impl MemoryEnv {
     /// Leaves every later connection to `address` without an answer, as a firewall does that drops packets.
     pub fn black_hole(&self, address: SocketAddr) {
         self.addresses().insert(address, Address::BlackHole);
+    }
+
+    /// Fails every later connection to `address` with `kind`.
+    pub fn fail(&self, address: SocketAddr, kind: io::ErrorKind) {
+        self.addresses().insert(address, Address::Fails(kind));
     }
 
     /// Refuses every later connection to `address`. Connections that stand are not touched.
@@ -269,6 +276,7 @@ impl Env for MemoryEnv {
         match found {
             None => Err(io::ErrorKind::ConnectionRefused.into()),
             Some(Address::BlackHole) => std::future::pending().await,
+            Some(Address::Fails(kind)) => Err(kind.into()),
             Some(Address::Listening { delay, listener }) => {
                 tokio::time::sleep(delay).await;
                 hand_over(&listener)

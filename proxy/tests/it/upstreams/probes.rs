@@ -1,5 +1,6 @@
 //! Tests who probes an upstream that is out, when, and with what; and what readiness makes of it.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -52,6 +53,27 @@ fn after_an_outage_of_all_upstreams_it_is_ready_again_without_any_traffic() {
         assert!(is_ready(&net).await);
         assert!(net.elapsed() <= secs(4 + 8));
         ear.wait_nth(2, |heard| matches!(heard, Heard::Recovered { .. }).then_some(())).await;
+    });
+}
+
+/// A connection that stood and was reset before anything could be asked for says nothing, and the next probe comes all the same.
+#[test]
+fn a_probe_that_nothing_was_learned_by_is_not_the_last_one() {
+    run_paused(async {
+        let net = Memory::default();
+        let mut config = with_timeouts(&[addr(1)], json!({}));
+        strict(&mut config);
+        let (_, ear) = net.start(parse(&config)).await;
+        assert_eq!(connect(&mut net.client()).await, 502);
+        ejected(&ear).await;
+        net.fail(addr(1), ErrorKind::ConnectionReset);
+        let told = |heard: &Heard| match heard {
+            Heard::Attempt { failure: Some("reset_before_head"), .. } => Some(()),
+            _ => None,
+        };
+        ear.wait(told).await;
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        recovered(&ear).await;
     });
 }
 
