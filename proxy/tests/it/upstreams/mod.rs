@@ -5,6 +5,7 @@ mod blame;
 mod checks;
 mod failover;
 mod health;
+mod law;
 mod names;
 mod probes;
 mod retry;
