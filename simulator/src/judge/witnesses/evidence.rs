@@ -147,11 +147,10 @@ impl<'a> Evidence<'a> {
         if first || (entry.is_success() && entry.record.outcome == Outcome::Faulted) {
             return Harm::Answer;
         }
-        let of_label = |label: &String| match fault_of(label) {
-            fault => match harm_if_set(fault) {
-                Some(harm) if self.worse.contains(entry.host) => harm,
-                _ => harm_of(fault, tunnel),
-            },
+        let worse = self.worse.contains(entry.host);
+        let of_label = |label: &String| {
+            let fault = fault_of(label);
+            harm_if_set(fault).filter(|_| worse).unwrap_or_else(|| harm_of(fault, tunnel))
         };
         entry.record.faults.iter().map(of_label).max().unwrap_or(Harm::Nothing)
     }

@@ -96,9 +96,9 @@ impl<'a> Journals<'a> {
     }
 
     /// Sets aside what no client asked for: a proxy that wants to know whether an upstream works asks it for a target that
-    /// another one has opened moments ago, by CONNECT or HEAD, and sends nothing behind it. `lost` says whether another upstream may
-    /// have had the request of that id and lost what it wrote down.
-    pub(super) fn set_probes_aside(&mut self, lost: impl Fn(&JournalEntry<'a>, &str) -> bool) {
+    /// another one has opened moments ago, by CONNECT or HEAD, and sends nothing behind it. `strange` says of what else no client
+    /// with a request of that id has asked for.
+    pub(super) fn set_probes_aside(&mut self, strange: impl Fn(&JournalEntry<'a>, &str) -> bool) {
         for (id, entries) in &mut self.by_id {
             let all = entries.clone();
             entries.retain(|one| {
@@ -106,7 +106,7 @@ impl<'a> Journals<'a> {
                 let opened_before = |other: &JournalEntry<'_>| {
                     other.host != one.host && other.is_success() && other.since <= one.since && other.line != one.line
                 };
-                !(asks && (all.iter().any(opened_before) || (one.is_success() && lost(one, id))))
+                !(asks && (all.iter().any(opened_before) || strange(one, id)))
             });
         }
     }

@@ -133,9 +133,13 @@ impl<'a> Witnesses<'a> {
         let over = lines.last().map_or(Duration::ZERO, |line| line.at());
         journals.set_probes_aside(|entry, id| {
             let Some(asked) = requests.get(id) else { return false };
+            if entry.record.method != asked.method {
+                return true;
+            }
+            // Another upstream may have had the request, and was killed before it wrote it down.
             let ended = asked.end.as_ref().map_or(over, |end| end.at);
             let mut others = scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
-            others.any(|host| evidence.killed(host, asked.began, ended))
+            entry.is_success() && others.any(|host| evidence.killed(host, asked.began, ended))
         });
         Witnesses {
             scenario,
