@@ -14,7 +14,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
-  docker-build docker-run docker-clean mutations canary
+  docker-build docker-run docker-clean mutations canary nightly
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ mutations: tools ## Break the proxy on purpose in every way of simulator/mutatio
 
 canary: tools ## Break the proxy in one way: do the stories that name it notice?
 	@CARGO="$(CARGO)" scripts/mutations.sh --canary
+
+nightly: build build-test build-loadgen ## Sweeps, mutations, parity, soak and fuzzing by the date's SEED; runs/index.html shows all of them
+	@CARGO="$(CARGO)" MAKE="$(MAKE)" scripts/nightly.sh
 
 SWEEP ?= 1m
 SEED ?= 1

@@ -59,3 +59,30 @@ fn what_must_sometimes_come_is_judged_over_all_shards() {
     let (code, text) = said(&simulator(here, &["merge", "1.json", "2.json"]));
     assert!(code == Some(1) && text.contains("violated    x: expect[0]: in none of 2 runs"), "{text}");
 }
+
+#[test]
+fn the_pods_of_the_shipped_job_play_the_whole_between_them() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/sweep-job.yaml");
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    let behind = |text: &str| manifest.split_once(text).unwrap().1.lines().next().unwrap().to_owned();
+    assert_eq!(behind("SHARDS, value: ").trim_matches(['"', ' ', '}']), behind("completions: "));
+    assert_eq!(behind("maxFailedIndexes: "), behind("completions: "), "one part that finds something stops no other");
+    let command = format!("exec simulator {}", behind("- exec simulator "));
+    let folder = tempfile::tempdir().unwrap();
+    let binaries = Path::new(env!("CARGO_BIN_EXE_simulator")).parent().unwrap().to_owned();
+    let path = std::env::join_paths(
+        std::iter::once(binaries).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    for index in ["0", "1"] {
+        let pod = Command::new("sh")
+            .args(["-c", &command])
+            .env("PATH", path.as_ref().unwrap())
+            .envs([("JOB_COMPLETION_INDEX", index), ("SHARDS", "2"), ("RUNS", "3"), ("SEED", "1")])
+            .env("RESULTS", folder.path())
+            .output();
+        let (code, text) = said(&pod.unwrap());
+        assert_eq!(code, Some(0), "{text}");
+    }
+    let (code, text) = said(&simulator(folder.path(), &["merge", "0.json", "1.json"]));
+    assert!(code == Some(0) && text.contains("3 runs, 0 failed"), "{text}");
+}

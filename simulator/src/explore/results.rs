@@ -178,7 +178,7 @@ impl Read {
         let runs = self.reports.iter().map(|report| report.verdict);
         let sometimes = self.sometimes.iter().filter_map(Sometimes::violation).map(|_| Verdict::Violated);
         // Only a sweep shows what laws say in general: a story may be about what they excuse.
-        let laws = (self.source == Source::Sweep).then(|| self.laws.mostly_excused()).into_iter().flatten();
+        let laws = (self.source == Source::Sweep).then(|| self.laws.mostly_excused(self.runs)).into_iter().flatten();
         Verdict::worst(runs.chain(sometimes).chain(laws.map(|_| Verdict::Violated)))
     }
 
@@ -235,7 +235,7 @@ mod tests {
     fn shards_together_are_judged_as_the_whole() {
         let whole = merge(vec![part("2/2"), part("1/2")]).unwrap();
         assert_eq!((whole.runs, whole.shard, whole.reached["event/ejected"]), (20, Shard::WHOLE, 6));
-        assert_eq!((whole.laws.laws()[0].cases, whole.laws.mostly_excused().count()), (20, 0));
+        assert_eq!((whole.laws.laws()[0].cases, whole.laws.mostly_excused(whole.runs).count()), (20, 0));
         assert_eq!(whole.sometimes.len(), 1);
         assert_eq!(whole.worst(), Verdict::Violated, "in none of ten runs");
         let mut shown = part("1/2");

@@ -110,8 +110,8 @@ impl LawCounts {
 /// The share of its cases that a law may excuse over a sweep. One that excuses more hardly says anything.
 pub const MOST_EXCUSED: f64 = 0.1;
 
-/// A share of fewer cases says little of the law, and much of the few runs.
-const ENOUGH_CASES: u64 = 100;
+/// The shares of fewer runs, or of fewer cases, say little of a law and much of these few.
+const ENOUGH: u64 = 100;
 
 /// The counts of all laws over many runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,9 +139,9 @@ impl LawTotals {
         &self.0
     }
 
-    /// The laws that excused more than [`MOST_EXCUSED`] of their cases.
-    pub fn mostly_excused(&self) -> impl Iterator<Item = &LawCounts> {
-        self.0.iter().filter(|law| law.cases >= ENOUGH_CASES && law.excused_share() > MOST_EXCUSED)
+    /// The laws that excused more than [`MOST_EXCUSED`] of their cases in so many `runs`; none where these are too few to say.
+    pub fn mostly_excused(&self, runs: u64) -> impl Iterator<Item = &LawCounts> {
+        self.0.iter().filter(move |law| runs.min(law.cases) >= ENOUGH && law.excused_share() > MOST_EXCUSED)
     }
 }
 
@@ -157,14 +157,15 @@ mod tests {
         };
         let mut totals = LawTotals::default();
         totals.add(&run(10));
-        assert_eq!(totals.mostly_excused().count(), 0, "too few cases to say anything");
+        assert_eq!(totals.mostly_excused(100).count(), 0, "too few cases to say anything");
         let mut totals = LawTotals::default();
         totals.add(&run(0));
         totals.add(&run(10));
         assert_eq!((totals.laws()[0].cases, totals.laws()[0].found), (100, 2));
-        assert_eq!(totals.mostly_excused().count(), 0);
+        assert_eq!(totals.mostly_excused(100).count(), 0);
         totals.add(&run(10));
-        let named: Vec<&str> = totals.mostly_excused().map(|law| law.law.as_str()).collect();
+        let named: Vec<&str> = totals.mostly_excused(100).map(|law| law.law.as_str()).collect();
         assert_eq!(named, ["x"]);
+        assert_eq!(totals.mostly_excused(99).count(), 0, "too few runs to say anything");
     }
 }
