@@ -47,7 +47,7 @@ else
   # Kept between runs, apart from the project's own. Built often and run little: what makes a build quick is worth more than
   # what makes a run quick.
   export CARGO_TARGET_DIR="$target/mutations"
-  export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+  export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 CARGO_PROFILE_RELEASE_OPT_LEVEL=1
   build=(build --quiet --locked --release -p simulator)
   simulator="$CARGO_TARGET_DIR/release/simulator"
 fi
