@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
-# Breaks the proxy on purpose, one patch of simulator/mutations/ at a time, in a copy of what is committed, plays all
-# shipped scenarios against it, and then a sweep. Prints a table of who noticed each, and at which run the sweep did.
+# Breaks the proxy on purpose, one patch of simulator/mutations/ at a time, in a copy of what is committed, plays the
+# scenarios that name it against it, and then a sweep. Prints a table of who noticed each, and after how many runs the
+# sweep did.
 #
 #   scripts/mutations.sh              all of them
 #   scripts/mutations.sh NAME…        these
-#   scripts/mutations.sh --canary     one of them, against the stories that name it: enough to see that a gate still bites
+#   scripts/mutations.sh --canary     one of them, without a sweep: enough to see that a gate still bites
 #
 # Ends with 1 if a mutation is not noticed by a story, or not by the sweep, or if a story notices none of those that it
 # names in its `catches`. LIMIT is how many seconds the scenarios may take with one mutation (300): what hangs is noticed.
 # SWEEP is how many runs the sweep has (1500; 0: no sweep), SEED what they follow from (1). SHRINK=1 adds the smallest
-# scenario that still notices; it stays in target/mutations/.
+# scenario that still notices; it stays in target/mutations/. PROFILE is dev or release (release; dev for the canary): dev
+# is built sooner, and plays longer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 canary=never-ejected
-scope=all
 runs=${SWEEP:-1500}
+profile=${PROFILE:-release}
 names=("$@")
 case "${1:-}" in
   --canary)
-    scope=named
     runs=0
+    profile=dev
     names=("$canary")
     ;;
   "")
@@ -36,13 +38,13 @@ copy=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-mutations.XXXXXX")
 trap "rm -rf '$copy'" EXIT
 git archive HEAD | tar -x -C "$copy"
 target="${CARGO_TARGET_DIR:-$PWD/target}"
-if [ "$scope" = named ]; then
+if [ "$profile" = dev ]; then
   # What others have built of its dependencies serves it too. Its binary has a name of its own: a mutated one must never be
   # taken for a sound one.
-  export CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0
-  printf '\n[[bin]]\nname = "simulator-canary"\npath = "src/main.rs"\n' >>"$copy/simulator/Cargo.toml"
-  build=(build --quiet --locked -p simulator --bin simulator-canary)
-  simulator="$target/debug/simulator-canary"
+  export CARGO_TARGET_DIR="$target"
+  printf '\n[[bin]]\nname = "simulator-mutated"\npath = "src/main.rs"\n' >>"$copy/simulator/Cargo.toml"
+  build=(build --quiet --locked -p simulator --bin simulator-mutated)
+  simulator="$target/debug/simulator-mutated"
 else
   # Kept between runs, apart from the project's own. Built often and run little: what makes a build quick is worth more than
   # what makes a run quick.
@@ -59,6 +61,7 @@ stories() { grep -lE "^  \"catches\": .*\"$1\"" "$copy"/scenarios/*.json; }
 joined() { paste -sd, | sed 's/,/, /g'; }
 
 failed=0
+mkdir -p "$target/mutations"
 noticed=$copy/noticed # lines of: mutation story
 : >"$noticed"
 echo "| Mutation | Laws | Stories that notice | Runs of a sweep | Smallest |"
@@ -70,8 +73,7 @@ for name in "${names[@]}"; do
     git apply "$patch"
     "${CARGO:-cargo}" "${build[@]}"
   )
-  played=("$copy/scenarios")
-  if [ "$scope" = named ]; then mapfile -t played < <(stories "$name"); fi
+  mapfile -t played < <(stories "$name")
   rm -f "$copy/run.json"
   status=0
   timeout "${LIMIT:-300}" "$simulator" run --json "$copy/run.json" "${played[@]}" >"$copy/run.txt" 2>"$copy/errors.txt" || status=$?
@@ -85,7 +87,7 @@ for name in "${names[@]}"; do
       laws="**not noticed**"
       failed=1
       ;;
-    1 | 2 | 3) ;;
+    1 | 2 | 3 | 4 | 70) ;;
     124) found="${found:+$found, }it hangs" ;;
     *)
       cat "$copy/errors.txt" >&2
@@ -110,7 +112,7 @@ for name in "${names[@]}"; do
   size=
   if [ -n "${SHRINK:-}" ] && [ -s "$copy/failing" ]; then
     first=$(awk 'NR == 1 { print $2 }' "$copy/failing")
-    size=$(timeout "${LIMIT:-300}" "$simulator" shrink "$copy/scenarios/$first.json" --to "$CARGO_TARGET_DIR/$name.json" --runs "${RUNS:-600}" |
+    size=$(timeout "${LIMIT:-300}" "$simulator" shrink "$copy/scenarios/$first.json" --to "$target/mutations/$name.json" --runs "${RUNS:-600}" |
       sed -n 's/^[0-9]* runs, left: //p' || true)
   fi
   echo "| $name | $laws | $found | $swept | $size |"
