@@ -109,8 +109,12 @@ fn due(
         }
     }
     let begun = asked.result().is_some_and(|result| {
-        // A reset overtakes what was sent before it and was lost.
-        let reset = result.failure.is_some_and(|failure| failure.kind == FailureKind::Reset);
+        // A reset overtakes what was sent before it and was lost, and is itself not sent again.
+        let reset = result.failure.is_some_and(|failure| match failure.kind {
+            FailureKind::Reset => true,
+            FailureKind::Timeout => witnesses.loses_packets(),
+            _ => false,
+        });
         reset || result.status.is_some_and(|status| (200..300).contains(&status))
     });
     if begun && !entries.iter().any(JournalEntry::is_success) {

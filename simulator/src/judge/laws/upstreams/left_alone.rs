@@ -113,7 +113,8 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     let configurations = &witnesses.configurations;
     // A reload that changes how an upstream is reached clears its health, and one may change what is enough to be ejected.
     let config = configurations.at(from);
-    let own = |config: &Config| config.upstreams.iter().find(|one| one.host == host).map(|one| (one.key(), one.weight));
+    let leads = |name: &str| configurations.hosts_of(name, from, until).contains(host);
+    let own = |config: &Config| config.upstreams.iter().find(|one| leads(&one.host)).map(|one| (one.key(), one.weight));
     let same = |one: &Config| own(one) == own(config) && one.health.policy == config.health.policy;
     if !configurations.during(from, until).all(same) {
         return Some(Excuse::Reloaded);
@@ -128,7 +129,7 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     // If all are out, the one that failed least is asked all the same.
     let since = from.saturating_sub(config.health.policy.backoff_max * 6 / 5 + RECOVERY_MARGIN);
     let sound = |config: &Config| {
-        let mut others = config.upstreams.iter().filter(|one| one.host != host && one.weight.get() > 0);
+        let mut others = config.upstreams.iter().filter(|one| !leads(&one.host) && one.weight.get() > 0);
         others.any(|one| {
             witnesses.evidence.of_anything(&one.host, since, until).is_none()
                 && witnesses.serves(one, &one.host, config)
