@@ -37,20 +37,25 @@ copy=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-mutations.XXXXXX")
 # shellcheck disable=SC2064  # the folder's name of now is meant
 trap "rm -rf '$copy'" EXIT
 git archive HEAD | tar -x -C "$copy"
+# Kept between runs, apart from the project's own: cargo would take a mutated library for a sound one, since it names both alike.
 target="${CARGO_TARGET_DIR:-$PWD/target}"
+export CARGO_TARGET_DIR="$target/mutations"
+build=(build --quiet --locked -p simulator)
+simulator="$CARGO_TARGET_DIR/debug/simulator"
 if [ "$profile" = dev ]; then
-  # What others have built of its dependencies serves it too. Its binary has a name of its own: a mutated one must never be
-  # taken for a sound one.
-  export CARGO_TARGET_DIR="$target"
-  printf '\n[[bin]]\nname = "simulator-mutated"\npath = "src/main.rs"\n' >>"$copy/simulator/Cargo.toml"
-  build=(build --quiet --locked -p simulator --bin simulator-mutated)
-  simulator="$target/debug/simulator-mutated"
+  # What has been built of its dependencies serves it too.
+  if [ -d "$target/debug/deps" ] && [ ! -d "$CARGO_TARGET_DIR/debug" ]; then
+    mkdir -p "$CARGO_TARGET_DIR/debug/deps"
+    cp -a "$target/debug/.fingerprint" "$target/debug/build" "$CARGO_TARGET_DIR/debug/"
+    ours='(proxy|simulator|loadgen|mock[-_]upstreams|faulty[-_]upstream)-'
+    find "$CARGO_TARGET_DIR/debug" -mindepth 2 -maxdepth 2 -regextype egrep -regex ".*/$ours[^/]*" -exec rm -rf {} +
+    find "$target/debug/deps" -maxdepth 1 -type f -regextype egrep -regex '.*\.(rlib|rmeta|so|d)' ! -regex ".*/(lib)?$ours[^/]*" \
+      -exec cp -a -t "$CARGO_TARGET_DIR/debug/deps" {} +
+  fi
 else
-  # Kept between runs, apart from the project's own. Built often and run little: what makes a build quick is worth more than
-  # what makes a run quick.
-  export CARGO_TARGET_DIR="$target/mutations"
+  # Built often and run little: what makes a build quick is worth more than what makes a run quick.
   export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 CARGO_PROFILE_RELEASE_OPT_LEVEL=1
-  build=(build --quiet --locked --release -p simulator)
+  build+=(--release)
   simulator="$CARGO_TARGET_DIR/release/simulator"
 fi
 
@@ -61,7 +66,6 @@ stories() { grep -lE "^  \"catches\": .*\"$1\"" "$copy"/scenarios/*.json; }
 joined() { paste -sd, | sed 's/,/, /g'; }
 
 failed=0
-mkdir -p "$target/mutations"
 noticed=$copy/noticed # lines of: mutation story
 : >"$noticed"
 echo "| Mutation | Laws | Stories that notice | Runs of a sweep | Smallest |"
@@ -112,7 +116,7 @@ for name in "${names[@]}"; do
   size=
   if [ -n "${SHRINK:-}" ] && [ -s "$copy/failing" ]; then
     first=$(awk 'NR == 1 { print $2 }' "$copy/failing")
-    size=$(timeout "${LIMIT:-300}" "$simulator" shrink "$copy/scenarios/$first.json" --to "$target/mutations/$name.json" --runs "${RUNS:-600}" |
+    size=$(timeout "${LIMIT:-300}" "$simulator" shrink "$copy/scenarios/$first.json" --to "$CARGO_TARGET_DIR/$name.json" --runs "${RUNS:-600}" |
       sed -n 's/^[0-9]* runs, left: //p' || true)
   fi
   echo "| $name | $laws | $found | $swept | $size |"

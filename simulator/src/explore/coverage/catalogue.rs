@@ -85,6 +85,7 @@ const OWN_OUTCOMES: &[&str] = &[
     "reply_cut",
     "reply_malformed",
     "reply_timeout",
+    "drain_deadline",
 ];
 
 /// Everything that can happen.

@@ -106,7 +106,9 @@ impl<'a> Journals<'a> {
                 let opened_before = |other: &JournalEntry<'_>| {
                     other.host != one.host && other.is_success() && other.since <= one.since && other.line != one.line
                 };
-                !(asks && (all.iter().any(opened_before) || strange(one, id)))
+                // What a fault has struck may be the request whose client got that answer.
+                let struck = !one.record.faults.is_empty();
+                !(asks && ((!struck && all.iter().any(opened_before)) || strange(one, id)))
             });
         }
     }

@@ -115,7 +115,9 @@ fn due(
             FailureKind::Timeout => witnesses.loses_packets(),
             _ => false,
         });
-        reset || result.status.is_some_and(|status| (200..300).contains(&status))
+        // Only these statuses are the proxy's own, in the place of an upstream's.
+        let own = |status: u16| asked.is_tunnel() && status >= 300 || matches!(status, 407 | 502..=504);
+        reset || result.status.is_some_and(|status| !own(status))
     });
     if begun && !entries.iter().any(JournalEntry::is_success) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());

@@ -28,8 +28,11 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let entry = answering(entries, asked, end)?;
     let (seen, record) = (end.result, entry.record);
     let broken = |text: String| Some(Case::Broken(Violation::found(text, [end.line, entry.line])));
-    // What a fault answers in the upstream's place is not written down.
-    if witnesses.evidence.harm(entry) == Harm::Answer || record.outcome == Outcome::Faulted {
+    let alike = same(record.up, seen.up) && same(record.down, seen.down);
+    // What a fault answers in the upstream's place is not written down. Where it is that upstream's answer which the client got, the
+    // entry may be another's.
+    let struck = |one: &JournalEntry<'_>| witnesses.evidence.harm(one) == Harm::Answer;
+    if struck(entry) || record.outcome == Outcome::Faulted || (!alike && entries.iter().any(struck)) {
         return Some(Case::Excused(Excuse::RequestStruck));
     }
     // Whatever was done to anybody, nothing is made up.
@@ -44,7 +47,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
         return broken(format!("more than one upstream got bytes of {id}"));
     }
     // The action `connect` closes its tunnel at once and does not read what comes.
-    let alike = asked.action == "connect" || (same(record.up, seen.up) && same(record.down, seen.down));
+    let alike = alike || asked.action == "connect";
     // An answer that came whole may not be the one that was expected.
     let whole = seen.failure.is_none_or(|failure| matches!(failure.kind, FailureKind::Status(_)));
     if whole && alike {

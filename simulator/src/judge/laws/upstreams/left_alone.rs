@@ -87,10 +87,15 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) ->
             let Some(asked) = id.and_then(|id| witnesses.requests.get(id)).filter(|asked| asked.began > out) else {
                 continue;
             };
-            cases.push(match (excuse(witnesses, host, first.since, entry.at), probe) {
-                (Some(why), _) => Case::Excused(why),
-                (None, None) => Case::Holds,
-                (None, Some((before, round))) => {
+            if let Some(why) = excuse(witnesses, host, first.since, entry.at) {
+                // Nobody knows any more how it stands; another row may begin with this one.
+                cases.push(Case::Excused(why));
+                last -= 1;
+                break;
+            }
+            cases.push(match probe {
+                None => Case::Holds,
+                Some((before, round)) => {
                     let apart = back_off(&policy, round) * 4 / 5;
                     let soon = entry.since + on_the_way < before.since + apart;
                     let text = || {
