@@ -15,6 +15,9 @@ use super::record::{PhaseTimes, RequestRecord};
 use super::response::BufferedStream;
 use crate::workload::{Action, Request, Throttle, Workload};
 
+/// How long to wait for the other side's end where the outcome is known already.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
 /// One request in flight.
 pub(super) struct ActiveRequest<'a, N: Connector> {
     pub(super) workload: &'a Workload,

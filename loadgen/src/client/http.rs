@@ -2,31 +2,34 @@
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant, timeout};
 
-use super::active_request::{ActiveRequest, KeptConnection, bounded, pace, send};
-use super::checksum::{Transferred, fill, pattern};
+use super::active_request::{ActiveRequest, KeptConnection, LINGER, bounded, pace};
+use super::checksum::{Transferred, pattern};
 use super::connector::Connector;
+use super::http_request::{CHECKSUM, refuse_untimely, reply_phase};
 use super::outcome::{Failure, FailureKind, Outcome, Phase};
 use super::response::{BodyLength, BodyReader, BufferedStream, ResponseHead};
-use crate::workload::{Action, ActionKind, ExitFrom, HttpExchange};
+use crate::workload::{Action, ConnectionUse, ExitFrom, HttpExchange, HttpVersion};
 
 const BLOCK: usize = 16 * 1024;
 
 /// The most bytes of a body in which the name of an exit is looked for.
 const MOST_EXIT: usize = 64 * 1024;
 
+/// How an exchange went, and whether its connection may be used again.
+pub(super) type Exchanged = (Outcome, bool);
+
 impl<N: Connector> ActiveRequest<'_, N> {
     pub(super) async fn plain(
         &mut self,
         action: &Action,
         exchange: &HttpExchange,
-        keep_alive: bool,
+        connection: ConnectionUse,
         kept: KeptConnection<N>,
     ) -> (Outcome, KeptConnection<N>) {
-        let authority = self.request.target.strip_suffix(":80").unwrap_or(&self.request.target).to_owned();
-        let absolute = format!("http://{authority}");
+        let origin = self.origin();
         self.measured.reused = kept.is_some();
         let mut wire = match kept {
             Some(wire) => wire,
@@ -35,77 +38,106 @@ impl<N: Connector> ActiveRequest<'_, N> {
                 Err(failure) => return (Err(failure), None),
             },
         };
-        let mut result = self.exchange(action, &mut wire, exchange, &absolute).await;
-        // The other side may close a kept connection just as a request goes out (RFC 9112 section 9.3.1).
-        let stale = self.measured.reused && self.measured.status.is_none() && exchange.send == 0;
-        if let (true, Err(Failure { kind: FailureKind::Cut | FailureKind::Reset, .. })) = (stale, &result) {
+        let (mut outcome, mut again) = self.exchange(action, &mut wire, exchange, &origin).await;
+        if self.found_it_closed(&outcome) && !exchange.has_body() {
             self.measured.reused = false;
             wire = match self.connect().await {
                 Ok(wire) => wire,
                 Err(failure) => return (Err(failure), None),
             };
-            result = self.exchange(action, &mut wire, exchange, &absolute).await;
+            (outcome, again) = self.exchange(action, &mut wire, exchange, &origin).await;
         }
-        match result {
-            Ok(again) => (Ok(()), (again && keep_alive).then_some(wire)),
-            Err(failure) => (Err(failure), None),
+        if outcome.is_ok() {
+            outcome = nothing_behind(&mut wire, exchange, again).await;
         }
+        let keeps = again && wire.ahead().is_empty() && connection != ConnectionUse::Once;
+        (outcome, keeps.then_some(wire))
     }
 
-    /// Sends one request and reads its response. Says whether the connection may be used again.
+    /// What stands before the path of a request in absolute-form.
+    pub(super) fn origin(&self) -> String {
+        format!("http://{}", self.request.target.strip_suffix(":80").unwrap_or(&self.request.target))
+    }
+
+    /// Whether the other side closed a kept connection just as the request went out (RFC 9112 section 9.3.1).
+    pub(super) fn found_it_closed(&self, outcome: &Outcome) -> bool {
+        let closed = matches!(outcome, Err(Failure { kind: FailureKind::Cut | FailureKind::Reset, .. }));
+        closed && self.measured.reused && self.measured.status.is_none()
+    }
+
+    /// Sends one request and reads its response.
     pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         action: &Action,
         wire: &mut BufferedStream<S>,
         exchange: &HttpExchange,
         origin: &str,
-    ) -> Result<bool, Failure> {
-        let behind_proxy = !origin.is_empty();
-        let head = self.request_head(action, exchange, origin);
-        let mut body = vec![0; exchange.send as usize];
-        fill(self.request.index ^ self.workload.seed, &mut body);
-        let (deadline, up) = (self.deadline, &mut self.measured.up);
-        *up = Transferred::default();
-        let sending = async {
-            send(wire, head.as_bytes(), action.throttle, &mut Transferred::default()).await?;
-            send(wire, &body, action.throttle, up).await
-        };
-        bounded(deadline, if behind_proxy { Phase::Reply } else { Phase::Data }, sending).await?;
+    ) -> Exchanged {
+        self.measured.up = Transferred::default();
+        match self.send_request(action, wire, exchange, origin).await {
+            // Whoever answers before the body was sent may still wait for it: the connection is of no further use.
+            Ok(Some(head)) => (self.judge(action, wire, exchange, &head, origin).await.0, false),
+            Ok(None) => self.response(action, wire, exchange, origin).await,
+            Err(failure) => (Err(failure), false),
+        }
+    }
+
+    /// Reads the response to a request that was sent.
+    pub(super) async fn response<S: AsyncRead + Unpin>(
+        &mut self,
+        action: &Action,
+        wire: &mut BufferedStream<S>,
+        exchange: &HttpExchange,
+        origin: &str,
+    ) -> Exchanged {
+        let phase = reply_phase(origin);
         let before = Instant::now();
-        let head = bounded(self.deadline, if behind_proxy { Phase::Reply } else { Phase::Data }, wire.head()).await?;
+        let head = loop {
+            match bounded(self.deadline, phase, wire.any_head()).await {
+                Ok(head) if !(100..=199).contains(&head.status) => break head,
+                Ok(interim) => match refuse_untimely(&interim, exchange, phase) {
+                    Ok(()) => {}
+                    Err(failure) => return (Err(failure), false),
+                },
+                Err(failure) => return (Err(failure), false),
+            }
+        };
         self.first_byte(before);
-        if behind_proxy {
+        self.judge(action, wire, exchange, &head, origin).await
+    }
+
+    /// Reads what follows the head of a response, and says whether all of it is right.
+    async fn judge<S: AsyncRead + Unpin>(
+        &mut self,
+        action: &Action,
+        wire: &mut BufferedStream<S>,
+        exchange: &HttpExchange,
+        head: &ResponseHead,
+        origin: &str,
+    ) -> Exchanged {
+        if !origin.is_empty() {
             self.measured.status = Some(head.status);
         }
-        self.body(action, wire, exchange, &head).await?;
+        if let Err(failure) = self.body(action, wire, exchange, head).await {
+            return (Err(failure), false);
+        }
         self.last_byte();
         let right = match exchange.status {
             Some(status) => status == head.status,
             None => (200..400).contains(&head.status),
         };
-        if right { Ok(head.keeps_alive()) } else { Err(FailureKind::Status(head.status).at(Phase::Reply)) }
+        let outcome = if right { Ok(()) } else { Err(FailureKind::Status(head.status).at(Phase::Reply)) };
+        (outcome, head.keeps_alive())
     }
 
-    fn request_head(&self, action: &Action, exchange: &HttpExchange, origin: &str) -> String {
-        let HttpExchange { method, path, send, .. } = exchange;
-        let behind_proxy = !origin.is_empty();
-        let default_port = if behind_proxy { ":80" } else { ":443" };
-        let host = self.request.target.strip_suffix(default_port).unwrap_or(&self.request.target);
-        let credentials = if behind_proxy { self.credentials() } else { String::new() };
-        let keeps = matches!(action.kind, ActionKind::Http { keep_alive: true, .. });
-        let connection = if keeps { "" } else { "Connection: close\r\n" };
-        let length = if *send > 0 { format!("Content-Length: {send}\r\n") } else { String::new() };
-        format!("{method} {origin}{path} HTTP/1.1\r\nHost: {host}\r\n{credentials}{connection}{length}\r\n")
-    }
-
-    async fn body<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn body<S: AsyncRead + Unpin>(
         &mut self,
         action: &Action,
         wire: &mut BufferedStream<S>,
         exchange: &HttpExchange,
         head: &ResponseHead,
     ) -> Outcome {
-        let length = head.length().map_err(|error: io::Error| FailureKind::of(&error).at(Phase::Data))?;
+        let length = body_length(exchange, head)?;
         // Most bodies are small: a whole block for each would cost more than reading it.
         let size = match length {
             BodyLength::Bytes(bytes) => usize::try_from(bytes).unwrap_or(BLOCK).min(BLOCK),
@@ -135,15 +167,46 @@ impl<N: Connector> ActiveRequest<'_, N> {
         }
         self.measured.down = down;
         self.measured.exit = exit_from.and_then(|from| exit(from, head, &text));
-        // What `/echo` of mock-upstreams answers is what it was sent.
-        let echoes = exchange.path == "/echo" && exchange.send > 0 && (200..300).contains(&head.status);
-        let same = same && (!echoes || down == self.measured.up);
-        if same && checked.is_none_or(|bytes| bytes == down.bytes) {
-            Ok(())
-        } else {
-            Err(FailureKind::Corrupt.at(Phase::Data))
-        }
+        let good = (200..300).contains(&head.status);
+        // What `/echo` of mock-upstreams answers is what it was sent, all of it.
+        let echoes = exchange.path == "/echo" && exchange.has_body() && good;
+        let same = same && (!echoes || (down == self.measured.up && down.bytes == exchange.send));
+        let proven = !exchange.trailers || !good || {
+            let checksum = format!("{:08x}", down.checksum);
+            matches!(body.trailers(), [(name, value)] if name == CHECKSUM && *value == checksum)
+        };
+        let sized = checked.is_none_or(|bytes| match exchange.method.as_str() {
+            "HEAD" => head.field("content-length") == Some(bytes.to_string().as_str()),
+            _ => bytes == down.bytes,
+        });
+        if same && proven && sized { Ok(()) } else { Err(FailureKind::Corrupt.at(Phase::Data)) }
     }
+}
+
+/// Says how the end of the response's body is found.
+fn body_length(exchange: &HttpExchange, head: &ResponseHead) -> Result<BodyLength, Failure> {
+    let length = head.length().map_err(|error: io::Error| FailureKind::of(&error).at(Phase::Data))?;
+    match length {
+        _ if exchange.method == "HEAD" => Ok(BodyLength::Bytes(0)),
+        // Who speaks HTTP/1.0 can't read them (RFC 9112 section 7).
+        BodyLength::Chunked if exchange.version == HttpVersion::Http10 => Err(FailureKind::Malformed.at(Phase::Data)),
+        length => Ok(length),
+    }
+}
+
+/// Behind a response that is over nothing may follow. The body that a HEAD does not have would come last, so that the end
+/// of a connection that ends is waited for there.
+pub(super) async fn nothing_behind<S: AsyncRead + Unpin>(
+    wire: &mut BufferedStream<S>,
+    exchange: &HttpExchange,
+    again: bool,
+) -> Outcome {
+    let nothing = if exchange.method == "HEAD" && !again {
+        !matches!(timeout(LINGER, wire.read(&mut [0])).await, Ok(Ok(1..)))
+    } else {
+        wire.ahead().is_empty()
+    };
+    if nothing { Ok(()) } else { Err(FailureKind::Corrupt.at(Phase::Data)) }
 }
 
 fn exit(from: &ExitFrom, head: &ResponseHead, text: &[u8]) -> Option<String> {

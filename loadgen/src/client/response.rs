@@ -83,6 +83,7 @@ impl ResponseHead {
 #[derive(Debug)]
 pub(crate) struct BodyReader {
     state: State,
+    trailers: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -103,7 +104,12 @@ impl BodyReader {
             BodyLength::Chunked => State::Size,
             BodyLength::ToEnd => State::ToEnd,
         };
-        BodyReader { state }
+        BodyReader { state, trailers: Vec::new() }
+    }
+
+    /// The trailers behind a body in chunks that is over: names in small letters, and values, in order.
+    pub(crate) fn trailers(&self) -> &[(String, String)] {
+        &self.trailers
     }
 
     /// Whether all of it was read.
@@ -152,10 +158,12 @@ impl BodyReader {
                         continue;
                     }
                     for _ in 0..=MOST_FIELDS {
-                        if wire.line().await?.is_empty() {
+                        let line = wire.line().await?;
+                        if line.is_empty() {
                             self.state = State::Over;
                             return Ok(0);
                         }
+                        self.trailers.push(trailer(&line)?);
                     }
                     return Err(malformed("trailers without end"));
                 }
@@ -187,6 +195,16 @@ fn chunk_size(line: &[u8]) -> io::Result<u64> {
         return Err(malformed("a chunk's size is no number"));
     }
     u64::from_str_radix(text, 16).map_err(|_| malformed("a chunk's size is no number"))
+}
+
+fn trailer(line: &[u8]) -> io::Result<(String, String)> {
+    let text = std::str::from_utf8(line).map_err(|_| malformed("a trailer that is no text"))?;
+    match text.split_once(':') {
+        Some((name, value)) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()))
+        }
+        _ => Err(malformed("a trailer without a name")),
+    }
 }
 
 fn malformed(what: &str) -> io::Error {
@@ -231,15 +249,19 @@ impl<S: AsyncRead + Unpin> BufferedStream<S> {
     /// Those of the stream, `UnexpectedEof` where it ends first, `InvalidData` for what is no head.
     pub(crate) async fn head(&mut self) -> io::Result<ResponseHead> {
         loop {
-            let head = self.one_head().await?;
-            // 101 is final where an upgrade was asked for, which this client never does.
+            let head = self.any_head().await?;
+            // 101 is final where an upgrade was asked for; who asks for one reads heads one by one.
             if !(100..=199).contains(&head.status) {
                 return Ok(head);
             }
         }
     }
 
-    async fn one_head(&mut self) -> io::Result<ResponseHead> {
+    /// Reads one head, interim ones (1xx) included. Not cancel safe.
+    ///
+    /// # Errors
+    /// As of [`BufferedStream::head`].
+    pub(crate) async fn any_head(&mut self) -> io::Result<ResponseHead> {
         let mut seen = 0;
         let end = loop {
             let ahead = self.ahead();

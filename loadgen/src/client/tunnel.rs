@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::active_request::{ActiveRequest, bounded, pace, send};
+use super::active_request::{ActiveRequest, LINGER, bounded, pace, send};
 use super::checksum::{Transferred, fill, pattern};
 use super::connector::Connector;
 use super::outcome::{Failure, FailureKind, Outcome, Phase};
@@ -15,9 +15,6 @@ use crate::workload::{Action, ActionKind};
 
 /// Bytes moved at once.
 const BLOCK: usize = 16 * 1024;
-
-/// How long to wait for the other side's end where the outcome is known already.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The most of a target's text that is read.
 const MOST_TEXT: usize = 4096;
@@ -49,11 +46,13 @@ impl<N: Connector> ActiveRequest<'_, N> {
             ActionKind::Tls { exchange } => {
                 let tls = self.handshake(wire).await?;
                 let mut wire = BufferedStream::new(tls);
-                let result = self.exchange(action, &mut wire, exchange, "").await.map(|_| ());
+                let (result, _) = self.exchange(action, &mut wire, exchange, "").await;
                 self.leave(&mut wire).await;
                 result
             }
-            ActionKind::Http { .. } => unreachable!("plain HTTP needs no tunnel; perform sends it elsewhere"),
+            ActionKind::Http { .. } | ActionKind::Websocket { .. } => {
+                unreachable!("plain HTTP needs no tunnel; perform sends it elsewhere")
+            }
         }
     }
 
@@ -79,7 +78,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
     }
 
     /// Makes the block of a round: bytes that no other request and no other round has.
-    fn block(&self, round: u32, bytes: usize) -> Vec<u8> {
+    pub(super) fn block(&self, round: u32, bytes: usize) -> Vec<u8> {
         let mut block = vec![0; bytes];
         fill((self.request.index << 20) ^ u64::from(round) ^ self.workload.seed, &mut block);
         block
@@ -116,7 +115,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
     }
 
     /// Ends our side. The other side must end its own without sending a further byte.
-    async fn finish<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Outcome {
+    pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Outcome {
         self.last_byte();
         bounded(self.deadline, Phase::Data, stream.shutdown()).await?;
         match bounded(self.deadline, Phase::Data, stream.read(&mut [0])).await? {

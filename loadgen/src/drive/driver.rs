@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::event::RequestEvent;
 use super::shard::Shard;
-use super::starts::Starts;
+use super::starts::{Start, Starts};
 use crate::client::{Connector, Due, FailureKind, KeptConnection, OpenTunnels, Phase, RequestRecord, perform};
-use crate::workload::{Request, Workload};
+use crate::workload::{ActionKind, Request, Workload};
 
 /// Runs `shard` of `workload` from now on over streams of `connector`, and tells `observer` of every request.
 ///
@@ -39,21 +39,26 @@ pub async fn drive<N: Connector>(
     let mut set_for = None;
     loop {
         let now = Instant::now() - epoch;
-        while in_flight.len() < workload.max_in_flight
+        let mut begun = Vec::new();
+        while running.len() < workload.max_in_flight
             && let Some(start) = starts.due(now)
         {
             let request = workload.request(start.index);
-            let keeps = !workload.mix.action(request.action).is_tunnel();
-            let kept: KeptConnection<N> = if keeps { idle.pop().flatten() } else { None };
             observer(RequestEvent::Began { request: request.clone(), intended: start.at, started: now });
             running.insert(start.index, (request.clone(), start.at, now));
+            begun.push((request, start));
+        }
+        for batch in batches(workload, begun) {
+            let keeps = matches!(workload.mix.action(batch[0].0.action).kind, ActionKind::Http { .. });
+            let kept: KeptConnection<N> = if keeps { idle.pop().flatten() } else { None };
             in_flight.push(async move {
-                let due = Due { at: start.at, epoch };
-                let (record, kept) = perform(workload, connector, open_tunnels, request, due, kept).await;
-                (record, kept, start.client)
+                let due = |(request, start): (Request, Start)| ((request, Due { at: start.at, epoch }), start.client);
+                let (batch, clients): (_, Vec<u64>) = batch.into_iter().map(due).unzip();
+                let (records, kept) = perform(workload, connector, open_tunnels, batch, kept).await;
+                (records, kept, clients)
             });
         }
-        let next = if in_flight.len() < workload.max_in_flight { starts.next_at() } else { None };
+        let next = if running.len() < workload.max_in_flight { starts.next_at() } else { None };
         if next.is_none() && in_flight.is_empty() {
             return;
         }
@@ -64,13 +69,15 @@ pub async fn drive<N: Connector>(
         tokio::select! {
             biased;
             () = &mut stop => break,
-            Some((record, kept, client)) = in_flight.next(), if !in_flight.is_empty() => {
-                running.remove(&record.request.index);
-                starts.client_free(client, Instant::now() - epoch);
+            Some((records, kept, clients)) = in_flight.next(), if !in_flight.is_empty() => {
                 if kept.is_some() {
                     idle.push(kept);
                 }
-                observer(RequestEvent::Ended(Box::new(record)));
+                for (record, client) in records.into_iter().zip(clients) {
+                    running.remove(&record.request.index);
+                    starts.client_free(client, Instant::now() - epoch);
+                    observer(RequestEvent::Ended(Box::new(record)));
+                }
             }
             () = wait(alarm.as_mut()), if next.is_some() => {
                 set_for = None;
@@ -98,6 +105,20 @@ pub async fn drive<N: Connector>(
         };
         observer(RequestEvent::Ended(Box::new(record)));
     }
+}
+
+/// Puts together what goes out at once on one connection: requests of one action that pipelines, as many as it allows.
+fn batches(workload: &Workload, begun: Vec<(Request, Start)>) -> Vec<Vec<(Request, Start)>> {
+    let mut batches: Vec<Vec<(Request, Start)>> = Vec::with_capacity(begun.len());
+    for (request, start) in begun {
+        let most = workload.mix.action(request.action).pipeline();
+        let same = |batch: &&mut Vec<(Request, Start)>| batch[0].0.action == request.action && batch.len() < most;
+        match batches.iter_mut().filter(|_| most > 1).find(same) {
+            Some(batch) => batch.push((request, start)),
+            None => batches.push(vec![(request, start)]),
+        }
+    }
+    batches
 }
 
 async fn wait(alarm: Pin<&mut Option<impl Future<Output = ()>>>) {

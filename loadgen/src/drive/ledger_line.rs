@@ -14,7 +14,7 @@ pub(crate) struct LedgerLine {
 /// What came back for a request, as far as the ledger cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientAnswer {
-    /// It got through: CONNECT was answered with 2xx, or the target responded.
+    /// It got through: CONNECT was answered with 2xx, the target responded, or the protocol was changed.
     Through,
     /// CONNECT was answered with something else.
     Refused,
@@ -27,7 +27,7 @@ pub(crate) enum ClientAnswer {
 impl ClientAnswer {
     pub(super) fn of(record: &RequestRecord) -> Self {
         match record.status {
-            Some(200..300) => ClientAnswer::Through,
+            Some(101 | 200..300) => ClientAnswer::Through,
             Some(_) if record.tunnel => ClientAnswer::Refused,
             Some(300..500) => ClientAnswer::Through,
             Some(_) => ClientAnswer::Unclear,

@@ -28,6 +28,20 @@ pub struct Throttle {
     pub every: Duration,
 }
 
+/// What becomes of the connection of a plain request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionUse {
+    /// It ends with the response.
+    Once,
+    /// It is kept for further requests.
+    KeepAlive,
+    /// It is kept, and requests that are due at once go out on it together, without waiting for one another's responses.
+    Pipelined {
+        /// The most requests at once, at least 2.
+        most: usize,
+    },
+}
+
 /// What a request does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionKind {
@@ -67,8 +81,15 @@ pub enum ActionKind {
     Http {
         /// What is asked for.
         exchange: HttpExchange,
-        /// Keeps the connection for further requests.
-        keep_alive: bool,
+        /// What becomes of its connection.
+        connection: ConnectionUse,
+    },
+    /// Opens a WebSocket by an upgrade in absolute-form, and gets back each frame that it sends before it sends the next.
+    Websocket {
+        /// Frames.
+        rounds: u32,
+        /// Bytes of a frame's payload.
+        bytes: usize,
     },
     /// HTTP behind TLS with the target, through a tunnel.
     Tls {
@@ -87,19 +108,29 @@ impl Action {
             ActionKind::Download { .. } => "download",
             ActionKind::Hold { .. } => "hold",
             ActionKind::Http { .. } => "http",
+            ActionKind::Websocket { .. } => "websocket",
             ActionKind::Tls { .. } => "tls",
         }
     }
 
     /// Whether it asks for a tunnel.
     pub fn is_tunnel(&self) -> bool {
-        !matches!(self.kind, ActionKind::Http { .. })
+        !matches!(self.kind, ActionKind::Http { .. } | ActionKind::Websocket { .. })
+    }
+
+    /// How many requests that are due at once share a connection, none waiting for another's response.
+    pub fn pipeline(&self) -> usize {
+        match self.kind {
+            ActionKind::Http { connection: ConnectionUse::Pipelined { most }, .. } => most,
+            _ => 1,
+        }
     }
 
     /// The HTTP method that the proxy sees.
     pub fn method(&self) -> &str {
         match &self.kind {
             ActionKind::Http { exchange, .. } => &exchange.method,
+            ActionKind::Websocket { .. } => "GET",
             _ => "CONNECT",
         }
     }
@@ -133,12 +164,15 @@ impl fmt::Display for Action {
                 let (span, every) = (humantime::format_duration(*span), humantime::format_duration(*every));
                 write!(f, ",for={span},every={every},bytes={bytes}")?;
             }
-            ActionKind::Http { exchange, keep_alive } => {
+            ActionKind::Http { exchange, connection } => {
                 write!(f, "{exchange}")?;
-                if *keep_alive {
-                    write!(f, ",keep-alive")?;
+                match connection {
+                    ConnectionUse::Once => {}
+                    ConnectionUse::KeepAlive => write!(f, ",keep-alive")?,
+                    ConnectionUse::Pipelined { most } => write!(f, ",pipeline={most}")?,
                 }
             }
+            ActionKind::Websocket { rounds, bytes } => write!(f, ",rounds={rounds},bytes={bytes}")?,
             ActionKind::Tls { exchange } => write!(f, "{exchange}")?,
         }
         if let Some(Throttle { bytes, every }) = self.throttle {
@@ -148,7 +182,10 @@ impl fmt::Display for Action {
     }
 }
 
-const NAMES: &str = "connect, echo, upload, download, hold, http, tls";
+const NAMES: &str = "connect, echo, upload, download, hold, http, websocket, tls";
+
+/// The most requests that wait for their responses on one connection.
+const MOST_PIPELINED: usize = 64;
 
 /// Reads `NAME:OPTION=VALUE,OPTION`; what is left out has its default.
 impl FromStr for Action {
@@ -175,10 +212,12 @@ impl FromStr for Action {
                 every: options.duration("every", Duration::from_secs(5))?.max(Duration::from_millis(1)),
                 bytes: options.block(64)?,
             },
-            "http" => ActionKind::Http {
-                exchange: HttpExchange::read(&mut options)?,
-                keep_alive: options.flag("keep-alive")?,
-            },
+            "http" => {
+                let exchange = HttpExchange::read(&mut options)?;
+                let connection = connection_use(&mut options, &exchange)?;
+                ActionKind::Http { exchange, connection }
+            }
+            "websocket" => ActionKind::Websocket { rounds: options.number("rounds", 1)?, bytes: options.block(64)? },
             "tls" => ActionKind::Tls { exchange: HttpExchange::read(&mut options)? },
             _ => return Err(format!("`{name}` is no action; there are {NAMES}")),
         };
@@ -195,6 +234,7 @@ fn default_target(kind: &ActionKind) -> String {
         ActionKind::Upload { .. } => "{id}.sink.mock:80".to_owned(),
         ActionKind::Download { bytes, .. } => format!("{{id}}.n{bytes}.source.mock:80"),
         ActionKind::Http { .. } => "{id}.http.mock:80".to_owned(),
+        ActionKind::Websocket { .. } => "{id}.websocket.mock:80".to_owned(),
         ActionKind::Tls { .. } => "{id}.tls.mock:443".to_owned(),
     }
 }
@@ -207,6 +247,20 @@ fn check_target(target: &str) -> Result<(), String> {
         return Err(format!("target `{target}`: expected host:port, with {{id}} in the host where ids are wanted"));
     }
     Ok(())
+}
+
+fn connection_use(options: &mut Options<'_>, exchange: &HttpExchange) -> Result<ConnectionUse, String> {
+    let kept = if options.flag("keep-alive")? { ConnectionUse::KeepAlive } else { ConnectionUse::Once };
+    let Some(value) = options.take("pipeline") else { return Ok(kept) };
+    let most = value.parse().ok().filter(|most| (2..=MOST_PIPELINED).contains(most));
+    let most = most.ok_or_else(|| format!("pipeline=`{value}`: expected 2 to {MOST_PIPELINED} requests"))?;
+    if !exchange.may_be_repeated() {
+        return Err(
+            "pipeline: a request that may get lost behind another can only be a GET, HEAD or OPTIONS without a body"
+                .to_owned(),
+        );
+    }
+    Ok(ConnectionUse::Pipelined { most })
 }
 
 fn throttle(value: &str) -> Result<Throttle, String> {
@@ -230,6 +284,10 @@ mod tests {
             "download:bytes=5,send=7",
             "hold:for=3s,every=1s",
             "http:bytes=10,keep-alive",
+            "http:method=HEAD,bytes=10,version=1.0",
+            "http:path=/echo,method=POST,send=10,chunked,trailers,expect",
+            "http:bytes=10,pipeline=4",
+            "websocket:rounds=3,bytes=1k",
             "tls:path=/ip,status=204,method=POST,send=7",
         ] {
             let action: Action = text.parse().unwrap();
@@ -249,7 +307,14 @@ mod tests {
             ("connect:target=example", "host:port"),
             ("connect:target=a b:80", "host:port"),
             ("http:path=x", "behind a /"),
-            ("http:method=HEAD", "HEAD"),
+            ("http:method=CONNECT", "CONNECT"),
+            ("http:method=HEAD,send=3", "HEAD"),
+            ("http:version=2", "1.0 or 1.1"),
+            ("http:version=1.0,send=3,chunked", "HTTP/1.0"),
+            ("http:expect", "send=N"),
+            ("http:pipeline=1", "2 to 64"),
+            ("http:pipeline=2,method=POST,send=3", "without a body"),
+            ("tls:pipeline=2", "`pipeline`"),
             ("upload:slow=0/1s", "BYTES/PAUSE"),
         ] {
             let error = text.parse::<Action>().unwrap_err();

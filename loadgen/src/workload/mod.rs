@@ -13,12 +13,12 @@ mod user;
 
 use std::time::Duration;
 
-pub use action::{Action, ActionKind, Throttle};
+pub use action::{Action, ActionKind, ConnectionUse, Throttle};
 pub use action_share::ActionShare;
 pub(crate) use arrivals::Arrivals;
 pub use draw::Draw;
 pub use exit_from::ExitFrom;
-pub use http_exchange::HttpExchange;
+pub use http_exchange::{HttpExchange, HttpVersion};
 pub use mix::Mix;
 pub use pace::{Pace, Stage, Stages, Stop};
 pub use user::User;

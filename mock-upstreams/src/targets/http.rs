@@ -94,19 +94,21 @@ fn closing() -> Response<Body> {
     answer
 }
 
-/// Sends the request's body back. The answer begins once the first part of the body is there, so that a client that waits
+/// Sends the request's body back, and its trailers to who wants trailers. The answer begins once the first part of the body is there, so that a client that waits
 /// for 100 (Continue) gets it.
 pub(super) async fn echo<B>(request: Request<B>) -> Result<Response<Body>, BoxError>
 where
     B: HttpBody<Data = bytes::Bytes> + Unpin + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let content_type = request.headers().get(CONTENT_TYPE).cloned();
+    let copied = [CONTENT_TYPE, header::TRAILER].map(|name| (request.headers().get(&name).cloned(), name));
     let mut body = request.into_body();
     let first = body.frame().await.transpose().map_err(Into::into)?;
     let mut answer = Response::new(Resumed { first, body }.map_err(Into::into).boxed_unsync());
-    if let Some(content_type) = content_type {
-        answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    for (value, name) in copied {
+        if let Some(value) = value {
+            answer.headers_mut().insert(name, value);
+        }
     }
     Ok(answer)
 }

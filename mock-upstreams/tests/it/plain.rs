@@ -78,6 +78,18 @@ async fn a_body_comes_back_and_is_counted_both_ways() {
 }
 
 #[tokio::test]
+async fn trailers_come_back_behind_the_body() {
+    watched(async {
+        let mock = Mock::start(Settings::default()).await;
+        let request = "POST http://http.mock/echo HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nTrailer: a-sum\r\n\
+                       Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA-Sum: 7\r\n\r\n";
+        let (_, body) = split(&mock.exchange(request).await);
+        assert_eq!(body, b"3\r\nabc\r\n0\r\na-sum: 7\r\n\r\n");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_refusal_comes_before_a_body_that_waits_for_100() {
     watched(async {
         let mock = Mock::start(Settings::default()).await;
