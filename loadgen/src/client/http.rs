@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::active_request::{ActiveRequest, KeptConnection, LINGER, bounded, pace};
 use super::checksum::{Transferred, pattern};
 use super::connector::Connector;
-use super::http_request::{CHECKSUM, refuse_untimely, reply_phase};
+use super::http_request::{CHECKSUM, is_the_proxys, refuse_untimely, reply_phase};
 use super::outcome::{Failure, FailureKind, Outcome, Phase};
 use super::response::{BodyLength, BodyReader, BufferedStream, ResponseHead};
 use crate::workload::{Action, ConnectionUse, ExitFrom, HttpExchange, HttpVersion};
@@ -29,7 +29,6 @@ impl<N: Connector> ActiveRequest<'_, N> {
         connection: ConnectionUse,
         kept: KeptConnection<N>,
     ) -> (Outcome, KeptConnection<N>) {
-        let origin = self.origin();
         self.measured.reused = kept.is_some();
         let mut wire = match kept {
             Some(wire) => wire,
@@ -38,25 +37,20 @@ impl<N: Connector> ActiveRequest<'_, N> {
                 Err(failure) => return (Err(failure), None),
             },
         };
-        let (mut outcome, mut again) = self.exchange(action, &mut wire, exchange, &origin).await;
+        let (mut outcome, mut again) = self.exchange(action, &mut wire, exchange).await;
         if self.found_it_closed(&outcome) && !exchange.has_body() {
             self.measured.reused = false;
             wire = match self.connect().await {
                 Ok(wire) => wire,
                 Err(failure) => return (Err(failure), None),
             };
-            (outcome, again) = self.exchange(action, &mut wire, exchange, &origin).await;
+            (outcome, again) = self.exchange(action, &mut wire, exchange).await;
         }
         if outcome.is_ok() {
             outcome = nothing_behind(&mut wire, exchange, again).await;
         }
         let keeps = again && wire.ahead().is_empty() && connection != ConnectionUse::Once;
         (outcome, keeps.then_some(wire))
-    }
-
-    /// What stands before the path of a request in absolute-form.
-    pub(super) fn origin(&self) -> String {
-        format!("http://{}", self.request.target.strip_suffix(":80").unwrap_or(&self.request.target))
     }
 
     /// Whether the other side closed a kept connection just as the request went out (RFC 9112 section 9.3.1).
@@ -71,13 +65,12 @@ impl<N: Connector> ActiveRequest<'_, N> {
         action: &Action,
         wire: &mut BufferedStream<S>,
         exchange: &HttpExchange,
-        origin: &str,
     ) -> Exchanged {
         self.measured.up = Transferred::default();
-        match self.send_request(action, wire, exchange, origin).await {
+        match self.send_request(action, wire, exchange).await {
             // Whoever answers before the body was sent may still wait for it: the connection is of no further use.
-            Ok(Some(head)) => (self.judge(action, wire, exchange, &head, origin).await.0, false),
-            Ok(None) => self.response(action, wire, exchange, origin).await,
+            Ok(Some(head)) => (self.judge(action, wire, exchange, &head).await.0, false),
+            Ok(None) => self.response(action, wire, exchange).await,
             Err(failure) => (Err(failure), false),
         }
     }
@@ -88,9 +81,8 @@ impl<N: Connector> ActiveRequest<'_, N> {
         action: &Action,
         wire: &mut BufferedStream<S>,
         exchange: &HttpExchange,
-        origin: &str,
     ) -> Exchanged {
-        let phase = reply_phase(origin);
+        let phase = reply_phase(action);
         let before = Instant::now();
         let head = loop {
             match bounded(self.deadline, phase, wire.any_head()).await {
@@ -103,7 +95,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
             }
         };
         self.first_byte(before);
-        self.judge(action, wire, exchange, &head, origin).await
+        self.judge(action, wire, exchange, &head).await
     }
 
     /// Reads what follows the head of a response, and says whether all of it is right.
@@ -113,9 +105,8 @@ impl<N: Connector> ActiveRequest<'_, N> {
         wire: &mut BufferedStream<S>,
         exchange: &HttpExchange,
         head: &ResponseHead,
-        origin: &str,
     ) -> Exchanged {
-        if !origin.is_empty() {
+        if is_the_proxys(action) {
             self.measured.status = Some(head.status);
         }
         if let Err(failure) = self.body(action, wire, exchange, head).await {
@@ -148,7 +139,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
         let keeps_text = matches!(exit_from, Some(ExitFrom::Json(_) | ExitFrom::Body));
         let checked = exchange.pattern.filter(|_| (200..300).contains(&head.status));
         let (mut text, mut block) = (Vec::new(), vec![0; size]);
-        let (mut down, mut same) = (Transferred::default(), true);
+        let mut down = Transferred::default();
         while !body.is_over() {
             let most = pace(action, size).await;
             let read = bounded(self.deadline, Phase::Data, body.read(wire, &mut block[..most])).await;
@@ -159,8 +150,13 @@ impl<N: Connector> ActiveRequest<'_, N> {
                     return Err(failure);
                 }
             };
-            same &= checked.is_none() || (down.bytes..).zip(got).all(|(at, byte)| *byte == pattern(at));
+            let same = checked.is_none() || (down.bytes..).zip(got).all(|(at, byte)| *byte == pattern(at));
             down.add(got);
+            // What is wrong already may be without an end as well.
+            if !same || checked.is_some_and(|bytes| down.bytes > bytes) {
+                self.measured.down = down;
+                return Err(FailureKind::Corrupt.at(Phase::Data));
+            }
             if keeps_text && text.len() < MOST_EXIT {
                 text.extend_from_slice(got);
             }
@@ -170,7 +166,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
         let good = (200..300).contains(&head.status);
         // What `/echo` of mock-upstreams answers is what it was sent, all of it.
         let echoes = exchange.path == "/echo" && exchange.has_body() && good;
-        let same = same && (!echoes || (down == self.measured.up && down.bytes == exchange.send));
+        let same = !echoes || (down == self.measured.up && down.bytes == exchange.send);
         let proven = !exchange.trailers || !good || {
             let checksum = format!("{:08x}", down.checksum);
             matches!(body.trailers(), [(name, value)] if name == CHECKSUM && *value == checksum)

@@ -24,10 +24,9 @@ impl<N: Connector> ActiveRequest<'_, N> {
         action: &Action,
         wire: &mut BufferedStream<S>,
         exchange: &HttpExchange,
-        origin: &str,
     ) -> Result<Option<ResponseHead>, Failure> {
-        let phase = reply_phase(origin);
-        let head = self.request_head(action, exchange, origin);
+        let phase = reply_phase(action);
+        let head = self.request_head(action, exchange);
         let mut of_head = Transferred::default();
         let sending = send(wire, head.as_bytes(), action.throttle, &mut of_head);
         bounded(self.deadline, phase, sending).await?;
@@ -66,20 +65,18 @@ impl<N: Connector> ActiveRequest<'_, N> {
         }
     }
 
-    /// The head of one request; `origin` is what stands before its path, and empty where no proxy reads it.
-    pub(super) fn request_head(&self, action: &Action, exchange: &HttpExchange, origin: &str) -> String {
+    /// The head of one request: in absolute-form where the proxy is to pass it on, else in origin-form.
+    pub(super) fn request_head(&self, action: &Action, exchange: &HttpExchange) -> String {
         let HttpExchange { method, path, send, version, .. } = exchange;
-        let behind_proxy = !origin.is_empty();
-        let default_port = if behind_proxy { ":80" } else { ":443" };
+        let default_port = if is_the_proxys(action) { ":80" } else { ":443" };
         let host = self.request.target.strip_suffix(default_port).unwrap_or(&self.request.target);
+        let absolute = matches!(action.kind, ActionKind::Http { .. });
+        let origin = if absolute { format!("http://{host}") } else { String::new() };
         let mut head = format!("{method} {origin}{path} HTTP/{version}\r\nHost: {host}\r\n");
-        if behind_proxy {
+        if is_the_proxys(action) {
             head.push_str(&self.credentials());
         }
-        let keeps = matches!(
-            action.kind,
-            ActionKind::Http { connection: ConnectionUse::KeepAlive | ConnectionUse::Pipelined { .. }, .. }
-        );
+        let keeps = action.connection() != ConnectionUse::Once;
         // TE is a matter of this connection alone, which has to be said (RFC 9110 section 10.1.4).
         let connection = match (version, keeps, exchange.trailers) {
             (HttpVersion::Http11, true, false) | (HttpVersion::Http10, false, _) => "",
@@ -105,9 +102,14 @@ impl<N: Connector> ActiveRequest<'_, N> {
     }
 }
 
-/// The phase in which a response's head is waited for: a proxy answers, or a target inside a tunnel.
-pub(super) fn reply_phase(origin: &str) -> Phase {
-    if origin.is_empty() { Phase::Data } else { Phase::Reply }
+/// Whether it is the proxy that reads the request, and not a target inside a tunnel.
+pub(super) fn is_the_proxys(action: &Action) -> bool {
+    !action.is_tunnel()
+}
+
+/// The phase in which a response's head is waited for.
+pub(super) fn reply_phase(action: &Action) -> Phase {
+    if is_the_proxys(action) { Phase::Reply } else { Phase::Data }
 }
 
 /// Refuses interim responses that may not come: a change of protocol that nobody asked for, and any at all in answer to

@@ -33,10 +33,10 @@ pub(crate) async fn perform<N: Connector>(
     let first = &mut batch[0];
     // What is seldom done lies on the heap, so that thousands of held tunnels need little memory.
     let (outcomes, kept) = match &action.kind {
-        ActionKind::Http { exchange, connection } if due.len() > 1 => {
+        ActionKind::Http { exchange, connection } | ActionKind::Page { exchange, connection } if due.len() > 1 => {
             Box::pin(pipelined(&mut batch, action, exchange, *connection, kept)).await
         }
-        ActionKind::Http { exchange, connection } => {
+        ActionKind::Http { exchange, connection } | ActionKind::Page { exchange, connection } => {
             let (outcome, kept) = first.plain(action, exchange, *connection, kept).await;
             (vec![outcome], kept)
         }

@@ -38,8 +38,7 @@ pub(super) async fn pipelined<N: Connector>(
         active.deadline = Instant::now() + active.workload.timeout;
         let mut answered = None;
         if let Some(mut wire) = line.take() {
-            let origin = active.origin();
-            let (mut outcome, again) = active.response(action, &mut wire, exchange, &origin).await;
+            let (mut outcome, again) = active.response(action, &mut wire, exchange).await;
             if outcome.is_ok() && (place == last || !again) {
                 outcome = nothing_behind(&mut wire, exchange, again).await;
             }
@@ -66,7 +65,7 @@ async fn send_all<N: Connector>(
     exchange: &HttpExchange,
     kept: KeptConnection<N>,
 ) -> Result<BufferedStream<N::Stream>, Failure> {
-    let heads: String = batch.iter().map(|active| active.request_head(action, exchange, &active.origin())).collect();
+    let heads: String = batch.iter().map(|active| active.request_head(action, exchange)).collect();
     let first = &mut batch[0];
     let mut wire = match kept {
         Some(wire) => wire,

@@ -46,11 +46,11 @@ impl<N: Connector> ActiveRequest<'_, N> {
             ActionKind::Tls { exchange } => {
                 let tls = self.handshake(wire).await?;
                 let mut wire = BufferedStream::new(tls);
-                let (result, _) = self.exchange(action, &mut wire, exchange, "").await;
+                let (result, _) = self.exchange(action, &mut wire, exchange).await;
                 self.leave(&mut wire).await;
                 result
             }
-            ActionKind::Http { .. } | ActionKind::Websocket { .. } => {
+            ActionKind::Http { .. } | ActionKind::Page { .. } | ActionKind::Websocket { .. } => {
                 unreachable!("plain HTTP needs no tunnel; perform sends it elsewhere")
             }
         }

@@ -40,10 +40,9 @@ impl<N: Connector> ActiveRequest<'_, N> {
         let mut key = [0; 16];
         fill(self.request.index ^ self.workload.seed, &mut key);
         let key = STANDARD.encode(key);
-        let origin = self.origin();
-        let host = origin.trim_start_matches("http://");
+        let host = self.request.target.strip_suffix(":80").unwrap_or(&self.request.target);
         let head = format!(
-            "GET {origin}/ HTTP/1.1\r\nHost: {host}\r\n{}Connection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n{}Connection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n",
             self.credentials()
         );

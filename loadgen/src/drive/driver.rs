@@ -11,7 +11,7 @@ use super::event::RequestEvent;
 use super::shard::Shard;
 use super::starts::{Start, Starts};
 use crate::client::{Connector, Due, FailureKind, KeptConnection, OpenTunnels, Phase, RequestRecord, perform};
-use crate::workload::{ActionKind, Request, Workload};
+use crate::workload::{Request, Workload};
 
 /// Runs `shard` of `workload` from now on over streams of `connector`, and tells `observer` of every request.
 ///
@@ -49,8 +49,8 @@ pub async fn drive<N: Connector>(
             begun.push((request, start));
         }
         for batch in batches(workload, begun) {
-            let keeps = matches!(workload.mix.action(batch[0].0.action).kind, ActionKind::Http { .. });
-            let kept: KeptConnection<N> = if keeps { idle.pop().flatten() } else { None };
+            let reuses = workload.mix.action(batch[0].0.action).may_reuse();
+            let kept: KeptConnection<N> = if reuses { idle.pop().flatten() } else { None };
             in_flight.push(async move {
                 let due = |(request, start): (Request, Start)| ((request, Due { at: start.at, epoch }), start.client);
                 let (batch, clients): (_, Vec<u64>) = batch.into_iter().map(due).unzip();

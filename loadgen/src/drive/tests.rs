@@ -173,6 +173,9 @@ async fn each_failure_is_told_from_the_others() {
         ("http:bytes=2", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\0\x02", Corrupt, Phase::Data),
         ("http", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Status(503), Phase::Reply),
         ("upload:bytes=3", "HTTP/1.1 200 OK\r\n\r\n3 0\n", Corrupt, Phase::Data),
+        // The first wrong byte is enough: the rest, which never comes, is not waited for.
+        ("http:bytes=2,keep-alive", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\0\x02", Corrupt, Phase::Data),
+        ("http:bytes=2,keep-alive", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\0\x01\x02", Corrupt, Phase::Data),
         // Bytes behind a response that is over.
         ("http", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab", Corrupt, Phase::Data),
         (
@@ -426,6 +429,7 @@ async fn a_head_says_how_the_body_and_the_connection_end() {
         ("http:chunked,trailers", "Connection: close, TE\r\nTE: trailers\r\n", "0\r\nx-checksum: 00000000\r\n\r\n"),
         ("http:chunked,trailers", "Trailer: x-checksum\r\n", "0\r\n"),
         ("http:version=1.0,keep-alive", " HTTP/1.0\r\n", ""),
+        ("page:path=/healthz", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n", ""),
         ("http:version=1.0,keep-alive", "Connection: keep-alive\r\n", ""),
     ] {
         let text = Rc::new(RefCell::new(String::new()));

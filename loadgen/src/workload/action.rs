@@ -84,6 +84,13 @@ pub enum ActionKind {
         /// What becomes of its connection.
         connection: ConnectionUse,
     },
+    /// Asks the proxy itself, in origin-form, for a page such as `/healthz`.
+    Page {
+        /// What is asked for.
+        exchange: HttpExchange,
+        /// What becomes of its connection.
+        connection: ConnectionUse,
+    },
     /// Opens a WebSocket by an upgrade in absolute-form, and gets back each frame that it sends before it sends the next.
     Websocket {
         /// Frames.
@@ -108,6 +115,7 @@ impl Action {
             ActionKind::Download { .. } => "download",
             ActionKind::Hold { .. } => "hold",
             ActionKind::Http { .. } => "http",
+            ActionKind::Page { .. } => "page",
             ActionKind::Websocket { .. } => "websocket",
             ActionKind::Tls { .. } => "tls",
         }
@@ -115,21 +123,34 @@ impl Action {
 
     /// Whether it asks for a tunnel.
     pub fn is_tunnel(&self) -> bool {
-        !matches!(self.kind, ActionKind::Http { .. } | ActionKind::Websocket { .. })
+        !matches!(self.kind, ActionKind::Http { .. } | ActionKind::Page { .. } | ActionKind::Websocket { .. })
+    }
+
+    /// Whether it may go out on a connection that earlier requests have used.
+    pub fn may_reuse(&self) -> bool {
+        matches!(self.kind, ActionKind::Http { .. } | ActionKind::Page { .. })
+    }
+
+    /// What becomes of its connection.
+    pub fn connection(&self) -> ConnectionUse {
+        match self.kind {
+            ActionKind::Http { connection, .. } | ActionKind::Page { connection, .. } => connection,
+            _ => ConnectionUse::Once,
+        }
     }
 
     /// How many requests that are due at once share a connection, none waiting for another's response.
     pub fn pipeline(&self) -> usize {
-        match self.kind {
-            ActionKind::Http { connection: ConnectionUse::Pipelined { most }, .. } => most,
-            _ => 1,
+        match self.connection() {
+            ConnectionUse::Pipelined { most } => most,
+            ConnectionUse::Once | ConnectionUse::KeepAlive => 1,
         }
     }
 
     /// The HTTP method that the proxy sees.
     pub fn method(&self) -> &str {
         match &self.kind {
-            ActionKind::Http { exchange, .. } => &exchange.method,
+            ActionKind::Http { exchange, .. } | ActionKind::Page { exchange, .. } => &exchange.method,
             ActionKind::Websocket { .. } => "GET",
             _ => "CONNECT",
         }
@@ -164,7 +185,7 @@ impl fmt::Display for Action {
                 let (span, every) = (humantime::format_duration(*span), humantime::format_duration(*every));
                 write!(f, ",for={span},every={every},bytes={bytes}")?;
             }
-            ActionKind::Http { exchange, connection } => {
+            ActionKind::Http { exchange, connection } | ActionKind::Page { exchange, connection } => {
                 write!(f, "{exchange}")?;
                 match connection {
                     ConnectionUse::Once => {}
@@ -182,7 +203,7 @@ impl fmt::Display for Action {
     }
 }
 
-const NAMES: &str = "connect, echo, upload, download, hold, http, websocket, tls";
+const NAMES: &str = "connect, echo, upload, download, hold, http, page, websocket, tls";
 
 /// The most requests that wait for their responses on one connection.
 const MOST_PIPELINED: usize = 64;
@@ -212,10 +233,13 @@ impl FromStr for Action {
                 every: options.duration("every", Duration::from_secs(5))?.max(Duration::from_millis(1)),
                 bytes: options.block(64)?,
             },
-            "http" => {
+            "http" | "page" => {
                 let exchange = HttpExchange::read(&mut options)?;
                 let connection = connection_use(&mut options, &exchange)?;
-                ActionKind::Http { exchange, connection }
+                match name {
+                    "page" => ActionKind::Page { exchange, connection },
+                    _ => ActionKind::Http { exchange, connection },
+                }
             }
             "websocket" => ActionKind::Websocket { rounds: options.number("rounds", 1)?, bytes: options.block(64)? },
             "tls" => ActionKind::Tls { exchange: HttpExchange::read(&mut options)? },
@@ -234,6 +258,7 @@ fn default_target(kind: &ActionKind) -> String {
         ActionKind::Upload { .. } => "{id}.sink.mock:80".to_owned(),
         ActionKind::Download { bytes, .. } => format!("{{id}}.n{bytes}.source.mock:80"),
         ActionKind::Http { .. } => "{id}.http.mock:80".to_owned(),
+        ActionKind::Page { .. } => "localhost:80".to_owned(),
         ActionKind::Websocket { .. } => "{id}.websocket.mock:80".to_owned(),
         ActionKind::Tls { .. } => "{id}.tls.mock:443".to_owned(),
     }
@@ -287,6 +312,7 @@ mod tests {
             "http:method=HEAD,bytes=10,version=1.0",
             "http:path=/echo,method=POST,send=10,chunked,trailers,expect",
             "http:bytes=10,pipeline=4",
+            "page:path=/healthz,keep-alive",
             "websocket:rounds=3,bytes=1k",
             "tls:path=/ip,status=204,method=POST,send=7",
         ] {

@@ -144,7 +144,8 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
 
 /// The requests of the story, and of `client`, where one is named.
 fn asked_by<'a>(history: &'a History<'_>, client: Option<&'a str>) -> impl Iterator<Item = &'a ClientRequest<'a>> {
-    let asked = history.witnesses.requests.iter().filter(|(id, _)| !Witnesses::is_own(id)).map(|(_, asked)| asked);
+    let Witnesses { requests, pages, .. } = &history.witnesses;
+    let asked = requests.iter().chain(pages).filter(|(id, _)| !Witnesses::is_own(id)).map(|(_, asked)| asked);
     asked.filter(move |asked| client.is_none_or(|name| asked.client == name))
 }
 

@@ -37,6 +37,8 @@ pub struct Witnesses<'a> {
     pub configurations: Configurations<'a>,
     /// The requests that clients made, by the id of each.
     pub requests: BTreeMap<&'a str, ClientRequest<'a>>,
+    /// The requests for pages of the proxy itself, which no upstream hears of.
+    pub pages: BTreeMap<&'a str, ClientRequest<'a>>,
     /// What upstreams wrote down.
     pub journals: Journals<'a>,
     /// What was done to whom.
@@ -85,6 +87,7 @@ impl<'a> Witnesses<'a> {
     pub fn new(scenario: &'a Scenario, record: &'a RunRecord) -> Self {
         let lines = record.trace.lines.as_slice();
         let mut requests: BTreeMap<&str, ClientRequest<'_>> = BTreeMap::new();
+        let mut pages: BTreeMap<&str, ClientRequest<'_>> = BTreeMap::new();
         let mut journals = Journals::default();
         let mut played = Vec::new();
         let mut failed_actions = Vec::new();
@@ -100,10 +103,15 @@ impl<'a> Witnesses<'a> {
                     let (client, began) = (line.host.as_str(), line.at());
                     let user = user.as_deref();
                     let asked = ClientRequest { client, line: place, began, action, method, target, user, end: None };
-                    requests.insert(id, asked);
+                    if *action == "page" {
+                        pages.insert(id, asked)
+                    } else {
+                        requests.insert(id, asked)
+                    };
                 }
                 What::Client(ClientEvent::Ended(result)) => {
-                    if let Some(asked) = requests.get_mut(result.id.as_str()) {
+                    let id = result.id.as_str();
+                    if let Some(asked) = requests.get_mut(id).or_else(|| pages.get_mut(id)) {
                         asked.end = Some(RequestEnd { line: place, at: line.at(), result });
                     }
                 }
@@ -145,6 +153,7 @@ impl<'a> Witnesses<'a> {
             scenario,
             configurations,
             requests,
+            pages,
             journals,
             evidence,
             played,

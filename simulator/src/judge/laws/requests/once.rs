@@ -7,7 +7,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, Witnesses, struck_by};
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RequestEnd, Witnesses, struck_by};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "once",
@@ -44,7 +44,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
             return broken(format!("{} got {id} twice", again.host), &[again]);
         }
     }
-    let Some(end) = asked.end.filter(|end| end.result.failure.is_none()) else { return Case::Holds };
+    // A client may expect a refusal, which the proxy makes itself.
+    let served =
+        |end: &RequestEnd<'_>| end.result.failure.is_none() && end.result.status.is_none_or(|status| status < 400);
+    let Some(end) = asked.end.filter(served) else { return Case::Holds };
     let written = entries.iter().any(|one| one.record.status.is_some());
     // A killed upstream writes nothing down, and one that was cut off may never learn that a tunnel has ended.
     let hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
