@@ -139,6 +139,6 @@ impl<'a> HostJournal<'a> {
 impl JournalEntry<'_> {
     /// Whether it was answered with a success.
     pub fn is_success(&self) -> bool {
-        self.record.status.is_some_and(|status| (200..300).contains(&status))
+        self.record.status.is_some_and(|status| matches!(status, 101 | 200..300))
     }
 }

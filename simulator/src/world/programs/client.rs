@@ -117,13 +117,16 @@ mod tests {
         let report = play(
             r#"{"name": "c", "clients": 4, "think": "20ms", "requests": 80, "do": ["connect", "echo:rounds=2,bytes=1k,early",
                 "upload", "download:send=3k", "hold:for=1s", "http:bytes=10k", "http:method=POST,path=/echo,send=2k,keep-alive",
-                "echo:bytes=30,slow=10/50ms"]}"#,
+                "http:bytes=100,pipeline=4", "page:path=/healthz", "websocket:rounds=2", "echo:bytes=30,slow=10/50ms"]}"#,
             "",
         );
         assert_eq!(report.verdict, Verdict::Passed, "{:?}", report.violations);
         assert_eq!(asked(&report).count(), 80);
         let done: BTreeSet<&str> = asked(&report).map(|(_, action, _)| action).collect();
-        assert_eq!(done, BTreeSet::from(["connect", "download", "echo", "hold", "http", "upload"]));
+        assert_eq!(
+            done,
+            BTreeSet::from(["connect", "download", "echo", "hold", "http", "page", "upload", "websocket"])
+        );
     }
 
     #[test]
