@@ -1,5 +1,6 @@
 //! Makes one request over one stream, from connecting to its outcome, and times its phases.
 
+mod abuse;
 mod active_request;
 pub mod checksum;
 mod connector;

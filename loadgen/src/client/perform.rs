@@ -43,6 +43,7 @@ pub(crate) async fn perform<N: Connector>(
         ActionKind::Websocket { rounds, bytes } => {
             (vec![Box::pin(first.websocket(action, *rounds, *bytes)).await], None)
         }
+        ActionKind::Abuse { by } => (vec![Box::pin(first.abuse(*by)).await], None),
         kind => (vec![first.through_tunnel(action, kind).await], None),
     };
     let records = batch.into_iter().zip(outcomes).zip(due);

@@ -50,7 +50,10 @@ impl<N: Connector> ActiveRequest<'_, N> {
                 self.leave(&mut wire).await;
                 result
             }
-            ActionKind::Http { .. } | ActionKind::Page { .. } | ActionKind::Websocket { .. } => {
+            ActionKind::Http { .. }
+            | ActionKind::Page { .. }
+            | ActionKind::Websocket { .. }
+            | ActionKind::Abuse { .. } => {
                 unreachable!("plain HTTP needs no tunnel; perform sends it elsewhere")
             }
         }

@@ -448,3 +448,32 @@ async fn a_head_says_how_the_body_and_the_connection_end() {
         assert!(rest.starts_with(body), "{action}: {rest:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn abuse_has_to_be_turned_away_by_its_own_answer() {
+    let refusal = |status| format!("HTTP/1.1 {status} No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    for (action, begin, status) in [
+        ("abuse:by=silence", "", None),
+        ("abuse:by=half-head", "GET http://http.mock/ HTTP/1.1\r\n", Some(408)),
+        ("abuse:by=long-head", "GET http://http.mock/ HTTP/1.1\r\n", Some(431)),
+        ("abuse:by=garbage", "\u{fffd}", Some(400)),
+    ] {
+        for answered in [None, Some(400), Some(408), Some(431)] {
+            let text = answered.map(refusal).unwrap_or_default();
+            let serve = |mut stream: DuplexStream| {
+                let text = text.clone();
+                async move {
+                    if !begin.is_empty() {
+                        let mut piece = [0; 500];
+                        let got = stream.read(&mut piece).await.unwrap();
+                        assert!(String::from_utf8_lossy(&piece[..got]).starts_with(begin), "{action}");
+                    }
+                    let _ = stream.write_all(text.as_bytes()).await;
+                }
+            };
+            let done = against(&closed(1, 1, action), serve).await;
+            assert_eq!(done[0].outcome.is_ok(), answered == status, "{action} {answered:?}: {:?}", done[0].outcome);
+            assert_eq!(done[0].status, answered.filter(|_| done[0].status.is_some()), "{action}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::abuse::Abuse;
 use super::http_exchange::HttpExchange;
 use super::options::Options;
 use crate::quantity;
@@ -98,6 +99,11 @@ pub enum ActionKind {
         /// Bytes of a frame's payload.
         bytes: usize,
     },
+    /// Does what no good client does, and has to be turned away.
+    Abuse {
+        /// What it does.
+        by: Abuse,
+    },
     /// HTTP behind TLS with the target, through a tunnel.
     Tls {
         /// What is asked for.
@@ -117,13 +123,17 @@ impl Action {
             ActionKind::Http { .. } => "http",
             ActionKind::Page { .. } => "page",
             ActionKind::Websocket { .. } => "websocket",
+            ActionKind::Abuse { .. } => "abuse",
             ActionKind::Tls { .. } => "tls",
         }
     }
 
     /// Whether it asks for a tunnel.
     pub fn is_tunnel(&self) -> bool {
-        !matches!(self.kind, ActionKind::Http { .. } | ActionKind::Page { .. } | ActionKind::Websocket { .. })
+        !matches!(
+            self.kind,
+            ActionKind::Http { .. } | ActionKind::Page { .. } | ActionKind::Websocket { .. } | ActionKind::Abuse { .. }
+        )
     }
 
     /// Whether it may go out on a connection that earlier requests have used.
@@ -151,7 +161,7 @@ impl Action {
     pub fn method(&self) -> &str {
         match &self.kind {
             ActionKind::Http { exchange, .. } | ActionKind::Page { exchange, .. } => &exchange.method,
-            ActionKind::Websocket { .. } => "GET",
+            ActionKind::Websocket { .. } | ActionKind::Abuse { .. } => "GET",
             _ => "CONNECT",
         }
     }
@@ -193,6 +203,7 @@ impl fmt::Display for Action {
                     ConnectionUse::Pipelined { most } => write!(f, ",pipeline={most}")?,
                 }
             }
+            ActionKind::Abuse { by } => write!(f, ",by={by}")?,
             ActionKind::Websocket { rounds, bytes } => write!(f, ",rounds={rounds},bytes={bytes}")?,
             ActionKind::Tls { exchange } => write!(f, "{exchange}")?,
         }
@@ -203,7 +214,7 @@ impl fmt::Display for Action {
     }
 }
 
-const NAMES: &str = "connect, echo, upload, download, hold, http, page, websocket, tls";
+const NAMES: &str = "connect, echo, upload, download, hold, http, page, websocket, abuse, tls";
 
 /// The most requests that wait for their responses on one connection.
 const MOST_PIPELINED: usize = 64;
@@ -242,6 +253,7 @@ impl FromStr for Action {
                 }
             }
             "websocket" => ActionKind::Websocket { rounds: options.number("rounds", 1)?, bytes: options.block(64)? },
+            "abuse" => ActionKind::Abuse { by: options.take("by").as_deref().unwrap_or("silence").parse()? },
             "tls" => ActionKind::Tls { exchange: HttpExchange::read(&mut options)? },
             _ => return Err(format!("`{name}` is no action; there are {NAMES}")),
         };
@@ -258,7 +270,7 @@ fn default_target(kind: &ActionKind) -> String {
         ActionKind::Upload { .. } => "{id}.sink.mock:80".to_owned(),
         ActionKind::Download { bytes, .. } => format!("{{id}}.n{bytes}.source.mock:80"),
         ActionKind::Http { .. } => "{id}.http.mock:80".to_owned(),
-        ActionKind::Page { .. } => "localhost:80".to_owned(),
+        ActionKind::Page { .. } | ActionKind::Abuse { .. } => "localhost:80".to_owned(),
         ActionKind::Websocket { .. } => "{id}.websocket.mock:80".to_owned(),
         ActionKind::Tls { .. } => "{id}.tls.mock:443".to_owned(),
     }
@@ -313,6 +325,7 @@ mod tests {
             "http:path=/echo,method=POST,send=10,chunked,trailers,expect",
             "http:bytes=10,pipeline=4",
             "page:path=/healthz,keep-alive",
+            "abuse:by=half-head",
             "websocket:rounds=3,bytes=1k",
             "tls:path=/ip,status=204,method=POST,send=7",
         ] {
@@ -341,6 +354,7 @@ mod tests {
             ("http:pipeline=1", "2 to 64"),
             ("http:pipeline=2,method=POST,send=3", "without a body"),
             ("tls:pipeline=2", "`pipeline`"),
+            ("abuse:by=x", "half-head"),
             ("upload:slow=0/1s", "BYTES/PAUSE"),
         ] {
             let error = text.parse::<Action>().unwrap_err();

@@ -1,5 +1,6 @@
 //! Describes the load on a proxy: its pace, its end, and a mix of actions.
 
+mod abuse;
 mod action;
 mod action_share;
 mod arrivals;
@@ -13,6 +14,7 @@ mod user;
 
 use std::time::Duration;
 
+pub use abuse::Abuse;
 pub use action::{Action, ActionKind, ConnectionUse, Throttle};
 pub use action_share::ActionShare;
 pub(crate) use arrivals::Arrivals;

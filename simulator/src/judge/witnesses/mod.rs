@@ -37,7 +37,7 @@ pub struct Witnesses<'a> {
     pub configurations: Configurations<'a>,
     /// The requests that clients made, by the id of each.
     pub requests: BTreeMap<&'a str, ClientRequest<'a>>,
-    /// The requests for pages of the proxy itself, which no upstream hears of.
+    /// The requests that are for the proxy itself, its pages and abuse, of which no upstream hears.
     pub pages: BTreeMap<&'a str, ClientRequest<'a>>,
     /// What upstreams wrote down.
     pub journals: Journals<'a>,
@@ -103,7 +103,7 @@ impl<'a> Witnesses<'a> {
                     let (client, began) = (line.host.as_str(), line.at());
                     let user = user.as_deref();
                     let asked = ClientRequest { client, line: place, began, action, method, target, user, end: None };
-                    if *action == "page" {
+                    if matches!(*action, "page" | "abuse") {
                         pages.insert(id, asked)
                     } else {
                         requests.insert(id, asked)

@@ -109,7 +109,8 @@ impl<'a> Checker<'a> {
     }
 
     fn client(&mut self, path: &str, client: &Client) {
-        let asks_the_proxy = |action: &loadgen::Action| matches!(action.kind, ActionKind::Page { .. });
+        let asks_the_proxy =
+            |action: &loadgen::Action| matches!(action.kind, ActionKind::Page { .. } | ActionKind::Abuse { .. });
         for written in client.actions().filter(|written| !asks_the_proxy(&written.value().action)) {
             // The laws find a request in the journals by its id, which is the first label of its target. Two more labels follow it.
             let target = &written.value().action.target;
