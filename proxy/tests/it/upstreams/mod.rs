@@ -2,6 +2,7 @@
 
 mod balance;
 mod blame;
+mod chains;
 mod checks;
 mod failover;
 mod health;
