@@ -5,15 +5,12 @@ mod active_request;
 pub mod checksum;
 mod connector;
 mod http;
-mod http_request;
 mod open_tunnels;
 mod outcome;
 mod perform;
-mod pipeline;
 mod record;
 pub(crate) mod response;
 mod tunnel;
-mod websocket;
 
 pub(crate) use active_request::KeptConnection;
 pub use connector::Connector;

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::active_request::{ActiveRequest, KeptConnection};
 use super::connector::Connector;
+use super::http::pipelined;
 use super::open_tunnels::OpenTunnels;
-use super::pipeline::pipelined;
 use super::record::RequestRecord;
 use crate::workload::{ActionKind, Request, Workload};
 

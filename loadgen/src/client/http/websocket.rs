@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 
-use super::active_request::{ActiveRequest, bounded, pace, send};
-use super::checksum::{Transferred, fill};
-use super::connector::Connector;
-use super::outcome::{FailureKind, Outcome, Phase};
-use super::response::{BufferedStream, ResponseHead};
+use crate::client::active_request::{ActiveRequest, bounded, pace, send};
+use crate::client::checksum::{Transferred, fill};
+use crate::client::connector::Connector;
+use crate::client::outcome::{FailureKind, Outcome, Phase};
+use crate::client::response::{BufferedStream, ResponseHead};
 use crate::workload::Action;
 
 /// A whole frame of bytes.
@@ -20,7 +20,7 @@ const CLOSE: u8 = 0x88;
 const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
 
 impl<N: Connector> ActiveRequest<'_, N> {
-    pub(super) async fn websocket(&mut self, action: &Action, rounds: u32, bytes: usize) -> Outcome {
+    pub(in crate::client) async fn websocket(&mut self, action: &Action, rounds: u32, bytes: usize) -> Outcome {
         let mut wire = self.connect().await?;
         self.upgrade(action, &mut wire).await?;
         let before = Instant::now();

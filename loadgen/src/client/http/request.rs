@@ -4,22 +4,22 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::active_request::{ActiveRequest, bounded, send};
-use super::checksum::{Transferred, fill};
-use super::connector::Connector;
-use super::outcome::{Failure, FailureKind, Phase};
-use super::response::{BufferedStream, ResponseHead};
+use crate::client::active_request::{ActiveRequest, bounded, send};
+use crate::client::checksum::{Transferred, fill};
+use crate::client::connector::Connector;
+use crate::client::outcome::{Failure, FailureKind, Phase};
+use crate::client::response::{BufferedStream, ResponseHead};
 use crate::workload::{Action, ActionKind, ConnectionUse, HttpExchange, HttpVersion};
 
 /// The trailer of a body in chunks, of both sides: the CRC-32 of the body in hexadecimal, as `http.mock/trailers` sends it.
-pub(super) const CHECKSUM: &str = "x-checksum";
+pub(in crate::client) const CHECKSUM: &str = "x-checksum";
 
 /// The largest chunk that is sent. The first has one byte, and each has twice those of the one before.
 const MOST_CHUNK: usize = 8192;
 
 impl<N: Connector> ActiveRequest<'_, N> {
     /// Sends one request. Returns the final response's head where it came instead of the word to go on with the body.
-    pub(super) async fn send_request<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(in crate::client) async fn send_request<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         action: &Action,
         wire: &mut BufferedStream<S>,
@@ -66,7 +66,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
     }
 
     /// The head of one request: in absolute-form where the proxy is to pass it on, else in origin-form.
-    pub(super) fn request_head(&self, action: &Action, exchange: &HttpExchange) -> String {
+    pub(in crate::client) fn request_head(&self, action: &Action, exchange: &HttpExchange) -> String {
         let HttpExchange { method, path, send, version, .. } = exchange;
         let default_port = if is_the_proxys(action) { ":80" } else { ":443" };
         let host = self.request.target.strip_suffix(default_port).unwrap_or(&self.request.target);
@@ -103,18 +103,22 @@ impl<N: Connector> ActiveRequest<'_, N> {
 }
 
 /// Whether it is the proxy that reads the request, and not a target inside a tunnel.
-pub(super) fn is_the_proxys(action: &Action) -> bool {
+pub(in crate::client) fn is_the_proxys(action: &Action) -> bool {
     !action.is_tunnel()
 }
 
 /// The phase in which a response's head is waited for.
-pub(super) fn reply_phase(action: &Action) -> Phase {
+pub(in crate::client) fn reply_phase(action: &Action) -> Phase {
     if is_the_proxys(action) { Phase::Reply } else { Phase::Data }
 }
 
 /// Refuses interim responses that may not come: a change of protocol that nobody asked for, and any at all in answer to
 /// HTTP/1.0 (RFC 9110 sections 7.8 and 15.2).
-pub(super) fn refuse_untimely(head: &ResponseHead, exchange: &HttpExchange, phase: Phase) -> Result<(), Failure> {
+pub(in crate::client) fn refuse_untimely(
+    head: &ResponseHead,
+    exchange: &HttpExchange,
+    phase: Phase,
+) -> Result<(), Failure> {
     if head.status == 101 || exchange.version == HttpVersion::Http10 {
         return Err(FailureKind::Malformed.at(phase));
     }

@@ -2,17 +2,17 @@
 
 use tokio::time::Instant;
 
-use super::active_request::{ActiveRequest, KeptConnection, bounded, send};
-use super::checksum::Transferred;
-use super::connector::Connector;
-use super::http::nothing_behind;
-use super::outcome::{Failure, Outcome, Phase};
-use super::response::BufferedStream;
+use super::exchange::nothing_behind;
+use crate::client::active_request::{ActiveRequest, KeptConnection, bounded, send};
+use crate::client::checksum::Transferred;
+use crate::client::connector::Connector;
+use crate::client::outcome::{Failure, Outcome, Phase};
+use crate::client::response::BufferedStream;
 use crate::workload::{Action, ConnectionUse, HttpExchange};
 
 /// Sends all of `batch` at once, then reads a response for each in order. Where the connection ends on the way, those that it
 /// left without an answer are sent again, one by one. A request's time-out counts from when it is its turn to be answered.
-pub(super) async fn pipelined<N: Connector>(
+pub(in crate::client) async fn pipelined<N: Connector>(
     batch: &mut [ActiveRequest<'_, N>],
     action: &Action,
     exchange: &HttpExchange,

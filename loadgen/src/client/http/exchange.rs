@@ -5,12 +5,12 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use super::active_request::{ActiveRequest, KeptConnection, LINGER, bounded, pace};
-use super::checksum::{Transferred, pattern};
-use super::connector::Connector;
-use super::http_request::{CHECKSUM, is_the_proxys, refuse_untimely, reply_phase};
-use super::outcome::{Failure, FailureKind, Outcome, Phase};
-use super::response::{BodyLength, BodyReader, BufferedStream, ResponseHead};
+use super::request::{CHECKSUM, is_the_proxys, refuse_untimely, reply_phase};
+use crate::client::active_request::{ActiveRequest, KeptConnection, LINGER, bounded, pace};
+use crate::client::checksum::{Transferred, pattern};
+use crate::client::connector::Connector;
+use crate::client::outcome::{Failure, FailureKind, Outcome, Phase};
+use crate::client::response::{BodyLength, BodyReader, BufferedStream, ResponseHead};
 use crate::workload::{Action, ConnectionUse, ExitFrom, HttpExchange, HttpVersion};
 
 const BLOCK: usize = 16 * 1024;
@@ -19,10 +19,10 @@ const BLOCK: usize = 16 * 1024;
 const MOST_EXIT: usize = 64 * 1024;
 
 /// How an exchange went, and whether its connection may be used again.
-pub(super) type Exchanged = (Outcome, bool);
+pub(in crate::client) type Exchanged = (Outcome, bool);
 
 impl<N: Connector> ActiveRequest<'_, N> {
-    pub(super) async fn plain(
+    pub(in crate::client) async fn plain(
         &mut self,
         action: &Action,
         exchange: &HttpExchange,
@@ -54,13 +54,13 @@ impl<N: Connector> ActiveRequest<'_, N> {
     }
 
     /// Whether the other side closed a kept connection just as the request went out (RFC 9112 section 9.3.1).
-    pub(super) fn found_it_closed(&self, outcome: &Outcome) -> bool {
+    pub(in crate::client) fn found_it_closed(&self, outcome: &Outcome) -> bool {
         let closed = matches!(outcome, Err(Failure { kind: FailureKind::Cut | FailureKind::Reset, .. }));
         closed && self.measured.reused && self.measured.status.is_none()
     }
 
     /// Sends one request and reads its response.
-    pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(in crate::client) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         action: &Action,
         wire: &mut BufferedStream<S>,
@@ -76,7 +76,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
     }
 
     /// Reads the response to a request that was sent.
-    pub(super) async fn response<S: AsyncRead + Unpin>(
+    pub(in crate::client) async fn response<S: AsyncRead + Unpin>(
         &mut self,
         action: &Action,
         wire: &mut BufferedStream<S>,
@@ -192,7 +192,7 @@ fn body_length(exchange: &HttpExchange, head: &ResponseHead) -> Result<BodyLengt
 
 /// Behind a response that is over nothing may follow. The body that a HEAD does not have would come last, so that the end
 /// of a connection that ends is waited for there.
-pub(super) async fn nothing_behind<S: AsyncRead + Unpin>(
+pub(in crate::client) async fn nothing_behind<S: AsyncRead + Unpin>(
     wire: &mut BufferedStream<S>,
     exchange: &HttpExchange,
     again: bool,
