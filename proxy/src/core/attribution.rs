@@ -56,7 +56,7 @@ impl Attributed {
 }
 
 /// A failure that cannot tell.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Suspicion {
     attempt: Attempt,
     symptom: Symptom,
@@ -83,7 +83,8 @@ impl Suspicion {
 
 /// The failures of one request that cannot tell, in order. Ends in [`Attribution::opened`] or
 /// [`Attribution::none_opened`].
-#[derive(Debug)]
+#[derive(Debug, Hash)]
+#[cfg_attr(test, derive(Clone))] // the search takes every way from each state
 #[must_use = "what it holds is blamed on nobody until the request's end is told"]
 pub struct Evidence {
     asked: Service,
@@ -132,13 +133,15 @@ impl Evidence {
 ///    is cleared then, and nobody is charged.
 ///
 /// Evidence has one owner at a time, so nothing is charged twice.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Attribution {
     memory: Duration,
     targets: BTreeMap<Box<str>, Vec<Remembered>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Hash)]
+#[cfg_attr(test, derive(Clone))]
 struct Remembered {
     suspicion: Suspicion,
     since: Timestamp,

@@ -84,7 +84,7 @@ impl Rule {
 
 /// What an upstream was asked for. Its answer to a CONNECT is its own; in a reply to plain HTTP every byte may be the
 /// target's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Service {
     /// A tunnel, by CONNECT.
     Tunnel,
@@ -143,7 +143,7 @@ pub enum Failure {
 }
 
 /// What failures that cannot tell are compared by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Symptom {
     Status,
     Malformed,

@@ -51,7 +51,7 @@ impl HealthPolicy {
 }
 
 /// What an upstream is charged with, ordered by what it takes to disprove it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Charge {
     /// It can't be reached by TCP or TLS; reaching it disproves that.
     Unreachable,
@@ -116,7 +116,7 @@ pub enum Change {
 }
 
 /// A time without picks that lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ejection {
     /// When it began.
     pub since: Timestamp,
@@ -136,7 +136,7 @@ pub struct Ejection {
 }
 
 /// The health of one upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamHealth {
     /// Since the last success.
     failures: Row,
@@ -148,7 +148,7 @@ pub struct UpstreamHealth {
 }
 
 /// Charges in a row, and the gravest of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Row {
     count: u32,
     charge: Charge,
@@ -162,7 +162,7 @@ impl Row {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum HealthState {
     Eligible { recovered: Option<Timestamp> },
     Ejected(Ejection),

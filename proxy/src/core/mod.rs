@@ -23,6 +23,8 @@ pub mod health;
 pub mod network;
 pub mod opened;
 pub mod schedule;
+#[cfg(test)]
+mod search;
 pub mod stats;
 pub mod time;
 pub mod upstream;

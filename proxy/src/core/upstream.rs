@@ -64,7 +64,7 @@ pub struct Member {
 }
 
 /// One attempt through one upstream. Its start is kept, so that a late result is not taken for a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attempt {
     /// Through whom.
     pub upstream: UpstreamId,
