@@ -8,10 +8,11 @@ mod latency;
 mod lease;
 mod pick;
 mod snapshot;
+mod turns;
 mod upstream;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -41,6 +42,7 @@ pub(crate) use snapshot::{Snapshot, UpstreamSettings};
 pub(crate) use upstream::{Bytes, LastFailure, SWEEP, Upstream};
 
 use snapshot::{build, members};
+use turns::{Turns, change};
 use upstream::KeptPlaces;
 
 /// The upstreams of one proxy.
@@ -102,8 +104,7 @@ impl<E: Env> Pool<E> {
         let members = members(&upstreams);
         let balancer = Balancer::new(config.health.policy, &members)?;
         let snapshot = Snapshot {
-            epoch: balancer.epoch().clone(),
-            ticket: Arc::default(),
+            turns: Turns::of(balancer.epoch().clone()),
             failover: config.failover_policy(),
             settings: UpstreamSettings::new(config, via),
             upstreams,
@@ -145,23 +146,24 @@ impl<E: Env> Pool<E> {
         let members = members(&upstreams);
         let mut state = self.state();
         let before = self.current.load_full();
-        let ticket = before.ticket.load(Ordering::Relaxed);
         let now = self.now();
         let anew = before.known_otherwise(&upstreams);
         let health = |id: &UpstreamId| Some((*id, state.balancer.health(*id)?.ejection()?.since));
         let recovered: Vec<_> = anew.iter().filter_map(health).collect();
-        let renewed = state.balancer.configure(config.health.policy, &members, &anew, (ticket, now))?;
+        let configure =
+            |balancer: &mut Balancer, ticket| balancer.configure(config.health.policy, &members, &anew, (ticket, now));
+        let (renewed, snapshot) = change(&self.current, &mut state.balancer, configure, |_, turns, renewed| {
+            renewed.is_ok().then(|| Snapshot {
+                turns,
+                failover: config.failover_policy(),
+                settings: UpstreamSettings::new(config, via),
+                upstreams,
+            })
+        });
+        let (renewed, Some(snapshot)) = (renewed?, snapshot) else { return Ok(()) };
         state.next_id = next_id;
         state.stats.configure(members.iter().map(|member| member.id));
-        let snapshot = Arc::new(Snapshot {
-            epoch: state.balancer.epoch().clone(),
-            ticket: if renewed.is_some() { Arc::default() } else { Arc::clone(&before.ticket) },
-            failover: config.failover_policy(),
-            settings: UpstreamSettings::new(config, via),
-            upstreams,
-        });
         state.checks = Attribution::new(snapshot.settings.check_memory);
-        self.current.store(Arc::clone(&snapshot));
         drop(state);
         before.retire_all_but(&snapshot);
         for (upstream, since) in recovered {
@@ -196,7 +198,7 @@ impl<E: Env> Pool<E> {
     /// How many upstreams a request may be sent to, and the figures that bound it.
     pub(crate) fn failover_policy(&self) -> (FailoverPolicy, usize) {
         let current = self.current.load();
-        let candidates = match current.epoch.eligible() {
+        let candidates = match current.turns.epoch().eligible() {
             0 => current.upstreams.iter().filter(|upstream| !upstream.config.weight.is_zero()).count(),
             eligible => eligible,
         };
@@ -237,9 +239,16 @@ impl<E: Env> Pool<E> {
     }
 
     fn report_to(&self, state: &mut State, attempt: Attempt, result: AttemptResult) -> Option<Changed<E::Stream>> {
-        let before = self.current.load();
-        let ticket = before.ticket.load(Ordering::Relaxed);
-        let transition = state.balancer.report(attempt, result, ticket, self.env.rand_u64(), self.now());
+        let (random, now) = (self.env.rand_u64(), self.now());
+        let report = |balancer: &mut Balancer, ticket| balancer.report(attempt, result, ticket, random, now);
+        let (transition, renewed) = change(&self.current, &mut state.balancer, report, |before, turns, _| {
+            (turns.epoch().number() != before.turns.epoch().number()).then(|| Snapshot {
+                turns,
+                upstreams: before.upstreams.clone(),
+                failover: before.failover,
+                settings: Arc::clone(&before.settings),
+            })
+        });
         let ejected = state.balancer.health(attempt.upstream).is_some_and(|health| !health.is_eligible());
         if transition.is_none() && !attempt.probe && !ejected {
             return None;
@@ -247,20 +256,7 @@ impl<E: Env> Pool<E> {
         self.note_wanted(state);
         // Without a transition too: the prober sleeps until what was due before.
         self.changed.notify_waiters();
-        let transition = transition?;
-        let epoch = state.balancer.epoch();
-        let renewed = (epoch.number() != before.epoch.number()).then(|| {
-            let snapshot = Arc::new(Snapshot {
-                epoch: epoch.clone(),
-                ticket: Arc::default(),
-                upstreams: before.upstreams.clone(),
-                failover: before.failover,
-                settings: Arc::clone(&before.settings),
-            });
-            self.current.store(Arc::clone(&snapshot));
-            snapshot
-        });
-        Some(Changed { transition, renewed })
+        Some(Changed { transition: transition?, renewed })
     }
 
     fn emit_transition(&self, changed: Option<Changed<E::Stream>>) {
@@ -288,7 +284,7 @@ impl<E: Env> Pool<E> {
             .map(|one| (one.id, one.config.weight.get()))
             .collect();
         drop(state);
-        let epoch = &snapshot.epoch;
+        let epoch = snapshot.turns.epoch();
         self.emit(&Event::EpochStarted { number: epoch.number(), offset: epoch.offset(), members: &members });
     }
 

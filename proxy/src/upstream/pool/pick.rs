@@ -24,13 +24,12 @@ impl<E: Env> Pool<E> {
     /// The first pick of a request: whose turn it is, else the least-failed.
     pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId) -> Option<Lease<E>> {
         let current = self.current.load();
-        if current.epoch.eligible() == 0 {
+        let Some((ticket, upstream)) = current.turns.take() else {
             drop(current);
             return self.pick_from_balancer(request, 0, &[]);
-        }
-        let ticket = current.ticket.fetch_add(1, Ordering::Relaxed);
-        let upstream = current.get(current.epoch.pick(ticket)?)?;
-        Some(self.lease(upstream, Some(request), 0, (current.epoch.number(), Some(ticket)), false))
+        };
+        let upstream = current.get(upstream)?;
+        Some(self.lease(upstream, Some(request), 0, (current.turns.epoch().number(), Some(ticket)), false))
     }
 
     /// The pick of a request behind failed ones; `None` where nobody is left, or all requests together have failed over
@@ -66,7 +65,7 @@ impl<E: Env> Pool<E> {
         let id = state.balancer.failover(tried, turn, load)?;
         drop(state);
         let upstream = current.get(id)?;
-        Some(self.lease(upstream, Some(request), attempt, (current.epoch.number(), None), false))
+        Some(self.lease(upstream, Some(request), attempt, (current.turns.epoch().number(), None), false))
     }
 
     /// A probe that is to be sent now.
@@ -89,7 +88,7 @@ impl<E: Env> Pool<E> {
         self.note_wanted(&mut guard);
         let current = self.current.load();
         drop(guard);
-        let lease = self.lease(current.get(id)?, None, 0, (current.epoch.number(), None), true);
+        let lease = self.lease(current.get(id)?, None, 0, (current.turns.epoch().number(), None), true);
         Some(Probe { lease, charge, targets })
     }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::Upstream;
+use super::turns::{HasTurns, Turns};
 use crate::config::{self, ActiveChecks, Config, UpstreamKey};
 use crate::core::attribution::DEFAULT_MEMORY;
-use crate::core::balancer::Epoch;
 use crate::core::failover::FailoverPolicy;
 use crate::core::schedule::ScheduleTooLong;
 use crate::core::upstream::{Member, UpstreamId};
@@ -19,9 +19,7 @@ use crate::upstream::resolver::Resolver;
 
 /// What a pick needs, never changed once published.
 pub(crate) struct Snapshot<S> {
-    pub(crate) epoch: Epoch,
-    /// The next ticket of the epoch; shared by snapshots of the same epoch.
-    pub(super) ticket: Arc<AtomicU64>,
+    pub(super) turns: Turns,
     /// In order of id.
     pub(crate) upstreams: Vec<Arc<Upstream<S>>>,
     pub(super) failover: FailoverPolicy,
@@ -58,6 +56,12 @@ impl UpstreamSettings {
             pool_idle: config.timeouts.pool_idle,
             via,
         })
+    }
+}
+
+impl<S> HasTurns<AtomicU64> for Snapshot<S> {
+    fn turns(&self) -> &Turns {
+        &self.turns
     }
 }
 
