@@ -14,7 +14,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
-  docker-build docker-run docker-clean mutations canary nightly
+  docker-build docker-run docker-clean mutations canary nightly mutants search
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,14 @@ bench-simulator: tools ## What a virtual minute costs in the simulator
 
 mutations: tools ## Break the proxy on purpose in every way of simulator/mutations/: does the simulator notice?
 	@CARGO="$(CARGO)" scripts/mutations.sh
+
+ROOM ?= core
+
+mutants: tools ## Change one operator or function of ROOM (core) at a time: what share do the tests catch?
+	@CARGO="$(CARGO)" scripts/mutants.sh $(ROOM)
+
+search: tools ## Every order of what can happen to two or three upstreams, deeper than the gate goes
+	NETDRIFT_SEARCH_DEEPER=2 $(CARGO) test --locked --release -p proxy --lib core::search
 
 canary: tools ## Break the proxy in one way: do the stories that name it notice?
 	@CARGO="$(CARGO)" scripts/mutations.sh --canary

@@ -308,6 +308,7 @@ mod tests {
                 least -= Duration::from_millis(100);
             }
             assert_eq!(begins(least), Ok(least), "with less than two of them left it takes all");
+            assert_eq!(begins(least * 2), Ok(least), "two of them are left for two");
             least
         };
         assert_eq!(floor(secs(2)), secs(1));
@@ -329,6 +330,7 @@ mod tests {
     fn attempts_are_limited() {
         let mut budget = Budget::new(policy(2, secs(10), secs(1), secs(1)), at(0));
         assert_eq!((0..20).take_while(|_| budget.allows(at(0)) && budget.next(5, at(0)).is_ok()).count(), 2);
+        assert!(!budget.allows(at(0)));
     }
 
     #[test]

@@ -50,6 +50,7 @@ mod tests {
         assert_eq!(lost(&mut network, &[0, 0, 1, 1, 2, 3], 4, 1), [false, false, false, false, true, true]);
         network.reached();
         assert_eq!(lost(&mut network, &[0, 1], 4, 1), [false, false]);
+        assert_eq!(lost(&mut OwnNetwork::default(), &[0, 1, 2, 3], 6, 1), [false, false, false, true]);
         assert_eq!(lost(&mut network, &[2], 4, 31), [false], "that is another story");
     }
 

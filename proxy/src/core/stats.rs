@@ -249,6 +249,8 @@ mod tests {
         counters.left(at(5_000));
         assert_eq!((counters.current(), counters.recent(at(5_899)).max_concurrency), (1, 3));
         assert_eq!(counters.recent(at(5_900)).max_concurrency, 1);
+        let (total, recent) = (counters.total(), counters.recent(at(5_900)));
+        assert_eq!(counters.read(at(5_900)), Reading { total, recent, current: 1 });
         assert_eq!(counters.total().max_concurrency, 3);
     }
 
@@ -256,7 +258,8 @@ mod tests {
     fn the_rejected_are_no_part_of_the_total() {
         let mut stats = Stats::new([]);
         stats.request_rejected();
-        assert_eq!((stats.rejected(), stats.requests().total().total()), (1, 0));
+        stats.request_rejected();
+        assert_eq!((stats.rejected(), stats.requests().total().total()), (2, 0));
     }
 
     #[test]

@@ -66,6 +66,59 @@ fn plain_failures_are_blamed_at_once() {
     }
 }
 
+/// What is told of a failure is what others search their logs and graphs for.
+#[test]
+fn failures_have_names_and_some_show_that_the_upstream_is_there() {
+    for (failure, name, is_there) in [
+        (Failure::ClientGone, "client_gone", false),
+        (Failure::OwnResources, "own_resources", false),
+        (Failure::NameUnresolved, "dns_error", false),
+        (Failure::NameTimeout, "dns_timeout", false),
+        (Failure::CutShort, "cut_short", false),
+        (Failure::ConnectRefused, "connect_refused", true),
+        (Failure::ConnectTimeout, "connect_timeout", false),
+        (Failure::ConnectFailed, "connect_failed", false),
+        (Failure::TlsFailed, "tls_failed", true),
+        (Failure::MalformedHead, "malformed_head", true),
+        (Failure::EmptyTunnel, "empty_tunnel", true),
+        (Failure::ReplyTimeout, "reply_timeout", true),
+        (Failure::ClosedBeforeHead, "closed_before_head", true),
+        (Failure::ResetBeforeHead, "reset_before_head", true),
+        (Failure::Status(302), "status_3xx", true),
+        (Failure::Status(404), "status_4xx", true),
+        (Failure::Status(407), "status_407", true),
+        (Failure::Status(502), "status_5xx", true),
+    ] {
+        assert_eq!((failure.as_str(), failure.is_of_the_upstream()), (name, is_there));
+        let out_of_reach = matches!(failure, Failure::ConnectTimeout | Failure::ConnectFailed);
+        assert_eq!(failure.is_out_of_reach(), out_of_reach, "{failure:?}");
+    }
+}
+
+#[test]
+fn blames_and_rules_have_names() {
+    use Blame::{Client, Netdrift, Target, Unknown, Upstream};
+    let names = [Client, Netdrift, Upstream, Target, Unknown].map(Blame::as_str);
+    assert_eq!(names, ["client", "netdrift", "upstream", "target", "unknown"]);
+    for (rule, name) in [
+        (Rule::ClientWentAway, "client_went_away"),
+        (Rule::OwnResources, "own_resources"),
+        (Rule::Resolver, "resolver"),
+        (Rule::OwnNetwork, "own_network"),
+        (Rule::CutShort, "cut_short"),
+        (Rule::Unreachable, "unreachable"),
+        (Rule::Tls, "tls"),
+        (Rule::MalformedHead, "malformed_head"),
+        (Rule::CredentialsRefused, "credentials_refused"),
+        (Rule::OpenedElsewhere, "opened_elsewhere"),
+        (Rule::DeliveredElsewhere, "delivered_elsewhere"),
+        (Rule::FailedAlike, "failed_alike"),
+        (Rule::StoodAlone, "stood_alone"),
+    ] {
+        assert_eq!(rule.as_str(), name);
+    }
+}
+
 #[test]
 fn failures_that_cannot_tell_wait() {
     let statuses = [301, 400, 404, 408, 429, 500, 502, 504].map(Failure::Status);
@@ -157,6 +210,21 @@ fn upstreams_that_fail_alike_make_it_the_targets_fault_and_it_stays_so() {
 }
 
 #[test]
+fn a_close_is_like_a_reset_and_like_nothing_else() {
+    let alike = |one, other| {
+        let blamed = Attribution::new(TTL).none_opened("a:443", evidence(&[(1, one), (2, other)]), at(5));
+        blamed.iter().all(|one| one.blame == Blame::Target)
+    };
+    assert!(alike(Failure::ClosedBeforeHead, Failure::ResetBeforeHead));
+    for other in [BAD_GATEWAY, Failure::ReplyTimeout, Failure::EmptyTunnel] {
+        assert!(!alike(Failure::ClosedBeforeHead, other), "{other:?}");
+        assert!(alike(other, other), "{other:?}");
+    }
+    assert!(!alike(BAD_GATEWAY, Failure::ReplyTimeout) && !alike(BAD_GATEWAY, Failure::EmptyTunnel));
+    assert!(!alike(Failure::ReplyTimeout, Failure::EmptyTunnel));
+}
+
+#[test]
 fn one_upstream_failing_twice_is_no_second_opinion() {
     let mut attribution = Attribution::new(TTL);
     let blamed = attribution.none_opened("a:443", evidence(&[(1, BAD_GATEWAY), (1, BAD_GATEWAY)]), at(5));
@@ -167,7 +235,9 @@ fn one_upstream_failing_twice_is_no_second_opinion() {
 fn a_failure_that_stood_alone_is_charged_when_another_opens_the_target_in_time() {
     for (later, charges) in [(9_999, 1), (10_000, 0)] {
         let mut attribution = Attribution::new(TTL);
+        assert!(attribution.is_empty());
         attribution.none_opened("a:443", evidence(&[(1, BAD_GATEWAY)]), at(5));
+        assert!(!attribution.is_empty());
         assert_eq!(attribution.opened("b:443", id(2), Evidence::new(Service::Tunnel), at(5)), []);
         assert_eq!(attribution.opened("a:443", id(2), Evidence::new(Service::Tunnel), at(5 + later)).len(), charges);
         assert_eq!(
@@ -175,7 +245,7 @@ fn a_failure_that_stood_alone_is_charged_when_another_opens_the_target_in_time()
             [],
             "charged once"
         );
-        assert!(attribution.targets.is_empty());
+        assert!(attribution.is_empty());
     }
 }
 

@@ -67,6 +67,26 @@ fn an_ejection_and_a_recovery_each_start_an_epoch() {
     assert!(balancer.turns(6).contains(&0));
 }
 
+/// The first numbers of SplitMix64 from seed 0, as its authors publish them.
+#[test]
+fn numbers_are_mixed_as_by_splitmix64() {
+    assert_eq!([0, 0x9e37_79b9_7f4a_7c15].map(mix), [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
+}
+
+#[test]
+fn an_epoch_begins_where_the_old_one_and_its_number_send_it() {
+    let mut balancer = balancer(&[996, 1, 1]);
+    let mut begins = |weights: &[u32], ticket| {
+        let policy = policy(1, 1);
+        let epoch = balancer.configure(policy, &members(weights), &[], (ticket, at(1))).unwrap().unwrap();
+        for ticket in 0..3 {
+            assert_eq!(epoch.pick(ticket), epoch.schedule().at(epoch.offset() + ticket));
+        }
+        (epoch.number(), epoch.offset())
+    };
+    assert_eq!([begins(&[996, 1], 5), begins(&[996, 1, 1], 7), begins(&[996, 1], 9)], [(1, 886), (2, 915), (3, 537)]);
+}
+
 #[test]
 fn reports_that_change_nobodys_eligibility_keep_the_epoch() {
     let mut balancer = balancer(&[3, 2, 0]);
@@ -95,6 +115,9 @@ fn failover_takes_the_least_loaded_for_its_weight() {
     assert_eq!(balancer.failover(&[id(2), id(0), id(1)], 0, load), None);
     assert_eq!(balancer.failover(&[], 0, no_load), Some(id(1)));
     assert_eq!(balancer.failover(&[], 0, |_| u64::MAX), Some(id(1)), "no load overflows");
+    let loads = [4, 2];
+    let close = self::balancer(&[4, 3]);
+    assert_eq!(close.failover(&[], 0, |id| loads[id.number() as usize]), Some(id(1)), "5/4, 3/3");
 }
 
 #[test]
