@@ -3,72 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::core::attribution::{Attributed, Blame, DEFAULT_MEMORY};
+use super::blamed::{Broken, Doubt, Memory, charged_by, harmless, law};
+use super::heard::{Due, Heard};
+use crate::core::attribution::{Attributed, Blame};
 use crate::core::balancer::{Balancer, Epoch, Transition};
 use crate::core::failover::{Allowance, BudgetSpent, FailoverPolicy};
 use crate::core::health::{AttemptResult, Change, Charge, HealthPolicy};
 use crate::core::schedule::Schedule;
 use crate::core::time::Timestamp;
 use crate::core::upstream::{Attempt, Member, UpstreamId};
-
-/// The law that was broken, and by what.
-pub(super) type Broken = String;
-
-/// `broken` unless it `holds`.
-pub(super) fn law(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
-    if holds { Ok(()) } else { Err(broken()) }
-}
-
-/// A failure that can't tell.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Doubt {
-    pub(super) attempt: Attempt,
-    /// No reply, which is not alike to a status.
-    pub(super) silence: bool,
-}
-
-/// What is remembered of a target until another upstream opens it, or delivers from it.
-type Memory = Vec<(Doubt, Timestamp)>;
-
-/// What was heard of one upstream.
-#[derive(Clone, Debug, Default)]
-struct Heard {
-    /// What began before says nothing of it.
-    since: Option<Timestamp>,
-    /// Failures since the last success, and the gravest.
-    row: (u32, Option<Charge>),
-    /// The last of them, as far as they are certain.
-    certain: (u32, Option<Charge>),
-    empty_tunnels: u32,
-    out: Option<Out>,
-}
-
-/// An upstream that takes no picks.
-#[derive(Clone, Debug)]
-struct Out {
-    since: Timestamp,
-    /// No probe before.
-    until: Timestamp,
-    round: u32,
-    probing: bool,
-    charge: Charge,
-    suspected: bool,
-    reached: bool,
-    successes: u32,
-}
-
-/// What a report must bring about.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Due {
-    Nothing,
-    Suspected(u32),
-    /// With the round of its back-off.
-    Ejected(u32),
-    BackedOff(u32),
-    Recovered(Duration),
-    /// The probe comes again after the first back-off.
-    Postponed,
-}
 
 #[derive(Clone)]
 pub(super) struct Laws {
@@ -285,36 +228,6 @@ impl Laws {
     }
 }
 
-/// A blame that is not the upstream's does nothing to its health.
-fn harmless(one: &Attributed) -> Result<(), Broken> {
-    let harmless = one.blame != Blame::Upstream && one.result() == AttemptResult::Neutral;
-    law(harmless, || format!("nobody opened it, and an upstream is charged: {one:?}"))
-}
-
-/// All others that failed on what `by` did are charged, and once each.
-fn charged_by(
-    by: UpstreamId,
-    remembered: Memory,
-    doubts: &[Doubt],
-    (blamed, charge): (&[Attributed], Charge),
-    now: Timestamp,
-) -> Result<(), Broken> {
-    let fresh = remembered.into_iter().filter(|(_, since)| now.since(*since) < DEFAULT_MEMORY);
-    let mut guilty: Vec<Attempt> = fresh.map(|(doubt, _)| doubt.attempt).collect();
-    // It failed on the target itself, so the target has changed.
-    if guilty.iter().any(|attempt| attempt.upstream == by) {
-        guilty.clear();
-    }
-    guilty.extend(doubts.iter().map(|doubt| doubt.attempt));
-    let charged: Vec<Attempt> = blamed.iter().map(|one| one.attempt).collect();
-    law(charged == guilty, || format!("{by} could, so {guilty:?} are guilty and not {charged:?}"))?;
-    for one in blamed {
-        let is_charged = one.blame == Blame::Upstream && one.result() == AttemptResult::Failure(charge);
-        law(is_charged, || format!("{by} could, so it is the upstream's {charge:?}: {one:?}"))?;
-    }
-    Ok(())
-}
-
 // ---- health ----
 
 impl Laws {
@@ -464,125 +377,4 @@ fn even(schedule: &Schedule, shares: &[(UpstreamId, u32)]) -> Result<(), Broken>
         }
     }
     Ok(())
-}
-
-impl Heard {
-    /// What has to come of it.
-    fn hear(
-        &mut self,
-        policy: &HealthPolicy,
-        attempt: Attempt,
-        result: AttemptResult,
-        may_be_suspected: bool,
-        now: Timestamp,
-    ) -> Due {
-        match &mut self.out {
-            None => self.hear_eligible(policy, attempt, result, may_be_suspected, now),
-            // Only what began under it is news of it.
-            Some(out) if attempt.started > out.since || (attempt.probe && attempt.started == out.since) => {
-                if matches!(result, AttemptResult::Failure(_)) {
-                    self.row.0 += 1;
-                }
-                let due = out.hear(policy, attempt, result, now);
-                if matches!(due, Due::Recovered(_)) {
-                    *self = Heard { since: Some(now), ..Heard::default() };
-                }
-                due
-            }
-            Some(_) => Due::Nothing,
-        }
-    }
-
-    fn hear_eligible(
-        &mut self,
-        policy: &HealthPolicy,
-        attempt: Attempt,
-        result: AttemptResult,
-        may_be_suspected: bool,
-        now: Timestamp,
-    ) -> Due {
-        match result {
-            AttemptResult::Success => (self.row, self.certain) = ((0, None), (0, None)),
-            AttemptResult::Delivered => self.empty_tunnels = 0,
-            AttemptResult::Failure(charge) if self.since.is_none_or(|since| attempt.started > since) => {
-                let add = |row: &mut (u32, Option<Charge>)| *row = (row.0 + 1, row.1.max(Some(charge)));
-                match charge {
-                    Charge::EmptyTunnel => self.empty_tunnels += 1,
-                    _ => add(&mut self.row),
-                }
-                if charge.is_certain() {
-                    add(&mut self.certain);
-                } else {
-                    self.certain = (0, None);
-                }
-                return self.judge(policy, may_be_suspected, now);
-            }
-            _ => {}
-        }
-        Due::Nothing
-    }
-
-    /// Enough that is certain ejects; enough of anything has it set aside until a probe, if it may be.
-    fn judge(&mut self, policy: &HealthPolicy, may_be_suspected: bool, now: Timestamp) -> Due {
-        let enough = policy.failure_threshold.get();
-        let is_certain = self.certain.0 >= enough;
-        let charge = match () {
-            () if is_certain => self.certain.1,
-            () if may_be_suspected && self.empty_tunnels >= enough => Some(Charge::EmptyTunnel),
-            () if may_be_suspected && self.row.0 >= enough => self.row.1,
-            () => None,
-        };
-        let Some(charge) = charge else { return Due::Nothing };
-        self.row.0 = self.row.0.max(std::mem::take(&mut self.empty_tunnels));
-        self.out = Some(Out {
-            since: now,
-            until: now,
-            round: 0,
-            probing: false,
-            charge,
-            suspected: !is_certain,
-            reached: false,
-            successes: 0,
-        });
-        if is_certain { Due::Ejected(0) } else { Due::Suspected(self.row.0) }
-    }
-}
-
-impl Out {
-    fn hear(&mut self, policy: &HealthPolicy, attempt: Attempt, result: AttemptResult, now: Timestamp) -> Due {
-        if attempt.probe {
-            self.probing = false;
-        }
-        match result {
-            AttemptResult::Success => self.works(policy, now),
-            AttemptResult::Reached if self.charge == Charge::Unreachable => self.works(policy, now),
-            AttemptResult::Failure(charge) => {
-                self.successes = 0;
-                self.reached &= charge != Charge::Unreachable && !attempt.probe;
-                if !attempt.probe {
-                    return Due::Nothing;
-                }
-                self.charge = self.charge.max(charge);
-                if std::mem::take(&mut self.suspected) {
-                    return Due::Ejected(self.round);
-                }
-                self.round += 1;
-                Due::BackedOff(self.round)
-            }
-            AttemptResult::Reached | AttemptResult::Neutral => {
-                self.reached |= result == AttemptResult::Reached;
-                if attempt.probe { Due::Postponed } else { Due::Nothing }
-            }
-            AttemptResult::Delivered => Due::Nothing,
-        }
-    }
-
-    fn works(&mut self, policy: &HealthPolicy, now: Timestamp) -> Due {
-        self.successes += 1;
-        self.until = now;
-        if self.successes < policy.recovery_threshold.get() {
-            return Due::Nothing;
-        }
-        Due::Recovered(now.since(self.since))
-    }
 }

@@ -5,12 +5,16 @@
 //! differs from one already seen only in when it came about is not looked at again. The search goes breadth first, so
 //! the counterexample that it prints is as short as any.
 
+mod blamed;
+mod heard;
 mod laws;
+mod scope;
 mod world;
 
 use std::collections::BTreeSet;
 
-use world::{How, Reload, Scope, Step, World};
+use scope::{How, Reload, Scope, Step};
+use world::World;
 
 /// Ends in every way, one request at a time: what one upstream's fault is, and what it takes to come back.
 const ENDS: Scope = Scope {
