@@ -106,8 +106,8 @@ impl<'a> Journals<'a> {
                 let opened_before = |other: &JournalEntry<'_>| {
                     other.host != one.host && other.is_success() && other.since <= one.since && other.line != one.line
                 };
-                // What a fault has struck may be the request whose client got that answer.
-                let struck = !one.record.faults.is_empty();
+                // A fault that opens a tunnel may have cut off the very request whose client got that answer.
+                let struck = one.is_success() && !one.record.faults.is_empty();
                 !(asks && ((!struck && all.iter().any(opened_before)) || strange(one, id)))
             });
         }
