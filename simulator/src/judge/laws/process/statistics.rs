@@ -147,7 +147,8 @@ fn compare(excuse: Option<Excuse>, name: &str, said: u64, happened: u64, line: u
 /// How many clients gave their requests up. The proxy may learn late of that: the word was lost, or the client has only ended its
 /// own direction while the target still sends.
 fn gone(history: &History<'_>) -> u64 {
-    let gave_up = |kind| matches!(kind, FailureKind::Timeout | FailureKind::Cut | FailureKind::Reset);
+    let gave_up =
+        |kind| matches!(kind, FailureKind::Timeout | FailureKind::Cut | FailureKind::Reset | FailureKind::Corrupt);
     let requests = history.witnesses.requests.values();
     let gone = requests.filter(|asked| match asked.result() {
         Some(result) => result.failure.is_some_and(|failure| gave_up(failure.kind)),
