@@ -32,7 +32,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     // What a fault answers in the upstream's place is not written down. Where it is that upstream's answer which the client got, the
     // entry may be another's.
     let struck = |one: &JournalEntry<'_>| witnesses.evidence.harm(one) == Harm::Answer;
-    if struck(entry) || record.outcome == Outcome::Faulted || (!alike && entries.iter().any(struck)) {
+    if struck(entry)
+        || record.outcome == Outcome::Faulted
+        || ((!alike || seen.failure.is_some()) && entries.iter().any(struck))
+    {
         return Some(Case::Excused(Excuse::RequestStruck));
     }
     // Whatever was done to anybody, nothing is made up.
