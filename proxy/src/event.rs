@@ -176,7 +176,7 @@ pub enum Event<'a> {
     /// The configuration in force was replaced.
     Reloaded {
         /// Counted from 1, the configuration at start.
-        epoch: u64,
+        config_epoch: u64,
         /// What changed, a line each.
         changes: &'a [String],
         /// What keeps its old value until a restart.

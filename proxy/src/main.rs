@@ -390,8 +390,8 @@ impl Source {
         }
         let warnings = config.warnings.clone();
         Some(match proxy.reload(config) {
-            Ok(Reloaded { epoch, changes, restart_required }) => {
-                Answer::Reloaded { config_epoch: epoch, changes, restart_required, warnings }
+            Ok(Reloaded { config_epoch, changes, restart_required }) => {
+                Answer::Reloaded { config_epoch, changes, restart_required, warnings }
             }
             // The proxy itself has told of it.
             Err(error) => Answer::Refused { problems: error.to_string() },

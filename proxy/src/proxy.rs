@@ -45,7 +45,7 @@ pub enum StartError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloaded {
     /// The configuration's number.
-    pub epoch: u64,
+    pub config_epoch: u64,
     /// What changed, a line each; empty where nothing did.
     pub changes: Vec<String>,
     /// What keeps its old value until a restart.
@@ -126,9 +126,9 @@ impl<E: Env> Proxy<E> {
         state.error = None;
         state.restart_required.clone_from(&restart_required);
         drop(state);
-        let event = Event::Reloaded { epoch, changes: &changes, restart_required: &restart_required };
+        let event = Event::Reloaded { config_epoch: epoch, changes: &changes, restart_required: &restart_required };
         context.pool.emit(&event);
-        Ok(Reloaded { epoch, changes, restart_required })
+        Ok(Reloaded { config_epoch: epoch, changes, restart_required })
     }
 
     /// Reports that a new configuration could not be read, with its `problems`. The old one stays in force.

@@ -113,9 +113,9 @@ impl Observer for Log {
             Event::Recovered { upstream, name, url, after } => {
                 info!(id = %upstream, name, upstream = url, after_ms = millis(*after), event, "upstream recovered");
             }
-            Event::Reloaded { epoch, changes, restart_required } => {
+            Event::Reloaded { config_epoch, changes, restart_required } => {
                 let (changes, waits) = (changes.join("; "), restart_required.join("; "));
-                info!(epoch, changes, restart_required = waits, event, "configuration reloaded");
+                info!(config_epoch, changes, restart_required = waits, event, "configuration reloaded");
                 for what in *restart_required {
                     warn!("a change of {what} needs a restart; the old value stays");
                 }

@@ -71,10 +71,10 @@ fn a_hangup_reads_it_again_changed_or_not() {
     let mut proxy = place.start();
     proxy.signal(Signal::HUP);
     let line = proxy.line("configuration reloaded");
-    assert!(line.contains("epoch=2"), "{line}");
+    assert!(line.contains("config_epoch=2"), "{line}");
     proxy.signal(Signal::HUP);
     let line = proxy.line("configuration reloaded");
-    assert!(line.contains("epoch=3"), "{line}");
+    assert!(line.contains("config_epoch=3"), "{line}");
 }
 
 #[test]

@@ -18,6 +18,6 @@ pub use requests::{Pick, ProxyProcess, ProxyRequest};
 pub use run::{RunReport, Verdict, run, run_on, run_with};
 pub use violation::Violation;
 pub use witnesses::{
-    ClientRequest, Configurations, Connection, Convergence, Evidence, Harm, HostJournal, JournalEntry, Journals,
+    ClientRequest, Configurations, Connection, Convergence, Disturbances, Harm, HostJournal, JournalEntry, Journals,
     RequestEnd, Witnesses, harm_of,
 };

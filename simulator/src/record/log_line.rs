@@ -32,7 +32,7 @@ pub fn parse(
     };
     let upstream = || upstream_id(text("id")?).map(&name);
     Some(match text("event")? {
-        "started" => ProxyEvent::Started { epoch: 1 },
+        "started" => ProxyEvent::Started { config_epoch: 1 },
         "epoch_started" => {
             let member = |pair: &str| {
                 let (id, weight) = pair.split_once('=')?;
@@ -88,7 +88,7 @@ pub fn parse(
             })
         }
         "reloaded" => ProxyEvent::Reloaded {
-            epoch: number("epoch")?,
+            config_epoch: number("config_epoch")?,
             changes: lines("changes")?,
             restart_required: lines("restart_required")?,
         },
@@ -211,8 +211,8 @@ mod tests {
         see(&Event::Finished(&summary(true)));
         see(&Event::Finished(&summary(false)));
         let changes = ["upstream http://c:8080 added, weight 1".to_owned(), "timeouts: 1s → 2s".to_owned()];
-        see(&Event::Reloaded { epoch: 2, changes: &changes, restart_required: &["logging.level".to_owned()] });
-        see(&Event::Reloaded { epoch: 3, changes: &[], restart_required: &[] });
+        see(&Event::Reloaded { config_epoch: 2, changes: &changes, restart_required: &["logging.level".to_owned()] });
+        see(&Event::Reloaded { config_epoch: 3, changes: &[], restart_required: &[] });
         see(&Event::ReloadFailed { problems: "proxy.json: not JSON:\n\"x\" = 5" });
         see(&Event::DrainStarted { open: 12 });
         see(&Event::Drained { reset: 2 });

@@ -14,7 +14,7 @@ use crate::scenario::HostName;
 #[expect(missing_docs, reason = "the fields are those of proxy::event::Event and documented there")]
 pub enum ProxyEvent {
     Started {
-        epoch: u64,
+        config_epoch: u64,
     },
     EpochStarted {
         number: u64,
@@ -69,7 +69,7 @@ pub enum ProxyEvent {
     },
     Finished(Finished),
     Reloaded {
-        epoch: u64,
+        config_epoch: u64,
         changes: Vec<String>,
         restart_required: Vec<String>,
     },
@@ -226,8 +226,8 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
             duration_us: micros(summary.duration),
             end: summary.end.map(|end| end.as_str()),
         }),
-        Event::Reloaded { epoch, changes, restart_required } => ProxyEvent::Reloaded {
-            epoch: *epoch,
+        Event::Reloaded { config_epoch, changes, restart_required } => ProxyEvent::Reloaded {
+            config_epoch: *config_epoch,
             changes: changes.to_vec(),
             restart_required: restart_required.to_vec(),
         },

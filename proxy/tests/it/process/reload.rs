@@ -92,7 +92,7 @@ fn an_open_tunnel_outlives_its_upstream_in_the_configuration() {
         let proxy = TestProxy::before(&[a.addr]).await;
         let mut tunnel = proxy.tunnel("echo.mock:80").await;
         let reloaded = proxy.proxy.reload(parse(&config(&[b.addr]))).unwrap();
-        assert_eq!(reloaded.epoch, 2);
+        assert_eq!(reloaded.config_epoch, 2);
         assert_eq!(reloaded.changes.len(), 2, "one removed, one added: {:?}", reloaded.changes);
         tunnel.send("still here").await;
         assert_eq!(tunnel.exactly(10).await, b"still here");
@@ -209,7 +209,8 @@ fn the_observer_hears_what_changed_and_what_waits_for_a_restart() {
         proxy.proxy.reload(parse(&json)).unwrap();
         proxy.proxy.refuse_reload("something is wrong");
         let heard = proxy.ear.heard();
-        let [Heard::Reloaded { epoch: 2, changes, restart_required }, Heard::ReloadFailed { problems }] = &heard[..]
+        let [Heard::Reloaded { config_epoch: 2, changes, restart_required }, Heard::ReloadFailed { problems }] =
+            &heard[..]
         else {
             panic!("{heard:?}");
         };

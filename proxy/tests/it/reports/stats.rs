@@ -291,7 +291,7 @@ impl Observer for ReloadsInThePage {
     fn dropped(&self) -> u64 {
         let (proxy, config) = self.proxy.get().unwrap().clone();
         let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || tell.send(proxy.reload(parse(&config)).unwrap().epoch));
+        std::thread::spawn(move || tell.send(proxy.reload(parse(&config)).unwrap().config_epoch));
         told.recv_timeout(WATCHDOG / 2).expect("the page is made while requests have to wait")
     }
 }

@@ -42,7 +42,7 @@ pub(crate) enum Heard {
     },
     Finished(Summary),
     Reloaded {
-        epoch: u64,
+        config_epoch: u64,
         changes: Vec<String>,
         restart_required: Vec<String>,
     },
@@ -118,8 +118,8 @@ impl Observer for Ear {
             Event::BackedOff { url, .. } => Heard::BackedOff { url: (*url).to_owned() },
             Event::Recovered { url, .. } => Heard::Recovered { url: (*url).to_owned() },
             Event::Finished(summary) => Heard::Finished((*summary).clone()),
-            Event::Reloaded { epoch, changes, restart_required } => Heard::Reloaded {
-                epoch: *epoch,
+            Event::Reloaded { config_epoch, changes, restart_required } => Heard::Reloaded {
+                config_epoch: *config_epoch,
                 changes: changes.to_vec(),
                 restart_required: restart_required.to_vec(),
             },

@@ -2,7 +2,7 @@
 //! that a black-box law may look at: nothing here comes from the proxy.
 
 mod configurations;
-mod evidence;
+mod disturbances;
 mod journals;
 mod request;
 mod spans;
@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use configurations::Configurations;
-pub(in crate::judge) use evidence::struck_by;
-pub use evidence::{Evidence, Harm, harm_of};
+pub(in crate::judge) use disturbances::struck_by;
+pub use disturbances::{Disturbances, Harm, harm_of};
 pub(in crate::judge) use journals::fault_of;
 pub use journals::{Connection, HostJournal, JournalEntry, Journals};
 pub use request::{ClientRequest, RequestEnd};
@@ -42,7 +42,7 @@ pub struct Witnesses<'a> {
     /// What upstreams wrote down.
     pub journals: Journals<'a>,
     /// What was done to whom.
-    pub evidence: Evidence<'a>,
+    pub disturbances: Disturbances<'a>,
     /// When the entries of the timeline were played.
     pub played: Vec<(Duration, &'a Action)>,
     /// When everything was healed and progress was demanded.
@@ -137,7 +137,7 @@ impl<'a> Witnesses<'a> {
             }
         }
         let configurations = Configurations::new(scenario, &played, liveness);
-        let evidence = Evidence::new(scenario, &played, &journals, &machine_faults, liveness);
+        let disturbances = Disturbances::new(scenario, &played, &journals, &machine_faults, liveness);
         let over = lines.last().map_or(Duration::ZERO, |line| line.at());
         journals.set_probes_aside(|entry, id| {
             let Some(asked) = requests.get(id) else { return false };
@@ -147,7 +147,7 @@ impl<'a> Witnesses<'a> {
             // Another upstream may have had the request, and was killed before it wrote it down.
             let ended = asked.end.as_ref().map_or(over, |end| end.at);
             let mut others = scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
-            entry.is_success() && others.any(|host| evidence.killed(host, asked.began, ended))
+            entry.is_success() && others.any(|host| disturbances.killed(host, asked.began, ended))
         });
         Witnesses {
             scenario,
@@ -155,7 +155,7 @@ impl<'a> Witnesses<'a> {
             requests,
             pages,
             journals,
-            evidence,
+            disturbances,
             played,
             liveness,
             convergence,
@@ -206,9 +206,9 @@ impl<'a> Witnesses<'a> {
     pub fn reaches_the_proxy(&self, asked: &ClientRequest<'_>) -> bool {
         let began = asked.began;
         let delay = self.configurations.at(began).server.drain_delay;
-        self.evidence.of_client(asked.client, began, began).is_none()
-            && self.evidence.of_proxy(began, began).is_none()
-            && self.evidence.stopped().is_none_or(|stopped| began < stopped + delay)
+        self.disturbances.of_client(asked.client, began, began).is_none()
+            && self.disturbances.of_proxy(began, began).is_none()
+            && self.disturbances.stopped().is_none_or(|stopped| began < stopped + delay)
     }
 
     /// Whether a request that ended at `until` came with good credentials. `None` where only the proxy could tell: a

@@ -43,8 +43,8 @@ pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
                     recover(picture, upstream.as_str(), spell, at, &how);
                 }
             }
-            ProxyEvent::Reloaded { epoch, changes, restart_required } => {
-                let mut text = format!("reloaded, epoch {epoch}: {}", changes.join("; "));
+            ProxyEvent::Reloaded { config_epoch, changes, restart_required } => {
+                let mut text = format!("reloaded, configuration epoch {config_epoch}: {}", changes.join("; "));
                 if !restart_required.is_empty() {
                     text.push_str(&format!("\nneeds a restart: {}", restart_required.join("; ")));
                 }

@@ -239,7 +239,7 @@ mod tests {
             assert_eq!(lane.contains("was killed"), host == "alpha", "{host}");
             assert_eq!(lane.contains("class=\"band fault\""), host == "gamma", "{host}");
             assert_eq!(lane.contains("no packet passes between proxy and beta"), host == "beta" || host == "proxy");
-            assert_eq!(lane.contains("reloaded, epoch"), host == "proxy", "{host}");
+            assert_eq!(lane.contains("reloaded, configuration epoch"), host == "proxy", "{host}");
             assert_eq!(lane.contains("class=\"written"), ["alpha", "beta", "gamma"].contains(&host), "{host}");
         }
         let client = between(svg, "\">client</text>", "</g>");

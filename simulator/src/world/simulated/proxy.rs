@@ -46,7 +46,7 @@ impl<E: Env> ProxySlot<E> {
             };
             match started {
                 Ok(proxy) => {
-                    recorder.write(&host, What::Proxy(ProxyEvent::Started { epoch: 1 }));
+                    recorder.write(&host, What::Proxy(ProxyEvent::Started { config_epoch: 1 }));
                     *slot.borrow_mut() = Some(Running { proxy: Arc::new(proxy), env, recorder });
                 }
                 Err(what) => recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what })),

@@ -33,7 +33,7 @@ fn judge<'a>(history: &History<'a>, process: &ProxyProcess<'a>) -> Option<Case> 
     Some(match ended {
         Some((_, ended, _)) if ended <= began + limit => Case::Holds,
         Some((end, ..)) => Case::Broken(Violation::found(format!("stopping took longer than {limit:?}"), [start, end])),
-        None => match witnesses.evidence.of_proxy(began, began + limit) {
+        None => match witnesses.disturbances.of_proxy(began, began + limit) {
             Some(why) => Case::Excused(why),
             None => Case::Broken(Violation::found("the proxy never stopped", [start])),
         },

@@ -10,7 +10,7 @@ pub(in crate::judge) const LAW: Law =
 
 fn check(witnesses: &Witnesses<'_>) -> Checked {
     // Nothing is demanded of a proxy that was told to stop.
-    let demanded = witnesses.evidence.stopped().is_none();
+    let demanded = witnesses.disturbances.stopped().is_none();
     let found = witnesses.stuck.map(|stuck| Violation::found(stuck, []));
     (demanded || found.is_some()).then(|| Case::of(found)).into_iter().collect()
 }

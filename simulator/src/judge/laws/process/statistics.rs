@@ -105,8 +105,8 @@ fn each<'a>(
             checked.add(compare(excuse, &format!("{field} of {name}"), said, happened, line));
         }
         // A request that its client gave up may have reached the upstream or not.
-        let excuse = excuse.or_else(|| witnesses.evidence.of_anything(name, since, at));
-        let excuse = excuse.or_else(|| witnesses.evidence.of_proxy(Duration::ZERO, at));
+        let excuse = excuse.or_else(|| witnesses.disturbances.of_anything(name, since, at));
+        let excuse = excuse.or_else(|| witnesses.disturbances.of_proxy(Duration::ZERO, at));
         let unsure = witnesses.configurations.is_alias(name)
             || has_alias(history, name)
             || gone(history) > 0
@@ -164,7 +164,8 @@ fn half_closed(history: &History<'_>, at: Duration) -> u64 {
     let disturbed = |from: Duration| {
         let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         hosts.any(|host| {
-            witnesses.evidence.of_upstream(host, from, at).is_some() || witnesses.evidence.untold(host, from, at)
+            witnesses.disturbances.of_upstream(host, from, at).is_some()
+                || witnesses.disturbances.untold(host, from, at)
         })
     };
     let tunnels = witnesses.requests.values().filter(|asked| asked.is_tunnel());

@@ -92,20 +92,20 @@ fn due(
     until: Duration,
 ) -> Result<Duration, Excuse> {
     let from = asked.began;
-    let evidence = &witnesses.evidence;
-    none(evidence.of_client(asked.client, from, until))?;
-    none(evidence.of_proxy(from, until))?;
+    let disturbances = &witnesses.disturbances;
+    none(disturbances.of_client(asked.client, from, until))?;
+    none(disturbances.of_proxy(from, until))?;
     let config = witnesses.configurations.at(from);
-    if let Some(stopped) = evidence.stopped() {
+    if let Some(stopped) = disturbances.stopped() {
         let accepts = stopped + config.server.drain_delay;
         let late = from + ON_THE_WAY >= accepts || until >= accepts + config.server.drain_timeout;
         none(late.then_some(Excuse::ProxyStopping))?;
     }
     // Whoever has begun to answer must go on.
     for entry in entries {
-        none((evidence.harm(entry) == Harm::Answer).then_some(Excuse::RequestStruck))?;
+        none((disturbances.harm(entry) == Harm::Answer).then_some(Excuse::RequestStruck))?;
         if entry.is_success() {
-            none(evidence.of_upstream(entry.host, from, until))?;
+            none(disturbances.of_upstream(entry.host, from, until))?;
         }
     }
     let begun = asked.result().is_some_and(|result| {
@@ -121,8 +121,8 @@ fn due(
     });
     if begun && !entries.iter().any(JournalEntry::is_success) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-        none(hosts().find_map(|host| evidence.of_upstream(host, from, until)))?;
-        none(hosts().any(|host| evidence.untold(host, from, until)).then_some(Excuse::Untold))?;
+        none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
+        none(hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold))?;
     }
     let standing = Standing::of(witnesses, asked, entries, until);
     let Standing { bad, waiting, recovering, sound, refused_alone, slowest } = standing;
@@ -134,7 +134,9 @@ fn due(
     none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
     // What was served well at once, nobody else has acted on.
     let well = |one: &JournalEntry<'_>| {
-        one.is_success() && evidence.harm(one) == Harm::Nothing && evidence.of_upstream(one.host, from, until).is_none()
+        one.is_success()
+            && disturbances.harm(one) == Harm::Nothing
+            && disturbances.of_upstream(one.host, from, until).is_none()
     };
     let astray = entries.is_empty() || !entries.iter().all(well);
     none((bad > 0 && astray && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
@@ -219,29 +221,30 @@ impl Standing {
             let own = witnesses.scenario.upstreams.iter().find(|one| one.name == *host);
             self.slowest = self.slowest.max(own.and_then(|one| one.latency).map_or(Duration::ZERO, |span| span.get()));
         }
-        let struck =
-            |host: &str| entries.iter().any(|one| one.host == host && witnesses.evidence.harm(one) != Harm::Nothing);
+        let struck = |host: &str| {
+            entries.iter().any(|one| one.host == host && witnesses.disturbances.harm(one) != Harm::Nothing)
+        };
         let asked_there = |host: &str| entries.iter().any(|one| one.host == host);
         let harmed = |host: &str| {
-            witnesses.evidence.of_upstream(host, from, until).is_some()
+            witnesses.disturbances.of_upstream(host, from, until).is_some()
                 || struck(host)
                 // A connection that was struck before its head was read carries no id.
-                || (!asked_there(host) && witnesses.evidence.of_connections(host, from, until).is_some())
+                || (!asked_there(host) && witnesses.disturbances.of_connections(host, from, until).is_some())
                 || !witnesses.serves(upstream, host, config)
         };
         let unsettled = !names.is_settled(&upstream.host, from.saturating_sub(config.timeouts.dns), until);
         if unsettled || hosts.iter().any(|host| harmed(host)) {
             self.bad += 1;
-            let refused = |host: &str| witnesses.evidence.only_refused(host, from, until);
+            let refused = |host: &str| witnesses.disturbances.only_refused(host, from, until);
             let refused_alone = !unsettled && hosts.iter().all(|host| refused(host));
             self.refused_alone &= refused_alone;
             let at_once = |one: &JournalEntry<'_>| {
-                witnesses.evidence.of_upstream(one.host, from, until).is_none() && answers_at_once(one.record)
+                witnesses.disturbances.of_upstream(one.host, from, until).is_none() && answers_at_once(one.record)
             };
             let mut asked = hosts.iter().map(|host| entries.iter().filter(|one| one.host == *host));
             let at_once = !unsettled && asked.all(|mut mine| mine.clone().next().is_some() && mine.all(at_once));
             self.waiting += u32::from(!refused_alone && !at_once);
-        } else if hosts.iter().any(|host| witnesses.evidence.of_anything(host, before, from).is_some()) {
+        } else if hosts.iter().any(|host| witnesses.disturbances.of_anything(host, before, from).is_some()) {
             self.recovering += 1;
         } else if witnesses
             .configurations

@@ -31,7 +31,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let alike = same(record.up, seen.up) && same(record.down, seen.down);
     // What a fault answers in the upstream's place is not written down. Where it is that upstream's answer which the client got, the
     // entry may be another's.
-    let struck = |one: &JournalEntry<'_>| witnesses.evidence.harm(one) == Harm::Answer;
+    let struck = |one: &JournalEntry<'_>| witnesses.disturbances.harm(one) == Harm::Answer;
     if struck(entry)
         || record.outcome == Outcome::Faulted
         || ((!alike || seen.failure.is_some()) && entries.iter().any(struck))
@@ -58,11 +58,11 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     }
     // The last bytes may still be on their way when the client has finished.
     let over = end.at.max(entry.at);
-    let evidence = &witnesses.evidence;
-    let excuse = evidence.of_upstream(entry.host, asked.began, over);
-    let excuse = excuse.or_else(|| evidence.of_client(asked.client, asked.began, over));
-    let excuse = excuse.or_else(|| evidence.of_proxy(asked.began, over));
-    let stopped = || evidence.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
+    let disturbances = &witnesses.disturbances;
+    let excuse = disturbances.of_upstream(entry.host, asked.began, over);
+    let excuse = excuse.or_else(|| disturbances.of_client(asked.client, asked.began, over));
+    let excuse = excuse.or_else(|| disturbances.of_proxy(asked.began, over));
+    let stopped = || disturbances.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
     match (excuse.or_else(stopped), seen.failure) {
         (Some(why), _) => Some(Case::Excused(why)),
         (None, Some(failure)) if !whole => {

@@ -61,9 +61,9 @@ fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends
         // It tells of a tunnel when both ends are closed.
         let half_closed = witnesses.configurations.at(asked.began).timeouts.half_closed;
         let until = end.at + witnesses.clock_skew + LAST_BYTES.max(half_closed);
-        return match witnesses.evidence.of_proxy(asked.began, until) {
+        return match witnesses.disturbances.of_proxy(asked.began, until) {
             Some(why) => Case::Excused(why),
-            None if witnesses.evidence.stopped().is_some() => Case::Excused(Excuse::ProxyStopping),
+            None if witnesses.disturbances.stopped().is_some() => Case::Excused(Excuse::ProxyStopping),
             None => Case::Broken(Violation::found(
                 format!("{id} was answered, but the proxy does not tell of it"),
                 [end.line],

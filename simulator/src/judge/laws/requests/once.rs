@@ -51,11 +51,11 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
     let written = entries.iter().any(|one| one.record.status.is_some());
     // A killed upstream writes nothing down, and one that was cut off may never learn that a tunnel has ended.
     let hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-    let lost = |host: &str| witnesses.evidence.of_upstream(host, asked.began, end.at);
+    let lost = |host: &str| witnesses.disturbances.of_upstream(host, asked.began, end.at);
     if written {
         return Case::Holds;
     }
-    let struck = entries.iter().any(|one| witnesses.evidence.harm(one) == Harm::Answer);
+    let struck = entries.iter().any(|one| witnesses.disturbances.harm(one) == Harm::Answer);
     match hosts.filter_map(lost).next() {
         Some(why) => Case::Excused(why),
         None if struck => Case::Excused(Excuse::RequestStruck),
@@ -69,7 +69,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
 /// Whether an upstream was killed before it would have written the request down.
 fn killed_later(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
     let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-    hosts.any(|host| witnesses.evidence.killed(host, asked.began, witnesses.over))
+    hosts.any(|host| witnesses.disturbances.killed(host, asked.began, witnesses.over))
 }
 
 /// Whether a connection that was opened from `from` to `until` has not been closed by the end of the run.

@@ -34,9 +34,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
             vec![asked.last_line()],
         ),
         None => {
-            let evidence = &witnesses.evidence;
-            let excuse = evidence.of_client(asked.client, from, until).or_else(|| evidence.of_proxy(from, until));
-            match excuse.or_else(|| evidence.stopped().map(|_| Excuse::ProxyStopping)) {
+            let disturbances = &witnesses.disturbances;
+            let excuse =
+                disturbances.of_client(asked.client, from, until).or_else(|| disturbances.of_proxy(from, until));
+            match excuse.or_else(|| disturbances.stopped().map(|_| Excuse::ProxyStopping)) {
                 Some(why) => Case::Excused(why),
                 None => broken(format!("{id} was not answered at all"), vec![asked.last_line()]),
             }

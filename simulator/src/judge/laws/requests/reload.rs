@@ -56,18 +56,20 @@ fn judge(
     if end.end == Some("closed") || !soon {
         return Case::Holds;
     }
-    let evidence = &history.witnesses.evidence;
+    let disturbances = &history.witnesses.disturbances;
     let ended = history.lines[line].at();
     let hosts = || history.scenario.upstreams.iter().map(|one| one.name.as_str());
     let behind = |name: &str| {
-        hosts().filter(|host| history.leads_to(name, host)).find_map(|host| evidence.of_anything(host, began, ended))
+        hosts()
+            .filter(|host| history.leads_to(name, host))
+            .find_map(|host| disturbances.of_anything(host, began, ended))
     };
     let excuse = asked.picks.last().and_then(|pick| behind(pick.upstream));
-    let excuse = excuse.or_else(|| evidence.of_proxy(began, ended));
-    let excuse = excuse.or_else(|| evidence.stopped().filter(|at| *at <= ended).map(|_| Excuse::ProxyStopping));
+    let excuse = excuse.or_else(|| disturbances.of_proxy(began, ended));
+    let excuse = excuse.or_else(|| disturbances.stopped().filter(|at| *at <= ended).map(|_| Excuse::ProxyStopping));
     let client = || {
         let asked = history.witnesses.requests.get(id_of(&end.target)?)?;
-        evidence.of_client(asked.client, began, ended)
+        disturbances.of_client(asked.client, began, ended)
     };
     match excuse.or_else(client) {
         Some(why) => Case::Excused(why),
@@ -99,7 +101,8 @@ mod tests {
             finished.end = Some("upstream_reset");
         }
         let at_us = twin.record.trace.lines[at].at_us - 1000;
-        let what = What::Proxy(ProxyEvent::Reloaded { epoch: 2, changes: Vec::new(), restart_required: Vec::new() });
+        let what =
+            What::Proxy(ProxyEvent::Reloaded { config_epoch: 2, changes: Vec::new(), restart_required: Vec::new() });
         twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
         twin.fires();
     }

@@ -52,8 +52,10 @@ fn deserved(witnesses: &Witnesses<'_>, name: &str, at: Duration) -> bool {
     };
     !names.is_settled(name, since.saturating_sub(config.timeouts.dns), at)
         || names.hosts_of(name, since, at).iter().any(|host| {
-            let evidence = &witnesses.evidence;
-            evidence.of_anything(host, since, until).is_some() || evidence.untold(host, since, until) || !fits(host)
+            let disturbances = &witnesses.disturbances;
+            disturbances.of_anything(host, since, until).is_some()
+                || disturbances.untold(host, since, until)
+                || !fits(host)
         })
 }
 

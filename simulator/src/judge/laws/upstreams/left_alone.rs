@@ -50,7 +50,7 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) ->
     // When the proxy may have learned of each success.
     let successes: Vec<(Duration, Duration)> = entries
         .iter()
-        .filter(|entry| !is_plain(entry) && witnesses.evidence.harm(entry) != Harm::Attempt)
+        .filter(|entry| !is_plain(entry) && witnesses.disturbances.harm(entry) != Harm::Attempt)
         .map(|entry| {
             let id = entry.record.id.as_deref();
             let asked = id.and_then(|id| witnesses.requests.get(id)).map_or(entry.since, |asked| asked.began);
@@ -124,11 +124,11 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     if !configurations.during(from, until).all(same) {
         return Some(Excuse::Reloaded);
     }
-    if witnesses.evidence.killed(PROXY, from, until) {
+    if witnesses.disturbances.killed(PROXY, from, until) {
         return Some(Excuse::ProxyKilled);
     }
     // What a killed upstream has not written down yet may have been a success.
-    if witnesses.evidence.killed(host, from, until) {
+    if witnesses.disturbances.killed(host, from, until) {
         return Some(Excuse::UpstreamKilled);
     }
     // If all are out, the one that failed least is asked all the same.
@@ -136,7 +136,7 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     let sound = |config: &Config| {
         let mut others = config.upstreams.iter().filter(|one| !leads(&one.host) && one.weight.get() > 0);
         others.any(|one| {
-            witnesses.evidence.of_anything(&one.host, since, until).is_none()
+            witnesses.disturbances.of_anything(&one.host, since, until).is_none()
                 && witnesses.serves(one, &one.host, config)
         })
     };

@@ -25,7 +25,7 @@ fn check(history: &History<'_>) -> Checked {
             if !entries.all(|one| hosts.iter().all(|host| witnesses.serves(one, host, config))) {
                 continue;
             }
-            let excuse = hosts.iter().find_map(|host| witnesses.evidence.of_upstream(host, line.at(), line.at()));
+            let excuse = hosts.iter().find_map(|host| witnesses.disturbances.of_upstream(host, line.at(), line.at()));
             checked.add(match excuse {
                 Some(why) => Case::Excused(why),
                 None => Case::of((!back).then(|| {

@@ -71,8 +71,8 @@ pub fn harm_of(fault: &str, tunnel: bool) -> Harm {
 
 /// What was done to whom.
 #[derive(Debug, Default)]
-pub struct Evidence<'a> {
-    hosts: BTreeMap<&'a str, HostEvidence>,
+pub struct Disturbances<'a> {
+    hosts: BTreeMap<&'a str, HostDisturbances>,
     stopped: Option<Duration>,
     /// When the proxy's machine did not do what it was asked for.
     machine: Spans<()>,
@@ -82,7 +82,7 @@ pub struct Evidence<'a> {
 
 /// What was done to one host.
 #[derive(Debug, Default)]
-struct HostEvidence {
+struct HostDisturbances {
     process: Spans<()>,
     link: Spans<()>,
     listener: Spans<()>,
@@ -93,7 +93,7 @@ struct HostEvidence {
     requests: Spans<()>,
 }
 
-impl<'a> Evidence<'a> {
+impl<'a> Disturbances<'a> {
     pub(super) fn new(
         scenario: &'a Scenario,
         played: &[(Duration, &'a Action)],
@@ -104,7 +104,7 @@ impl<'a> Evidence<'a> {
         let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
         let clients = scenario.clients.iter().map(|client| client.name.as_str());
         let drain = |action: &Action| matches!(action, Action::Drain);
-        let mut evidence = Evidence {
+        let mut disturbances = Disturbances {
             hosts: BTreeMap::new(),
             machine: Spans::new(machine_faults.iter().map(|(from, until)| (*from, *until, ())).collect()),
             stopped: played.iter().find(|(_, action)| drain(action)).map(|(at, _)| *at),
@@ -114,8 +114,9 @@ impl<'a> Evidence<'a> {
             let restarts = host == PROXY || upstreams.clone().any(|one| one == host);
             let process = process(host, played, restarts.then_some(liveness));
             let link = link(scenario, host, played, liveness);
-            let of_host = HostEvidence { process: Spans::new(process), link: Spans::new(link), ..Default::default() };
-            evidence.hosts.insert(host, of_host);
+            let of_host =
+                HostDisturbances { process: Spans::new(process), link: Spans::new(link), ..Default::default() };
+            disturbances.hosts.insert(host, of_host);
         }
         for (host, journal) in &journals.by_host {
             let listener = listener(host, journal, played);
@@ -127,14 +128,14 @@ impl<'a> Evidence<'a> {
                 .filter(|one| one.faults.iter().any(|fault| harm_of(fault, true) != Harm::Nothing));
             let connections = struck.map(|one| (one.opened, one.closed.unwrap_or(Duration::MAX), ()));
             let connections = Spans::new(connections.collect());
-            let struck = journal.requests.iter().filter(|entry| evidence.harm(entry) != Harm::Nothing);
+            let struck = journal.requests.iter().filter(|entry| disturbances.harm(entry) != Harm::Nothing);
             let requests = Spans::new(struck.map(|entry| (entry.since, entry.at, ())).collect());
-            if let Some(of_host) = evidence.hosts.get_mut(host) {
+            if let Some(of_host) = disturbances.hosts.get_mut(host) {
                 (of_host.listener, of_host.connections) = (Spans::new(listener), connections);
                 (of_host.untold, of_host.requests) = (untold, requests);
             }
         }
-        evidence
+        disturbances
     }
 
     /// The worst that the faults of a journal's entry may have cost its request.
