@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use loadgen::{Action, ActionKind, ConnectionUse};
+
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::history::{History, id_of};
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::requests::ProxyRequest;
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, JournalEntry};
+use crate::judge::witnesses::{ClientRequest, JournalEntry, Witnesses};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "conservation",
@@ -44,13 +46,20 @@ fn check(history: &History<'_>) -> Checked {
     let untold: Vec<&ProxyRequest<'_>> = untold.filter(|asked| asked.finished.is_none()).collect();
     let journals = history.witnesses.journals.by_id().filter(|(id, _)| requests.contains_key(id));
     let written = journals.flat_map(|(id, entries)| entries.iter().map(move |entry| (id, entry)));
-    let written = written.map(|(id, entry)| picked(history, id, entry, &untold));
+    let again = |id: &str| requests.get(id).is_some_and(|asked| may_ask_again(&history.witnesses, asked));
+    let written = written.map(|(id, entry)| match picked(history, id, entry, &untold) {
+        Case::Broken(_) if again(id) => Case::Excused(Excuse::Untold),
+        case => case,
+    });
     known.chain(strange).chain(written).collect()
 }
 
 /// The proxy tells once of the end of a client's request, and with the status that the client saw.
 fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends<'_>) -> Case {
     let ends = ends.get(id).map_or(&[][..], Vec::as_slice);
+    if ends.len() > 1 && may_ask_again(&history.witnesses, asked) {
+        return Case::Excused(Excuse::Untold);
+    }
     if ends.len() > 1 {
         let text = format!("the proxy finished {id} {} times", ends.len());
         return Case::Broken(Violation::found(text, ends.iter().map(|end| end.0)));
@@ -75,6 +84,13 @@ fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends
     }
     let text = format!("the client of {id} saw status {:?}, the proxy sent {status}", end.result.status);
     Case::Broken(Violation::found(text, [end.line, *line]))
+}
+
+/// Whether a client may send the same request once more: those of a pipeline that breaks off go out again, on another connection.
+fn may_ask_again(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
+    let pipelined =
+        |action: &Action| matches!(action.kind, ActionKind::Http { connection: ConnectionUse::Pipelined { .. }, .. });
+    witnesses.action_of(asked).is_some_and(pipelined)
 }
 
 /// What an upstream wrote down was sent there by the proxy, which tells of it.
