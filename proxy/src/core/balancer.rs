@@ -165,9 +165,12 @@ impl Balancer {
         random: u64,
         now: Timestamp,
     ) -> Option<Transition> {
-        let may_suspect = matches!(result, AttemptResult::Failure(_)) && self.may_suspect(attempt.upstream);
-        let health = self.health.get_mut(&attempt.upstream)?;
-        let change = health.report(&self.policy, attempt, result, may_suspect, random, now)?;
+        let mut health = *self.health.get(&attempt.upstream)?;
+        // Looks at all upstreams, so that it is asked only where one would leave.
+        let may_suspect = || self.may_suspect(attempt.upstream);
+        let change = health.report(&self.policy, attempt, result, may_suspect, random, now);
+        self.health.insert(attempt.upstream, health);
+        let change = change?;
         if !matches!(change, Change::BackedOff { .. }) {
             self.renew(ticket);
         }

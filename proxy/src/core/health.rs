@@ -234,14 +234,14 @@ impl UpstreamHealth {
         }
     }
 
-    /// An attempt has ended. `may_suspect`: it may be set aside for what targets could have caused. `random` spreads
-    /// the back-off.
+    /// An attempt has ended. `may_suspect` says whether it may be set aside for what targets could have caused, and is asked only where it
+    /// would be. `random` spreads the back-off.
     pub fn report(
         &mut self,
         policy: &HealthPolicy,
         attempt: Attempt,
         result: AttemptResult,
-        may_suspect: bool,
+        may_suspect: impl FnOnce() -> bool,
         random: u64,
         now: Timestamp,
     ) -> Option<Change> {
@@ -305,12 +305,16 @@ impl UpstreamHealth {
     }
 
     /// Out of rotation, if the failures are enough for it.
-    fn leave(&mut self, policy: &HealthPolicy, may_suspect: bool, random: u64, now: Timestamp) -> Option<Change> {
+    fn leave(
+        &mut self,
+        policy: &HealthPolicy,
+        may_suspect: impl FnOnce() -> bool,
+        random: u64,
+        now: Timestamp,
+    ) -> Option<Change> {
         let threshold = policy.failure_threshold.get();
         let (suspected, charge) = if self.certain.count >= threshold {
             (false, self.certain.charge)
-        } else if !may_suspect {
-            return None;
         } else if self.empty_tunnels >= threshold {
             (true, Charge::EmptyTunnel)
         } else if self.failures.count >= threshold {
@@ -318,6 +322,9 @@ impl UpstreamHealth {
         } else {
             return None;
         };
+        if suspected && !may_suspect() {
+            return None;
+        }
         self.failures.count = self.failures.count.max(std::mem::take(&mut self.empty_tunnels));
         let failures = self.failures.count;
         let until = if suspected { now } else { now.after(policy.backoff(0, random)) };
