@@ -165,12 +165,10 @@ impl Balancer {
         random: u64,
         now: Timestamp,
     ) -> Option<Transition> {
-        let mut health = *self.health.get(&attempt.upstream)?;
-        // Looks at all upstreams, so that it is asked only where one would leave.
-        let may_suspect = || self.may_suspect(attempt.upstream);
-        let change = health.report(&self.policy, attempt, result, may_suspect, random, now);
-        self.health.insert(attempt.upstream, health);
-        let change = change?;
+        let health = self.health.get_mut(&attempt.upstream)?;
+        let change = health.report(&self.policy, attempt, result, random, now);
+        let suspect = matches!(result, AttemptResult::Failure(_)) && health.is_suspect(&self.policy);
+        let change = if suspect { self.suspect(attempt.upstream, now) } else { change }?;
         if !matches!(change, Change::BackedOff { .. }) {
             self.renew(ticket);
         }
@@ -203,6 +201,12 @@ impl Balancer {
     pub fn may_serve(&self) -> bool {
         let may = |member: &Member| self.health.get(&member.id).is_some_and(UpstreamHealth::may_serve);
         self.shares.members().iter().any(may)
+    }
+
+    fn suspect(&mut self, id: UpstreamId, now: Timestamp) -> Option<Change> {
+        // Looks at all upstreams, so that it is asked last.
+        let may = self.may_suspect(id);
+        self.health.get_mut(&id).filter(|_| may).map(|health| health.suspect(&self.policy, now))
     }
 
     /// Whether `id` may leave for what a target could have caused: one upstream always may, more only as long as they

@@ -234,14 +234,13 @@ impl UpstreamHealth {
         }
     }
 
-    /// An attempt has ended. `may_suspect` says whether it may be set aside for what targets could have caused, and is asked only where it
-    /// would be. `random` spreads the back-off.
+    /// An attempt has ended. What only the upstream can have caused ejects it here; for the rest see
+    /// [`is_suspect`](Self::is_suspect). `random` spreads the back-off.
     pub fn report(
         &mut self,
         policy: &HealthPolicy,
         attempt: Attempt,
         result: AttemptResult,
-        may_suspect: impl FnOnce() -> bool,
         random: u64,
         now: Timestamp,
     ) -> Option<Change> {
@@ -253,7 +252,7 @@ impl UpstreamHealth {
                 }
                 AttemptResult::Failure(charge) if recovered.is_none_or(|at| attempt.started > at) => {
                     self.charged(charge);
-                    self.leave(policy, may_suspect, random, now)
+                    (self.certain.count >= policy.failure_threshold.get()).then(|| self.eject(policy, random, now))
                 }
                 AttemptResult::Delivered => {
                     self.empty_tunnels = 0;
@@ -304,34 +303,30 @@ impl UpstreamHealth {
         }
     }
 
-    /// Out of rotation, if the failures are enough for it.
-    fn leave(
-        &mut self,
-        policy: &HealthPolicy,
-        may_suspect: impl FnOnce() -> bool,
-        random: u64,
-        now: Timestamp,
-    ) -> Option<Change> {
-        let threshold = policy.failure_threshold.get();
-        let (suspected, charge) = if self.certain.count >= threshold {
-            (false, self.certain.charge)
-        } else if self.empty_tunnels >= threshold {
-            (true, Charge::EmptyTunnel)
-        } else if self.failures.count >= threshold {
-            (true, self.failures.charge)
-        } else {
-            return None;
-        };
-        if suspected && !may_suspect() {
-            return None;
-        }
+    /// Whether it takes picks although enough has failed, or come to nothing, that targets could have caused.
+    pub fn is_suspect(&self, policy: &HealthPolicy) -> bool {
+        self.is_eligible() && self.failures.count.max(self.empty_tunnels) >= policy.failure_threshold.get()
+    }
+
+    /// Sets a suspect aside: its first probe, which is due now, decides.
+    pub fn suspect(&mut self, policy: &HealthPolicy, now: Timestamp) -> Change {
+        let empty = self.empty_tunnels >= policy.failure_threshold.get();
+        let charge = if empty { Charge::EmptyTunnel } else { self.failures.charge };
+        self.leave(charge, true, (now, now));
+        Change::Suspected { failures: self.failures.count }
+    }
+
+    fn eject(&mut self, policy: &HealthPolicy, random: u64, now: Timestamp) -> Change {
+        let until = now.after(policy.backoff(0, random));
+        self.leave(self.certain.charge, false, (now, until));
+        Change::Ejected { failures: self.failures.count, until }
+    }
+
+    fn leave(&mut self, charge: Charge, suspected: bool, (since, until): (Timestamp, Timestamp)) {
         self.failures.count = self.failures.count.max(std::mem::take(&mut self.empty_tunnels));
-        let failures = self.failures.count;
-        let until = if suspected { now } else { now.after(policy.backoff(0, random)) };
         let (round, probing, reached, successes) = (0, false, false, 0);
         self.state =
-            HealthState::Ejected(Ejection { since: now, until, round, probing, charge, suspected, reached, successes });
-        Some(if suspected { Change::Suspected { failures } } else { Change::Ejected { failures, until } })
+            HealthState::Ejected(Ejection { since, until, round, probing, charge, suspected, reached, successes });
     }
 }
 

@@ -42,7 +42,9 @@ impl Bench {
 
     fn ends(&mut self, result: AttemptResult, started: u64, probe: bool, now: u64) -> Option<Change> {
         let attempt = Attempt { upstream: UpstreamId::new(0), started: at(started), probe };
-        self.health.report(&self.policy, attempt, result, || true, middle(BASE), at(now))
+        let change = self.health.report(&self.policy, attempt, result, middle(BASE), at(now));
+        let suspect = matches!(result, AttemptResult::Failure(_)) && self.health.is_suspect(&self.policy);
+        if suspect { Some(self.health.suspect(&self.policy, at(now))) } else { change }
     }
 
     /// Ejected at second 10, to be probed from second 15.
@@ -143,7 +145,7 @@ fn a_failed_probe_doubles_the_back_off_up_to_its_cap() {
         assert!(bench.health.take_probe(false, at(now)));
         let attempt = Attempt { upstream: UpstreamId::new(0), started: at(now), probe: true };
         let random = middle(Duration::from_secs(backoff));
-        let change = bench.health.report(&bench.policy, attempt, FAILURE, || true, random, at(now));
+        let change = bench.health.report(&bench.policy, attempt, FAILURE, random, at(now));
         now += backoff;
         assert_eq!(change, Some(Change::BackedOff { until: at(now) }));
         assert_eq!(bench.health.ejection().map(|ejection| (ejection.round, ejection.probing)), Some((round, false)));
@@ -217,11 +219,12 @@ fn one_doubt_among_failures_is_enough_for_a_probe_but_certain_ones_eject_alone()
     let mut bench = Bench::new();
     let ends = |bench: &mut Bench, result| {
         let attempt = Attempt { upstream: UpstreamId::new(0), started: at(1), probe: false };
-        bench.health.report(&bench.policy, attempt, result, || false, 0, at(1))
+        bench.health.report(&bench.policy, attempt, result, 0, at(1))
     };
     for _ in 0..9 {
-        assert_eq!(ends(&mut bench, DOUBT), None, "too many are out in doubt already");
+        assert_eq!(ends(&mut bench, DOUBT), None, "nobody sets it aside");
     }
+    assert!(bench.health.is_suspect(&bench.policy));
     assert_eq!((ends(&mut bench, FAILURE), ends(&mut bench, FAILURE)), (None, None));
     assert!(matches!(ends(&mut bench, FAILURE), Some(Change::Ejected { failures: 12, .. })));
     assert!(!bench.health.is_out_in_doubt());
