@@ -46,6 +46,9 @@ pub(super) enum Feature {
     ManyAddresses,
     SlowOffload,
     BusyOffload,
+    Outage,
+    DeadTargets,
+    LongTunnels,
 }
 
 use Feature::*;
@@ -115,7 +118,7 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | MaxAttempts | CrashProxy | Drain => 6,
+                Herd | MaxAttempts | CrashProxy | Drain | Outage | DeadTargets | LongTunnels => 6,
                 AcceptErrors | DnsFailures | BusyOffload | FineTick => 4,
                 _ => 2,
             };

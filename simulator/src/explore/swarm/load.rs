@@ -20,7 +20,7 @@ impl Draw {
 
     pub(super) fn clients(&mut self, seconds: u64) -> Vec<Json> {
         let count = self.number(1, 3);
-        (1..=count)
+        let mut clients: Vec<Json> = (1..=count)
             .map(|number| {
                 let mut client = json!({
                     "name": format!("c{number}"), "do": self.action(), "until": format!("{seconds}s"),
@@ -33,18 +33,38 @@ impl Draw {
                     client["poisson"] = json!(self.once_in(3));
                 }
                 if self.has(ClientAuth) {
-                    // Now and then a wrong one.
-                    let password = if number > 1 && self.once_in(4) { "guessing" } else { PASSWORD };
-                    client["users"] = json!([format!("alice:{password}")]);
+                    // Now and then a wrong one, or one after the other, on the same connection where it is kept.
+                    let passwords: &[&str] = match self.number(1, 8) {
+                        1..=2 if number > 1 => &["guessing"],
+                        3..=4 => &[PASSWORD, "guessing"],
+                        _ => &[PASSWORD],
+                    };
+                    client["users"] = passwords.iter().map(|password| format!("alice:{password}")).collect();
                 }
                 client
             })
-            .collect()
+            .collect();
+        let also = [
+            (DeadTargets, "lost", "echo:target={id}.gone.example:80".to_owned()),
+            (LongTunnels, "long", format!("hold:for={}s,every=1s", self.number(5, 30))),
+        ];
+        for (feature, name, action) in also {
+            if !self.has(feature) {
+                continue;
+            }
+            let mut client =
+                json!({ "name": name, "do": action, "rate": self.number(1, 4), "until": format!("{seconds}s") });
+            if self.has(ClientAuth) {
+                client["users"] = json!([format!("alice:{PASSWORD}")]);
+            }
+            clients.push(client);
+        }
+        clients
     }
 
     fn action(&mut self) -> String {
         let (bytes, block) = (self.size(100_000), self.size(60_000));
-        match self.number(1, 16) {
+        match self.number(1, 17) {
             1 => format!("http:method=POST,path=/echo,send={bytes}"),
             2 => format!("http:target={{id}}.n{bytes}.source.mock:80,pattern={bytes}"),
             3 => format!("download:bytes={bytes},send={block}"),
@@ -59,6 +79,7 @@ impl Draw {
             12 => format!("http:version=1.0,path=/chunked/{bytes},pattern={bytes}"),
             13 => format!("http:bytes={block},pipeline={}", self.number(2, 8)),
             14 => format!("websocket:rounds={},bytes={block}", self.number(1, 3)),
+            15 => format!("http:bytes={block},keep-alive"),
             _ => format!("echo:bytes={block}"),
         }
     }

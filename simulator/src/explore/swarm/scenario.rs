@@ -44,8 +44,10 @@ impl Draw {
         let network = self.network();
         self.turn_to(Part::Chance);
         let chance = self.chance();
+        // Variations of one scenario have its seed, and other features.
+        let features = self.on.iter().fold(0_u64, |bits, feature| bits | 1 << *feature as u32);
         json!({
-            "name": format!("swarm-{seed}"), "story": format!("Made up by a sweep: {:?}.", self.on), "seed": seed,
+            "name": format!("swarm-{seed}-{features:x}"), "story": format!("Made up by a sweep: {:?}.", self.on), "seed": seed,
             "duration": format!("{seconds}s"), "network": network, "chance": chance, "proxy": proxy,
             "upstreams": upstreams, "clients": clients, "timeline": timeline,
         })

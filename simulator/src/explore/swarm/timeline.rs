@@ -19,6 +19,7 @@ const EVENTS: &[Feature] = &[
     ReloadMembers,
     ReloadBroken,
     ClockJump,
+    Outage,
 ];
 
 impl Draw {
@@ -44,6 +45,16 @@ impl Draw {
                 (CrashProxy, _) => {
                     timeline.push(json!({ "at": at, "do": "crash", "host": "proxy" }));
                     timeline.push(json!({ "at": until, "do": "restart", "host": "proxy" }));
+                }
+                (Outage, _) => {
+                    // All of them but one or the other, the last included.
+                    let spared = |draw: &mut Self, place: usize| place + 1 < names.len() && draw.once_in(3);
+                    for (place, host) in names.iter().enumerate() {
+                        if !spared(self, place) {
+                            timeline.push(json!({ "at": at, "do": "crash", "host": host }));
+                            timeline.push(json!({ "at": until, "do": "restart", "host": host }));
+                        }
+                    }
                 }
                 (CutOffClient, _) => {
                     timeline.push(json!({ "at": at, "do": "partition", "between": ["proxy", "c1"] }));

@@ -11,6 +11,7 @@ use crate::scenario::{Action, ConfigFile, PROXY, Scenario};
 #[derive(Debug)]
 pub struct Configurations<'a> {
     all: Vec<(Duration, Config)>,
+    reloads: Vec<(Duration, bool)>,
     /// Where names led from when on. The first that is given of a name holds from the start.
     names: Vec<(Duration, &'a str, &'a [String])>,
     hosts: BTreeSet<&'a str>,
@@ -22,6 +23,7 @@ impl<'a> Configurations<'a> {
         let mut all = vec![(Duration::ZERO, first)];
         let from = |at| scenario.network.dns.iter().map(move |(name, hosts)| (at, name.as_str(), hosts.as_slice()));
         let mut names: Vec<_> = from(Duration::ZERO).collect();
+        let mut reloads = Vec::new();
         let mut down = false;
         for (at, action) in played {
             match action {
@@ -33,6 +35,7 @@ impl<'a> Configurations<'a> {
                         Some(text) => ConfigFile::new(text.clone()),
                         None => ConfigFile::complete(proxy, scenario),
                     };
+                    reloads.push((*at, file.config.is_ok()));
                     all.extend(file.config.ok().map(|config| (*at, config)));
                 }
                 Action::Dns { name, hosts } => names.push((*at, name, hosts)),
@@ -42,7 +45,7 @@ impl<'a> Configurations<'a> {
         // Behind the story names lead again where they led at first.
         names.extend(from(liveness));
         let hosts = scenario.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
-        Configurations { all, names, hosts }
+        Configurations { all, reloads, names, hosts }
     }
 
     /// The configuration that the proxy started with.
@@ -66,6 +69,11 @@ impl<'a> Configurations<'a> {
     /// Whether the same configuration was in force all the time from `from` to `until`.
     pub fn is_unchanged(&self, from: Duration, until: Duration) -> bool {
         self.during(from, until).count() == 1
+    }
+
+    /// When a running proxy was told to reload, and whether what it was given could be taken.
+    pub fn reloads(&self) -> &[(Duration, bool)] {
+        &self.reloads
     }
 
     /// When each was given.

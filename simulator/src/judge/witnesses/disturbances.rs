@@ -142,8 +142,8 @@ impl<'a> Disturbances<'a> {
     pub fn harm(&self, entry: &JournalEntry<'_>) -> Harm {
         let tunnel = entry.record.method == "CONNECT";
         // Only the opening of a tunnel can be said before the request is read. Any other answer then comes behind it, as if the target
-        // had sent it.
-        let first = entry.reply_came_first && !(tunnel && entry.is_success());
+        // had sent it, and so does what another fault writes.
+        let first = entry.reply_came_first && !(tunnel && entry.is_success() && entry.record.faults.is_empty());
         // Nor can anybody take over where a fault answers with a success in the target's place.
         if first || (entry.is_success() && entry.record.outcome == Outcome::Faulted) {
             return Harm::Answer;

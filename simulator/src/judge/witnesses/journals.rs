@@ -97,14 +97,23 @@ impl<'a> Journals<'a> {
 
     /// Sets aside what no client asked for: a proxy that wants to know whether an upstream works asks it for a target that
     /// another one has opened moments ago, by CONNECT or HEAD, and sends nothing behind it. `strange` says of what else no client
-    /// with a request of that id has asked for.
-    pub(super) fn set_probes_aside(&mut self, strange: impl Fn(&JournalEntry<'a>, &str) -> bool) {
+    /// with a request of that id has asked for, and `seen` which status the client of an id has seen.
+    pub(super) fn set_probes_aside(
+        &mut self,
+        strange: impl Fn(&JournalEntry<'a>, &str) -> bool,
+        seen: impl Fn(&str) -> Option<u16>,
+    ) {
         for (id, entries) in &mut self.by_id {
-            let all = entries.clone();
+            let (all, seen) = (entries.clone(), seen(id));
             entries.retain(|one| {
                 let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
                 let opened_before = |other: &JournalEntry<'_>| {
-                    other.host != one.host && other.is_success() && other.since <= one.since && other.line != one.line
+                    // An answer that came too late opened nothing: what the client saw is another's.
+                    let came = seen.is_none_or(|status| other.record.status == Some(status));
+                    came && other.host != one.host
+                        && other.is_success()
+                        && other.since <= one.since
+                        && other.line != one.line
                 };
                 // A fault that opens a tunnel may have cut off the very request whose client got that answer.
                 let struck = one.is_success() && !one.record.faults.is_empty();

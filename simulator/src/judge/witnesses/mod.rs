@@ -139,7 +139,8 @@ impl<'a> Witnesses<'a> {
         let configurations = Configurations::new(scenario, &played, liveness);
         let disturbances = Disturbances::new(scenario, &played, &journals, &machine_faults, liveness);
         let over = lines.last().map_or(Duration::ZERO, |line| line.at());
-        journals.set_probes_aside(|entry, id| {
+        let seen = |id: &str| requests.get(id)?.result()?.status;
+        let strange = |entry: &JournalEntry<'_>, id: &str| {
             let Some(asked) = requests.get(id) else { return false };
             if entry.record.method != asked.method {
                 return true;
@@ -148,7 +149,8 @@ impl<'a> Witnesses<'a> {
             let ended = asked.end.as_ref().map_or(over, |end| end.at);
             let mut others = scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
             entry.is_success() && others.any(|host| disturbances.killed(host, asked.began, ended))
-        });
+        };
+        journals.set_probes_aside(strange, seen);
         Witnesses {
             scenario,
             configurations,

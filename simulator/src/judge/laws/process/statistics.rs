@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use loadgen::FailureKind;
+use loadgen::{ActionKind, FailureKind};
 use serde_json::Value as Json;
 
 use crate::judge::checked::{Case, Checked};
@@ -12,6 +12,7 @@ use crate::judge::history::History;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::requests::ProxyProcess;
 use crate::judge::violation::Violation;
+use crate::judge::witnesses::ClientRequest;
 use crate::record::ProxyEvent;
 use crate::scenario::Action;
 
@@ -149,9 +150,16 @@ fn compare(excuse: Option<Excuse>, name: &str, said: u64, happened: u64, line: u
 fn gone(history: &History<'_>) -> u64 {
     let gave_up =
         |kind| matches!(kind, FailureKind::Timeout | FailureKind::Cut | FailureKind::Reset | FailureKind::Corrupt);
+    // Nobody reads the body of an answer that does not begin a WebSocket.
+    let unread = |asked: &ClientRequest<'_>| {
+        history.witnesses.action_of(asked).is_some_and(|action| matches!(action.kind, ActionKind::Websocket { .. }))
+    };
     let requests = history.witnesses.requests.values();
     let gone = requests.filter(|asked| match asked.result() {
-        Some(result) => result.failure.is_some_and(|failure| gave_up(failure.kind)),
+        Some(result) => result.failure.is_some_and(|failure| match failure.kind {
+            FailureKind::Status(_) => unread(asked),
+            kind => gave_up(kind),
+        }),
         None => true,
     });
     gone.count() as u64

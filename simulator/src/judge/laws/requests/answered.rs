@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadgen::{Action, ActionKind, FailureKind};
+use loadgen::{Action, ActionKind, ConnectionUse, FailureKind};
 use mock_upstreams::journal::Record;
 use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Upstream};
@@ -57,6 +57,10 @@ fn expects_success(action: &Action) -> bool {
     }
 }
 
+fn is_pipelined(action: &Action) -> bool {
+    matches!(action.kind, ActionKind::Http { connection: ConnectionUse::Pipelined { .. }, .. })
+}
+
 fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case {
     let (from, until) = (asked.began, witnesses.end_of(asked));
     let entries = witnesses.journals.of(id);
@@ -99,6 +103,8 @@ fn due(
     if let Some(stopped) = disturbances.stopped() {
         let accepts = stopped + config.server.drain_delay;
         let late = from + ON_THE_WAY >= accepts || until >= accepts + config.server.drain_timeout;
+        // A stopping proxy answers one request more on each connection, and those that wait behind it go elsewhere.
+        let late = late || (until >= accepts && witnesses.action_of(asked).is_some_and(is_pipelined));
         none(late.then_some(Excuse::ProxyStopping))?;
     }
     // Whoever has begun to answer must go on.
@@ -228,8 +234,9 @@ impl Standing {
         let harmed = |host: &str| {
             witnesses.disturbances.of_upstream(host, from, until).is_some()
                 || struck(host)
-                // A connection that was struck before its head was read carries no id.
+                // A connection that was struck before its head was read carries no id, and neither does one whose end nobody tells.
                 || (!asked_there(host) && witnesses.disturbances.of_connections(host, from, until).is_some())
+                || (!asked_there(host) && witnesses.disturbances.untold(host, from, until))
                 || !witnesses.serves(upstream, host, config)
         };
         let unsettled = !names.is_settled(&upstream.host, from.saturating_sub(config.timeouts.dns), until);

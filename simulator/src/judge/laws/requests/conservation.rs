@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use loadgen::{Action, ActionKind, ConnectionUse};
+use loadgen::{ActionKind, ConnectionUse};
 
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
@@ -86,11 +86,14 @@ fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends
     Case::Broken(Violation::found(text, [end.line, *line]))
 }
 
-/// Whether a client may send the same request once more: those of a pipeline that breaks off go out again, on another connection.
+/// Whether a client may send the same request once more, on another connection: those of a pipeline that breaks off, and one that
+/// was the first on a new connection, since the kept one may have ended under it.
 fn may_ask_again(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
-    let pipelined =
-        |action: &Action| matches!(action.kind, ActionKind::Http { connection: ConnectionUse::Pipelined { .. }, .. });
-    witnesses.action_of(asked).is_some_and(pipelined)
+    witnesses.action_of(asked).is_some_and(|action| match action.kind {
+        ActionKind::Http { connection: ConnectionUse::Pipelined { .. }, .. } => true,
+        ActionKind::Http { connection: ConnectionUse::KeepAlive, .. } => asked.result().is_none_or(|one| !one.reused),
+        _ => false,
+    })
 }
 
 /// What an upstream wrote down was sent there by the proxy, which tells of it.

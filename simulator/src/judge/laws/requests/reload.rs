@@ -1,4 +1,4 @@
-//! The law `reload`: no tunnel dies through a reload, not even through a removed upstream.
+//! The law `reload`: a reload is told, whether it was taken or refused, and no tunnel dies through it.
 
 use std::time::Duration;
 
@@ -12,15 +12,16 @@ use crate::record::{Finished, ProxyEvent};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "reload",
-    text: "No tunnel dies through a reload, not even through a removed upstream.",
+    text: "Each reload is told, whether it was taken or refused, and no tunnel dies through it, not even through a removed upstream.",
     check: Check::Told(check),
 };
 
-/// A tunnel that ends this soon after a reload is taken to have ended because of it.
+/// A reload is told this soon, and a tunnel that ends this soon after it is taken to have ended because of it.
 const SOON: Duration = Duration::from_secs(1);
 
 fn check(history: &History<'_>) -> Checked {
-    let mut checked = Checked::default();
+    let mut checked: Checked =
+        history.witnesses.configurations.reloads().iter().map(|asked| told(history, *asked)).collect();
     for process in &history.processes {
         let reloads: Vec<(usize, Duration)> = history
             .proxy_lines(process)
@@ -43,6 +44,33 @@ fn check(history: &History<'_>) -> Checked {
         }
     }
     checked
+}
+
+/// Whether the proxy tells of the reload that it was told to do at `at`, and that it is `good` enough to be taken or not.
+fn told(history: &History<'_>, (at, good): (Duration, bool)) -> Case {
+    let (witnesses, until) = (&history.witnesses, at + SOON + history.witnesses.tolerance);
+    let within = |time: &Duration| (at..=until).contains(time);
+    let others = witnesses.configurations.reloads().iter().filter(|(other, _)| within(other)).count() > 1;
+    let lines = history.processes.iter().flat_map(|process| history.proxy_lines(process));
+    let holds = lines.filter(|(_, time, _)| within(time)).any(|(.., event)| match event {
+        // Of several at once the last may stand for all.
+        ProxyEvent::Reloaded { .. } => good || others,
+        ProxyEvent::ReloadFailed { .. } => !good || others,
+        _ => false,
+    });
+    if holds {
+        return Case::Holds;
+    }
+    let stopping =
+        || witnesses.disturbances.stopped().filter(|stopped| *stopped <= until).map(|_| Excuse::ProxyStopping);
+    match witnesses.disturbances.of_proxy(at, until).or_else(stopping) {
+        Some(why) => Case::Excused(why),
+        None => {
+            let word = if good { "done" } else { "refused" };
+            let line = history.lines.partition_point(|line| line.at() < at);
+            Case::Broken(Violation::found(format!("nobody told that the reload of {at:?} was {word}"), [line]))
+        }
+    }
 }
 
 fn judge(
@@ -104,6 +132,13 @@ mod tests {
         let what =
             What::Proxy(ProxyEvent::Reloaded { config_epoch: 2, changes: Vec::new(), restart_required: Vec::new() });
         twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
+        twin.fires();
+    }
+
+    #[test]
+    fn fires_where_a_broken_file_is_refused_without_a_word() {
+        let mut twin = Twin::of_scenario(&LAW, &RELOADED.replace("\"proxy\": {}", "\"text\": \"{\""));
+        twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::ReloadFailed { .. })));
         twin.fires();
     }
 }

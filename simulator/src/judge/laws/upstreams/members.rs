@@ -9,6 +9,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::history::History;
 use crate::judge::laws::law::{Check, Law};
+use crate::judge::laws::upstreams::shares::gcd;
 use crate::judge::requests::ProxyProcess;
 use crate::judge::violation::Violation;
 use crate::record::ProxyEvent;
@@ -92,7 +93,15 @@ fn judge(
     };
     let told: BTreeMap<String, u64> = members.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect();
     let text = || format!("the members are {told:?}, but should be {:?}", wanted(newest));
-    Case::of((!configs.any(|config| wanted(config) == told)).then(|| Violation::found(text(), [*line])))
+    // A reload that multiplies all weights changes no turn, so that the epoch goes on.
+    let same = |wanted: &BTreeMap<String, u64>| reduced(wanted) == reduced(&told);
+    Case::of((!configs.any(|config| same(&wanted(config)))).then(|| Violation::found(text(), [*line])))
+}
+
+/// The weights without their greatest common divisor.
+fn reduced(weights: &BTreeMap<String, u64>) -> BTreeMap<&str, u64> {
+    let divisor = weights.values().copied().fold(0, gcd).max(1);
+    weights.iter().map(|(name, weight)| (name.as_str(), weight / divisor)).collect()
 }
 
 #[cfg(test)]

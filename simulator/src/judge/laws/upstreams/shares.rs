@@ -92,7 +92,7 @@ fn judge(number: u64, mut epoch: Epoch<'_>) -> Option<Violation> {
     None
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
+pub(super) fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
