@@ -89,6 +89,8 @@ struct HostDisturbances {
     connections: Spans<()>,
     /// Connections of which the journal does not tell the end, since the run ended before.
     untold: Spans<()>,
+    /// Those of them of which it tells no request either.
+    unasked: Spans<()>,
     /// While a request lasted that a harmful fault struck.
     requests: Spans<()>,
 }
@@ -122,6 +124,8 @@ impl<'a> Disturbances<'a> {
             let listener = listener(host, journal, played);
             let untold = journal.connections.iter().filter(|one| one.closed.is_none());
             let untold = Spans::new(untold.map(|one| (one.opened, Duration::MAX, ())).collect());
+            let unasked = journal.connections.iter().filter(|one| one.is_untold());
+            let unasked = Spans::new(unasked.map(|one| (one.opened, Duration::MAX, ())).collect());
             let struck = journal
                 .connections
                 .iter()
@@ -132,7 +136,7 @@ impl<'a> Disturbances<'a> {
             let requests = Spans::new(struck.map(|entry| (entry.since, entry.at, ())).collect());
             if let Some(of_host) = disturbances.hosts.get_mut(host) {
                 (of_host.listener, of_host.connections) = (Spans::new(listener), connections);
-                (of_host.untold, of_host.requests) = (untold, requests);
+                (of_host.untold, of_host.unasked, of_host.requests) = (untold, unasked, requests);
             }
         }
         disturbances
@@ -201,6 +205,11 @@ impl<'a> Disturbances<'a> {
     /// Whether a connection to the upstream on `host` was open at some time from `from` to `until` whose end nobody tells.
     pub fn untold(&self, host: &str, from: Duration, until: Duration) -> bool {
         self.hosts.get(host).is_some_and(|host| host.untold.overlapping(from, until).is_some())
+    }
+
+    /// The same of a connection of which no request is told either.
+    pub fn unasked(&self, host: &str, from: Duration, until: Duration) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.unasked.overlapping(from, until).is_some())
     }
 
     /// Whether the only thing that was done to the upstream on `host` is that its listener was closed all the time from

@@ -56,6 +56,13 @@ pub struct Connection<'a> {
     free: Duration,
 }
 
+impl Connection<'_> {
+    /// Whether nothing is told of it but that it was opened. The run may have ended before its first request did.
+    pub fn is_untold(&self) -> bool {
+        self.closed.is_none() && self.free == self.opened
+    }
+}
+
 /// The fault in a journal's label, which is `FAULT` or `FAULT@ID`.
 pub(in crate::judge) fn fault_of(label: &str) -> &str {
     label.split_once('@').map_or(label, |(fault, _)| fault)
@@ -108,12 +115,14 @@ impl<'a> Journals<'a> {
             entries.retain(|one| {
                 let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
                 let opened_before = |other: &JournalEntry<'_>| {
-                    // An answer that came too late opened nothing: what the client saw is another's.
-                    let came = seen.is_none_or(|status| other.record.status == Some(status));
-                    came && other.host != one.host
-                        && other.is_success()
-                        && other.since <= one.since
-                        && other.line != one.line
+                    let success = |status: u16| matches!(status, 101 | 200..300);
+                    let opened = match other.record.status {
+                        // An answer that came too late opened nothing: what the client saw is another's.
+                        Some(status) => success(status) && seen.is_none_or(|seen| seen == status),
+                        // What a fault wrote in the place of an answer may have been taken for one.
+                        None => !other.record.faults.is_empty() && seen.is_some_and(success),
+                    };
+                    opened && other.host != one.host && other.since <= one.since && other.line != one.line
                 };
                 // A fault that opens a tunnel may have cut off the very request whose client got that answer.
                 let struck = one.is_success() && !one.record.faults.is_empty();

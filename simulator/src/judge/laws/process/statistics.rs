@@ -212,6 +212,15 @@ mod tests {
         }
     }
 
+    /// The proxy waits for the body of an answer that its client does not read, since it asked for a WebSocket.
+    #[test]
+    fn an_answer_that_is_no_websocket_may_still_last() {
+        let first = r#"{ "name": "first", "story": "An upstream answers before it is asked.", "duration": "6s",
+            "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "reply-first", "when": { "from": "1s", "until": "3s" } }] } }],
+            "clients": [{ "name": "client", "do": "websocket", "rate": 5 }] }"#;
+        Twin::of_scenario(&LAW, first);
+    }
+
     #[test]
     fn fires_where_an_attempt_is_booked_to_another_upstream() {
         let mut twin = Twin::of(&LAW);

@@ -236,7 +236,7 @@ impl Standing {
                 || struck(host)
                 // A connection that was struck before its head was read carries no id, and neither does one whose end nobody tells.
                 || (!asked_there(host) && witnesses.disturbances.of_connections(host, from, until).is_some())
-                || (!asked_there(host) && witnesses.disturbances.untold(host, from, until))
+                || (!asked_there(host) && witnesses.disturbances.unasked(host, from, until))
                 || !witnesses.serves(upstream, host, config)
         };
         let unsettled = !names.is_settled(&upstream.host, from.saturating_sub(config.timeouts.dns), until);
@@ -338,6 +338,41 @@ mod tests {
         Twin::of_scenario(&LAW, &wrong(refused, "", alone, "echo")).excuses(Excuse::NoSoundUpstream);
         let silent = r#"{ "fault": "reply-never" }"#;
         Twin::of_scenario(&LAW, &wrong(silent, "", "", "echo")).excuses(Excuse::NoTime);
+    }
+
+    #[test]
+    fn an_answer_that_came_too_late_opened_nothing_for_the_one_that_the_client_saw() {
+        let slow = r#""timeouts": { "reply": "1s" }, "failover": { "max_attempts": 2 }"#;
+        let both = wrong(r#"{ "fault": "brown-out" }"#, "", slow, "http:method=HEAD,bytes=10")
+            .replace(r#"{ "name": "b" }"#, r#"{ "name": "b", "plan": { "faults": [{ "fault": "status-429" }] } }"#);
+        Twin::of_scenario(&LAW, &both).excuses(Excuse::RequestStruck);
+    }
+
+    #[test]
+    fn what_waits_in_a_pipeline_of_a_stopping_proxy_is_asked_elsewhere() {
+        let drain = r#"{ "at": "1500ms", "do": "drain" }"#;
+        let slow = wrong("", drain, "", "http:bytes=10,pipeline=4")
+            .replace(r#"{ "name": "b" }"#, r#"{ "name": "b", "latency": "1s" }"#)
+            .replace(r#""a", "#, r#""a", "latency": "1s", "#)
+            .replace(r#""rate": 10"#, r#""clients": 4, "requests": 4"#);
+        Twin::of_scenario(&LAW, &slow).excuses(Excuse::ProxyStopping);
+    }
+
+    #[test]
+    fn a_connection_whose_end_nobody_tells_may_have_been_struck() {
+        let one = r#""failover": { "max_attempts": 1 }, "timeouts": { "reply": "1s" }"#;
+        let held = r#"{ "fault": "brown-out", "with": { "delay": "60s" } }"#;
+        Twin::of_scenario(&LAW, &wrong(held, "", one, "http:bytes=10")).excuses(Excuse::AttemptLimit);
+    }
+
+    #[test]
+    fn a_machine_that_fails_and_an_upstream_that_may_still_be_out_excuse() {
+        let lookups =
+            wrong("", "", "", "echo").replace(r#""timeline""#, r#""chance": { "dns_failures": 0.5 }, "timeline""#);
+        Twin::of_scenario(&LAW, &lookups).excuses(Excuse::MachineFault);
+        let both = r#"{ "at": "1s", "do": "crash", "host": "a" }, { "at": "2s", "do": "restart", "host": "a" },
+            { "at": "2500ms", "do": "crash", "host": "b" }"#;
+        Twin::of_scenario(&LAW, &wrong("", both, "", "echo")).excuses(Excuse::Recovering);
     }
 
     #[test]

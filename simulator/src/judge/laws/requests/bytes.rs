@@ -148,6 +148,15 @@ mod tests {
         }
     }
 
+    /// The second fault writes the head once more, behind the one that has opened the tunnel.
+    #[test]
+    fn a_reply_that_came_first_excuses_where_another_fault_answers_as_well() {
+        let two = r#"{ "name": "two", "story": "Two faults answer one request.", "duration": "3s",
+            "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "reply-first" }, { "fault": "drip" }] } }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 5 }] }"#;
+        Twin::of_scenario(&LAW, two).excuses(Excuse::RequestStruck);
+    }
+
     #[test]
     fn a_fault_that_alters_bytes_excuses_its_own_request_and_a_harmless_one_does_not() {
         for (fault, excused) in [("corrupt", true), ("slice", false)] {

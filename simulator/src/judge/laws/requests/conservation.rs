@@ -125,8 +125,9 @@ fn picked(history: &History<'_>, id: &str, entry: &JournalEntry<'_>, untold: &[&
 mod tests {
     use super::LAW;
     use crate::judge::excuse::Excuse;
+    use crate::judge::history::id_of;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{ProxyEvent, What};
+    use crate::record::{ClientEvent, ProxyEvent, What};
     use crate::scenario::HostName;
 
     #[test]
@@ -139,6 +140,27 @@ mod tests {
         }
         twin.record.trace.lines.push(line);
         twin.fires();
+    }
+
+    /// A kept connection may have ended under a request, whose client then asks once more.
+    #[test]
+    fn the_first_request_of_a_new_connection_may_have_been_asked_before() {
+        for (new, action) in
+            [(true, "http:bytes=10,keep-alive"), (false, "http:bytes=10,keep-alive"), (true, "http:bytes=10")]
+        {
+            let mut twin = Twin::of_clients_that(&LAW, action);
+            let again = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+            let mut line = twin.record.trace.lines[again].clone();
+            let What::Proxy(ProxyEvent::Finished(finished)) = &mut line.what else { continue };
+            finished.request = 999;
+            let id = id_of(&finished.target).unwrap().to_owned();
+            let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.id == id));
+            if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what {
+                result.reused = !new;
+            }
+            twin.record.trace.lines.push(line);
+            if new && action.ends_with("keep-alive") { twin.excuses(Excuse::Untold) } else { twin.fires() }
+        }
     }
 
     #[test]

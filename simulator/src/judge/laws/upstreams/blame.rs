@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use mock_upstreams::journal::Outcome;
+use mock_upstreams::targets::Builtin;
+
 use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
 use crate::judge::laws::law::{Check, Law};
@@ -31,7 +34,7 @@ fn check(history: &History<'_>) -> Checked {
                 _ => continue,
             };
             let text = || format!("nothing was done to {name}, but it is blamed ({how})");
-            let deserved = deserved(&history.witnesses, name, at);
+            let deserved = deserved(&history.witnesses, name, at) || opened_by_a_fault(&history.witnesses, at);
             checked.add(Case::of((!deserved).then(|| Violation::found(text(), [line]))));
         }
     }
@@ -59,6 +62,22 @@ fn deserved(witnesses: &Witnesses<'_>, name: &str, at: Duration) -> bool {
         })
 }
 
+/// Whether a fault has answered with a success in the place of a target that does not work, so shortly before `at` that upstreams which
+/// could not reach it look as if they were to blame.
+fn opened_by_a_fault(witnesses: &Witnesses<'_>, at: Duration) -> bool {
+    let request = witnesses.configurations.at(at).timeouts.request;
+    let (since, until) = (at.saturating_sub(MEMORY + request), at + request + WRITTEN_LATER);
+    let entries = witnesses.journals.by_host.values().flat_map(|journal| &journal.requests);
+    let mut dead = entries.filter(|entry| {
+        let asked = entry.record.id.as_deref().and_then(|id| witnesses.requests.get(id));
+        asked.is_some_and(|asked| Builtin::named(asked.host()).is_none())
+    });
+    dead.any(|entry| {
+        let opened = entry.reply_came_first || (entry.is_success() && entry.record.outcome == Outcome::Faulted);
+        opened && entry.since <= until && entry.at >= since
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::LAW;
@@ -80,5 +99,15 @@ mod tests {
         let what = What::Proxy(ProxyEvent::Blamed { upstream, blame: "upstream", rule: "unreachable" });
         twin.record.trace.lines.insert(5, Line { at_us: 9, host: HostName::new("proxy"), what });
         twin.fires();
+    }
+
+    #[test]
+    fn a_fault_that_opens_a_dead_target_excuses() {
+        Twin::of_scenario(
+            &LAW,
+            r#"{ "name": "liar", "story": "One upstream says that it has opened what nobody can reach.", "duration": "3s",
+            "upstreams": [{ "name": "a" }, { "name": "b", "plan": { "faults": [{ "fault": "reply-first" }] } }],
+            "clients": [{ "name": "lost", "do": "echo:target={id}.gone.example:80", "rate": 5 }] }"#,
+        );
     }
 }

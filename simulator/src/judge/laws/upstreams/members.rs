@@ -120,6 +120,18 @@ mod tests {
     }
 
     #[test]
+    fn weights_that_are_a_multiple_of_the_former_start_no_epoch() {
+        let doubled = r#"{ "name": "doubled", "story": "A reload doubles all weights.", "duration": "4s",
+            "upstreams": [{ "name": "a" }, { "name": "b" }], "clients": [{ "name": "client", "do": "echo", "rate": 5 }],
+            "timeline": [{ "at": "2s", "do": "reload", "proxy": { "upstream_proxies": [
+                { "url": "http://a:8080", "weight": 2 }, { "url": "http://b:8080", "weight": 2 }] } }] }"#;
+        let twin = Twin::of_scenario(&LAW, doubled);
+        let reloads =
+            twin.record.trace.lines.iter().filter(|line| matches!(line.what, What::Proxy(ProxyEvent::Reloaded { .. })));
+        assert_eq!(reloads.count(), 1);
+    }
+
+    #[test]
     fn fires_where_one_is_missing_has_another_weight_or_is_ejected_and_still_there() {
         let mut twin = Twin::of_ejection(&LAW);
         last_epoch(&mut twin).pop();
