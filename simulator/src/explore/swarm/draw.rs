@@ -118,7 +118,8 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | MaxAttempts | CrashProxy | Drain | Outage | DeadTargets | LongTunnels => 6,
+                Herd | MaxAttempts | CrashProxy | Drain | DeadTargets | LongTunnels => 6,
+                Outage => 12,
                 AcceptErrors | DnsFailures | BusyOffload | FineTick => 4,
                 _ => 2,
             };

@@ -32,9 +32,9 @@ impl Draw {
         let events: Vec<Feature> = EVENTS.iter().copied().filter(|event| self.has(*event)).collect();
         let mut timeline = Vec::new();
         for _ in 0..if events.is_empty() { 0 } else { self.number(0, 8) } {
-            let at = self.number(1000, seconds * 1000 - 1000);
-            let until = self.number(at, seconds * 1000 - 500);
-            let (at, until) = (format!("{at}ms"), format!("{until}ms"));
+            let start = self.number(1000, seconds * 1000 - 1000);
+            let until = self.number(start, seconds * 1000 - 500);
+            let (at, until) = (format!("{start}ms"), format!("{until}ms"));
             let event = *self.one_of(&events);
             // Nothing is done to the last.
             let host = match &names[..names.len() - 1] {
@@ -47,7 +47,8 @@ impl Draw {
                     timeline.push(json!({ "at": until, "do": "restart", "host": "proxy" }));
                 }
                 (Outage, _) => {
-                    // All of them but one or the other, the last included.
+                    // All of them but one or the other, the last included; not for long, since nobody can serve meanwhile.
+                    let until = format!("{}ms", (start + self.number(100, 3000)).min(seconds * 1000 - 500));
                     let spared = |draw: &mut Self, place: usize| place + 1 < names.len() && draw.once_in(3);
                     for (place, host) in names.iter().enumerate() {
                         if !spared(self, place) {

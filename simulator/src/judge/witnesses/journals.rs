@@ -114,13 +114,16 @@ impl<'a> Journals<'a> {
             let (all, seen) = (entries.clone(), seen(id));
             entries.retain(|one| {
                 let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
+                let answered = |other: &JournalEntry<'_>| seen.is_some() && other.record.status == seen;
                 let opened_before = |other: &JournalEntry<'_>| {
                     let success = |status: u16| matches!(status, 101 | 200..300);
                     let opened = match other.record.status {
                         // An answer that came too late opened nothing: what the client saw is another's.
                         Some(status) => success(status) && seen.is_none_or(|seen| seen == status),
-                        // What a fault wrote in the place of an answer may have been taken for one.
-                        None => !other.record.faults.is_empty() && seen.is_some_and(success),
+                        // What a fault wrote in the place of an answer was taken for one, unless another gave that answer.
+                        None => {
+                            !other.record.faults.is_empty() && seen.is_some_and(success) && !all.iter().any(answered)
+                        }
                     };
                     opened && other.host != one.host && other.since <= one.since && other.line != one.line
                 };

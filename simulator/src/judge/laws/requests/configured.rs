@@ -41,6 +41,10 @@ fn judge<'a>(
     stale: &mut BTreeMap<(&'a str, Duration), Duration>,
 ) -> Case {
     let from = asked.began.saturating_sub(witnesses.tolerance);
+    // A client that is cut off may take long to get through.
+    let connect =
+        asked.result().and_then(|result| result.phases.connect_us).map_or(Duration::ZERO, Duration::from_micros);
+    let arrived = asked.began + connect;
     // It was picked before the upstream wrote it down, and before its client gave up.
     let until = entry.at.min(witnesses.end_of(asked)).max(from);
     let configurations = &witnesses.configurations;
@@ -61,15 +65,14 @@ fn judge<'a>(
     };
     // An address is used until it is due to be looked up again, and a kept connection for as long as it is kept.
     let fresh = at + config.timeouts.dns + config.timeouts.connect;
-    if asked.began <= fresh || entry.record.request > 1 {
+    if arrived <= fresh || entry.record.request > 1 {
         return Case::Excused(Excuse::NameMoved);
     }
     // The first request behind that may use the old address still, but has it looked up; so does the first behind a lookup that failed.
-    let failed = witnesses.failed_lookups.iter().filter(|(when, whose)| *whose == name && *when <= asked.began);
+    let failed = witnesses.failed_lookups.iter().filter(|(when, whose)| *whose == name && *when <= arrived);
     let failed = failed.map(|(when, _)| *when).max().filter(|when| *when > at);
-    let first =
-        *stale.entry((entry.host, at)).and_modify(|first| *first = asked.began.min(*first)).or_insert(asked.began);
-    if asked.began > failed.map_or(first, |failed| first.max(failed)) + LOOKUP + config.timeouts.connect {
+    let first = *stale.entry((entry.host, at)).and_modify(|first| *first = arrived.min(*first)).or_insert(arrived);
+    if arrived > failed.map_or(first, |failed| first.max(failed)) + LOOKUP + config.timeouts.connect {
         return broken(format!("{} got {id}, but the name has led elsewhere since {at:?}", entry.host));
     }
     Case::Excused(Excuse::NameMoved)

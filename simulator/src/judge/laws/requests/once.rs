@@ -40,6 +40,11 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
     if asked.is_tunnel() {
         let mut hosts = BTreeSet::new();
         let again = entries.iter().find(|one| !hosts.insert(one.host) && !may_come_twice(witnesses, asked, one));
+        // Who opened it may have been killed before it wrote that down, and a probe has asked for the same target since.
+        let probed = |one: &JournalEntry<'_>| one.record.up.bytes == 0 && killed_while(witnesses, asked);
+        if again.is_some_and(probed) {
+            return Case::Excused(Excuse::UpstreamKilled);
+        }
         if let Some(again) = again {
             return broken(format!("{} got {id} twice", again.host), &[again]);
         }
@@ -64,6 +69,12 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         None if may_still_serve(witnesses, asked.began, end.at) => Case::Excused(Excuse::Untold),
         None => broken(format!("{id} was served, but no upstream wrote it down"), &[]),
     }
+}
+
+/// Whether an upstream was killed while the request lasted.
+fn killed_while(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
+    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    hosts.any(|host| witnesses.disturbances.killed(host, asked.began, witnesses.end_of(asked)))
 }
 
 /// Whether an upstream was killed before it would have written the request down.
