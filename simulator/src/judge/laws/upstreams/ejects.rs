@@ -28,6 +28,8 @@ struct Row {
     out: bool,
     /// When it came back. A failure that began before counts no more, so for a while nobody knows which ones count.
     back: Option<Duration>,
+    /// How long its last failed attempt took.
+    took: Duration,
     /// When it must have been ejected.
     due: Option<Duration>,
 }
@@ -57,10 +59,13 @@ fn cases<'a>(history: &History<'a>, process: &ProxyProcess<'a>) -> Vec<Case> {
                 let row = rows.entry(upstream.as_str()).or_default();
                 (row.certain, row.due) = (Vec::new(), None);
             }
+            ProxyEvent::AttemptEnded { upstream, failure: Some(_), took_us, .. } => {
+                rows.entry(upstream.as_str()).or_default().took = Duration::from_micros(*took_us);
+            }
             ProxyEvent::Blamed { upstream, blame: "upstream", rule } => {
                 let row = rows.entry(upstream.as_str()).or_default();
                 let config = witnesses.configurations.at(at);
-                let begun_before = config.timeouts.connect + config.timeouts.reply;
+                let begun_before = row.took.max(config.timeouts.connect + config.timeouts.reply);
                 // One that was removed can't be ejected, and what began before it came back counts no more.
                 let gone = history.removed(upstream.as_str(), at.saturating_sub(begun_before), at);
                 if row.out || gone || row.back.is_some_and(|back| at <= back + begun_before) {
