@@ -1,21 +1,29 @@
 #!/usr/bin/env bash
-# Breaks the proxy on purpose, one patch of simulator/mutations/ at a time, in a copy of what is committed, plays the
-# scenarios that name it against it, and then a sweep. Prints a table of who noticed each, and after how many runs the
-# sweep did.
+# Breaks the proxy on purpose, in each way of simulator/mutations/, in a copy of what is committed. One build holds all of
+# them, each behind a switch (simulator/mutations/switch.rs). The scenarios that name them must hold while none is on. Then,
+# with one on at a time, it plays the scenarios that name it, and then a sweep. Prints a table of who noticed each, and
+# after how many runs the sweep did.
 #
 #   scripts/mutations.sh              all of them
-#   scripts/mutations.sh NAME…        these
+#   scripts/mutations.sh NAME…        these; the copy has no others
 #   scripts/mutations.sh --canary     one of them, without a sweep: enough to see that a gate still bites
 #
 # Ends with 1 if a mutation is not noticed by a story, or not by the sweep, or if a story notices none of those that it
-# names in its `catches`. LIMIT is how many seconds the scenarios may take with one mutation (300): what hangs is noticed.
-# SWEEP is how many runs the sweep has (1500; 0: no sweep), SEED what they follow from (1). SHRINK=1 adds the smallest
-# scenario that still notices; it stays in target/mutations/. PROFILE is dev or release (release; dev for the canary): dev
-# is built sooner, and plays longer.
+# names in its `catches`, or does not hold while none is on; with 2 for a name that no mutation has. LIMIT is how many
+# seconds the scenarios may take with one mutation (300): what hangs is noticed. SWEEP is how many runs the sweep has (1500;
+# 0: no sweep), SEED what they follow from (1). SHRINK=1 adds the smallest scenario that still notices; it stays in
+# target/mutations/. PROFILE is dev or release (release; dev for the canary): dev is built sooner, and plays longer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-canary=never-ejected
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+copy=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-mutations.XXXXXX")
+# shellcheck disable=SC2064  # the folder's name of now is meant
+trap "rm -rf '$copy'" EXIT
+# With the times of now: cargo compares them, and the files of an older commit would look built.
+git archive HEAD | tar -xm -C "$copy"
+cd "$copy"
+
 runs=${SWEEP:-1500}
 profile=${PROFILE:-release}
 names=("$@")
@@ -23,7 +31,7 @@ case "${1:-}" in
   --canary)
     runs=0
     profile=dev
-    names=("$canary")
+    names=(never-ejected)
     ;;
   "")
     for patch in simulator/mutations/*.patch; do
@@ -32,13 +40,18 @@ case "${1:-}" in
     done
     ;;
 esac
+for name in "${names[@]}"; do
+  if [ ! -f "simulator/mutations/$name.patch" ]; then
+    echo "there is no mutation $name" >&2
+    exit 2
+  fi
+  git apply "simulator/mutations/$name.patch"
+done
+cp simulator/mutations/switch.rs proxy/src/
+echo "mod switch; use switch::mutated;" >>proxy/src/lib.rs
 
-copy=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-mutations.XXXXXX")
-# shellcheck disable=SC2064  # the folder's name of now is meant
-trap "rm -rf '$copy'" EXIT
-git archive HEAD | tar -x -C "$copy"
-# Kept between runs, apart from the project's own: cargo would take a mutated library for a sound one, since it names both alike.
-target="${CARGO_TARGET_DIR:-$PWD/target}"
+# Kept between runs, apart from the project's own: cargo would take a mutated library for a sound one, since it names both
+# alike.
 export CARGO_TARGET_DIR="$target/mutations"
 build=(build --quiet --locked -p simulator)
 simulator="$CARGO_TARGET_DIR/debug/simulator"
@@ -53,39 +66,44 @@ if [ "$profile" = dev ]; then
       -exec cp -a -t "$CARGO_TARGET_DIR/debug/deps" {} +
   fi
 else
-  # Built often and run little: what makes a build quick is worth more than what makes a run quick.
+  # What makes a build quick is worth more than what makes a run quick.
   export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 CARGO_PROFILE_RELEASE_OPT_LEVEL=1
   build+=(--release)
   simulator="$CARGO_TARGET_DIR/release/simulator"
 fi
+"${CARGO:-cargo}" "${build[@]}"
 
 # catches STORY: the mutations that it names, one a line.
-catches() { sed -nE 's/^  "catches": \[(.*)\],$/\1/p' "$copy/scenarios/$1.json" | tr -d '" ' | tr ',' '\n'; }
+catches() { sed -nE 's/^  "catches": \[(.*)\],$/\1/p' "scenarios/$1.json" | tr -d '" ' | tr ',' '\n'; }
 # stories NAME: the stories that name this mutation.
-stories() { grep -lE "^  \"catches\": .*\"$1\"" "$copy"/scenarios/*.json; }
+stories() { grep -lE "^  \"catches\": .*\"$1\"" scenarios/*.json; }
 joined() { paste -sd, | sed 's/,/, /g'; }
 
+unset NETDRIFT_MUTATION
+mapfile -t played < <(for name in "${names[@]}"; do stories "$name"; done | sort -u)
+if ! "$simulator" run "${played[@]}" >run.txt 2>&1; then
+  cat run.txt >&2
+  echo "a story does not hold although no mutation is on" >&2
+  exit 1
+fi
+echo "${#played[@]} stories hold while no mutation is on."
+echo
+
 failed=0
-noticed=$copy/noticed # lines of: mutation story
-: >"$noticed"
+: >noticed # lines of: mutation story
 echo "| Mutation | Laws | Stories that notice | Runs of a sweep | Smallest |"
 echo "|---|---|---|---|---|"
 for name in "${names[@]}"; do
-  patch="$PWD/simulator/mutations/$name.patch"
-  (
-    cd "$copy"
-    git apply "$patch"
-    "${CARGO:-cargo}" "${build[@]}"
-  )
+  export NETDRIFT_MUTATION=$name
   mapfile -t played < <(stories "$name")
-  rm -f "$copy/run.json"
+  rm -f run.json
   status=0
-  timeout "${LIMIT:-300}" "$simulator" run --json "$copy/run.json" "${played[@]}" >"$copy/run.txt" 2>"$copy/errors.txt" || status=$?
-  laws=$(sed -nE 's/^ *"of": "([a-z-]+)(\[[0-9]+\])?",?$/\1/p' "$copy/run.json" 2>/dev/null | sort -u | joined || true)
+  timeout "${LIMIT:-300}" "$simulator" run --json run.json "${played[@]}" >run.txt 2>errors.txt || status=$?
+  laws=$(sed -nE 's/^ *"of": "([a-z-]+)(\[[0-9]+\])?",?$/\1/p' run.json 2>/dev/null | sort -u | joined || true)
   # The line tells the requests: the fewer, the sooner it is shrunk.
-  sed -nE 's/^(violated|stuck|crashed) +([^ ]+) seed [0-9]+: ([0-9]+) requests.*/\3 \2/p' "$copy/run.txt" | sort -n >"$copy/failing"
-  awk -v name="$name" '{ print name, $2 }' "$copy/failing" >>"$noticed"
-  found=$(awk '{ print $2 }' "$copy/failing" | sort | joined)
+  sed -nE 's/^(violated|stuck|crashed) +([^ ]+) seed [0-9]+: ([0-9]+) requests.*/\3 \2/p' run.txt | sort -n >failing
+  awk -v name="$name" '{ print name, $2 }' failing >>noticed
+  found=$(awk '{ print $2 }' failing | sort | joined)
   case $status in
     0)
       laws="**not noticed**"
@@ -94,16 +112,16 @@ for name in "${names[@]}"; do
     1 | 2 | 3 | 4 | 70) ;;
     124) found="${found:+$found, }it hangs" ;;
     *)
-      cat "$copy/errors.txt" >&2
+      cat errors.txt >&2
       exit "$status"
       ;;
   esac
   swept=
   if [ "$runs" -gt 0 ]; then
     status=0
-    timeout "$((${LIMIT:-300} + runs))" "$simulator" sweep --runs "$runs" --seed "${SEED:-1}" --until-failure --keep "$copy/sweep" \
-      >"$copy/sweep.txt" 2>"$copy/errors.txt" || status=$?
-    swept=$(sed -nE 's/^([0-9]+) runs of seed .*, [1-9][0-9]* failed$/\1/p' "$copy/sweep.txt")
+    timeout "$((${LIMIT:-300} + runs))" "$simulator" sweep --runs "$runs" --seed "${SEED:-1}" --until-failure --keep sweep \
+      >sweep.txt 2>errors.txt || status=$?
+    swept=$(sed -nE 's/^([0-9]+) runs of seed .*, [1-9][0-9]* failed$/\1/p' sweep.txt)
     case $status in
       0) swept= ;;
       124) swept="it hangs" ;;
@@ -114,24 +132,23 @@ for name in "${names[@]}"; do
     fi
   fi
   size=
-  if [ -n "${SHRINK:-}" ] && [ -s "$copy/failing" ]; then
-    first=$(awk 'NR == 1 { print $2 }' "$copy/failing")
-    size=$(timeout "${LIMIT:-300}" "$simulator" shrink "$copy/scenarios/$first.json" --to "$CARGO_TARGET_DIR/$name.json" --runs "${RUNS:-600}" |
+  if [ -n "${SHRINK:-}" ] && [ -s failing ]; then
+    first=$(awk 'NR == 1 { print $2 }' failing)
+    size=$(timeout "${LIMIT:-300}" "$simulator" shrink "scenarios/$first.json" --to "$CARGO_TARGET_DIR/$name.json" --runs "${RUNS:-600}" |
       sed -n 's/^[0-9]* runs, left: //p' || true)
   fi
   echo "| $name | $laws | $found | $swept | $size |"
-  (cd "$copy" && git apply --reverse "$patch")
 done
 
 # A story is judged where all that it names was tried, and by one of these at least.
-for file in "$copy"/scenarios/*.json; do
+for file in scenarios/*.json; do
   story=${file##*/}
   story=${story%.json}
   tried=0 named=0 bites=0
   while read -r name; do
     named=$((named + 1))
     case " ${names[*]} " in *" $name "*) tried=$((tried + 1)) ;; esac
-    if grep -qx "$name $story" "$noticed"; then bites=1; fi
+    if grep -qx "$name $story" noticed; then bites=1; fi
   done < <(catches "$story")
   if [ "$tried" -eq "$named" ] && [ "$bites" -eq 0 ]; then
     echo "$story notices nothing of what it names: $(catches "$story" | joined)" >&2

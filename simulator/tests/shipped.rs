@@ -86,7 +86,7 @@ fn every_story_names_mutations_that_it_catches_and_every_mutation_is_named() {
     let mutations: BTreeSet<String> = mutations
         .read_dir()
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".patch")?.to_owned()))
         .collect();
     let mut named = BTreeSet::new();
     for job in shipped(EngineKind::TurmoilNet) {
