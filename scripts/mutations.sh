@@ -101,7 +101,7 @@ for name in "${names[@]}"; do
   timeout "${LIMIT:-300}" "$simulator" run --json run.json "${played[@]}" >run.txt 2>errors.txt || status=$?
   laws=$(sed -nE 's/^ *"of": "([a-z-]+)(\[[0-9]+\])?",?$/\1/p' run.json 2>/dev/null | sort -u | joined || true)
   # The line tells the requests: the fewer, the sooner it is shrunk.
-  sed -nE 's/^(violated|stuck|crashed) +([^ ]+) seed [0-9]+: ([0-9]+) requests.*/\3 \2/p' run.txt | sort -n >failing
+  sed -nE 's/^(violated|stuck|crashed|endless) +([^ ]+) seed [0-9]+: ([0-9]+) requests.*/\3 \2/p' run.txt | sort -n >failing
   awk -v name="$name" '{ print name, $2 }' failing >>noticed
   found=$(awk '{ print $2 }' failing | sort | joined)
   case $status in
