@@ -66,8 +66,8 @@ if [ "$profile" = dev ]; then
       -exec cp -a -t "$CARGO_TARGET_DIR/debug/deps" {} +
   fi
 else
-  # What makes a build quick is worth more than what makes a run quick.
-  export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+  # It is built once, and plays much.
+  export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
   build+=(--release)
   simulator="$CARGO_TARGET_DIR/release/simulator"
 fi
