@@ -190,7 +190,8 @@ impl<E: Env> Prober<'_, E> {
             if failed.failure.author(ask.asked) != Author::UpstreamOrTarget {
                 return self.failed(lease, ask.asked, &failed);
             }
-            if ask.counts {
+            // Unless nothing shows that who opened it did more than say so.
+            if ask.counts && self.pool.was_opened_elsewhere(upstream, (ask.asked, &target), Duration::MAX) {
                 doubt = Some(failed.failure.charge(ask.asked));
             }
             last = Some(failed);
@@ -217,7 +218,8 @@ impl<E: Env> Prober<'_, E> {
         let id = probe.lease.upstream.id;
         let mut asks: Vec<Ask> = Vec::new();
         for endpoint in self.settings.checks.iter().flat_map(|checks| &checks.endpoints) {
-            let counts = self.pool.was_opened_elsewhere(id, &endpoint.to_string(), self.settings.check_memory);
+            let (name, memory) = (endpoint.to_string(), self.settings.check_memory);
+            let counts = self.pool.was_opened_elsewhere(id, (Service::Tunnel, &name), memory);
             asks.push(Ask { asked: Service::Tunnel, target: endpoint.clone(), counts });
         }
         // The few that there are are asked again: one that is unreliable itself must not decide alone.

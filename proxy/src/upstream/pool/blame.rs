@@ -18,7 +18,8 @@ impl<E: Env> Pool<E> {
         let asked = evidence.asked();
         let mut state = self.state();
         state.network.reached();
-        state.opened.note(asked, target, upstream, now);
+        let proven = asked == Service::Page || matches!(memory, FailureMemory::Checks);
+        state.opened.note(asked, target, upstream, proven, now);
         let wanted = state.target_wanted;
         let attribution = state.attribution(memory);
         let mut blamed = Vec::new();
@@ -35,12 +36,19 @@ impl<E: Env> Pool<E> {
         blamed
     }
 
-    /// A tunnel to `target` through `upstream` delivered: whoever brought nothing from it of late is charged.
+    /// A tunnel to `target` through `upstream` delivered: whoever brought nothing from it of late is charged, and others can be
+    /// probed with it.
     pub(crate) fn delivered(&self, target: &str, upstream: UpstreamId) {
+        let now = self.now();
         let mut state = self.state();
+        let wanted = state.target_wanted;
+        state.opened.note(Service::Tunnel, target, upstream, true, now);
         if !state.empty_tunnels.is_empty() {
-            let blamed = state.empty_tunnels.opened(target, upstream, Evidence::new(Service::Tunnel), self.now());
+            let blamed = state.empty_tunnels.opened(target, upstream, Evidence::new(Service::Tunnel), now);
             self.settle(state, &blamed);
+        }
+        if wanted {
+            self.changed.notify_waiters();
         }
     }
 

@@ -92,9 +92,14 @@ impl<E: Env> Pool<E> {
         Some(Probe { lease, charge, targets })
     }
 
-    /// Whether another than `than` opened this check endpoint of late.
-    pub(crate) fn was_opened_elsewhere(&self, than: UpstreamId, endpoint: &str, within: Duration) -> bool {
-        self.state().opened.by_another(than, Service::Tunnel, endpoint, within, self.now())
+    /// Whether another than `than` opened this target less than `within` ago, as far as that is remembered.
+    pub(crate) fn was_opened_elsewhere(
+        &self,
+        than: UpstreamId,
+        (asked, target): (Service, &str),
+        within: Duration,
+    ) -> bool {
+        self.state().opened.by_another(than, asked, target, within, self.now())
     }
 
     /// A lease for an active check, outside all picking.

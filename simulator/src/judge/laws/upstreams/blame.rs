@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mock_upstreams::journal::Outcome;
 use mock_upstreams::targets::Builtin;
 
 use crate::judge::checked::{Case, Checked};
@@ -68,13 +67,14 @@ fn opened_by_a_fault(witnesses: &Witnesses<'_>, at: Duration) -> bool {
     let request = witnesses.configurations.at(at).timeouts.request;
     let (since, until) = (at.saturating_sub(MEMORY + request), at + request + WRITTEN_LATER);
     let entries = witnesses.journals.by_host.values().flat_map(|journal| &journal.requests);
-    let mut dead = entries.filter(|entry| {
+    let mut lasted = entries.filter(|entry| entry.since <= until && entry.at >= since);
+    lasted.any(|entry| {
         let asked = entry.record.id.as_deref().and_then(|id| witnesses.requests.get(id));
-        asked.is_some_and(|asked| Builtin::named(asked.host()).is_none())
-    });
-    dead.any(|entry| {
-        let opened = entry.reply_came_first || (entry.is_success() && entry.record.outcome == Outcome::Faulted);
-        opened && entry.since <= until && entry.at >= since
+        asked.is_some_and(|asked| {
+            let opened = asked.result().and_then(|result| result.status).is_some_and(|status| status < 300);
+            let by_a_fault = entry.reply_came_first || !entry.record.faults.is_empty();
+            Builtin::named(asked.host()).is_none() && opened && by_a_fault
+        })
     })
 }
 
@@ -101,13 +101,26 @@ mod tests {
         twin.fires();
     }
 
+    /// Its word alone had the proxy probe the others with targets that nobody can reach, and eject them.
     #[test]
-    fn a_fault_that_opens_a_dead_target_excuses() {
-        Twin::of_scenario(
+    fn an_upstream_that_says_that_it_opens_what_is_dead_ejects_nobody_else() {
+        let twin = Twin::of_scenario(
             &LAW,
-            r#"{ "name": "liar", "story": "One upstream says that it has opened what nobody can reach.", "duration": "3s",
-            "upstreams": [{ "name": "a" }, { "name": "b", "plan": { "faults": [{ "fault": "reply-first" }] } }],
-            "clients": [{ "name": "lost", "do": "echo:target={id}.gone.example:80", "rate": 5 }] }"#,
+            r#"{ "name": "liar", "story": "One upstream says that it has opened whatever it is asked for, and brings nothing.", "duration": "10s",
+            "upstreams": [{ "name": "a" }, { "name": "b" },
+                { "name": "liar", "plan": { "faults": [{ "fault": "large-line", "with": { "size": 1 } }] } }],
+            "clients": [{ "name": "client", "do": "http:bytes=100", "rate": 2 },
+                { "name": "lost", "do": "echo:target={id}.gone.example:80", "rate": 10 }] }"#,
         );
+        let told = |wanted: fn(&ProxyEvent) -> bool| {
+            twin.record
+                .trace
+                .lines
+                .iter()
+                .filter(|line| matches!(&line.what, What::Proxy(event) if wanted(event)))
+                .count()
+        };
+        assert!(told(|event| matches!(event, ProxyEvent::Suspected { .. })) > 0);
+        assert_eq!(told(|event| matches!(event, ProxyEvent::Ejected { .. })), 0);
     }
 }
