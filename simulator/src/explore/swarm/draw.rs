@@ -49,6 +49,8 @@ pub(super) enum Feature {
     Outage,
     DeadTargets,
     LongTunnels,
+    OddPages,
+    ReloadUsers,
 }
 
 use Feature::*;
@@ -118,7 +120,7 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | MaxAttempts | CrashProxy | Drain | DeadTargets | LongTunnels => 6,
+                Herd | MaxAttempts | CrashProxy | Drain | DeadTargets | LongTunnels | OddPages => 6,
                 Outage => 12,
                 AcceptErrors | DnsFailures | BusyOffload | FineTick => 4,
                 _ => 2,
@@ -158,6 +160,9 @@ impl Genome {
         // Credentials follow the entry in the configuration, not the host that its name leads to.
         if on.contains(&Names) {
             on.retain(|feature| *feature != UpstreamAuth);
+        }
+        if !on.contains(&ClientAuth) {
+            on.retain(|feature| *feature != ReloadUsers);
         }
         // A proxy that was killed while it drained starts again and does not drain.
         if on.contains(&Drain) {

@@ -46,6 +46,7 @@ impl Draw {
             .collect();
         let also = [
             (DeadTargets, "lost", "echo:target={id}.gone.example:80".to_owned()),
+            (OddPages, "odd", "http:path=/status/407,status=502".to_owned()),
             (LongTunnels, "long", format!("hold:for={}s,every=1s", self.number(5, 30))),
         ];
         for (feature, name, action) in also {

@@ -20,6 +20,7 @@ const EVENTS: &[Feature] = &[
     ReloadBroken,
     ClockJump,
     Outage,
+    ReloadUsers,
 ];
 
 impl Draw {
@@ -77,6 +78,12 @@ impl Draw {
                 (ReloadWeights | ReloadMembers, _) => {
                     let changed = self.changed(proxy, event);
                     timeline.push(json!({ "at": at, "do": "reload", "proxy": changed }));
+                }
+                (ReloadUsers, _) => {
+                    let mut changed = proxy.clone();
+                    changed["authentication"]["users"] = json!([{ "username": "alice", "password": "another" }]);
+                    timeline.push(json!({ "at": at, "do": "reload", "proxy": changed }));
+                    timeline.push(json!({ "at": until, "do": "reload", "proxy": proxy }));
                 }
                 (ReloadBroken, _) => {
                     let text = *self.one_of(&["", "{", "[]", "{\"upstream_proxies\": []}", "{\"servr\": {}}"]);
