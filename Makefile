@@ -14,7 +14,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
-  docker-build docker-run docker-clean mutations canary nightly mutants search
+  docker-build docker-run docker-clean bench-peers mutations canary nightly mutants search
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ check: tools ## The whole gate: format, lints, documentation, every test, a swee
 
 bench: tools ## Benchmarks of the proxy
 	$(CARGO) bench --locked -p proxy
+
+bench-peers: tools ## Beside haproxy, squid, tinyproxy and nginx in one run: rates, latencies, processor time, memory
+	@CARGO="$(CARGO)" scripts/bench-peers.sh
 
 tunnels: tools ## Hold thousands of idle tunnels and tell bytes and descriptors each
 	$(CARGO) bench --locked -p proxy --bench tunnels

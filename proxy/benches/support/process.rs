@@ -6,10 +6,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-/// A child that is killed and waited for when dropped.
+/// The processes that a process has started; those that we look at do so in their first thread.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// A child that is killed with its own children, and waited for, when dropped.
 pub(crate) struct ChildProcess(Child);
 
 /// What a process holds.
@@ -22,9 +29,15 @@ pub(crate) struct Holding {
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // Either fails only where it has ended already.
+        let workers = children(self.id());
+        // Each fails only where it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
+        for worker in workers {
+            if let Some(worker) = Pid::from_raw(worker as i32) {
+                let _ = kill_process(worker, Signal::KILL);
+            }
+        }
     }
 }
 

@@ -12,11 +12,12 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent
 /// What one read takes. Not more, since idle tunnels must fit by the thousand.
 const BUFFER: usize = 2048;
 
-/// Sent at a time by `source.test`.
+/// Sent at a time by `source.test`, and read at a time by `sink.test`.
 const BLOCK: usize = 256 * 1024;
 
 /// Says where it listens, then serves until it is killed. Behind `CONNECT source.test:80` the first byte starts a
-/// download without end, any other CONNECT echoes, and everything else gets a short answer.
+/// download without end, behind `CONNECT sink.test:80` everything is read and thrown away, any other CONNECT echoes, and
+/// everything else gets a short answer.
 pub(crate) async fn serve() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
@@ -44,6 +45,13 @@ async fn connection(mut stream: TcpStream) -> io::Result<()> {
         };
         let head: Vec<u8> = held.drain(..end).collect();
         if !head.starts_with(b"CONNECT ") {
+            let length = body_length(&head);
+            while held.len() < length {
+                if stream.read_buf(&mut held).await? == 0 {
+                    return Ok(());
+                }
+            }
+            held.drain(..length);
             stream.write_all(RESPONSE).await?;
             continue;
         }
@@ -57,6 +65,11 @@ async fn connection(mut stream: TcpStream) -> io::Result<()> {
                 stream.write_all(&block).await?;
             }
         }
+        if head.starts_with(b"CONNECT sink.test") {
+            let mut block = vec![0; BLOCK];
+            while stream.read(&mut block).await? > 0 {}
+            return Ok(());
+        }
         while stream.write_all(&held).await.is_ok() {
             held.clear();
             if stream.read_buf(&mut held).await? == 0 {
@@ -64,4 +77,10 @@ async fn connection(mut stream: TcpStream) -> io::Result<()> {
             }
         }
     }
+}
+
+/// What a head's Content-Length says, if it has one. The proxies here write no chunks where the client wrote none.
+fn body_length(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or_default()
 }
