@@ -9,11 +9,12 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, timeout};
 
 use super::{Duplex, Stop, Traffic};
@@ -197,12 +198,19 @@ where
         let relayed = {
             let mut timer = pin!(tokio::time::sleep(limits.idle));
             let mut stopped = pin!(stop.wait());
+            // Whom the two above wake. They are polled again only for another one or when they may be ready: each poll of
+            // the signal takes a lock that all tunnels share.
+            let mut registered: Option<Waker> = None;
             let (mut going_up, mut going_down) = (Direction::Open, Direction::Open);
             let (mut seen, mut discarded) = ((0, 0), 0);
             let mut last = Instant::now();
             let mut failed = Failed::default();
             poll_fn(|cx| {
-                if stopped.as_mut().poll(cx).is_ready() {
+                let is_known = registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+                if !is_known {
+                    registered = None;
+                }
+                if stop.fired() || (!is_known && stopped.as_mut().poll(cx).is_ready()) {
                     return Poll::Ready(RelayEnd::Stopped.into());
                 }
                 let before = (going_up, going_down);
@@ -272,7 +280,10 @@ where
                     seen = counted;
                     last = Instant::now();
                     if half_closed && timer.deadline() > last + limit {
+                        registered = None;
                         timer.as_mut().reset(last + limit);
+                    } else if is_known && timer.deadline() > last {
+                        return Poll::Pending;
                     }
                 }
                 // The timer is moved only when it fires, not with every byte.
@@ -284,7 +295,12 @@ where
                             _ => Relayed::timed_out(RelayEnd::Idle, limit),
                         });
                     }
+                    registered = None;
                     timer.as_mut().reset(last + limit);
+                }
+                // The timer does not register a task that has used up its budget.
+                if registered.is_none() && has_budget_remaining() {
+                    registered = Some(cx.waker().clone());
                 }
                 Poll::Pending
             })

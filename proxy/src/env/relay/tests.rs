@@ -36,3 +36,25 @@ async fn what_a_stream_holds_back_is_flushed_when_the_source_pauses() {
         () = dialogue => {}
     }
 }
+
+/// A relay whose first poll is another task's, which is gone then.
+fn polled_elsewhere(idle: Duration, stop: &Stop) -> (Pin<Box<impl Future<Output = Relayed>>>, [DuplexStream; 2]) {
+    let ((client, outside), (upstream, target)) = (duplex(64), duplex(64));
+    let limits = RelayLimits { idle, half_closed: idle };
+    let mut relay = Box::pin(relay_buffered(client, upstream, Early::default(), limits, Arc::default(), stop.clone()));
+    assert!(relay.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    (relay, [outside, target])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_another_task_takes_over_hears_its_time_and_the_stop_signal() {
+    let (second, stop) = (Duration::from_secs(1), Stop::new());
+    let (relay, _ends) = polled_elsewhere(second, &stop);
+    let relayed = timeout(10 * second, relay).await.expect("the relay did not hear that its time was over");
+    assert_eq!(relayed.end, RelayEnd::Idle);
+
+    let (relay, _ends) = polled_elsewhere(100 * second, &stop);
+    let start = Instant::now();
+    let (relayed, ()) = tokio::join!(relay, async { stop.fire() });
+    assert_eq!((relayed.end, start.elapsed()), (RelayEnd::Stopped, Duration::ZERO), "heard by its time-out alone");
+}
