@@ -1,5 +1,6 @@
 //! What is measured, and the rows of the table that each measure fills.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
@@ -62,7 +63,8 @@ impl Measure {
 
     /// The rows that its figures fill, in the order in which [`Measure::take`] returns them.
     pub(crate) fn rows(self) -> Vec<Row> {
-        let row = |label: &str, better, digits| Row::new(label, better, digits);
+        let row =
+            |label: &str, better, digits| Row { label: label.to_owned(), better, digits, figures: BTreeMap::new() };
         let requests = |label: &str| {
             vec![
                 row(&format!("{label} /s"), Better::More, 0),

@@ -16,10 +16,10 @@ pub(crate) enum Better {
 /// One row: a figure of every contender in every round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    label: String,
-    better: Better,
+    pub(crate) label: String,
+    pub(crate) better: Better,
     /// Shown behind the point.
-    digits: usize,
+    pub(crate) digits: usize,
     /// By contender; of each round, in order. A figure that there was none of is null.
     pub(crate) figures: BTreeMap<String, Vec<Option<f64>>>,
 }
@@ -45,10 +45,6 @@ pub(crate) struct Run {
 }
 
 impl Row {
-    pub(crate) fn new(label: &str, better: Better, digits: usize) -> Self {
-        Row { label: label.to_owned(), better, digits, figures: BTreeMap::new() }
-    }
-
     fn of(&self, contender: &str) -> &[Option<f64>] {
         self.figures.get(contender).map_or(&[], Vec::as_slice)
     }
@@ -106,7 +102,7 @@ impl Run {
         let Run { date, kernel, cores, rounds, millis, taken, disturbed, .. } = self;
         let _ = writeln!(
             text,
-            "{date}, Linux {kernel}, {cores} cores; {}. Medians of {rounds} interleaved rounds of {millis} ms. Other\nprocesses \
+            "{date}, Linux {kernel}, {cores} cores; {}. Medians of {rounds} interleaved rounds of {millis} ms. Other processes \
              took more than a twentieth of the machine during {disturbed} of {taken} measures.\n",
             told.join("; ")
         );
@@ -118,7 +114,7 @@ impl Run {
             }
         });
         text.push_str(
-            "\nRatios of figures in the same round: the median, and in brackets the quartiles. Bold: ahead.\n\n",
+            "\nRatios of figures in the same round: the median, and in brackets the quartiles. Bold: ahead in three rounds of four.\n\n",
         );
         let pairs: Vec<String> = self.ratios.iter().map(|(one, other)| format!("{one} ÷ {other}")).collect();
         let heads: Vec<&str> = pairs.iter().map(String::as_str).collect();
@@ -126,8 +122,8 @@ impl Run {
             for (one, other) in &self.ratios {
                 let cell = row.ratio(one, other).map(|[low, median, high]| {
                     let ahead = match row.better {
-                        Better::More => median > 1.0,
-                        Better::Less => median < 1.0,
+                        Better::More => low > 1.0,
+                        Better::Less => high < 1.0,
                     };
                     let bold = if ahead { "**" } else { "" };
                     format!("{bold}{median:.2}{bold} ({low:.2}–{high:.2})")
