@@ -1,5 +1,7 @@
 //! Holds what the benches on real processes share: children, their figures from `/proc`, a quick upstream, a raw client.
 
+#![allow(dead_code, reason = "each bench uses the part that it needs")]
+
 pub(crate) mod process;
 pub(crate) mod upstream;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -81,6 +81,14 @@ impl ChildProcess {
         }
     }
 
+    /// Asks it to end in order, and waits until it has.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        kill_process(pid, Signal::TERM)?;
+        let status = self.0.wait()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("ended with {status}"))) }
+    }
+
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
@@ -99,5 +107,10 @@ impl ChildProcess {
 
 /// An address that nobody listens on just now.
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
+    free_address_on(Ipv4Addr::LOCALHOST.into())
+}
+
+/// As [`free_address`], on `ip`.
+pub(crate) fn free_address_on(ip: IpAddr) -> io::Result<SocketAddr> {
+    TcpListener::bind((ip, 0))?.local_addr()
 }
