@@ -195,7 +195,9 @@ async fn count(load: Load, tool: Tool, times: u64, proxy: &Path) -> io::Result<B
         let (_upstream, upstream) = ChildProcess::upstream()?;
         // Clients come from 127.0.0.1, so none of them can take the port meanwhile.
         let listen = free_address_on([127, 0, 0, 2].into())?;
-        let config = folder.path().join("config");
+        // The proxy watches the folder of its configuration: nothing else may be written there.
+        let watched = tempfile::tempdir()?;
+        let config = watched.path().join("config");
         fs::write(&config, config_of(listen, upstream, load.log_level()))?;
         let mut command = tool.command(proxy, &out);
         let log = fs::File::create(folder.path().join("log"))?;
@@ -217,7 +219,7 @@ async fn count(load: Load, tool: Tool, times: u64, proxy: &Path) -> io::Result<B
 fn config_of(listen: SocketAddr, upstream: SocketAddr, level: &str) -> String {
     json!({
         "server": { "listen_address": listen.to_string(), "pid_file": "", "control_socket": "" },
-        "logging": { "level": level, "format": "json" },
+        "logging": { "level": level },
         "upstream_proxies": [{ "url": format!("http://user:secret@{upstream}") }],
     })
     .to_string()

@@ -2,6 +2,8 @@
 //!
 //! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -234,13 +236,13 @@ pub struct Summary {
     /// Its number.
     pub request: RequestId,
     /// The client's address.
-    pub client: String,
+    pub client: SocketAddr,
     /// Who asked, once known.
     pub user: Option<Arc<str>>,
     /// The method, or `-` where the head could not be read.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// `host:port`, or `-`.
-    pub target: String,
+    pub target: Arc<str>,
     /// The status that went to the client; 0 where none did.
     pub status: u16,
     /// `ok`, or the word for what went wrong.

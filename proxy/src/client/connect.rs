@@ -8,7 +8,6 @@ use crate::client::request::{Origin, Request};
 use crate::context::Settings;
 use crate::core::attribution::Service;
 use crate::env::Env;
-use crate::http::authority::Authority;
 use crate::http::head::RequestHead;
 use crate::http::inbox::client_reset;
 use crate::upstream::attempts::Attempts;
@@ -18,18 +17,18 @@ use crate::upstream::failed::told;
 /// What a client hears once its tunnel is open.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Seeks an upstream that opens a tunnel to `target`.
+/// Seeks an upstream that opens a tunnel to the target of `origin`.
 pub(crate) async fn connect<E: Env>(
     connection: &mut Connection<E>,
     settings: &Settings,
     head: &RequestHead,
-    target: Authority,
     origin: Origin,
 ) -> NextStep<E> {
     let context = Arc::clone(&connection.context);
     let pool = &context.pool;
-    let mut request = Request::begin(&context, &origin);
-    let mut attempts = Attempts::begin(pool, origin.request, Service::Tunnel, &target);
+    let target = Arc::clone(&origin.target);
+    let mut attempts = Attempts::begin(pool, origin.request, Service::Tunnel, Arc::clone(&target));
+    let mut request = Request::begin(&context, origin);
     let via = settings.via.for_connect(&head.fields);
     let dial_settings =
         DialSettings { limits: settings.limits, dns: settings.config.timeouts.dns, via: via.as_deref() };

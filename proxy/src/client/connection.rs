@@ -1,5 +1,6 @@
 //! Holds one client's connection: what its requests share, and how it is answered and closed.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::client::request::{Origin, Request};
 use crate::context::{Context, Settings};
 use crate::core::attribution::Blame;
 use crate::env::{Early, Env, RelayLimits};
-use crate::http::head::{RequestHead, Version};
+use crate::http::head::{Method, RequestHead, Version};
 use crate::http::inbox::Inbox;
 use crate::http::target::{Route, route};
 use crate::upstream::failed::told;
@@ -41,6 +42,7 @@ pub(crate) struct Connection<E: Env> {
 }
 
 /// What the session does after a request.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, and most requests of a proxy open a tunnel")]
 pub(crate) enum NextStep<E: Env> {
     /// It reads the next request on this connection.
     NextRequest,
@@ -51,7 +53,7 @@ pub(crate) enum NextStep<E: Env> {
     /// It resets the connection, so that the client does not take a cut answer for a whole one.
     Abort,
     /// It hands the connection to a tunnel.
-    Tunnel(Box<OpenedTunnel<E>>),
+    Tunnel(OpenedTunnel<E>),
 }
 
 /// Everything of an open tunnel except the client's stream.
@@ -77,21 +79,23 @@ impl<E: Env> Connection<E> {
     }
 
     /// Describes a request for the log, and gives it its number.
-    pub(crate) fn origin(&self, head: Option<&RequestHead>) -> Origin {
-        let target = head.map_or_else(
-            || "-".to_owned(),
-            |head| match route(head) {
-                Ok(Route::Connect(authority) | Route::Forward { authority, .. }) => authority.to_string(),
-                Ok(Route::Origin(_) | Route::Asterisk) | Err(_) => "-".to_owned(),
-            },
-        );
+    pub(crate) fn origin(&self, method: Option<&Method>, target: Option<Arc<str>>, user: Option<Arc<str>>) -> Origin {
         Origin {
             request: self.context.next_request(),
             client: self.peer,
-            user: None,
-            method: head.map_or_else(|| "-".to_owned(), |head| head.method.to_string()),
-            target,
+            user,
+            method: method.map_or(Cow::Borrowed("-"), Method::to_text),
+            target: target.unwrap_or_else(|| "-".into()),
         }
+    }
+
+    /// As [`Connection::origin`], of a request that is refused.
+    pub(crate) fn refused(&self, head: &RequestHead) -> Origin {
+        let target = match route(head) {
+            Ok(Route::Connect(authority) | Route::Forward { authority, .. }) => Some(authority.to_string().into()),
+            Ok(Route::Origin(_) | Route::Asterisk) | Err(_) => None,
+        };
+        self.origin(Some(&head.method), target, None)
     }
 
     /// Whether the client has sent no byte behind the head that was read.
@@ -134,7 +138,7 @@ impl<E: Env> Connection<E> {
         }
         let early = Early { to_upstream: self.inbox.take_rest(), to_client: from_upstream };
         let limits = settings.relay_limits();
-        NextStep::Tunnel(Box::new(OpenedTunnel { leg, early, limits, request, lease }))
+        NextStep::Tunnel(OpenedTunnel { leg, early, limits, request, lease })
     }
 
     /// Ends our side and reads on: closing with unread bytes would reset the connection and take our answer with it

@@ -1,5 +1,6 @@
 //! Follows one request from its complete head to its end, counts it once and reports it once.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,23 +29,24 @@ pub(crate) struct Request<E: Env> {
 }
 
 /// What is known of a request before an upstream is picked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) request: RequestId,
     pub(crate) client: SocketAddr,
     pub(crate) user: Option<Arc<str>>,
-    pub(crate) method: String,
-    pub(crate) target: String,
+    pub(crate) method: Cow<'static, str>,
+    /// `host:port`, or `-`.
+    pub(crate) target: Arc<str>,
 }
 
 impl Origin {
-    fn summary(&self) -> Summary {
+    fn into_summary(self) -> Summary {
         Summary {
             request: self.request,
-            client: self.client.to_string(),
-            user: self.user.clone(),
-            method: self.method.clone(),
-            target: self.target.clone(),
+            client: self.client,
+            user: self.user,
+            method: self.method,
+            target: self.target,
             status: 0,
             outcome: "client_gone",
             blame: Some(Blame::Client),
@@ -62,16 +64,16 @@ impl Origin {
 }
 
 /// Counts and reports a request that was refused for what it asks or who asks it.
-pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: &Origin, reply: &ErrorReply) {
+pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: Origin, reply: &ErrorReply) {
     pool.with_stats(|stats, _| stats.request_rejected());
-    let mut summary = origin.summary();
+    let mut summary = origin.into_summary();
     (summary.status, summary.outcome, summary.blame) = (reply.status, reply.token, Some(reply.blame));
     pool.emit(&Event::Finished(&summary));
 }
 
 impl<E: Env> Request<E> {
     /// Begins a request whose head is complete and which is let in.
-    pub(crate) fn begin(context: &Context<E>, origin: &Origin) -> Self {
+    pub(crate) fn begin(context: &Context<E>, origin: Origin) -> Self {
         let pool = &context.pool;
         let started = pool.now();
         pool.with_stats(|stats, now| stats.request_entered(now));
@@ -81,7 +83,7 @@ impl<E: Env> Request<E> {
             id: origin.request,
             started,
             traffic: Arc::default(),
-            summary: origin.summary(),
+            summary: origin.into_summary(),
             has_verdict: false,
         }
     }
@@ -89,11 +91,15 @@ impl<E: Env> Request<E> {
     /// Counts the bytes from now on for this upstream.
     pub(crate) fn goes_through(&mut self, lease: &Lease<E>) {
         let figures = &lease.upstream.figures;
-        self.traffic = Arc::new(Traffic {
+        let traffic = Traffic {
             up: Counter::within(Arc::clone(&figures.bytes_up)),
             down: Counter::within(Arc::clone(&figures.bytes_down)),
             ..Traffic::default()
-        });
+        };
+        match Arc::get_mut(&mut self.traffic) {
+            Some(unshared) => *unshared = traffic,
+            None => self.traffic = Arc::new(traffic),
+        }
     }
 
     /// What a CONNECT asked for; `None` of any other request.

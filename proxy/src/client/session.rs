@@ -4,24 +4,21 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::authentication;
 use crate::client::connect::connect;
-use crate::client::connection::{Connection, NextStep, OpenedTunnel};
+use crate::client::connection::{Connection, NextStep};
 use crate::client::error::RequestError;
 use crate::client::forward::forward;
 use crate::client::pages;
 use crate::client::request::{Origin, rejected};
-use crate::client::tunnel::{self, Tunnel};
+use crate::client::tunnel::Tunnel;
 use crate::config::Authentication;
 use crate::context::{ConnectionSlot, Context, Settings};
 use crate::env::{Duplex, Env};
 use crate::http::authority::Authority;
-use crate::http::head::{
-    Framing, HeadError, Kind, RequestHead, asks_by_head, check_request, parse_request, request_framing,
-};
+use crate::http::head::{Framing, Head, HeadError, Kind, RequestHead, asks_by_head, check_request, request_framing};
 use crate::http::inbox::Inbox;
 use crate::http::target::{Route, is_ourselves, route};
 
@@ -32,8 +29,10 @@ const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a client that has not asked for anything yet may take to do so once the proxy closes.
 const JUST_COME: Duration = Duration::from_secs(1);
 
-/// Serves one connection to its end, or to where a tunnel takes over in a task of its own: a session's state is
-/// kilobytes, a tunnel's some hundred bytes, and there are many idle tunnels.
+/// Serves one connection to its end.
+///
+/// The session is boxed and gone once a tunnel takes over: its state is kilobytes, a tunnel's some hundred bytes, and there
+/// are many idle tunnels. A task for the tunnel would cost more than the box.
 pub(crate) async fn serve<E: Env>(
     context: Arc<Context<E>>,
     stream: E::Stream,
@@ -41,8 +40,24 @@ pub(crate) async fn serve<E: Env>(
     slot: ConnectionSlot,
     overloaded: bool,
 ) {
+    let mut tunnel = Box::pin(session(&context, stream, peer, overloaded)).await;
+    // Where it is, since a future keeps room for whatever is moved in it.
+    if let Some(tunnel) = &mut tunnel {
+        tunnel.run(&context).await;
+    }
+    drop(tunnel);
+    drop(slot);
+}
+
+/// Serves the requests of one connection until it is closed or becomes a tunnel.
+async fn session<E: Env>(
+    context: &Arc<Context<E>>,
+    stream: E::Stream,
+    peer: SocketAddr,
+    overloaded: bool,
+) -> Option<Tunnel<E>> {
     let mut connection =
-        Connection { context: Arc::clone(&context), stream, inbox: Inbox::default(), peer, overloaded, requests: 0 };
+        Connection { context: Arc::clone(context), stream, inbox: Inbox::default(), peer, overloaded, requests: 0 };
     let after = tokio::select! {
         biased;
         () = context.connections.reset.wait() => {
@@ -52,10 +67,8 @@ pub(crate) async fn serve<E: Env>(
         after = connection.run() => after,
     };
     match after {
-        NextStep::NextRequest | NextStep::Close => {
-            // If the client is gone already, there is nobody to tell.
-            let _ = connection.stream.shutdown().await;
-        }
+        // Dropped, it ends in order.
+        NextStep::NextRequest | NextStep::Close => {}
         NextStep::Linger => {
             tokio::select! {
                 biased;
@@ -73,14 +86,9 @@ pub(crate) async fn serve<E: Env>(
             }
             connection.stream.abort();
         }
-        NextStep::Tunnel(opened) => {
-            let OpenedTunnel { leg, early, limits, request, lease } = *opened;
-            let client = connection.stream;
-            let tunnel = Tunnel { client, leg, early, limits, request, lease, slot };
-            let env = context.env.clone();
-            env.spawn(tunnel::run(context, tunnel));
-        }
+        NextStep::Tunnel(opened) => return Some(Tunnel::new(context, connection.stream, opened)),
     }
+    None
 }
 
 impl<E: Env> Connection<E> {
@@ -118,12 +126,12 @@ impl<E: Env> Connection<E> {
         }
         let deadline = began + allowed;
         loop {
-            match self.inbox.take_head(settings.limits, Kind::Request) {
-                Ok(Some(bytes)) => {
-                    let head =
-                        parse_request(&bytes, settings.limits).and_then(|head| check_request(&head).map(|()| head));
-                    return head.map(Some).map_err(|error| (RequestError::Head(error), !asks_by_head(&bytes)));
-                }
+            let read = |bytes: Head<'_>| {
+                let head = bytes.request(settings.limits).and_then(|head| check_request(&head).map(|()| head));
+                head.map_err(|error| (RequestError::Head(error), !asks_by_head(bytes.bytes())))
+            };
+            match self.inbox.take_head(settings.limits, Kind::Request, read) {
+                Ok(Some(head)) => return head.map(Some),
                 Ok(None) => {}
                 Err(error) => return Err((RequestError::Head(error), !asks_by_head(&self.inbox.bytes))),
             }
@@ -174,7 +182,7 @@ impl<E: Env> Connection<E> {
             Route::Asterisk => self.own_page(settings, &head, framing, "*").await,
             _ if self.overloaded => self.refuse(settings, &head, RequestError::Overloaded).await,
             Route::Connect(authority) => match self.admit(settings, &head, &authority).await {
-                Ok(origin) => connect(self, settings, &head, authority, origin).await,
+                Ok(origin) => connect(self, settings, &head, origin).await,
                 Err(error) => self.refuse(settings, &head, error).await,
             },
             Route::Forward { authority, absolute, .. } => match self.admit(settings, &head, &authority).await {
@@ -208,7 +216,8 @@ impl<E: Env> Connection<E> {
         if is_ourselves(target, &[self.context.listen]) {
             return Err(RequestError::Ourselves);
         }
-        Ok(Origin { user, ..self.origin(Some(head)) })
+        let text = if head.method.is_connect() { target.to_shared(&head.target) } else { target.to_string().into() };
+        Ok(self.origin(Some(&head.method), Some(text), user))
     }
 
     /// Answers a request for one of our own pages.
@@ -239,7 +248,7 @@ impl<E: Env> Connection<E> {
     /// Refuses a request whose head can't be read.
     async fn refuse_head(&mut self, error: &RequestError, with_body: bool) -> NextStep<E> {
         let told = error.reply();
-        rejected(&self.context.pool, &self.origin(None), &told);
+        rejected(&self.context.pool, self.origin(None, None, None), &told);
         self.answer(&told.response(true, with_body, self.context.env.wall())).await;
         NextStep::Linger
     }
@@ -264,7 +273,7 @@ impl<E: Env> Connection<E> {
 
     async fn reject(&mut self, head: &RequestHead, error: &RequestError, close: bool) {
         let reply = error.reply();
-        rejected(&self.context.pool, &self.origin(Some(head)), &reply);
+        rejected(&self.context.pool, self.refused(head), &reply);
         self.answer(&reply.response(close, !head.method.is_head(), self.context.env.wall())).await;
     }
 }

@@ -160,10 +160,10 @@ fn finished(event: &str, summary: &Summary) {
     let upstream = summary.upstream.as_deref();
     info!(
         request = summary.request,
-        client = summary.client,
+        client = %summary.client,
         user = summary.user.as_deref(),
-        method = summary.method,
-        target = summary.target,
+        method = &*summary.method,
+        target = &*summary.target,
         status = summary.status,
         outcome = summary.outcome,
         blame = summary.blame.map(|blame| blame.as_str()),

@@ -81,6 +81,8 @@ pub trait Env: Clone + Send + Sync + 'static {
     ///
     /// By default it is [`relay_buffered`], which carries any two streams. An environment with a faster way for its own
     /// connections brings it here, as the operating system does with splice(2).
+    ///
+    /// The future borrows nothing, so that who holds it need not hold the environment beside it.
     fn relay(
         &self,
         client: Self::Stream,
@@ -89,7 +91,7 @@ pub trait Env: Clone + Send + Sync + 'static {
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
-    ) -> impl Future<Output = Relayed> + Send {
+    ) -> impl Future<Output = Relayed> + Send + use<Self> {
         relay_buffered(client, upstream, early, limits, traffic, stop)
     }
 }

@@ -1,8 +1,10 @@
 //! Provides a signal that fires once, and that waiters hear in the order in which they began to wait.
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
 
@@ -34,13 +36,23 @@ impl Stop {
     }
 
     /// Waits until it has fired. Cancel safe.
+    ///
+    /// It is registered once and then reads a flag, because tasks poll this whenever they are woken, by whatever: the
+    /// mutex behind a registration is one for all of them.
     pub async fn wait(&self) {
-        let notified = self.0.waiters.notified();
-        let mut notified = pin!(notified);
-        // Registered before the flag is read, so that a fire in between is not missed.
-        notified.as_mut().enable();
-        if !self.fired() {
-            notified.await;
-        }
+        let mut notified = pin!(self.0.waiters.notified());
+        let mut registered: Option<Waker> = None;
+        poll_fn(|cx| {
+            if self.fired() {
+                return Poll::Ready(());
+            }
+            if registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            registered = Some(cx.waker().clone());
+            // It looks for a fire behind its creation, so that one in between is not missed.
+            notified.as_mut().poll(cx)
+        })
+        .await;
     }
 }

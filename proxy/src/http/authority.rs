@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -60,18 +61,17 @@ impl Authority {
     /// # Errors
     /// What is wrong with the text.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, AuthorityError> {
-        if text.contains('@') {
-            return Err(AuthorityError::UserInfo);
-        }
-        // The colon before the port follows the bracket of an IPv6 address. Other hosts have no colon.
-        let host_ends = text.rfind(']').map_or_else(|| text.find(':').unwrap_or(text.len()), |bracket| bracket + 1);
-        let (host, port) = text.split_at(host_ends);
-        let port = match port.strip_prefix(':') {
-            Some(digits) => parse_port(digits)?,
-            None if port.is_empty() => default_port.ok_or(AuthorityError::NoPort)?,
-            None => return Err(AuthorityError::Port),
-        };
+        let (host, port) = split(text, default_port)?;
         Ok(Authority { host: Host::parse(host)?, port })
+    }
+
+    /// Whether [`Authority::parse`] would read the bytes of a field.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub(crate) fn check_bytes(text: &[u8], default_port: Option<u16>) -> Result<(), AuthorityError> {
+        let (host, _) = split(str::from_utf8(text).map_err(|_| AuthorityError::Name)?, default_port)?;
+        Spelling::of(host).map(drop)
     }
 
     /// As [`Authority::parse`], for the bytes of a field.
@@ -82,9 +82,62 @@ impl Authority {
         Authority::parse(str::from_utf8(text).map_err(|_| AuthorityError::Name)?, default_port)
     }
 
+    /// It as text. `written` is what it was read from, with its port: mostly the same text.
+    pub(crate) fn to_shared(&self, written: &str) -> Arc<str> {
+        match &self.host {
+            Host::Name(name) if written.starts_with(name.as_str()) => written.into(),
+            _ => self.to_string().into(),
+        }
+    }
+
     /// The text for a Host field and an `http` URL: without the port if that is 80.
     pub fn in_http(&self) -> String {
         if self.port == 80 { self.host.to_string() } else { self.to_string() }
+    }
+}
+
+/// The host and the port of `host[:port]`.
+fn split(text: &str, default_port: Option<u16>) -> Result<(&str, u16), AuthorityError> {
+    if text.contains('@') {
+        return Err(AuthorityError::UserInfo);
+    }
+    // The colon before the port follows the bracket of an IPv6 address. Other hosts have no colon.
+    let host_ends = text.rfind(']').map_or_else(|| text.find(':').unwrap_or(text.len()), |bracket| bracket + 1);
+    let (host, port) = text.split_at(host_ends);
+    let port = match port.strip_prefix(':') {
+        Some(digits) => parse_port(digits)?,
+        None if port.is_empty() => default_port.ok_or(AuthorityError::NoPort)?,
+        None => return Err(AuthorityError::Port),
+    };
+    Ok((host, port))
+}
+
+/// How a host is written.
+enum Spelling<'a> {
+    /// A name, in whatever case.
+    Name(&'a str),
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl<'a> Spelling<'a> {
+    fn of(text: &'a str) -> Result<Self, AuthorityError> {
+        if text.is_empty() {
+            return Err(AuthorityError::NoHost);
+        }
+        if text.starts_with('[') || text.ends_with(']') {
+            let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+            return inside.and_then(|text| text.parse().ok()).map(Spelling::V6).ok_or(AuthorityError::Ipv6);
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if name.len() > 253 || !name.split('.').all(is_label) {
+            return Err(AuthorityError::Name);
+        }
+        if name.rsplit('.').next().is_some_and(is_number) {
+            // A trailing dot is refused, too: resolvers differ on what an address with a dot means.
+            return text.parse().map(Spelling::V4).map_err(|_| AuthorityError::Ipv4);
+        }
+        Ok(Spelling::Name(text))
     }
 }
 
@@ -94,22 +147,11 @@ impl Host {
     /// # Errors
     /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, AuthorityError> {
-        if text.is_empty() {
-            return Err(AuthorityError::NoHost);
-        }
-        if text.starts_with('[') || text.ends_with(']') {
-            let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-            return inside.and_then(|text| text.parse().ok()).map(Host::V6).ok_or(AuthorityError::Ipv6);
-        }
-        let name = text.strip_suffix('.').unwrap_or(text);
-        if name.len() > 253 || !name.split('.').all(is_label) {
-            return Err(AuthorityError::Name);
-        }
-        if name.rsplit('.').next().is_some_and(is_number) {
-            // A trailing dot is refused, too: resolvers differ on what an address with a dot means.
-            return text.parse().map(Host::V4).map_err(|_| AuthorityError::Ipv4);
-        }
-        Ok(Host::Name(text.to_ascii_lowercase()))
+        Ok(match Spelling::of(text)? {
+            Spelling::Name(name) => Host::Name(name.to_ascii_lowercase()),
+            Spelling::V4(ip) => Host::V4(ip),
+            Spelling::V6(ip) => Host::V6(ip),
+        })
     }
 
     /// The name or address as resolvers and certificates write it: IPv6 has no brackets.

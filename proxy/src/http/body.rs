@@ -332,9 +332,9 @@ impl ChunkedBody {
         }
         let mut fields: Fields = parse_fields(&self.held, limits, kind).map_err(BodyError::Trailers)?;
         fields.retain(|name| {
-            let is_condition = name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-"));
+            let is_condition = name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"if-"));
             !is_condition
-                && !FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+                && !FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
                 && !named_by_connection.contains(name)
         });
         if self.emit == Emit::Chunks {

@@ -29,6 +29,8 @@ pub(crate) struct Carry {
     out: BytesMut,
     /// How many bytes at the front of `out` belong to the head. They are not counted.
     head: usize,
+    /// What is wrong with what came with the head.
+    malformed: Option<BodyError>,
     started: bool,
     unflushed: bool,
     finished: bool,
@@ -42,7 +44,7 @@ impl Carry {
 
     /// Carries a body that is sent behind `head`, and in the same packet if it is short.
     pub(crate) fn behind(head: BytesMut, codec: BodyCodec) -> Self {
-        Carry { codec, head: head.len(), out: head, started: false, unflushed: false, finished: false }
+        Carry { codec, head: head.len(), out: head, malformed: None, started: false, unflushed: false, finished: false }
     }
 
     /// Whether bytes were read that the receiver has not accepted yet. Then the receiver is slow, and not the sender.
@@ -69,6 +71,12 @@ impl Carry {
         delivered: &Counter,
     ) -> Poll<Result<(), CarryError>> {
         let mut ended = false;
+        let head_is_whole = self.head > 0 && self.head == self.out.len();
+        if head_is_whole && !inbox.bytes.is_empty() && !self.codec.is_done() {
+            // What came with the head leaves with it. What is wrong with it is told once the head is out.
+            self.started = true;
+            self.malformed = self.codec.step(&mut inbox.bytes, &mut self.out).err();
+        }
         loop {
             while !self.out.is_empty() {
                 let written = ready!(Pin::new(&mut *destination).poll_write(cx, &self.out));
@@ -82,6 +90,9 @@ impl Carry {
                 let head = count.min(self.head);
                 self.head -= head;
                 delivered.add((count - head) as u64);
+            }
+            if let Some(error) = self.malformed.take() {
+                return Poll::Ready(Err(CarryError::Malformed(error)));
             }
             if self.codec.is_done() || ended {
                 if self.unflushed {

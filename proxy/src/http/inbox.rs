@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use crate::http::head::{HeadError, HeadLimits, Kind, Scan, scan};
+use crate::http::head::{Head, HeadError, HeadLimits, Kind};
 
 /// How many bytes one read asks for while a head is awaited. Most heads fit, and a waiting connection holds no more memory.
 const HEAD_READ_BYTES: usize = 2048;
@@ -24,18 +24,21 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Splits off a complete head, if one has arrived. `limits` bounds its length.
+    /// Reads a complete head, if one has arrived, and removes it. `limits` bounds its length.
     ///
     /// # Errors
     /// The head is malformed or too large. Then nobody knows where the next one starts.
-    pub(crate) fn take_head(&mut self, limits: HeadLimits, kind: Kind) -> Result<Option<Bytes>, HeadError> {
-        match scan(&self.bytes, &mut self.scanned, limits, kind)? {
-            Scan::Complete(length) => {
-                self.scanned = 0;
-                Ok(Some(self.bytes.split_to(length).freeze()))
-            }
-            Scan::Partial => Ok(None),
-        }
+    pub(crate) fn take_head<T>(
+        &mut self,
+        limits: HeadLimits,
+        kind: Kind,
+        read: impl FnOnce(Head<'_>) -> T,
+    ) -> Result<Option<T>, HeadError> {
+        let Some(head) = Head::find(&self.bytes, &mut self.scanned, limits, kind)? else { return Ok(None) };
+        let (length, read) = (head.bytes().len(), read(head));
+        self.scanned = 0;
+        self.bytes.advance(length);
+        Ok(Some(read))
     }
 
     /// Whether more has arrived than the empty line that may precede a head.
@@ -72,7 +75,9 @@ impl Inbox {
     /// Takes out everything that is left.
     pub(crate) fn take_rest(&mut self) -> Bytes {
         self.scanned = 0;
-        std::mem::take(&mut self.bytes).freeze()
+        let rest = std::mem::take(&mut self.bytes);
+        // Empty it is only a buffer, which nobody should hold.
+        if rest.is_empty() { Bytes::new() } else { rest.freeze() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

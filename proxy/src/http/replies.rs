@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use thiserror::Error;
 use tokio::io::AsyncRead;
 
-use crate::http::head::{HeadError, HeadLimits, Kind, ResponseHead, parse_response};
+use crate::http::head::{HeadError, HeadLimits, Kind, ResponseHead};
 use crate::http::inbox::Inbox;
 
 /// How many interim responses (1xx) may precede a final one. Deadlines limit only the time that they take.
@@ -53,8 +53,8 @@ impl Replies {
         limits: HeadLimits,
     ) -> Poll<Result<ResponseHead, ReplyError>> {
         loop {
-            if let Some(head) = inbox.take_head(limits, Kind::Response)? {
-                let head = parse_response(&head, limits)?;
+            if let Some(head) = inbox.take_head(limits, Kind::Response, |head| head.response(limits))? {
+                let head = head?;
                 self.interim += usize::from(head.is_interim());
                 if self.interim > MAX_INTERIM {
                     return Poll::Ready(Err(ReplyError::TooManyInterim));

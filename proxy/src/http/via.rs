@@ -1,12 +1,16 @@
 //! Writes our entry of the Via field, and recognises by it that a request has passed through us before.
 
-use crate::http::head::Fields;
+use std::borrow::Cow;
+
+use crate::http::head::{Fields, Version};
 
 /// Our entry of Via (RFC 9110 section 7.6.3).
 #[derive(Clone, Debug)]
 pub(crate) struct Via {
     /// Our pseudonym.
     pseudonym: String,
+    /// Our entries for messages of HTTP/1.0 and HTTP/1.1.
+    entries: [String; 2],
     /// Whether our CONNECT has the field, too.
     on_connect: bool,
 }
@@ -14,7 +18,8 @@ pub(crate) struct Via {
 impl Via {
     /// Makes an entry with this pseudonym. `on_connect` is false if users want a CONNECT that does not tell of us.
     pub(crate) fn new(pseudonym: String, on_connect: bool) -> Self {
-        Via { pseudonym, on_connect }
+        let entries = [Version::Http10, Version::Http11].map(|version| format!("{} {pseudonym}", version.in_via()));
+        Via { pseudonym, entries, on_connect }
     }
 
     /// Whether a request with these fields has passed through us before (RFC 9110 section 7.6.3).
@@ -27,21 +32,29 @@ impl Via {
     }
 
     /// Our entry for a message that we have received in this version.
-    pub(crate) fn entry(&self, version: &str) -> String {
-        format!("{version} {}", self.pseudonym)
+    pub(crate) fn entry(&self, version: Version) -> &str {
+        let [http10, http11] = &self.entries;
+        match version {
+            Version::Http10 => http10,
+            Version::Http11 => http11,
+        }
     }
 
     /// The Via of our CONNECT: the client's entries, by which a ring of proxies is recognised, and then our own.
-    pub(crate) fn for_connect(&self, fields: &Fields) -> Option<Vec<u8>> {
+    pub(crate) fn for_connect(&self, fields: &Fields) -> Option<Cow<'_, [u8]>> {
         if !self.on_connect {
             return None;
         }
+        let ours = self.entry(Version::Http11).as_bytes();
         let mut via = Vec::new();
         for value in fields.get_all("via") {
             via.extend_from_slice(value);
             via.extend_from_slice(b", ");
         }
-        via.extend_from_slice(self.entry("1.1").as_bytes());
-        Some(via)
+        if via.is_empty() {
+            return Some(Cow::Borrowed(ours));
+        }
+        via.extend_from_slice(ours);
+        Some(Cow::Owned(via))
     }
 }

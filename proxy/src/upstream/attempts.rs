@@ -8,7 +8,6 @@ use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::env::Env;
 use crate::event::{RequestId, UpstreamLabel};
-use crate::http::authority::Authority;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::pool::{FailureMemory, Lease, Pool};
 
@@ -16,11 +15,16 @@ use crate::upstream::pool::{FailureMemory, Lease, Pool};
 pub(crate) struct Attempts<E: Env> {
     pool: Arc<Pool<E>>,
     request: RequestId,
-    target: String,
+    /// `host:port`.
+    target: Arc<str>,
     budget: Budget,
     /// How many could be tried when it began.
     candidates: usize,
     evidence: Evidence,
+    /// How many were begun, and through whom the last one goes.
+    begun: u32,
+    last: Option<UpstreamId>,
+    /// Through whom the failed ones went.
     tried: Vec<UpstreamId>,
     failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
     blamed: Vec<Attributed>,
@@ -42,15 +46,17 @@ pub(crate) struct AttemptsRecord {
 
 impl<E: Env> Attempts<E> {
     /// For a request whose head is complete now.
-    pub(crate) fn begin(pool: &Arc<Pool<E>>, request: RequestId, asked: Service, target: &Authority) -> Self {
+    pub(crate) fn begin(pool: &Arc<Pool<E>>, request: RequestId, asked: Service, target: Arc<str>) -> Self {
         let (policy, candidates) = pool.failover_policy();
         Attempts {
             budget: Budget::new(policy, pool.now()),
             candidates,
             pool: Arc::clone(pool),
             request,
-            target: target.to_string(),
+            target,
             evidence: Evidence::new(asked),
+            begun: 0,
+            last: None,
             tried: Vec::new(),
             failures: Vec::new(),
             blamed: Vec::new(),
@@ -68,7 +74,8 @@ impl<E: Env> Attempts<E> {
                 } else {
                     self.pool.pick_behind(self.request, self.tried.len() as u32, &self.tried)?
                 };
-                self.tried.push(lease.upstream.id);
+                self.begun += 1;
+                self.last = Some(lease.upstream.id);
                 Some((lease, allowance))
             }
             Err(spent) => {
@@ -80,13 +87,15 @@ impl<E: Env> Attempts<E> {
 
     /// Whether another attempt could follow, so that a doubtful reply need not be passed on.
     pub(crate) fn has_next(&self) -> bool {
-        self.budget.allows(self.pool.now()) && self.pool.may_fail_over() && self.pool.untried(&self.tried) > 0
+        let tried: Vec<_> = self.tried.iter().copied().chain(self.last).collect();
+        self.budget.allows(self.pool.now()) && self.pool.may_fail_over() && self.pool.untried(&tried) > 0
     }
 
     /// An attempt failed.
     pub(crate) fn failed(&mut self, mut lease: Lease<E>, failed: impl Into<FailedAttempt>) {
         let failed = failed.into();
         let failure = failed.failure;
+        self.tried.push(lease.upstream.id);
         lease.end_attempt(Some(&failed));
         self.failures.push((Arc::clone(&lease.upstream.label), failed));
         self.blamed.extend(self.pool.failed(&mut self.evidence, lease.attempt(), failure));
@@ -124,16 +133,10 @@ impl<E: Env> Attempts<E> {
     }
 
     fn record(self, blamed: Vec<Attributed>) -> AttemptsRecord {
-        let last = self.tried.last();
         let blame = (self.blamed.iter().chain(&blamed))
-            .filter(|one| Some(&one.attempt.upstream) == last)
+            .filter(|one| Some(one.attempt.upstream) == self.last)
             .map(|one| one.blame)
             .next_back();
-        AttemptsRecord {
-            attempts: self.tried.len() as u32,
-            failures: self.failures,
-            blame,
-            deadline_passed: self.deadline_passed,
-        }
+        AttemptsRecord { attempts: self.begun, failures: self.failures, blame, deadline_passed: self.deadline_passed }
     }
 }

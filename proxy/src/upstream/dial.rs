@@ -5,18 +5,15 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::config::Upstream as UpstreamConfig;
 use crate::core::attribution::Failure;
 use crate::core::failover::{Allowance, Limit};
 use crate::env::Env;
 use crate::http::authority::Authority;
-use crate::http::head::{Fields, HeadLimits, Method, RequestHead, ResponseHead, Version, response_framing};
+use crate::http::head::{Fields, HeadLimits, Method, ResponseHead, response_framing};
 use crate::http::inbox::Inbox;
 use crate::http::replies::{Replies, ReplyError};
 use crate::upstream::failed::FailedAttempt;
@@ -56,17 +53,17 @@ pub(crate) async fn connect<E: Env>(
     timeout(limit.span, connected).await.map_err(late)?
 }
 
-/// Opens a tunnel to `target` through `upstream`. Returns the leg and the bytes that came behind the reply's head.
+/// Opens a tunnel to `target` (`host:port`) through `upstream`. Returns the leg and the bytes that came behind the reply's head.
 pub(crate) async fn open_tunnel<E: Env>(
     pool: &Pool<E>,
     env: &E,
     upstream: &Upstream<E::Stream>,
-    target: &Authority,
+    target: &str,
     allowance: &Allowance,
     settings: DialSettings<'_>,
 ) -> Result<(Leg<E::Stream>, Bytes), FailedAttempt> {
     let mut leg = connect(env, upstream, allowance, settings).await?;
-    let head = connect_head(&upstream.config, target, settings.via);
+    let head = connect_head(upstream, target, settings.via);
     let (mut reply, surplus) = ask(&mut leg, &head, allowance.reply(pool.now()), settings.limits).await?;
     match reply.status {
         // Nothing was asked to be switched.
@@ -93,7 +90,7 @@ pub(crate) async fn ask_for_page<E: Env>(
     settings: DialSettings<'_>,
 ) -> Result<(), FailedAttempt> {
     let mut leg = connect(env, upstream, allowance, settings).await?;
-    let head = page_head(&upstream.config, target, settings.via);
+    let head = page_head(upstream, target, settings.via);
     let (mut reply, _) = ask(&mut leg, &head, allowance.reply(pool.now()), settings.limits).await?;
     let malformed = |error| FailedAttempt::malformed(error, settings.limits);
     match reply.status {
@@ -107,15 +104,13 @@ pub(crate) async fn ask_for_page<E: Env>(
 /// Sends `head` and reads the reply's head within `limit`. Returns the bytes that came behind it too.
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     leg: &mut S,
-    head: &RequestHead,
+    head: &[u8],
     limit: Limit,
     limits: HeadLimits,
 ) -> Result<(ResponseHead, Bytes), FailedAttempt> {
     let asked = async {
-        let mut out = BytesMut::with_capacity(512);
-        head.write_to(&mut out);
         // A refusal may be on its way before all of our head is: read the reply before judging a failed write.
-        let written = match leg.write_all(&out).await {
+        let written = match leg.write_all(head).await {
             Ok(()) => leg.flush().await,
             failed => failed,
         };
@@ -149,39 +144,31 @@ async fn read_reply<S: AsyncRead + Unpin>(
 }
 
 /// Our CONNECT: Host, the upstream's own credentials and fields, our Via; nothing that the client sent.
-fn connect_head(upstream: &UpstreamConfig, target: &Authority, via: Option<&[u8]>) -> RequestHead {
-    let target = target.to_string();
-    let mut fields = Fields::with_capacity(256, 4);
-    fields.push("Host", &target);
-    authorize(&mut fields, upstream);
-    for (name, value) in &upstream.connect_headers {
-        fields.push(name, value.expose());
-    }
-    if let Some(via) = via {
-        fields.push("Via", via);
-    }
-    RequestHead { method: Method::connect(), target, version: Version::Http11, fields }
+fn connect_head<S>(upstream: &Upstream<S>, target: &str, via: Option<&[u8]>) -> BytesMut {
+    let start = ["CONNECT ", target, " HTTP/1.1\r\nHost: ", target, "\r\n"];
+    own_head(&start, &upstream.connect_fields, via, "\r\n")
 }
 
 /// A request of our own for no more than a page's head.
-fn page_head(upstream: &UpstreamConfig, target: &Authority, via: Option<&[u8]>) -> RequestHead {
+fn page_head<S>(upstream: &Upstream<S>, target: &Authority, via: Option<&[u8]>) -> BytesMut {
     let host = target.in_http();
-    let mut fields = Fields::with_capacity(256, 4);
-    fields.push("Host", &host);
-    authorize(&mut fields, upstream);
-    if let Some(via) = via {
-        fields.push("Via", via);
-    }
-    fields.push("Connection", "close");
-    RequestHead { method: Method::head(), target: format!("http://{host}/"), version: Version::Http11, fields }
+    let start = ["HEAD http://", &host, "/ HTTP/1.1\r\nHost: ", &host, "\r\n"];
+    own_head(&start, &upstream.authorization, via, "Connection: close\r\n\r\n")
 }
 
-/// Adds what the upstream knows us by.
-pub(crate) fn authorize(fields: &mut Fields, upstream: &UpstreamConfig) {
-    if let Some(credentials) = &upstream.credentials {
-        let pair = format!("{}:{}", credentials.username, credentials.password.expose());
-        fields.push("Proxy-Authorization", format!("Basic {}", STANDARD.encode(pair)));
+fn own_head(start: &[&str], fields: &Fields, via: Option<&[u8]>, end: &str) -> BytesMut {
+    let mut out = BytesMut::with_capacity(512);
+    for part in start {
+        out.extend_from_slice(part.as_bytes());
     }
+    fields.write_lines_to(&mut out);
+    if let Some(via) = via {
+        for part in [b"Via: ", via, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+    out.extend_from_slice(end.as_bytes());
+    out
 }
 
 fn unresolved(error: io::Error) -> FailedAttempt {

@@ -22,7 +22,7 @@ use crate::core::window::BUCKET;
 use crate::env::{Env, Stop};
 use crate::event::Event;
 use crate::http::authority::Authority;
-use crate::http::head::Fields;
+use crate::http::head::{Fields, Version};
 use crate::upstream::dial::{DialSettings, ask_for_page, connect, open_tunnel};
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
@@ -238,7 +238,8 @@ impl<E: Env> Prober<'_, E> {
     async fn open(&self, lease: &Lease<E>, target: &Authority) -> Result<Leg<E::Stream>, FailedAttempt> {
         let via = self.settings.via.for_connect(&Fields::new());
         let settings = self.dial_settings(via.as_deref());
-        open_tunnel(self.pool, self.env, &lease.upstream, target, &self.allowance(), settings).await.map(|(leg, _)| leg)
+        let (upstream, target) = (&lease.upstream, target.to_string());
+        open_tunnel(self.pool, self.env, upstream, &target, &self.allowance(), settings).await.map(|(leg, _)| leg)
     }
 
     /// Opens a tunnel and sees whether it stands for a while: one that ends by itself at once brings nobody anything.
@@ -251,7 +252,7 @@ impl<E: Env> Prober<'_, E> {
     }
 
     async fn page(&self, lease: &Lease<E>, target: &Authority) -> Result<(), FailedAttempt> {
-        let via = self.settings.via.entry("1.1");
+        let via = self.settings.via.entry(Version::Http11);
         let settings = self.dial_settings(Some(via.as_bytes()));
         ask_for_page(self.pool, self.env, &lease.upstream, target, &self.allowance(), settings).await
     }

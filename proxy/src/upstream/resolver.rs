@@ -52,7 +52,7 @@ impl Resolver {
     /// Where `host` (a name or a literal without brackets) is reached at `port`.
     pub(crate) fn endpoint(&self, host: &str, port: u16) -> Endpoint {
         let host = match host.parse() {
-            Ok(literal) => Host::Literal(literal),
+            Ok(literal) => Host::Literal([SocketAddr::new(literal, port)].into()),
             Err(_) => Host::Name(self.name(host)),
         };
         Endpoint { host, port, last_good: Mutex::default() }
@@ -82,7 +82,7 @@ pub(crate) struct Endpoint {
 
 #[derive(Debug)]
 enum Host {
-    Literal(IpAddr),
+    Literal(Arc<[SocketAddr]>),
     Name(Arc<Name>),
 }
 
@@ -91,18 +91,17 @@ impl Endpoint {
     ///
     /// # Errors
     /// The resolver's, where no address was ever known.
-    pub(crate) async fn resolve<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<Vec<SocketAddr>> {
-        let mut addresses = match &self.host {
-            Host::Literal(literal) => vec![*literal],
+    pub(crate) async fn resolve<E: Env>(&self, env: &E, fresh_for: Duration) -> io::Result<Arc<[SocketAddr]>> {
+        let addresses = match &self.host {
+            Host::Literal(literal) => return Ok(Arc::clone(literal)),
             Host::Name(name) => name.resolve(env, fresh_for).await?,
         };
         let last_good = *self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = addresses.iter().position(|address| Some(*address) == last_good)
-            && let Some(before) = addresses.get_mut(..=at)
-        {
-            before.rotate_right(1);
-        }
-        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect())
+        let first = addresses.iter().position(|address| Some(*address) == last_good).unwrap_or(0);
+        let (before, behind) = addresses.split_at(first);
+        let (first, behind) = behind.split_at(behind.len().min(1));
+        let ordered = [first, before, behind].into_iter().flatten();
+        Ok(ordered.map(|address| SocketAddr::new(*address, self.port)).collect())
     }
 
     /// Connects to the first of `addresses` that answers. Where all fail, the name is asked for again, and addresses that are
@@ -126,14 +125,17 @@ impl Endpoint {
                 race(env, &others).await?
             }
         };
-        *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
+        if matches!(self.host, Host::Name(_)) {
+            *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
+        }
         Ok(stream)
     }
 
     /// Its addresses by now, without those that were `tried`.
     async fn others<E: Env>(&self, env: &E, tried: &[SocketAddr], fresh_for: Duration) -> Vec<SocketAddr> {
         let Host::Name(name) = &self.host else { return Vec::new() };
-        let known = name.doubt(env, fresh_for).await.into_iter().map(|address| SocketAddr::new(address, self.port));
+        let known = name.doubt(env, fresh_for).await;
+        let known = known.iter().map(|address| SocketAddr::new(*address, self.port));
         known.filter(|address| !tried.contains(address)).collect()
     }
 }
@@ -150,7 +152,7 @@ struct Name {
 #[derive(Debug)]
 struct NameState {
     /// Empty where none was ever known.
-    addresses: Vec<IpAddr>,
+    addresses: Arc<[IpAddr]>,
     /// Of the last lookup, if it failed.
     failure: Option<LookupFailure>,
     asking: bool,
@@ -186,7 +188,7 @@ impl From<LookupFailure> for io::Error {
 impl Name {
     fn new(host: &str) -> Self {
         let due = Instant::now();
-        let state = NameState { addresses: Vec::new(), failure: None, asking: false, answered: None, due };
+        let state = NameState { addresses: Arc::default(), failure: None, asking: false, answered: None, due };
         Name { host: host.to_owned(), state: Mutex::new(state), answered: Notify::new() }
     }
 
@@ -194,7 +196,7 @@ impl Name {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn resolve<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) -> io::Result<Vec<IpAddr>> {
+    async fn resolve<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) -> io::Result<Arc<[IpAddr]>> {
         loop {
             let mut answered = pin!(self.answered.notified());
             // Before the state is read, so that an answer in between is not missed.
@@ -203,7 +205,7 @@ impl Name {
             {
                 let state = self.state();
                 if !state.addresses.is_empty() {
-                    return Ok(state.addresses.clone());
+                    return Ok(Arc::clone(&state.addresses));
                 }
                 if let (Some(failure), false) = (&state.failure, state.asking) {
                     return Err(failure.clone().into());
@@ -215,7 +217,7 @@ impl Name {
 
     /// Its addresses fail: they may be others by now. It was asked for a moment ago, or is asked for again. What is known then,
     /// or after [`OTHERS`] without an answer.
-    async fn doubt<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) -> Vec<IpAddr> {
+    async fn doubt<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) -> Arc<[IpAddr]> {
         let mut answered = pin!(self.answered.notified());
         answered.as_mut().enable();
         {
@@ -229,7 +231,7 @@ impl Name {
         if asking {
             let _ = timeout(OTHERS, answered).await;
         }
-        self.state().addresses.clone()
+        Arc::clone(&self.state().addresses)
     }
 
     /// Has a task of its own look the name up, unless it is too early or one does already: whoever asked may leave.
@@ -262,7 +264,7 @@ impl Name {
         state.answered = Some(now);
         match found {
             Ok(addresses) => {
-                state.addresses = addresses;
+                state.addresses = addresses.into();
                 state.failure = None;
                 state.due = now + fresh_for;
             }

@@ -122,6 +122,7 @@ fn word(text: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::Arc;
 
     use proxy::config::{LogFormat, Logging};
@@ -160,10 +161,10 @@ mod tests {
     fn summary(whole: bool) -> Summary {
         Summary {
             request: 7,
-            client: "127.0.0.1:5".to_owned(),
+            client: SocketAddr::from(([127, 0, 0, 1], 5)),
             user: whole.then(|| "alice".into()),
-            method: "CONNECT".to_owned(),
-            target: "c-1.echo.mock:80".to_owned(),
+            method: "CONNECT".into(),
+            target: "c-1.echo.mock:80".into(),
             status: 200,
             outcome: "ok",
             blame: whole.then_some(Blame::Client),

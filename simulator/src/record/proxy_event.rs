@@ -210,10 +210,10 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
         Event::Verdict { request, success } => ProxyEvent::Decided { request: *request, success: *success },
         Event::Finished(summary) => ProxyEvent::Finished(Finished {
             request: summary.request,
-            client: summary.client.clone(),
+            client: summary.client.to_string(),
             user: summary.user.as_deref().map(str::to_owned),
-            method: summary.method.clone(),
-            target: summary.target.clone(),
+            method: summary.method.to_string(),
+            target: summary.target.to_string(),
             status: summary.status,
             outcome: summary.outcome,
             blame: summary.blame.map(|blame| blame.as_str()),

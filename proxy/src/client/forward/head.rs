@@ -5,12 +5,11 @@ use std::time::SystemTime;
 use bytes::BytesMut;
 
 use crate::client::error::{Answer, text_response};
-use crate::config::Upstream as UpstreamConfig;
 use crate::context::Settings;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, Framing, RequestHead, ResponseHead, Version};
 use crate::http::via::Via;
-use crate::upstream::dial::authorize;
+use crate::upstream::pool::Upstream;
 
 /// A request as upstreams get it, without their credentials.
 pub(super) struct Outgoing {
@@ -52,7 +51,7 @@ impl Outgoing {
         for (name, value) in inner.iter() {
             fields.push(name, value);
         }
-        fields.push("Via", settings.via.entry(client.version.in_via()));
+        fields.push("Via", settings.via.entry(client.version));
         if upgrade {
             fields.push("Connection", "Upgrade");
             fields.push("Upgrade", "websocket");
@@ -65,11 +64,9 @@ impl Outgoing {
     }
 
     /// The head as `upstream` gets it.
-    pub(super) fn write(&self, upstream: &UpstreamConfig) -> BytesMut {
-        let mut head = self.head.clone();
-        authorize(&mut head.fields, upstream);
+    pub(super) fn write<S>(&self, upstream: &Upstream<S>) -> BytesMut {
         let mut out = BytesMut::with_capacity(1024);
-        head.write_to(&mut out);
+        self.head.write_with(&upstream.authorization, &mut out);
         out
     }
 }
@@ -81,7 +78,7 @@ pub(super) fn incoming(
     client: Version,
     (close, wall): (bool, SystemTime),
 ) -> BytesMut {
-    let via = settings.via.entry(head.version.in_via());
+    let via = settings.via.entry(head.version);
     let switched = head.status == 101;
     head.fields.strip_hop_by_hop();
     if client == Version::Http10 {
@@ -108,7 +105,7 @@ pub(super) fn incoming(
 /// An interim response's head as the client gets it.
 pub(super) fn interim(mut head: ResponseHead, via: &Via) -> BytesMut {
     head.fields.strip_hop_by_hop();
-    head.fields.push("Via", via.entry(head.version.in_via()));
+    head.fields.push("Via", via.entry(head.version));
     head.version = Version::Http11;
     let mut out = BytesMut::with_capacity(512);
     head.write_to(&mut out);
@@ -132,7 +129,7 @@ pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMu
         return Some(text_response(200, Fields::new(), "text/plain; charset=utf-8", "", answer));
     }
     let mut seen = head.clone();
-    seen.fields.retain(|name| !SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)));
+    seen.fields.retain(|name| !SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes())));
     let mut text = BytesMut::with_capacity(1024);
     seen.write_to(&mut text);
     Some(text_response(200, Fields::new(), "message/http", &String::from_utf8_lossy(&text), answer))

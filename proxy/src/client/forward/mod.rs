@@ -84,12 +84,12 @@ pub(crate) async fn forward<E: Env>(
         return if close { NextStep::Linger } else { NextStep::NextRequest };
     }
     let pool = Arc::clone(&connection.context.pool);
-    let mut attempts = Attempts::begin(&pool, origin.request, Service::Page, &authority);
+    let mut attempts = Attempts::begin(&pool, origin.request, Service::Page, Arc::clone(&origin.target));
     let mut forward = Forward {
         outgoing: Outgoing::new(settings, &head, framing, &authority, absolute),
         upload: Carry::new(BodyCodec::new(framing, BodyRules::new(Kind::Request, &head.fields, settings.limits))),
         go_ahead: GoAhead::default(),
-        request: Request::begin(&connection.context, &origin),
+        request: Request::begin(&connection.context, origin),
         connection,
         settings,
         head,
@@ -211,7 +211,7 @@ impl<E: Env> Forward<'_, E> {
             stall: self.settings.config.timeouts.body,
             limits: self.settings.limits,
         };
-        let head = self.outgoing.write(&lease.upstream.config);
+        let head = self.outgoing.write(&lease.upstream);
         let reply = exchange(client, (&mut leg, &mut inbox), head, asked, bounds).await?;
         Ok(Answered { reply, leg, inbox })
     }

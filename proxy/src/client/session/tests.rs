@@ -222,3 +222,13 @@ async fn a_reader_that_stops_holds_a_bounded_number_of_bytes() {
         assert!((1..=4 * CONNECTION_BYTES as u64 + 64 * 1024).contains(&held), "{what}: {held}");
     }
 }
+
+fn size<A, B, C, D, G, F: Future>(_: impl Fn(A, B, C, D, G) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn the_task_of_an_idle_tunnel_is_small() {
+    let bytes = size(serve::<crate::env::os::Os>);
+    assert!(bytes <= 520, "a tunnel's task has grown to {bytes} bytes");
+}

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use rand::Rng;
 use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 
 use super::relay;
@@ -59,6 +59,12 @@ impl Default for Os {
     }
 }
 
+/// The system's clock.
+#[expect(clippy::disallowed_methods, reason = "this is where Env::wall becomes the system clock")]
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Listens on `addr`.
 fn listen(addr: SocketAddr) -> io::Result<OsListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -92,7 +98,7 @@ impl Env for Os {
     }
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<OsStream> {
-        TcpStream::connect(addr).await.map(OsStream::connected)
+        socket::connect(addr).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "the system's resolver blocks a thread")]
@@ -115,9 +121,8 @@ impl Env for Os {
         drop(tokio::spawn(task));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is where Env::wall becomes the system clock")]
     fn wall(&self) -> SystemTime {
-        SystemTime::now()
+        wall()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where Env::rand_u64 becomes the system's randomness")]
@@ -153,7 +158,7 @@ impl Env for Os {
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
-    ) -> impl Future<Output = Relayed> + Send {
+    ) -> impl Future<Output = Relayed> + Send + use<> {
         let pumps = (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
         relay::relay(client, upstream, pumps, limits, traffic, stop)
     }

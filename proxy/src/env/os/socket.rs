@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::env::{Duplex, Listener};
@@ -23,12 +25,26 @@ pub struct OsStream {
     pub(super) tcp: TcpStream,
 }
 
-impl OsStream {
-    pub(super) fn connected(tcp: TcpStream) -> Self {
-        // Can't fail on a live socket, and a dead one is reported by its first read.
-        let _ = set_options(SockRef::from(&tcp));
-        OsStream { tcp }
+/// Connects to `addr`.
+///
+/// As [`TcpStream::connect`] does, but the socket is asked for its error only where the system has told of one: a call less
+/// for each connection.
+pub(super) async fn connect(addr: SocketAddr) -> io::Result<OsStream> {
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+    match rustix::net::connect(&socket, &addr) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
     }
+    let tcp = TcpStream::from_std(socket.into())?;
+    if tcp.ready(Interest::WRITABLE | Interest::ERROR).await?.is_error()
+        && let Some(error) = tcp.take_error()?
+    {
+        return Err(error);
+    }
+    // Can't fail on a live socket, and a dead one is reported by its first read.
+    let _ = set_options(SockRef::from(&tcp));
+    Ok(OsStream { tcp })
 }
 
 /// What every connection has: small writes go out at once, and a peer that vanished is noticed.

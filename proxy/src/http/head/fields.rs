@@ -47,8 +47,8 @@ pub struct Named(Vec<Vec<u8>>);
 
 impl Named {
     /// Whether `name` is among them, without regard to case.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|named| named.eq_ignore_ascii_case(name))
     }
 }
 
@@ -69,7 +69,13 @@ impl Fields {
 
     /// Every line as name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.lines.iter().map(|line| (self.name(line), &self.text[line.colon..line.end]))
+        // Names are added as `str`, so the fallback is never used.
+        self.lines().map(|(name, value)| (str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// As [`Fields::iter`], for readers that need no `str`: whether a name is one would be looked at each time.
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines.iter().map(|line| (&self.text[line.start..line.colon], &self.text[line.colon..line.end]))
     }
 
     /// How many lines there are.
@@ -84,7 +90,7 @@ impl Fields {
 
     /// The values of every line called `name`.
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.lines().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
     /// The value of the one line called `name`, if there is one.
@@ -92,7 +98,7 @@ impl Fields {
     /// # Errors
     /// There is more than one.
     pub fn get_one(&self, name: &str) -> Result<Option<&[u8]>, Duplicate> {
-        let mut values = self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let mut values = self.get_all(name);
         let first = values.next();
         if values.next().is_some() { Err(Duplicate) } else { Ok(first) }
     }
@@ -114,13 +120,13 @@ impl Fields {
 
     /// Removes every line called `name`.
     pub fn remove(&mut self, name: &str) {
-        self.retain(|n| !n.eq_ignore_ascii_case(name));
+        self.retain(|n| !n.eq_ignore_ascii_case(name.as_bytes()));
     }
 
     /// Keeps the lines whose name passes.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
         let text = &self.text;
-        self.lines.retain(|line| keep(name_of(text, line)));
+        self.lines.retain(|line| keep(&text[line.start..line.colon]));
     }
 
     /// Appends a line. `name` is a token. The value loses the white space around it, and each control byte but HTAB
@@ -134,7 +140,12 @@ impl Fields {
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         let colon = self.text.len();
-        self.text.extend(value[from..to].iter().map(|&b| if b != b'\t' && is_blank(b) { b' ' } else { b }));
+        self.text.extend_from_slice(&value[from..to]);
+        for byte in &mut self.text[colon..] {
+            if *byte != b'\t' && byte.is_ascii_control() {
+                *byte = b' ';
+            }
+        }
         self.lines.push(Line { start, colon, end: self.text.len() });
     }
 
@@ -147,7 +158,9 @@ impl Fields {
     /// that passes an upgrade on reads Upgrade first and adds it again afterwards.
     pub fn strip_hop_by_hop(&mut self) {
         let named = self.named_by_connection();
-        self.retain(|name| !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)) && !named.contains(name));
+        self.retain(|name| {
+            !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes())) && !named.contains(name)
+        });
     }
 
     /// The fields that Connection removes from the message, in its head and in its trailers (RFC 9110 section 7.6.1).
@@ -159,23 +172,21 @@ impl Fields {
 
     /// Appends every line and the empty line that ends them.
     pub fn write_to(&self, out: &mut BytesMut) {
-        for (name, value) in self.iter() {
-            out.extend_from_slice(name.as_bytes());
+        self.write_lines_to(out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends every line.
+    pub(crate) fn write_lines_to(&self, out: &mut BytesMut) {
+        // Each with `: ` and CRLF.
+        out.reserve(self.text.len() + 4 * self.lines.len() + 2);
+        for (name, value) in self.lines() {
+            out.extend_from_slice(name);
             out.extend_from_slice(b": ");
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(b"\r\n");
     }
-
-    fn name(&self, line: &Line) -> &str {
-        name_of(&self.text, line)
-    }
-}
-
-/// The name of a line. Names are added as `str`, so the fallback is never used.
-fn name_of<'a>(text: &'a [u8], line: &Line) -> &'a str {
-    str::from_utf8(&text[line.start..line.colon]).unwrap_or_default()
 }
 
 /// The members of a comma-separated list without the white space around them; empty ones are left out (RFC 9110

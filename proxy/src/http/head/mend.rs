@@ -21,6 +21,9 @@ use super::{HeadError, is_token};
 /// - A line has no colon.
 /// - A folded line is nothing but white space. Some readers take it for the empty line that ends the head.
 pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Mended<'_>, HeadError> {
+    if is_strict(lines, start_line) {
+        return Ok(Mended { lines: Cow::Borrowed(lines), disputed_framing: false });
+    }
     let mut mender = Mender::with_capacity(lines.len() + 16);
     for (number, line) in lines.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -37,6 +40,16 @@ pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Mended<'_>, HeadErr
     let disputed_framing = mender.odd_framing && mender.has_coding && mender.has_length;
     let lines = if mender.out == lines { Cow::Borrowed(lines) } else { Cow::Owned(mender.out) };
     Ok(Mended { lines, disputed_framing })
+}
+
+/// Whether there is nothing to mend, as in most responses: these need no second copy.
+fn is_strict(lines: &[u8], start_line: bool) -> bool {
+    lines.split_inclusive(|&byte| byte == b'\n').enumerate().all(|(number, line)| {
+        let Some(line) = line.strip_suffix(b"\r\n") else { return false };
+        let is_start = line.is_empty() || (start_line && number == 0);
+        let named = || line.iter().position(|&byte| byte == b':').is_some_and(|colon| is_token(&line[..colon]));
+        (is_start || named()) && !line.iter().any(|&byte| byte != b'\t' && byte.is_ascii_control())
+    })
 }
 
 /// What [`mend`] made of field lines.

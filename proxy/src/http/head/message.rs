@@ -1,5 +1,6 @@
 //! Holds the heads of requests and responses as values, and writes them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
@@ -35,32 +36,43 @@ impl Version {
 
 /// A request method: a token, compared with regard to case (RFC 9110 section 9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Method(Box<str>);
+pub struct Method(Cow<'static, str>);
+
+/// The registered ones that are met in the field.
+const USUAL: [&str; 9] = ["CONNECT", "GET", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE"];
 
 impl Method {
     /// `None` where `text` is not a token.
     pub fn new(text: &str) -> Option<Self> {
-        is_token(text.as_bytes()).then(|| Method(text.into()))
+        if let Some(usual) = USUAL.into_iter().find(|usual| *usual == text) {
+            return Some(Method(Cow::Borrowed(usual)));
+        }
+        is_token(text.as_bytes()).then(|| Method(Cow::Owned(text.to_owned())))
     }
 
     /// HEAD.
     pub fn head() -> Self {
-        Method("HEAD".into())
+        Method(Cow::Borrowed("HEAD"))
     }
 
     /// GET.
     pub fn get() -> Self {
-        Method("GET".into())
+        Method(Cow::Borrowed("GET"))
     }
 
     /// CONNECT.
     pub fn connect() -> Self {
-        Method("CONNECT".into())
+        Method(Cow::Borrowed("CONNECT"))
     }
 
     /// The text for the request line.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same, as what tells of requests holds it.
+    pub fn to_text(&self) -> Cow<'static, str> {
+        self.0.clone()
     }
 
     /// Whether it asks for a tunnel (RFC 9110 section 9.3.6).
@@ -107,10 +119,16 @@ pub struct RequestHead {
 impl RequestHead {
     /// Appends the whole head, the empty line included.
     pub fn write_to(&self, out: &mut BytesMut) {
+        self.write_with(&Fields::new(), out);
+    }
+
+    /// As [`RequestHead::write_to`], with `more` fields behind its own.
+    pub(crate) fn write_with(&self, more: &Fields, out: &mut BytesMut) {
         for part in [self.method.as_str(), " ", &self.target, " ", self.version.as_str(), "\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-        self.fields.write_to(out);
+        self.fields.write_lines_to(out);
+        more.write_to(out);
     }
 }
 

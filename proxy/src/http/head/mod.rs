@@ -23,7 +23,7 @@ pub use framing::{Framing, request_framing, response_framing};
 pub use message::{Method, RequestHead, ResponseHead, Version};
 pub(crate) use parse::{asks_by_head, parse_fields};
 pub use parse::{check_request, parse_request, parse_response};
-pub(crate) use scan::{Lines, end_of_line, scan_trailers};
+pub(crate) use scan::{Head, Lines, end_of_line, scan_trailers};
 pub use scan::{Scan, scan};
 
 /// Whether a message is a request or a response. Responses are read more leniently (ARCHITECTURE.md, "Lenient and strict").

@@ -5,27 +5,87 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::mend::{Mended, mend};
-use super::{Fields, HeadError, HeadLimits, Kind, Method, RequestHead, ResponseHead, Scan, Version, is_token, scan};
+use super::{Fields, Head, HeadError, HeadLimits, Kind, Method, RequestHead, ResponseHead, Version, is_token};
 use crate::http::authority::Authority;
 
 /// Reads a request head, with or without one empty line before it.
 ///
 /// # Errors
-/// [`scan`] refuses it, there are bytes before or behind the head, a line is malformed, or there are too many fields.
+/// [`super::scan`] refuses it, there are bytes before or behind the head, a line is malformed, or there are too many fields.
 pub fn parse_request(head: &[u8], limits: HeadLimits) -> Result<RequestHead, HeadError> {
-    let (line, rest) = split(head, limits, Kind::Request)?;
-    let mut words = line.split(|&b| b == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(HeadError::RequestLine);
-    };
-    let method = str::from_utf8(method).ok().and_then(Method::new).ok_or(HeadError::RequestLine)?;
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
-        return Err(HeadError::RequestLine);
+    Head::whole(head, limits, Kind::Request)?.request(limits)
+}
+
+impl Head<'_> {
+    /// Reads that of a request; see [`parse_request`].
+    ///
+    /// # Errors
+    /// A line is malformed, or there are too many fields.
+    pub(crate) fn request(self, limits: HeadLimits) -> Result<RequestHead, HeadError> {
+        let (line, rest) = split(self.bytes())?;
+        let mut words = line.split(|&b| b == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(HeadError::RequestLine);
+        };
+        let method = str::from_utf8(method).ok().and_then(Method::new).ok_or(HeadError::RequestLine)?;
+        if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+            return Err(HeadError::RequestLine);
+        }
+        let target = str::from_utf8(target).map_err(|_| HeadError::RequestLine)?.to_owned();
+        let version = parse_version(version).unwrap_or(Err(HeadError::RequestLine))?;
+        Ok(RequestHead { method, target, version, fields: tokenize(rest, limits)? })
     }
-    let target = str::from_utf8(target).map_err(|_| HeadError::RequestLine)?.to_owned();
-    let version = parse_version(version).unwrap_or(Err(HeadError::RequestLine))?;
-    Ok(RequestHead { method, target, version, fields: tokenize(rest, limits)? })
+
+    /// Reads that of a response; see [`parse_response`].
+    ///
+    /// # Errors
+    /// A line is malformed, or there are too many fields.
+    pub(crate) fn response(self, limits: HeadLimits) -> Result<ResponseHead, HeadError> {
+        let head = self.bytes();
+        let Mended { lines: mended, disputed_framing } = mend(head.strip_prefix(b"\r\n").unwrap_or(head), true)?;
+        let strict = match &mended {
+            Cow::Borrowed(lines) => *lines,
+            // It may have grown by a CR for each line.
+            Cow::Owned(lines) => {
+                let roomy = HeadLimits { max_bytes: lines.len(), ..limits };
+                Head::whole(lines, roomy, Kind::Response)?.bytes()
+            }
+        };
+        let (line, rest) = split(strict)?;
+        let (version, rest_of_line) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
+        let version = match version {
+            // A message of a later 1.x can be read as one of 1.1 (RFC 9110 section 2.5).
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
+            version => parse_version(version).unwrap_or(Err(HeadError::StatusLine))?,
+        };
+        // More than one space may separate the words (RFC 9112 section 4). The reason is optional, and some senders then
+        // leave out the space before it.
+        let status = rest_of_line.trim_ascii_start();
+        let (status, reason) = match status {
+            _ if status.len() == rest_of_line.len() => return Err(HeadError::StatusLine),
+            [a, b, c] => ([*a, *b, *c], &[][..]),
+            [a, b, c, b' ' | b'\t', reason @ ..] => ([*a, *b, *c], reason),
+            _ => return Err(HeadError::StatusLine),
+        };
+        if !status.iter().all(u8::is_ascii_digit) || status[0] == b'0' {
+            return Err(HeadError::StatusLine);
+        }
+        let status = status.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+        let mut fields = tokenize(rest, limits)?;
+        if matches!(mended, Cow::Owned(_)) {
+            fields.push("Connection", "close");
+        }
+        Ok(ResponseHead { version, status, reason: reason_phrase(reason), fields, disputed_framing })
+    }
+}
+
+/// Those that nearly every response has need no memory of their own.
+fn reason_phrase(text: &[u8]) -> Bytes {
+    const USUAL: [&[u8]; 3] = [b"OK", b"Connection established", b"Connection Established"];
+    let usual = USUAL.into_iter().find(|usual| *usual == text);
+    usual.map_or_else(|| Bytes::copy_from_slice(text), Bytes::from_static)
 }
 
 /// Whether a request that is malformed or incomplete begins like one with the method HEAD.
@@ -39,37 +99,9 @@ pub(crate) fn asks_by_head(bytes: &[u8]) -> bool {
 /// had to be mended is read as if it said `Connection: close`, because its sender may have framed the body wrongly, too.
 ///
 /// # Errors
-/// [`scan`] refuses it, there are bytes before or behind the head, a line is malformed, or there are too many fields.
+/// [`super::scan`] refuses it, there are bytes before or behind the head, a line is malformed, or there are too many fields.
 pub fn parse_response(head: &[u8], limits: HeadLimits) -> Result<ResponseHead, HeadError> {
-    split(head, limits, Kind::Response)?;
-    let Mended { lines: mended, disputed_framing } = mend(head.strip_prefix(b"\r\n").unwrap_or(head), true)?;
-    // The mended head may have grown by a CR for each line.
-    let roomy = HeadLimits { max_bytes: mended.len(), ..limits };
-    let (line, rest) = split(&mended, roomy, Kind::Response)?;
-    let (version, rest_of_line) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
-    let version = match version {
-        // A message of a later 1.x can be read as one of 1.1 (RFC 9110 section 2.5).
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
-        version => parse_version(version).unwrap_or(Err(HeadError::StatusLine))?,
-    };
-    // More than one space may separate the words (RFC 9112 section 4). The reason is optional, and some senders then leave out the
-    // space before it.
-    let status = rest_of_line.trim_ascii_start();
-    let (status, reason) = match status {
-        _ if status.len() == rest_of_line.len() => return Err(HeadError::StatusLine),
-        [a, b, c] => ([*a, *b, *c], &[][..]),
-        [a, b, c, b' ' | b'\t', reason @ ..] => ([*a, *b, *c], reason),
-        _ => return Err(HeadError::StatusLine),
-    };
-    if !status.iter().all(u8::is_ascii_digit) || status[0] == b'0' {
-        return Err(HeadError::StatusLine);
-    }
-    let status = status.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-    let mut fields = tokenize(rest, limits)?;
-    if matches!(mended, Cow::Owned(_)) {
-        fields.push("Connection", "close");
-    }
-    Ok(ResponseHead { version, status, reason: Bytes::copy_from_slice(reason), fields, disputed_framing })
+    Head::whole(head, limits, Kind::Response)?.response(limits)
 }
 
 /// Checks that a request has one valid Host (RFC 9112 section 3.2). A request of HTTP/1.0 may also have none. This must be called
@@ -82,7 +114,7 @@ pub fn check_request(head: &RequestHead) -> Result<(), HeadError> {
         Err(_) => Err(HeadError::ManyHosts),
         Ok(None) if head.version == Version::Http10 => Ok(()),
         Ok(None) => Err(HeadError::NoHost),
-        Ok(Some(host)) => Authority::parse_bytes(host, Some(80)).map(drop).map_err(HeadError::Host),
+        Ok(Some(host)) => Authority::check_bytes(host, Some(80)).map_err(HeadError::Host),
     }
 }
 
@@ -98,16 +130,28 @@ pub(crate) fn parse_fields(lines: &[u8], limits: HeadLimits, kind: Kind) -> Resu
     }
 }
 
+/// The heads that have no more field lines than this are read without memory on the side.
+const FEW: usize = 16;
+
 fn tokenize(lines: &[u8], limits: HeadLimits) -> Result<Fields, HeadError> {
     let count = lines.iter().filter(|&&b| b == b'\n').count().saturating_sub(1);
     if count > limits.max_fields {
         return Err(HeadError::TooManyFields);
     }
-    let mut slots = vec![httparse::EMPTY_HEADER; count];
-    let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(lines, &mut slots) else {
+    let mut few = [httparse::EMPTY_HEADER; FEW];
+    let mut many = Vec::new();
+    let slots = match few.get_mut(..count) {
+        Some(few) => few,
+        None => {
+            many.resize(count, httparse::EMPTY_HEADER);
+            &mut many
+        }
+    };
+    let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(lines, slots) else {
         return Err(HeadError::Field);
     };
-    let mut fields = Fields::with_capacity(lines.len(), headers.len());
+    // Without the empty line.
+    let mut fields = Fields::with_capacity(lines.len().saturating_sub(2), headers.len());
     for header in headers {
         if !is_token(header.name.as_bytes()) {
             return Err(HeadError::Field);
@@ -117,12 +161,8 @@ fn tokenize(lines: &[u8], limits: HeadLimits) -> Result<Fields, HeadError> {
     Ok(fields)
 }
 
-/// The start line without its end, and the lines behind it, of a head that [`scan`] accepts.
-fn split(head: &[u8], limits: HeadLimits, kind: Kind) -> Result<(&[u8], &[u8]), HeadError> {
-    match scan(head, &mut 0, limits, kind)? {
-        Scan::Complete(length) if length == head.len() => {}
-        _ => return Err(HeadError::Incomplete),
-    }
+/// The start line without its end, and the lines behind it.
+fn split(head: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     let end = head.iter().position(|&b| b == b'\n').ok_or(HeadError::Incomplete)?;
     Ok((head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]), &head[end + 1..]))

@@ -45,6 +45,42 @@ impl Lines {
     }
 }
 
+/// A whole head, whose bytes [`scan`] has accepted.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a>(&'a [u8]);
+
+impl<'a> Head<'a> {
+    /// Looks for a head at the beginning of `buf`; see [`scan`]. `None` while its end has not arrived.
+    ///
+    /// # Errors
+    /// [`scan`]'s.
+    pub(crate) fn find(
+        buf: &'a [u8],
+        from: &mut usize,
+        limits: HeadLimits,
+        kind: Kind,
+    ) -> Result<Option<Self>, HeadError> {
+        Ok(match scan(buf, from, limits, kind)? {
+            Scan::Complete(length) => Some(Head(&buf[..length])),
+            Scan::Partial => None,
+        })
+    }
+
+    /// The head in `buf`, which holds nothing else.
+    ///
+    /// # Errors
+    /// [`scan`]'s; it is not complete, or something follows it.
+    pub(super) fn whole(buf: &'a [u8], limits: HeadLimits, kind: Kind) -> Result<Self, HeadError> {
+        let head = Head::find(buf, &mut 0, limits, kind)?;
+        head.filter(|head| head.0.len() == buf.len()).ok_or(HeadError::Incomplete)
+    }
+
+    /// Its bytes, with an empty line that precedes it.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
 /// Looks for the end of a head in `buf`, and checks its bytes from `from` on. It moves `from` behind the bytes that it has checked,
 /// so that the next call can go on there. For a new head `from` is 0.
 ///
@@ -109,11 +145,18 @@ pub(crate) fn end_of_line(
             (Some(b' ' | b'\t'), _) if starts_line(buf, at) && !(lenient && lines.has_field(buf, at)) => {
                 return Err(HeadError::Folded);
             }
-            (Some(b'\t' | 0x20..=0x7e | 0x80..), _) => *from = at + 1,
+            (Some(b'\t' | 0x20..=0x7e | 0x80..), _) => *from = at + 1 + plain(buf, at + 1, max_bytes),
             (Some(1..), _) if lenient => *from = at + 1,
             (Some(_), _) => return Err(HeadError::ControlByte),
         }
     }
+}
+
+/// How many bytes from `at` on may stand within any line, up to where a line's end would exceed the limit.
+fn plain(buf: &[u8], at: usize, max_bytes: usize) -> usize {
+    let until = buf.len().min(max_bytes.saturating_sub(1));
+    let bytes = buf.get(at..until).unwrap_or_default();
+    bytes.iter().position(|byte| !matches!(byte, 0x20..=0x7e | 0x80..)).unwrap_or(bytes.len())
 }
 
 /// Whether `at` is in the first line, not counting an empty line before it.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
 use crate::config;
@@ -11,6 +13,7 @@ use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::core::window::{Tally, Window};
 use crate::event::UpstreamLabel;
+use crate::http::head::Fields;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
 use crate::upstream::pool::latency::Latency;
@@ -25,6 +28,10 @@ pub(crate) struct Upstream<S> {
     /// As logs and statistics show it.
     pub(crate) label: Arc<UpstreamLabel>,
     pub(crate) config: Arc<config::Upstream>,
+    /// What it knows us by: its credentials, encoded once for all requests.
+    pub(crate) authorization: Fields,
+    /// The same with the fields that only our CONNECT has.
+    pub(crate) connect_fields: Fields,
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
@@ -175,8 +182,15 @@ impl<S> Upstream<S> {
             Some(former) if former.config.transport == config.transport => former.wrapper.clone(),
             _ => Wrapper::new(&config.transport)?,
         };
+        let authorization = authorization(&config);
+        let mut connect_fields = authorization.clone();
+        for (name, value) in &config.connect_headers {
+            connect_fields.push(name, value.expose());
+        }
         Ok(Upstream {
             id,
+            authorization,
+            connect_fields,
             label: Arc::new(UpstreamLabel { id, name: config.name.as_str().into(), url: config.url.as_str().into() }),
             endpoint: former.map_or_else(
                 || Arc::new(resolver.endpoint(&config.host, config.port)),
@@ -235,6 +249,16 @@ impl<S> Upstream<S> {
     pub(crate) fn leased(&self) -> u64 {
         self.figures.leased.load(Ordering::Relaxed)
     }
+}
+
+/// The field by which an upstream with credentials lets us in.
+fn authorization(config: &config::Upstream) -> Fields {
+    let mut fields = Fields::new();
+    if let Some(credentials) = &config.credentials {
+        let pair = format!("{}:{}", credentials.username, credentials.password.expose());
+        fields.push("Proxy-Authorization", format!("Basic {}", STANDARD.encode(pair)));
+    }
+    fields
 }
 
 #[cfg(test)]

@@ -356,7 +356,7 @@ impl Env for Counting {
         self.os.offload(job).await
     }
 
-    async fn relay(
+    fn relay(
         &self,
         client: OsStream,
         upstream: OsStream,
@@ -364,7 +364,7 @@ impl Env for Counting {
         limits: RelayLimits,
         traffic: Arc<Traffic>,
         stop: Stop,
-    ) -> Relayed {
-        self.os.relay(client, upstream, early, limits, traffic, stop).await
+    ) -> impl Future<Output = Relayed> + Send + use<> {
+        self.os.relay(client, upstream, early, limits, traffic, stop)
     }
 }

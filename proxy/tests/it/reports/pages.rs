@@ -118,7 +118,7 @@ fn whoever_is_refused_the_statistics_is_logged_and_counted() {
         ]) {
             assert_eq!(self::status(&proxy, "/stats", &fields).await, status);
             let told = proxy.ear.finished(number).await;
-            assert_eq!((told.status, told.outcome, told.method.as_str()), (status, word, "GET"));
+            assert_eq!((told.status, told.outcome, &*told.method), (status, word, "GET"));
             let (_, _, body) = answer(&proxy, "GET", "/stats", &right).await;
             let stats: Value = serde_json::from_str(&body).unwrap();
             assert_eq!((&stats["rejected_requests"], &stats["total"]["total_requests"]), (&json!(number), &json!(0)));
