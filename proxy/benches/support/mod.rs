@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Ends whatever hangs; nothing is measured by it.
-pub(crate) const WATCHDOG: Duration = Duration::from_secs(20);
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// Opens a tunnel to `target` through the proxy at `addr`.
 pub(crate) async fn tunnel(addr: SocketAddr, target: &str) -> io::Result<TcpStream> {

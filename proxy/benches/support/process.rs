@@ -66,7 +66,7 @@ impl ChildProcess {
 
     /// Waits until `addr` accepts; fails when the process ends first.
     pub(crate) async fn accepts(&mut self, addr: SocketAddr) -> io::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             if TcpStream::connect(addr).await.is_ok() {
                 return Ok(());

@@ -4,7 +4,7 @@
 //! event: at level debug a log as JSON is a complete witness of what the proxy did.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::config::{LogFormat, Logging};
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
+use crate::daemon::log_line::LineFormat;
 use crate::daemon::log_queue::LogQueue;
 use crate::event::{Event, Observer, Summary};
 
@@ -72,15 +73,12 @@ pub fn lines(
 ) -> Result<Dispatch, String> {
     let filter = EnvFilter::try_new(&logging.level).map_err(|error| format!("logging.level: {error}"))?;
     // A log that can't be written is no reason to stop, and there is nowhere left to say so.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_target(false)
-        .log_internal_errors(false);
-    Ok(match logging.format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).finish().into(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().into(),
-    })
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
+    let format = match logging.format {
+        LogFormat::Text => LineFormat::Text,
+        LogFormat::Json => LineFormat::Json,
+    };
+    Ok(builder.event_format(format).finish().into())
 }
 
 /// The observer that logs.

@@ -14,6 +14,11 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Bytes that may wait to be written, and as many again while they are: some 20,000 lines.
 pub(super) const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
+/// What is written at once: a line waits this long for others, unless there are this many bytes. Waking the thread for each
+/// line would cost as much as the line does.
+const GATHER: Duration = Duration::from_millis(20);
+const ENOUGH_BYTES: usize = 64 * 1024;
+
 /// For how long the end of a process waits for its last lines to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -72,7 +77,10 @@ impl Queue {
         loop {
             let waiting = self.lock();
             let nothing = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.closing;
-            let mut waiting = self.changed.wait_while(waiting, nothing).unwrap_or_else(PoisonError::into_inner);
+            let waiting = self.changed.wait_while(waiting, nothing).unwrap_or_else(PoisonError::into_inner);
+            let little = |waiting: &mut Waiting| waiting.bytes.len() < ENOUGH_BYTES && !waiting.closing;
+            let gathered = self.changed.wait_timeout_while(waiting, GATHER, little);
+            let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut batch, &mut waiting.bytes);
             let lines = take(&mut waiting.lines);
             let dropped = self.dropped.load(Ordering::Relaxed);
@@ -103,14 +111,19 @@ impl Queue {
 impl Write for LogQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut waiting = self.0.lock();
-        if waiting.bytes.len() + line.len() > QUEUE_BYTES {
+        let before = waiting.bytes.len();
+        if before + line.len() > QUEUE_BYTES {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             waiting.bytes.extend_from_slice(line);
             waiting.lines += 1;
         }
+        let after = waiting.bytes.len();
         drop(waiting);
-        self.0.changed.notify_one();
+        // Only these change what the writing thread waits for.
+        if before == 0 || (before < ENOUGH_BYTES && after >= ENOUGH_BYTES) {
+            self.0.changed.notify_one();
+        }
         Ok(line.len())
     }
 

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod control;
 pub mod log;
+mod log_line;
 mod log_queue;
 pub mod pidfile;
 pub mod watch;
