@@ -132,6 +132,9 @@ enum Direction {
     Discarded,
 }
 
+/// A tunnel that is older is worth the calls by which a vanished peer is noticed.
+const YOUNG: Duration = Duration::from_secs(30);
+
 /// Thrown away at most of one direction whose destination is gone.
 const MAX_DISCARDED: usize = 64 * 1024 * 1024;
 
@@ -196,7 +199,8 @@ where
     let (mut up, mut down) = pumps;
     async move {
         let relayed = {
-            let mut timer = pin!(tokio::time::sleep(limits.idle));
+            let mut timer = pin!(tokio::time::sleep(limits.idle.min(YOUNG)));
+            let mut is_watched = false;
             let mut stopped = pin!(stop.wait());
             // Whom the two above wake. They are polled again only for another one or when they may be ready: each poll of
             // the signal takes a lock that all tunnels share.
@@ -288,6 +292,10 @@ where
                 }
                 // The timer is moved only when it fires, not with every byte.
                 while timer.as_mut().poll(cx).is_ready() {
+                    if !std::mem::replace(&mut is_watched, true) {
+                        client.watch();
+                        upstream.watch();
+                    }
                     if last.elapsed() >= limit {
                         return Poll::Ready(match (going_up, going_down) {
                             (Direction::Discarding, Direction::Ended) => RelayEnd::UpstreamClosed.into(),

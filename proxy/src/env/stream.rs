@@ -12,6 +12,10 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// lost.
     fn abort(self);
 
+    /// From now on a peer that has vanished without a word is to be noticed. Asked for once a connection has stood for a
+    /// while, because most are gone before: then it would cost more calls than all else about them.
+    fn watch(&self) {}
+
     /// Waits until all that was written is on its way to the peer, where the world can tell: a reset takes with it
     /// what is not. Bounds are the caller's.
     fn sent(&self) -> impl Future<Output = ()> + Send {

@@ -32,6 +32,10 @@ impl<S: Duplex> Duplex for TlsStream<S> {
         self.into_inner().0.abort();
     }
 
+    fn watch(&self) {
+        self.get_ref().0.watch();
+    }
+
     fn sent(&self) -> impl Future<Output = ()> + Send {
         self.get_ref().0.sent()
     }

@@ -43,17 +43,23 @@ pub(super) async fn connect(addr: SocketAddr) -> io::Result<OsStream> {
         return Err(error);
     }
     // Can't fail on a live socket, and a dead one is reported by its first read.
-    let _ = set_options(SockRef::from(&tcp));
+    let _ = tcp.set_nodelay(true);
     Ok(OsStream { tcp })
 }
 
-/// What every connection has: small writes go out at once, and a peer that vanished is noticed.
+/// What every accepted connection inherits from its listener: small writes go out at once, and a peer that vanished is
+/// noticed.
 pub(super) fn set_options(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)
 }
 
 impl Duplex for OsStream {
+    fn watch(&self) {
+        // Can't fail on a live socket, and a dead one is reported by its first read.
+        let _ = SockRef::from(&self.tcp).set_tcp_keepalive(&KEEPALIVE);
+    }
+
     fn abort(self) {
         // Fails only where the connection is gone already, which is what was wanted.
         let _ = self.tcp.set_zero_linger();
@@ -142,6 +148,7 @@ mod tests {
         let mut listener = os.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let connected = os.connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
+        connected.watch();
         for stream in [connected, accepted] {
             let socket = SockRef::from(&stream.tcp);
             assert!(socket.tcp_nodelay().unwrap());

@@ -1,13 +1,22 @@
-//! Tests that the relay flushes what a stream holds back.
+//! Tests that the relay flushes what a stream holds back, and when it has a peer watched.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};
 
 use super::*;
 
+thread_local! {
+    static WATCHED: Cell<usize> = const { Cell::new(0) };
+}
+
 impl Duplex for DuplexStream {
     fn abort(self) {}
+
+    fn watch(&self) {
+        WATCHED.set(WATCHED.get() + 1);
+    }
 }
 
 /// Holds back what is written until it is told to flush, as TLS may.
@@ -57,4 +66,18 @@ async fn a_relay_that_another_task_takes_over_hears_its_time_and_the_stop_signal
     let start = Instant::now();
     let (relayed, ()) = tokio::join!(relay, async { stop.fire() });
     assert_eq!((relayed.end, start.elapsed()), (RelayEnd::Stopped, Duration::ZERO), "heard by its time-out alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_peers_of_a_tunnel_are_watched_once_it_is_no_longer_young() {
+    for (lasts, watched) in [(YOUNG - Duration::from_secs(1), 0), (YOUNG * 5, 2)] {
+        let (client, outside) = duplex(64);
+        let (upstream, target) = duplex(64);
+        let limits = RelayLimits { idle: YOUNG * 3, half_closed: YOUNG };
+        WATCHED.set(0);
+        let relay = relay_buffered(client, upstream, Early::default(), limits, Arc::default(), Stop::new());
+        let _ = timeout(lasts, relay).await;
+        assert_eq!(WATCHED.get(), watched, "after {lasts:?}");
+        drop((outside, target));
+    }
 }
