@@ -17,6 +17,8 @@ pub(in crate::judge) use journals::fault_of;
 pub use journals::{Connection, HostJournal, JournalEntry, Journals};
 pub use request::{ClientRequest, RequestEnd};
 
+use loadgen::ActionKind;
+use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Upstream};
 
 use crate::record::{ClientEvent, RunRecord, ScenarioEvent, What};
@@ -193,6 +195,15 @@ impl<'a> Witnesses<'a> {
         let mut actions = self.client(asked)?.actions();
         let first = &actions.next()?.value().action;
         actions.next().is_none().then_some(first)
+    }
+
+    /// Whether the target of a request works, and the client expects a success of it.
+    pub fn should_succeed(&self, asked: &ClientRequest<'_>) -> bool {
+        let expects_success = |action: &loadgen::Action| match &action.kind {
+            ActionKind::Http { exchange, .. } | ActionKind::Tls { exchange } => exchange.status.is_none(),
+            _ => true,
+        };
+        Builtin::named(asked.host()).is_some() && self.action_of(asked).is_none_or(expects_success)
     }
 
     /// How long the client of a request waits for it.

@@ -41,20 +41,11 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 /// Whether the target works, the client comes with good credentials, and the proxy is there to be asked.
 fn should_work(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
     let until = witnesses.end_of(asked);
-    Builtin::named(asked.host()).is_some()
+    witnesses.should_succeed(asked)
         // The run's own requests are broken off where they have served their purpose.
         && (asked.end.is_some() || asked.client != LIVENESS)
         && witnesses.reaches_the_proxy(asked)
         && witnesses.is_admitted(asked, until) == Some(true)
-        && witnesses.action_of(asked).is_none_or(expects_success)
-}
-
-/// A request for plain HTTP may expect some other status than a success.
-fn expects_success(action: &Action) -> bool {
-    match &action.kind {
-        ActionKind::Http { exchange, .. } | ActionKind::Tls { exchange } => exchange.status.is_none(),
-        _ => true,
-    }
 }
 
 fn is_pipelined(action: &Action) -> bool {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use mock_upstreams::targets::Builtin;
-
 use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
 use crate::judge::laws::law::{Check, Law};
@@ -61,8 +59,8 @@ fn deserved(witnesses: &Witnesses<'_>, name: &str, at: Duration) -> bool {
         })
 }
 
-/// Whether a fault has answered with a success in the place of a target that does not work, so shortly before `at` that upstreams which
-/// could not reach it look as if they were to blame.
+/// Whether a fault has answered in the place of a target that does not work, or whose own answer is odd, so shortly before `at` that
+/// upstreams which told the truth look as if they were to blame.
 fn opened_by_a_fault(witnesses: &Witnesses<'_>, at: Duration) -> bool {
     let request = witnesses.configurations.at(at).timeouts.request;
     let (since, until) = (at.saturating_sub(MEMORY + request), at + request + WRITTEN_LATER);
@@ -70,11 +68,8 @@ fn opened_by_a_fault(witnesses: &Witnesses<'_>, at: Duration) -> bool {
     let mut lasted = entries.filter(|entry| entry.since <= until && entry.at >= since);
     lasted.any(|entry| {
         let asked = entry.record.id.as_deref().and_then(|id| witnesses.requests.get(id));
-        asked.is_some_and(|asked| {
-            let opened = asked.result().and_then(|result| result.status).is_some_and(|status| status < 300);
-            let by_a_fault = entry.reply_came_first || !entry.record.faults.is_empty();
-            Builtin::named(asked.host()).is_none() && opened && by_a_fault
-        })
+        let by_a_fault = entry.reply_came_first || !entry.record.faults.is_empty();
+        by_a_fault && asked.is_some_and(|asked| !witnesses.should_succeed(asked))
     })
 }
 

@@ -124,6 +124,11 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     if !configurations.during(from, until).all(same) {
         return Some(Excuse::Reloaded);
     }
+    // Its health is that of its name, and other hosts may have answered to that.
+    let mut names = config.upstreams.iter().map(|one| one.host.as_str()).filter(|name| leads(name));
+    if names.any(|name| !configurations.is_settled(name, from, until)) {
+        return Some(Excuse::NameMoved);
+    }
     if witnesses.disturbances.killed(PROXY, from, until) {
         return Some(Excuse::ProxyKilled);
     }
