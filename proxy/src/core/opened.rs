@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::attribution::{DEFAULT_MEMORY, Service};
+use super::attribution::Service;
 use super::time::Timestamp;
 use super::upstream::UpstreamId;
 
@@ -21,8 +21,6 @@ struct Target {
     asked: Service,
     by: UpstreamId,
     at: Timestamp,
-    /// It came from the target: a page, or a byte through the tunnel. Whoever only says that it has opened may be lying.
-    proven: bool,
     /// When an upstream was last charged with not opening it: it tells less than one that all others opened.
     disputed: Option<Timestamp>,
 }
@@ -34,13 +32,20 @@ impl Default for Opened {
 }
 
 impl Opened {
-    /// `by` opened `name`, and that is `proven` or was only said. What was said takes no place of what was proven of late.
-    pub fn note(&mut self, asked: Service, name: &str, by: UpstreamId, proven: bool, now: Timestamp) {
+    /// `by` opened `name`.
+    pub fn note(&mut self, asked: Service, name: &str, by: UpstreamId, now: Timestamp) {
         let place = self.place(asked, name);
         match place {
-            Some(other) if !proven && other.proven && now.since(other.at) < DEFAULT_MEMORY => {}
-            Some(target) if target.is(asked, name) => (target.by, target.at, target.proven) = (by, now, proven),
-            _ => *place = Some(Target { name: name.into(), asked, by, at: now, proven, disputed: None }),
+            Some(target) if target.is(asked, name) => (target.by, target.at) = (by, now),
+            _ => *place = Some(Target { name: name.into(), asked, by, at: now, disputed: None }),
+        }
+    }
+
+    /// What `by` opened as `name` brought nothing: that it opened says nothing about others.
+    pub fn forget(&mut self, asked: Service, name: &str, by: UpstreamId) {
+        let place = self.place(asked, name);
+        if place.as_ref().is_some_and(|target| target.is(asked, name) && target.by == by) {
+            *place = None;
         }
     }
 
@@ -51,13 +56,13 @@ impl Opened {
         }
     }
 
-    /// Whether another than `than` opened `name` less than `within` ago, and that is proven.
+    /// Whether another than `than` opened `name` less than `within` ago.
     pub fn by_another(&self, than: UpstreamId, asked: Service, name: &str, within: Duration, now: Timestamp) -> bool {
         let target = self.places[place_of(asked, name)].as_ref().filter(|target| target.is(asked, name));
-        target.is_some_and(|target| target.proven && target.by != than && now.since(target.at) < within)
+        target.is_some_and(|target| target.by != than && now.since(target.at) < within)
     }
 
-    /// The targets that others than `than` opened less than `within` ago: undisputed ones first, then the proven, then the latest.
+    /// The targets that others than `than` opened less than `within` ago: undisputed ones first, then the latest.
     pub fn by_others(
         &self,
         than: UpstreamId,
@@ -68,7 +73,7 @@ impl Opened {
         let recent = |at: Timestamp| now.since(at) < within;
         let wanted = |target: &&Target| target.asked == asked && target.by != than && recent(target.at);
         let mut found: Vec<&Target> = self.places.iter().flatten().filter(wanted).collect();
-        found.sort_by_key(|target| (target.disputed.is_some_and(recent), !target.proven, std::cmp::Reverse(target.at)));
+        found.sort_by_key(|target| (target.disputed.is_some_and(recent), std::cmp::Reverse(target.at)));
         found.into_iter().map(|target| &*target.name)
     }
 
@@ -112,9 +117,9 @@ mod tests {
     fn what_others_opened_of_late_is_found_the_undisputed_and_the_latest_first() {
         let mut opened = Opened::default();
         for (name, by, when) in [("a:1", 1, 1), ("b:1", 2, 2), ("own:1", 0, 3), ("c:1", 1, 4), ("d:1", 2, 5)] {
-            opened.note(Service::Tunnel, name, id(by), true, at(when));
+            opened.note(Service::Tunnel, name, id(by), at(when));
         }
-        opened.note(Service::Page, "page:1", id(1), true, at(5));
+        opened.note(Service::Page, "page:1", id(1), at(5));
         opened.dispute(Service::Tunnel, "d:1", at(5));
         assert_eq!(found(&opened, 0, 6), ["c:1", "b:1", "a:1", "d:1"]);
         assert_eq!(found(&opened, 1, 6), ["own:1", "b:1", "d:1"]);
@@ -126,33 +131,28 @@ mod tests {
     #[test]
     fn opened_again_it_is_as_new() {
         let mut opened = Opened::default();
-        opened.note(Service::Tunnel, "a:1", id(0), true, at(1));
-        opened.note(Service::Tunnel, "a:1", id(1), true, at(9));
+        opened.note(Service::Tunnel, "a:1", id(0), at(1));
+        opened.note(Service::Tunnel, "a:1", id(1), at(9));
         assert_eq!(found(&opened, 0, 18), ["a:1"]);
     }
 
     #[test]
-    fn what_was_said_to_be_open_proves_nothing_until_it_delivers() {
+    fn what_brought_nothing_is_forgotten_unless_another_has_opened_it_since() {
         let mut opened = Opened::default();
-        for name in ["a:1", "b:1"] {
-            opened.note(Service::Tunnel, name, id(1), false, at(1));
+        opened.note(Service::Tunnel, "a:1", id(1), at(1));
+        opened.note(Service::Tunnel, "b:1", id(1), at(1));
+        opened.note(Service::Tunnel, "b:1", id(2), at(2));
+        for name in ["a:1", "b:1", "c:1"] {
+            opened.forget(Service::Tunnel, name, id(1));
         }
-        opened.note(Service::Tunnel, "c:1", id(2), false, at(2));
-        opened.note(Service::Tunnel, "a:1", id(1), true, at(2));
-        let by_another = |opened: &Opened, name, now| opened.by_another(id(0), Service::Tunnel, name, SPAN, at(now));
-        assert_eq!(["a:1", "b:1", "c:1"].map(|name| by_another(&opened, name, 3)), [true, false, false]);
-        assert_eq!(found(&opened, 0, 3)[0], "a:1", "the proven first");
-        opened.note(Service::Tunnel, "a:1", id(2), false, at(4));
-        assert!(by_another(&opened, "a:1", 5), "what is only said displaces nothing that was proven");
-        opened.note(Service::Tunnel, "a:1", id(2), false, at(13));
-        assert!(!by_another(&opened, "a:1", 14), "but what was proven long ago");
+        assert_eq!(found(&opened, 0, 3), ["b:1"]);
     }
 
     #[test]
     fn the_memory_is_bounded() {
         let mut opened = Opened::default();
         for n in 0..10_000 {
-            opened.note(Service::Tunnel, &format!("t{n}:443"), id(1), true, at(1));
+            opened.note(Service::Tunnel, &format!("t{n}:443"), id(1), at(1));
         }
         let kept = found(&opened, 0, 1).len();
         assert!(kept > PLACES / 2 && kept <= PLACES, "{kept}");

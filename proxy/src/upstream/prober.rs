@@ -190,7 +190,7 @@ impl<E: Env> Prober<'_, E> {
             if failed.failure.author(ask.asked) != Author::UpstreamOrTarget {
                 return self.failed(lease, ask.asked, &failed);
             }
-            // Unless nothing shows that who opened it did more than say so.
+            // Unless what opened it has brought nothing from it since, and only said that it had.
             if ask.counts && self.pool.was_opened_elsewhere(upstream, (ask.asked, &target), Duration::MAX) {
                 doubt = Some(failed.failure.charge(ask.asked));
             }

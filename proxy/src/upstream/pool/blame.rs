@@ -18,8 +18,7 @@ impl<E: Env> Pool<E> {
         let asked = evidence.asked();
         let mut state = self.state();
         state.network.reached();
-        let proven = asked == Service::Page || matches!(memory, FailureMemory::Checks);
-        state.opened.note(asked, target, upstream, proven, now);
+        state.opened.note(asked, target, upstream, now);
         let wanted = state.target_wanted;
         let attribution = state.attribution(memory);
         let mut blamed = Vec::new();
@@ -36,24 +35,18 @@ impl<E: Env> Pool<E> {
         blamed
     }
 
-    /// A tunnel to `target` through `upstream` delivered: whoever brought nothing from it of late is charged, and others can be
-    /// probed with it.
+    /// A tunnel to `target` through `upstream` delivered: whoever brought nothing from it of late is charged.
     pub(crate) fn delivered(&self, target: &str, upstream: UpstreamId) {
-        let now = self.now();
         let mut state = self.state();
-        let wanted = state.target_wanted;
-        state.opened.note(Service::Tunnel, target, upstream, true, now);
         if !state.empty_tunnels.is_empty() {
-            let blamed = state.empty_tunnels.opened(target, upstream, Evidence::new(Service::Tunnel), now);
+            let blamed = state.empty_tunnels.opened(target, upstream, Evidence::new(Service::Tunnel), self.now());
             self.settle(state, &blamed);
-        }
-        if wanted {
-            self.changed.notify_waiters();
         }
     }
 
     /// A tunnel to `target` ended on the upstream's side before anything came out of it.
     pub(crate) fn brought_nothing(&self, target: &str, attempt: Attempt) {
+        self.state().opened.forget(Service::Tunnel, target, attempt.upstream);
         let mut evidence = Evidence::new(Service::Tunnel);
         self.failed(&mut evidence, attempt, Failure::EmptyTunnel);
         self.none_opened(FailureMemory::EmptyTunnels, target, evidence);

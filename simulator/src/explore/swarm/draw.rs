@@ -161,7 +161,8 @@ impl Genome {
         if on.contains(&Names) {
             on.retain(|feature| *feature != UpstreamAuth);
         }
-        if !on.contains(&ClientAuth) {
+        // A proxy that is down misses the reload that lets the former users in again.
+        if !on.contains(&ClientAuth) || on.contains(&CrashProxy) {
             on.retain(|feature| *feature != ReloadUsers);
         }
         // A proxy that was killed while it drained starts again and does not drain.

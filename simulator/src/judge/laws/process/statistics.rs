@@ -113,10 +113,12 @@ fn each<'a>(
             || gone(history) > 0
             || !witnesses.serves(upstream, name, config);
         let excuse = excuse.or(unsure.then_some(Excuse::Untold));
-        // But for the proxy's own probes, which are no requests.
-        let own = witnesses.journals.by_id().filter(|(id, _)| witnesses.requests.contains_key(id));
-        let written = own.flat_map(|(_, entries)| entries).filter(|entry| entry.host == name && entry.at <= at);
-        let written = written.count() as u64;
+        let own = |id: &Option<String>| id.as_ref().is_some_and(|id| witnesses.requests.contains_key(id.as_str()));
+        let written = witnesses.journals.at(name).into_iter().flat_map(|journal| &journal.requests);
+        let written = written.filter(|entry| own(&entry.record.id) && entry.at <= at).count() as u64;
+        // The proxy's own probes ask for targets of clients, and are no requests.
+        let probes: usize = witnesses.requests.keys().map(|id| history.probes(id, name)).sum();
+        let written = written.saturating_sub(probes as u64);
         let said = number(metrics, &["total_requests"]);
         // An upstream writes a tunnel down once it has learned of its end.
         let connections = witnesses.journals.at(name).into_iter().flat_map(|journal| &journal.connections);
