@@ -69,13 +69,13 @@ pub enum HeadError {
     /// Transfer-Encoding in an HTTP/1.0 message.
     #[error("Transfer-Encoding in HTTP/1.0")]
     CodingInHttp10,
-    /// The Transfer-Encoding is empty, names a coding twice, or is in several fields.
+    /// The Transfer-Encoding is empty, names a coding twice, is in several fields, or, in a request, does not end in chunked.
     #[error("malformed Transfer-Encoding")]
     Coding,
-    /// A transfer coding other than chunked.
+    /// A transfer coding other than chunked, before it in a request.
     #[error("unsupported transfer coding: only chunked is spoken here")]
     UnknownCoding,
-    /// CONNECT, 1xx or 204 with a body.
+    /// CONNECT or TRACE with a body.
     #[error("a body where none may be")]
     UnexpectedBody,
 }

@@ -20,15 +20,16 @@ pub enum Framing {
 
 /// Where the body of a request ends.
 ///
-/// A CONNECT has no body (RFC 9110 section 9.3.6). It is refused if it announces one, except with `Content-Length: 0`.
+/// A CONNECT and a TRACE have no body (RFC 9110 sections 9.3.6 and 9.3.8). They are refused if they announce one, except with
+/// `Content-Length: 0`.
 ///
 /// # Errors
 /// The fields announce a body in two ways, in a malformed way, or in a way that we don't speak.
 pub fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
     match announced(&head.fields, head.version)? {
         None => Ok(Framing::None),
-        Some(Framing::Length(0)) if head.method.is_connect() => Ok(Framing::None),
-        Some(_) if head.method.is_connect() => Err(HeadError::UnexpectedBody),
+        Some(Framing::Length(0)) if head.method.has_no_body() => Ok(Framing::None),
+        Some(_) if head.method.has_no_body() => Err(HeadError::UnexpectedBody),
         Some(framing) => Ok(framing),
     }
 }
@@ -46,10 +47,15 @@ pub fn response_framing(head: &mut ResponseHead, method: &Method) -> Result<Fram
     let disputed = std::mem::take(&mut head.disputed_framing);
     let announced =
         if disputed { Err(HeadError::LengthAndCoding) } else { announced_leniently(&head.fields, head.version) };
+    let empty = Some(Framing::Length(0));
+    if head.status == 204 && announced == Ok(empty) && is_announced_once(&head.fields, empty) {
+        // Many servers say so of a 204. It must not (RFC 9110 section 8.6), but nobody can take it for something else.
+        head.fields.remove(LENGTH);
+        return Ok(Framing::None);
+    }
     let (announces, framing) = match head.status {
-        // These must not announce a body (RFC 9110 section 8.6), but some servers announce an empty one with a 204.
-        204 => (announced.ok().filter(|&framing| framing == Some(Framing::Length(0))).flatten(), Framing::None),
-        100..=199 => (None, Framing::None),
+        // These must not announce a body (RFC 9110 section 8.6).
+        100..=199 | 204 => (None, Framing::None),
         // These announce the body that a GET would have got.
         304 => (announced.ok().flatten(), Framing::None),
         _ if method.is_head() => (announced.ok().flatten(), Framing::None),
@@ -143,14 +149,13 @@ fn same_length(fields: &Fields) -> Result<Option<Framing>, HeadError> {
     Ok(Some(Framing::Length(first)))
 }
 
-/// What is wrong with a Transfer-Encoding that is not `chunked` alone. Chunked must come once and last, and we speak no coding that
-/// could come before it.
+/// What is wrong with a Transfer-Encoding of a request that is not `chunked` alone. Chunked must come once and last, else nobody
+/// knows where the body ends (RFC 9112 section 6.3). We speak no coding that could come before it.
 fn refused_coding(value: &[u8]) -> HeadError {
-    let mut codings = value.split(|&b| b == b',').map(<[u8]>::trim_ascii).peekable();
-    while let Some(coding) = codings.next() {
-        if coding.is_empty() || (coding.eq_ignore_ascii_case(b"chunked") && codings.peek().is_some()) {
-            return HeadError::Coding;
-        }
+    let codings: Vec<&[u8]> = value.split(|&b| b == b',').map(<[u8]>::trim_ascii).collect();
+    let chunked = codings.iter().position(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    if codings.iter().any(|coding| coding.is_empty()) || chunked != Some(codings.len() - 1) {
+        return HeadError::Coding;
     }
     HeadError::UnknownCoding
 }

@@ -85,6 +85,11 @@ impl Method {
         self == "HEAD"
     }
 
+    /// Whether its requests have no body (RFC 9110 sections 9.3.6 and 9.3.8).
+    pub(crate) fn has_no_body(&self) -> bool {
+        self.is_connect() || self == "TRACE"
+    }
+
     /// Whether a request may be sent again when nobody knows whether the first was acted on (RFC 9110 section 9.2.2).
     pub fn is_idempotent(&self) -> bool {
         matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")

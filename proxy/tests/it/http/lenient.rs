@@ -91,6 +91,9 @@ const ROWS: &[Row] = &[
     row("204 with a length", "HTTP/1.1 204 None\r\nContent-Length: 5\r\n\r\n", "")
         .status(204)
         .fields(&[("content-length", None)]),
+    row("204 with an empty length", "HTTP/1.1 204 None\r\nContent-Length: 0\r\n\r\n", "")
+        .status(204)
+        .fields(&[("content-length", None)]),
     row("204 with a coding", "HTTP/1.1 204 None\r\nTransfer-Encoding: chunked\r\n\r\n", "")
         .status(204)
         .fields(&[("transfer-encoding", None)]),

@@ -92,7 +92,7 @@ pub(super) fn connects() -> Vec<Row> {
         ("CONNECT with a length", "Host: http.mock:80\r\nContent-Length: 5\r\n", 400),
         ("CONNECT with a coding", "Host: http.mock:80\r\nTransfer-Encoding: chunked\r\n", 400),
         ("CONNECT with both", "Host: http.mock:80\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n", 400),
-        ("CONNECT with an unknown coding", "Host: http.mock:80\r\nTransfer-Encoding: gzip\r\n", 501),
+        ("CONNECT with an unknown coding", "Host: http.mock:80\r\nTransfer-Encoding: gzip, chunked\r\n", 501),
         ("CONNECT without Host", "", 400),
         ("CONNECT with two Hosts", "Host: http.mock:80\r\nHost: http.mock:80\r\n", 400),
         ("CONNECT with a bad Host", "Host: user@http.mock\r\n", 400),
