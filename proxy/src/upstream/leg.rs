@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
@@ -24,20 +24,89 @@ pub(crate) enum Leg<S> {
     /// `http://`
     Plain(S),
     /// `https://`. Boxed: a session's state is some kilobytes, and most legs are plain.
-    Tls(Box<TlsStream<S>>),
+    Tls(Box<Session<S>>),
 }
 
-impl<S: Duplex> Duplex for TlsStream<S> {
-    fn abort(self) {
-        self.into_inner().0.abort();
+/// A TLS session with an upstream.
+///
+/// Whoever drops it ends it in order, and so it tells the upstream first: an end without that alert could be a cut (RFC 9112
+/// section 9.8). One that is aborted tells nothing.
+#[derive(Debug)]
+pub(crate) struct Session<S> {
+    /// `None` only while it is aborted.
+    stream: Option<TlsStream<S>>,
+    /// Sends the alert, as far as it goes without waiting. It is a pointer, so that who merely holds legs need not know
+    /// what `S` can do.
+    say_end: fn(&mut TlsStream<S>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    fn new(stream: TlsStream<S>) -> Self {
+        let say_end = |stream: &mut TlsStream<S>| {
+            let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        };
+        Session { stream: Some(stream), say_end }
+    }
+
+    /// Puts `poll` to the stream.
+    fn poll_with<T>(
+        &mut self,
+        poll: impl FnOnce(Pin<&mut TlsStream<S>>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.stream
+            .as_mut()
+            .map_or(Poll::Ready(Err(io::ErrorKind::NotConnected.into())), |stream| poll(Pin::new(stream)))
+    }
+}
+
+impl<S> Drop for Session<S> {
+    fn drop(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            (self.say_end)(stream);
+        }
+    }
+}
+
+impl<S: Duplex> Duplex for Session<S> {
+    fn abort(mut self) {
+        if let Some(stream) = self.stream.take() {
+            stream.into_inner().0.abort();
+        }
     }
 
     fn watch(&self) {
-        self.get_ref().0.watch();
+        if let Some(stream) = &self.stream {
+            stream.get_ref().0.watch();
+        }
     }
 
     fn sent(&self) -> impl Future<Output = ()> + Send {
-        self.get_ref().0.sent()
+        let sent = self.stream.as_ref().map(|stream| stream.get_ref().0.sent());
+        async {
+            if let Some(sent) = sent {
+                sent.await;
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Session<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_with(|stream| stream.poll_read(cx, buf))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Session<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_with(|stream| stream.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_with(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_with(|stream| stream.poll_shutdown(cx))
     }
 }
 
@@ -136,7 +205,9 @@ impl Wrapper {
     pub(crate) async fn wrap<S: Duplex>(&self, stream: S) -> io::Result<Leg<S>> {
         match self {
             Wrapper::Plain => Ok(Leg::Plain(stream)),
-            Wrapper::Tls(connector, name) => Ok(Leg::Tls(Box::new(connector.connect(name.clone(), stream).await?))),
+            Wrapper::Tls(connector, name) => {
+                Ok(Leg::Tls(Box::new(Session::new(connector.connect(name.clone(), stream).await?))))
+            }
         }
     }
 }

@@ -11,3 +11,4 @@ mod names;
 mod probes;
 mod retry;
 pub(crate) mod tls;
+mod tls_ends;
