@@ -147,13 +147,17 @@ impl RequestError {
             RequestError::Overloaded => ErrorReply {
                 blame: Blame::Netdrift,
                 extra: Some(("Retry-After", "1".into())),
-                proxy_status: Some(ProxyStatus::error("connection_limit_reached")),
+                proxy_status: Some(ProxyStatus::error("http_request_denied")),
                 ..client(503, "overloaded", "the proxy serves as many connections as it may; try again".into())
             },
             RequestError::NoUpstreamOpened(record) => no_upstream_opened(record),
         }
     }
 }
+
+/// Statuses that no answer of ours may have: a 401 needs the target's challenge, a 426 the protocols that it wants, and a proxy
+/// must not say 421 at all (RFC 9110 sections 15.5.2, 15.5.20, 15.5.22).
+const NOT_OURS: [u16; 3] = [401, 421, 426];
 
 /// What the last failed attempt means to the client (status by ARCHITECTURE.md, "What the client sees").
 fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
@@ -195,7 +199,7 @@ fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
             (502, Some("proxy_configuration_error"), "the upstream refused our credentials".to_owned())
         }
         // If every upstream says the same of a target, the client gets that status: it is the target's answer.
-        Failure::Status(status @ 400..=499) if blame == Blame::Target => {
+        Failure::Status(status @ 400..=499) if blame == Blame::Target && !NOT_OURS.contains(&status) => {
             (status, None, format!("the target was refused with status {status}"))
         }
         Failure::Status(status @ (502..=504)) => {

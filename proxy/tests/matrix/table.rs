@@ -199,7 +199,8 @@ pub(crate) const TABLE: &[Row] = &[
     // In the reply.
     refused("status-400", "status_4xx", 502).alike(400),
     row("status-400", GET, Answer(400, "400 Bad Request\n")),
-    refused("status-401", "status_4xx", 502).alike(401),
+    // A 401 of ours would need a challenge.
+    refused("status-401", "status_4xx", 502),
     row("status-401", GET, Answer(401, "401 Unauthorized\n")),
     refused("status-403", "status_4xx", 502).alike(403),
     row("status-403", GET, Answer(403, "403 Forbidden\n")),

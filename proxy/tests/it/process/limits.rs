@@ -37,7 +37,7 @@ fn above_the_limit_health_and_statistics_are_answered_and_others_told_to_come_ba
                 client.send(format!("{request} HTTP/1.1\r\nHost: http.mock\r\n\r\n")).await;
                 let text = String::from_utf8(client.rest().await.unwrap()).unwrap();
                 assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\r\nRetry-After: 1\r\n"), "{text}");
-                assert!(text.contains("\r\nProxy-Status: netdrift; error=connection_limit_reached\r\n"), "{text}");
+                assert!(text.contains("\r\nProxy-Status: netdrift; error=http_request_denied\r\n"), "{text}");
                 assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
             }
         }

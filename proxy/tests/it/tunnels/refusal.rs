@@ -171,7 +171,10 @@ fn no_body_comes_behind_the_refusal_of_a_head() {
             (format!("HEAD http://a.test/ HTTP/1.1\r\nX: {long}\r\n"), 431),
             ("HEAD http://a.test/ HTTP/1.1\r\nHost: a.t".to_owned(), 408),
             (format!("HEAD http://{}/ HTTP/1.1\r\nHost: a.test\r\n\r\n", proxy.addr), 403),
-            ("HEAD http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), 501),
+            (
+                "HEAD http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned(),
+                501,
+            ),
             ("HEAD http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n".to_owned(), 400),
         ] {
             let mut client = proxy.client().await;
@@ -180,6 +183,22 @@ fn no_body_comes_behind_the_refusal_of_a_head() {
             let text = only_answer(&mut client).await;
             assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{request:.80}: {text}");
             assert!(text.ends_with("\r\n\r\n"), "{request:.80}: {text}");
+        }
+    });
+}
+
+/// RFC 9110 sections 15.5.2, 15.5.20 and 15.5.22: a 401 needs a challenge, a 426 the protocols, and no proxy says 421.
+#[test]
+fn a_status_that_no_proxy_may_make_up_is_told_as_received() {
+    run(async {
+        for (status, told) in [(401, 502), (403, 403), (404, 404), (421, 502), (426, 502)] {
+            let reply: &'static str =
+                Box::leak(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n").into_boxed_str());
+            let proxy =
+                TestProxy::before(&[Double::replying(reply).await.addr, Double::replying(reply).await.addr]).await;
+            let (head, _) = proxy.asked("a.test:80").await.response().await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {told} ")), "{status}: {head}");
+            assert!(head.contains(&format!("; received-status={status}; details=\"2 attempts\"\r\n")), "{head}");
         }
     });
 }
