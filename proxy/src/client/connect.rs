@@ -29,7 +29,7 @@ pub(crate) async fn connect<E: Env>(
     let target = Arc::clone(&origin.target);
     let mut attempts = Attempts::begin(pool, origin.request, Service::Tunnel, Arc::clone(&target));
     let mut request = Request::begin(&context, origin);
-    let via = settings.via.for_connect(&head.fields);
+    let via = settings.via.for_connect(&head.fields, head.version);
     let dial_settings =
         DialSettings { limits: settings.limits, dns: settings.config.timeouts.dns, via: via.as_deref() };
     let seeking = async {

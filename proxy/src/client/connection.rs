@@ -29,6 +29,9 @@ const LINGER_RATE: usize = 64 * 1024;
 const LINGER_MOST: Duration = Duration::from_secs(30);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
+/// How the names of protocols begin that ask a server to connect to somebody (RFC 9298 and its kin).
+const CONNECT_PREFIX: &[u8] = b"connect-";
+
 /// A connection from a client.
 pub(crate) struct Connection<E: Env> {
     pub(crate) context: Arc<Context<E>>,
@@ -72,9 +75,10 @@ impl<E: Env> Connection<E> {
         head.version == Version::Http10
             || head.fields.contains_token("connection", "close")
             || head.fields.contains_token("proxy-connection", "close")
-            // The protocols of RFC 9298 and its kin, which don't pass here: what a client sends ahead in them must not be
-            // taken for its next request (RFC 9931).
-            || head.fields.list("upgrade").any(|protocol| protocol.starts_with(b"connect-"))
+            // They don't pass here: what a client sends ahead in them must not be taken for its next request (RFC 9931).
+            || head.fields.list("upgrade").any(|protocol| {
+                protocol.get(..CONNECT_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(CONNECT_PREFIX))
+            })
             || self.context.connections.is_unready()
     }
 

@@ -40,14 +40,16 @@ impl Via {
         }
     }
 
-    /// The Via of our CONNECT: the client's entries, by which a ring of proxies is recognised, and then our own.
-    pub(crate) fn for_connect(&self, fields: &Fields) -> Option<Cow<'_, [u8]>> {
+    /// The Via of our CONNECT for a client's of this version: its entries, by which a ring of proxies is recognised, and
+    /// then our own.
+    pub(crate) fn for_connect(&self, fields: &Fields, version: Version) -> Option<Cow<'_, [u8]>> {
         if !self.on_connect {
             return None;
         }
-        let ours = self.entry(Version::Http11).as_bytes();
+        let ours = self.entry(version).as_bytes();
         let mut via = Vec::new();
-        for value in fields.get_all("via") {
+        // An empty line must not become an empty member of our list (RFC 9110 section 5.6.1.1).
+        for value in fields.get_all("via").filter(|value| !value.is_empty()) {
             via.extend_from_slice(value);
             via.extend_from_slice(b", ");
         }

@@ -236,7 +236,7 @@ impl<E: Env> Prober<'_, E> {
     }
 
     async fn open(&self, lease: &Lease<E>, target: &Authority) -> Result<Leg<E::Stream>, FailedAttempt> {
-        let via = self.settings.via.for_connect(&Fields::new());
+        let via = self.settings.via.for_connect(&Fields::new(), Version::Http11);
         let settings = self.dial_settings(via.as_deref());
         let (upstream, target) = (&lease.upstream, target.to_string());
         open_tunnel(self.pool, self.env, upstream, &target, &self.allowance(), settings).await.map(|(leg, _)| leg)

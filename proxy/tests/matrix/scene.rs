@@ -107,7 +107,9 @@ pub(crate) fn config(row: &Row, asks: Asks, upstreams: &[SocketAddr], short: &st
     if let Some(waits) = row.waits {
         config["timeouts"][waits] = short.into();
     }
-    // Kept connections would hide those that are left behind.
-    config["limits"] = json!({ "pool_per_upstream": u8::from(asks == Asks::GetTwice) });
+    // Kept connections would hide those that are left behind. But where none is kept, each request says `Connection: close`,
+    // and the upstream would end the reply that this fault leaves without an end.
+    let keeps = asks == Asks::GetTwice || row.fault == "reply-first";
+    config["limits"] = json!({ "pool_per_upstream": u8::from(keeps) });
     config
 }

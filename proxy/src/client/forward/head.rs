@@ -59,6 +59,10 @@ impl Outgoing {
             fields.push("Connection", "TE");
             fields.push("TE", "trailers");
         }
+        if !upgrade && settings.config.limits.pool_per_upstream == 0 {
+            // No connection is kept (RFC 9112 section 9.3).
+            fields.push("Connection", "close");
+        }
         let head = RequestHead { method: client.method.clone(), target: absolute, version: Version::Http11, fields };
         Outgoing { head, upgrade, expects_continue }
     }
@@ -80,6 +84,9 @@ pub(super) fn incoming(
 ) -> BytesMut {
     let via = settings.via.entry(head.version);
     let switched = head.status == 101;
+    // What the target wants spoken instead goes with its refusal (RFC 9110 section 15.5.22).
+    let required =
+        if head.status == 426 { head.fields.list("upgrade").collect::<Vec<_>>().join(&b", "[..]) } else { vec![] };
     head.fields.strip_hop_by_hop();
     if client == Version::Http10 {
         head.fields.remove("transfer-encoding");
@@ -93,7 +100,12 @@ pub(super) fn incoming(
     if switched {
         head.fields.push("Connection", "Upgrade");
         head.fields.push("Upgrade", "websocket");
-    } else if close {
+    }
+    if !required.is_empty() {
+        head.fields.push("Connection", "Upgrade");
+        head.fields.push("Upgrade", required);
+    }
+    if close && !switched {
         head.fields.push("Connection", "close");
     }
     head.version = Version::Http11;
@@ -118,8 +130,12 @@ pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMu
     if !options && !trace {
         return None;
     }
-    // A value that is not a number is ignored.
-    let left: u64 = str::from_utf8(head.fields.get_one("max-forwards").ok()??).ok()?.parse().ok()?;
+    let left = head.fields.get_one("max-forwards").ok()??;
+    // What is not a number is ignored. One that is too large for us becomes the largest that we know.
+    if left.is_empty() || !left.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let left = str::from_utf8(left).ok()?.parse().unwrap_or(u64::MAX);
     if left > 0 {
         head.fields.remove("max-forwards");
         head.fields.push("Max-Forwards", (left - 1).to_string());

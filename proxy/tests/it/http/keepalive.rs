@@ -100,6 +100,24 @@ fn a_request_behind_a_body_is_found_where_the_body_ends() {
     });
 }
 
+/// RFC 9112 section 9.3: who keeps no connection says so in each request.
+#[test]
+fn an_upstream_whose_connections_are_not_kept_is_told_so() {
+    run(async {
+        let (upstream, mut asked) = server(|_, _| reply(200, "")).await;
+        for (kept, told) in [(0, true), (1, false)] {
+            let mut config = config(&[upstream.addr]);
+            config["limits"] = json!({ "pool_per_upstream": kept });
+            let proxy = TestProxy::start(config).await;
+            let mut client = proxy.client().await;
+            client.send(get("/")).await;
+            let (head, _) = client.response().await;
+            assert!(!head.contains("Connection: close"), "that is between us and the upstream: {head}");
+            assert_eq!(asked.recv().await.unwrap().1.contains("\r\nConnection: close\r\n"), told, "{kept}");
+        }
+    });
+}
+
 #[test]
 fn no_more_connections_are_kept_than_the_pool_holds() {
     run(async {

@@ -62,7 +62,7 @@ fn a_head_keeps_what_is_for_the_target_and_loses_what_was_for_us() {
         let (upstream, mut asked) = server(|_, _| {
             "HTTP/1.1 200 OK\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\n\
              Upgrade: h2c\r\nProxy-Authenticate: Basic\r\nVia: 1.0 there\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
-             Date: then\r\nContent-Length: 0\r\n\r\n"
+             WWW-Authenticate: Basic realm=\"a\" , New x=1\r\nAuthentication-Info: y\r\nAllow: GET,ODD\r\nDate: then\r\nContent-Length: 0\r\n\r\n"
                 .into()
         })
         .await;
@@ -83,7 +83,8 @@ fn a_head_keeps_what_is_for_the_target_and_loses_what_was_for_us() {
         let head = client.head().await;
         assert_eq!(
             head,
-            "HTTP/1.1 200 OK\r\nVia: 1.0 there\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nDate: then\r\n\
+            "HTTP/1.1 200 OK\r\nVia: 1.0 there\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
+             WWW-Authenticate: Basic realm=\"a\" , New x=1\r\nAuthentication-Info: y\r\nAllow: GET,ODD\r\nDate: then\r\n\
              Content-Length: 0\r\n\
              Via: 1.1 ours\r\n\r\n"
         );
@@ -94,6 +95,45 @@ fn a_head_keeps_what_is_for_the_target_and_loses_what_was_for_us() {
              X-Kept: 1\r\nVia: 1.1 ours\r\nConnection: TE\r\nTE: trailers\r\n\
              Proxy-Authorization: Basic dXM6czNjcmV0\r\n\r\n"
         );
+    });
+}
+
+/// RFC 9110 section 7.7: neither is ours to tidy up.
+#[test]
+fn a_path_and_its_query_pass_as_they_came() {
+    run(async {
+        let (upstream, mut asked) = server(|_, _| reply(200, "")).await;
+        let proxy = TestProxy::before(&[upstream.addr]).await;
+        let mut client = proxy.client().await;
+        for path in ["/a/../b/./c", "//a//b", "/%7e%2F%zz", "/;a=b?c=%0d%0a&&d?e", "/a?http://b/", "/\\'\"<>{}|^`"] {
+            client.send(get(path)).await;
+            client.response().await;
+            let head = asked.recv().await.unwrap().1;
+            assert_eq!(head.lines().next(), Some(&*format!("GET http://a.test{path} HTTP/1.1")));
+        }
+    });
+}
+
+/// RFC 9110 section 15.5.22. In any other reply Upgrade is between the upstream and us.
+#[test]
+fn a_426_says_what_the_target_wants_spoken() {
+    run(async {
+        let (upstream, _asked) = server(|_, head| {
+            let status = if head.contains("/426") { "426 Upgrade Required" } else { "200 OK" };
+            format!("HTTP/1.1 {status}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: x/2\r\nContent-Length: 0\r\n\r\n")
+        })
+        .await;
+        let proxy = TestProxy::before(&[upstream.addr]).await;
+        let mut client = proxy.client().await;
+        client.send(get("/426")).await;
+        let head = client.head().await;
+        assert!(head.contains("\r\nConnection: Upgrade\r\nUpgrade: websocket, x/2\r\n"), "{head}");
+        client.send(get("/")).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 ") && !head.contains("pgrade"), "{head}");
+        client.send("GET http://a.test/426 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").await;
+        let head = client.head().await;
+        assert!(head.contains("\r\nUpgrade: websocket, x/2\r\nConnection: close\r\n"), "{head}");
     });
 }
 
@@ -141,11 +181,38 @@ fn max_forwards_counts_down_and_ends_here_at_zero() {
             "TRACE http://a.test/ HTTP/1.1\r\nHost: a.test\r\nX-Me: 1\r\nMax-Forwards: 0\r\n\r\n"
         );
         assert!(asked.try_recv().is_err(), "nothing has gone on so far");
-        for (method, hops, left) in [("TRACE", "3", "2"), ("OPTIONS", "x", "x"), ("GET", "0", "0")] {
+        for (method, hops, left) in [
+            ("TRACE", "3", "2"),
+            // One that is too large for us is the largest that we know from here on.
+            ("TRACE", "99999999999999999999", "18446744073709551614"),
+            ("OPTIONS", "x", "x"),
+            ("OPTIONS", "+0", "+0"),
+            ("GET", "0", "0"),
+        ] {
             client.send(ask(method, hops)).await;
             assert_eq!(client.response().await.1, b"there");
             assert!(asked.recv().await.unwrap().1.contains(&format!("Max-Forwards: {left}\r\n")), "{method} {hops}");
         }
+    });
+}
+
+/// RFC 9110 section 9.3.7.
+#[test]
+fn options_of_the_proxy_itself_are_answered_here() {
+    run(async {
+        let (upstream, mut asked) = server(|_, _| reply(200, "there")).await;
+        let proxy = TestProxy::before(&[upstream.addr]).await;
+        let mut client = proxy.client().await;
+        client.send("OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        let (head, body) = client.response().await;
+        assert!(
+            head.starts_with("HTTP/1.1 200 ") && head.contains("\r\nAllow: GET, HEAD, OPTIONS, CONNECT\r\n"),
+            "{head}"
+        );
+        assert_eq!(body, b"");
+        client.send(get("/")).await;
+        assert_eq!(client.response().await.1, b"there");
+        assert!(asked.recv().await.unwrap().1.starts_with("GET "));
     });
 }
 

@@ -69,6 +69,10 @@ fn no_other_upgrade_is_asked_for() {
             let head = asked.recv().await.unwrap().1.to_ascii_lowercase();
             assert!(!head.contains("upgrade") && !head.contains("http2-settings"), "{head}");
         }
+        // A server ignores it in HTTP/1.0 (RFC 9110 section 7.8).
+        client.send(ASK.replace("HTTP/1.1", "HTTP/1.0")).await;
+        client.response().await;
+        assert!(!asked.recv().await.unwrap().1.to_ascii_lowercase().contains("upgrade"));
     });
 }
 
@@ -97,16 +101,16 @@ fn nothing_behind_a_refused_upgrade_to_connect_udp_is_a_request() {
     run(async {
         let (upstream, mut asked) = server(|_, _| reply(200, "no")).await;
         let proxy = TestProxy::before(&[upstream.addr]).await;
-        let mut client = proxy.client().await;
         let forged = "GET http://a.test/forged HTTP/1.1\r\nHost: a.test\r\n\r\n";
-        client
-            .send(format!(
-                "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: connect-udp\r\n\r\n{forged}"
-            ))
-            .await;
-        let answers = String::from_utf8(client.rest().await.unwrap()).unwrap();
-        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
-        assert!(!asked.recv().await.unwrap().1.contains("Upgrade"), "it does not pass");
-        assert!(asked.try_recv().is_err());
+        // Names of protocols are compared without regard to case (RFC 9110 section 7.8).
+        for protocols in ["connect-udp", "x/1, Connect-UDP", "CONNECT-TCP"] {
+            let mut client = proxy.client().await;
+            let fields = format!("Connection: Upgrade\r\nUpgrade: {protocols}\r\n");
+            client.send(format!("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n{forged}")).await;
+            let answers = String::from_utf8(client.rest().await.unwrap()).unwrap();
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+            assert!(!asked.recv().await.unwrap().1.contains("Upgrade"), "it does not pass");
+            assert!(asked.try_recv().is_err());
+        }
     });
 }

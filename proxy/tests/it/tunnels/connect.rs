@@ -71,6 +71,16 @@ fn early_data_waits_for_the_2xx() {
 
 /// What an upstream sees of a CONNECT with these fields.
 async fn seen(url: impl FnOnce(&str) -> String, connect_headers: serde_json::Value, fields: &str) -> String {
+    seen_in("HTTP/1.1", url, connect_headers, fields).await
+}
+
+/// As [`seen`], for a client of this version.
+async fn seen_in(
+    version: &str,
+    url: impl FnOnce(&str) -> String,
+    connect_headers: serde_json::Value,
+    fields: &str,
+) -> String {
     let (told, heads) = tokio::sync::mpsc::unbounded_channel();
     let upstream = Double::scripted(move |_, mut peer| {
         let told = told.clone();
@@ -90,7 +100,7 @@ async fn seen(url: impl FnOnce(&str) -> String, connect_headers: serde_json::Val
     let mut client = proxy.client().await;
     // me:mine
     let auth = "Proxy-Authorization: Basic bWU6bWluZQ==\r\n";
-    client.send(format!("CONNECT a.test:80 HTTP/1.1\r\nHost: other.test\r\n{auth}{fields}\r\n")).await;
+    client.send(format!("CONNECT a.test:80 {version}\r\nHost: other.test\r\n{auth}{fields}\r\n")).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200 "));
     let mut heads = heads;
     heads.recv().await.unwrap()
@@ -123,6 +133,9 @@ fn the_clients_via_is_kept_in_front_of_ours() {
     run(async {
         let head = seen(|addr| format!("http://{addr}"), json!({}), "Via: 1.0 before\r\nVia: 1.1 nearer\r\n").await;
         assert!(head.contains("\r\nVia: 1.0 before, 1.1 nearer, 1.1 here\r\n"), "{head}");
+        // Ours says what the client spoke (RFC 9110 section 7.6.3), and an empty line adds nothing.
+        let head = seen_in("HTTP/1.0", |addr| format!("http://{addr}"), json!({}), "Via:\r\nVia: 1.1 before\r\n").await;
+        assert!(head.contains("\r\nVia: 1.1 before, 1.0 here\r\n"), "{head}");
     });
 }
 
