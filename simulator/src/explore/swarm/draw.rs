@@ -120,7 +120,7 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | MaxAttempts | CrashProxy | Drain | DeadTargets | LongTunnels | OddPages => 6,
+                Herd | MaxAttempts | CrashProxy | Drain | LongTunnels => 6,
                 Outage => 12,
                 AcceptErrors | DnsFailures | BusyOffload | FineTick => 4,
                 _ => 2,
@@ -160,6 +160,10 @@ impl Genome {
         // Credentials follow the entry in the configuration, not the host that its name leads to.
         if on.contains(&Names) {
             on.retain(|feature| *feature != UpstreamAuth);
+        }
+        // A fault that answers in the place of a target that does not work has the upstreams that tell the truth set aside.
+        if on.contains(&Faults) || on.contains(&Arming) {
+            on.retain(|feature| !matches!(feature, DeadTargets | OddPages));
         }
         // A proxy that is down misses the reload that lets the former users in again.
         if !on.contains(&ClientAuth) || on.contains(&CrashProxy) {

@@ -11,7 +11,7 @@ use crate::judge::history::{History, id_of};
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::requests::ProxyRequest;
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, JournalEntry, Witnesses};
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, Witnesses};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "conservation",
@@ -70,8 +70,11 @@ fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends
         // It tells of a tunnel when both ends are closed.
         let half_closed = witnesses.configurations.at(asked.began).timeouts.half_closed;
         let until = end.at + witnesses.clock_skew + LAST_BYTES.max(half_closed);
+        // A fault may have answered the client, and have the proxy wait for the rest for as long as a body may take.
+        let struck = witnesses.journals.of(id).iter().any(|one| witnesses.disturbances.harm(one) == Harm::Answer);
         return match witnesses.disturbances.of_proxy(asked.began, until) {
             Some(why) => Case::Excused(why),
+            None if struck => Case::Excused(Excuse::RequestStruck),
             None if witnesses.disturbances.stopped().is_some() => Case::Excused(Excuse::ProxyStopping),
             None => Case::Broken(Violation::found(
                 format!("{id} was answered, but the proxy does not tell of it"),
