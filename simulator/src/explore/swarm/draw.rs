@@ -50,7 +50,6 @@ pub(super) enum Feature {
     DeadTargets,
     LongTunnels,
     OddPages,
-    ReloadUsers,
 }
 
 use Feature::*;
@@ -164,10 +163,6 @@ impl Genome {
         // A fault that answers in the place of a target that does not work has the upstreams that tell the truth set aside.
         if on.contains(&Faults) || on.contains(&Arming) {
             on.retain(|feature| !matches!(feature, DeadTargets | OddPages));
-        }
-        // A proxy that is down misses the reload that lets the former users in again.
-        if !on.contains(&ClientAuth) || on.contains(&CrashProxy) {
-            on.retain(|feature| *feature != ReloadUsers);
         }
         // A proxy that was killed while it drained starts again and does not drain.
         if on.contains(&Drain) {

@@ -20,7 +20,6 @@ const EVENTS: &[Feature] = &[
     ReloadBroken,
     ClockJump,
     Outage,
-    ReloadUsers,
 ];
 
 impl Draw {
@@ -78,12 +77,6 @@ impl Draw {
                 (ReloadWeights | ReloadMembers, _) => {
                     let changed = self.changed(proxy, event);
                     timeline.push(json!({ "at": at, "do": "reload", "proxy": changed }));
-                }
-                (ReloadUsers, _) => {
-                    let mut changed = proxy.clone();
-                    changed["authentication"]["users"] = json!([{ "username": "alice", "password": "another" }]);
-                    timeline.push(json!({ "at": at, "do": "reload", "proxy": changed }));
-                    timeline.push(json!({ "at": until, "do": "reload", "proxy": proxy }));
                 }
                 (ReloadBroken, _) => {
                     let text = *self.one_of(&["", "{", "[]", "{\"upstream_proxies\": []}", "{\"servr\": {}}"]);
