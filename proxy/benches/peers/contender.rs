@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::machine::Running;
 use crate::measure::Measure;
 use crate::support::netdrift_config;
 use crate::support::process::{ChildProcess, free_address};
@@ -65,13 +66,6 @@ pub(crate) fn contenders(netdrift: &Path, beside: Option<&Path>) -> Vec<Contende
     }
     all.retain(|one| matches!(one.kind, Direct) || one.program().is_some());
     all
-}
-
-/// One that accepts.
-pub(crate) struct Running {
-    pub(crate) addr: SocketAddr,
-    /// Where there is one at all.
-    pub(crate) process: Option<ChildProcess>,
 }
 
 impl Contender {

@@ -1,12 +1,20 @@
-//! Reads the processor time of processes, and how much of the machine's others took meanwhile.
+//! Knows what runs: reads the processor time of processes, and how much of the machine's others took meanwhile.
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::process;
 
 use tokio::time::Instant;
 
-use crate::support::process::children;
+use crate::support::process::{ChildProcess, children};
+
+/// A contender that accepts.
+pub(crate) struct Running {
+    pub(crate) addr: SocketAddr,
+    /// Where there is one at all.
+    pub(crate) process: Option<ChildProcess>,
+}
 
 /// Clock ticks in a second of `/proc`: fixed in the kernel's interface to user space.
 const TICKS: f64 = 100.0;

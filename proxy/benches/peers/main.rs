@@ -20,9 +20,9 @@ use std::time::Duration;
 use proxy::env::Env;
 use proxy::env::os::Os;
 
-use contender::{Contender, RATIOS, Running, contenders};
+use contender::{Contender, RATIOS, contenders};
 use load::Load;
-use machine::Watch;
+use machine::{Running, Watch};
 use measure::Measure;
 use support::process::ChildProcess;
 use support::upstream;

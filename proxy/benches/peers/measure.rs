@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use crate::contender::Running;
 use crate::load::Load;
-use crate::machine::cpu;
+use crate::machine::{Running, cpu};
 use crate::support::{echo, tunnel};
 use crate::table::{Better, Row};
 

@@ -24,7 +24,7 @@ pub(crate) enum Leg<S> {
     /// `http://`
     Plain(S),
     /// `https://`. Boxed: a session's state is some kilobytes, and most legs are plain.
-    Tls(Box<Session<S>>),
+    Tls(Box<TlsSession<S>>),
 }
 
 /// A TLS session with an upstream.
@@ -32,7 +32,7 @@ pub(crate) enum Leg<S> {
 /// Whoever drops it ends it in order, and so it tells the upstream first: an end without that alert could be a cut (RFC 9112
 /// section 9.8). One that is aborted tells nothing.
 #[derive(Debug)]
-pub(crate) struct Session<S> {
+pub(crate) struct TlsSession<S> {
     /// `None` only while it is aborted.
     stream: Option<TlsStream<S>>,
     /// Sends the alert, as far as it goes without waiting. It is a pointer, so that who merely holds legs need not know
@@ -40,12 +40,12 @@ pub(crate) struct Session<S> {
     say_end: fn(&mut TlsStream<S>),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsSession<S> {
     fn new(stream: TlsStream<S>) -> Self {
         let say_end = |stream: &mut TlsStream<S>| {
             let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         };
-        Session { stream: Some(stream), say_end }
+        TlsSession { stream: Some(stream), say_end }
     }
 
     /// Puts `poll` to the stream.
@@ -59,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-impl<S> Drop for Session<S> {
+impl<S> Drop for TlsSession<S> {
     fn drop(&mut self) {
         if let Some(stream) = &mut self.stream {
             (self.say_end)(stream);
@@ -67,7 +67,7 @@ impl<S> Drop for Session<S> {
     }
 }
 
-impl<S: Duplex> Duplex for Session<S> {
+impl<S: Duplex> Duplex for TlsSession<S> {
     fn abort(mut self) {
         if let Some(stream) = self.stream.take() {
             stream.into_inner().0.abort();
@@ -90,13 +90,13 @@ impl<S: Duplex> Duplex for Session<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Session<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsSession<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.get_mut().poll_with(|stream| stream.poll_read(cx, buf))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Session<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsSession<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().poll_with(|stream| stream.poll_write(cx, buf))
     }
@@ -206,7 +206,7 @@ impl Wrapper {
         match self {
             Wrapper::Plain => Ok(Leg::Plain(stream)),
             Wrapper::Tls(connector, name) => {
-                Ok(Leg::Tls(Box::new(Session::new(connector.connect(name.clone(), stream).await?))))
+                Ok(Leg::Tls(Box::new(TlsSession::new(connector.connect(name.clone(), stream).await?))))
             }
         }
     }

@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{ClientEvent, What};
+    use crate::record::{ClientEvent, Line, What};
     use crate::scenario::HostName;
 
     #[test]
@@ -114,6 +114,31 @@ mod tests {
             record.up = checksum::Transferred::of(b"short");
         }
         twin.fires();
+    }
+
+    /// One answered too late, and had nothing of it; the client's last bytes never left it.
+    #[test]
+    fn of_two_that_answered_the_one_whose_bytes_came_served() {
+        let mut twin = Twin::of(&LAW);
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        let mut late = twin.record.trace.lines[at].clone();
+        let served = late.host.clone();
+        late.host = ["alpha", "beta"].map(HostName::new).into_iter().find(|name| *name != served).unwrap();
+        let What::Upstream(Event::Request(record)) = &mut late.what else { return };
+        (record.up, record.down) = (checksum::Transferred::of(b""), checksum::Transferred::of(b""));
+        let id = record.id.clone().unwrap();
+        record.connection = 99;
+        let what = What::Upstream(Event::Opened { connection: record.connection });
+        twin.record.trace.lines.insert(0, Line { at_us: 0, host: late.host.clone(), what });
+        let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.id == id));
+        if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what {
+            result.up.bytes += 1;
+        }
+        twin.record.trace.lines.push(late);
+        let history = crate::judge::history::History::new(&twin.scenario, &twin.record);
+        let (asked, entries) = (&history.witnesses.requests[id.as_str()], history.witnesses.journals.of(&id));
+        let found = answering(entries, asked, &asked.end.unwrap()).unwrap();
+        assert_eq!((entries.len(), found.host), (2, served.as_str()));
     }
 
     #[test]

@@ -105,6 +105,13 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_gets_through_late_asks_late() {
+        let held = moving(14).replace(r#""timeline": ["#, r#""chance": { "dns_delay": "300ms" },
+            "timeline": [{ "at": "2500ms", "do": "hold", "between": ["proxy", "client"] }, { "at": "9s", "do": "heal" },"#);
+        Twin::of_scenario(&LAW, &held).excuses(Excuse::NameMoved);
+    }
+
+    #[test]
     fn an_old_address_is_excused_while_it_may_be_kept_and_no_longer() {
         let twin = Twin::of_scenario(&LAW, &moving(10));
         twin.excuses(Excuse::NameMoved);

@@ -126,6 +126,8 @@ fn picked(history: &History<'_>, id: &str, entry: &JournalEntry<'_>, untold: &[&
 
 #[cfg(test)]
 mod tests {
+    use mock_upstreams::journal::Event;
+
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::history::id_of;
@@ -174,9 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_that_answers_has_the_proxy_wait_for_the_rest_while_its_client_is_gone() {
+        let mut twin = Twin::of_clients_that(&LAW, "http:bytes=10");
+        let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+        let What::Proxy(ProxyEvent::Finished(finished)) = twin.record.trace.lines.remove(at).what else { return };
+        let id = id_of(&finished.target);
+        let written =
+            twin.find(|what| matches!(what, What::Upstream(Event::Request(record)) if record.id.as_deref() == id));
+        if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[written].what {
+            record.faults = vec!["status-429".to_owned()];
+        }
+        twin.excuses(Excuse::RequestStruck);
+    }
+
+    #[test]
     fn fires_where_two_upstreams_opened_a_tunnel() {
         let mut twin = Twin::of(&LAW);
-        let at = twin.find(|what| matches!(what, What::Upstream(mock_upstreams::journal::Event::Request(_))));
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
         let mut line = twin.record.trace.lines[at].clone();
         let others = ["alpha", "beta"].map(HostName::new);
         line.host = others.into_iter().find(|name| *name != line.host).unwrap();

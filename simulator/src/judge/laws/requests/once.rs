@@ -126,6 +126,22 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_may_ask_again_for_what_a_killed_upstream_had_opened() {
+        for killed in [true, false] {
+            let text = KILLED.replace("\"echo\", \"requests\": 12", "\"hold:for=4s\", \"requests\": 4");
+            let text = if killed { text } else { text.replace("\"host\": \"a\"", "\"host\": \"client\"") };
+            let mut twin = Twin::of_scenario(&LAW, &text);
+            let at = twin.find(written);
+            let mut line = twin.record.trace.lines[at].clone();
+            if let What::Upstream(Event::Request(record)) = &mut line.what {
+                record.up = mock_upstreams::checksum::Transferred::of(b"");
+            }
+            twin.record.trace.lines.push(line);
+            if killed { twin.excuses(Excuse::UpstreamKilled) } else { twin.fires() }
+        }
+    }
+
+    #[test]
     fn fires_where_no_client_asked() {
         let mut twin = Twin::of(&LAW);
         let at = twin.find(written);

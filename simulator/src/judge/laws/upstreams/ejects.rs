@@ -111,13 +111,45 @@ fn threshold(history: &History<'_>, certain: &[usize], at: Duration) -> usize {
 mod tests {
     use super::LAW;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{ProxyEvent, What};
+    use crate::record::{Line, ProxyEvent, What};
+    use crate::scenario::HostName;
 
     #[test]
     fn fires_where_nobody_is_ejected() {
         let mut twin = Twin::of_ejection(&LAW);
         twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Ejected { .. })));
         twin.fires();
+    }
+
+    #[test]
+    fn what_began_before_its_upstream_was_removed_counts_no_more_however_long_it_took() {
+        let removed = r#"{ "name": "removed", "story": "A reload removes an upstream.", "duration": "12s",
+            "proxy": { "health_check": { "failure_threshold": 1 } }, "upstreams": [{ "name": "a" }, { "name": "b" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 5 }],
+            "timeline": [{ "at": "1s", "do": "reload", "proxy": { "upstream_proxies": [{ "url": "http://a:8080" }],
+                "health_check": { "failure_threshold": 1 }, "timeouts": { "connect": "1s", "reply": "1s" } } }] }"#;
+        for (took, counts) in [(8, false), (0, true)] {
+            let mut twin = Twin::of_ejection(&LAW);
+            (twin.scenario, twin.record) = {
+                let scenario = crate::scenario::parse(removed).unwrap();
+                let record = crate::world::EngineKind::default().play(&scenario, 1).unwrap();
+                (scenario, record)
+            };
+            let at_us = 9_000_000;
+            let place = twin.record.trace.lines.partition_point(|line| line.at_us <= at_us);
+            let upstream = HostName::new("b");
+            let tell = |what| Line { at_us, host: HostName::new("proxy"), what: What::Proxy(what) };
+            let failure = Some("connect_timeout");
+            let ended = ProxyEvent::AttemptEnded {
+                request: None,
+                upstream: upstream.clone(),
+                failure,
+                took_us: took * 1_000_000,
+            };
+            let blamed = ProxyEvent::Blamed { upstream, blame: "upstream", rule: "unreachable" };
+            twin.record.trace.lines.splice(place..place, [tell(ended), tell(blamed)]);
+            if counts { twin.fires() } else { assert_eq!(twin.checked().violations, []) }
+        }
     }
 
     #[test]

@@ -179,6 +179,20 @@ mod tests {
         twin.fires();
     }
 
+    /// The name's other host served well meanwhile, and its health is the name's.
+    #[test]
+    fn a_name_that_moves_there_and_back_excuses() {
+        let moving = r#"{ "name": "moving", "story": "A name leads to a broken host, to a sound one, and back.", "duration": "20s",
+            "network": { "dns": { "moving.test": ["a"] } },
+            "proxy": { "upstream_proxies": [{ "url": "http://moving.test:8080" }, { "url": "http://c:8080" }],
+                "health_check": { "failure_threshold": 3, "backoff_base": "1s", "backoff_max": "8s" } },
+            "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "garbage" }] } }, { "name": "b" }, { "name": "c" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 10 }],
+            "timeline": [{ "at": "1s", "do": "dns", "name": "moving.test", "hosts": ["b"] },
+                { "at": "12s", "do": "dns", "name": "moving.test", "hosts": ["a"] }] }"#;
+        Twin::of_scenario(&LAW, moving).excuses(Excuse::NameMoved);
+    }
+
     #[test]
     fn a_reload_and_a_pool_that_is_out_as_a_whole_excuse() {
         let reload = r#", "timeline": [{ "at": "1s", "do": "reload", "proxy": {} }]"#;
