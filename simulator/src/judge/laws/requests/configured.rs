@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn a_client_that_gets_through_late_asks_late() {
-        let held = moving(14).replace(r#""timeline": ["#, r#""chance": { "dns_delay": "300ms" },
-            "timeline": [{ "at": "2500ms", "do": "hold", "between": ["proxy", "client"] }, { "at": "9s", "do": "heal" },"#);
+        let held = moving(16).replace(r#""timeline": ["#, r#""chance": { "dns_delay": "300ms" },
+            "timeline": [{ "at": "2500ms", "do": "hold", "between": ["proxy", "client"] }, { "at": "12s", "do": "heal" },"#);
         Twin::of_scenario(&LAW, &held).excuses(Excuse::NameMoved);
     }
 

@@ -134,7 +134,7 @@ mod tests {
             let at = twin.find(written);
             let mut line = twin.record.trace.lines[at].clone();
             if let What::Upstream(Event::Request(record)) = &mut line.what {
-                record.up = mock_upstreams::checksum::Transferred::of(b"");
+                (record.up, record.status) = (mock_upstreams::checksum::Transferred::of(b""), Some(503));
             }
             twin.record.trace.lines.push(line);
             if killed { twin.excuses(Excuse::UpstreamKilled) } else { twin.fires() }
