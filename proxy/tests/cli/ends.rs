@@ -60,7 +60,7 @@ fn what_is_left_at_the_deadline_is_reset_and_told_in_the_last_line() {
     let mut open = [tunnel(place.address), tunnel(place.address)];
     proxy.signal(Signal::TERM);
     for tunnel in &mut open {
-        let error = tunnel.read(&mut [0]).unwrap_err();
+        let error = tunnel.read_exact(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
     assert_eq!(proxy.end(), 0);
@@ -204,7 +204,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     }
     let mut idle = connect(place.address);
     proxy.signal(Signal::TERM);
-    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+    assert_eq!(idle.read_exact(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     assert_eq!(proxy.child.wait().unwrap().code(), Some(0));
     // Nor does an answer that nobody reads.
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("proxy"))

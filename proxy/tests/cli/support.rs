@@ -212,8 +212,10 @@ fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut byte).unwrap() == 0 {
-            break;
+        // Not `read`: with a time-out, the signal of a child that ends elsewhere interrupts it (signal(7)).
+        match stream.read_exact(&mut byte) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+            read => read.unwrap(),
         }
         head.push(byte[0]);
     }
