@@ -120,8 +120,10 @@ impl Genome {
         for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | MaxAttempts | CrashProxy | Drain | LongTunnels => 6,
+                // Steps of a millisecond cost most of a run's time.
+                FineTick => 8,
                 Outage => 12,
-                AcceptErrors | DnsFailures | BusyOffload | FineTick => 4,
+                AcceptErrors | DnsFailures | BusyOffload => 4,
                 _ => 2,
             };
             if draw.once_in(times) {

@@ -72,7 +72,7 @@ impl NetState {
     /// Until when nothing happens on the network unless a task does something. The inner `None` means for ever; the outer `None` means
     /// that something may happen at the next step.
     pub(super) fn idle_until(&mut self) -> Option<Option<Duration>> {
-        if self.wire.is_busy() {
+        if self.wire.resets_wait() {
             return None;
         }
         // The kernel sends a lost segment again after a number of steps, so these steps must not be skipped.

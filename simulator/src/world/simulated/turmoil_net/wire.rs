@@ -41,7 +41,6 @@ pub(super) struct Wire {
     /// Flows whose receiver has closed its socket. New data on them is answered with a reset.
     closed: BTreeSet<Flow>,
     egress: Vec<Packet>,
-    busy: bool,
     lost: bool,
 }
 
@@ -68,7 +67,6 @@ impl Wire {
             refusals: Vec::new(),
             closed: BTreeSet::new(),
             egress: Vec::new(),
-            busy: false,
             lost: false,
         }
     }
@@ -95,9 +93,10 @@ impl Wire {
         }
     }
 
-    /// Whether the last pass moved a packet, so that tasks and hosts may have more to do at the same instant.
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy || !self.resets.is_empty() || !self.refusals.is_empty()
+    /// Whether a reset waits for the next step. Nothing else does: what a packet has hosts answer leaves in the pass that delivers it, and
+    /// what it has tasks do, they do at once.
+    pub(super) fn resets_wait(&self) -> bool {
+        !self.resets.is_empty() || !self.refusals.is_empty()
     }
 
     pub(super) fn has_lost(&self) -> bool {
@@ -132,14 +131,12 @@ impl Wire {
         closed_ports: &[SocketAddr],
         dice: &mut Dice,
     ) {
-        self.busy = false;
         // When a reset arrives, the kernel drops the bytes that were not read yet, while a real one lets them be read. So
         // a reset that is due together with data is delivered one step later.
         let mut fresh: BTreeSet<Flow> = BTreeSet::new();
         let mut late = Vec::new();
         while let Some(entry) = self.under_way.first_entry().filter(|entry| entry.key().0 <= now) {
             let packet = entry.remove();
-            self.busy = true;
             if let Some((flow, segment)) = tcp(&packet) {
                 if segment.flags.rst && fresh.contains(&flow) {
                     late.push(packet);
@@ -166,7 +163,6 @@ impl Wire {
             egress.push(reset(local, peer));
         }
         for packet in egress.drain(..) {
-            self.busy = true;
             if hosts.is_at(packet.dst) {
                 self.send(now, packet, dice);
             } else {
