@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::http::replies::{Replies, ReplyError};
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
+use crate::upstream::resolver::is_own_lack;
 
 /// What every attempt of a request shares.
 #[derive(Clone, Copy)]
@@ -40,17 +42,23 @@ pub(crate) async fn connect<E: Env>(
 ) -> Result<Leg<E::Stream>, FailedAttempt> {
     let limit = allowance.connect();
     let resolved = AtomicBool::new(false);
+    let lack = OnceLock::new();
     let connected = async {
         let addresses = upstream.endpoint.resolve(env, settings.dns).await.map_err(unresolved)?;
         resolved.store(true, Ordering::Relaxed);
-        let stream = upstream.endpoint.connect(env, &addresses, settings.dns).await.map_err(connect_failed)?;
+        let stream = upstream.endpoint.connect(env, &addresses, settings.dns, &lack).await.map_err(connect_failed)?;
         upstream.wrapper.wrap(stream).await.map_err(|error| FailedAttempt::new(Failure::TlsFailed, error))
     };
     let late = |_| match resolved.load(Ordering::Relaxed) {
         true => FailedAttempt::timed_out(limit.failure, "no connection", limit.span),
         false => FailedAttempt::timed_out(Failure::NameTimeout, "no address", limit.span),
     };
-    timeout(limit.span, connected).await.map_err(late)?
+    let failed = match timeout(limit.span, connected).await.map_err(late) {
+        Ok(Ok(leg)) => return Ok(leg),
+        Ok(Err(failed)) | Err(failed) => failed,
+    };
+    // An address that could not be tried may have been the one that works, whatever the others said.
+    Err(lack.into_inner().map_or(failed, |error| FailedAttempt::new(Failure::OwnResources, error)))
 }
 
 /// Opens a tunnel to `target` (`host:port`) through `upstream`. Returns the leg and the bytes that came behind the reply's head.
@@ -180,12 +188,11 @@ fn connect_failed(error: io::Error) -> FailedAttempt {
 }
 
 fn connect_failure(error: &io::Error) -> Failure {
-    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, ConnectionReset, OutOfMemory, TimedOut};
-    // Linux numbers of what only this side can lack: EMFILE, ENFILE, ENOBUFS.
-    const OWN: [i32; 3] = [24, 23, 105];
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, ConnectionReset, TimedOut};
     match error.kind() {
-        AddrNotAvailable | OutOfMemory => Failure::OwnResources,
-        _ if error.raw_os_error().is_some_and(|number| OWN.contains(&number)) => Failure::OwnResources,
+        // No port is left, or no address of the family.
+        AddrNotAvailable => Failure::OwnResources,
+        _ if is_own_lack(error) => Failure::OwnResources,
         ConnectionRefused => Failure::ConnectRefused,
         // It stood, and was reset before we could look: the same as a moment later.
         ConnectionReset => Failure::ResetBeforeHead,

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ impl Endpoint {
     }
 
     /// Connects to the first of `addresses` that answers. Where all fail, the name is asked for again, and addresses that are
-    /// new are tried as well.
+    /// new are tried as well. `lack` is set to the first error that says that this side could not try an address.
     ///
     /// # Errors
     /// The last address's.
@@ -114,15 +114,16 @@ impl Endpoint {
         env: &E,
         addresses: &[SocketAddr],
         fresh_for: Duration,
+        lack: &OnceLock<io::Error>,
     ) -> io::Result<E::Stream> {
-        let (address, stream) = match race(env, addresses).await {
+        let (address, stream) = match race(env, addresses, lack).await {
             Ok(connected) => connected,
             Err(error) => {
                 let others = self.others(env, addresses, fresh_for).await;
                 if others.is_empty() {
                     return Err(error);
                 }
-                race(env, &others).await?
+                race(env, &others, lack).await?
             }
         };
         if matches!(self.host, Host::Name(_)) {
@@ -305,12 +306,31 @@ fn interleave(found: &[SocketAddr]) -> Vec<IpAddr> {
     ordered
 }
 
+/// Keeps in `lack` what `error` says, if it is that this side lacked something.
+fn note(error: &io::Error, lack: &OnceLock<io::Error>) {
+    if is_own_lack(error) {
+        lack.get_or_init(|| error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
+    }
+}
+
+/// Whether `error` says that this process or its machine lacked something for a connection, whoever was at the other end.
+pub(super) fn is_own_lack(error: &io::Error) -> bool {
+    // Linux numbers: EMFILE, ENFILE, ENOBUFS.
+    const LACKS: [i32; 3] = [24, 23, 105];
+    error.kind() == io::ErrorKind::OutOfMemory || error.raw_os_error().is_some_and(|number| LACKS.contains(&number))
+}
+
 type Connecting<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send + 'a>>;
 
 /// Starts an address every [`STAGGER`], or at once when the one before failed; the first to connect wins, the others are dropped.
-async fn race<E: Env>(env: &E, addresses: &[SocketAddr]) -> io::Result<(SocketAddr, E::Stream)> {
+async fn race<E: Env>(
+    env: &E,
+    addresses: &[SocketAddr],
+    lack: &OnceLock<io::Error>,
+) -> io::Result<(SocketAddr, E::Stream)> {
     if let [only] = addresses {
-        return Ok((*only, env.connect(*only).await?));
+        let connected = env.connect(*only).await.inspect_err(|error| note(error, lack));
+        return Ok((*only, connected?));
     }
     let mut waiting = addresses.iter();
     let mut running: Vec<(SocketAddr, Connecting<'_, E::Stream>)> = Vec::new();
@@ -324,6 +344,7 @@ async fn race<E: Env>(env: &E, addresses: &[SocketAddr]) -> io::Result<(SocketAd
                 match attempt.as_mut().poll(cx) {
                     Poll::Ready(Ok(stream)) => return Poll::Ready(Ok((*address, stream))),
                     Poll::Ready(Err(error)) => {
+                        note(&error, lack);
                         last_error = error;
                         failed = true;
                         drop(running.remove(index));

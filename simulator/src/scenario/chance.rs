@@ -1,5 +1,7 @@
 //! Says what a scenario leaves to chance: the order of tasks, and what the proxy's machine does with sockets, names and offloaded jobs.
 
+use std::num::NonZeroUsize;
+
 use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,10 @@ pub struct Chance {
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "is_default")]
     pub accept_errors: f64,
+    /// How many connections the proxy can hold at once, those of clients and those to upstreams together. When they are used up, accept(2)
+    /// and connect(2) fail as they do without descriptors. Left out: as many as it likes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<NonZeroUsize>,
     /// The share of the proxy's name lookups that fail.
     #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "is_default")]

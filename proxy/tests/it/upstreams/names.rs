@@ -1,5 +1,6 @@
 //! Tests the way from an upstream's name to a connection: addresses raced, names resolved again, resolvers that fail.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -250,6 +251,29 @@ fn a_resolver_that_fails_or_hangs_is_not_the_upstreams_fault() {
             let failed = ear.finished(1).await.failed_attempts;
             assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), [word]);
             let (blame, rule) = (Blame::Netdrift, Rule::Resolver);
+            assert!(ear.heard().contains(&Heard::Blamed { upstream: 0, blame, rule }));
+            assert!(!ear.heard().iter().any(|heard| matches!(heard, Heard::Ejected { .. })));
+        }
+    });
+}
+
+#[test]
+fn an_address_that_our_own_lack_left_untried_clears_the_upstream_of_what_the_others_did() {
+    run_paused(async {
+        for silent in [false, true] {
+            let net = Memory::default();
+            net.set_names(Names::Resolve(vec![addr(1), addr(2), addr(3)]));
+            net.fail(addr(1), ErrorKind::OutOfMemory);
+            net.refuse(addr(2));
+            // The attempt then ends with its time.
+            if silent {
+                net.black_hole(addr(3));
+            }
+            let mut config = named(json!({}));
+            config["health_check"] = json!({ "failure_threshold": 1 });
+            let (_, ear) = net.start(parse(&config)).await;
+            assert_eq!(connect(&mut net.client()).await, 503);
+            let (blame, rule) = (Blame::Netdrift, Rule::OwnResources);
             assert!(ear.heard().contains(&Heard::Blamed { upstream: 0, blame, rule }));
             assert!(!ear.heard().iter().any(|heard| matches!(heard, Heard::Ejected { .. })));
         }

@@ -68,7 +68,7 @@ words! {
 }
 
 /// What chance does to the proxy's machine.
-const CHANCES: [&str; 4] = ["accept-error", "dns-failure", "dns-addresses", "offload-busy"];
+const CHANCES: [&str; 5] = ["accept-error", "no-descriptor", "dns-failure", "dns-addresses", "offload-busy"];
 
 /// Outcomes of requests that stand in no public enumeration of the proxy. One that is missing here is told as unknown when it is reached.
 const OWN_OUTCOMES: &[&str] = &[

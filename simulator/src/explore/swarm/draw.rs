@@ -50,6 +50,7 @@ pub(super) enum Feature {
     DeadTargets,
     LongTunnels,
     OddPages,
+    FewDescriptors,
 }
 
 use Feature::*;
@@ -93,6 +94,7 @@ fn lacks(engine: EngineKind) -> &'static [Feature] {
             CutOffClient,
             ClockJump,
             AcceptErrors,
+            FewDescriptors,
             DnsFailures,
             SlowDns,
             ManyAddresses,
@@ -120,8 +122,8 @@ impl Genome {
         for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | MaxAttempts | CrashProxy | Drain | LongTunnels => 6,
-                // Steps of a millisecond cost most of a run's time.
-                FineTick => 8,
+                // Steps of a millisecond cost most of a run's time, and without descriptors the proxy owes nothing.
+                FineTick | FewDescriptors => 8,
                 Outage => 12,
                 AcceptErrors | DnsFailures | BusyOffload => 4,
                 _ => 2,

@@ -51,6 +51,9 @@ impl Draw {
                 chance[field] = json!(format!("{}ms", self.number(1, most)));
             }
         }
+        if self.has(FewDescriptors) {
+            chance["descriptors"] = json!(self.number(8, 60));
+        }
         chance
     }
 

@@ -26,6 +26,8 @@ use crate::scenario::{Action, Client, LIVENESS, Scenario, Span, Written};
 
 /// How long a name is not looked up again that could not be resolved.
 const NO_LOOKUP: Duration = Duration::from_millis(1200);
+/// How long the proxy takes no connection where its machine has failed to accept one.
+pub(in crate::judge) const REST: Duration = Duration::from_millis(150);
 /// How long the run's own requests wait.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
 /// How much later than its longest back-off an ejected upstream may come back: its probe has to be asked for and answered.
@@ -126,13 +128,16 @@ impl<'a> Witnesses<'a> {
                     convergence = Some(Convergence { line: place, at: line.at(), round: *round, rounds: *rounds });
                 }
                 What::Scenario(ScenarioEvent::Failed { what }) => failed_actions.push((place, what.as_str())),
-                // Failing lookups and full queues; a failing accept costs time only, and other addresses some of it.
+                // Failing lookups, full queues and a want of descriptors; a failing accept costs time only, and other addresses some of it.
                 What::Scenario(ScenarioEvent::Chance { of: "dns-failure", what }) => {
                     failed_lookups.push((line.at(), what.as_str()));
                     machine_faults.push((line.at(), line.at() + NO_LOOKUP));
                 }
                 What::Scenario(ScenarioEvent::Chance { of: "offload-busy", .. }) => {
                     machine_faults.push((line.at(), line.at()));
+                }
+                What::Scenario(ScenarioEvent::Chance { of: "no-descriptor", .. }) => {
+                    machine_faults.push((line.at(), line.at() + REST));
                 }
                 What::Scenario(ScenarioEvent::Chance { of: "accept-error", .. }) => accept_errors.push(line.at()),
                 What::Scenario(_) => {}

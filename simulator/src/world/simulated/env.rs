@@ -46,8 +46,8 @@ impl<H: SimulatedHost> Env for SimEnv<H> {
     async fn connect(&self, addr: SocketAddr) -> io::Result<Self::Stream> {
         match route(addr) {
             Route::To(addr) => {
-                let stream = SimulatedHost::connect(&self.host, addr).await?;
-                Ok(ChancyStream::new(stream, self.machine.clone()))
+                let descriptor = self.machine.descriptor("connect")?;
+                Ok(ChancyStream::new(SimulatedHost::connect(&self.host, addr).await?, descriptor))
             }
             Route::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
             Route::Silent => std::future::pending().await,

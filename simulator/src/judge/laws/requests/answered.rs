@@ -11,7 +11,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RECOVERY_MARGIN, Witnesses, fault_of, harm_of};
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RECOVERY_MARGIN, REST, Witnesses, fault_of, harm_of};
 use crate::scenario::LIVENESS;
 
 pub(in crate::judge) const LAW: Law = Law {
@@ -26,8 +26,6 @@ const ROUNDS: u32 = 16;
 const SLACK: Duration = Duration::from_secs(3);
 /// How much longer where packets are lost: each is sent again after 200 ms.
 const RESENDING: Duration = Duration::from_secs(5);
-/// How long the proxy takes no connection where its machine has failed to accept one.
-const REST: Duration = Duration::from_millis(150);
 /// Below this a link takes its time for every body, so that nobody can say when an answer is due.
 const NARROW: u64 = 1_000_000;
 /// A stopping proxy takes no request that began so shortly before, since it may arrive later.

@@ -31,11 +31,13 @@ impl<L: Listener> Listener for ChancyListener<L> {
             Some(waiting) => waiting,
             None => self.inner.accept().await?,
         };
-        if let Some(error) = self.machine.accept_error() {
-            self.waits = Some((stream, peer));
-            return Err(error);
+        match self.machine.accept_error().map_or_else(|| self.machine.descriptor("accept"), Err) {
+            Ok(descriptor) => Ok((ChancyStream::new(stream, descriptor), peer)),
+            Err(error) => {
+                self.waits = Some((stream, peer));
+                Err(error)
+            }
         }
-        Ok((ChancyStream::new(stream, self.machine.clone()), peer))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const REFUSES: [u8; 3] = [192, 0, 2];
 const SILENT: [u8; 3] = [198, 51, 100];
 /// Errors of accept(2) that leave the connection in the backlog: EMFILE, ENFILE, ENOBUFS, ENOMEM, and ECONNABORTED for one that went away.
 const ACCEPT_ERRORS: [i32; 5] = [24, 23, 105, 12, 103];
+/// EMFILE: the process has no descriptor left.
+const NO_DESCRIPTOR: i32 = 24;
 /// How many dead addresses an answer has at most. Each silent one delays the attempt by the stagger of RFC 8305, so more of them would
 /// leave no time for a good one.
 const MOST_REFUSING: usize = 4;
@@ -32,12 +35,30 @@ struct State {
     random: ChaCha8Rng,
     short_io: Share,
     accept_errors: Share,
+    /// How many connections may be open at once, if that is bounded, and how many are.
+    descriptors: Option<usize>,
+    open: usize,
     dns_failures: Share,
     dns_delay: Duration,
     dns_addresses: Share,
     offload_delay: Duration,
     offload_busy: Share,
     recorder: Recorder,
+}
+
+/// The descriptor of one connection. Dropping it gives it back.
+pub(in crate::world::simulated) struct Descriptor(Machine);
+
+impl Descriptor {
+    pub(super) fn machine(&self) -> &Machine {
+        &self.0
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        self.0.state().open -= 1;
+    }
 }
 
 /// What becomes of a connection attempt.
@@ -62,6 +83,8 @@ impl Machine {
             random,
             short_io,
             accept_errors: Share::of(chance.accept_errors),
+            descriptors: chance.descriptors.map(NonZeroUsize::get),
+            open: 0,
             dns_failures: Share::of(chance.dns_failures),
             dns_delay: chance.dns_delay.get(),
             dns_addresses: Share::of(chance.dns_addresses),
@@ -74,6 +97,7 @@ impl Machine {
     /// Ends its faults. What costs time only goes on.
     pub(in crate::world::simulated) fn heal(&self) {
         let state = &mut *self.state();
+        state.descriptors = None;
         for share in [&mut state.accept_errors, &mut state.dns_failures, &mut state.offload_busy] {
             *share = Share::of(0.0);
         }
@@ -99,6 +123,20 @@ impl Machine {
         let error = io::Error::from_raw_os_error(ACCEPT_ERRORS[below(random, ACCEPT_ERRORS.len())]);
         state.tell("accept-error", error.to_string());
         Some(error)
+    }
+
+    /// Takes a descriptor for a connection that `call` is to make.
+    ///
+    /// # Errors
+    /// None is left.
+    pub(in crate::world::simulated) fn descriptor(&self, call: &str) -> io::Result<Descriptor> {
+        let mut state = self.state();
+        if state.descriptors.is_some_and(|most| state.open >= most) {
+            state.tell("no-descriptor", call.to_owned());
+            return Err(io::Error::from_raw_os_error(NO_DESCRIPTOR));
+        }
+        state.open += 1;
+        Ok(Descriptor(self.clone()))
     }
 
     /// How long the lookup of a name takes.
@@ -220,6 +258,19 @@ mod tests {
                 && machine.lookup("name", Vec::new()).is_ok()
                 && machine.offload().is_some()
         );
+    }
+
+    #[test]
+    fn descriptors_are_used_up_and_given_back() {
+        let machine = machine(Chance { descriptors: NonZeroUsize::new(2), ..Chance::default() });
+        let first = machine.descriptor("accept").unwrap();
+        let _second = machine.descriptor("connect").unwrap();
+        assert_eq!(machine.descriptor("connect").err().and_then(|error| error.raw_os_error()), Some(NO_DESCRIPTOR));
+        drop(first);
+        let _third = machine.descriptor("accept").unwrap();
+        assert!(machine.descriptor("accept").is_err());
+        machine.heal();
+        assert!(machine.descriptor("accept").is_ok());
     }
 
     #[test]

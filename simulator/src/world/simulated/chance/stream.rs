@@ -7,17 +7,17 @@ use std::task::{Context, Poll, ready};
 use proxy::env::Duplex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::machine::Machine;
+use super::machine::Descriptor;
 
 /// A stream whose reads and writes may be short.
 pub(in crate::world::simulated) struct ChancyStream<S> {
     inner: S,
-    machine: Machine,
+    descriptor: Descriptor,
 }
 
 impl<S> ChancyStream<S> {
-    pub(in crate::world::simulated) fn new(inner: S, machine: Machine) -> Self {
-        ChancyStream { inner, machine }
+    pub(in crate::world::simulated) fn new(inner: S, descriptor: Descriptor) -> Self {
+        ChancyStream { inner, descriptor }
     }
 }
 
@@ -29,7 +29,7 @@ impl<S: Duplex> Duplex for ChancyStream<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for ChancyStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = self.machine.moves(buf.remaining());
+        let room = self.descriptor.machine().moves(buf.remaining());
         if room == buf.remaining() {
             return Pin::new(&mut self.inner).poll_read(cx, buf);
         }
@@ -43,7 +43,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ChancyStream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for ChancyStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let count = self.machine.moves(buf.len());
+        let count = self.descriptor.machine().moves(buf.len());
         Pin::new(&mut self.inner).poll_write(cx, &buf[..count])
     }
 
