@@ -125,8 +125,8 @@ mutations: tools ## Break the proxy on purpose in every way of simulator/mutatio
 
 ROOM ?= core
 
-mutants: tools ## Change one operator or function of ROOM (core) at a time: what share do the tests catch?
-	@CARGO="$(CARGO)" scripts/mutants.sh $(ROOM)
+mutants: tools ## Change one operator or function of ROOM (core) at a time: what share do the tests catch? BY=--sweep asks a sweep alone
+	@CARGO="$(CARGO)" scripts/mutants.sh $(BY) $(ROOM)
 
 search: tools ## Every order of what can happen to two or three upstreams, deeper than the gate goes
 	NETDRIFT_SEARCH_DEEPER=2 $(CARGO) test --locked --release -p proxy --lib core::search

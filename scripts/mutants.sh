@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Changes one operator or one function of the proxy at a time (cargo-mutants, https://mutants.rs) and sees whether its tests
-# notice. Prints the share that they catch; what they miss stands in target/mutants/ROOM/mutants.out/missed.txt.
+# notice. Prints the share that they catch; what they miss stands in target/mutants/ROOM-tests/mutants.out/missed.txt.
 #
 #   scripts/mutants.sh core            proxy/src/core, with its own unit tests; ends with 1 if they catch less than 95 %
 #   scripts/mutants.sh upstream        proxy/src/upstream, with the proxy's unit and integration tests
 #   scripts/mutants.sh client          proxy/src/client, likewise
+#   scripts/mutants.sh --sweep ROOM    with a sweep of 60 made-up scenarios alone, which judge the proxy from outside (NETDRIFT_SWEEP_RUNS)
 #   scripts/mutants.sh ROOM OPTION…    with options of cargo-mutants, such as: --file '**/health.rs', --shard 0/8
 #
 # The core needs nothing but std, so it is built alone: seconds for each mutant instead of a minute. The bounded search
@@ -18,11 +19,16 @@ if ! "$cargo" mutants --version >/dev/null 2>&1; then
   exit 1
 fi
 
+by=tests
+if [ "${1:-}" = --sweep ]; then
+  by=sweep
+  shift
+fi
 room=${1:-core}
 shift || true
 least=0
 case $room in
-  core) least=95 ;;
+  core) [ "$by" = sweep ] || least=95 ;;
   upstream | client) ;;
   *)
     echo "no such room: $room (core, upstream, client)" >&2
@@ -31,15 +37,15 @@ case $room in
 esac
 
 # A copy, so that nobody's editor and nobody's build ever sees a mutant. It keeps its own target folder between runs.
-copy=target/mutants/$room
+copy=target/mutants/$room-$by
 mkdir -p "$copy"
 find "$copy" -mindepth 1 -maxdepth 1 ! -name target ! -name mutants.out -exec rm -rf {} +
 # What fails is enough to know: the smallest case that does is not wanted, and none is kept for later runs.
 export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 PROPTEST_MAX_SHRINK_ITERS=0 CARGO_PROFILE_DEV_DEBUG=false CARGO_INCREMENTAL=1
 export CARGO_TARGET_DIR="$PWD/$copy/target"
 
-case $room in
-  core)
+case $room-$by in
+  core-tests)
     package=core-alone
     tests=()
     mkdir -p "$copy/proxy/src"
@@ -69,6 +75,14 @@ doctest = false
 $(grep '^proptest = ' Cargo.toml)
 END
     ;;
+  *-sweep)
+    package=proxy
+    # A run of a sweep takes five times as long without optimisation.
+    export CARGO_PROFILE_DEV_OPT_LEVEL=1 NETDRIFT_SWEEP_RUNS=${NETDRIFT_SWEEP_RUNS:-60}
+    set -- --test-package simulator "$@"
+    tests=(--test sweep)
+    git archive HEAD | tar -x -C "$copy"
+    ;;
   *)
     package=proxy
     tests=(--lib --test it -- --skip core::)
@@ -94,8 +108,8 @@ if [ "$all" -eq 0 ]; then
   echo "no mutant of $room could be tested" >&2
   exit 1
 fi
-awk -v room="$room" -v caught="$caught" -v all="$all" -v least="$least" 'BEGIN {
+awk -v room="$room" -v by="$by" -v caught="$caught" -v all="$all" -v least="$least" 'BEGIN {
   share = 100 * caught / all
-  printf "%s: %d of %d mutants are caught, %.1f %%\n", room, caught, all, share
+  printf "%s: %d of %d mutants are caught by %s, %.1f %%\n", room, caught, all, by == "sweep" ? "a sweep alone" : "tests", share
   exit share < least
 }'
