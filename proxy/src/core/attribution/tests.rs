@@ -224,6 +224,23 @@ fn a_close_is_like_a_reset_and_like_nothing_else() {
     assert!(!alike(Failure::ReplyTimeout, Failure::EmptyTunnel));
 }
 
+/// What can't be read of one page and a status of another are two stories.
+#[test]
+fn a_page_that_cannot_be_read_is_like_no_other_failure() {
+    let alike = |one, other| {
+        let mut evidence = Evidence::new(Service::Page);
+        for (upstream, failure) in [(1, one), (2, other)] {
+            assert_eq!(evidence.failed(attempt(upstream, 0), failure), None);
+        }
+        let blamed = Attribution::new(TTL).none_opened("a:80", evidence, at(5));
+        blamed.iter().all(|one| one.blame == Blame::Target)
+    };
+    for other in [BAD_GATEWAY, Failure::ReplyTimeout, Failure::ClosedBeforeHead] {
+        assert!(!alike(Failure::MalformedHead, other), "{other:?}");
+    }
+    assert!(alike(Failure::MalformedHead, Failure::MalformedHead));
+}
+
 #[test]
 fn one_upstream_failing_twice_is_no_second_opinion() {
     let mut attribution = Attribution::new(TTL);
