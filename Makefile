@@ -14,7 +14,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
-  docker-build docker-run docker-clean bench-peers mutations canary nightly mutants search
+  docker-build docker-run docker-clean bench-peers bench-scale mutations canary nightly mutants search
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-guard: tools ## System calls, instructions, allocations of a tunnel, a req
 
 tunnels: tools ## Hold thousands of idle tunnels and tell bytes and descriptors each
 	$(CARGO) bench --locked -p proxy --bench tunnels
+
+bench-scale: build ## What a tunnel costs beside 8,000 others, with 1,000 upstreams, with 1, 2 and 4 worker threads
+	$(CARGO) bench --locked -p proxy --bench scale -- --proxy $(release)/proxy
 
 scenarios: tools ## Play the shipped scenarios in the simulator
 	$(simulator) run scenarios
