@@ -11,12 +11,21 @@ use crate::effect::listener::State;
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {
     /// Closes the stream by a reset (RST) instead of an end in order (FIN).
     fn abort(self);
+
+    /// Who is at the other end, for the journal: an address or the name of a host. `None` if the stream does not know it.
+    fn peer(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Duplex for TcpStream {
     fn abort(self) {
         // This fails only where the peer has reset the connection already, and then no reset is needed.
         let _ = self.set_zero_linger();
+    }
+
+    fn peer(&self) -> Option<String> {
+        self.peer_addr().ok().map(|peer| peer.ip().to_string())
     }
 }
 

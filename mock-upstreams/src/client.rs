@@ -37,8 +37,8 @@ impl Drop for ConnectionEntry {
 }
 
 impl<S> Client<S> {
-    pub(crate) fn new(stream: S, connection: u64, journal: Arc<Journal>) -> Self {
-        journal.write(Event::Opened { connection });
+    pub(crate) fn new(stream: S, connection: u64, peer: Option<String>, journal: Arc<Journal>) -> Self {
+        journal.write(Event::Opened { connection, peer });
         let entry = ConnectionEntry { journal, connection, requests: 0, reason: None };
         Client { stream, unread: Bytes::new(), recording: None, entry }
     }

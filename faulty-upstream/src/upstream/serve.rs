@@ -105,7 +105,8 @@ impl FaultyUpstream {
         F: Future<Output = io::Result<T>>,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut client = self.mock.accept(stream);
+        let peer = stream.peer();
+        let mut client = self.mock.accept(stream, peer);
         let mut answered = false;
         let struck = self.lock().on_connection(self.name(), self.elapsed(), client.connection());
         if let Some((label, reply)) = struck {

@@ -75,6 +75,7 @@ proofs! {
         faulty.arm(false).await;
         faulty.works().await;
         let events: Vec<_> = faulty.upstream.journal().entries().into_iter().map(|entry| entry.event).collect();
+        assert_eq!(events[0], Event::Opened { connection: 1, peer: Some("127.0.0.1".to_owned()) });
         assert!(events.contains(&Event::Listener { state: "closed", faults: vec!["refuse".to_owned()] }));
         assert_eq!(faulty.upstream.plan().entries()[0].struck, 1);
     }

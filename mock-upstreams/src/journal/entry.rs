@@ -39,6 +39,9 @@ pub enum Event {
     Opened {
         /// The connection's number on this upstream, from 1.
         connection: u64,
+        /// Who connected, where the caller knows it: an address, or the name of a host.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<String>,
     },
     /// A request is over.
     Request(Record),

@@ -138,7 +138,7 @@ mod tests {
     fn the_oldest_entries_make_room_and_are_counted() {
         let journal = journal(2);
         for connection in 1..=5 {
-            journal.write(Event::Opened { connection });
+            journal.write(Event::Opened { connection, peer: None });
         }
         let seqs: Vec<u64> = journal.entries().iter().map(|entry| entry.seq).collect();
         assert_eq!(seqs, [4, 5]);
@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn a_reset_forgets_all_but_what_is_open() {
         let journal = journal(9);
-        journal.write(Event::Opened { connection: 1 });
-        journal.write(Event::Opened { connection: 2 });
+        journal.write(Event::Opened { connection: 1, peer: None });
+        journal.write(Event::Opened { connection: 2, peer: None });
         journal.write(Event::Closed { connection: 1, requests: 0, reason: None });
         journal.reset();
         assert_eq!(journal.counts(), Counts { open_connections: 1, ..Counts::default() });
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_line_is_flat_json_with_a_stamp_from_the_given_clock() {
         let journal = journal(9);
-        journal.write(Event::Opened { connection: 7 });
+        journal.write(Event::Opened { connection: 7, peer: None });
         let line = r#"{"seq":1,"at":"1970-01-01T00:00:00.000000Z","upstream":"a","event":"opened","connection":7}"#;
         assert_eq!(journal.json_lines(), format!("{line}\n"));
     }

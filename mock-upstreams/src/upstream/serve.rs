@@ -86,10 +86,10 @@ impl Upstream {
         self.settings.latency
     }
 
-    /// Gives a new connection its number and writes it down. [`Upstream::serve`] does this by itself.
-    pub fn accept<S>(&self, stream: S) -> Client<S> {
+    /// Gives a new connection of `peer` its number and writes it down. [`Upstream::serve`] does this by itself.
+    pub fn accept<S>(&self, stream: S, peer: Option<String>) -> Client<S> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        Client::new(stream, number, self.journal.clone())
+        Client::new(stream, number, peer, self.journal.clone())
     }
 
     /// Serves one connection to its end, as a good upstream does. `connect` reaches targets that are not built in.
@@ -100,7 +100,7 @@ impl Upstream {
         F: Future<Output = io::Result<T>>,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let client = self.accept(stream);
+        let client = self.accept(stream, None);
         match self.speak_http(client, &connect, &NoInterceptor).await {
             AfterHttp::Closed => {}
             AfterHttp::Tunnel(client, request) => tunnel::serve(client, &request, &connect, &self.name).await,

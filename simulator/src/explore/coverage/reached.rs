@@ -90,7 +90,7 @@ impl Reader {
 
     fn upstream(&mut self, host: &HostName, event: &journal::Event) {
         let (faults, state) = match event {
-            journal::Event::Opened { connection } => {
+            journal::Event::Opened { connection, .. } => {
                 self.opened.insert((host.clone(), *connection), self.state(host));
                 return;
             }

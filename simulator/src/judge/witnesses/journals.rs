@@ -72,7 +72,7 @@ impl<'a> Journals<'a> {
     pub(super) fn read(&mut self, line: usize, at: Duration, host: &'a str, event: &'a Event) {
         let journal = self.by_host.entry(host).or_default();
         match event {
-            Event::Opened { connection } => {
+            Event::Opened { connection, .. } => {
                 // A process that was started again counts from 1.
                 journal.places.insert(*connection, journal.connections.len());
                 journal.connections.push(Connection { opened: at, closed: None, faults: Vec::new(), free: at });

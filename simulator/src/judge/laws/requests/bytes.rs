@@ -128,7 +128,7 @@ mod tests {
         (record.up, record.down) = (checksum::Transferred::of(b""), checksum::Transferred::of(b""));
         let id = record.id.clone().unwrap();
         record.connection = 99;
-        let what = What::Upstream(Event::Opened { connection: record.connection });
+        let what = What::Upstream(Event::Opened { connection: record.connection, peer: None });
         twin.record.trace.lines.insert(0, Line { at_us: 0, host: late.host.clone(), what });
         let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.id == id));
         if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what {

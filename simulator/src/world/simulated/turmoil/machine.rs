@@ -20,6 +20,8 @@ type Lines = (Line, Line);
 /// The state that all hosts share.
 #[derive(Debug)]
 pub(super) struct Network {
+    /// The host at each address.
+    hosts: Mutex<BTreeMap<IpAddr, HostName>>,
     /// The addresses of each name.
     names: Mutex<BTreeMap<String, Vec<IpAddr>>>,
     /// The lines of connections that were accepted while their clients have not heard of it, by the addresses of client and listener.
@@ -31,8 +33,8 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(patience: Patience, dice: Dice) -> Self {
-        let (names, accepted, panics) = Default::default();
-        Network { names, accepted, panics, patience, dice: Mutex::new(dice) }
+        let (hosts, names, accepted, panics) = Default::default();
+        Network { hosts, names, accepted, panics, patience, dice: Mutex::new(dice) }
     }
 
     pub(super) fn patience(&self) -> &Patience {
@@ -63,6 +65,7 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new(name: HostName, address: IpAddr, network: Arc<Network>) -> Self {
         let (process, tasks, streams) = Default::default();
+        locked(&network.hosts).insert(address, name.clone());
         Machine { name, address, network, process, tasks, streams }
     }
 
@@ -123,6 +126,11 @@ impl SimHost {
         locked(&self.machine.network.names).get(name).cloned()
     }
 
+    /// The name of the host at `address`.
+    pub(super) fn name_of(&self, address: IpAddr) -> Option<String> {
+        locked(&self.machine.network.hosts).get(&address).map(HostName::to_string)
+    }
+
     /// Makes the lines of a connection that `listener`, on this host, has accepted from `client`.
     pub(super) fn lay_lines(&self, client: SocketAddr, listener: SocketAddr) -> Lines {
         let lines = Lines::default();
@@ -151,6 +159,11 @@ impl SimHost {
 pub(super) struct Held(SimHost);
 
 impl Held {
+    /// The host that holds it.
+    pub(super) fn host(&self) -> &SimHost {
+        &self.0
+    }
+
     /// Whether the process that held it was killed.
     pub(super) fn is_orphan(&self) -> bool {
         !self.0.is_alive()

@@ -21,6 +21,8 @@ const PROBE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(in crate::world) struct SimStream {
     tcp: TcpStream,
+    /// The address at the other end, if that end has opened the connection.
+    accepted_from: Option<SocketAddr>,
     /// The two directions: `come` is read, `go` is written.
     come: Line,
     go: Line,
@@ -47,7 +49,7 @@ impl SimStream {
 
     /// Makes a connection that `host` holds, over the lines `go` and `come`.
     fn new(host: &SimHost, tcp: TcpStream, (go, come): (Line, Line)) -> Self {
-        SimStream { tcp, come, go, ended: false, broken: false, probe: None, held: host.hold() }
+        SimStream { tcp, accepted_from: None, come, go, ended: false, broken: false, probe: None, held: host.hold() }
     }
 
     /// How many bytes may be written now. turmoil does not wake a waiting writer when the connection is reset. So once the reader is gone,
@@ -92,6 +94,10 @@ impl proxy::env::Duplex for SimStream {
 impl faulty_upstream::Duplex for SimStream {
     fn abort(mut self) {
         self.reset();
+    }
+
+    fn peer(&self) -> Option<String> {
+        self.held.host().name_of(self.accepted_from?.ip())
     }
 }
 
@@ -166,7 +172,9 @@ impl SimListener {
         let Some(tcp) = &self.tcp else { return std::future::pending().await };
         let (tcp, peer) = tcp.accept().await?;
         let (come, go) = self.host.lay_lines(peer, tcp.local_addr()?);
-        Ok((SimStream::new(&self.host, tcp, (go, come)), peer))
+        let mut stream = SimStream::new(&self.host, tcp, (go, come));
+        stream.accepted_from = Some(peer);
+        Ok((stream, peer))
     }
 }
 

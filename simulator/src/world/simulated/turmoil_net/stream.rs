@@ -26,6 +26,8 @@ thread_local! {
 #[derive(Debug)]
 pub(in crate::world) struct SimStream {
     tcp: TcpStream,
+    /// The address at the other end, if that end has opened the connection.
+    accepted_from: Option<SocketAddr>,
     /// Bytes that were taken from the kernel and that the program has not read yet.
     unread: Bytes,
     /// Whether the program has read everything up to the peer's FIN. What arrives later was sent twice, and needs no reset.
@@ -37,7 +39,14 @@ pub(in crate::world) struct SimStream {
 
 impl SimStream {
     pub(super) fn new(tcp: TcpStream) -> Self {
-        SimStream { tcp, unread: Bytes::new(), ended: false, aborted: false, _counted: current::Counted::here() }
+        SimStream {
+            tcp,
+            accepted_from: None,
+            unread: Bytes::new(),
+            ended: false,
+            aborted: false,
+            _counted: current::Counted::here(),
+        }
     }
 
     fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
@@ -76,6 +85,14 @@ impl proxy::env::Duplex for SimStream {
 impl faulty_upstream::Duplex for SimStream {
     fn abort(mut self) {
         self.reset();
+    }
+
+    fn peer(&self) -> Option<String> {
+        let peer = self.accepted_from?;
+        with_net(|net| {
+            let host = net.hosts.index_at(peer.ip())?;
+            Some(net.hosts.at(host).name.to_string())
+        })
     }
 }
 
@@ -156,7 +173,9 @@ impl SimListener {
     async fn next(&self) -> io::Result<(SimStream, SocketAddr)> {
         let Some(tcp) = &self.tcp else { return std::future::pending().await };
         let (stream, peer) = tcp.accept().await?;
-        Ok((SimStream::new(stream), peer))
+        let mut stream = SimStream::new(stream);
+        stream.accepted_from = Some(peer);
+        Ok((stream, peer))
     }
 }
 
