@@ -90,7 +90,12 @@ fn what_loopback_cannot_do_is_refused_by_name() {
     assert!(text(&refused).contains("network.loss: "), "{}", text(&refused));
     let listed = simulator(&["list", "--engine", "live", "."]);
     assert_eq!(listed.status.code(), Some(0));
-    for line in ["can    exact-weights\n", "can't  black-hole: timeline[0]: ", "can't  clock-jump: "] {
+    for line in [
+        "can    exact-weights\n",
+        "can't  black-hole: timeline[0]: ",
+        "can't  clock-jump: ",
+        "can't  shared-upstreams: further_proxies: ",
+    ] {
         assert!(text(&listed).contains(line), "{line}: {}", text(&listed));
     }
     let scaled = simulator(&["run", "--scale", "0.25", "recovery-by-check.json"]);
@@ -117,10 +122,10 @@ fn a_proxy_whose_port_is_taken_ends_the_run_with_its_own_words() {
     let mut engine = Live::new(&hosts, &scenario, 1, Patience::new("x", 1)).unwrap();
     let _taken = TcpListener::bind((engine.address(&hosts[0]), scenario::PROXY_PORT)).unwrap();
     let recorder = Recorder::new(Clock::new(|| std::time::Duration::ZERO));
-    engine.start_proxy(&ConfigFile::first(&scenario), recorder, 1);
+    engine.start_proxy(&hosts[0], &ConfigFile::first(&scenario, scenario::PROXY), recorder, 1);
     engine.begin();
     engine.run(scenario.duration.get(), || false);
-    assert!(!engine.proxy_works());
+    assert!(!engine.proxy_works(&hosts[0]));
     let panics = engine.panics().join("\n");
     assert!(panics.contains("server.listen_address: can't listen on "), "{panics}");
 }
@@ -140,9 +145,9 @@ fn quiet() -> (Live, [HostName; 3]) {
     let scenario = scenario::parse(QUIET).unwrap();
     let hosts = ["proxy", "a", "c"].map(HostName::new);
     let mut engine = Live::new(&hosts, &scenario, 1, Patience::new("x", 1)).unwrap();
-    engine.start_proxy(&ConfigFile::first(&scenario), Recorder::new(engine.clock()), 1);
+    engine.start_proxy(&hosts[0], &ConfigFile::first(&scenario, scenario::PROXY), Recorder::new(engine.clock()), 1);
     engine.begin();
-    assert!(engine.proxy_works(), "{:?}", engine.panics());
+    assert!(engine.proxy_works(&hosts[0]), "{:?}", engine.panics());
     (engine, hosts)
 }
 
@@ -183,20 +188,20 @@ fn a_killed_host_resets_its_connections_and_can_listen_again() {
 #[test]
 fn a_descriptor_that_the_proxy_keeps_is_told_of() {
     let (mut engine, [proxy, ..]) = quiet();
-    assert_eq!(engine.proxy_at_rest(std::time::Duration::ZERO), [""; 0]);
+    assert_eq!(engine.proxy_at_rest(&proxy, std::time::Duration::ZERO), [""; 0]);
     let mut held = TcpStream::connect((engine.address(&proxy), scenario::PROXY_PORT)).unwrap();
     // Once it is answered it has been accepted.
     held.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     assert!(Read::read(&mut held, &mut [0]).unwrap() > 0);
-    let left = engine.proxy_at_rest(std::time::Duration::ZERO);
+    let left = engine.proxy_at_rest(&proxy, std::time::Duration::ZERO);
     assert!(matches!(&left[..], [one] if one.starts_with("the proxy holds 1 descriptors more")), "{left:?}");
     drop(held);
-    assert_eq!(engine.proxy_at_rest(std::time::Duration::ZERO), [""; 0]);
-    engine.drain_proxy();
-    while engine.proxy_works() {
+    assert_eq!(engine.proxy_at_rest(&proxy, std::time::Duration::ZERO), [""; 0]);
+    engine.drain_proxy(&proxy);
+    while engine.proxy_works(&proxy) {
         engine.settle();
     }
-    assert_eq!(engine.proxy_remains(std::time::Duration::ZERO), [""; 0]);
+    assert_eq!(engine.proxy_remains(&proxy, std::time::Duration::ZERO), [""; 0]);
 }
 
 #[test]

@@ -6,17 +6,25 @@ use std::time::Duration;
 use loadgen::{Failure, FailureKind, Phase};
 
 use super::history::History;
+use super::part::Part;
 use super::violation::Violation;
 use super::witnesses::{ClientRequest, Witnesses};
 use crate::record::{ProxyEvent, What};
 use crate::scenario::{Expectation, FailurePhase, RequestOutcome, Span, UpstreamState};
 
-/// The expectations that the run does not meet.
-pub(super) fn check(history: &History<'_>) -> Vec<Violation> {
+/// The expectations that the run does not meet. What one proxy tells is looked for in its part.
+pub(super) fn check(history: &History<'_>, parts: &[Part]) -> Vec<Violation> {
     let expectations = history.scenario.expect.iter().enumerate();
     expectations
         .filter_map(|(index, expectation)| {
-            let (text, lines) = judge(history, expectation)?;
+            let part = expectation.proxy().and_then(|proxy| parts.iter().find(|part| part.proxy() == proxy));
+            let (text, lines) = match part {
+                Some(part) => {
+                    let (text, lines) = judge(&part.history(), expectation)?;
+                    (text, lines.into_iter().map(|line| part.place(line)).collect())
+                }
+                None => judge(history, expectation)?,
+            };
             let what = serde_json::to_string(expectation).unwrap_or_default();
             Some(Violation { of: format!("expect[{index}]"), text: format!("{text}; expected {what}"), lines })
         })
@@ -28,7 +36,7 @@ type Found = Option<(String, Vec<usize>)>;
 fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
     let late = history.witnesses.tolerance;
     match expectation {
-        Expectation::Picks { upstream, exactly, at_least, at_most, from, until } => {
+        Expectation::Picks { proxy: _, upstream, exactly, at_least, at_most, from, until } => {
             let (until, after) = match until {
                 Some(until) => (until.get(), late),
                 None => (history.witnesses.liveness, Duration::ZERO),
@@ -64,7 +72,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let what = format!("requests reached {}", upstream.as_deref().unwrap_or("an upstream"));
             between(least..=lines.len(), &what, *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
-        Expectation::Share { upstream, at_least, at_most, from, until } => {
+        Expectation::Share { proxy: _, upstream, at_least, at_most, from, until } => {
             let until = until.map_or(history.witnesses.liveness, |until| until.get());
             let picks = |of: Option<&str>| {
                 places(history, |at, what| {
@@ -96,7 +104,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             let least = window(from.get() + before(*from, late), edge(*until)).len();
             between(least..=lines.len(), "such requests", *exactly, *at_least, *at_most).map(|text| (text, lines))
         }
-        Expectation::Turn { upstream, to, after, within } => {
+        Expectation::Turn { proxy: _, upstream, to, after, within } => {
             let turns = places(history, |at, what| at >= after.get() && turn(what, upstream) == Some(*to));
             match turns.first() {
                 None => Some((format!("{upstream} never became {to:?} after {after}"), Vec::new())),
@@ -106,7 +114,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
                 Some(_) => None,
             }
         }
-        Expectation::State { upstream, at, is } => {
+        Expectation::State { proxy: _, upstream, at, is } => {
             let turns = places(history, |then, what| then <= at.get() && turn(what, upstream).is_some());
             let stands = turns.last().and_then(|line| turn(&history.lines[*line].what, upstream));
             let stands = stands.unwrap_or(UpstreamState::Eligible);
@@ -115,7 +123,7 @@ fn judge(history: &History<'_>, expectation: &Expectation) -> Found {
             });
             (stands != *is && turns_late.is_empty()).then(|| (format!("{upstream} was {stands:?} at {at}"), turns))
         }
-        Expectation::Failover { within } => {
+        Expectation::Failover { proxy: _, within } => {
             let all = history.processes.iter().flat_map(|process| process.requests.values());
             let late = all.filter_map(|asked| asked.finished).filter(|(_, end)| {
                 end.attempts > 1 && end.outcome == "ok" && Duration::from_micros(end.latency_us) > within.get() + late

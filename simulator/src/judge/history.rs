@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::requests::{Pick, ProxyProcess, ProxyRequest};
 use super::witnesses::Witnesses;
 use crate::record::{Line, ProxyEvent, RunRecord, What};
-use crate::scenario::Scenario;
+use crate::scenario::{PROXY, Scenario};
 
 /// A run, indexed for those who judge it.
 pub struct History<'a> {
@@ -27,8 +27,13 @@ pub struct History<'a> {
 impl<'a> History<'a> {
     /// The history of a run of `scenario` that left `record` behind.
     pub fn new(scenario: &'a Scenario, record: &'a RunRecord) -> Self {
+        History::of(scenario, record, PROXY)
+    }
+
+    /// The same of the part of a run that concerns the proxy on `proxy`.
+    pub(super) fn of(scenario: &'a Scenario, record: &'a RunRecord, proxy: &'a str) -> Self {
         let lines = record.trace.lines.as_slice();
-        let witnesses = Witnesses::new(scenario, record);
+        let witnesses = Witnesses::of(scenario, record, proxy);
         let processes = vec![ProxyProcess::default()];
         let mut history =
             History { witnesses, scenario, lines, processes, ended: BTreeMap::new(), probed: BTreeMap::new() };

@@ -5,6 +5,7 @@ mod excuse;
 mod expectations;
 mod history;
 mod laws;
+mod part;
 mod requests;
 mod run;
 mod violation;

@@ -7,6 +7,7 @@ use super::expectations;
 use super::history::History;
 use super::laws::process::liveness;
 use super::laws::{LAWS, Law, check};
+use super::part::{Part, check_parts};
 use super::violation::Violation;
 use super::witnesses::Witnesses;
 use crate::record::{RunRecord, ScenarioEvent, Trace, What};
@@ -146,8 +147,10 @@ impl RunReport {
         self.violations = asked.collect();
         if self.violations.is_empty() {
             self.unseen = expectations::unseen(&history);
-            (self.violations, self.laws) = check(&history, laws);
-            self.violations.extend(expectations::check(&history));
+            let parts = Part::all(scenario, &record);
+            (self.violations, self.laws) =
+                if parts.is_empty() { check(&history, laws) } else { check_parts(&parts, laws) };
+            self.violations.extend(expectations::check(&history, &parts));
             self.verdict = if !record.panics.is_empty() {
                 Verdict::Crashed
             } else if self.violations.is_empty() {

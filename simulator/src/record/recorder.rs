@@ -17,15 +17,16 @@ use crate::scenario::HostName;
 #[derive(Clone)]
 pub struct Recorder {
     clock: Clock,
-    state: Arc<Mutex<State>>,
+    lines: Arc<Mutex<Vec<Line>>>,
+    /// What the process that writes through this calls its upstreams, if it is a proxy.
+    upstreams: Arc<Mutex<Upstreams>>,
     /// Whether the process that writes through this has ended.
     ended: Arc<AtomicBool>,
 }
 
+/// A proxy's upstreams, as it numbers them.
 #[derive(Default)]
-struct State {
-    lines: Vec<Line>,
-    /// The proxy's upstreams, as it numbers them.
+struct Upstreams {
     known: BTreeMap<UpstreamKey, u32>,
     names: BTreeMap<u32, HostName>,
     next: u32,
@@ -34,16 +35,20 @@ struct State {
 impl Recorder {
     /// An empty trace, stamped by `clock`.
     pub fn new(clock: Clock) -> Self {
-        Recorder { clock, state: Arc::default(), ended: Arc::default() }
+        Recorder { clock, lines: Arc::default(), upstreams: Arc::default(), ended: Arc::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn upstreams(&self) -> MutexGuard<'_, Upstreams> {
+        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A recorder of the same trace for one process, which can end.
     pub fn process(&self) -> Self {
-        Recorder { ended: Arc::default(), ..self.clone() }
+        Recorder { upstreams: Arc::default(), ended: Arc::default(), ..self.clone() }
     }
 
     /// The process was killed. What its remains still tell is not written down.
@@ -62,40 +67,34 @@ impl Recorder {
             return;
         }
         let at_us = micros(at);
-        self.state().lines.push(Line { at_us, host: host.clone(), what });
+        self.lines().push(Line { at_us, host: host.clone(), what });
     }
 
-    /// A new proxy process numbers its upstreams from 0.
-    pub fn proxy_starts(&self, config: &Config) {
-        let mut state = self.state();
-        (state.known, state.names, state.next) = Default::default();
-        state.number(config);
-    }
-
-    /// A reload keeps the numbers of upstreams that stay and goes on counting for new ones.
-    pub fn proxy_reloads(&self, config: &Config) {
-        self.state().number(config);
+    /// The proxy is given `config`. Its process numbers its upstreams from 0; a reload keeps the numbers of upstreams that stay, and
+    /// goes on counting for new ones.
+    pub fn configure(&self, config: &Config) {
+        self.upstreams().number(config);
     }
 
     /// What the proxy's upstream of that number is called.
     pub fn upstream(&self, id: UpstreamId) -> HostName {
-        self.state().name(id)
+        self.upstreams().name(id)
     }
 
     /// Calls `see` with each line from the place `from` on, and sets `from` to the place behind the last.
     pub fn each_from(&self, from: &mut usize, see: impl FnMut(&Line)) {
-        let state = self.state();
-        state.lines[*from..].iter().for_each(see);
-        *from = state.lines.len();
+        let lines = self.lines();
+        lines[*from..].iter().for_each(see);
+        *from = lines.len();
     }
 
     /// The trace; what is written from now on begins another.
     pub fn take(&self) -> Trace {
-        Trace { lines: std::mem::take(&mut self.state().lines) }
+        Trace { lines: std::mem::take(&mut self.lines()) }
     }
 }
 
-impl State {
+impl Upstreams {
     fn number(&mut self, config: &Config) {
         let mut known = BTreeMap::new();
         for upstream in &config.upstreams {

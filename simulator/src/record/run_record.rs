@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::gave_up::GaveUp;
 use super::trace::Trace;
+use crate::scenario::HostName;
 
 /// All that a run leaves behind.
 #[derive(Debug, Default)]
@@ -12,10 +13,10 @@ pub struct RunRecord {
     pub trace: Trace,
     /// What tasks panicked with.
     pub panics: Vec<String>,
-    /// Tasks and connections of the proxy that were left when it had stopped.
-    pub left: Vec<String>,
-    /// Progress that was demanded and not made.
-    pub stuck: Option<String>,
+    /// Tasks and connections of a proxy that were left when it had stopped, and clients that did not finish, each by its host.
+    pub left: Vec<(HostName, String)>,
+    /// Progress that was demanded of the proxy on a host, and not made.
+    pub stuck: Vec<(HostName, String)>,
     /// Why the run was given up before its end, if it was. Then the rest says nothing about the proxy.
     pub gave_up: Option<GaveUp>,
     /// How far apart two witnesses may stamp the same instant. Zero in a simulation.

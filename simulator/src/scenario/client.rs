@@ -8,6 +8,7 @@ use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::host::PROXY;
 use super::values::left_out::is_default;
 use super::values::rate::Rate;
 use super::values::written::Written;
@@ -18,6 +19,9 @@ use super::values::written::Written;
 pub struct Client {
     /// The name of its host.
     pub name: String,
+    /// The host of the proxy that it uses. Left out: `proxy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
     /// What its requests do: one of loadgen's actions, or several of them with their shares.
     #[serde(rename = "do")]
     pub does: Actions,
@@ -70,6 +74,11 @@ pub enum Actions {
 }
 
 impl Client {
+    /// The host of the proxy that it uses.
+    pub fn proxy(&self) -> &str {
+        self.through.as_deref().unwrap_or(PROXY)
+    }
+
     /// Its actions with their shares, in the order given.
     pub fn actions(&self) -> impl Iterator<Item = &Written<ActionShare>> {
         match &self.does {

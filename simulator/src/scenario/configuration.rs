@@ -37,9 +37,9 @@ impl ConfigFile {
         ConfigFile { text, config }
     }
 
-    /// Makes the file that the proxy of `scenario` starts with.
-    pub fn first(scenario: &Scenario) -> Self {
-        ConfigFile::complete(&scenario.proxy, scenario)
+    /// Makes the file that the proxy on `host` starts with.
+    pub fn first(scenario: &Scenario, host: &str) -> Self {
+        ConfigFile::complete(scenario.configuration(host), scenario)
     }
 
     /// Makes a file with the fields of `written`. Fields that it leaves out are filled in.

@@ -4,6 +4,8 @@ use proxy::config::text::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::host::PROXY;
+
 /// Something that must come of a run
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "what", rename_all = "kebab-case")]
@@ -12,6 +14,9 @@ pub enum Expectation {
     Picks {
         /// The upstream.
         upstream: String,
+        /// The host of the proxy that tells of it. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proxy: Option<String>,
         /// The exact number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exactly: Option<u64>,
@@ -56,6 +61,9 @@ pub enum Expectation {
     Share {
         /// The upstream.
         upstream: String,
+        /// The host of the proxy that tells of it. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proxy: Option<String>,
         /// The least share, from 0 to 1.
         #[schemars(range(min = 0, max = 1))]
         at_least: f64,
@@ -102,6 +110,9 @@ pub enum Expectation {
     Turn {
         /// The upstream.
         upstream: String,
+        /// The host of the proxy that tells of it. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proxy: Option<String>,
         /// The state that it gets.
         to: UpstreamState,
         /// When the time begins to count.
@@ -113,6 +124,9 @@ pub enum Expectation {
     State {
         /// The upstream.
         upstream: String,
+        /// The host of the proxy that tells of it. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proxy: Option<String>,
         /// The time.
         at: Span,
         /// The state.
@@ -120,6 +134,9 @@ pub enum Expectation {
     },
     /// Every request that failed over to another upstream has its verdict in time.
     Failover {
+        /// The host of the proxy that tells of it. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proxy: Option<String>,
         /// The longest time, from the complete request head to the verdict.
         within: Span,
     },
@@ -220,6 +237,18 @@ impl Expectation {
             | Expectation::Turn { upstream, .. }
             | Expectation::State { upstream, .. } => Some(upstream),
             Expectation::Reached { upstream, .. } => upstream.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The host of the proxy that it is about, if it is about what one proxy tells.
+    pub fn proxy(&self) -> Option<&str> {
+        match self {
+            Expectation::Picks { proxy, .. }
+            | Expectation::Share { proxy, .. }
+            | Expectation::Turn { proxy, .. }
+            | Expectation::State { proxy, .. }
+            | Expectation::Failover { proxy, .. } => Some(proxy.as_deref().unwrap_or(PROXY)),
             _ => None,
         }
     }

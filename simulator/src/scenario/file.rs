@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::chance::Chance;
 use super::client::Client;
 use super::expectation::Expectation;
+use super::host::PROXY;
 use super::network::Network;
 use super::timeline::Entry;
 use super::values::left_out::{is_default, is_null};
@@ -48,6 +49,11 @@ pub struct Scenario {
     #[serde(default, skip_serializing_if = "is_null")]
     #[schemars(with = "BTreeMap<String, Json>")]
     pub proxy: Json,
+    /// Further proxies, each on a host of that name, with their configurations. They know all upstreams unless they name others, and
+    /// another proxy may be one of these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, Json>>")]
+    pub further_proxies: BTreeMap<String, Json>,
     /// The upstreams. Each is a host with that name, and listens on port 8080.
     pub upstreams: Vec<Upstream>,
     /// The clients of the proxy.
@@ -109,6 +115,18 @@ impl Upstream {
             object.entry("seed").or_insert(Json::from(seed));
         }
         plan::parse(&json.to_string())
+    }
+}
+
+impl Scenario {
+    /// The hosts of the proxies: first that of `proxy`, then those of `further_proxies`.
+    pub fn proxies(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(PROXY).chain(self.further_proxies.keys().map(String::as_str))
+    }
+
+    /// What the scenario writes of the configuration of the proxy on `host`.
+    pub fn configuration(&self, host: &str) -> &Json {
+        self.further_proxies.get(host).unwrap_or(&self.proxy)
     }
 }
 

@@ -7,12 +7,18 @@ use serde::{Serialize, Serializer};
 
 /// What the proxy's host is called.
 pub const PROXY: &str = "proxy";
-/// The host of the requests that every run makes at its end, to see whether the proxy makes progress.
+/// The host of the requests that every run makes at its end, to see whether the proxy makes progress. The names of the hosts that do so
+/// with further proxies begin with it ([`own_client`]).
 pub const LIVENESS: &str = "liveness";
 /// The port that the proxy listens on unless its configuration says otherwise.
 pub const PROXY_PORT: u16 = 3130;
 /// The port that upstreams listen on.
 pub const UPSTREAM_PORT: u16 = 8080;
+
+/// The host of the requests that every run makes at its end through the proxy on `proxy`.
+pub fn own_client(proxy: &str) -> HostName {
+    if proxy == PROXY { HostName::new(LIVENESS) } else { HostName::new(&format!("{LIVENESS}-{proxy}")) }
+}
 
 /// The name of a host in a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ pub use client::{Actions, Client};
 pub use configuration::ConfigFile;
 pub use expectation::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
 pub use file::{Aspect, Scenario, Upstream, schema};
-pub use host::{HostName, LIVENESS, PROXY, PROXY_PORT, UPSTREAM_PORT};
+pub use host::{HostName, LIVENESS, PROXY, PROXY_PORT, UPSTREAM_PORT, own_client};
 pub use network::{Network, NetworkLink, Reorder};
 pub use proxy::config::text::Span;
 pub use reading::{load, load_scaled, parse};

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::host::PROXY;
 use super::values::clock_jump::ClockJump;
 use super::values::left_out::is_null;
 use super::values::written::Written;
@@ -78,8 +79,11 @@ pub enum Action {
         /// The host.
         host: String,
     },
-    /// The proxy's configuration file has changed.
+    /// A proxy's configuration file has changed.
     Reload {
+        /// The proxy's host. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
         /// The new configuration, in the proxy's format. Fields that are left out are filled in as in the first one.
         #[serde(default, skip_serializing_if = "is_null")]
         #[schemars(with = "BTreeMap<String, Json>")]
@@ -88,8 +92,12 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
     },
-    /// The proxy is told to finish and stop.
-    Drain,
+    /// A proxy is told to finish and stop.
+    Drain {
+        /// The proxy's host. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+    },
     /// The wall clock is set forward or back; intervals are not affected.
     ClockJump {
         /// By how much: "1h" or "-1h".
@@ -116,4 +124,14 @@ pub enum Action {
         /// The fault's id in the plan.
         fault: String,
     },
+}
+
+impl Action {
+    /// The host of the proxy that is told something, if one is.
+    pub fn told(&self) -> Option<&str> {
+        match self {
+            Action::Reload { host, .. } | Action::Drain { host } => Some(host.as_deref().unwrap_or(PROXY)),
+            _ => None,
+        }
+    }
 }

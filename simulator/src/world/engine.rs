@@ -87,39 +87,41 @@ pub trait Engine: Sized {
     }
 }
 
-/// An engine that can run the proxy on the host [`PROXY`](crate::scenario::PROXY).
+/// An engine that can run proxies, each on a host of its own.
 pub trait RunsProxy: Engine {
-    /// Starts the proxy on its host. The proxy itself records when it has started.
+    /// Starts a proxy on `host`. The proxy itself records when it has started.
     /// Where the engine can decide it, the proxy's random numbers follow from `seed`.
-    fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, seed: u64);
+    fn start_proxy(&mut self, host: &HostName, file: &ConfigFile, recorder: Recorder, seed: u64);
 
-    /// Changes the proxy's configuration file to `file` and tells the proxy so.
-    fn reload_proxy(&mut self, file: &ConfigFile);
+    /// Changes the configuration file of the proxy on `host` to `file` and tells the proxy so.
+    fn reload_proxy(&mut self, host: &HostName, file: &ConfigFile);
 
-    /// Ends the faults of the machine on which the proxy runs. Real machines have none to end.
-    fn heal_machine(&mut self) {}
+    /// Ends the faults of the machine on which the proxy on `host` runs. Real machines have none to end.
+    fn heal_machine(&mut self, host: &HostName) {
+        let _ = host;
+    }
 
-    /// Tells the proxy to finish and stop.
-    fn drain_proxy(&mut self);
+    /// Tells the proxy on `host` to finish and stop.
+    fn drain_proxy(&mut self, host: &HostName);
 
-    /// The address at which a program on the proxy's own host reaches the proxy that listens on `port`.
-    fn proxy_inside(&self, port: u16) -> SocketAddr;
+    /// The address at which a program on `host` reaches the proxy there that listens on `port`.
+    fn proxy_inside(&self, host: &HostName, port: u16) -> SocketAddr;
 
-    /// Whether the proxy's process still does anything.
-    fn proxy_works(&self) -> bool;
+    /// Whether the process of the proxy on `host` still does anything.
+    fn proxy_works(&self, host: &HostName) -> bool;
 
-    /// Waits until the proxy has noticed that all its clients have ended. Returns what it holds then and should not hold.
+    /// Waits until the proxy on `host` has noticed that all its clients have ended. Returns what it holds then and should not hold.
     /// The proxy closes its connections to upstreams when they have been idle for `kept`.
     ///
     /// The default waits as long as lost packets may take to be sent again; what is left is counted when the proxy has stopped.
-    fn proxy_at_rest(&mut self, kept: Duration) -> Vec<String> {
-        let _ = kept;
+    fn proxy_at_rest(&mut self, host: &HostName, kept: Duration) -> Vec<String> {
+        let _ = (host, kept);
         self.wait(Duration::from_secs(5), |_| false);
         Vec::new()
     }
 
-    /// Waits for `kept` at most and returns what is left of a proxy that has stopped.
-    fn proxy_remains(&mut self, kept: Duration) -> Vec<String>;
+    /// Waits for `kept` at most and returns what is left of a proxy on `host` that has stopped.
+    fn proxy_remains(&mut self, host: &HostName, kept: Duration) -> Vec<String>;
 }
 
 /// How a program sees the host it runs on.

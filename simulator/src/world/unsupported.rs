@@ -22,7 +22,8 @@ pub(super) fn tls(scenario: &Scenario) -> Vec<String> {
         Action::Reload { proxy, .. } => Some((format!("timeline[{index}].proxy"), proxy)),
         _ => None,
     });
-    for (place, proxy) in std::iter::once(("proxy".to_owned(), &scenario.proxy)).chain(reloads) {
+    let further = scenario.further_proxies.iter().map(|(host, proxy)| (format!("further_proxies.{host}"), proxy));
+    for (place, proxy) in std::iter::once(("proxy".to_owned(), &scenario.proxy)).chain(further).chain(reloads) {
         let upstreams = proxy.get("upstream_proxies").and_then(Json::as_array).into_iter().flatten();
         for (index, upstream) in upstreams.enumerate() {
             let url = upstream.get("url").or(Some(upstream)).and_then(Json::as_str).unwrap_or_default();

@@ -59,7 +59,7 @@ words! {
         Action::Crash { .. } => "crash",
         Action::Restart { .. } => "restart",
         Action::Reload { .. } => "reload",
-        Action::Drain => "drain",
+        Action::Drain { .. } => "drain",
         Action::ClockJump { .. } => "clock-jump",
         Action::Dns { .. } => "dns",
         Action::Arm { .. } => "arm",

@@ -6,7 +6,7 @@ use mock_upstreams::journal;
 
 use super::catalogue::{Item, action, fault_item};
 use crate::record::{ClientEvent, ProxyEvent, ScenarioEvent, Trace, What};
-use crate::scenario::{HostName, Scenario};
+use crate::scenario::{HostName, PROXY, Scenario};
 
 /// How long behind a reload a fault counts as one during it, in microseconds.
 const RELOAD_US: u64 = 1_000_000;
@@ -20,7 +20,9 @@ pub fn reached(scenario: &Scenario, trace: &Trace) -> BTreeSet<Item> {
     for line in &trace.lines {
         reader.at_us = line.at_us;
         match &line.what {
-            What::Proxy(event) => reader.proxy(event),
+            // What further proxies think of an upstream is another matter.
+            What::Proxy(event) if line.host.as_str() == PROXY => reader.proxy(event),
+            What::Proxy(_) => {}
             What::Client(ClientEvent::Asked { .. }) => reader.under_way += 1,
             What::Client(ClientEvent::Ended(_)) => reader.under_way = reader.under_way.saturating_sub(1),
             What::Upstream(event) => reader.upstream(&line.host, event),

@@ -82,11 +82,11 @@ impl Figures {
         for line in story {
             match &line.what {
                 What::Proxy(ProxyEvent::EpochStarted { number, members: now, .. }) => {
-                    members.insert(*number, now.len());
+                    members.insert((&line.host, *number), now.len());
                 }
                 What::Proxy(ProxyEvent::PickMade { ticket: Some(_), upstream, epoch, .. }) => {
                     *figures.picks.entry(upstream.to_string()).or_default() += 1;
-                    picks.push((members.get(epoch).copied().unwrap_or(0), upstream));
+                    picks.push((members.get(&(&line.host, *epoch)).copied().unwrap_or(0), upstream));
                 }
                 What::Proxy(ProxyEvent::Ejected { .. }) => figures.ejections += 1,
                 What::Proxy(ProxyEvent::Recovered { .. }) => figures.recoveries += 1,

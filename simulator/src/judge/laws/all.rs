@@ -3,6 +3,12 @@
 use super::law::Law;
 use super::{process, requests, upstreams};
 
+/// The laws that have to know all clients of a proxy. They can't judge one that another proxy asks.
+pub(in crate::judge) const NEED_ALL_CLIENTS: [&str; 3] = ["once", "conservation", "statistics"];
+
+/// The laws that have to know what became of each request at its upstream. They can't judge a proxy that asks another one.
+pub(in crate::judge) const NEED_ALL_UPSTREAMS: [&str; 1] = ["once"];
+
 /// All laws: black-box first, then what the proxy tells, then what it tells of itself alone.
 pub const LAWS: &[Law] = &[
     process::no_panic::LAW,

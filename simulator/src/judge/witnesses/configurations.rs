@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proxy::config::{Authentication, Config, Password, Upstream};
 
-use crate::scenario::{Action, ConfigFile, PROXY, Scenario};
+use crate::scenario::{Action, ConfigFile, Scenario};
 
 /// The configurations that the proxy was given, each in force until the next.
 #[derive(Debug)]
@@ -18,8 +18,15 @@ pub struct Configurations<'a> {
 }
 
 impl<'a> Configurations<'a> {
-    pub(super) fn new(scenario: &'a Scenario, played: &[(Duration, &'a Action)], liveness: Duration) -> Self {
-        let first = ConfigFile::first(scenario).config.expect("the configuration was checked with the scenario");
+    pub(super) fn new(
+        scenario: &'a Scenario,
+        proxy: &str,
+        played: &[(Duration, &'a Action)],
+        liveness: Duration,
+    ) -> Self {
+        let first = ConfigFile::complete(&scenario.proxy, scenario)
+            .config
+            .expect("the configuration was checked with the scenario");
         let mut all = vec![(Duration::ZERO, first)];
         let from = |at| scenario.network.dns.iter().map(move |(name, hosts)| (at, name.as_str(), hosts.as_slice()));
         let mut names: Vec<_> = from(Duration::ZERO).collect();
@@ -27,10 +34,10 @@ impl<'a> Configurations<'a> {
         let mut down = false;
         for (at, action) in played {
             match action {
-                Action::Crash { host } if host == PROXY => down = true,
-                Action::Restart { host } if host == PROXY => down = false,
+                Action::Crash { host } if host == proxy => down = true,
+                Action::Restart { host } if host == proxy => down = false,
                 // A proxy that is down reads nothing, and the director does not keep the file for it.
-                Action::Reload { proxy, text } if !down => {
+                Action::Reload { proxy, text, .. } if !down => {
                     let file = match text {
                         Some(text) => ConfigFile::new(text.clone()),
                         None => ConfigFile::complete(proxy, scenario),

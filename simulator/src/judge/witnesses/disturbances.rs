@@ -11,7 +11,7 @@ use mock_upstreams::journal::{Outcome, Record};
 use super::journals::{HostJournal, JournalEntry, Journals, fault_of};
 use super::spans::Spans;
 use crate::judge::excuse::Excuse;
-use crate::scenario::{Action, PROXY, Scenario};
+use crate::scenario::{Action, Scenario};
 
 /// How long a disturbed link or process may have effects after it was healed: lost packets are sent again for that long.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -72,6 +72,7 @@ pub fn harm_of(fault: &str, tunnel: bool) -> Harm {
 /// What was done to whom.
 #[derive(Debug, Default)]
 pub struct Disturbances<'a> {
+    proxy: &'a str,
     hosts: BTreeMap<&'a str, HostDisturbances>,
     stopped: Option<Duration>,
     /// When the proxy's machine did not do what it was asked for.
@@ -98,6 +99,7 @@ struct HostDisturbances {
 impl<'a> Disturbances<'a> {
     pub(super) fn new(
         scenario: &'a Scenario,
+        proxy: &'a str,
         played: &[(Duration, &'a Action)],
         journals: &Journals<'a>,
         machine_faults: &[(Duration, Duration)],
@@ -105,17 +107,18 @@ impl<'a> Disturbances<'a> {
     ) -> Self {
         let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
         let clients = scenario.clients.iter().map(|client| client.name.as_str());
-        let drain = |action: &Action| matches!(action, Action::Drain);
+        let drain = |action: &Action| matches!(action, Action::Drain { .. });
         let mut disturbances = Disturbances {
+            proxy,
             hosts: BTreeMap::new(),
             machine: Spans::new(machine_faults.iter().map(|(from, until)| (*from, *until, ())).collect()),
             stopped: played.iter().find(|(_, action)| drain(action)).map(|(at, _)| *at),
             worse: worse_if_set(scenario),
         };
-        for host in upstreams.clone().chain(clients.clone()).chain([PROXY]) {
-            let restarts = host == PROXY || upstreams.clone().any(|one| one == host);
+        for host in upstreams.clone().chain(clients.clone()).chain([proxy]) {
+            let restarts = host == proxy || upstreams.clone().any(|one| one == host);
             let process = process(host, played, restarts.then_some(liveness));
-            let link = link(scenario, host, played, liveness);
+            let link = link(scenario, (proxy, host), played, liveness);
             let of_host =
                 HostDisturbances { process: Spans::new(process), link: Spans::new(link), ..Default::default() };
             disturbances.hosts.insert(host, of_host);
@@ -169,7 +172,7 @@ impl<'a> Disturbances<'a> {
 
     /// The same of the process of the proxy and of its machine. What is done to its links is done to those at their other ends.
     pub fn of_proxy(&self, from: Duration, until: Duration) -> Option<Excuse> {
-        let killed = self.hosts.get(PROXY)?.process.overlapping(from, until).map(|()| Excuse::ProxyKilled);
+        let killed = self.hosts.get(self.proxy)?.process.overlapping(from, until).map(|()| Excuse::ProxyKilled);
         killed.or_else(|| self.machine.overlapping(from, until).map(|()| Excuse::MachineFault))
     }
 
@@ -268,9 +271,9 @@ struct Link {
 }
 
 /// When the link between the proxy and `host` was cut, lossy or slow.
-fn link(scenario: &Scenario, host: &str, played: &[(Duration, &Action)], liveness: Duration) -> Found {
+fn link(scenario: &Scenario, (proxy, host): (&str, &str), played: &[(Duration, &Action)], liveness: Duration) -> Found {
     let network = &scenario.network;
-    let is_pair = |(one, other): &(String, String)| (one == PROXY && other == host) || (other == PROXY && one == host);
+    let is_pair = |(one, other): &(String, String)| (one == proxy && other == host) || (other == proxy && one == host);
     let own = network.links.iter().find(|link| is_pair(&link.between));
     let loss = own.and_then(|link| link.loss).unwrap_or(network.loss);
     let latency = own.and_then(|link| link.latency).unwrap_or(network.latency).get();
@@ -368,7 +371,7 @@ mod tests {
             {"at": "3s", "do": "heal", "between": ["proxy", "b"]}, {"at": "4s", "do": "heal"}"#;
         let of = |host: &'static str| {
             move |scenario: &Scenario, played: &[(Duration, &Action)]| {
-                link(scenario, host, played, Duration::from_secs(60))
+                link(scenario, ("proxy", host), played, Duration::from_secs(60))
             }
         };
         assert_eq!(found(cut, of("a")), [(1, 5)]);

@@ -22,7 +22,7 @@ use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Upstream};
 
 use crate::record::{ClientEvent, RunRecord, ScenarioEvent, What};
-use crate::scenario::{Action, Client, LIVENESS, Scenario, Span, Written};
+use crate::scenario::{Action, Client, HostName, LIVENESS, Scenario, Span, Written};
 
 /// How long a name is not looked up again that could not be resolved.
 const NO_LOOKUP: Duration = Duration::from_millis(1200);
@@ -37,6 +37,8 @@ pub(in crate::judge) const RECOVERY_MARGIN: Duration = Duration::from_secs(5);
 pub struct Witnesses<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
+    /// The host of the proxy.
+    pub proxy: &'a str,
     /// The configurations that the proxy was given.
     pub configurations: Configurations<'a>,
     /// The requests that clients made, by the id of each.
@@ -64,7 +66,7 @@ pub struct Witnesses<'a> {
     /// What tasks panicked with.
     pub panics: &'a [String],
     /// What was left of the proxy when it had stopped.
-    pub left: &'a [String],
+    pub left: &'a [(HostName, String)],
     /// Progress that was demanded and not made.
     pub stuck: Option<&'a str>,
     /// How far apart two witnesses may stamp the same instant. Zero in a simulation.
@@ -87,8 +89,8 @@ pub struct Convergence {
 }
 
 impl<'a> Witnesses<'a> {
-    /// What `record` holds of a run of `scenario`, but for what the proxy told.
-    pub fn new(scenario: &'a Scenario, record: &'a RunRecord) -> Self {
+    /// What `record` holds of what concerns the proxy on `proxy` in a run of `scenario`, but for what the proxy told.
+    pub(super) fn of(scenario: &'a Scenario, record: &'a RunRecord, proxy: &'a str) -> Self {
         let lines = record.trace.lines.as_slice();
         let mut requests: BTreeMap<&str, ClientRequest<'_>> = BTreeMap::new();
         let mut pages: BTreeMap<&str, ClientRequest<'_>> = BTreeMap::new();
@@ -143,8 +145,8 @@ impl<'a> Witnesses<'a> {
                 What::Scenario(_) => {}
             }
         }
-        let configurations = Configurations::new(scenario, &played, liveness);
-        let disturbances = Disturbances::new(scenario, &played, &journals, &machine_faults, liveness);
+        let configurations = Configurations::new(scenario, proxy, &played, liveness);
+        let disturbances = Disturbances::new(scenario, proxy, &played, &journals, &machine_faults, liveness);
         let over = lines.last().map_or(Duration::ZERO, |line| line.at());
         let seen = |id: &str| requests.get(id)?.result()?.status;
         let strange = |entry: &JournalEntry<'_>, id: &str| {
@@ -160,6 +162,7 @@ impl<'a> Witnesses<'a> {
         journals.set_probes_aside(strange, seen);
         Witnesses {
             scenario,
+            proxy,
             configurations,
             requests,
             pages,
@@ -174,7 +177,7 @@ impl<'a> Witnesses<'a> {
             failed_actions,
             panics: &record.panics,
             left: &record.left,
-            stuck: record.stuck.as_deref(),
+            stuck: record.stuck.first().map(|(_, what)| what.as_str()),
             clock_skew: record.clock_skew,
             tolerance: record.tolerance,
         }
@@ -187,7 +190,7 @@ impl<'a> Witnesses<'a> {
 
     /// Whether the request with `id` is not a client's: every run makes some to see whether the proxy makes progress.
     pub fn is_own(id: &str) -> bool {
-        Self::client_of(id) == LIVENESS
+        Self::client_of(id).starts_with(LIVENESS)
     }
 
     /// When the request of a client ended; when the run did, where it never ended.

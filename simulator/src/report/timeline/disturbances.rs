@@ -90,7 +90,10 @@ impl<'a> DisturbanceLanes<'a> {
             Action::Restart { host } => self.restart(at, host),
             // The proxy reports its reloads, which are drawn from these reports.
             Action::Reload { .. } => {}
-            Action::Drain => self.mark(at, PROXY, Tone::Changed, "drain", "the proxy is told to finish".to_owned()),
+            Action::Drain { .. } => {
+                let proxy = action.told().unwrap_or(PROXY);
+                self.mark(at, proxy, Tone::Changed, "drain", "the proxy is told to finish".to_owned());
+            }
             Action::ClockJump { by } => {
                 self.mark(
                     at,

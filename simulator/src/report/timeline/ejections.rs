@@ -1,13 +1,12 @@
-//! Draws what the proxy did: ejections and recoveries, reloads and drains.
+//! Draws what a proxy did: ejections and recoveries, reloads and drains.
 
 use std::collections::BTreeMap;
 
 use super::picture::{Mark, Picture, Spell, Tone, clock};
 use crate::record::{Line, ProxyEvent, What};
-use crate::scenario::PROXY;
 
-/// Draws these into the lanes of the upstreams and of the proxy.
-pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
+/// Draws what the proxy on `proxy` has told in `lines` into its lane and those of its upstreams.
+pub(super) fn draw(picture: &mut Picture, proxy: &str, lines: &[Line]) {
     let mut ejected: BTreeMap<&str, Spell> = BTreeMap::new();
     let mut drain: Option<(u64, usize)> = None;
     for line in lines {
@@ -48,18 +47,18 @@ pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
                 if !restart_required.is_empty() {
                     text.push_str(&format!("\nneeds a restart: {}", restart_required.join("; ")));
                 }
-                mark(picture, PROXY, at, Tone::Changed, "reload", text);
+                mark(picture, proxy, at, Tone::Changed, "reload", text);
             }
             ProxyEvent::ReloadFailed { problems } => {
-                mark(picture, PROXY, at, Tone::Failed, "reload failed", format!("reload failed: {problems}"));
+                mark(picture, proxy, at, Tone::Failed, "reload failed", format!("reload failed: {problems}"));
             }
             ProxyEvent::AcceptFailed { error } => {
-                mark(picture, PROXY, at, Tone::Failed, "accept failed", format!("accept failed: {error}"));
+                mark(picture, proxy, at, Tone::Failed, "accept failed", format!("accept failed: {error}"));
             }
             ProxyEvent::DrainStarted { open } => drain = Some((at, *open)),
             ProxyEvent::Drained { reset } => {
                 if let Some((from, open)) = drain.take() {
-                    drained(picture, from, at, &format!("drained: {open} open, {reset} reset"));
+                    drained(picture, proxy, from, at, &format!("drained: {open} open, {reset} reset"));
                 }
             }
             _ => {}
@@ -70,7 +69,7 @@ pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
         recover(picture, upstream, spell, end, "never recovered");
     }
     if let Some((from, open)) = drain {
-        drained(picture, from, end, &format!("a drain of {open} that never ended"));
+        drained(picture, proxy, from, end, &format!("a drain of {open} that never ended"));
     }
 }
 
@@ -79,9 +78,9 @@ fn recover(picture: &mut Picture, upstream: &str, spell: Spell, until: u64, how:
     picture.lane(upstream).bands.push(Spell { until, text, ..spell });
 }
 
-fn drained(picture: &mut Picture, from: u64, until: u64, text: &str) {
+fn drained(picture: &mut Picture, proxy: &str, from: u64, until: u64, text: &str) {
     let band = Spell { from, until, tone: Tone::Changed, label: "drain".to_owned(), text: text.to_owned() };
-    picture.lane(PROXY).bands.push(band);
+    picture.lane(proxy).bands.push(band);
 }
 
 fn mark(picture: &mut Picture, host: &str, at: u64, tone: Tone, label: &str, text: String) {

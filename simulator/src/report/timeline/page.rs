@@ -62,9 +62,9 @@ pub fn page(scenario: &Scenario, report: &RunReport, file: &Path) -> String {
 fn picture_of(scenario: &Scenario, report: &RunReport) -> Picture {
     let lines = report.trace.lines.as_slice();
     let clients = lines.iter().filter(|line| matches!(line.what, What::Client(_))).map(|line| line.host.as_str());
-    let named = clients.filter(|host| *host != LIVENESS);
+    let (own, named): (Vec<&str>, Vec<&str>) = clients.partition(|host| host.starts_with(LIVENESS));
     let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
-    let hosts = named.chain([LIVENESS, PROXY]).chain(upstreams);
+    let hosts = named.into_iter().chain([LIVENESS]).chain(own).chain(scenario.proxies()).chain(upstreams);
     let mut picture = Picture::new(lines.last().map_or(0, |line| line.at_us), hosts);
     for line in lines {
         if let What::Scenario(ScenarioEvent::Phase { name }) = &line.what {
@@ -73,7 +73,12 @@ fn picture_of(scenario: &Scenario, report: &RunReport) -> Picture {
     }
     requests::draw(&mut picture, lines);
     disturbances::draw(&mut picture, scenario, lines);
-    ejections::draw(&mut picture, lines);
+    for proxy in scenario.proxies() {
+        let told = |line: &&Line| line.host.as_str() == proxy && matches!(line.what, What::Proxy(_));
+        let told: Vec<Line> = lines.iter().filter(told).cloned().collect();
+        requests::attempts(&mut picture, &told);
+        ejections::draw(&mut picture, proxy, &told);
+    }
     mark_wrong(&mut picture, report);
     picture
 }

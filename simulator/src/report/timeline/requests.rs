@@ -16,10 +16,9 @@ struct Attempt {
     probe: bool,
 }
 
-/// Draws all requests of `lines` into the lanes of their hosts.
+/// Draws all requests of `lines` into the lanes of their hosts, as clients and upstreams saw them.
 pub(super) fn draw(picture: &mut Picture, lines: &[Line]) {
     clients(picture, lines);
-    attempts(picture, lines);
     journals(picture, lines);
 }
 
@@ -97,7 +96,8 @@ fn short(url: &str) -> &str {
     url.trim_end_matches('/').strip_suffix(":8080").unwrap_or(url)
 }
 
-fn attempts(picture: &mut Picture, lines: &[Line]) {
+/// Draws the attempts in `lines`, which one proxy has told, into the lanes of their upstreams.
+pub(super) fn attempts(picture: &mut Picture, lines: &[Line]) {
     let mut open: BTreeMap<(Option<u64>, &str), Attempt> = BTreeMap::new();
     for line in lines {
         let What::Proxy(event) = &line.what else { continue };

@@ -10,29 +10,32 @@ use proxy::config::text::{hint, join};
 use crate::scenario::client::Client;
 use crate::scenario::configuration::ConfigFile;
 use crate::scenario::file::Scenario;
-use crate::scenario::host::PROXY;
+use crate::scenario::host::{LIVENESS, PROXY};
 use crate::scenario::timeline::Action;
 
 /// Notes the problems that the schema can't find.
 pub(super) fn meaning(scenario: &Scenario, problems: &mut Problems) {
     let mut checker = Checker { scenario, hosts: BTreeSet::from([PROXY]), problems };
     checker.hosts();
+    checker.proxies();
     checker.upstreams();
     checker.clients();
     checker.network();
     checker.timeline();
     for (index, expectation) in scenario.expect.iter().enumerate() {
         if let Some(upstream) = expectation.upstream() {
-            let known = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
-            checker.known(&format!("expect[{index}].upstream"), "upstream", upstream, known.collect());
+            let mut known: BTreeSet<&str> = scenario.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+            // A proxy may tell of another one, which is its upstream.
+            if expectation.proxy().is_some() {
+                known.extend(scenario.proxies());
+            }
+            checker.known(&format!("expect[{index}].upstream"), "upstream", upstream, known);
         }
         if let Some(client) = expectation.client() {
             let known = scenario.clients.iter().map(|client| client.name.as_str());
             checker.known(&format!("expect[{index}].client"), "client", client, known.collect());
         }
-    }
-    if let Err(text) = ConfigFile::first(scenario).config {
-        checker.problem("proxy", text);
+        checker.proxy(&format!("expect[{index}].proxy"), expectation.proxy());
     }
 }
 
@@ -62,15 +65,34 @@ impl<'a> Checker<'a> {
         self.host(&format!("{path}[1]"), &pair.1);
     }
 
+    fn proxy(&mut self, path: &str, name: Option<&str>) {
+        if let Some(name) = name {
+            self.known(path, "proxy", name, self.scenario.proxies().collect());
+        }
+    }
+
+    fn proxies(&mut self) {
+        for host in self.scenario.proxies() {
+            if let Err(text) = ConfigFile::first(self.scenario, host).config {
+                let path = if host == PROXY { host.to_owned() } else { format!("further_proxies.{host}") };
+                self.problem(&path, text);
+            }
+        }
+    }
+
     fn hosts(&mut self) {
         let scenario = self.scenario;
         let upstreams = scenario.upstreams.iter().map(|upstream| ("upstreams", &upstream.name)).enumerate();
         let clients = scenario.clients.iter().map(|client| ("clients", &client.name)).enumerate();
-        for (index, (list, name)) in upstreams.chain(clients) {
-            let path = format!("{list}[{index}].name");
+        let proxies = scenario.further_proxies.keys().map(|name| (format!("further_proxies.{name}"), name));
+        let listed = upstreams.chain(clients).map(|(index, (list, name))| (format!("{list}[{index}].name"), name));
+        for (path, name) in proxies.chain(listed) {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
             if name.is_empty() || !name.bytes().all(plain) {
                 self.problem(&path, format!("must be letters, digits and dashes (got {name:?})"));
+            }
+            if name.starts_with(LIVENESS) {
+                self.problem(&path, format!("names that begin with {LIVENESS:?} are those of the run's own clients"));
             }
             if !self.hosts.insert(name) {
                 self.problem(&path, format!("{name:?} is taken by another host"));
@@ -120,6 +142,7 @@ impl<'a> Checker<'a> {
                 self.problem(&join(path, "do"), text);
             }
         }
+        self.proxy(&join(path, "through"), client.through.as_deref());
         if let Err(text) = client.mix() {
             self.problem(&join(path, "do"), text);
         }
@@ -189,7 +212,8 @@ impl<'a> Checker<'a> {
                 }
             }
             Action::Crash { host } | Action::Restart { host } => self.host(&join(path, "host"), host),
-            Action::Reload { proxy, text } => {
+            Action::Reload { host, proxy, text } => {
+                self.proxy(&join(path, "host"), host.as_deref());
                 if proxy.is_null() == text.is_none() {
                     self.problem(path, "give either proxy or text");
                 }
@@ -209,7 +233,8 @@ impl<'a> Checker<'a> {
                     self.known(&join(path, "fault"), "fault", fault, ids);
                 }
             }
-            Action::Drain | Action::ClockJump { .. } => {}
+            Action::Drain { host } => self.proxy(&join(path, "host"), host.as_deref()),
+            Action::ClockJump { .. } => {}
         }
     }
 }

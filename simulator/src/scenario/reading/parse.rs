@@ -198,6 +198,36 @@ mod tests {
                     "expect": [{"what": "requests", "outcome": "ok", "client": "b"}]"#,
                 r#"expect[0].client: no client "b""#,
             ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "through": "secnd"}], "further_proxies": {"second": {}}"#,
+                r#"clients[0].through: no proxy "secnd"; did you mean "second"?"#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "further_proxies": {"second": {"servr": {}}}"#,
+                "further_proxies.second: ",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "further_proxies": {"a": {}}"#,
+                r#"upstreams[0].name: "a" is taken by another host"#,
+            ),
+            (
+                r#""clients": [{"name": "liveness-b", "do": "echo", "requests": 1}]"#,
+                r#"clients[0].name: names that begin with "liveness" are"#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "timeline": [{"at": "0s", "do": "drain", "host": "a"}]"#,
+                r#"timeline[0].host: no proxy "a""#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
+                    "timeline": [{"at": "0s", "do": "reload", "host": "c", "proxy": {}}]"#,
+                r#"timeline[0].host: no proxy "c""#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
+                    "expect": [{"what": "picks", "proxy": "c", "upstream": "a"}]"#,
+                r#"expect[0].proxy: no proxy "c""#,
+            ),
         ] {
             let problems = problems(&format!("{{{HEAD}, {body}}}"));
             assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{body}\n{problems:#?}");

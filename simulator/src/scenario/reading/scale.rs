@@ -19,6 +19,8 @@ const NAMES: &[&str] = &[
     "between",
     "upstream",
     "client",
+    "through",
+    "proxy",
     "fault",
     "id",
     "with",
@@ -132,7 +134,8 @@ fn fields(object: &mut Map<String, Json>, path: &str, factor: f64, problems: &mu
                     *value = Json::from(scaled as u64);
                 }
             }
-            // The field `with` is a text to look for in an expectation, and an object of settings in a fault.
+            // The field `with` is a text to look for in an expectation, and an object of settings in a fault. The field `proxy` names a
+            // host in an expectation, and is a configuration elsewhere.
             _ if is_name && !value.is_object() => {}
             _ if name == "connect_headers" => {}
             _ => visit(value, &path, factor, problems),
@@ -160,12 +163,13 @@ mod tests {
             "upstreams": [{ "name": "1h", "latency": "1s",
                             "plan": { "faults": [{ "fault": "x", "when": { "from": "2s" }, "with": { "up": "10ms" } }] } }],
             "clients": [{ "name": "c", "rate": 10, "requests": 5, "do": ["hold:for=2s,bytes=10", "2*echo:slow=9/100ms"] },
-                        { "name": "d", "stages": "1x10s,1..2.5x20s", "timeout": "4s", "do": "echo:bytes=10k" }],
+                        { "name": "d", "through": "2h", "stages": "1x10s,1..2.5x20s", "timeout": "4s", "do": "echo:bytes=10k" }],
             "timeline": [{ "at": "3s", "do": "crash", "host": "1h" },
                          { "at": "4s", "do": "partition-one-way", "from": "1h", "to": "c" },
                          { "at": "4s", "do": "clock-jump", "by": "1h" },
                          { "at": "5s", "do": "reload", "proxy": { "timeouts": { "connect": "1s" } } }],
-            "expect": [{ "what": "turn", "upstream": "1h", "after": "3s", "within": "2s" }]
+            "expect": [{ "what": "turn", "proxy": "2h", "upstream": "1h", "after": "3s", "within": "2s" }],
+            "further_proxies": { "2h": { "timeouts": { "connect": "4s" } } }
         });
         let mut problems = Problems::in_file("x");
         scale(&mut scenario, 0.25, &mut problems);
@@ -179,13 +183,14 @@ mod tests {
             "clients": [{ "name": "c", "rate": 40, "requests": 5,
                           "do": ["1*hold:target={id}.echo.mock:80,for=500ms,every=1s 250ms,bytes=10",
                                  "2*echo:target={id}.echo.mock:80,rounds=1,bytes=64,slow=9/25ms"] },
-                        { "name": "d", "stages": "4..4x2s500ms,4..10x5s", "timeout": "1s",
+                        { "name": "d", "through": "2h", "stages": "4..4x2s500ms,4..10x5s", "timeout": "1s",
                           "do": "1*echo:target={id}.echo.mock:80,rounds=1,bytes=10240" }],
             "timeline": [{ "at": "750ms", "do": "crash", "host": "1h" },
                          { "at": "1s", "do": "partition-one-way", "from": "1h", "to": "c" },
                          { "at": "1s", "do": "clock-jump", "by": "1h" },
                          { "at": "1s 250ms", "do": "reload", "proxy": { "timeouts": { "connect": "250ms" } } }],
-            "expect": [{ "what": "turn", "upstream": "1h", "after": "750ms", "within": "500ms" }]
+            "expect": [{ "what": "turn", "proxy": "2h", "upstream": "1h", "after": "750ms", "within": "500ms" }],
+            "further_proxies": { "2h": { "timeouts": { "connect": "1s" } } }
         });
         assert_eq!(scenario, wanted);
     }

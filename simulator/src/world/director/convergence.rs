@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use proxy::config::Config;
 use serde_json::json;
 
-use super::stage::Stage;
+use super::stage::{Proxy, Stage};
 use crate::record::{ClientEvent, ProxyEvent, Recorder, ScenarioEvent, What, micros};
-use crate::scenario::{HostName, LIVENESS};
+use crate::scenario::HostName;
 use crate::world::engine::RunsProxy;
 
 /// How much longer than its longest back-off an upstream may take to recover: it needs a request or a check, and the answer.
@@ -19,86 +20,97 @@ const MOST_REQUESTS: u64 = 600;
 const ROUNDS_LIMIT: Duration = Duration::from_secs(300);
 
 impl<E: RunsProxy> Stage<'_, E> {
-    /// Waits until the proxy has told that every upstream with a weight is eligible, then asks as often as two rounds have picks.
-    pub(super) fn converge(&mut self) {
-        let limit = self.time_to_come_back();
+    /// Waits until a proxy has told that every upstream with a weight is eligible, then asks it as often as two rounds have picks. Nothing
+    /// is demanded of one that was told to stop.
+    pub(super) fn converge(&mut self, place: usize) {
+        let Proxy { host, config, draining, .. } = self.proxies[place].clone();
+        if draining {
+            return;
+        }
+        let own = self.proxies[place].own_client();
+        let limit = time_to_come_back(&config);
         let until = self.clock.now() + limit;
-        let mut newest = Newest::default();
-        let mut missing = self.missing(&mut newest);
+        let mut newest = Newest::of(&host, &own);
+        let mut missing = newest.missing(&config, &self.recorder);
         if !missing.is_empty() {
             // An ejected upstream may need a request to recover.
-            self.ask(json!({ "do": "connect", "think": "1s" }), until);
+            self.ask(place, json!({ "do": "connect", "think": "1s" }), until);
             // The client is stopped between two requests, so that each request has an end.
             while (!missing.is_empty() && self.clock.now() < until || newest.under_way)
                 && self.engine.gave_up().is_none()
             {
                 let step = self.clock.now() + Duration::from_millis(100);
                 self.engine.run(step, || false);
-                missing = self.missing(&mut newest);
+                missing = newest.missing(&config, &self.recorder);
             }
-            self.engine.crash(&HostName::new(LIVENESS));
+            self.engine.crash(&own);
         }
-        let round = self.round();
+        let round = round(&config);
         let rounds = if missing.is_empty() && ROUNDS * round <= MOST_REQUESTS { ROUNDS } else { 0 };
-        let eligible = self.weighted().into_iter().filter(|name| !missing.contains(name)).collect();
-        self.tell(ScenarioEvent::Converged { eligible, missing, limit_us: micros(limit), round, rounds });
+        let eligible = weighted(&config).filter(|name| !missing.contains(name)).collect();
+        let converged = ScenarioEvent::Converged { eligible, missing, limit_us: micros(limit), round, rounds };
+        self.recorder.write(&host, What::Scenario(converged));
         if rounds > 0 {
             let until = self.clock.now() + ROUNDS_LIMIT;
-            self.ask(json!({ "do": "connect", "requests": rounds * round, "clients": round.clamp(1, 8) }), until);
-            let asked = HostName::new(LIVENESS);
-            self.engine.wait(ROUNDS_LIMIT, |engine| engine.live_tasks(&asked) == 0);
+            self.ask(
+                place,
+                json!({ "do": "connect", "requests": rounds * round, "clients": round.clamp(1, 8) }),
+                until,
+            );
+            self.engine.wait(ROUNDS_LIMIT, |engine| engine.live_tasks(&own) == 0);
         }
-    }
-
-    /// How long an ejected upstream may take to be eligible again: the longest back-off with its jitter of a fifth, then the wait for a check
-    /// or request that probes it, and the time that this takes.
-    fn time_to_come_back(&self) -> Duration {
-        let health = &self.config.health;
-        let checks = health.active.as_ref().map_or(Duration::ZERO, |checks| checks.interval + health.timeout);
-        let attempt = self.config.timeouts.connect + self.config.timeouts.reply;
-        health.policy.backoff_max.mul_f64(1.2) + checks + attempt + MARGIN
-    }
-
-    /// The proxy's upstreams that have a weight.
-    fn weighted(&self) -> Vec<HostName> {
-        let weighted = self.config.upstreams.iter().filter(|upstream| upstream.weight.get() > 0);
-        weighted.map(|upstream| HostName::new(&upstream.host)).collect()
-    }
-
-    /// Those of these upstreams that are not in `newest`, the members of the proxy's newest epoch.
-    fn missing(&self, newest: &mut Newest) -> Vec<HostName> {
-        newest.read(&self.recorder);
-        self.weighted().into_iter().filter(|name| !newest.members.contains(name)).collect()
-    }
-
-    /// How many picks a whole round has: the sum of the weights, divided by their greatest common divisor.
-    fn round(&self) -> u64 {
-        let weights = || self.config.upstreams.iter().map(|upstream| u64::from(upstream.weight.get()));
-        let divisor = weights().fold(0, greatest_common_divisor);
-        weights().sum::<u64>().checked_div(divisor).unwrap_or(0)
     }
 }
 
-/// The members of the proxy's newest epoch, and whether the run's own client waits for an answer, as far as the trace was read.
-#[derive(Default)]
-struct Newest {
+/// How long an ejected upstream may take to be eligible again: the longest back-off with its jitter of a fifth, then the wait for a check
+/// or request that probes it, and the time that this takes.
+fn time_to_come_back(config: &Config) -> Duration {
+    let health = &config.health;
+    let checks = health.active.as_ref().map_or(Duration::ZERO, |checks| checks.interval + health.timeout);
+    let attempt = config.timeouts.connect + config.timeouts.reply;
+    health.policy.backoff_max.mul_f64(1.2) + checks + attempt + MARGIN
+}
+
+/// The proxy's upstreams that have a weight.
+fn weighted(config: &Config) -> impl Iterator<Item = HostName> {
+    let weighted = config.upstreams.iter().filter(|upstream| upstream.weight.get() > 0);
+    weighted.map(|upstream| HostName::new(&upstream.host))
+}
+
+/// How many picks a whole round has: the sum of the weights, divided by their greatest common divisor.
+fn round(config: &Config) -> u64 {
+    let weights = || config.upstreams.iter().map(|upstream| u64::from(upstream.weight.get()));
+    let divisor = weights().fold(0, greatest_common_divisor);
+    weights().sum::<u64>().checked_div(divisor).unwrap_or(0)
+}
+
+/// The members of a proxy's newest epoch, and whether the run's own client waits for an answer, as far as the trace was read.
+struct Newest<'a> {
+    proxy: &'a HostName,
+    own: &'a HostName,
     members: Vec<HostName>,
     under_way: bool,
     read: usize,
 }
 
-impl Newest {
-    fn read(&mut self, recorder: &Recorder) {
-        let Newest { members: newest, under_way, read } = self;
+impl<'a> Newest<'a> {
+    fn of(proxy: &'a HostName, own: &'a HostName) -> Self {
+        Newest { proxy, own, members: Vec::new(), under_way: false, read: 0 }
+    }
+
+    /// Those upstreams with a weight that are not among the members by now.
+    fn missing(&mut self, config: &Config, recorder: &Recorder) -> Vec<HostName> {
+        let Newest { proxy, own, members: newest, under_way, read } = self;
         recorder.each_from(read, |line| match &line.what {
-            What::Proxy(ProxyEvent::EpochStarted { members, .. }) => {
+            What::Proxy(ProxyEvent::EpochStarted { members, .. }) if line.host == **proxy => {
                 *newest = members.iter().map(|(name, _)| name.clone()).collect();
             }
-            What::Client(event) if line.host.as_str() == LIVENESS => {
+            What::Client(event) if line.host == **own => {
                 *under_way = matches!(event, ClientEvent::Asked { .. });
             }
             _ => {}
         });
+        weighted(config).filter(|name| !newest.contains(name)).collect()
     }
 }
 

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use loadgen::User;
-use proxy::config::{Authentication, Password};
+use proxy::config::{Authentication, Password, Server};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::stage::Stage;
+use super::stage::{Proxy, Stage};
 use crate::record::{ClientEvent, ProxyEvent, ScenarioEvent, What};
-use crate::scenario::{Client, HostName, LIVENESS, Span, Written};
+use crate::scenario::{Client, HostName, Span, Written};
 use crate::world::engine::{Host, RunsProxy};
 use crate::world::link::{Gate, LinkChange};
 
@@ -25,8 +25,8 @@ const END_LIMIT: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(5);
 
 impl<E: RunsProxy> Stage<'_, E> {
-    /// Heals everything, then makes requests until several in a row have succeeded.
-    pub(super) fn demand_progress(&mut self) -> Option<String> {
+    /// Heals everything.
+    pub(super) fn heal(&mut self) {
         self.change(None, LinkChange::Loss(0));
         self.change(None, LinkChange::Gate(Gate::Open));
         for (host, plan) in self.plans.clone() {
@@ -39,24 +39,32 @@ impl<E: RunsProxy> Stage<'_, E> {
         }
         for host in std::mem::take(&mut self.down) {
             // Clients that were crashed are not started again, because their part of the story is over.
-            if host == self.host || self.upstreams.contains_key(&host) {
+            if self.proxy_on(host.as_str()).is_some() || self.upstreams.contains_key(&host) {
                 self.down.push(host.clone());
                 self.restart(&host);
             }
         }
-        self.engine.heal_machine();
-        if self.draining {
+        for proxy in &self.proxies {
+            self.engine.heal_machine(&proxy.host);
+        }
+    }
+
+    /// Makes requests through a proxy until several in a row have succeeded. Returns its host and what is wrong if it makes no progress.
+    pub(super) fn demand_progress(&mut self, place: usize) -> Option<(HostName, String)> {
+        let proxy = &self.proxies[place];
+        if proxy.draining {
             return None;
         }
+        let (host, own) = (proxy.host.clone(), proxy.own_client());
         let healed = self.clock.now();
         let until = healed + LIVENESS_LIMIT;
-        self.ask(json!({ "do": "echo", "think": "100ms" }), until);
+        self.ask(place, json!({ "do": "echo", "think": "100ms" }), until);
         let seen = Cell::new((0, 0));
         let recorder = self.recorder.clone();
         self.engine.run(until, || {
             let (mut from, mut row) = seen.get();
             recorder.each_from(&mut from, |line| {
-                if line.host.as_str() == LIVENESS
+                if line.host == own
                     && let What::Client(ClientEvent::Ended(result)) = &line.what
                 {
                     row = if result.failure.is_none() { row + 1 } else { 0 };
@@ -66,12 +74,12 @@ impl<E: RunsProxy> Stage<'_, E> {
             row >= LIVENESS_REQUESTS
         });
         let (_, row) = seen.get();
-        self.engine.crash(&HostName::new(LIVENESS));
+        self.engine.crash(&own);
         if row >= LIVENESS_REQUESTS {
             return None;
         }
         let passed = humantime::format_duration(healed);
-        Some(if self.engine.proxy_works() {
+        let what = if self.engine.proxy_works(&host) {
             format!(
                 "all was healed at {}, and {} later no {LIVENESS_REQUESTS} requests in a row had succeeded",
                 passed,
@@ -79,24 +87,28 @@ impl<E: RunsProxy> Stage<'_, E> {
             )
         } else {
             format!("all was healed at {passed}, but the proxy was gone")
-        })
+        };
+        Some((host, what))
     }
 
-    /// Starts a client of the run's own, which does what `does` says from now until `until`.
-    pub(super) fn ask(&mut self, does: Json, until: Duration) {
+    /// Starts a client of the run's own, which does what `does` says through a proxy from now until `until`.
+    pub(super) fn ask(&mut self, place: usize, does: Json, until: Duration) {
+        let proxy = &self.proxies[place];
         let mut client = does;
-        client["name"] = json!(LIVENESS);
+        client["name"] = json!(proxy.own_client());
+        client["through"] = json!(proxy.host);
         client["from"] = json!(Span::from(self.clock.now()).to_string());
         client["until"] = json!(Span::from(until).to_string());
         let client: Client = serde_json::from_value(client).expect("a client as in a scenario file");
-        let place = u32::try_from(self.scenario.clients.len()).unwrap_or(u32::MAX);
-        let client = Client { users: self.user().into_iter().collect(), ..client };
+        let client = Client { users: self.user(proxy).into_iter().collect(), ..client };
+        // Its place among the clients of the run comes behind those of the scenario.
+        let place = u32::try_from(self.scenario.clients.len() + place).unwrap_or(u32::MAX);
         self.start_client(place, client, Span::from(until));
     }
 
-    /// The first of the clients' users whom the proxy would let in, if it asks for any.
-    fn user(&self) -> Option<Written<User>> {
-        let Authentication::Basic { users, .. } = &self.config.authentication else { return None };
+    /// The first of the clients' users whom `proxy` would let in, if it asks for any.
+    fn user(&self, proxy: &Proxy) -> Option<Written<User>> {
+        let Authentication::Basic { users, .. } = &proxy.config.authentication else { return None };
         let mut known = self.scenario.clients.iter().flat_map(|client| client.users.clone());
         known.find(|pair| {
             pair.text().split_once(':').is_some_and(|(name, password)| {
@@ -113,38 +125,39 @@ impl<E: RunsProxy> Stage<'_, E> {
     }
 
     /// Waits until the clients have finished. Returns those that have not.
-    pub(super) fn wait_for_clients(&mut self) -> Vec<String> {
+    pub(super) fn wait_for_clients(&mut self) -> Vec<(HostName, String)> {
         let hosts: Vec<HostName> = self.scenario.clients.iter().map(|client| HostName::new(&client.name)).collect();
         self.engine.wait(END_LIMIT, |engine| hosts.iter().all(|host| engine.live_tasks(host) == 0));
         let late = hosts.iter().filter(|host| self.engine.live_tasks(host) > 0);
         let limit = humantime::format_duration(END_LIMIT);
-        late.map(|host| format!("client {host} has not finished {limit} after the end")).collect()
+        late.map(|host| (host.clone(), format!("client {host} has not finished {limit} after the end"))).collect()
     }
 
-    /// Reads the proxy's pages, stops the proxy, and returns what is left of it.
-    pub(super) fn clear(&mut self) -> Vec<String> {
+    /// Reads the pages of a proxy, stops the proxy, and returns what is left of it, by its host.
+    pub(super) fn clear(&mut self, place: usize) -> Vec<(HostName, String)> {
+        let Proxy { host, config, draining, .. } = self.proxies[place].clone();
         let mut left = Vec::new();
-        if self.draining {
-            self.engine.wait(END_LIMIT, |engine| !engine.proxy_works());
-        } else if self.engine.proxy_works() {
+        if draining {
+            self.engine.wait(END_LIMIT, |engine| !engine.proxy_works(&host));
+        } else if self.engine.proxy_works(&host) {
             // The pages must not count sessions whose clients are gone, so they are read once the proxy has noticed that.
-            left.extend(self.engine.proxy_at_rest(self.config.timeouts.pool_idle));
-            self.read_pages();
-            self.drain();
-            let limit = self.config.server.drain_delay + self.config.server.drain_timeout + GRACE;
-            self.engine.wait(limit, |engine| !engine.proxy_works());
+            left.extend(self.engine.proxy_at_rest(&host, config.timeouts.pool_idle));
+            self.read_pages(&host, &config.server);
+            self.drain(place);
+            let limit = config.server.drain_delay + config.server.drain_timeout + GRACE;
+            self.engine.wait(limit, |engine| !engine.proxy_works(&host));
         }
-        left.extend(self.engine.proxy_remains(self.config.timeouts.pool_idle + GRACE));
-        left
+        left.extend(self.engine.proxy_remains(&host, config.timeouts.pool_idle + GRACE));
+        left.into_iter().map(|what| (host.clone(), what)).collect()
     }
 
-    fn read_pages(&mut self) {
-        let address = self.engine.proxy_inside(self.config.server.listen.port());
-        let statistics = self.config.server.stats_endpoint.clone();
-        let (recorder, name) = (self.recorder.clone(), self.host.clone());
+    fn read_pages(&mut self, proxy: &HostName, server: &Server) {
+        let address = self.engine.proxy_inside(proxy, server.listen.port());
+        let statistics = server.stats_endpoint.clone();
+        let (recorder, name) = (self.recorder.clone(), proxy.clone());
         let read = Rc::new(Cell::new(false));
         let done = Rc::clone(&read);
-        self.engine.spawn(&self.host, move |host| async move {
+        self.engine.spawn(proxy, move |host| async move {
             for path in ["/healthz", "/readyz", &statistics] {
                 let event = match page(&host, address, path).await {
                     Ok((_, page)) if path == statistics => What::Proxy(ProxyEvent::Statistics { page }),

@@ -26,14 +26,16 @@ fn act<E: RunsProxy>(mut stage: Stage<'_, E>) -> RunRecord {
     }
     stage.engine.run(scenario.duration.get(), || false);
     stage.phase("liveness");
-    let mut stuck = stage.demand_progress();
+    let proxies = 0..stage.proxies.len();
+    stage.heal();
+    let mut stuck: Vec<_> = proxies.clone().filter_map(|place| stage.demand_progress(place)).collect();
     let mut left = stage.wait_for_clients();
-    if stuck.is_none() && !stage.draining {
+    if stuck.is_empty() && stage.proxies.iter().any(|proxy| !proxy.draining) {
         stage.phase("convergence");
-        stage.converge();
+        proxies.clone().for_each(|place| stage.converge(place));
     }
     stage.phase("end");
-    left.extend(stage.clear());
+    left.extend(proxies.flat_map(|place| stage.clear(place)));
     let gave_up = stage.engine.gave_up();
     if gave_up.is_some() {
         // The run was given up and its time stands still, so missing progress says nothing about the proxy.

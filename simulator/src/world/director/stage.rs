@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
-use crate::scenario::{Client, ConfigFile, HostName, LIVENESS, PROXY, Reorder, Scenario, Span};
+use crate::scenario::{Client, ConfigFile, HostName, PROXY, Reorder, Scenario, Span, own_client};
 use crate::world::engine::{Host, RunsProxy};
 use crate::world::link::{LinkChange, parts_per_million};
 use crate::world::patience::Patience;
@@ -26,6 +26,26 @@ use crate::world::wall_clock::WallClock;
 /// A process of an upstream, which is `None` until it has begun, and the recorder of that process.
 pub(super) type Upstream = (Rc<RefCell<Option<Arc<FaultyUpstream>>>>, Recorder);
 
+/// A proxy of the scenario.
+#[derive(Clone)]
+pub(super) struct Proxy {
+    pub(super) host: HostName,
+    /// The recorder of its process.
+    recorder: Recorder,
+    /// The newest valid configuration file, and what it means.
+    file: ConfigFile,
+    pub(super) config: Config,
+    /// Whether it was told to stop.
+    pub(super) draining: bool,
+}
+
+impl Proxy {
+    /// The host of the run's own requests to it.
+    pub(super) fn own_client(&self) -> HostName {
+        own_client(self.host.as_str())
+    }
+}
+
 /// A scenario that is being played, and the engine in which it is.
 pub(super) struct Stage<'a, E> {
     pub(super) scenario: &'a Scenario,
@@ -34,12 +54,8 @@ pub(super) struct Stage<'a, E> {
     pub(super) wall: WallClock,
     pub(super) recorder: Recorder,
     pub(super) seeds: ChaCha8Rng,
-    pub(super) host: HostName,
-    pub(super) proxy_recorder: Recorder,
-    /// The newest valid configuration file, and what it means.
-    pub(super) file: ConfigFile,
-    pub(super) config: Config,
-    pub(super) draining: bool,
+    /// The proxies, that of the host [`PROXY`] first.
+    pub(super) proxies: Vec<Proxy>,
     pub(super) plans: BTreeMap<HostName, Plan>,
     pub(super) upstreams: BTreeMap<HostName, Upstream>,
     pub(super) down: Vec<HostName>,
@@ -52,25 +68,31 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
     pub(super) fn set(scenario: &'a Scenario, seed: u64) -> io::Result<Self> {
         let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
         let clients = scenario.clients.iter().map(|client| client.name.as_str());
-        let names = [PROXY].into_iter().chain(upstreams).chain(clients).chain([LIVENESS]);
-        let hosts: Vec<HostName> = names.map(HostName::new).collect();
+        let first = [PROXY].into_iter().chain(upstreams).chain(clients).map(HostName::new);
+        let further = scenario.further_proxies.keys().map(|name| HostName::new(name));
+        let hosts: Vec<HostName> = first.chain(scenario.proxies().map(own_client)).chain(further).collect();
         let mut seeds = ChaCha8Rng::seed_from_u64(seed);
         let engine = E::new(&hosts, scenario, seeds.next_u64(), Patience::new(&scenario.name, seed))?;
         let (clock, wall) = (engine.clock(), engine.wall());
         let recorder = Recorder::new(clock.clone());
-        let file = ConfigFile::first(scenario);
+        let proxies = scenario.proxies().map(|host| {
+            let file = ConfigFile::first(scenario, host);
+            Proxy {
+                host: HostName::new(host),
+                recorder: recorder.process(),
+                config: file.config.clone().expect("the configuration was checked with the scenario"),
+                file,
+                draining: false,
+            }
+        });
         let mut stage = Stage {
             scenario,
             engine,
             clock,
             wall,
             seeds,
-            host: HostName::new(PROXY),
-            proxy_recorder: recorder.process(),
+            proxies: proxies.collect(),
             recorder,
-            config: file.config.clone().expect("the configuration was checked with the scenario"),
-            file,
-            draining: false,
             plans: BTreeMap::new(),
             upstreams: BTreeMap::new(),
             down: Vec::new(),
@@ -84,7 +106,9 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
             stage.plans.insert(HostName::new(&upstream.name), plan);
             stage.start_upstream(&HostName::new(&upstream.name));
         }
-        stage.start_proxy();
+        for place in 0..stage.proxies.len() {
+            stage.start_proxy(place);
+        }
         stage.engine.begin();
         for (place, client) in (0..).zip(&scenario.clients) {
             stage.start_client(place, client.clone(), scenario.duration);
@@ -93,7 +117,7 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
     }
 
     pub(super) fn tell(&self, event: ScenarioEvent) {
-        self.recorder.write(&self.host, What::Scenario(event));
+        self.recorder.write(&self.proxies[0].host, What::Scenario(event));
     }
 
     pub(super) fn phase(&self, name: &'static str) {
@@ -138,10 +162,14 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         match between {
             Some(between) => self.change_both(between, change),
             None => {
-                let upstreams = self.scenario.upstreams.iter().map(|upstream| &upstream.name);
-                let clients = self.scenario.clients.iter().map(|client| &client.name);
-                for other in upstreams.chain(clients) {
-                    self.change_both(&(PROXY.to_owned(), other.clone()), change);
+                let upstreams = self.scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
+                let clients = self.scenario.clients.iter().map(|client| client.name.as_str());
+                let others: Vec<&str> = upstreams.chain(clients).collect();
+                let proxies: Vec<&str> = self.scenario.proxies().collect();
+                for (place, proxy) in proxies.iter().enumerate() {
+                    for other in others.iter().chain(&proxies[place + 1..]) {
+                        self.change_both(&((*proxy).to_owned(), (*other).to_owned()), change);
+                    }
                 }
             }
         }
@@ -169,16 +197,18 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         });
     }
 
-    pub(super) fn start_proxy(&mut self) {
-        self.draining = false;
-        self.recorder.proxy_starts(&self.config);
-        self.proxy_recorder = self.recorder.process();
-        let seed = self.seeds.next_u64();
-        self.engine.start_proxy(&self.file, self.proxy_recorder.clone(), seed);
+    /// The place of the proxy on `host`, if there is one.
+    pub(super) fn proxy_on(&self, host: &str) -> Option<usize> {
+        self.proxies.iter().position(|proxy| proxy.host.as_str() == host)
     }
 
-    pub(super) fn proxy_address(&self) -> SocketAddr {
-        SocketAddr::new(self.engine.address(&self.host), self.config.server.listen.port())
+    fn start_proxy(&mut self, place: usize) {
+        let recorder = self.recorder.process();
+        let proxy = &mut self.proxies[place];
+        (proxy.draining, proxy.recorder) = (false, recorder.clone());
+        recorder.configure(&proxy.config);
+        let seed = self.seeds.next_u64();
+        self.engine.start_proxy(&proxy.host, &proxy.file, recorder, seed);
     }
 
     pub(super) fn start_client(&mut self, place: u32, client: Client, last: Span) {
@@ -187,14 +217,16 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         let life = std::mem::replace(lives, *lives + 1);
         let wait = client.from.get().saturating_sub(now);
         let last = client.until.unwrap_or(last).get().saturating_sub(now);
-        let (name, proxy) = (HostName::new(&client.name), self.proxy_address());
+        let proxy = &self.proxies[self.proxy_on(client.proxy()).unwrap_or(0)];
+        let address = SocketAddr::new(self.engine.address(&proxy.host), proxy.config.server.listen.port());
+        let name = HostName::new(&client.name);
         let process =
             ClientProcess { client, place, life, seed: self.seed, wait, last, recorder: self.recorder.clone() };
         self.engine.spawn(&name, move |host| async move {
             process
                 .run(move || {
                     let host = host.clone();
-                    async move { host.connect(proxy).await }
+                    async move { host.connect(address).await }
                 })
                 .await
         });
@@ -204,8 +236,8 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         if self.down.contains(host) {
             return;
         }
-        if *host == self.host {
-            self.proxy_recorder.end();
+        if let Some(place) = self.proxy_on(host.as_str()) {
+            self.proxies[place].recorder.end();
         } else if let Some((_, recorder)) = self.upstreams.get(host) {
             recorder.end();
         }
@@ -221,8 +253,8 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         // A host forgets the connections that a crash has reset only when it sends next, and its port is not free before.
         self.engine.settle();
         self.engine.settle();
-        if *host == self.host {
-            self.start_proxy();
+        if let Some(place) = self.proxy_on(host.as_str()) {
+            self.start_proxy(place);
             // What comes next in the same instant finds a process that runs.
             self.engine.settle();
         } else if self.upstreams.contains_key(host) {
@@ -255,26 +287,28 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         self.engine.settle();
     }
 
-    pub(super) fn reload(&mut self, proxy: &Json, text: Option<&str>) {
+    pub(super) fn reload(&mut self, place: usize, proxy: &Json, text: Option<&str>) {
         let file = match text {
             Some(text) => ConfigFile::new(text.to_owned()),
             None => ConfigFile::complete(proxy, self.scenario),
         };
-        if self.down.contains(&self.host) {
+        let proxy = &mut self.proxies[place];
+        if self.down.contains(&proxy.host) {
             return;
         }
         if let Ok(config) = &file.config {
-            self.recorder.proxy_reloads(config);
-            self.config = config.clone();
-            self.file = file.clone();
+            proxy.recorder.configure(config);
+            proxy.config = config.clone();
+            proxy.file = file.clone();
         }
-        self.engine.reload_proxy(&file);
+        self.engine.reload_proxy(&proxy.host, &file);
         self.engine.settle();
     }
 
-    pub(super) fn drain(&mut self) {
-        self.draining = true;
-        self.engine.drain_proxy();
+    pub(super) fn drain(&mut self, place: usize) {
+        let proxy = &mut self.proxies[place];
+        proxy.draining = true;
+        self.engine.drain_proxy(&proxy.host);
         self.engine.settle();
     }
 }

@@ -7,6 +7,11 @@ use crate::world::engine::RunsProxy;
 use crate::world::link::{Gate, LinkChange, parts_per_million};
 
 impl<E: RunsProxy> Stage<'_, E> {
+    /// The place of the proxy that is told something.
+    fn told(&self, action: &Action) -> usize {
+        action.told().and_then(|host| self.proxy_on(host)).unwrap_or(0)
+    }
+
     /// Plays `action`, which is the entry with index `place` of the timeline.
     pub(super) fn play_entry(&mut self, entry: usize, action: &Action) {
         let does = serde_json::to_string(action).unwrap_or_default();
@@ -30,8 +35,8 @@ impl<E: RunsProxy> Stage<'_, E> {
             }
             Action::Crash { host } => self.crash(&HostName::new(host)),
             Action::Restart { host } => self.restart(&HostName::new(host)),
-            Action::Reload { proxy, text } => self.reload(proxy, text.as_deref()),
-            Action::Drain => self.drain(),
+            Action::Reload { proxy, text, .. } => self.reload(self.told(action), proxy, text.as_deref()),
+            Action::Drain { .. } => self.drain(self.told(action)),
             Action::ClockJump { by } => self.wall.jump(by.value().milliseconds()),
             Action::Dns { name, hosts } => self.set_name(name, hosts),
             Action::Arm { upstream, fault } => self.arm(&HostName::new(upstream), fault, true),

@@ -156,8 +156,9 @@ impl Engine for Live {
     fn set_name(&mut self, _: &str, _: &[HostName]) {}
 }
 
+/// There is only the proxy on [`PROXY`]: a scenario with further ones was refused.
 impl RunsProxy for Live {
-    fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, _: u64) {
+    fn start_proxy(&mut self, _: &HostName, file: &ConfigFile, recorder: Recorder, _: u64) {
         let least = self.proxy.take().and_then(|process| process.at_start());
         let witness = Witness::new(recorder.clone(), Arc::clone(&self.beginning), self.hosts.names());
         let started = self.write(file).and_then(|()| ProxyChild::start(self.folder.path(), witness));
@@ -178,7 +179,7 @@ impl RunsProxy for Live {
 
     /// Writes the file and sends SIGHUP, as an operator would. Then it waits until the log tells of the reload, because the proxy would
     /// take a second change that comes earlier together with this one.
-    fn reload_proxy(&mut self, file: &ConfigFile) {
+    fn reload_proxy(&mut self, _: &HostName, file: &ConfigFile) {
         let written = self.write(file);
         let Some(process) = &self.proxy else { return };
         let before = process.reloads();
@@ -193,29 +194,29 @@ impl RunsProxy for Live {
         }
     }
 
-    fn drain_proxy(&mut self) {
+    fn drain_proxy(&mut self, _: &HostName) {
         let Some(process) = &mut self.proxy else { return };
         if let Err(error) = process.terminate() {
             failed(&process.recorder(), format!("the proxy could not be told to stop: {error}"));
         }
     }
 
-    fn proxy_inside(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.address(&HostName::new(PROXY)), port)
+    fn proxy_inside(&self, host: &HostName, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address(host), port)
     }
 
-    fn proxy_works(&self) -> bool {
+    fn proxy_works(&self, _: &HostName) -> bool {
         self.proxy.as_ref().is_some_and(|process| !process.has_ended())
     }
 
-    fn proxy_at_rest(&mut self, kept: Duration) -> Vec<String> {
+    fn proxy_at_rest(&mut self, _: &HostName, kept: Duration) -> Vec<String> {
         self.wait(kept + NOTICE, |live| live.proxy.as_ref().is_none_or(|process| process.more_descriptors() == 0));
         let more = self.proxy.as_ref().map_or(0, ProxyChild::more_descriptors);
         let text = format!("the proxy holds {more} descriptors more than at its start, though its clients have ended");
         if more > 0 { vec![text] } else { Vec::new() }
     }
 
-    fn proxy_remains(&mut self, _: Duration) -> Vec<String> {
+    fn proxy_remains(&mut self, _: &HostName, _: Duration) -> Vec<String> {
         self.proxy.as_mut().map_or_else(Vec::new, ProxyChild::remains)
     }
 }

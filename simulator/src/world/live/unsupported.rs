@@ -17,8 +17,11 @@ pub(super) fn on_loopback(scenario: &Scenario) -> Vec<String> {
         (!links.is_empty(), "network.links: every link of loopback is like the others"),
         (!dns.is_empty(), "network.dns: names lead where the machine's resolver says"),
     ];
+    let several =
+        "further_proxies: on loopback an upstream can't tell proxies apart, whose connections all come from 127.0.0.1";
+    let proxies = (!scenario.further_proxies.is_empty(), several);
     let chance = (scenario.chance != Chance::default(), "chance: a real machine leaves to chance what it likes");
-    let asked = network.into_iter().chain([chance]).filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned());
+    let asked = network.into_iter().chain([chance, proxies]).filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned());
     let mut all: Vec<String> = asked.collect();
     for (index, entry) in scenario.timeline.iter().enumerate() {
         if let Some(why) = refusal(&entry.action) {
@@ -42,7 +45,7 @@ fn refusal(action: &Action) -> Option<&'static str> {
         | Action::Crash { .. }
         | Action::Restart { .. }
         | Action::Reload { .. }
-        | Action::Drain
+        | Action::Drain { .. }
         | Action::Arm { .. }
         | Action::Disarm { .. } => None,
     }

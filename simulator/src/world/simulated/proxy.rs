@@ -1,6 +1,7 @@
 //! A simulated engine starts, reloads and drains a proxy that runs in this process.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -14,11 +15,11 @@ use super::chance::Machine;
 use super::env::SimEnv;
 use super::host::SimulatedHost;
 use crate::record::{ProxyEvent, Recorder, RecordingObserver, ScenarioEvent, What};
-use crate::scenario::{Chance, ConfigFile, HostName, PROXY};
+use crate::scenario::{Chance, ConfigFile, HostName};
 use crate::world::engine::{Engine, RunsProxy};
 
-/// Holds the proxy. It is empty until a proxy has started.
-pub(super) struct ProxySlot<E: Env>(Rc<RefCell<Option<Running<E>>>>);
+/// Holds the proxies that have started, each by its host.
+pub(super) struct Proxies<E: Env>(Rc<RefCell<BTreeMap<HostName, Running<E>>>>);
 
 /// A proxy that has started.
 pub(super) struct Running<E: Env> {
@@ -27,18 +28,23 @@ pub(super) struct Running<E: Env> {
     recorder: Recorder,
 }
 
-impl<E: Env> Default for ProxySlot<E> {
+impl<E: Env> Default for Proxies<E> {
     fn default() -> Self {
-        ProxySlot(Rc::default())
+        Proxies(Rc::default())
     }
 }
 
-impl<E: Env> ProxySlot<E> {
-    /// A task that starts the proxy. It has to run on the proxy's host.
-    pub(super) fn start(&self, file: &ConfigFile, env: E, recorder: Recorder) -> impl Future<Output = ()> + 'static {
-        let (slot, config) = (Rc::clone(&self.0), file.config.clone());
+impl<E: Env> Proxies<E> {
+    /// A task that starts a proxy on `host`. It has to run there.
+    pub(super) fn start(
+        &self,
+        host: &HostName,
+        file: &ConfigFile,
+        env: E,
+        recorder: Recorder,
+    ) -> impl Future<Output = ()> + 'static {
+        let (all, host, config) = (Rc::clone(&self.0), host.clone(), file.config.clone());
         async move {
-            let host = HostName::new(PROXY);
             let observer = Arc::new(RecordingObserver { host: host.clone(), recorder: recorder.clone() });
             let started = match config {
                 Ok(config) => Proxy::start(config, env.clone(), observer).await.map_err(|error| error.to_string()),
@@ -47,23 +53,23 @@ impl<E: Env> ProxySlot<E> {
             match started {
                 Ok(proxy) => {
                     recorder.write(&host, What::Proxy(ProxyEvent::Started { config_epoch: 1 }));
-                    *slot.borrow_mut() = Some(Running { proxy: Arc::new(proxy), env, recorder });
+                    all.borrow_mut().insert(host, Running { proxy: Arc::new(proxy), env, recorder });
                 }
                 Err(what) => recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what })),
             }
         }
     }
 
-    /// A task that reloads the proxy. It has to run on the proxy's host.
-    pub(super) fn reload(&self, file: &ConfigFile) -> impl Future<Output = ()> + 'static {
-        let (running, config) = (self.running(), file.config.clone());
+    /// A task that reloads the proxy on `host`. It has to run there.
+    pub(super) fn reload(&self, host: &HostName, file: &ConfigFile) -> impl Future<Output = ()> + 'static {
+        let (running, host, config) = (self.running(host), host.clone(), file.config.clone());
         async move {
             let Some((proxy, recorder)) = running else { return };
             match config {
                 Ok(config) => {
                     if let Err(error) = proxy.reload(config) {
                         let what = ScenarioEvent::Failed { what: error.to_string() };
-                        recorder.write(&HostName::new(PROXY), What::Scenario(what));
+                        recorder.write(&host, What::Scenario(what));
                     }
                 }
                 Err(problems) => proxy.refuse_reload(&problems),
@@ -71,9 +77,9 @@ impl<E: Env> ProxySlot<E> {
         }
     }
 
-    /// A task that drains the proxy. It has to run on the proxy's host.
-    pub(super) fn drain(&self) -> impl Future<Output = ()> + 'static {
-        let running = self.running();
+    /// A task that drains the proxy on `host`. It has to run there.
+    pub(super) fn drain(&self, host: &HostName) -> impl Future<Output = ()> + 'static {
+        let running = self.running(host);
         async move {
             if let Some((proxy, _)) = running {
                 proxy.drain().await;
@@ -81,72 +87,72 @@ impl<E: Env> ProxySlot<E> {
         }
     }
 
-    fn running(&self) -> Option<(Arc<Proxy<E>>, Recorder)> {
-        self.0.borrow().as_ref().map(|running| (Arc::clone(&running.proxy), running.recorder.clone()))
+    fn running(&self, host: &HostName) -> Option<(Arc<Proxy<E>>, Recorder)> {
+        self.0.borrow().get(host).map(|running| (Arc::clone(&running.proxy), running.recorder.clone()))
     }
 
-    /// Takes the proxy out. The result has to be dropped while the proxy's host is the current one.
-    pub(super) fn take(&self) -> Option<Running<E>> {
-        self.0.borrow_mut().take()
+    /// Takes the proxy on `host` out. The result has to be dropped while that host is the current one.
+    pub(super) fn take(&self, host: &HostName) -> Option<Running<E>> {
+        self.0.borrow_mut().remove(host)
     }
 }
 
 /// An engine that runs the proxy's code in this process.
 pub(super) trait InProcess: Engine<Host: SimulatedHost> {
-    /// Where the engine holds its proxy.
-    fn slot(&self) -> &ProxySlot<SimEnv<Self::Host>>;
+    /// Where the engine holds its proxies.
+    fn proxies(&self) -> &Proxies<SimEnv<Self::Host>>;
 
     /// What the scenario leaves to chance.
     fn chance(&self) -> &Chance;
 
-    /// The proxy's host.
-    fn proxy_host(&self) -> Self::Host;
+    /// The host of that name, for a proxy.
+    fn proxy_host(&self, host: &HostName) -> Self::Host;
 
-    /// Drops `left`, which is left of the proxy's process, while the proxy's host is the current one.
-    fn drop_proxy(&mut self);
+    /// Drops what is left of the process of the proxy on `host`, while that host is the current one.
+    fn drop_proxy(&mut self, host: &HostName);
 
-    /// How many connections the proxy's host holds.
-    fn proxy_connections(&self) -> usize;
+    /// How many connections the programs of `host` hold.
+    fn connections(&self, host: &HostName) -> usize;
 }
 
 impl<E: InProcess> RunsProxy for E {
-    fn start_proxy(&mut self, file: &ConfigFile, recorder: Recorder, seed: u64) {
-        let machine = Machine::new(self.chance(), seed, recorder.clone());
-        let env = SimEnv::new(self.proxy_host(), self.wall(), seed, machine);
-        let start = self.slot().start(file, env, recorder);
-        self.spawn(&HostName::new(PROXY), |_| start);
+    fn start_proxy(&mut self, host: &HostName, file: &ConfigFile, recorder: Recorder, seed: u64) {
+        let machine = Machine::new(self.chance(), seed, host.clone(), recorder.clone());
+        let env = SimEnv::new(self.proxy_host(host), self.wall(), seed, machine);
+        let start = self.proxies().start(host, file, env, recorder);
+        self.spawn(host, |_| start);
     }
 
-    fn reload_proxy(&mut self, file: &ConfigFile) {
-        let reload = self.slot().reload(file);
-        self.spawn(&HostName::new(PROXY), |_| reload);
+    fn reload_proxy(&mut self, host: &HostName, file: &ConfigFile) {
+        let reload = self.proxies().reload(host, file);
+        self.spawn(host, |_| reload);
     }
 
-    fn heal_machine(&mut self) {
-        if let Some(running) = self.slot().0.borrow().as_ref() {
+    fn heal_machine(&mut self, host: &HostName) {
+        if let Some(running) = self.proxies().0.borrow().get(host) {
             running.env.machine().heal();
         }
     }
 
-    fn drain_proxy(&mut self) {
-        let drain = self.slot().drain();
-        self.spawn(&HostName::new(PROXY), |_| drain);
+    fn drain_proxy(&mut self, host: &HostName) {
+        let drain = self.proxies().drain(host);
+        self.spawn(host, |_| drain);
     }
 
-    fn proxy_inside(&self, port: u16) -> SocketAddr {
+    fn proxy_inside(&self, _: &HostName, port: u16) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
 
-    fn proxy_works(&self) -> bool {
-        self.live_tasks(&HostName::new(PROXY)) > 0
+    fn proxy_works(&self, host: &HostName) -> bool {
+        self.live_tasks(host) > 0
     }
 
-    fn proxy_remains(&mut self, kept: Duration) -> Vec<String> {
+    fn proxy_remains(&mut self, host: &HostName, kept: Duration) -> Vec<String> {
         // The proxy still holds idle connections to upstreams; the end of a process closes these.
-        self.drop_proxy();
-        self.wait(kept, |engine| !engine.proxy_works());
-        let tasks = self.live_tasks(&HostName::new(PROXY));
-        let connections = self.proxy_connections();
+        self.drop_proxy(host);
+        self.wait(kept, |engine| !engine.proxy_works(host));
+        let tasks = self.live_tasks(host);
+        let connections = self.connections(host);
         let count = |number: usize, what: &str| (number > 0).then(|| format!("{number} {what} of the proxy"));
         [count(tasks, "tasks"), count(connections, "connections")].into_iter().flatten().collect()
     }

@@ -12,7 +12,7 @@ pub(in crate::judge) const LAW: Law = Law {
 };
 
 fn check(witnesses: &Witnesses<'_>) -> Checked {
-    let found = witnesses.left.iter().map(|left| Case::Broken(Violation::found(left.clone(), [])));
+    let found = witnesses.left.iter().map(|(_, left)| Case::Broken(Violation::found(left.clone(), [])));
     [Case::Holds].into_iter().chain(found).collect()
 }
 
@@ -20,11 +20,12 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 mod tests {
     use super::LAW;
     use crate::judge::laws::twin::Twin;
+    use crate::scenario::{HostName, PROXY};
 
     #[test]
     fn fires_on_a_connection_that_is_left() {
         let mut twin = Twin::of(&LAW);
-        twin.record.left.push("1 connections of the proxy".to_owned());
+        twin.record.left.push((HostName::new(PROXY), "1 connections of the proxy".to_owned()));
         twin.fires();
     }
 }

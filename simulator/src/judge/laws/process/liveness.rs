@@ -19,11 +19,12 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 mod tests {
     use super::LAW;
     use crate::judge::laws::twin::Twin;
+    use crate::scenario::{HostName, PROXY};
 
     #[test]
     fn fires_where_no_progress_was_made() {
         let mut twin = Twin::of(&LAW);
-        twin.record.stuck = Some("nothing succeeded".to_owned());
+        twin.record.stuck.push((HostName::new(PROXY), "nothing succeeded".to_owned()));
         twin.fires();
     }
 }

@@ -9,7 +9,6 @@ use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{Harm, JournalEntry, RECOVERY_MARGIN, Witnesses, struck_by};
-use crate::scenario::PROXY;
 
 use super::back_off::back_off;
 
@@ -129,7 +128,7 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     if names.any(|name| !configurations.is_settled(name, from, until)) {
         return Some(Excuse::NameMoved);
     }
-    if witnesses.disturbances.killed(PROXY, from, until) {
+    if witnesses.disturbances.killed(witnesses.proxy, from, until) {
         return Some(Excuse::ProxyKilled);
     }
     // What a killed upstream has not written down yet may have been a success.

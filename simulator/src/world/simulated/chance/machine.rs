@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::dice::{Share, below};
 use crate::record::{Recorder, ScenarioEvent, What};
-use crate::scenario::{Chance, HostName, PROXY};
+use crate::scenario::{Chance, HostName};
 
 /// With this prefix, an IPv4 address becomes the IPv6 address of the same host (RFC 4193).
 const PREFIX: [u16; 6] = [0xfd00, 0, 0, 0, 0, 0];
@@ -43,6 +43,7 @@ struct State {
     dns_addresses: Share,
     offload_delay: Duration,
     offload_busy: Share,
+    host: HostName,
     recorder: Recorder,
 }
 
@@ -73,8 +74,8 @@ pub(in crate::world::simulated) enum Route {
 }
 
 impl Machine {
-    /// Makes the machine of one process of the proxy. What happens follows from `seed`, how often from `chance`.
-    pub(in crate::world::simulated) fn new(chance: &Chance, seed: u64, recorder: Recorder) -> Self {
+    /// Makes the machine of one process of the proxy on `host`. What happens follows from `seed`, how often from `chance`.
+    pub(in crate::world::simulated) fn new(chance: &Chance, seed: u64, host: HostName, recorder: Recorder) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         // The proxy draws its own random numbers from stream 0.
         random.set_stream(1);
@@ -90,6 +91,7 @@ impl Machine {
             dns_addresses: Share::of(chance.dns_addresses),
             offload_delay: chance.offload_delay.get(),
             offload_busy: Share::of(chance.offload_busy),
+            host,
             recorder,
         })))
     }
@@ -200,7 +202,7 @@ impl State {
     }
 
     fn tell(&self, of: &'static str, what: String) {
-        self.recorder.write(&HostName::new(PROXY), What::Scenario(ScenarioEvent::Chance { of, what }));
+        self.recorder.write(&self.host, What::Scenario(ScenarioEvent::Chance { of, what }));
     }
 }
 
@@ -241,7 +243,7 @@ mod tests {
     use crate::record::Clock;
 
     fn machine(chance: Chance) -> Machine {
-        Machine::new(&chance, 1, Recorder::new(Clock::new(|| Duration::ZERO)))
+        Machine::new(&chance, 1, HostName::new("proxy"), Recorder::new(Clock::new(|| Duration::ZERO)))
     }
 
     #[test]

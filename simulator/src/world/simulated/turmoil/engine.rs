@@ -26,13 +26,13 @@ use tokio::sync::Notify;
 use super::line;
 use super::machine::{Machine, Network, SimHost};
 use crate::record::{Clock, GaveUp};
-use crate::scenario::{Action, Chance, HostName, PROXY, Scenario};
+use crate::scenario::{Action, Chance, HostName, Scenario};
 use crate::world::engine::Engine;
 use crate::world::link::{Gate, LinkChange};
 use crate::world::patience::Patience;
 use crate::world::simulated::chance::Dice;
 use crate::world::simulated::env::SimEnv;
-use crate::world::simulated::proxy::{InProcess, ProxySlot};
+use crate::world::simulated::proxy::{InProcess, Proxies};
 use crate::world::unsupported;
 use crate::world::wall_clock::WallClock;
 
@@ -65,8 +65,8 @@ impl Queue {
 
 /// One simulated network and the virtual time it runs in.
 pub(in crate::world) struct Turmoil {
-    // The proxy is dropped first and outside the network, so that the connections that it still holds are closed without a packet.
-    proxy: ProxySlot<SimEnv<SimHost>>,
+    // The proxies are dropped first and outside the network, so that the connections that they still hold are closed without a packet.
+    proxies: Proxies<SimEnv<SimHost>>,
     sim: ::turmoil::Sim<'static>,
     hosts: BTreeMap<HostName, (Arc<Machine>, Rc<Queue>)>,
     network: Arc<Network>,
@@ -138,7 +138,7 @@ impl Engine for Turmoil {
         });
         let wall = WallClock::new(clock.clone());
         Ok(Turmoil {
-            proxy: ProxySlot::default(),
+            proxies: Proxies::default(),
             sim,
             hosts: known,
             network,
@@ -189,7 +189,7 @@ impl Engine for Turmoil {
     }
 
     fn crash(&mut self, host: &HostName) {
-        let rest = (host.as_str() == PROXY).then(|| self.proxy.take());
+        let rest = self.proxies.take(host);
         let (machine, queue) = &self.hosts[host];
         let machine = Arc::clone(machine);
         machine.die();
@@ -232,26 +232,26 @@ impl Engine for Turmoil {
 }
 
 impl InProcess for Turmoil {
-    fn slot(&self) -> &ProxySlot<SimEnv<SimHost>> {
-        &self.proxy
+    fn proxies(&self) -> &Proxies<SimEnv<SimHost>> {
+        &self.proxies
     }
 
     fn chance(&self) -> &Chance {
         &self.chance
     }
 
-    fn proxy_host(&self) -> SimHost {
-        SimHost::of(self.machine(&HostName::new(PROXY)))
+    fn proxy_host(&self, host: &HostName) -> SimHost {
+        SimHost::of(self.machine(host))
     }
 
-    fn drop_proxy(&mut self) {
-        let rest = self.proxy.take();
-        self.hosts[&HostName::new(PROXY)].1.push(move || drop(rest));
+    fn drop_proxy(&mut self, host: &HostName) {
+        let rest = self.proxies.take(host);
+        self.hosts[host].1.push(move || drop(rest));
         self.settle();
     }
 
-    fn proxy_connections(&self) -> usize {
-        self.machine(&HostName::new(PROXY)).streams()
+    fn connections(&self, host: &HostName) -> usize {
+        self.machine(host).streams()
     }
 }
 

@@ -21,13 +21,13 @@ use super::state::{self, NetState, with_net};
 use super::wire::Wire;
 use super::{current, tasks};
 use crate::record::{Clock, GaveUp};
-use crate::scenario::{Chance, HostName, PROXY, Scenario};
+use crate::scenario::{Chance, HostName, Scenario};
 use crate::world::engine::{Engine, Host};
 use crate::world::link::{Link, LinkChange};
 use crate::world::patience::Patience;
 use crate::world::simulated::chance::Dice;
 use crate::world::simulated::env::SimEnv;
-use crate::world::simulated::proxy::{InProcess, ProxySlot};
+use crate::world::simulated::proxy::{InProcess, Proxies};
 use crate::world::unsupported;
 use crate::world::wall_clock::WallClock;
 
@@ -43,8 +43,8 @@ const PACKET: u32 = 9_000;
 
 /// One simulated network and the virtual time it runs in.
 pub(in crate::world) struct TurmoilNet {
-    // Fields are dropped in this order: the proxy and the tasks must close their sockets while the network still exists.
-    proxy: ProxySlot<SimEnv<SimHost>>,
+    // Fields are dropped in this order: the proxies and the tasks must close their sockets while the network still exists.
+    proxies: Proxies<SimEnv<SimHost>>,
     tasks: LocalSet,
     _net: NetGuard,
     runtime: Runtime,
@@ -112,7 +112,7 @@ impl Engine for TurmoilNet {
         });
         let wall = WallClock::new(clock.clone());
         Ok(TurmoilNet {
-            proxy: ProxySlot::default(),
+            proxies: Proxies::default(),
             tasks: LocalSet::new(),
             _net: NetGuard,
             runtime,
@@ -200,9 +200,7 @@ impl Engine for TurmoilNet {
                 with_net(|net| net.reset(entry.local, peer));
             }
         }
-        if host.as_str() == PROXY {
-            self.drop_proxy();
-        }
+        self.drop_proxy(host);
     }
 
     fn live_tasks(&self, host: &HostName) -> usize {
@@ -237,28 +235,28 @@ impl Engine for TurmoilNet {
 }
 
 impl InProcess for TurmoilNet {
-    fn slot(&self) -> &ProxySlot<SimEnv<SimHost>> {
-        &self.proxy
+    fn proxies(&self) -> &Proxies<SimEnv<SimHost>> {
+        &self.proxies
     }
 
     fn chance(&self) -> &Chance {
         &self.chance
     }
 
-    fn proxy_host(&self) -> SimHost {
-        SimHost::named(&HostName::new(PROXY))
+    fn proxy_host(&self, host: &HostName) -> SimHost {
+        SimHost::named(host)
     }
 
-    fn drop_proxy(&mut self) {
-        let rest = self.proxy.take();
+    fn drop_proxy(&mut self, host: &HostName) {
+        let Some(rest) = self.proxies.take(host) else { return };
         let _local = self.tasks.enter();
         let _runtime = self.runtime.enter();
-        self.proxy_host().enter();
+        SimHost::named(host).enter();
         drop(rest);
     }
 
-    fn proxy_connections(&self) -> usize {
-        self.proxy_host().connections()
+    fn connections(&self, host: &HostName) -> usize {
+        SimHost::named(host).connections()
     }
 }
 
