@@ -51,6 +51,7 @@ pub(super) enum Feature {
     LongTunnels,
     OddPages,
     FewDescriptors,
+    SecondProxy,
 }
 
 use Feature::*;
@@ -65,10 +66,14 @@ pub(super) enum Part {
     Timeline,
     Network,
     Chance,
+    SecondProxy,
 }
 
 /// A name that leads to the first upstream, until it leads elsewhere.
 pub(super) const NAME: &str = "moving.test";
+
+/// The host of the second proxy.
+pub(super) const SECOND: &str = "second";
 
 /// The password that the proxy asks clients for.
 pub(super) const PASSWORD: &str = "correct-horse";
@@ -100,6 +105,7 @@ fn lacks(engine: EngineKind) -> &'static [Feature] {
             ManyAddresses,
             SlowOffload,
             BusyOffload,
+            SecondProxy,
         ],
     }
 }
@@ -121,7 +127,7 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | MaxAttempts | CrashProxy | Drain | LongTunnels => 6,
+                Herd | MaxAttempts | CrashProxy | Drain | LongTunnels | SecondProxy => 6,
                 // Steps of a millisecond cost most of a run's time, and without descriptors the proxy owes nothing.
                 FineTick | FewDescriptors => 8,
                 Outage => 12,

@@ -4,8 +4,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
 
-use super::draw::{Draw, Feature, Genome, Part};
-use crate::scenario::{self, Scenario};
+use super::draw::{Draw, Feature, Genome, Part, SECOND};
+use crate::scenario::{self, PROXY, Scenario};
 
 /// The seed of run `index` of the sweep with seed `master`.
 pub fn seed_of(master: u64, index: u64) -> u64 {
@@ -38,19 +38,34 @@ impl Draw {
         if self.has(Feature::Herd) {
             clients.push(self.herd(seconds));
         }
+        let mut proxies = vec![(PROXY, proxy)];
+        if self.has(Feature::SecondProxy) {
+            self.turn_to(Part::SecondProxy);
+            proxies.push((SECOND, self.proxy(&upstreams)));
+            for client in &mut clients {
+                if self.once_in(2) {
+                    client["through"] = json!(SECOND);
+                }
+            }
+        }
         self.turn_to(Part::Timeline);
-        let timeline = self.timeline(&upstreams, &proxy, seconds);
+        let timeline = self.timeline(&upstreams, &proxies, &clients, seconds);
         self.turn_to(Part::Network);
         let network = self.network();
         self.turn_to(Part::Chance);
         let chance = self.chance();
         // Variations of one scenario have its seed, and other features.
         let features = self.on.iter().fold(0_u64, |bits, feature| bits | 1 << *feature as u32);
-        json!({
+        let mut scenario = json!({
             "name": format!("swarm-{seed}-{features:x}"), "story": format!("Made up by a sweep: {:?}.", self.on), "seed": seed,
-            "duration": format!("{seconds}s"), "network": network, "chance": chance, "proxy": proxy,
+            "duration": format!("{seconds}s"), "network": network, "chance": chance,
             "upstreams": upstreams, "clients": clients, "timeline": timeline,
-        })
+        });
+        for (host, proxy) in proxies {
+            let place = if host == PROXY { &mut scenario["proxy"] } else { &mut scenario["further_proxies"][host] };
+            *place = proxy;
+        }
+        scenario
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::draw::Feature::{self, *};
 use super::draw::{Draw, NAME};
+use crate::scenario::PROXY;
 
 /// What happens in the course of a run.
 const EVENTS: &[Feature] = &[
@@ -24,7 +25,14 @@ const EVENTS: &[Feature] = &[
 
 impl Draw {
     /// What happens when, to whom.
-    pub(super) fn timeline(&mut self, upstreams: &[Json], proxy: &Json, seconds: u64) -> Vec<Json> {
+    pub(super) fn timeline(
+        &mut self,
+        upstreams: &[Json],
+        proxies: &[(&str, Json)],
+        clients: &[Json],
+        seconds: u64,
+    ) -> Vec<Json> {
+        let of_first_client = clients.first().and_then(|client| client["through"].as_str()).unwrap_or(PROXY);
         let name = |upstream: &Json| upstream["name"].as_str().unwrap_or_default().to_owned();
         let names: Vec<String> = upstreams.iter().map(name).collect();
         let armed = upstreams.iter().filter(|one| one["plan"].to_string().contains("\"later\""));
@@ -36,6 +44,7 @@ impl Draw {
             let until = self.number(start, seconds * 1000 - 500);
             let (at, until) = (format!("{start}ms"), format!("{until}ms"));
             let event = *self.one_of(&events);
+            let (proxy, config) = self.proxy_of(proxies);
             // Nothing is done to the last.
             let host = match &names[..names.len() - 1] {
                 [] => None,
@@ -43,8 +52,8 @@ impl Draw {
             };
             match (event, host) {
                 (CrashProxy, _) => {
-                    timeline.push(json!({ "at": at, "do": "crash", "host": "proxy" }));
-                    timeline.push(json!({ "at": until, "do": "restart", "host": "proxy" }));
+                    timeline.push(json!({ "at": at, "do": "crash", "host": proxy }));
+                    timeline.push(json!({ "at": until, "do": "restart", "host": proxy }));
                 }
                 (Outage, _) => {
                     // All of them but one or the other, the last included; not for long, since nobody can serve meanwhile.
@@ -58,8 +67,8 @@ impl Draw {
                     }
                 }
                 (CutOffClient, _) => {
-                    timeline.push(json!({ "at": at, "do": "partition", "between": ["proxy", "c1"] }));
-                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", "c1"] }));
+                    timeline.push(json!({ "at": at, "do": "partition", "between": [of_first_client, "c1"] }));
+                    timeline.push(json!({ "at": until, "do": "heal", "between": [of_first_client, "c1"] }));
                 }
                 (ClockJump, _) => {
                     let by = *self.one_of(&["-1h", "1h", "-1s", "400days"]);
@@ -75,12 +84,12 @@ impl Draw {
                     timeline.push(json!({ "at": until, "do": "disarm", "upstream": host, "fault": "later" }));
                 }
                 (ReloadWeights | ReloadMembers, _) => {
-                    let changed = self.changed(proxy, event);
-                    timeline.push(json!({ "at": at, "do": "reload", "proxy": changed }));
+                    let changed = self.changed(config, event);
+                    timeline.push(json!({ "at": at, "do": "reload", "host": proxy, "proxy": changed }));
                 }
                 (ReloadBroken, _) => {
                     let text = *self.one_of(&["", "{", "[]", "{\"upstream_proxies\": []}", "{\"servr\": {}}"]);
-                    timeline.push(json!({ "at": at, "do": "reload", "text": text }));
+                    timeline.push(json!({ "at": at, "do": "reload", "host": proxy, "text": text }));
                 }
                 (CrashUpstream, Some(host)) => {
                     timeline.push(json!({ "at": at, "do": "crash", "host": host }));
@@ -88,22 +97,29 @@ impl Draw {
                 }
                 (Partition | Hold, Some(host)) => {
                     let word = if event == Hold { "hold" } else { "partition" };
-                    timeline.push(json!({ "at": at, "do": word, "between": ["proxy", host] }));
-                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", host] }));
+                    timeline.push(json!({ "at": at, "do": word, "between": [proxy, host] }));
+                    timeline.push(json!({ "at": until, "do": "heal", "between": [proxy, host] }));
                 }
                 (OneWay, Some(host)) => {
-                    let (from, to) = if self.once_in(2) { (host.as_str(), "proxy") } else { ("proxy", host.as_str()) };
+                    let (from, to) = if self.once_in(2) { (host.as_str(), proxy) } else { (proxy, host.as_str()) };
                     timeline.push(json!({ "at": at, "do": "partition-one-way", "from": from, "to": to }));
-                    timeline.push(json!({ "at": until, "do": "heal", "between": ["proxy", host] }));
+                    timeline.push(json!({ "at": until, "do": "heal", "between": [proxy, host] }));
                 }
                 _ => {}
             }
         }
         if self.has(Drain) {
             let at = self.number(1000, seconds * 1000);
-            timeline.push(json!({ "at": format!("{at}ms"), "do": "drain" }));
+            let (proxy, _) = self.proxy_of(proxies);
+            timeline.push(json!({ "at": format!("{at}ms"), "do": "drain", "host": proxy }));
         }
         timeline
+    }
+
+    /// One of the proxies. If there is only one, nothing is drawn.
+    fn proxy_of<'a>(&mut self, proxies: &'a [(&'a str, Json)]) -> (&'a str, &'a Json) {
+        let (host, config) = if let [one] = proxies { one } else { self.one_of(proxies) };
+        (host, config)
     }
 
     /// `proxy` with other weights, or other upstreams. The last stays as it is.
