@@ -56,12 +56,17 @@ enum Load {
     Request,
     /// The same with a line in the access log.
     LoggedRequest,
+    /// A POST with a short body, which may take the kept connection.
+    Post,
+    /// The same as it ships: each gets a connection of its own to the upstream.
+    PostAlone,
     /// The choice of an upstream.
     Pick,
 }
 
 impl Load {
-    const ALL: [Load; 5] = [Load::Tunnel, Load::LoggedTunnel, Load::Request, Load::LoggedRequest, Load::Pick];
+    const ALL: [Load; 7] =
+        [Load::Tunnel, Load::LoggedTunnel, Load::Request, Load::LoggedRequest, Load::Post, Load::PostAlone, Load::Pick];
 
     const fn name(self) -> &'static str {
         match self {
@@ -69,6 +74,8 @@ impl Load {
             Load::LoggedTunnel => "tunnel, logged",
             Load::Request => "plain request",
             Load::LoggedRequest => "plain request, logged",
+            Load::Post => "post, reusing",
+            Load::PostAlone => "post",
             Load::Pick => "pick",
         }
     }
@@ -76,8 +83,13 @@ impl Load {
     const fn log_level(self) -> &'static str {
         match self {
             Load::LoggedTunnel | Load::LoggedRequest => "info",
-            Load::Tunnel | Load::Request | Load::Pick => "warn",
+            Load::Tunnel | Load::Request | Load::Post | Load::PostAlone | Load::Pick => "warn",
         }
+    }
+
+    /// How long a connection that a POST takes may have been idle.
+    const fn reuse(self) -> &'static str {
+        if matches!(self, Load::Post) { "1h" } else { "0s" }
     }
 
     const fn tools(self) -> &'static [Tool] {
@@ -96,12 +108,18 @@ impl Load {
                     ended(&mut stream).await?;
                 }
             }
-            Load::Request | Load::LoggedRequest => {
+            Load::Request | Load::LoggedRequest | Load::Post | Load::PostAlone => {
+                let posts = matches!(self, Load::Post | Load::PostAlone);
+                let request: &[u8] = if posts {
+                    b"POST http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 5\r\n\r\nhello"
+                } else {
+                    b"GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n"
+                };
                 let mut stream = TcpStream::connect(proxy).await?;
                 stream.set_nodelay(true)?;
                 let mut held = Vec::with_capacity(1024);
                 for _ in 0..times {
-                    stream.write_all(b"GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n").await?;
+                    stream.write_all(request).await?;
                     held.clear();
                     // The upstream's body; nothing in a head ends like it.
                     while !held.ends_with(b"\r\n\r\nhello") {
@@ -198,7 +216,7 @@ async fn count(load: Load, tool: Tool, times: u64, proxy: &Path) -> io::Result<B
         // The proxy watches the folder of its configuration: nothing else may be written there.
         let watched = tempfile::tempdir()?;
         let config = watched.path().join("config");
-        fs::write(&config, config_of(listen, upstream, load.log_level()))?;
+        fs::write(&config, config_of(load, listen, upstream))?;
         let mut command = tool.command(proxy, &out);
         let log = fs::File::create(folder.path().join("log"))?;
         let mut process = ChildProcess::start(command.arg("--config").arg(&config), log)?;
@@ -216,10 +234,11 @@ async fn count(load: Load, tool: Tool, times: u64, proxy: &Path) -> io::Result<B
 }
 
 /// An upstream that wants credentials, as most do.
-fn config_of(listen: SocketAddr, upstream: SocketAddr, level: &str) -> String {
+fn config_of(load: Load, listen: SocketAddr, upstream: SocketAddr) -> String {
     json!({
         "server": { "listen_address": listen.to_string(), "pid_file": "", "control_socket": "" },
-        "logging": { "level": level },
+        "logging": { "level": load.log_level() },
+        "timeouts": { "pool_idle_unrepeatable": load.reuse() },
         "upstream_proxies": [{ "url": format!("http://user:secret@{upstream}") }],
     })
     .to_string()

@@ -47,11 +47,12 @@ pub(crate) async fn echo(stream: &mut TcpStream, message: &[u8]) -> io::Result<(
     Ok(())
 }
 
-/// A configuration for netdrift in front of one upstream.
+/// A configuration for netdrift in front of one upstream, whose kept connections all requests may take.
 pub(crate) fn netdrift_config(listen: SocketAddr, upstream: SocketAddr, level: &str) -> String {
     json!({
         "server": { "listen_address": listen.to_string(), "pid_file": "", "control_socket": "" },
         "logging": { "level": level },
+        "timeouts": { "pool_idle_unrepeatable": "1s" },
         "upstream_proxies": [{ "url": format!("http://{upstream}") }],
     })
     .to_string()

@@ -188,7 +188,7 @@ fn sections(lines: &mut Vec<String>, old: &Config, new: &Config) {
     note(lines, "stats.require_auth", &a.stats_require_auth, &b.stats_require_auth);
     note_fields!(
         lines, "timeouts", old.timeouts, new.timeouts,
-        Timeouts { connect, reply, request, header, keep_alive, body, idle_tunnel, half_closed, pool_idle, dns },
+        Timeouts { connect, reply, request, header, keep_alive, body, idle_tunnel, half_closed, pool_idle, pool_idle_unrepeatable, dns },
         elsewhere: []
     );
     note_fields!(

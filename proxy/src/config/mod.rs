@@ -223,6 +223,8 @@ pub struct Timeouts {
     pub half_closed: Duration,
     /// An unused kept-alive upstream connection. Default 30 s.
     pub pool_idle: Duration,
+    /// The same where a request is to take it that can't be sent twice. Default 0 s: none takes one.
+    pub pool_idle_unrepeatable: Duration,
     /// How long a name's addresses are used before it is resolved again. Default 30 s.
     pub dns: Duration,
 }
@@ -267,7 +269,7 @@ pub struct Limits {
     pub max_header_fields: usize,
     /// Client connections at once; `None`: from the descriptor limit. Needs a restart to change.
     pub max_connections: Option<NonZeroUsize>,
-    /// Idle kept-alive connections held per upstream. Default 32.
+    /// Idle kept-alive connections held per upstream. Default 256: fewer than there are requests at once cost each of the others a new one.
     pub pool_per_upstream: usize,
 }
 

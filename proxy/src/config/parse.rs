@@ -188,6 +188,7 @@ fn read_timeouts(raw: &raw::Timeouts, upstream_timeout: Option<u64>) -> Timeouts
         idle_tunnel: raw.idle_tunnel.get(),
         half_closed: raw.half_closed.get(),
         pool_idle: raw.pool_idle.get(),
+        pool_idle_unrepeatable: raw.pool_idle_unrepeatable.get(),
         dns: raw.dns.get(),
     }
 }

@@ -250,6 +250,8 @@ pub(super) struct Timeouts {
     pub(super) half_closed: Span,
     /// For an unused connection to an upstream that is kept for later requests.
     pub(super) pool_idle: Span,
+    /// For a connection that is to carry a request which can't be sent twice: one with a body, or a POST. With 0s it gets one of its own.
+    pub(super) pool_idle_unrepeatable: Span,
     /// How long a name's addresses are used before it is resolved again.
     pub(super) dns: Span,
 }
@@ -266,6 +268,7 @@ impl Default for Timeouts {
             idle_tunnel: Span::from_secs(60 * 60),
             half_closed: Span::from_secs(60),
             pool_idle: Span::from_secs(30),
+            pool_idle_unrepeatable: Span::default(),
             dns: Span::from_secs(30),
         }
     }
@@ -310,7 +313,7 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_header_bytes: 16 * 1024, max_header_fields: 100, max_connections: None, pool_per_upstream: 32 }
+        Limits { max_header_bytes: 16 * 1024, max_header_fields: 100, max_connections: None, pool_per_upstream: 256 }
     }
 }
 

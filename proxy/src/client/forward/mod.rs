@@ -144,6 +144,17 @@ impl<E: Env> Forward<'_, E> {
         !self.upload.is_started() && (self.head.method.is_idempotent() || self.outgoing.expects_continue)
     }
 
+    /// How long the kept connection that this request takes may have been idle. It may be closing at this moment, which only
+    /// what can be sent twice survives; the longer it was idle, the likelier.
+    fn may_be_idle_for(&self) -> Duration {
+        let timeouts = &self.settings.config.timeouts;
+        if self.framing == Framing::None && self.may_try_again() {
+            timeouts.pool_idle
+        } else {
+            timeouts.pool_idle.min(timeouts.pool_idle_unrepeatable)
+        }
+    }
+
     /// The client ended its side. It may still wait for an answer, but one that has gone looks the same, so nobody else is
     /// asked for it.
     async fn client_has_left(&mut self) -> bool {
@@ -157,16 +168,12 @@ impl<E: Env> Forward<'_, E> {
 
     /// Makes one attempt. A failure says whether anything of the request was sent.
     async fn attempt(&mut self, lease: &Lease<E>, allowance: &Allowance) -> Result<Answered<E>, (ExchangeError, bool)> {
-        // A kept connection may be closing at this moment, so it is used only for what can be sent twice.
-        if self.framing == Framing::None
-            && self.may_try_again()
-            && let Some(leg) = take_kept(lease, self.settings.config.timeouts.pool_idle).await
-        {
+        if let Some(leg) = take_kept(lease, self.may_be_idle_for()).await {
             match self.exchange(leg, lease, allowance).await {
                 Err(ExchangeError::Upstream(FailedAttempt {
                     failure: Failure::ClosedBeforeHead | Failure::ResetBeforeHead,
                     ..
-                })) => {}
+                })) if self.may_try_again() => {}
                 done => return done.map_err(|error| (error, true)),
             }
         }

@@ -128,6 +128,7 @@ fn every_default_is_the_documented_one() {
         idle_tunnel: secs(3600),
         half_closed: secs(60),
         pool_idle: secs(30),
+        pool_idle_unrepeatable: secs(0),
         dns: secs(30),
     };
     assert_eq!(config.timeouts, timeouts);
@@ -137,7 +138,7 @@ fn every_default_is_the_documented_one() {
     assert_eq!((policy.backoff_base, policy.backoff_max), (secs(5), secs(300)));
     assert_eq!(config.health.active, None);
     let limits =
-        Limits { max_header_bytes: 16384, max_header_fields: 100, max_connections: None, pool_per_upstream: 32 };
+        Limits { max_header_bytes: 16384, max_header_fields: 100, max_connections: None, pool_per_upstream: 256 };
     assert_eq!(config.limits, limits);
     assert_eq!(config.logging, Logging { format: LogFormat::Text, level: "info".into() });
     assert_eq!(config.warnings, [""; 0]);

@@ -203,17 +203,11 @@ impl<S> Upstream<S> {
         })
     }
 
-    /// The connection that was used last, if it is younger than `idle_for`; older ones are closed.
+    /// The connection that was used last, if it has been idle for less than `idle_for`. The others have been for longer.
     pub(crate) fn take_idle(&self, idle_for: Duration) -> Option<Leg<S>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = idle.as_mut()?;
-        let last = idle.pop()?;
-        if last.since.elapsed() < idle_for {
-            return Some(last.leg);
-        }
-        // The rest are older still.
-        idle.clear();
-        None
+        let last = idle.as_mut()?.pop_if(|last| last.since.elapsed() < idle_for)?;
+        Some(last.leg)
     }
 
     /// Keeps a connection that is between requests, unless `most` are kept already or there is no place. Tells whether it
@@ -265,17 +259,21 @@ fn authorization(config: &config::Upstream) -> Fields {
 mod tests {
     use super::*;
 
-    #[test]
-    fn unused_connections_of_all_upstreams_share_their_places() {
+    fn upstreams() -> [Upstream<()>; 2] {
         let json = br#"{ "server": { "listen_address": "127.0.0.1:1" },
             "upstream_proxies": [{ "url": "http://a.test:1" }, { "url": "http://b.test:1" }] }"#;
         let config =
             crate::config::parse("test.json", json, &crate::config::System::beside("test.json".as_ref())).unwrap();
         let resolver = Resolver::default();
-        let upstream = |number: usize| {
-            Upstream::<()>::new(UpstreamId::new(number as u32), Arc::clone(&config.upstreams[number]), None, &resolver)
-        };
-        let [one, other] = [0, 1].map(|number| upstream(number).unwrap());
+        [0, 1].map(|number: usize| {
+            let id = UpstreamId::new(number as u32);
+            Upstream::new(id, Arc::clone(&config.upstreams[number]), None, &resolver).unwrap()
+        })
+    }
+
+    #[test]
+    fn unused_connections_of_all_upstreams_share_their_places() {
+        let [one, other] = upstreams();
         let places = KeptPlaces::new(3);
         for upstream in [&one, &other, &one, &other] {
             upstream.keep_idle(Leg::Plain(()), 32, &places);
@@ -286,6 +284,17 @@ mod tests {
         other.retire();
         one.sweep_idle(Duration::MAX, |_| true);
         assert_eq!(places.0.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_idle_for_too_long_is_left_to_those_who_may_take_it() {
+        let [upstream, _] = upstreams();
+        let places = KeptPlaces::new(1);
+        upstream.keep_idle(Leg::Plain(()), 1, &places);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(upstream.take_idle(Duration::from_secs(1)).is_none());
+        assert!(upstream.take_idle(Duration::from_secs(2)).is_some());
+        assert_eq!(upstream.idle_count(), 0);
     }
 
     const fn minutes(n: u64) -> Duration {

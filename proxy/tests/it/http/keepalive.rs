@@ -7,6 +7,8 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::plain::{get, reply, server};
 use crate::support::{Double, Heard, TestProxy, config, run};
 
+const POST: &str = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
 fn nobody_was_blamed(proxy: &TestProxy) -> bool {
     !proxy
         .ear
@@ -232,7 +234,7 @@ fn what_cannot_be_sent_twice_goes_on_a_fresh_connection() {
         client.response().await;
         let mut seen = vec![asked.recv().await.unwrap().0];
         for request in [
-            "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
+            POST,
             "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n",
             "PATCH http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
         ] {
@@ -242,6 +244,53 @@ fn what_cannot_be_sent_twice_goes_on_a_fresh_connection() {
         }
         assert_eq!(seen, [0, 1, 2, 3]);
     });
+}
+
+/// In front of `upstream`, with kept connections for all requests.
+async fn reusing(upstream: &Double) -> TestProxy {
+    let mut config = config(&[upstream.addr]);
+    config["timeouts"] = json!({ "pool_idle": "1h", "pool_idle_unrepeatable": "1h" });
+    TestProxy::start(config).await
+}
+
+#[test]
+fn what_cannot_be_sent_twice_takes_a_kept_connection_where_that_is_configured() {
+    run(async {
+        let (tell, mut told) = unbounded_channel();
+        let upstream = Double::scripted(move |number, mut peer| {
+            let tell = tell.clone();
+            async move {
+                while peer.next_head().await.is_some() {
+                    let body = peer.exactly(3).await;
+                    let _ = tell.send((number, body));
+                    peer.send(reply(200, "x")).await;
+                }
+            }
+        })
+        .await;
+        let proxy = reusing(&upstream).await;
+        for _ in 0..3 {
+            let mut client = proxy.client().await;
+            client.send("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc").await;
+            assert_eq!(client.response().await.1, b"x");
+            assert_eq!(told.recv().await.unwrap(), (0, b"abc".to_vec()));
+        }
+    });
+}
+
+#[test]
+fn a_post_on_a_kept_connection_that_dies_is_not_sent_again() {
+    for post in ["POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc", POST] {
+        run(async move {
+            let upstream = stale(drop).await;
+            let proxy = reusing(&upstream).await;
+            let mut client = proxy.client().await;
+            client.send(get("/")).await;
+            assert_eq!(client.response().await.1, b"first");
+            client.send(post).await;
+            assert!(client.response().await.0.starts_with("HTTP/1.1 502 "));
+        });
+    }
 }
 
 #[test]
