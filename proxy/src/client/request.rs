@@ -65,7 +65,7 @@ impl Origin {
 
 /// Counts and reports a request that was refused for what it asks or who asks it.
 pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: Origin, reply: &ErrorReply) {
-    pool.with_stats(|stats, _| stats.request_rejected());
+    pool.with_stats(|stats| stats.request_rejected());
     let mut summary = origin.into_summary();
     (summary.status, summary.outcome, summary.blame) = (reply.status, reply.token, Some(reply.blame));
     pool.emit(&Event::Finished(&summary));
@@ -76,7 +76,7 @@ impl<E: Env> Request<E> {
     pub(crate) fn begin(context: &Context<E>, origin: Origin) -> Self {
         let pool = &context.pool;
         let started = pool.now();
-        pool.with_stats(|stats, now| stats.request_entered(now));
+        pool.with_stats(|stats| stats.request_entered(started));
         Request {
             pool: Arc::clone(pool),
             connections: Arc::clone(&context.connections),
@@ -167,10 +167,11 @@ impl<E: Env> Request<E> {
 
     fn reach_verdict(&mut self, success: bool) {
         self.has_verdict = true;
-        let latency = self.pool.now().since(self.started);
+        let now = self.pool.now();
+        let latency = now.since(self.started);
         self.summary.latency = latency;
-        self.pool.with_stats(|stats, now| stats.request_ended(success, latency, now));
-        self.pool.emit(&Event::Verdict { request: self.id, success });
+        self.pool.with_stats(|stats| stats.request_ended(success, latency, now));
+        self.pool.emit_at(now, &Event::Verdict { request: self.id, success });
     }
 }
 
@@ -182,9 +183,10 @@ impl<E: Env> Drop for Request<E> {
             }
             self.reach_verdict(false);
         }
-        self.pool.with_stats(|stats, now| stats.request_left(now));
+        let now = self.pool.now();
+        self.pool.with_stats(|stats| stats.request_left(now));
         (self.summary.bytes_up, self.summary.bytes_down) = self.traffic.read();
-        self.summary.duration = self.pool.now().since(self.started);
-        self.pool.emit(&Event::Finished(&self.summary));
+        self.summary.duration = now.since(self.started);
+        self.pool.emit_at(now, &Event::Finished(&self.summary));
     }
 }

@@ -185,7 +185,7 @@ impl<E: Env> Connection<E> {
                 Ok(origin) => connect(self, settings, &head, origin).await,
                 Err(error) => self.refuse(settings, &head, error).await,
             },
-            Route::Forward { authority, absolute, .. } => match self.admit(settings, &head, &authority).await {
+            Route::Forward { authority, absolute } => match self.admit(settings, &head, &authority).await {
                 Ok(origin) => forward(self, settings, head, framing, (authority, absolute), origin).await,
                 Err(error) => self.refuse_forward(settings, &head, framing, error).await,
             },
@@ -216,7 +216,7 @@ impl<E: Env> Connection<E> {
         if is_ourselves(target, &[self.context.listen]) {
             return Err(RequestError::Ourselves);
         }
-        let text = if head.method.is_connect() { target.to_shared(&head.target) } else { target.to_string().into() };
+        let text = target.to_shared(if head.method.is_connect() { &head.target } else { "" });
         Ok(self.origin(Some(&head.method), Some(text), user))
     }
 

@@ -82,27 +82,49 @@ impl Authority {
         Authority::parse(str::from_utf8(text).map_err(|_| AuthorityError::Name)?, default_port)
     }
 
-    /// It as text. `written` is what it was read from, with its port: mostly the same text.
+    /// It as text. `written` is what it was read from: with its port, it is mostly the same text.
     pub(crate) fn to_shared(&self, written: &str) -> Arc<str> {
         match &self.host {
-            Host::Name(name) if written.starts_with(name.as_str()) => written.into(),
+            Host::Name(name) if is_name_and_port(written, name) => written.into(),
+            Host::Name(name) if self.port == 80 => [name, ":80"].concat().into(),
             _ => self.to_string().into(),
         }
     }
 
     /// The text for a Host field and an `http` URL: without the port if that is 80.
     pub fn in_http(&self) -> String {
-        if self.port == 80 { self.host.to_string() } else { self.to_string() }
+        let mut text = String::new();
+        self.push_in_http(&mut text);
+        text
     }
+
+    /// Appends [`Authority::in_http`].
+    pub(crate) fn push_in_http(&self, text: &mut String) {
+        match &self.host {
+            Host::Name(name) => text.push_str(name),
+            host => text.push_str(&host.to_string()),
+        }
+        if self.port != 80 {
+            text.push(':');
+            text.push_str(&self.port.to_string());
+        }
+    }
+}
+
+/// Whether this text is that name in lower case, with a port.
+fn is_name_and_port(written: &str, name: &str) -> bool {
+    written.strip_prefix(name).is_some_and(|port| port.starts_with(':'))
 }
 
 /// The host and the port of `host[:port]`.
 fn split(text: &str, default_port: Option<u16>) -> Result<(&str, u16), AuthorityError> {
-    if text.contains('@') {
+    // Byte by byte: to set up a search takes longer than texts of this length do.
+    if text.bytes().any(|byte| byte == b'@') {
         return Err(AuthorityError::UserInfo);
     }
     // The colon before the port follows the bracket of an IPv6 address. Other hosts have no colon.
-    let host_ends = text.rfind(']').map_or_else(|| text.find(':').unwrap_or(text.len()), |bracket| bracket + 1);
+    let colon = || text.bytes().position(|byte| byte == b':').unwrap_or(text.len());
+    let host_ends = text.bytes().rposition(|byte| byte == b']').map_or_else(colon, |bracket| bracket + 1);
     let (host, port) = text.split_at(host_ends);
     let port = match port.strip_prefix(':') {
         Some(digits) => parse_port(digits)?,
@@ -129,11 +151,11 @@ impl<'a> Spelling<'a> {
             let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
             return inside.and_then(|text| text.parse().ok()).map(Spelling::V6).ok_or(AuthorityError::Ipv6);
         }
-        let name = text.strip_suffix('.').unwrap_or(text);
-        if name.len() > 253 || !name.split('.').all(is_label) {
+        let name = text.strip_suffix('.').unwrap_or(text).as_bytes();
+        if name.len() > 253 || !name.split(|&byte| byte == b'.').all(is_label) {
             return Err(AuthorityError::Name);
         }
-        if name.rsplit('.').next().is_some_and(is_number) {
+        if name.rsplit(|&byte| byte == b'.').next().is_some_and(is_number) {
             // A trailing dot is refused, too: resolvers differ on what an address with a dot means.
             return text.parse().map(Spelling::V4).map_err(|_| AuthorityError::Ipv4);
         }
@@ -180,14 +202,14 @@ fn parse_port(digits: &str) -> Result<u16, AuthorityError> {
     digits.parse().map_err(|_| AuthorityError::Port)
 }
 
-fn is_label(label: &str) -> bool {
-    (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+fn is_label(label: &[u8]) -> bool {
+    (1..=63).contains(&label.len()) && label.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// Whether resolvers take this last label for a number (decimal, octal or hex), and therefore the whole name for an address.
-fn is_number(label: &str) -> bool {
-    let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
-    hex.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())) || label.bytes().all(|b| b.is_ascii_digit())
+fn is_number(label: &[u8]) -> bool {
+    let hex = label.strip_prefix(b"0x").or_else(|| label.strip_prefix(b"0X"));
+    hex.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) || label.iter().all(u8::is_ascii_digit)
 }
 
 impl fmt::Display for Authority {

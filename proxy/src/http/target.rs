@@ -17,8 +17,6 @@ pub enum Route {
     Forward {
         /// The host and port of the resource.
         authority: Authority,
-        /// The request target for the final host, in origin-form; `*` for OPTIONS of a whole server.
-        path_and_query: String,
         /// The request target for an upstream, in absolute-form.
         absolute: String,
     },
@@ -75,7 +73,7 @@ pub fn route(head: &RequestHead) -> Result<Route, TargetError> {
     if head.method.is_connect() {
         return Ok(Route::Connect(Authority::parse(target, None)?));
     }
-    if target.contains('#') {
+    if position(target, b"#").is_some() {
         return Err(TargetError::Fragment);
     }
     if target.starts_with('/') {
@@ -92,18 +90,23 @@ pub fn route(head: &RequestHead) -> Result<Route, TargetError> {
     if !scheme.eq_ignore_ascii_case("http") {
         return Err(TargetError::Scheme);
     }
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (authority, path) = rest.split_at(position(rest, b"/?").unwrap_or(rest.len()));
     let authority = Authority::parse(authority, Some(80))?;
-    let http = format!("http://{}", authority.in_http());
-    let (path_and_query, absolute) = match path {
-        // The last proxy turns an empty path into `*`, so the path must stay empty until then (RFC 9112 section 3.2.4).
-        "" if options => ("*".to_owned(), http),
-        path => {
-            let slash = if path.starts_with('/') { "" } else { "/" };
-            (format!("{slash}{path}"), format!("{http}{slash}{path}"))
-        }
-    };
-    Ok(Route::Forward { authority, path_and_query, absolute })
+    // One piece of memory takes all of it.
+    let mut absolute = String::with_capacity(target.len() + 16);
+    absolute.push_str("http://");
+    authority.push_in_http(&mut absolute);
+    // The last proxy turns an empty path into `*`, so the path must stay empty until then (RFC 9112 section 3.2.4).
+    if !path.starts_with('/') && !(path.is_empty() && options) {
+        absolute.push('/');
+    }
+    absolute.push_str(path);
+    Ok(Route::Forward { authority, absolute })
+}
+
+/// Where the first of these ASCII bytes stands in a target. Targets are short: a search for patterns would take longer to set up.
+fn position(target: &str, bytes: &[u8]) -> Option<usize> {
+    target.bytes().position(|byte| bytes.contains(&byte))
 }
 
 /// Whether `authority` is one of our listen addresses, as far as that can be told without resolving names. It is, if its port

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Service};
 use crate::core::failover::{Allowance, Budget, BudgetSpent};
-use crate::core::health::AttemptResult;
 use crate::core::upstream::UpstreamId;
 use crate::env::Env;
 use crate::event::{RequestId, UpstreamLabel};
@@ -103,10 +102,8 @@ impl<E: Env> Attempts<E> {
 
     /// An attempt opened the target. The lease is kept for as long as what it opened lasts.
     pub(crate) fn opened(mut self, mut lease: Lease<E>) -> (Lease<E>, AttemptsRecord) {
-        lease.end_attempt(None);
-        self.pool.report(lease.attempt(), AttemptResult::Success);
         let evidence = self.take_evidence();
-        let blamed = self.pool.opened(FailureMemory::Requests, &self.target, lease.upstream.id, evidence);
+        let blamed = self.pool.opened(FailureMemory::Requests, &self.target, &mut lease, evidence);
         (lease, self.record(blamed))
     }
 

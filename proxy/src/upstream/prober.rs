@@ -145,9 +145,7 @@ impl<E: Env> Prober<'_, E> {
         for target in endpoints {
             let mut evidence = Evidence::new(Service::Tunnel);
             let Err(failed) = self.open(&lease, &target).await else {
-                lease.end_attempt(None);
-                self.pool.report(lease.attempt(), AttemptResult::Success);
-                self.pool.opened(FailureMemory::Checks, &target.to_string(), lease.upstream.id, evidence);
+                self.pool.opened(FailureMemory::Checks, &target.to_string(), &mut lease, evidence);
                 return;
             };
             let decided = self.pool.failed(&mut evidence, lease.attempt(), failed.failure).is_some();

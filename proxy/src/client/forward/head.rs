@@ -1,5 +1,6 @@
 //! Rewrites the heads of plain HTTP on their way through (RFC 9110 section 7.6).
 
+use std::fmt::Write;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
@@ -7,13 +8,14 @@ use bytes::BytesMut;
 use crate::client::error::{Answer, text_response};
 use crate::context::Settings;
 use crate::http::authority::Authority;
-use crate::http::head::{Fields, Framing, RequestHead, ResponseHead, Version};
+use crate::http::head::{Fields, Framing, RequestHead, ResponseHead, Version, write_line, write_request_line};
 use crate::http::via::Via;
 use crate::upstream::pool::Upstream;
 
 /// A request as upstreams get it, without their credentials.
 pub(super) struct Outgoing {
-    head: RequestHead,
+    /// The request line and the field lines.
+    lines: BytesMut,
     /// The client asks for a change to WebSocket. No other upgrade is passed on.
     pub(super) upgrade: bool,
     /// The body waits for a 100.
@@ -27,7 +29,7 @@ impl Outgoing {
         client: &RequestHead,
         framing: Framing,
         authority: &Authority,
-        absolute: String,
+        absolute: &str,
     ) -> Self {
         let modern = client.version == Version::Http11;
         let upgrade = modern
@@ -38,39 +40,33 @@ impl Outgoing {
         let trailers = modern && client.fields.contains_token("te", "trailers");
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
         let expects_continue = modern && has_body && client.fields.contains_token("expect", "100-continue");
-        let mut inner = client.fields.clone();
-        inner.strip_hop_by_hop();
-        inner.remove("host");
         // Without a body, or in HTTP/1.0, it means nothing (RFC 9110 section 10.1.1).
-        if !expects_continue && inner.contains_token("expect", "100-continue") {
-            inner.remove("expect");
-        }
-        let mut fields = Fields::with_capacity(1024, inner.len() + 6);
+        let drops_expect = !expects_continue && client.fields.contains_token("expect", "100-continue");
+        let mut lines = BytesMut::with_capacity(1024);
+        write_request_line(&client.method, absolute, Version::Http11, &mut lines);
         // The target decides, not what the client's Host said (RFC 9112 section 3.2.2).
-        fields.push("Host", authority.in_http());
-        for (name, value) in inner.iter() {
-            fields.push(name, value);
-        }
-        fields.push("Via", settings.via.entry(client.version));
+        write_line(b"Host", authority.in_http().as_bytes(), &mut lines);
+        client.fields.write_end_to_end_to(&mut lines, |name| {
+            name.eq_ignore_ascii_case(b"host") || (drops_expect && name.eq_ignore_ascii_case(b"expect"))
+        });
+        write_line(b"Via", settings.via.entry(client.version).as_bytes(), &mut lines);
         if upgrade {
-            fields.push("Connection", "Upgrade");
-            fields.push("Upgrade", "websocket");
+            lines.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
         } else if trailers {
-            fields.push("Connection", "TE");
-            fields.push("TE", "trailers");
+            lines.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
         }
         if !upgrade && settings.config.limits.pool_per_upstream == 0 {
             // No connection is kept (RFC 9112 section 9.3).
-            fields.push("Connection", "close");
+            lines.extend_from_slice(b"Connection: close\r\n");
         }
-        let head = RequestHead { method: client.method.clone(), target: absolute, version: Version::Http11, fields };
-        Outgoing { head, upgrade, expects_continue }
+        Outgoing { lines, upgrade, expects_continue }
     }
 
     /// The head as `upstream` gets it.
     pub(super) fn write<S>(&self, upstream: &Upstream<S>) -> BytesMut {
-        let mut out = BytesMut::with_capacity(1024);
-        self.head.write_with(&upstream.authorization, &mut out);
+        let mut out = BytesMut::with_capacity(self.lines.len() + upstream.authorization.written_len());
+        out.extend_from_slice(&self.lines);
+        upstream.authorization.write_to(&mut out);
         out
     }
 }
@@ -78,39 +74,36 @@ impl Outgoing {
 /// The response's head as the client gets it.
 pub(super) fn incoming(
     settings: &Settings,
-    mut head: ResponseHead,
+    head: &ResponseHead,
     client: Version,
     (close, wall): (bool, SystemTime),
 ) -> BytesMut {
-    let via = settings.via.entry(head.version);
     let switched = head.status == 101;
-    // What the target wants spoken instead goes with its refusal (RFC 9110 section 15.5.22).
-    let required =
-        if head.status == 426 { head.fields.list("upgrade").collect::<Vec<_>>().join(&b", "[..]) } else { vec![] };
-    head.fields.strip_hop_by_hop();
-    if client == Version::Http10 {
-        head.fields.remove("transfer-encoding");
-        head.fields.remove("trailer");
-    }
-    if !switched && !head.fields.contains("date") {
+    let mut out = BytesMut::with_capacity(1024);
+    head.write_status_line(Version::Http11, &mut out);
+    let mut is_dated = false;
+    head.fields.write_end_to_end_to(&mut out, |name| {
+        is_dated |= name.eq_ignore_ascii_case(b"date");
+        client == Version::Http10
+            && (name.eq_ignore_ascii_case(b"transfer-encoding") || name.eq_ignore_ascii_case(b"trailer"))
+    });
+    if !switched && !is_dated {
         // A response without a Date gets the time at which it was received (RFC 9110 section 6.6.1).
-        head.fields.push("Date", httpdate::fmt_http_date(wall));
+        let _ = write!(out, "Date: {}\r\n", httpdate::HttpDate::from(wall));
     }
-    head.fields.push("Via", via);
+    write_line(b"Via", settings.via.entry(head.version).as_bytes(), &mut out);
     if switched {
-        head.fields.push("Connection", "Upgrade");
-        head.fields.push("Upgrade", "websocket");
+        out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
     }
-    if !required.is_empty() {
-        head.fields.push("Connection", "Upgrade");
-        head.fields.push("Upgrade", required);
+    // What the target wants spoken instead goes with its refusal (RFC 9110 section 15.5.22).
+    if head.status == 426 && head.fields.list("upgrade").next().is_some() {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        write_line(b"Upgrade", &head.fields.list("upgrade").collect::<Vec<_>>().join(&b", "[..]), &mut out);
     }
     if close && !switched {
-        head.fields.push("Connection", "close");
+        out.extend_from_slice(b"Connection: close\r\n");
     }
-    head.version = Version::Http11;
-    let mut out = BytesMut::with_capacity(1024);
-    head.write_to(&mut out);
+    out.extend_from_slice(b"\r\n");
     out
 }
 

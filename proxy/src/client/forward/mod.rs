@@ -86,7 +86,7 @@ pub(crate) async fn forward<E: Env>(
     let pool = Arc::clone(&connection.context.pool);
     let mut attempts = Attempts::begin(&pool, origin.request, Service::Page, Arc::clone(&origin.target));
     let mut forward = Forward {
-        outgoing: Outgoing::new(settings, &head, framing, &authority, absolute),
+        outgoing: Outgoing::new(settings, &head, framing, &authority, &absolute),
         upload: Carry::new(BodyCodec::new(framing, BodyRules::new(Kind::Request, &head.fields, settings.limits))),
         go_ahead: GoAhead::default(),
         request: Request::begin(&connection.context, origin),
@@ -243,7 +243,7 @@ impl<E: Env> Forward<'_, E> {
             BodyCodec::new(framing, rules)
         };
         let mut out = self.go_ahead.unsent.take_rest();
-        out.unsplit(incoming(self.settings, head, client, (close, self.connection.context.env.wall())));
+        out.unsplit(incoming(self.settings, &head, client, (close, self.connection.context.env.wall())));
         let mut down = Carry::behind(out, codec);
         let carried = match self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await {
             // The failed write may have taken the reset's place, so that the end seen need not be the body's.
@@ -278,7 +278,8 @@ impl<E: Env> Forward<'_, E> {
         let Forward { connection, upload, request, settings, .. } = self;
         let stall = settings.config.timeouts.body;
         let traffic = Arc::clone(&request.traffic);
-        let mut timer = pin!(sleep(stall));
+        // Most bodies come with their head, and need none.
+        let mut timer = pin!(None);
         let mut seen = traffic.read();
         let mut uploading = takes_body && !upload.is_finished();
         let mut end = Upload::Left;
@@ -310,11 +311,13 @@ impl<E: Env> Forward<'_, E> {
                 Poll::Pending => {}
             }
             let now = traffic.read();
-            if now != seen {
-                seen = now;
-                timer.as_mut().reset(Instant::now() + stall);
+            match timer.as_mut().as_pin_mut() {
+                None => timer.set(Some(sleep(stall))),
+                Some(timer) if now != seen => timer.reset(Instant::now() + stall),
+                Some(_) => {}
             }
-            if timer.as_mut().poll(cx).is_ready() {
+            seen = now;
+            if timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
                 let blame = if down.is_blocked() { Blame::Client } else { Blame::Unknown };
                 let cause = told(format_args!("no byte within {}", humantime::format_duration(stall)));
                 return Poll::Ready(Err(("body_timeout", blame, cause)));
@@ -332,7 +335,7 @@ impl<E: Env> Forward<'_, E> {
         mut inbox: Inbox,
         lease: Lease<E>,
     ) -> NextStep<E> {
-        let head = incoming(self.settings, head, self.head.version, (false, self.connection.context.env.wall()));
+        let head = incoming(self.settings, &head, self.head.version, (false, self.connection.context.env.wall()));
         let connection = self.connection;
         connection.become_tunnel(self.settings, &head, (leg, inbox.take_rest()), self.request, lease).await
     }

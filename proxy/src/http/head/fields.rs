@@ -140,10 +140,13 @@ impl Fields {
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         let colon = self.text.len();
-        self.text.extend_from_slice(&value[from..to]);
-        for byte in &mut self.text[colon..] {
-            if *byte != b'\t' && byte.is_ascii_control() {
-                *byte = b' ';
+        let value = &value[from..to];
+        self.text.extend_from_slice(value);
+        if has_control(value) {
+            for byte in &mut self.text[colon..] {
+                if is_control(*byte) {
+                    *byte = b' ';
+                }
             }
         }
         self.lines.push(Line { start, colon, end: self.text.len() });
@@ -158,9 +161,18 @@ impl Fields {
     /// that passes an upgrade on reads Upgrade first and adds it again afterwards.
     pub fn strip_hop_by_hop(&mut self) {
         let named = self.named_by_connection();
-        self.retain(|name| {
-            !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes())) && !named.contains(name)
-        });
+        self.retain(|name| !ends_at_this_hop(name, &named));
+    }
+
+    /// Appends every line that [`Fields::strip_hop_by_hop`] would leave and that `is_left_out` does not want left out.
+    pub(crate) fn write_end_to_end_to(&self, out: &mut BytesMut, mut is_left_out: impl FnMut(&[u8]) -> bool) {
+        let named = self.named_by_connection();
+        out.reserve(self.written_len());
+        for (name, value) in self.lines() {
+            if !ends_at_this_hop(name, &named) && !is_left_out(name) {
+                write_line(name, value, out);
+            }
+        }
     }
 
     /// The fields that Connection removes from the message, in its head and in its trailers (RFC 9110 section 7.6.1).
@@ -178,15 +190,38 @@ impl Fields {
 
     /// Appends every line.
     pub(crate) fn write_lines_to(&self, out: &mut BytesMut) {
-        // Each with `: ` and CRLF.
-        out.reserve(self.text.len() + 4 * self.lines.len() + 2);
+        out.reserve(self.written_len());
         for (name, value) in self.lines() {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
+            write_line(name, value, out);
         }
     }
+
+    /// The most bytes that [`Fields::write_to`] appends.
+    pub(crate) fn written_len(&self) -> usize {
+        // Each line with `: ` and CRLF.
+        self.text.len() + 4 * self.lines.len() + 2
+    }
+}
+
+/// Appends a line. The value has no control byte but HTAB.
+pub(crate) fn write_line(name: &[u8], value: &[u8], out: &mut BytesMut) {
+    for part in [name, b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+fn ends_at_this_hop(name: &[u8], named: &Named) -> bool {
+    HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes())) || named.contains(name)
+}
+
+/// Whether a byte is a control byte but not HTAB.
+pub(super) fn is_control(byte: u8) -> bool {
+    byte != b'\t' && byte.is_ascii_control()
+}
+
+/// Whether one is in `bytes`. No byte is skipped, so that several are looked at at once.
+fn has_control(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, &byte| found | is_control(byte))
 }
 
 /// The members of a comma-separated list without the white space around them; empty ones are left out (RFC 9110

@@ -162,8 +162,9 @@ fn refused_coding(value: &[u8]) -> HeadError {
 
 /// Reads a number of digits and nothing else (RFC 9110 section 8.6).
 fn parse_length(value: &[u8]) -> Result<u64, HeadError> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(HeadError::Length);
-    }
-    str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or(HeadError::Length)
+    let digit = |sum: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    };
+    (!value.is_empty()).then(|| value.iter().try_fold(0, digit)).flatten().ok_or(HeadError::Length)
 }

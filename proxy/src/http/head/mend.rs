@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::fields::is_control;
 use super::framing::{CODING, LENGTH};
 use super::{HeadError, is_token};
 
@@ -21,9 +22,6 @@ use super::{HeadError, is_token};
 /// - A line has no colon.
 /// - A folded line is nothing but white space. Some readers take it for the empty line that ends the head.
 pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Mended<'_>, HeadError> {
-    if is_strict(lines, start_line) {
-        return Ok(Mended { lines: Cow::Borrowed(lines), disputed_framing: false });
-    }
     let mut mender = Mender::with_capacity(lines.len() + 16);
     for (number, line) in lines.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -42,14 +40,16 @@ pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Mended<'_>, HeadErr
     Ok(Mended { lines, disputed_framing })
 }
 
-/// Whether there is nothing to mend, as in most responses: these need no second copy.
-fn is_strict(lines: &[u8], start_line: bool) -> bool {
-    lines.split_inclusive(|&byte| byte == b'\n').enumerate().all(|(number, line)| {
-        let Some(line) = line.strip_suffix(b"\r\n") else { return false };
-        let is_start = line.is_empty() || (start_line && number == 0);
-        let named = || line.iter().position(|&byte| byte == b':').is_some_and(|colon| is_token(&line[..colon]));
-        (is_start || named()) && !line.iter().any(|&byte| byte != b'\t' && byte.is_ascii_control())
-    })
+/// Whether the bytes of `lines`, which [`super::scan`] has accepted, are those of strict ones: every line ends in CRLF, and there is
+/// no other control byte. Then what is left to mend is a line that the strict reader refuses. No byte is skipped, so that
+/// several are looked at at once.
+pub(super) fn has_strict_bytes(lines: &[u8]) -> bool {
+    let count = |(controls, ends): (usize, usize), &byte: &u8| {
+        (controls + usize::from(is_control(byte)), ends + usize::from(byte == b'\n'))
+    };
+    // In a head of bare LFs there is no CR, and else one before each LF.
+    let (controls, ends) = lines.iter().fold((0, 0), count);
+    controls == 2 * ends && lines.ends_with(b"\r\n")
 }
 
 /// What [`mend`] made of field lines.
@@ -110,7 +110,7 @@ impl Mender {
 
     /// Adds the rest of a line, and CRLF.
     fn push(&mut self, rest: &[u8]) {
-        self.out.extend(rest.iter().map(|&byte| if byte != b'\t' && byte.is_ascii_control() { b' ' } else { byte }));
+        self.out.extend(rest.iter().map(|&byte| if is_control(byte) { b' ' } else { byte }));
         self.out.extend_from_slice(b"\r\n");
     }
 }

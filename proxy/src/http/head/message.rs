@@ -124,16 +124,15 @@ pub struct RequestHead {
 impl RequestHead {
     /// Appends the whole head, the empty line included.
     pub fn write_to(&self, out: &mut BytesMut) {
-        self.write_with(&Fields::new(), out);
+        write_request_line(&self.method, &self.target, self.version, out);
+        self.fields.write_to(out);
     }
+}
 
-    /// As [`RequestHead::write_to`], with `more` fields behind its own.
-    pub(crate) fn write_with(&self, more: &Fields, out: &mut BytesMut) {
-        for part in [self.method.as_str(), " ", &self.target, " ", self.version.as_str(), "\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        self.fields.write_lines_to(out);
-        more.write_to(out);
+/// Appends the first line of a request.
+pub(crate) fn write_request_line(method: &Method, target: &str, version: Version, out: &mut BytesMut) {
+    for part in [method.as_str(), " ", target, " ", version.as_str(), "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
@@ -161,11 +160,15 @@ impl ResponseHead {
 
     /// Appends the whole head, the empty line included.
     pub fn write_to(&self, out: &mut BytesMut) {
-        for part in [self.version.as_str(), " ", &self.status.to_string(), " "] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        out.extend_from_slice(&self.reason);
-        out.extend_from_slice(b"\r\n");
+        self.write_status_line(self.version, out);
         self.fields.write_to(out);
+    }
+
+    /// Appends the first line, as one of `version`.
+    pub(crate) fn write_status_line(&self, version: Version, out: &mut BytesMut) {
+        let digits = [self.status / 100, self.status / 10 % 10, self.status % 10].map(|digit| b'0' + digit as u8);
+        for part in [version.as_str().as_bytes(), b" ", &digits, b" ", &self.reason, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
     }
 }

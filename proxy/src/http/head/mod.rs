@@ -18,8 +18,10 @@ mod parse;
 mod scan;
 
 pub use error::HeadError;
+pub(crate) use fields::write_line;
 pub use fields::{Duplicate, Fields, Named};
 pub use framing::{Framing, request_framing, response_framing};
+pub(crate) use message::write_request_line;
 pub use message::{Method, RequestHead, ResponseHead, Version};
 pub(crate) use parse::{asks_by_head, parse_fields};
 pub use parse::{check_request, parse_request, parse_response};
@@ -46,7 +48,25 @@ pub struct HeadLimits {
 
 /// Whether this is a token of RFC 9110 section 5.6.2: not empty, and of nothing but its 77 characters.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
+    !text.is_empty() && text.iter().all(|&byte| TOKEN[usize::from(byte)])
+}
+
+/// Which bytes a token may have.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || is_token_sign(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+const fn is_token_sign(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::mend::{Mended, mend};
+use super::mend::{Mended, has_strict_bytes, mend};
 use super::{Fields, Head, HeadError, HeadLimits, Kind, Method, RequestHead, ResponseHead, Version, is_token};
 use crate::http::authority::Authority;
 
@@ -44,6 +44,13 @@ impl Head<'_> {
     /// A line is malformed, or there are too many fields.
     pub(crate) fn response(self, limits: HeadLimits) -> Result<ResponseHead, HeadError> {
         let head = self.bytes();
+        // Most responses are strict: these need no second copy.
+        if has_strict_bytes(head)
+            && let (line, rest) = split(head)?
+            && let Ok(fields) = tokenize(rest, limits)
+        {
+            return response_of(line, fields, false);
+        }
         let Mended { lines: mended, disputed_framing } = mend(head.strip_prefix(b"\r\n").unwrap_or(head), true)?;
         let strict = match &mended {
             Cow::Borrowed(lines) => *lines,
@@ -54,31 +61,36 @@ impl Head<'_> {
             }
         };
         let (line, rest) = split(strict)?;
-        let (version, rest_of_line) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
-        let version = match version {
-            // A message of a later 1.x can be read as one of 1.1 (RFC 9110 section 2.5).
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
-            version => parse_version(version).unwrap_or(Err(HeadError::StatusLine))?,
-        };
-        // More than one space may separate the words (RFC 9112 section 4). The reason is optional, and some senders then
-        // leave out the space before it.
-        let status = rest_of_line.trim_ascii_start();
-        let (status, reason) = match status {
-            _ if status.len() == rest_of_line.len() => return Err(HeadError::StatusLine),
-            [a, b, c] => ([*a, *b, *c], &[][..]),
-            [a, b, c, b' ' | b'\t', reason @ ..] => ([*a, *b, *c], reason),
-            _ => return Err(HeadError::StatusLine),
-        };
-        if !status.iter().all(u8::is_ascii_digit) || status[0] == b'0' {
-            return Err(HeadError::StatusLine);
-        }
-        let status = status.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
         let mut fields = tokenize(rest, limits)?;
         if matches!(mended, Cow::Owned(_)) {
             fields.push("Connection", "close");
         }
-        Ok(ResponseHead { version, status, reason: reason_phrase(reason), fields, disputed_framing })
+        response_of(line, fields, disputed_framing)
     }
+}
+
+/// Reads the first line of a response.
+fn response_of(line: &[u8], fields: Fields, disputed_framing: bool) -> Result<ResponseHead, HeadError> {
+    let (version, rest_of_line) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
+    let version = match version {
+        // A message of a later 1.x can be read as one of 1.1 (RFC 9110 section 2.5).
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
+        version => parse_version(version).unwrap_or(Err(HeadError::StatusLine))?,
+    };
+    // More than one space may separate the words (RFC 9112 section 4). The reason is optional, and some senders then
+    // leave out the space before it.
+    let status = rest_of_line.trim_ascii_start();
+    let (status, reason) = match status {
+        _ if status.len() == rest_of_line.len() => return Err(HeadError::StatusLine),
+        [a, b, c] => ([*a, *b, *c], &[][..]),
+        [a, b, c, b' ' | b'\t', reason @ ..] => ([*a, *b, *c], reason),
+        _ => return Err(HeadError::StatusLine),
+    };
+    if !status.iter().all(u8::is_ascii_digit) || status[0] == b'0' {
+        return Err(HeadError::StatusLine);
+    }
+    let status = status.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    Ok(ResponseHead { version, status, reason: reason_phrase(reason), fields, disputed_framing })
 }
 
 /// Those that nearly every response has need no memory of their own.

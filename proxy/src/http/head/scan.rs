@@ -156,7 +156,12 @@ pub(crate) fn end_of_line(
 fn plain(buf: &[u8], at: usize, max_bytes: usize) -> usize {
     let until = buf.len().min(max_bytes.saturating_sub(1));
     let bytes = buf.get(at..until).unwrap_or_default();
-    bytes.iter().position(|byte| !matches!(byte, 0x20..=0x7e | 0x80..)).unwrap_or(bytes.len())
+    let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7e | 0x80..);
+    // Within a block no byte is skipped, so that all of them are looked at at once.
+    let block = |block: &&[u8; 16]| block.iter().fold(true, |plain, byte| plain & is_plain(byte));
+    let whole = bytes.as_chunks().0.iter().take_while(block).count() * 16;
+    let rest = bytes.get(whole..).unwrap_or_default();
+    whole + rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len())
 }
 
 /// Whether `at` is in the first line, not counting an empty line before it.

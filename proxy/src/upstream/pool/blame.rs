@@ -1,22 +1,31 @@
 //! Finds out whose fault failed attempts were, with what is remembered of others.
 
-use super::{FailureMemory, Pool};
+use super::{FailureMemory, Lease, Pool};
 use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Service};
+use crate::core::health::AttemptResult;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 
 impl<E: Env> Pool<E> {
-    /// A request for `target` was opened by `upstream`: whoever failed on it before is charged.
+    /// The attempt of `lease` opened `target`: it has succeeded, and whoever failed on the target before is charged.
     pub(crate) fn opened(
         &self,
         memory: FailureMemory,
         target: &str,
-        upstream: UpstreamId,
+        lease: &mut Lease<E>,
         evidence: Evidence,
     ) -> Vec<Attributed> {
-        let now = self.now();
-        let asked = evidence.asked();
+        let (now, asked, upstream) = (self.now(), evidence.asked(), lease.upstream.id);
+        lease.tell_end(None, now);
         let mut state = self.state();
+        lease.count_end(&mut state.stats, true, now);
+        let restored = self.report_to(&mut state, lease.attempt, AttemptResult::Success, now);
+        if restored.is_some() {
+            // What is told of an epoch is read then, so it comes before anything else changes.
+            drop(state);
+            self.emit_transition(restored);
+            state = self.state();
+        }
         state.network.reached();
         state.opened.note(asked, target, upstream, now);
         let wanted = state.target_wanted;

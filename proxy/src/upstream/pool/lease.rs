@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::{LastFailure, Pool, Upstream};
 use crate::core::attribution::Failure;
 use crate::core::health::AttemptResult;
+use crate::core::stats::Stats;
 use crate::core::time::Timestamp;
 use crate::core::upstream::Attempt;
 use crate::env::Env;
@@ -30,30 +31,33 @@ impl<E: Env> Lease<E> {
 
     /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
     pub(crate) fn end_attempt(&mut self, failed: Option<&FailedAttempt>) {
-        self.ended = true;
-        let took = self.pool.now().since(self.attempt.started);
         let now = self.pool.now();
+        self.count_end(&mut self.pool.state().stats, failed.is_none(), now);
+        self.tell_end(failed, now);
+    }
+
+    /// Counts that verdict, which came `now`.
+    pub(super) fn count_end(&self, stats: &mut Stats, success: bool, now: Timestamp) {
         if self.request.is_some() {
-            let mut state = self.pool.state();
-            state.stats.attempt_ended(self.upstream.id, failed.is_none(), took, now);
-            drop(state);
-            if failed.is_none() {
-                let mut latency = self.upstream.figures.latency.lock().unwrap_or_else(PoisonError::into_inner);
-                latency.record(took, now.since(Timestamp::ZERO));
-            }
+            stats.attempt_ended(self.upstream.id, success, now.since(self.attempt.started), now);
+        }
+    }
+
+    /// Tells that verdict to all others.
+    pub(super) fn tell_end(&mut self, failed: Option<&FailedAttempt>, now: Timestamp) {
+        self.ended = true;
+        let took = now.since(self.attempt.started);
+        if self.request.is_some() && failed.is_none() {
+            let mut latency = self.upstream.figures.latency.lock().unwrap_or_else(PoisonError::into_inner);
+            latency.record(took, now.since(Timestamp::ZERO));
         }
         if let Some(failed) = failed.filter(|failed| failed.failure != Failure::ClientGone) {
             self.upstream.figures.failed(failed.clone(), now);
         }
         let failure = failed.map(|failed| failed.failure.as_str());
         let cause = failed.and_then(|failed| failed.cause.as_deref());
-        self.pool.emit(&Event::AttemptEnded {
-            request: self.request,
-            upstream: self.upstream.id,
-            failure,
-            cause,
-            took,
-        });
+        let (request, upstream) = (self.request, self.upstream.id);
+        self.pool.emit_at(now, &Event::AttemptEnded { request, upstream, failure, cause, took });
     }
 
     /// A probe reached the upstream, which is all that it could ask for: no verdict on anything else.

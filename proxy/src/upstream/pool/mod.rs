@@ -183,7 +183,12 @@ impl<E: Env> Pool<E> {
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
-        self.observer.on(self.now(), event);
+        self.emit_at(self.now(), event);
+    }
+
+    /// As [`Pool::emit`], by a caller who has looked at the clock.
+    pub(crate) fn emit_at(&self, now: Timestamp, event: &Event<'_>) {
+        self.observer.on(now, event);
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot<E::Stream>> {
@@ -223,14 +228,18 @@ impl<E: Env> Pool<E> {
     /// What an attempt's end says of its upstream.
     pub(crate) fn report(&self, attempt: Attempt, result: AttemptResult) {
         let mut state = self.state();
-        let transition = self.report_to(&mut state, attempt, result);
+        let transition = self.report_to(&mut state, attempt, result, self.now());
         drop(state);
         self.emit_transition(transition);
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, blamed: &[Attributed]) {
+        if blamed.is_empty() {
+            return;
+        }
+        let now = self.now();
         let transitions: Vec<_> =
-            blamed.iter().map(|one| self.report_to(&mut state, one.attempt, one.result())).collect();
+            blamed.iter().map(|one| self.report_to(&mut state, one.attempt, one.result(), now)).collect();
         drop(state);
         for (one, transition) in blamed.iter().zip(transitions) {
             self.emit(&Event::Blamed { upstream: one.attempt.upstream, blame: one.blame, rule: one.rule });
@@ -238,8 +247,14 @@ impl<E: Env> Pool<E> {
         }
     }
 
-    fn report_to(&self, state: &mut State, attempt: Attempt, result: AttemptResult) -> Option<Changed<E::Stream>> {
-        let (random, now) = (self.env.rand_u64(), self.now());
+    fn report_to(
+        &self,
+        state: &mut State,
+        attempt: Attempt,
+        result: AttemptResult,
+        now: Timestamp,
+    ) -> Option<Changed<E::Stream>> {
+        let random = self.env.rand_u64();
         let report = |balancer: &mut Balancer, ticket| balancer.report(attempt, result, ticket, random, now);
         let (transition, renewed) = change(&self.current, &mut state.balancer, report, |before, turns, _| {
             (turns.epoch().number() != before.turns.epoch().number()).then(|| Snapshot {
@@ -293,9 +308,8 @@ impl<E: Env> Pool<E> {
     }
 
     /// Counts something, or reads the counts.
-    pub(crate) fn with_stats<T>(&self, f: impl FnOnce(&mut Stats, Timestamp) -> T) -> T {
-        let now = self.now();
-        f(&mut self.state().stats, now)
+    pub(crate) fn with_stats<T>(&self, f: impl FnOnce(&mut Stats) -> T) -> T {
+        f(&mut self.state().stats)
     }
 
     /// Everything that is counted, at one moment. Plain numbers alone are copied while every request waits.

@@ -117,7 +117,7 @@ impl<E: Env> Pool<E> {
         probe: bool,
     ) -> Lease<E> {
         let now = self.now();
-        self.emit(&Event::PickMade { request, attempt, epoch, ticket, upstream: upstream.id, probe });
+        self.emit_at(now, &Event::PickMade { request, attempt, epoch, ticket, upstream: upstream.id, probe });
         self.leased(upstream, Attempt { upstream: upstream.id, started: now, probe }, request, attempt == 0)
     }
 
