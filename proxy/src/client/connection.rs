@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
+use crate::client::deadline::Deadline;
 use crate::client::request::{Origin, Request};
 use crate::context::{Context, Settings};
 use crate::core::attribution::Blame;
@@ -42,6 +43,8 @@ pub(crate) struct Connection<E: Env> {
     pub(crate) overloaded: bool,
     /// Requests begun on it.
     pub(crate) requests: u64,
+    /// When the client must have begun its next request, or something of the present one must have moved.
+    pub(crate) deadline: Deadline,
 }
 
 /// What the session does after a request.

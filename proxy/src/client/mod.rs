@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod deadline;
 mod error;
 mod forward;
 pub(crate) mod listener;

@@ -1,5 +1,6 @@
 //! Serves the requests of one client connection until it closes or becomes a tunnel.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 use crate::authentication;
 use crate::client::connect::connect;
 use crate::client::connection::{Connection, NextStep};
+use crate::client::deadline::Deadline;
 use crate::client::error::RequestError;
 use crate::client::forward::forward;
 use crate::client::pages;
@@ -56,8 +58,15 @@ async fn session<E: Env>(
     peer: SocketAddr,
     overloaded: bool,
 ) -> Option<Tunnel<E>> {
-    let mut connection =
-        Connection { context: Arc::clone(context), stream, inbox: Inbox::default(), peer, overloaded, requests: 0 };
+    let mut connection = Connection {
+        context: Arc::clone(context),
+        stream,
+        inbox: Inbox::default(),
+        peer,
+        overloaded,
+        requests: 0,
+        deadline: Deadline::default(),
+    };
     let after = tokio::select! {
         biased;
         () = context.connections.reset.wait() => {
@@ -150,21 +159,32 @@ impl<E: Env> Connection<E> {
     async fn head_begins(&mut self, patience: Duration) -> bool {
         let closing = self.context.connections.closing.clone();
         let has_only_just_come = self.requests == 0;
+        let Connection { inbox, stream, deadline, .. } = self;
         let mut begins = pin!(async {
             // What does not begin one is the empty line that some clients send behind a body (RFC 9112 section 2.2).
-            while !self.inbox.has_begun_head() {
-                if !matches!(self.inbox.fill(&mut self.stream).await, Ok(1..)) {
+            while !inbox.has_begun_head() {
+                if !matches!(inbox.fill(stream).await, Ok(1..)) {
                     return false;
                 }
             }
             true
         });
+        if !has_only_just_come {
+            deadline.set(patience);
+            return tokio::select! {
+                // A request that has arrived is served, drain or not.
+                biased;
+                begun = begins => begun,
+                () = poll_fn(|cx| deadline.poll(cx)) => false,
+                () = closing.wait() => false,
+            };
+        }
+        // Most have but one request: they need no timer that can be moved.
         tokio::select! {
-            // A request that has arrived is served, drain or not.
             biased;
             begun = timeout(patience, &mut begins) => begun.unwrap_or(false),
             // Its request may be on the way: an end without a word would be a failure to it.
-            () = closing.wait() => has_only_just_come && timeout(patience.min(JUST_COME), begins).await.unwrap_or(false),
+            () = closing.wait() => timeout(patience.min(JUST_COME), begins).await.unwrap_or(false),
         }
     }
 

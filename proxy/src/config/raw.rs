@@ -251,6 +251,7 @@ pub(super) struct Timeouts {
     /// For an unused connection to an upstream that is kept for later requests.
     pub(super) pool_idle: Span,
     /// For a connection that is to carry a request which can't be sent twice: one with a body, or a POST. With 0s it gets one of its own.
+    #[schemars(extend("x-minimum" = "0s"))]
     pub(super) pool_idle_unrepeatable: Span,
     /// How long a name's addresses are used before it is resolved again.
     pub(super) dns: Span,

@@ -47,6 +47,13 @@ impl Carry {
         Carry { codec, head: head.len(), out: head, malformed: None, started: false, unflushed: false, finished: false }
     }
 
+    /// Puts `head` in front of a body of which nothing was read, so that a short one leaves with it. What a receiver before this one
+    /// did not take is dropped.
+    pub(crate) fn lead_with(&mut self, head: BytesMut) {
+        debug_assert!(!self.started, "a body is sent once");
+        (self.head, self.out, self.finished) = (head.len(), head, false);
+    }
+
     /// Whether bytes were read that the receiver has not accepted yet. Then the receiver is slow, and not the sender.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.out.is_empty()

@@ -97,7 +97,7 @@ pub fn route(head: &RequestHead) -> Result<Route, TargetError> {
     absolute.push_str("http://");
     authority.push_in_http(&mut absolute);
     // The last proxy turns an empty path into `*`, so the path must stay empty until then (RFC 9112 section 3.2.4).
-    if !path.starts_with('/') && !(path.is_empty() && options) {
+    if !(path.starts_with('/') || path.is_empty() && options) {
         absolute.push('/');
     }
     absolute.push_str(path);

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use crate::client::deadline::Deadline;
 use crate::core::attribution::Failure;
 use crate::core::failover::Limit;
 use crate::env::Counter;
@@ -51,6 +52,8 @@ pub(super) struct Client<'a, S> {
     pub(super) upload: &'a mut Carry,
     pub(super) go_ahead: &'a mut GoAhead,
     pub(super) sent: &'a Counter,
+    /// For the time that the exchange may take.
+    pub(super) deadline: &'a mut Deadline,
 }
 
 /// What a client hears before its final response: the 100 that tells it to send its body, once, whichever attempt brings
@@ -118,19 +121,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     L: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut state = State {
-        out: Outbox::holding(head),
-        head_sent: false,
-        gate_open: !asked.expects_continue || client.go_ahead.given,
-        refused: None,
-        replies: Replies::default(),
-        client_ended: false,
+    let gate_open = !asked.expects_continue || client.go_ahead.given;
+    let alone = if gate_open {
+        client.upload.lead_with(head);
+        None
+    } else {
+        Some(Outbox::holding(head))
     };
-    let mut timer = pin!(sleep(bounds.reply.span));
-    let mut gate = pin!(sleep(CONTINUE_WAIT));
+    let mut state = State { alone, gate_open, refused: None, replies: Replies::default(), client_ended: false };
+    client.deadline.set(bounds.reply.span);
+    let mut gate = pin!((!state.gate_open).then(|| sleep(CONTINUE_WAIT)));
     let mut progress = (false, 0);
     poll_fn(|cx| {
-        if !state.gate_open && gate.as_mut().poll(cx).is_ready() {
+        if !state.gate_open && gate.as_mut().as_pin_mut().is_none_or(|gate| gate.poll(cx).is_ready()) {
             state.gate_open = true;
             client.go_ahead.give();
         }
@@ -141,10 +144,10 @@ where
         let now = (uploading, client.sent.get());
         if now != progress {
             progress = now;
-            timer.as_mut().reset(Instant::now() + if uploading { bounds.stall } else { bounds.reply.span });
+            client.deadline.set(if uploading { bounds.stall } else { bounds.reply.span });
         }
-        if timer.as_mut().poll(cx).is_ready() {
-            let clients = uploading && state.head_sent && !client.upload.is_blocked();
+        if client.deadline.poll(cx).is_ready() {
+            let clients = uploading && state.alone.is_none() && !client.upload.is_blocked();
             return Poll::Ready(Err(if clients {
                 ExchangeError::BodyTimeout
             } else {
@@ -158,9 +161,8 @@ where
 }
 
 struct State {
-    /// Our head on its way to the upstream.
-    out: Outbox,
-    head_sent: bool,
+    /// Our head on its way to the upstream where the body is held back; else it leads the body.
+    alone: Option<Outbox>,
     /// The body may go.
     gate_open: bool,
     /// Why the upstream takes no more of the request; what it says is still worth reading.
@@ -178,7 +180,7 @@ enum Heard {
 impl State {
     /// Whether the next bytes the upstream gets are of the body.
     fn takes_body(&self) -> bool {
-        self.head_sent && self.gate_open && self.refused.is_none()
+        self.alone.is_none() && self.gate_open && self.refused.is_none()
     }
 
     fn poll<S, L>(
@@ -194,9 +196,11 @@ impl State {
         L: AsyncRead + AsyncWrite + Unpin,
     {
         loop {
-            if self.refused.is_none() && !self.head_sent {
-                match self.out.poll_send(cx, leg) {
-                    Poll::Ready(Ok(())) => self.head_sent = true,
+            if self.refused.is_none()
+                && let Some(head) = &mut self.alone
+            {
+                match head.poll_send(cx, leg) {
+                    Poll::Ready(Ok(())) => self.alone = None,
                     Poll::Ready(Err(error)) => self.refused = Some(error),
                     Poll::Pending => {}
                 }

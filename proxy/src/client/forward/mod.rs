@@ -8,12 +8,9 @@ mod head;
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use crate::client::connection::{Connection, NextStep};
 use crate::client::error::{Answer, ErrorReply, ProxyStatus, RequestError};
@@ -206,6 +203,7 @@ impl<E: Env> Forward<'_, E> {
             upload: &mut self.upload,
             go_ahead: &mut self.go_ahead,
             sent: &self.request.traffic.up,
+            deadline: &mut self.connection.deadline,
         };
         let asked = Asked {
             method: &self.head.method,
@@ -278,8 +276,7 @@ impl<E: Env> Forward<'_, E> {
         let Forward { connection, upload, request, settings, .. } = self;
         let stall = settings.config.timeouts.body;
         let traffic = Arc::clone(&request.traffic);
-        // Most bodies come with their head, and need none.
-        let mut timer = pin!(None);
+        connection.deadline.set(stall);
         let mut seen = traffic.read();
         let mut uploading = takes_body && !upload.is_finished();
         let mut end = Upload::Left;
@@ -311,13 +308,11 @@ impl<E: Env> Forward<'_, E> {
                 Poll::Pending => {}
             }
             let now = traffic.read();
-            match timer.as_mut().as_pin_mut() {
-                None => timer.set(Some(sleep(stall))),
-                Some(timer) if now != seen => timer.reset(Instant::now() + stall),
-                Some(_) => {}
+            if now != seen {
+                seen = now;
+                connection.deadline.set(stall);
             }
-            seen = now;
-            if timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+            if connection.deadline.poll(cx).is_ready() {
                 let blame = if down.is_blocked() { Blame::Client } else { Blame::Unknown };
                 let cause = told(format_args!("no byte within {}", humantime::format_duration(stall)));
                 return Poll::Ready(Err(("body_timeout", blame, cause)));

@@ -280,8 +280,11 @@ fn no_two_upstreams_are_called_the_same() {
 }
 
 #[test]
-fn drain_times_may_be_nothing_and_others_may_not() {
-    let zero = json!({ "server": { "drain_delay": "0s", "drain_timeout": "0s" } });
+fn times_may_be_nothing_where_that_means_something() {
+    let zero = json!({
+        "server": { "drain_delay": "0s", "drain_timeout": "0s" },
+        "timeouts": { "pool_idle_unrepeatable": "0s" },
+    });
     assert_eq!(parse_json(&with(zero)).unwrap().server.drain_timeout, Duration::ZERO);
     refused(with(json!({ "timeouts": { "body": "0s" } })), &["timeouts.body: must be 1ms or more (got \"0s\")"]);
 }

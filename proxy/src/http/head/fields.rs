@@ -216,7 +216,7 @@ fn ends_at_this_hop(name: &[u8], named: &Named) -> bool {
 
 /// Whether a byte is a control byte but not HTAB.
 pub(super) fn is_control(byte: u8) -> bool {
-    byte != b'\t' && byte.is_ascii_control()
+    (byte != b'\t') & byte.is_ascii_control()
 }
 
 /// Whether one is in `bytes`. No byte is skipped, so that several are looked at at once.

@@ -45,6 +45,10 @@ pub fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
 /// The fields announce a body in two ways, in a malformed way, or in a way that we don't speak.
 pub fn response_framing(head: &mut ResponseHead, method: &Method) -> Result<Framing, HeadError> {
     let disputed = std::mem::take(&mut head.disputed_framing);
+    // As most say it: nothing to mend.
+    if let (200, false, Some(length)) = (head.status, disputed || method.is_head(), the_length(&head.fields)) {
+        return Ok(Framing::Length(length));
+    }
     let announced =
         if disputed { Err(HeadError::LengthAndCoding) } else { announced_leniently(&head.fields, head.version) };
     let empty = Some(Framing::Length(0));
@@ -75,6 +79,14 @@ pub fn response_framing(head: &mut ResponseHead, method: &Method) -> Result<Fram
         head.fields.push("Connection", "close");
     }
     Ok(framing)
+}
+
+/// The length, where one line alone announces a body, and that is a good one.
+fn the_length(fields: &Fields) -> Option<u64> {
+    if fields.contains(CODING) {
+        return None;
+    }
+    parse_length(fields.get_one(LENGTH).ok()??).ok()
 }
 
 /// Whether one line announces `framing`, or no line announces anything.

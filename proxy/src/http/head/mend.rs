@@ -41,15 +41,12 @@ pub(super) fn mend(lines: &[u8], start_line: bool) -> Result<Mended<'_>, HeadErr
 }
 
 /// Whether the bytes of `lines`, which [`super::scan`] has accepted, are those of strict ones: every line ends in CRLF, and there is
-/// no other control byte. Then what is left to mend is a line that the strict reader refuses. No byte is skipped, so that
-/// several are looked at at once.
+/// no other control byte. Then what is left to mend is a line that the strict reader refuses.
 pub(super) fn has_strict_bytes(lines: &[u8]) -> bool {
-    let count = |(controls, ends): (usize, usize), &byte: &u8| {
-        (controls + usize::from(is_control(byte)), ends + usize::from(byte == b'\n'))
-    };
-    // In a head of bare LFs there is no CR, and else one before each LF.
-    let (controls, ends) = lines.iter().fold((0, 0), count);
-    controls == 2 * ends && lines.ends_with(b"\r\n")
+    // No byte is skipped, so that several are looked at at once.
+    let odd = |found, &byte: &u8| found | (is_control(byte) & (byte != b'\r') & (byte != b'\n'));
+    // Where one line ends in LF alone, all do, and there is no CR.
+    lines.ends_with(b"\r\n") && !lines.iter().fold(false, odd)
 }
 
 /// What [`mend`] made of field lines.

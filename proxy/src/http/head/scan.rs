@@ -158,8 +158,8 @@ fn plain(buf: &[u8], at: usize, max_bytes: usize) -> usize {
     let bytes = buf.get(at..until).unwrap_or_default();
     let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7e | 0x80..);
     // Within a block no byte is skipped, so that all of them are looked at at once.
-    let block = |block: &&[u8; 16]| block.iter().fold(true, |plain, byte| plain & is_plain(byte));
-    let whole = bytes.as_chunks().0.iter().take_while(block).count() * 16;
+    let block = |block: &&[u8; 8]| block.iter().fold(true, |plain, byte| plain & is_plain(byte));
+    let whole = bytes.as_chunks().0.iter().take_while(block).count() * 8;
     let rest = bytes.get(whole..).unwrap_or_default();
     whole + rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len())
 }

@@ -17,15 +17,31 @@ const HEAD: &[u8] = b"POST http://a.test/ HTTP/1.1\r\n\r\n";
 
 /// Exchanges a POST with a body of five bytes; returns how it ended and whether the client was told to go ahead.
 async fn post(
+    client: DuplexStream,
+    leg: (impl AsyncRead + AsyncWrite + Unpin, bool),
+) -> (Result<Reply, ExchangeError>, bool) {
+    post_behind(Inbox::default(), client, leg).await
+}
+
+/// As [`post`]; what was read with the client's head stands in `inbox`.
+async fn post_behind(
+    mut inbox: Inbox,
     mut client: DuplexStream,
     (mut leg, expects_continue): (impl AsyncRead + AsyncWrite + Unpin, bool),
 ) -> (Result<Reply, ExchangeError>, bool) {
     let rules = BodyRules::new(Kind::Request, &Fields::new(), LIMITS);
     let mut upload = Carry::new(BodyCodec::new(Framing::Length(5), rules));
-    let (mut inbox, mut leg_inbox, mut go_ahead) = (Inbox::default(), Inbox::default(), GoAhead::default());
+    let (mut leg_inbox, mut go_ahead) = (Inbox::default(), GoAhead::default());
     let sent = Counter::default();
-    let side =
-        Client { stream: &mut client, inbox: &mut inbox, upload: &mut upload, go_ahead: &mut go_ahead, sent: &sent };
+    let mut deadline = Deadline::default();
+    let side = Client {
+        stream: &mut client,
+        inbox: &mut inbox,
+        upload: &mut upload,
+        go_ahead: &mut go_ahead,
+        sent: &sent,
+        deadline: &mut deadline,
+    };
     let method = Method::new("POST").unwrap();
     let asked = Asked { method: &method, upgrade: false, expects_continue, interim: None };
     let done = exchange(side, (&mut leg, &mut leg_inbox), HEAD.into(), asked, BOUNDS).await;
@@ -146,4 +162,40 @@ async fn a_reset_that_a_write_has_met_is_no_orderly_end() {
     let (_client, ours) = duplex(4096);
     let (ended, _) = post(ours, (ResetMet, false)).await;
     assert!(matches!(ended, Err(ExchangeError::Upstream(failed)) if failed.failure == Failure::ResetBeforeHead));
+}
+
+/// A connection that takes one write, and nothing after that.
+struct TakesOneWrite(Vec<u8>);
+
+impl AsyncRead for TakesOneWrite {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for TakesOneWrite {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.0.is_empty() {
+            return Poll::Pending;
+        }
+        self.0 = bytes.to_vec();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_came_with_its_head_leaves_with_it() {
+    let (_client, ours) = duplex(4096);
+    let (mut inbox, mut leg) = (Inbox::default(), TakesOneWrite(Vec::new()));
+    inbox.bytes.extend_from_slice(b"hello");
+    let _ = post_behind(inbox, ours, (&mut leg, false)).await;
+    assert_eq!(leg.0, [HEAD, b"hello"].concat());
 }
