@@ -49,7 +49,7 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// Runs `task` beside the others; its end is the caller's to observe.
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F);
 
-    /// The wall clock, for stamps only.
+    /// The wall clock, for stamps and the dates of certificates only.
     fn wall(&self) -> SystemTime;
 
     /// A random number; seeded in simulation.

@@ -5,17 +5,19 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::SystemTime;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::Transport;
-use crate::env::Duplex;
+use crate::env::{Duplex, Env};
 use crate::upstream::certificate::Verifier;
 
 /// A connected upstream.
@@ -161,11 +163,11 @@ pub(crate) enum Wrapper {
 }
 
 impl Wrapper {
-    /// For `transport`.
+    /// For `transport`. Certificates have to be valid by the wall clock of `env`.
     ///
     /// # Errors
     /// Certificates that can't be read, a server name that can't stand in one, no roots at all.
-    pub(crate) fn new(transport: &Transport) -> Result<Self, TlsSetupError> {
+    pub(crate) fn new<E: Env>(transport: &Transport, env: &E) -> Result<Self, TlsSetupError> {
         let Transport::Tls { server_name, roots } = transport else { return Ok(Wrapper::Plain) };
         let name = ServerName::try_from(server_name.clone()).map_err(|_| TlsSetupError::Name(server_name.clone()))?;
         let unusable = |error: &dyn fmt::Display| TlsSetupError::Roots(error.to_string());
@@ -189,7 +191,7 @@ impl Wrapper {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build();
         let chains = chains.map_err(|error| unusable(&error))?;
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_details(provider, Arc::new(WallClock(env.clone())))
             .with_safe_default_protocol_versions()
             .map_err(|error| unusable(&error))?
             .dangerous()
@@ -209,6 +211,23 @@ impl Wrapper {
                 Ok(Leg::Tls(Box::new(TlsSession::new(connector.connect(name.clone(), stream).await?))))
             }
         }
+    }
+}
+
+/// The wall clock of an environment, as rustls asks for it.
+struct WallClock<E>(E);
+
+impl<E> fmt::Debug for WallClock<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WallClock")
+    }
+}
+
+impl<E: Env> TimeProvider for WallClock<E> {
+    /// `None`, with which no certificate is taken, where the clock stands before 1970.
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = self.0.wall().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(UnixTime::since_unix_epoch(since))
     }
 }
 

@@ -100,7 +100,7 @@ impl<E: Env> Pool<E> {
     /// The pool of `config`, all of it eligible.
     pub(crate) fn new(env: E, config: &Config, via: Via, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
         let (resolver, kept) = (Resolver::default(), KeptPlaces::new(env.max_kept()));
-        let upstreams = build(config, &[], &mut 0, &resolver)?;
+        let upstreams = build(config, &[], &mut 0, &resolver, &env)?;
         let members = members(&upstreams);
         let balancer = Balancer::new(config.health.policy, &members)?;
         let snapshot = Snapshot {
@@ -142,7 +142,7 @@ impl<E: Env> Pool<E> {
         // Outside the mutex: a TLS upstream's roots may be read from files, and every request would wait. Only reloads
         // change which upstreams there are, and they come one at a time.
         let mut next_id = self.state().next_id;
-        let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id, &self.resolver)?;
+        let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id, &self.resolver, &self.env)?;
         let members = members(&upstreams);
         let mut state = self.state();
         let before = self.current.load_full();

@@ -12,6 +12,7 @@ use crate::core::attribution::DEFAULT_MEMORY;
 use crate::core::failover::FailoverPolicy;
 use crate::core::schedule::ScheduleTooLong;
 use crate::core::upstream::{Member, UpstreamId};
+use crate::env::Env;
 use crate::http::head::HeadLimits;
 use crate::http::via::Via;
 use crate::upstream::leg::TlsSetupError;
@@ -119,6 +120,7 @@ pub(super) fn build<S>(
     before: &[Arc<Upstream<S>>],
     next_id: &mut u32,
     resolver: &Resolver,
+    env: &impl Env,
 ) -> Result<Vec<Arc<Upstream<S>>>, PoolError> {
     let known: BTreeMap<UpstreamKey, &Arc<Upstream<S>>> = before.iter().map(|one| (one.config.key(), one)).collect();
     let mut upstreams = Vec::with_capacity(config.upstreams.len());
@@ -134,7 +136,7 @@ pub(super) fn build<S>(
                     },
                     |former| former.id,
                 );
-                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref), resolver);
+                let built = Upstream::new(id, Arc::clone(wanted), former.map(AsRef::as_ref), resolver, env);
                 Arc::new(built.map_err(|error| PoolError::Tls { url: wanted.url.clone(), error })?)
             }
         };

@@ -12,6 +12,7 @@ use crate::config;
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::core::window::{Tally, Window};
+use crate::env::Env;
 use crate::event::UpstreamLabel;
 use crate::http::head::Fields;
 use crate::upstream::failed::FailedAttempt;
@@ -176,11 +177,12 @@ impl<S> Upstream<S> {
         config: Arc<config::Upstream>,
         former: Option<&Upstream<S>>,
         resolver: &Resolver,
+        env: &impl Env,
     ) -> Result<Self, TlsSetupError> {
         let wrapper = match former {
             // Reading the system's roots anew for each unchanged upstream would make a reload slow.
             Some(former) if former.config.transport == config.transport => former.wrapper.clone(),
-            _ => Wrapper::new(&config.transport)?,
+            _ => Wrapper::new(&config.transport, env)?,
         };
         let authorization = authorization(&config);
         let mut connect_fields = authorization.clone();
