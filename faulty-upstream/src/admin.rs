@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use mock_upstreams::tls::authority_pem;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -23,7 +24,8 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// The list of all requests, which is the answer to any other request.
 const HELP: &str = "GET /plan, PUT /plan, POST /plan/faults, DELETE /plan/faults/ID, POST /plan/faults/ID/arm,\n\
-                    POST /plan/faults/ID/disarm, GET /counters, POST /reset, GET /status, GET /journal, GET /catalogue\n";
+                    POST /plan/faults/ID/disarm, GET /counters, POST /reset, GET /status, GET /journal, GET /catalogue,\n\
+                    GET /tls.pem\n";
 
 /// Serves one connection of the admin port. An unknown request is answered with the list of requests.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, upstream: &FaultyUpstream) {
@@ -64,6 +66,10 @@ async fn answer(request: Request<Incoming>, upstream: &FaultyUpstream) -> Answer
         }
         (&Method::GET, ["journal"]) => content("application/jsonl", upstream.journal().json_lines()),
         (&Method::GET, ["catalogue"]) => pretty(&catalogue::json()),
+        (&Method::GET, ["tls.pem"]) => match authority_pem() {
+            Ok(pem) => content("application/x-pem-file", pem.to_owned()),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("no certificate: {error}\n")),
+        },
         _ => text(StatusCode::NOT_FOUND, HELP),
     }
 }

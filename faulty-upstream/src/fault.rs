@@ -6,6 +6,7 @@ use std::time::Duration;
 use mock_upstreams::{Form, ProxyRequest, Target};
 
 use crate::draw::Draw;
+use crate::effect::handshake::Handshake;
 use crate::effect::listener::ListenerPhase;
 use crate::effect::reply::{Reply, Then};
 use crate::effect::tunnel::TunnelEffects;
@@ -37,6 +38,8 @@ impl fmt::Debug for Fault {
 pub enum Family {
     /// Before the head of a request is read.
     Before,
+    /// In the TLS handshake.
+    Handshake,
     /// In the reply.
     Reply,
     /// In the tunnel.
@@ -52,6 +55,7 @@ impl Family {
     pub const fn name(self) -> &'static str {
         match self {
             Family::Before => "before the head",
+            Family::Handshake => "in the TLS handshake",
             Family::Reply => "in the reply",
             Family::Tunnel => "in the tunnel",
             Family::Plain => "in plain HTTP replies",
@@ -70,6 +74,8 @@ pub(crate) enum Action {
     Listener(fn(&SettingValues, Duration) -> ListenerPhase),
     /// Answers a connection before a byte of it is read.
     Connection(fn(&SettingValues, &mut Draw) -> Reply),
+    /// Changes the TLS handshake of a connection, where the upstream speaks TLS.
+    Handshake(fn(&SettingValues, &mut Draw) -> Handshake),
     /// Delays the reply.
     Delay(fn(&SettingValues, &Arrival, &mut Draw) -> Duration),
     /// Replaces the reply.
@@ -119,6 +125,8 @@ pub enum Strikes {
     Listener,
     /// Connections, before a byte of them is read.
     Connections,
+    /// TLS handshakes, where the upstream speaks TLS.
+    Handshakes,
     /// Requests of one kind.
     Requests(Requests),
     /// Tunnels behind CONNECT.
@@ -131,6 +139,7 @@ impl Strikes {
         match self {
             Strikes::Listener => "the listener",
             Strikes::Connections => "connections",
+            Strikes::Handshakes => "TLS handshakes",
             Strikes::Requests(Requests::Any) => "requests",
             Strikes::Requests(Requests::Connect) => "CONNECT requests",
             Strikes::Requests(Requests::Plain) => "plain HTTP requests",
@@ -156,7 +165,7 @@ impl Fault {
         let with = SettingValues::defaults(self.settings);
         let mut draw = Draw::new(0, "", self.name, 1, 1);
         match self.action {
-            Action::Listener(_) | Action::Delay(_) => false,
+            Action::Listener(_) | Action::Handshake(_) | Action::Delay(_) => false,
             Action::Connection(act) => act(&with, &mut draw).then == Then::Reset,
             Action::Reply(_, act) => act(&with, &any_request(), &mut draw).then == Then::Reset,
             Action::Tunnel(act) => {
@@ -172,6 +181,7 @@ impl Fault {
         match self.action {
             Action::Listener(_) => Strikes::Listener,
             Action::Connection(_) => Strikes::Connections,
+            Action::Handshake(_) => Strikes::Handshakes,
             Action::Delay(_) => Strikes::Requests(Requests::Any),
             Action::Reply(requests, _) => Strikes::Requests(requests),
             Action::Tunnel(_) => Strikes::Tunnels,

@@ -16,7 +16,7 @@
 //! |---|---|---|
 //! | `draw` | random numbers that can be repeated | |
 //! | `setting` | the settings of faults: declared beside the fault, read from JSON | |
-//! | `effect` | what a fault does, as plain data: to a reply, a tunnel, the listener | `draw` |
+//! | `effect` | what a fault does, as plain data: to a handshake, a reply, a tunnel, the listener | `draw` |
 //! | `io` | what the caller supplies: a stream that can be reset, a listener that can be closed | `effect` |
 //! | `fault` | what a fault is: name, settings, and a function that computes its effect | `draw`, `effect`, `setting` |
 //! | `catalogue` | every fault, one file each, and their list | `draw`, `effect`, `fault`, `setting` |

@@ -78,7 +78,11 @@ async fn run(args: &Run, plan: Plan) -> io::Result<()> {
     let admin_listener = TcpListener::bind(admin_address).await.map_err(cannot_listen(admin_address))?;
     let name = args.name.clone().unwrap_or_else(|| format!("faulty-{}", listener.address().port()));
     let settings = Settings { auth: args.auth.clone(), ..Settings::default() };
-    let upstream = Arc::new(FaultyUpstream::new(&name, settings, Arc::new(journal(args, &name)?), plan));
+    let mut upstream = FaultyUpstream::new(&name, settings, Arc::new(journal(args, &name)?), plan);
+    if let Some(certified) = &args.tls {
+        upstream = upstream.over_tls(certified).map_err(|error| io::Error::other(format!("--tls: {error}")))?;
+    }
+    let upstream = Arc::new(upstream);
     println!("listening on {} {name}", listener.address());
     println!("admin on {}", admin_listener.local_addr()?);
     let stop = async {

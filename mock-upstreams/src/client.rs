@@ -101,6 +101,25 @@ impl<S> Client<S> {
         self.stream
     }
 
+    /// Goes on with what `wrap` makes of the stream, such as the TLS session inside it.
+    ///
+    /// # Errors
+    /// Those of `wrap`. The connection is closed then, and the journal gives `failure` as the reason.
+    pub async fn wrapped<T>(
+        self,
+        wrap: impl AsyncFnOnce(S) -> io::Result<T>,
+        failure: &'static str,
+    ) -> io::Result<Client<T>> {
+        let Client { stream, unread, recording, mut entry } = self;
+        match wrap(stream).await {
+            Ok(stream) => Ok(Client { stream, unread, recording, entry }),
+            Err(error) => {
+                entry.reason = Some(failure);
+                Err(error)
+            }
+        }
+    }
+
     fn failed(&mut self, error: &io::Error) {
         if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
             && let Some(record) = self.record()

@@ -14,12 +14,13 @@
 //! |---|---|---|
 //! | `checksum` | the checksum and the length of bytes that went one way | |
 //! | `stream` | copying byte streams, closing them in order, waiting | |
+//! | `tls` | the certificates that doubles show | |
 //! | `request` | what a client asked for: one request head, the target | |
 //! | `journal` | what an upstream writes down: connections, requests, sums | `checksum`, `request` |
 //! | `client` | a client's connection, with the record of its request | `journal` |
 //! | `http` | what the mocks add to hyper: ready-made answers, bodies that are counted | `journal` |
-//! | `targets` | the targets that are built in: `echo.mock` and the others | `checksum`, `http`, `request`, `stream` |
-//! | `upstream` | one upstream: its settings, and how it serves one connection | `client`, `http`, `journal`, `request`, `stream`, `targets` |
+//! | `targets` | the targets that are built in: `echo.mock` and the others | `checksum`, `http`, `request`, `stream`, `tls` |
+//! | `upstream` | one upstream: its settings, and how it serves one connection | `client`, `http`, `journal`, `request`, `stream`, `targets`, `tls` |
 //! | `listen` | real sockets: the accept loop, connecting to targets | `request`, `upstream` |
 //! | `daemon` | what only the binary needs: command line, configuration file, PID files | `upstream` |
 
@@ -31,6 +32,7 @@ pub mod listen;
 mod request;
 pub mod stream;
 pub mod targets;
+pub mod tls;
 pub mod upstream;
 
 pub use client::Client;

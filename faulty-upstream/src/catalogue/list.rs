@@ -1,6 +1,6 @@
 //! Lists all faults.
 
-use super::{before, plain, reply, tunnel, whole};
+use super::{before, handshake, plain, reply, tunnel, whole};
 use crate::fault::Fault;
 
 /// Every fault, in the order of the families.
@@ -11,6 +11,12 @@ pub const CATALOGUE: &[Fault] = &[
     before::accept_silent::FAULT,
     before::backlog_full::FAULT,
     before::accept_late::FAULT,
+    handshake::certificate_expired::FAULT,
+    handshake::certificate_other_name::FAULT,
+    handshake::certificate_untrusted::FAULT,
+    handshake::alert::FAULT,
+    handshake::http::FAULT,
+    handshake::cut::FAULT,
     reply::status::STATUS_400,
     reply::status::STATUS_401,
     reply::status::STATUS_403,

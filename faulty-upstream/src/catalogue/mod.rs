@@ -1,6 +1,7 @@
 //! Every fault there is: one file each, in folders by when it strikes and what it does.
 
 mod before;
+mod handshake;
 mod list;
 mod plain;
 mod reply;

@@ -62,6 +62,9 @@ pub(crate) struct Run {
     /// Ask for these credentials.
     #[arg(long, value_name = "USER:PASSWORD", value_parser = auth)]
     pub(crate) auth: Option<Auth>,
+    /// Speak TLS, with a certificate for this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls: Option<String>,
     /// Fault plan (JSON).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,

@@ -63,6 +63,12 @@ impl Reply {
         Reply { status: None, steps: vec![Step::Wait(delay)], then: Then::GoOn }
     }
 
+    /// Whether nothing is written.
+    pub(crate) fn is_silent(&self) -> bool {
+        let writes = |step: &Step| matches!(step, Step::Write(_));
+        !self.steps.iter().any(writes) && !matches!(self.then, Then::Repeat(_))
+    }
+
     /// Whether a tunnel follows.
     pub(crate) fn opens_tunnel(&self) -> bool {
         matches!(self.then, Then::Tunnel | Then::TunnelGlued)

@@ -6,6 +6,7 @@ use mock_upstreams::{Form, ProxyRequest};
 
 use super::entries::Plan;
 use super::entry::PlanEntry;
+use crate::effect::handshake::Handshake;
 use crate::effect::listener::{ListenerOrder, ListenerPhase, State};
 use crate::effect::reply::Reply;
 use crate::effect::tunnel::TunnelEffects;
@@ -31,6 +32,24 @@ impl Plan {
         let seed = self.seed;
         for entry in &mut self.entries {
             let Action::Connection(act) = entry.fault.action else { continue };
+            if let Some(mut draw) = entry.strikes(seed, upstream, now, connection, 0) {
+                entry.struck += 1;
+                return Some((entry.label(), act(&entry.with, &mut draw)));
+            }
+        }
+        None
+    }
+
+    /// Decides about the TLS handshake of a connection. Returns the label and the effect of the first entry that strikes.
+    pub(crate) fn on_handshake(
+        &mut self,
+        upstream: &str,
+        now: Duration,
+        connection: u64,
+    ) -> Option<(String, Handshake)> {
+        let seed = self.seed;
+        for entry in &mut self.entries {
+            let Action::Handshake(act) = entry.fault.action else { continue };
             if let Some(mut draw) = entry.strikes(seed, upstream, now, connection, 0) {
                 entry.struck += 1;
                 return Some((entry.label(), act(&entry.with, &mut draw)));

@@ -220,7 +220,9 @@ impl Reader {
             let text = format!("{name} acts on the listener and can't tell connections apart; use from, until or arm");
             self.problem(&join(path, "when"), text);
         }
-        if matches!(fault.action, Action::Listener(_) | Action::Connection(_)) && !filter.is_empty() {
+        if matches!(fault.action, Action::Listener(_) | Action::Connection(_) | Action::Handshake(_))
+            && !filter.is_empty()
+        {
             let text = format!("{name} strikes before a request is read and can't know it; leave \"for\" out");
             self.problem(&join(path, "for"), text);
         }

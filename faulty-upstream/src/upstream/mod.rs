@@ -3,6 +3,7 @@
 mod play;
 mod serve;
 mod shape;
+mod tls;
 mod tunnel;
 
 pub use serve::FaultyUpstream;

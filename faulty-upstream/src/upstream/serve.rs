@@ -8,12 +8,13 @@ use mock_upstreams::journal::{Event, Outcome};
 use mock_upstreams::stream::pause;
 use mock_upstreams::upstream::tunnel::{ESTABLISHED, serve as good_tunnel};
 use mock_upstreams::upstream::{AfterHttp, Settings};
-use mock_upstreams::{Decision, Form, Interceptor, Journal, ProxyRequest, Target, Upstream};
+use mock_upstreams::{Client, Decision, Form, Interceptor, Journal, ProxyRequest, Target, Upstream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::play::play;
+use super::tls::Tls;
 use super::tunnel;
 use crate::effect::listener::ListenerOrder;
 use crate::effect::reply::{Reply, Then};
@@ -23,6 +24,7 @@ use crate::plan::{Plan, RequestFaults};
 /// An upstream with a fault plan. The plan can be changed while it runs.
 pub struct FaultyUpstream {
     mock: Upstream,
+    tls: Option<Tls>,
     plan: Mutex<Plan>,
     /// The moment from which `from`, `until` and all schedules are counted.
     started: Instant,
@@ -35,11 +37,21 @@ impl FaultyUpstream {
     pub fn new(name: &str, settings: Settings, journal: Arc<Journal>, plan: Plan) -> Self {
         FaultyUpstream {
             mock: Upstream::new(name, settings, journal),
+            tls: None,
             plan: Mutex::new(plan),
             started: Instant::now(),
             plan_changed: Notify::new(),
             killed: Notify::new(),
         }
+    }
+
+    /// The same, but it speaks TLS, with a certificate for `name` that the authority of
+    /// [`authority_pem`](mock_upstreams::tls::authority_pem) has signed.
+    ///
+    /// # Errors
+    /// No certificate can carry the name.
+    pub fn over_tls(self, name: &str) -> io::Result<Self> {
+        Ok(FaultyUpstream { tls: Some(Tls::new(name)?), ..self })
     }
 
     /// The upstream's name. It goes into every draw.
@@ -107,10 +119,41 @@ impl FaultyUpstream {
     {
         let peer = stream.peer();
         let mut client = self.mock.accept(stream, peer);
-        let mut answered = false;
         let struck = self.lock().on_connection(self.name(), self.elapsed(), client.connection());
-        if let Some((label, reply)) = struck {
+        let reply = struck.map(|(label, reply)| {
             client.note_fault(&label);
+            reply
+        });
+        let Some(tls) = &self.tls else { return self.speak(client, reply, connect).await };
+        // What a fault does without a word comes before the session, and what it says comes within.
+        let (before, within) = if reply.as_ref().is_some_and(Reply::is_silent) { (reply, None) } else { (None, reply) };
+        if let Some(reply) = before {
+            match play(client, reply).await {
+                Some(alive) => client = alive,
+                None => return,
+            }
+        }
+        let struck = self.lock().on_handshake(self.name(), self.elapsed(), client.connection());
+        let fault = struck.map(|(label, fault)| {
+            client.note_fault(&label);
+            fault
+        });
+        if let Some(client) = tls.shake_hands(client, fault).await {
+            // Boxed: most upstreams speak no TLS, and would hold its state as well.
+            Box::pin(self.speak(client, within, connect)).await;
+        }
+    }
+
+    /// Serves a connection on which HTTP is spoken from here on, with `first` in front of it.
+    async fn speak<S, C, F, T>(&self, mut client: Client<S>, first: Option<Reply>, connect: C)
+    where
+        S: Duplex,
+        C: Fn(Target) -> F,
+        F: Future<Output = io::Result<T>>,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut answered = false;
+        if let Some(reply) = first {
             answered = reply.then == Then::GoOnAnswered;
             match play(client, reply).await {
                 Some(alive) => client = alive,

@@ -1,7 +1,5 @@
 //! Tests control of a running upstream over its admin connection.
 
-use std::sync::Arc;
-
 use faulty_upstream::{FaultyUpstream, admin};
 use mock_upstreams::journal::Event;
 use tokio::io::AsyncWriteExt;
@@ -23,7 +21,7 @@ async fn ask(upstream: &FaultyUpstream, method: &str, path: &str, body: &str) ->
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-fn ids(upstream: &Arc<FaultyUpstream>) -> Vec<String> {
+fn ids(upstream: &FaultyUpstream) -> Vec<String> {
     upstream.plan().entries().iter().map(|entry| entry.id.clone()).collect()
 }
 

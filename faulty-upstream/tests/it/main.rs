@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 mod admin;
 mod before;
 mod example;
+mod handshakes;
 mod listener;
 mod process;
 mod replies;
@@ -17,7 +18,7 @@ mod tunnels;
 /// A fault needs a test of what it does on the wire.
 #[test]
 fn every_fault_is_proved() {
-    let families = [before::PROVED, listener::PROVED, timing::PROVED, tunnels::PROVED];
+    let families = [before::PROVED, handshakes::PROVED, listener::PROVED, timing::PROVED, tunnels::PROVED];
     let proved: BTreeSet<&str> = families.concat().into_iter().chain(replies::proved()).collect();
     let known: BTreeSet<&str> = support::every_fault().into_iter().collect();
     let unproved: Vec<_> = known.difference(&proved).collect();

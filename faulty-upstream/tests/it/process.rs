@@ -134,3 +134,16 @@ fn wrong_words_and_wrong_plans_end_it_with_the_code_for_that() {
     assert!(stderr(&unreachable).contains("--admin-port"), "{}", stderr(&unreachable));
     assert!(run(&["-help"]).status.success());
 }
+
+#[test]
+fn it_speaks_tls_and_gives_the_certificate_of_its_authority() {
+    let process = Process::start(&["--tls", "upstream.test"]);
+    assert!(!process.connect().starts_with("HTTP"), "an alert, since no ClientHello came");
+    let mut admin = TcpStream::connect(&process.admin).unwrap();
+    admin.write_all(b"GET /tls.pem HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    admin.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with(mock_upstreams::tls::authority_pem().unwrap()), "{answer}");
+    let refused = run(&["--port", "0", "--admin-port", "0", "--tls", "kein\u{e4}"]);
+    assert!(stderr(&refused).contains("--tls: "), "{}", stderr(&refused));
+}

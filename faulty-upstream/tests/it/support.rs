@@ -38,9 +38,9 @@ pub(crate) struct Faulty {
     _task: JoinSet<()>,
 }
 
-pub(crate) fn upstream(plan: Plan) -> Arc<FaultyUpstream> {
+pub(crate) fn upstream(plan: Plan) -> FaultyUpstream {
     let journal = Arc::new(Journal::new("f", Arc::new(|| SystemTime::UNIX_EPOCH), 1000, None));
-    Arc::new(FaultyUpstream::new("f", Settings::default(), journal, plan))
+    FaultyUpstream::new("f", Settings::default(), journal, plan)
 }
 
 /// A plan of one entry.
@@ -50,9 +50,18 @@ pub(crate) fn plan_of(entry: &str) -> Plan {
 
 impl Faulty {
     pub(crate) async fn start(entry: &str) -> Faulty {
+        Faulty::serving(upstream(plan_of(entry)))
+    }
+
+    /// One that speaks TLS, with a certificate for `name`.
+    pub(crate) async fn over_tls(name: &str, entry: &str) -> Faulty {
+        Faulty::serving(upstream(plan_of(entry)).over_tls(name).unwrap())
+    }
+
+    fn serving(upstream: FaultyUpstream) -> Faulty {
         let listener = SocketListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
-        let upstream = upstream(plan_of(entry));
+        let upstream = Arc::new(upstream);
         let mut task = JoinSet::new();
         let serving = serve(listener, upstream.clone(), std::future::pending());
         task.spawn(async move { serving.await.unwrap() });
@@ -94,7 +103,7 @@ pub(crate) struct Pipe {
 
 impl Pipe {
     pub(crate) fn open(entry: &str, capacity: usize) -> Pipe {
-        let upstream = upstream(plan_of(entry));
+        let upstream = Arc::new(upstream(plan_of(entry)));
         let (client, served) = tokio::io::duplex(capacity);
         let mut task = JoinSet::new();
         let serving = upstream.clone();

@@ -44,7 +44,7 @@ impl Proxy {
     /// Writes the certificate of `tls.mock` into `directory`.
     pub(crate) fn certificate(&self, directory: &Path) -> String {
         let path = directory.join("tls.pem");
-        std::fs::write(&path, mock_upstreams::targets::tls::certificate_pem().unwrap()).unwrap();
+        std::fs::write(&path, mock_upstreams::tls::authority_pem().unwrap()).unwrap();
         path.display().to_string()
     }
 }

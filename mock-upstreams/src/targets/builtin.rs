@@ -27,7 +27,7 @@ pub enum Builtin {
     },
     /// `sink.mock` swallows everything, then answers with the number of bytes and their checksum.
     Sink,
-    /// `tls.mock` is `http.mock` over TLS, with a self-signed certificate.
+    /// `tls.mock` is `http.mock` over TLS, with a certificate of the authority of doubles.
     Tls,
     /// `websocket.mock` is a WebSocket that echoes frames.
     Websocket,

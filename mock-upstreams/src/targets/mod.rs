@@ -10,7 +10,7 @@ mod pattern;
 mod sink;
 mod slow;
 mod source;
-pub mod tls;
+mod tls;
 pub(crate) mod websocket;
 
 pub use builtin::Builtin;

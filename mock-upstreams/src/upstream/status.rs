@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::http::body::{Body, bytes, text};
 use crate::journal::{Counts, Journal};
-use crate::targets::tls;
+use crate::tls;
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -24,7 +24,7 @@ pub(crate) fn answer(name: &str, journal: &Journal, request: &Request<Incoming>)
             journal.reset();
             text(StatusCode::OK, "journal and counts are empty\n")
         }
-        (&Method::GET, "/tls.pem") => match tls::certificate_pem() {
+        (&Method::GET, "/tls.pem") => match tls::authority_pem() {
             Ok(pem) => bytes(StatusCode::OK, "application/x-pem-file", pem.into()),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("no certificate: {error}\n")),
         },

@@ -27,7 +27,9 @@ use table::{Asks, TABLE};
 /// The ways in which a fault can be met.
 fn meets(fault: &Fault) -> &'static [Asks] {
     match fault.strikes() {
-        Strikes::Listener | Strikes::Connections | Strikes::Requests(Requests::Any) => &[Asks::Tunnel, Asks::Get],
+        Strikes::Listener | Strikes::Connections | Strikes::Handshakes | Strikes::Requests(Requests::Any) => {
+            &[Asks::Tunnel, Asks::Get]
+        }
         Strikes::Requests(Requests::Connect) | Strikes::Tunnels => &[Asks::Tunnel],
         Strikes::Requests(Requests::Plain | Requests::PlainReused) => &[Asks::Get],
     }

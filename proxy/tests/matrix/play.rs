@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::binary::{Binary, settled, stats};
-use super::scene::{Faulty, SHORT, SHORTEST, THRESHOLD, config};
+use super::scene::{Faulty, SHORT, SHORTEST, THRESHOLD, config, plain};
 use super::support::{Double, Ear, Heard, TestProxy, run};
 use super::table::{Asks, Blamed, Failover, Row, Sees, TABLE};
 
@@ -49,7 +49,7 @@ fn with_a_good_upstream_behind_it_every_fault_is_what_its_row_says() {
 async fn behind_a_good_one(row: &Row, asks: Asks) {
     let faulty = Faulty::start(row).await;
     let (good, journal) = Double::mock("good").await;
-    let proxy = TestProxy::start(config(row, asks, &[faulty.address, good.addr], SHORT)).await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.entry(), plain(good.addr)], SHORT)).await;
     let mut watching = proxy.client().await;
 
     let rounds = if row.ejects { THRESHOLD } else { THRESHOLD + 1 };
@@ -115,7 +115,7 @@ fn without_another_upstream_every_fault_that_can_be_told_is_told() {
 async fn alone(row: &Row, asks: Asks) {
     let Some(Failover { alone, alike, .. }) = row.failover else { return };
     let faulty = Faulty::start(row).await;
-    let proxy = TestProxy::start(config(row, asks, &[faulty.address], SHORTEST)).await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.entry()], SHORTEST)).await;
     for number in 1..=THRESHOLD {
         assert_eq!(asks.ask_in_vain(proxy.addr).await, alone, "alone");
         let (blame, rule) = match row.blamed {
@@ -130,7 +130,7 @@ async fn alone(row: &Row, asks: Asks) {
     assert_eq!(is_ejected(&proxy.ear), row.author == Some(Author::Upstream), "alone");
 
     let other = Faulty::start(row).await;
-    let proxy = TestProxy::start(config(row, asks, &[faulty.address, other.address], SHORTEST)).await;
+    let proxy = TestProxy::start(config(row, asks, &[faulty.entry(), other.entry()], SHORTEST)).await;
     for number in 1..=THRESHOLD {
         assert_eq!(asks.ask_in_vain(proxy.addr).await, alike, "both alike");
         assert_eq!(proxy.ear.finished(number).await.attempts, 2);
@@ -155,7 +155,11 @@ fn at_once_is_blamed_who_alone_could_have_written_it() {
         assert_eq!(at_once, row.author == Some(Author::Upstream), "{}", row.fault);
         let page = row.asks != [Asks::Tunnel];
         assert!(
-            !page || !at_once || row.failover.is_some_and(|failover| failover.failure.starts_with("connect_")),
+            !page
+                || !at_once
+                || row.failover.is_some_and(|failover| {
+                    failover.failure.starts_with("connect_") || failover.failure == "tls_failed"
+                }),
             "{}",
             row.fault
         );
@@ -170,7 +174,7 @@ fn the_binary_stands_every_fault_and_keeps_no_descriptor_of_it() {
 async fn binary(row: &Row, asks: Asks) {
     let faulty = Faulty::start(row).await;
     let (good, _) = Double::mock("good").await;
-    let mut proxy = Binary::start(&config(row, asks, &[faulty.address, good.addr], SHORT)).await;
+    let mut proxy = Binary::start(&config(row, asks, &[faulty.entry(), plain(good.addr)], SHORT)).await;
     let mut watching = proxy.client().await;
     settled(&mut watching, proxy.addr).await;
     let before = proxy.descriptors();
@@ -197,7 +201,7 @@ fn a_death_ends_open_tunnels_and_the_upstream_takes_part_again_when_it_is_back()
         let row = TABLE.iter().find(|row| row.fault == "die").unwrap();
         let faulty = Faulty::sound();
         let (good, _) = Double::mock("good").await;
-        let proxy = TestProxy::start(config(row, Asks::Tunnel, &[faulty.address, good.addr], SHORT)).await;
+        let proxy = TestProxy::start(config(row, Asks::Tunnel, &[faulty.entry(), plain(good.addr)], SHORT)).await;
         let mut open = proxy.tunnel("echo.mock:80").await;
         open.send("hello").await;
         assert_eq!(open.exactly(5).await, b"hello");

@@ -1,13 +1,14 @@
 //! Sets up a row: faulty upstreams on real sockets, and the configuration of the proxy in front of them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use faulty_upstream::fault::Strikes;
 use faulty_upstream::listen::{SocketListener, serve};
-use faulty_upstream::{FaultyUpstream, Plan, plan};
+use faulty_upstream::{Fault, FaultyUpstream, Plan, plan};
 use mock_upstreams::journal::{Entry, Event};
-use mock_upstreams::{Journal, Settings};
+use mock_upstreams::{Journal, Settings, tls};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -23,7 +24,8 @@ pub(crate) const SHORTEST: &str = "50ms";
 
 /// An upstream that does what its row says; gone when dropped.
 pub(crate) struct Faulty {
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
+    tls: bool,
     upstream: Arc<FaultyUpstream>,
     _serving: JoinSet<()>,
 }
@@ -31,8 +33,9 @@ pub(crate) struct Faulty {
 impl Faulty {
     /// One that does `row`'s fault to everybody, from now on.
     pub(crate) async fn start(row: &Row) -> Self {
-        let faulty = Self::follow(plan_of(row));
-        if acts_on_the_listener(row) {
+        let strikes = Fault::named(row.fault).unwrap().strikes();
+        let faulty = Self::follow(plan_of(row), strikes == Strikes::Handshakes);
+        if strikes == Strikes::Listener {
             faulty.listener_changed().await;
         }
         faulty
@@ -40,18 +43,31 @@ impl Faulty {
 
     /// One without a fault as yet.
     pub(crate) fn sound() -> Self {
-        Self::follow(Plan::default())
+        Self::follow(Plan::default(), false)
     }
 
-    fn follow(plan: Plan) -> Self {
+    fn follow(plan: Plan, tls: bool) -> Self {
         let journal = Arc::new(Journal::new("faulty", Arc::new(|| SystemTime::UNIX_EPOCH), 1000, None));
         let listener = SocketListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
-        let upstream = Arc::new(FaultyUpstream::new("faulty", Settings::default(), journal, plan));
+        let mut upstream = FaultyUpstream::new("faulty", Settings::default(), journal, plan);
+        if tls {
+            upstream = upstream.over_tls(&address.ip().to_string()).unwrap();
+        }
+        let upstream = Arc::new(upstream);
         let mut serving = JoinSet::new();
         let served = serve(listener, Arc::clone(&upstream), std::future::pending());
         serving.spawn(async move { served.await.unwrap() });
-        Faulty { address, upstream, _serving: serving }
+        Faulty { address, tls, upstream, _serving: serving }
+    }
+
+    /// It, as the proxy's configuration names it.
+    pub(crate) fn entry(&self) -> Value {
+        if self.tls {
+            json!({ "url": format!("https://{}", self.address), "tls": { "ca_file": authority() } })
+        } else {
+            plain(self.address)
+        }
     }
 
     /// How often the fault has struck.
@@ -90,14 +106,25 @@ fn plan_of(row: &Row) -> Plan {
     plan::parse(&text).unwrap_or_else(|problems| panic!("{}: {problems:?}", row.fault))
 }
 
-fn acts_on_the_listener(row: &Row) -> bool {
-    let fault = faulty_upstream::Fault::named(row.fault).unwrap();
-    fault.needs().contains(&"listener")
+/// An upstream that speaks no TLS, as the proxy's configuration names it.
+pub(crate) fn plain(address: SocketAddr) -> Value {
+    json!({ "url": format!("http://{address}") })
+}
+
+/// The file with the authority of doubles.
+fn authority() -> &'static str {
+    static FILE: OnceLock<String> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/doubles.pem");
+        std::fs::write(file, tls::authority_pem().unwrap()).unwrap();
+        file.to_owned()
+    })
 }
 
 /// The proxy's configuration for a row: the first upstream is picked first as long as it is eligible.
-pub(crate) fn config(row: &Row, asks: Asks, upstreams: &[SocketAddr], short: &str) -> Value {
-    let mut config = support::config(upstreams);
+pub(crate) fn config(row: &Row, asks: Asks, upstreams: &[Value], short: &str) -> Value {
+    let mut config = support::config(&[]);
+    config["upstream_proxies"] = upstreams.into();
     config["upstream_proxies"][0]["weight"] = 10_000.into();
     // A back-off that is over at once lets the mended upstream show that it comes back.
     config["health_check"] = json!({

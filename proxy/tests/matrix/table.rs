@@ -1,7 +1,7 @@
 //! Lists every fault of the catalogue, what a client must see of it, and who has to answer for it.
 
 use proxy::core::attribution::Author;
-use proxy::core::attribution::Rule::{self, CredentialsRefused, MalformedHead, Unreachable};
+use proxy::core::attribution::Rule::{self, CredentialsRefused, MalformedHead, Tls, Unreachable};
 
 use Blamed::{Client, Empty, OutOfReach, Suspect, Unknown, Upstream};
 use Sees::{Aborted, Altered, Answer, Behind, Ended, Endless, Reset, Success};
@@ -166,6 +166,12 @@ const fn unreachable(fault: &'static str, failure: &'static str, alone: u16) -> 
     row.written_by(Author::Upstream).blames(Upstream(Unreachable)).ejects()
 }
 
+/// No TLS session.
+const fn unsealed(fault: &'static str) -> Row {
+    let row = row(fault, BOTH, Success).fails("tls_failed", 502);
+    row.written_by(Author::Upstream).blames(Upstream(Tls)).ejects()
+}
+
 /// A status that can't tell the upstream from the target, in reply to CONNECT.
 const fn refused(fault: &'static str, failure: &'static str, alone: u16) -> Row {
     row(fault, TUNNEL, Success).fails(failure, alone).suspect()
@@ -196,6 +202,13 @@ pub(crate) const TABLE: &[Row] = &[
     silent("accept-silent"),
     unreachable("backlog-full", "connect_timeout", 504).blames(OutOfReach).waits("connect"),
     silent("accept-late").with(r#"{"delay": "1h"}"#),
+    // In the TLS handshake.
+    unsealed("certificate-expired"),
+    unsealed("certificate-other-name"),
+    unsealed("certificate-untrusted"),
+    unsealed("handshake-alert"),
+    unsealed("handshake-http"),
+    unsealed("handshake-cut"),
     // In the reply.
     refused("status-400", "status_4xx", 502).alike(400),
     row("status-400", GET, Answer(400, "400 Bad Request\n")),
