@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn what_was_never_reached_is_told_by_kind() {
-        let reached = ["event/ejected", "fault/refuse/eligible/idle", "outcome/made_up", "rule/tls"];
+        let reached =
+            ["event/ejected", "fault/refuse/eligible/idle", "outcome/made_up", "fault/backlog-full/eligible/idle"];
         let text = coverage(&reached.iter().map(|item| ((*item).to_owned(), 2)).collect());
         let line = |begin: &str| text.lines().find(|line| line.starts_with(begin)).unwrap_or_default();
         assert!(line("reached 3 of ").ends_with("things that can happen"), "{text}");
@@ -70,6 +71,6 @@ mod tests {
         assert!(line("never fault: ").contains("accept-close") && !line("never fault: ").contains("refuse,"), "{text}");
         assert!(line("never fault in a state: ").contains("refuse (ejected/drain"), "{text}");
         assert_eq!(line("not in the catalogue: "), "not in the catalogue: outcome/made_up");
-        assert!(line("rule/tls was reached").contains("listed as unreachable"), "{text}");
+        assert!(line("fault/backlog-full/eligible/idle was reached").contains("listed as unreachable"), "{text}");
     }
 }

@@ -2,22 +2,29 @@
 
 use std::io;
 
+use mock_upstreams::tls::authority_pem;
 use proxy::config::{self, Config, Lookup};
 use serde_json::{Map, Value as Json, json};
 
 use super::file::Scenario;
 use super::host::{PROXY_PORT, UPSTREAM_PORT};
 
-/// A simulated proxy has no environment variables and no other files, so that a scenario file is all that a run needs.
-struct Nothing;
+/// The file with the authority that signs the certificates of upstreams. It stands beside the proxy's configuration.
+pub const CA_FILE: &str = "upstreams.pem";
 
-impl Lookup for Nothing {
+/// A simulated proxy has no environment variables and no files but [`CA_FILE`], so that a scenario file is all that a run needs.
+struct CaFile;
+
+impl Lookup for CaFile {
     fn env(&self, _: &str) -> Option<String> {
         None
     }
 
     fn file(&self, path: &str) -> io::Result<Vec<u8>> {
-        Err(io::Error::new(io::ErrorKind::NotFound, format!("a simulated proxy has no files, so no {path}")))
+        if path == CA_FILE {
+            return Ok(authority_pem()?.as_bytes().to_vec());
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("a simulated proxy has no file but {CA_FILE}")))
     }
 }
 
@@ -33,7 +40,7 @@ pub struct ConfigFile {
 impl ConfigFile {
     /// Makes a file with exactly this text.
     pub fn new(text: String) -> Self {
-        let config = config::parse("proxy.json", text.as_bytes(), &Nothing).map_err(|problems| problems.to_string());
+        let config = config::parse("proxy.json", text.as_bytes(), &CaFile).map_err(|problems| problems.to_string());
         ConfigFile { text, config }
     }
 
@@ -48,9 +55,16 @@ impl ConfigFile {
         if let Some(object) = json.as_object_mut() {
             let upstreams = scenario.upstreams.iter().map(|upstream| {
                 let user = upstream.auth.as_ref().map_or(String::new(), |pair| format!("{pair}@"));
-                json!({ "url": format!("http://{user}{}:{UPSTREAM_PORT}", upstream.name) })
+                let scheme = if upstream.tls { "https" } else { "http" };
+                json!({ "url": format!("{scheme}://{user}{}:{UPSTREAM_PORT}", upstream.name) })
             });
-            object.entry("upstream_proxies").or_insert_with(|| upstreams.collect());
+            let entries = object.entry("upstream_proxies").or_insert_with(|| upstreams.collect());
+            for entry in entries.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
+                // The machine's own roots differ from one to another.
+                if entry.get("url").and_then(Json::as_str).is_some_and(speaks_tls) {
+                    fill(entry, "tls", "ca_file", json!(CA_FILE));
+                }
+            }
             fill(object, "server", "listen_address", json!(format!("0.0.0.0:{PROXY_PORT}")));
             fill(object, "server", "allow_unauthenticated_clients", json!(true));
             fill(object, "server", "pid_file", json!(""));
@@ -59,6 +73,11 @@ impl ConfigFile {
         }
         ConfigFile::new(json.to_string())
     }
+}
+
+/// Whether the proxy speaks TLS to the upstream with that URL.
+fn speaks_tls(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
 }
 
 fn fill(object: &mut Map<String, Json>, section: &str, field: &str, value: Json) {

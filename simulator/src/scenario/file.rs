@@ -95,6 +95,9 @@ pub struct Upstream {
     /// The credentials that it asks for, as "user:password".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<String>,
+    /// Whether it speaks TLS, with a certificate for its name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tls: bool,
     /// How long it waits before it answers a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Span>,

@@ -13,7 +13,7 @@ mod values;
 
 pub use chance::Chance;
 pub use client::{Actions, Client};
-pub use configuration::ConfigFile;
+pub use configuration::{CA_FILE, ConfigFile};
 pub use expectation::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
 pub use file::{Aspect, Scenario, Upstream, schema};
 pub use host::{HostName, LIVENESS, PROXY, PROXY_PORT, UPSTREAM_PORT, own_client};

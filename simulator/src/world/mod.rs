@@ -11,7 +11,6 @@ mod patience;
 mod programs;
 mod simulated;
 mod tasks;
-mod unsupported;
 mod wall_clock;
 
 pub use engine::{Engine, Host, RunsProxy};

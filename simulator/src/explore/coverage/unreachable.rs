@@ -3,12 +3,8 @@
 use super::catalogue::Item;
 
 /// Items, or what they begin with, and why no sweep reaches them.
-pub const UNREACHABLE: &[(&str, &str)] = &[
-    ("fault/backlog-full/", "the default engine has no backlog that can be full and refuses the fault by name"),
-    ("failure/tls_failed", "upstreams over TLS are not simulated"),
-    ("outcome/tls_failed", "upstreams over TLS are not simulated"),
-    ("rule/tls", "upstreams over TLS are not simulated"),
-];
+pub const UNREACHABLE: &[(&str, &str)] =
+    &[("fault/backlog-full/", "the default engine has no backlog that can be full and refuses the fault by name")];
 
 /// Why no sweep reaches `item`, if that is so.
 pub fn why_unreachable(item: &Item) -> Option<&'static str> {

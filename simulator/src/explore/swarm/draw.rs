@@ -52,6 +52,8 @@ pub(super) enum Feature {
     OddPages,
     FewDescriptors,
     SecondProxy,
+    TlsUpstreams,
+    TlsTargets,
 }
 
 use Feature::*;
@@ -127,7 +129,7 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | MaxAttempts | CrashProxy | Drain | LongTunnels | SecondProxy => 6,
+                Herd | MaxAttempts | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets => 6,
                 // Steps of a millisecond cost most of a run's time, and without descriptors the proxy owes nothing.
                 FineTick | FewDescriptors => 8,
                 Outage => 12,
@@ -166,9 +168,9 @@ impl Genome {
     fn viable(mut self) -> Self {
         let on = &mut self.features;
         on.retain(|feature| !lacks(self.engine).contains(feature));
-        // Credentials follow the entry in the configuration, not the host that its name leads to.
+        // Credentials and TLS follow the entry in the configuration, not the host that its name leads to.
         if on.contains(&Names) {
-            on.retain(|feature| *feature != UpstreamAuth);
+            on.retain(|feature| !matches!(feature, UpstreamAuth | TlsUpstreams));
         }
         // A fault that answers in the place of a target that does not work has the upstreams that tell the truth set aside.
         if on.contains(&Faults) || on.contains(&Arming) {

@@ -17,9 +17,12 @@ fn is_played(fault: &Fault, engine: EngineKind) -> bool {
 }
 
 impl Draw {
-    /// An entry of a plan.
-    pub(super) fn fault(&mut self) -> Json {
-        let playable: Vec<&Fault> = CATALOGUE.iter().filter(|fault| is_played(fault, self.engine)).collect();
+    /// An entry of a plan, for an upstream that speaks `tls` or does not. Where there are handshakes, a third of the faults strike them.
+    pub(super) fn fault(&mut self, tls: bool) -> Json {
+        let handshake = tls && self.once_in(3);
+        let wanted = |fault: &&Fault| (fault.strikes() == Strikes::Handshakes) == handshake;
+        let playable: Vec<&Fault> =
+            CATALOGUE.iter().filter(wanted).filter(|fault| is_played(fault, self.engine)).collect();
         let fault = *self.one_of(&playable);
         let mut when = json!({});
         if self.once_in(2) {

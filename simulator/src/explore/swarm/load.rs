@@ -48,6 +48,7 @@ impl Draw {
             (DeadTargets, "lost", "echo:target={id}.gone.example:80".to_owned()),
             (OddPages, "odd", "http:path=/status/407,status=502".to_owned()),
             (LongTunnels, "long", format!("hold:for={}s,every=1s", self.number(5, 30))),
+            (TlsTargets, "sealed", format!("tls:method=POST,path=/echo,send={}", self.size(60_000))),
         ];
         for (feature, name, action) in also {
             if !self.has(feature) {

@@ -30,7 +30,7 @@ impl Draw {
         let (sound, others) = names.split_last().expect("there is at least one");
         self.turn_to(Part::Upstreams);
         let mut upstreams: Vec<Json> = others.iter().map(|name| self.upstream(name)).collect();
-        upstreams.push(json!({ "name": sound }));
+        upstreams.push(self.sound(sound));
         self.turn_to(Part::Proxy);
         let proxy = self.proxy(&upstreams);
         self.turn_to(Part::Clients);

@@ -57,9 +57,22 @@ impl Draw {
         chance
     }
 
+    /// An upstream that is left alone.
+    pub(super) fn sound(&mut self, name: &str) -> Json {
+        let mut upstream = json!({ "name": name });
+        if self.has(TlsUpstreams) && self.once_in(3) {
+            upstream["tls"] = json!(true);
+        }
+        upstream
+    }
+
     /// An upstream that may go wrong.
     pub(super) fn upstream(&mut self, name: &str) -> Json {
         let mut upstream = json!({ "name": name });
+        let tls = self.has(TlsUpstreams) && !self.once_in(3);
+        if tls {
+            upstream["tls"] = json!(true);
+        }
         if self.has(SlowUpstreams) && self.once_in(2) {
             upstream["latency"] = json!(format!("{}ms", self.number(1, 300)));
         }
@@ -68,10 +81,10 @@ impl Draw {
         }
         let mut faults = Vec::new();
         if self.has(Faults) && self.once_in(2) {
-            faults.push(self.fault());
+            faults.push(self.fault(tls));
         }
         if self.has(Arming) && self.once_in(2) {
-            let mut fault = self.fault();
+            let mut fault = self.fault(tls);
             fault["id"] = json!("later");
             fault["armed"] = json!(false);
             faults.push(fault);
@@ -94,7 +107,8 @@ impl Draw {
                     Some(pair) => format!("{pair}@"),
                     None => String::new(),
                 };
-                let mut entry = json!({ "url": format!("http://{user}{host}:8080") });
+                let scheme = if upstream["tls"] == true { "https" } else { "http" };
+                let mut entry = json!({ "url": format!("{scheme}://{user}{host}:8080") });
                 if self.has(Weights) {
                     entry["weight"] = json!(self.number(1, 5));
                 }

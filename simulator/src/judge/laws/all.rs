@@ -18,6 +18,7 @@ pub const LAWS: &[Law] = &[
     requests::configured::LAW,
     requests::outsiders::LAW,
     requests::users::LAW,
+    requests::certificates::LAW,
     upstreams::left_alone::LAW,
     upstreams::converged::LAW,
     process::leftovers::LAW,

@@ -26,6 +26,8 @@ pub struct JournalEntry<'a> {
     pub host: &'a str,
     /// Whether a fault wrote a reply to its connection before the request was read.
     pub reply_came_first: bool,
+    /// Whether its upstream has shown a wrong certificate on its connection.
+    pub certificate_is_wrong: bool,
     /// What was written.
     pub record: &'a Record,
 }
@@ -57,6 +59,11 @@ pub struct Connection<'a> {
 }
 
 impl Connection<'_> {
+    /// Whether the upstream has shown a wrong certificate on it.
+    pub fn certificate_is_wrong(&self) -> bool {
+        self.faults.iter().any(|fault| fault.starts_with("certificate-"))
+    }
+
     /// Whether nothing is told of it but that it was opened. The run may have ended before its first request did.
     pub fn is_untold(&self) -> bool {
         self.closed.is_none() && self.free == self.opened
@@ -92,8 +99,9 @@ impl<'a> Journals<'a> {
             Event::Request(record) => {
                 let connection = journal.connection(record.connection);
                 let reply_came_first = connection.as_ref().is_some_and(|one| one.faults.contains(&"reply-first"));
+                let certificate_is_wrong = connection.as_ref().is_some_and(|one| one.certificate_is_wrong());
                 let since = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
-                let entry = JournalEntry { line, at, since, host, reply_came_first, record };
+                let entry = JournalEntry { line, at, since, host, reply_came_first, certificate_is_wrong, record };
                 journal.requests.push(entry);
                 if let Some(id) = &record.id {
                     self.by_id.entry(id).or_default().push(entry);

@@ -19,7 +19,7 @@ pub use request::{ClientRequest, RequestEnd};
 
 use loadgen::ActionKind;
 use mock_upstreams::targets::Builtin;
-use proxy::config::{Config, Upstream};
+use proxy::config::{Config, Transport, Upstream};
 
 use crate::record::{ClientEvent, RunRecord, ScenarioEvent, What};
 use crate::scenario::{Action, Client, HostName, LIVENESS, Scenario, Span, Written};
@@ -254,7 +254,11 @@ impl<'a> Witnesses<'a> {
     pub fn serves(&self, upstream: &Upstream, host: &str, config: &Config) -> bool {
         let Some(own) = self.scenario.upstreams.iter().find(|one| one.name == host) else { return false };
         let slow = own.latency.is_some_and(|latency| latency.get() * 2 > config.timeouts.reply);
-        !slow && configurations::credentials_fit(upstream, own.auth.as_deref())
+        let tls = match &upstream.transport {
+            Transport::Plain => !own.tls,
+            Transport::Tls { server_name, .. } => own.tls && server_name == host,
+        };
+        !slow && tls && configurations::credentials_fit(upstream, own.auth.as_deref())
     }
 
     /// The longest that a packet takes from one host to another, without losses.

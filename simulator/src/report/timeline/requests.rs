@@ -92,7 +92,7 @@ fn way(told: &Finished) -> String {
 
 /// The host of a URL such as "http://alpha:8080". The rest is the same for all upstreams.
 fn short(url: &str) -> &str {
-    let url = url.strip_prefix("http://").unwrap_or(url);
+    let url = url.split_once("://").map_or(url, |(_, rest)| rest);
     url.trim_end_matches('/').strip_suffix(":8080").unwrap_or(url)
 }
 

@@ -7,6 +7,7 @@ use loadgen::ActionKind;
 use proxy::config::Problems;
 use proxy::config::text::{hint, join};
 
+use super::tls::tls;
 use crate::scenario::client::Client;
 use crate::scenario::configuration::ConfigFile;
 use crate::scenario::file::Scenario;
@@ -37,6 +38,7 @@ pub(super) fn meaning(scenario: &Scenario, problems: &mut Problems) {
         }
         checker.proxy(&format!("expect[{index}].proxy"), expectation.proxy());
     }
+    tls(scenario, problems);
 }
 
 struct Checker<'a> {

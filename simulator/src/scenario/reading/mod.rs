@@ -4,5 +4,6 @@
 mod meaning;
 mod parse;
 mod scale;
+mod tls;
 
 pub use parse::{load, load_scaled, parse};

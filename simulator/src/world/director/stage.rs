@@ -16,10 +16,11 @@ use serde_json::Value as Json;
 
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
 use crate::scenario::{Client, ConfigFile, HostName, PROXY, Reorder, Scenario, Span, own_client};
-use crate::world::engine::{Host, RunsProxy};
+use crate::world::engine::RunsProxy;
 use crate::world::link::{LinkChange, parts_per_million};
 use crate::world::patience::Patience;
 use crate::world::programs::client::ClientProcess;
+use crate::world::programs::connector::ToProxy;
 use crate::world::programs::upstream;
 use crate::world::wall_clock::WallClock;
 
@@ -222,14 +223,8 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         let name = HostName::new(&client.name);
         let process =
             ClientProcess { client, place, life, seed: self.seed, wait, last, recorder: self.recorder.clone() };
-        self.engine.spawn(&name, move |host| async move {
-            process
-                .run(move || {
-                    let host = host.clone();
-                    async move { host.connect(address).await }
-                })
-                .await
-        });
+        let wall = self.wall.clone();
+        self.engine.spawn(&name, move |host| process.run(ToProxy::new(host, address, wall)));
     }
 
     pub(super) fn crash(&mut self, host: &HostName) {

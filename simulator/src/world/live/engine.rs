@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use mock_upstreams::tls::authority_pem;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
@@ -22,7 +23,7 @@ use super::log::Witness;
 use super::start::Start;
 use super::{binary, settings, unsupported};
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
-use crate::scenario::{ConfigFile, HostName, PROXY, Scenario};
+use crate::scenario::{CA_FILE, ConfigFile, HostName, PROXY, Scenario};
 use crate::world::engine::{Engine, Host, RunsProxy};
 use crate::world::link::LinkChange;
 use crate::world::patience::Patience;
@@ -59,9 +60,7 @@ impl Engine for Live {
     const TOLERANCE: Duration = Duration::from_millis(500);
 
     fn unsupported(scenario: &Scenario) -> Vec<String> {
-        let mut all = unsupported::on_loopback(scenario);
-        all.extend(crate::world::unsupported::tls(scenario));
-        all
+        unsupported::on_loopback(scenario)
     }
 
     fn new(hosts: &[HostName], _: &Scenario, _: u64, _: Patience) -> io::Result<Self> {
@@ -227,6 +226,7 @@ impl Live {
         let listen = self.address(&HostName::new(PROXY));
         let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(self.folder.path()));
         let beside = self.folder.path().join("proxy.json.new");
+        std::fs::write(self.folder.path().join(CA_FILE), authority_pem()?)?;
         std::fs::write(&beside, text)?;
         std::fs::rename(beside, child::config_file(self.folder.path()))
     }

@@ -13,8 +13,13 @@ use crate::scenario::HostName;
 pub(super) fn on_loopback(text: &str, listen: IpAddr, names: &BTreeMap<IpAddr, HostName>, pid_file: &Path) -> String {
     let Ok(Json::Object(mut file)) = serde_json::from_str(text) else { return text.to_owned() };
     for upstream in file.get_mut("upstream_proxies").and_then(Json::as_array_mut).into_iter().flatten() {
-        if let Some(Json::String(url)) = upstream.get_mut("url") {
-            *url = by_address(url, names);
+        let Some(entry) = upstream.as_object_mut() else { continue };
+        let Some(Json::String(url)) = entry.get_mut("url") else { continue };
+        let Some((placed, host)) = by_address(url, names) else { continue };
+        *url = placed;
+        // Its certificate has its name.
+        if let Some(tls) = entry.get_mut("tls").and_then(Json::as_object_mut) {
+            tls.entry("server_name").or_insert_with(|| json!(host));
         }
     }
     if let Some(server) = section(&mut file, "server") {
@@ -35,15 +40,15 @@ fn section<'a>(file: &'a mut Map<String, Json>, name: &str) -> Option<&'a mut Ma
     file.entry(name).or_insert_with(|| json!({})).as_object_mut()
 }
 
-/// Replaces the host of the URL by its address, if the host is known.
-fn by_address(url: &str, names: &BTreeMap<IpAddr, HostName>) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+/// The URL with the address of its host in its place, and the host, if that is known.
+fn by_address(url: &str, names: &BTreeMap<IpAddr, HostName>) -> Option<(String, String)> {
+    let (scheme, rest) = url.split_once("://")?;
     let (user, place) = rest.rsplit_once('@').map_or(("", rest), |(user, place)| (user, place));
     let (host, port) = place.split_once(':').map_or((place, ""), |(host, port)| (host, port));
-    let Some((address, _)) = names.iter().find(|(_, name)| name.as_str() == host) else { return url.to_owned() };
+    let (address, _) = names.iter().find(|(_, name)| name.as_str() == host)?;
     let at = if user.is_empty() { "" } else { "@" };
     let colon = if port.is_empty() { "" } else { ":" };
-    format!("{scheme}://{user}{at}{address}{colon}{port}")
+    Some((format!("{scheme}://{user}{at}{address}{colon}{port}"), host.to_owned()))
 }
 
 #[cfg(test)]
@@ -61,10 +66,14 @@ mod tests {
     #[test]
     fn hosts_stand_by_address_and_the_rest_is_kept() {
         let text = r#"{"server": {"listen_address": "0.0.0.0:3130", "name": "x"},
-            "upstream_proxies": [{"url": "http://u:p@alpha:8080", "weight": 2}, {"url": "http://other:1"}]}"#;
+            "upstream_proxies": [{"url": "http://u:p@alpha:8080", "weight": 2}, {"url": "http://other:1"},
+            {"url": "https://alpha:8080", "tls": {"ca_file": "x.pem"}}]}"#;
         let file: Json = serde_json::from_str(&placed(text)).unwrap();
         assert_eq!(file["upstream_proxies"][0], json!({ "url": "http://u:p@127.0.0.9:8080", "weight": 2 }));
         assert_eq!(file["upstream_proxies"][1]["url"], "http://other:1");
+        let over_tls =
+            json!({ "url": "https://127.0.0.9:8080", "tls": { "ca_file": "x.pem", "server_name": "alpha" } });
+        assert_eq!(file["upstream_proxies"][2], over_tls);
         assert_eq!(file["server"], json!({ "listen_address": "127.0.0.1:3130", "name": "x", "pid_file": "p.pid" }));
         assert_eq!(file["logging"]["format"], "json");
     }

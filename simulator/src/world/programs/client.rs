@@ -117,7 +117,7 @@ mod tests {
         let report = play(
             r#"{"name": "c", "clients": 4, "think": "20ms", "requests": 80, "do": ["connect", "echo:rounds=2,bytes=1k,early",
                 "upload", "download:send=3k", "hold:for=1s", "http:bytes=10k", "http:method=POST,path=/echo,send=2k,keep-alive",
-                "http:bytes=100,pipeline=4", "page:path=/healthz", "websocket:rounds=2", "echo:bytes=30,slow=10/50ms"]}"#,
+                "http:bytes=100,pipeline=4", "tls:method=POST,path=/echo,send=3k", "page:path=/healthz", "websocket:rounds=2", "echo:bytes=30,slow=10/50ms"]}"#,
             "",
         );
         assert_eq!(report.verdict, Verdict::Passed, "{:?}", report.violations);
@@ -125,7 +125,7 @@ mod tests {
         let done: BTreeSet<&str> = asked(&report).map(|(_, action, _)| action).collect();
         assert_eq!(
             done,
-            BTreeSet::from(["connect", "download", "echo", "hold", "http", "page", "upload", "websocket"])
+            BTreeSet::from(["connect", "download", "echo", "hold", "http", "page", "tls", "upload", "websocket"])
         );
     }
 
@@ -156,16 +156,5 @@ mod tests {
         assert_eq!(within("3s").verdict, Verdict::Passed);
         let late = within("1s");
         assert_eq!((late.verdict, late.violations[0].of.as_str()), (Verdict::Violated, "expect[0]"));
-    }
-
-    #[test]
-    fn what_can_not_be_simulated_is_named() {
-        let report = play(r#"{"name": "c", "do": ["echo", "2*tls:path=/ip"], "requests": 1}"#, "");
-        assert_eq!(report.verdict, Verdict::Unsupported);
-        assert!(
-            report.violations[0].text.starts_with("clients[0].do: `2*tls:path=/ip`: TLS"),
-            "{:?}",
-            report.violations
-        );
     }
 }

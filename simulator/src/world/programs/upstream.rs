@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use faulty_upstream::listen::run_listener;
 use faulty_upstream::{FaultyUpstream, Plan};
-use mock_upstreams::journal::{Clock, Journal};
+use mock_upstreams::checksum::Checksum;
+use mock_upstreams::journal::{Clock, Event, Journal};
+use mock_upstreams::targets::Builtin;
 use mock_upstreams::{Auth, Settings, Target};
 
 use crate::record::{Recorder, What};
@@ -26,14 +28,28 @@ pub(in crate::world) fn start(
     let host = HostName::new(&upstream.name);
     let clock: Clock = Arc::new(move || wall.now());
     let sink = Box::new(move |entry: &mock_upstreams::journal::Entry| {
-        recorder.write(&host, What::Upstream(entry.event.clone()));
+        recorder.write(&host, What::Upstream(repeatable(entry.event.clone())));
     });
     let settings = Settings {
         auth: upstream.auth.as_deref().and_then(Auth::parse),
         latency: upstream.latency.map_or(Duration::ZERO, Span::get),
     };
     let journal = Arc::new(Journal::new(&upstream.name, clock, ENTRIES_KEPT, Some(sink)));
-    Arc::new(FaultyUpstream::new(&upstream.name, settings, journal, plan))
+    let double = FaultyUpstream::new(&upstream.name, settings, journal, plan);
+    Arc::new(match upstream.tls {
+        true => double.over_tls(&upstream.name).expect("names of hosts were checked with the scenario"),
+        false => double,
+    })
+}
+
+/// Takes out what differs between two plays of the same scenario: the checksums of what is encrypted for a target.
+fn repeatable(mut event: Event) -> Event {
+    if let Event::Request(record) = &mut event
+        && record.target.rsplit_once(':').and_then(|(host, _)| Builtin::named(host)) == Some(Builtin::Tls)
+    {
+        (record.up.checksum, record.down.checksum) = (Checksum::EMPTY, Checksum::EMPTY);
+    }
+    event
 }
 
 /// Serves on `host` until the process is killed. If the plan has a fault that this network can't do, the error names it.

@@ -33,7 +33,6 @@ use crate::world::patience::Patience;
 use crate::world::simulated::chance::Dice;
 use crate::world::simulated::env::SimEnv;
 use crate::world::simulated::proxy::{InProcess, Proxies};
-use crate::world::unsupported;
 use crate::world::wall_clock::WallClock;
 
 /// How many segments a socket holds, and how many connections a listener, before turmoil panics. No run gets there: a
@@ -95,8 +94,7 @@ impl Engine for Turmoil {
             (limits, "bytes_per_second: turmoil's links carry any number of bytes at once"),
             (one_way, "partition-one-way: turmoil holds packets in both directions, or loses them for good"),
         ];
-        let refused = refused.into_iter().filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned());
-        refused.chain(unsupported::tls(scenario)).collect()
+        refused.into_iter().filter(|(asked, _)| *asked).map(|(_, why)| why.to_owned()).collect()
     }
 
     /// Makes a network of `hosts` in which each host reaches each other one by its name. Time advances by the scenario's tick,

@@ -28,7 +28,6 @@ use crate::world::patience::Patience;
 use crate::world::simulated::chance::Dice;
 use crate::world::simulated::env::SimEnv;
 use crate::world::simulated::proxy::{InProcess, Proxies};
-use crate::world::unsupported;
 use crate::world::wall_clock::WallClock;
 
 /// A segment that is not acknowledged within this time is sent again.
@@ -70,9 +69,9 @@ impl Drop for NetGuard {
 impl Engine for TurmoilNet {
     type Host = SimHost;
 
-    fn unsupported(scenario: &Scenario) -> Vec<String> {
+    fn unsupported(_: &Scenario) -> Vec<String> {
         // The fault `backlog-full` is refused only when it strikes, since plans change during a run.
-        unsupported::tls(scenario)
+        Vec::new()
     }
 
     /// Makes a network of `hosts` in which each host reaches each other one by its name. Time advances by the scenario's tick,
