@@ -130,9 +130,10 @@ impl Genome {
         for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | MaxAttempts | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets => 6,
-                // Steps of a millisecond cost most of a run's time, and without descriptors the proxy owes nothing.
-                FineTick | FewDescriptors => 8,
-                Outage => 12,
+                // Steps of a millisecond cost most of a run's time.
+                FineTick => 8,
+                // While it lasts, the proxy owes nothing.
+                Outage | FewDescriptors => 12,
                 AcceptErrors | DnsFailures | BusyOffload => 4,
                 _ => 2,
             };

@@ -91,8 +91,11 @@ fn answering<'b, 'a>(
         |entry: &&JournalEntry<'_>| same(entry.record.up, end.result.up) && same(entry.record.down, end.result.down);
     // What a client sent last may be lost with its connection, so that what came out says more.
     let came = |entry: &&JournalEntry<'_>| same(entry.record.down, end.result.down);
+    // And what it got last may be lost with it as well.
+    let went = |entry: &&JournalEntry<'_>| same(entry.record.up, end.result.up);
     let mut answered = entries.iter().filter(answers);
-    answered.clone().rfind(tallies).or_else(|| answered.clone().rfind(came)).or_else(|| answered.next_back())
+    let likely = answered.clone().rfind(tallies).or_else(|| answered.clone().rfind(came));
+    likely.or_else(|| answered.clone().rfind(went)).or_else(|| answered.next_back())
 }
 
 fn same(theirs: checksum::Transferred, ours: Transferred) -> bool {
@@ -119,29 +122,32 @@ mod tests {
         twin.fires();
     }
 
-    /// One answered too late, and had nothing of it; the client's last bytes never left it.
+    /// One answered too late, and had nothing of it; the last bytes were lost one way.
     #[test]
     fn of_two_that_answered_the_one_whose_bytes_came_served() {
-        let mut twin = Twin::of(&LAW);
-        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
-        let mut late = twin.record.trace.lines[at].clone();
-        let served = late.host.clone();
-        late.host = ["alpha", "beta"].map(HostName::new).into_iter().find(|name| *name != served).unwrap();
-        let What::Upstream(Event::Request(record)) = &mut late.what else { return };
-        (record.up, record.down) = (checksum::Transferred::of(b""), checksum::Transferred::of(b""));
-        let id = record.id.clone().unwrap();
-        record.connection = 99;
-        let what = What::Upstream(Event::Opened { connection: record.connection, peer: None });
-        twin.record.trace.lines.insert(0, Line { at_us: 0, host: late.host.clone(), what });
-        let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.id == id));
-        if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what {
-            result.up.bytes += 1;
+        for down in [false, true] {
+            let mut twin = Twin::of(&LAW);
+            let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+            let mut late = twin.record.trace.lines[at].clone();
+            let served = late.host.clone();
+            late.host = ["alpha", "beta"].map(HostName::new).into_iter().find(|name| *name != served).unwrap();
+            let What::Upstream(Event::Request(record)) = &mut late.what else { panic!() };
+            (record.up, record.down) = (checksum::Transferred::of(b""), checksum::Transferred::of(b""));
+            let id = record.id.clone().unwrap();
+            record.connection = 99;
+            let what = What::Upstream(Event::Opened { connection: record.connection, peer: None });
+            twin.record.trace.lines.insert(0, Line { at_us: 0, host: late.host.clone(), what });
+            let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.id == id));
+            if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what {
+                // What the client sent last, or what it was to get last.
+                if down { result.down.bytes -= 1 } else { result.up.bytes += 1 }
+            }
+            twin.record.trace.lines.push(late);
+            let history = crate::judge::history::History::new(&twin.scenario, &twin.record);
+            let (asked, entries) = (&history.witnesses.requests[id.as_str()], history.witnesses.journals.of(&id));
+            let found = answering(entries, asked, &asked.end.unwrap()).unwrap();
+            assert_eq!((entries.len(), found.host), (2, served.as_str()));
         }
-        twin.record.trace.lines.push(late);
-        let history = crate::judge::history::History::new(&twin.scenario, &twin.record);
-        let (asked, entries) = (&history.witnesses.requests[id.as_str()], history.witnesses.journals.of(&id));
-        let found = answering(entries, asked, &asked.end.unwrap()).unwrap();
-        assert_eq!((entries.len(), found.host), (2, served.as_str()));
     }
 
     #[test]

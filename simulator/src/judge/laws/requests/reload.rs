@@ -81,7 +81,12 @@ fn judge(
     began: Duration,
     soon: bool,
 ) -> Case {
-    if end.end == Some("closed") || !soon {
+    // Where the target ended first, what a client says in farewell finds nobody any more.
+    let served = || {
+        let client = id_of(&end.target).and_then(|id| history.witnesses.requests.get(id));
+        client.and_then(|client| client.result()).is_some_and(|result| result.failure.is_none())
+    };
+    if end.end == Some("closed") || !soon || end.end == Some("upstream_closed") && served() {
         return Case::Holds;
     }
     let disturbances = &history.witnesses.disturbances;
@@ -110,9 +115,11 @@ fn judge(
 
 #[cfg(test)]
 mod tests {
+    use loadgen::{Failure, FailureKind, Phase};
+
     use super::LAW;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{Line, ProxyEvent, What};
+    use crate::record::{ClientEvent, Line, ProxyEvent, What};
     use crate::scenario::HostName;
 
     const RELOADED: &str = r#"{
@@ -133,6 +140,32 @@ mod tests {
             What::Proxy(ProxyEvent::Reloaded { config_epoch: 2, changes: Vec::new(), restart_required: Vec::new() });
         twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
         twin.fires();
+    }
+
+    /// The farewell of a client's TLS came when its target had closed: that is no doing of the reload.
+    #[test]
+    fn a_served_client_whose_last_words_find_nobody_lost_nothing() {
+        for failed in [false, true] {
+            let mut twin = Twin::of_scenario(&LAW, RELOADED);
+            let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+            if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.record.trace.lines[at].what {
+                finished.end = Some("upstream_closed");
+            }
+            let at_us = twin.record.trace.lines[at].at_us - 1000;
+            let what = What::Proxy(ProxyEvent::Reloaded {
+                config_epoch: 2,
+                changes: Vec::new(),
+                restart_required: Vec::new(),
+            });
+            twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
+            let end = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
+            if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[end].what
+                && failed
+            {
+                result.failure = Some(Failure { kind: FailureKind::Reset, phase: Phase::Data });
+            }
+            assert_eq!(!twin.checked().violations.is_empty(), failed);
+        }
     }
 
     #[test]
