@@ -1,7 +1,5 @@
 //! Plays made-up scenarios as a test, so that `scripts/mutants.sh --sweep` can ask a sweep alone whether it notices a change.
 
-#![expect(clippy::unwrap_used, reason = "a test whose settings are wrong fails")]
-
 use std::env;
 
 use simulator::explore::shard::Shard;

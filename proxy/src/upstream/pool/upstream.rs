@@ -260,6 +260,7 @@ fn authorization(config: &config::Upstream) -> Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::os::Os;
 
     fn upstreams() -> [Upstream<()>; 2] {
         let json = br#"{ "server": { "listen_address": "127.0.0.1:1" },
@@ -269,7 +270,7 @@ mod tests {
         let resolver = Resolver::default();
         [0, 1].map(|number: usize| {
             let id = UpstreamId::new(number as u32);
-            Upstream::new(id, Arc::clone(&config.upstreams[number]), None, &resolver).unwrap()
+            Upstream::new(id, Arc::clone(&config.upstreams[number]), None, &resolver, &Os::new()).unwrap()
         })
     }
 
