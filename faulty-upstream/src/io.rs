@@ -4,7 +4,6 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 use crate::effect::listener::State;
 
@@ -27,13 +26,6 @@ impl Duplex for TcpStream {
 
     fn peer(&self) -> Option<String> {
         self.peer_addr().ok().map(|peer| peer.ip().to_string())
-    }
-}
-
-/// What is inside a TLS session is reset with the connection that carries it.
-impl<S: Duplex> Duplex for TlsStream<S> {
-    fn abort(self) {
-        self.into_inner().0.abort();
     }
 }
 

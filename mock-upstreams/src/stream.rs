@@ -24,6 +24,8 @@ pub async fn close_in_order<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     if stream.shutdown().await.is_ok() {
         // The connection is over whether reading ends or fails.
         let _ = tokio::io::copy(&mut stream.take(MAX_BYTES_READ), &mut tokio::io::sink()).await;
+        // A session within the connection may have ended before the connection.
+        let _ = stream.read(&mut [0]).await;
     }
 }
 

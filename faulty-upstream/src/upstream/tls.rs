@@ -34,7 +34,7 @@ impl Tls {
         &self,
         client: Client<S>,
         fault: Option<Handshake>,
-    ) -> Option<Client<TlsStream<S>>> {
+    ) -> Option<Client<Session<S>>> {
         let acceptor = match fault {
             None => self.sound.clone(),
             Some(Handshake::Flawed(flaw)) => acceptor(&[&self.name], Some(flaw)).ok()?,
@@ -49,7 +49,60 @@ impl Tls {
                 return None;
             }
         };
-        client.wrapped(async |stream| acceptor.accept(stream).await, FAILED).await.ok()
+        let session = async |stream| Ok(Session { tls: acceptor.accept(stream).await?, ended: false });
+        client.wrapped(session, FAILED).await.ok()
+    }
+}
+
+/// A TLS session. Who reads on behind its end reads until the connection has ended too, so that closing leaves nothing of it unread.
+pub(super) struct Session<S> {
+    tls: TlsStream<S>,
+    /// Its end has been read.
+    ended: bool,
+}
+
+/// What is inside a session is reset with the connection that carries it.
+impl<S: Duplex> Duplex for Session<S> {
+    fn abort(self) {
+        self.tls.into_inner().0.abort();
+    }
+
+    fn peer(&self) -> Option<String> {
+        self.tls.get_ref().0.peer()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Session<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Session { tls, ended } = self.get_mut();
+        if *ended {
+            let mut rest = [0; 256];
+            loop {
+                let mut rest = ReadBuf::new(&mut rest);
+                ready!(Pin::new(&mut *tls.get_mut().0).poll_read(cx, &mut rest))?;
+                if rest.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(tls).poll_read(cx, buf))?;
+        *ended = buf.remaining() > 0 && buf.filled().len() == before;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Session<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().tls).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tls).poll_shutdown(cx)
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use super::http;
+use crate::stream::close_in_order;
 use crate::tls::acceptor;
 
 /// One acceptor for all connections: its certificate need not be made for each.
@@ -18,5 +19,8 @@ fn shared() -> io::Result<TlsAcceptor> {
 
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, upstream: &str) -> io::Result<()> {
     let mut tls = shared()?.accept(stream).await?;
-    http::serve(&mut tls, upstream).await
+    http::serve(&mut tls, upstream).await?;
+    // The client's farewell is read, since a connection that is closed with unread bytes is reset.
+    close_in_order(&mut tls).await;
+    Ok(())
 }
