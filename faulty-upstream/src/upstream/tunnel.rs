@@ -59,6 +59,7 @@ pub(super) async fn serve<S, C, F, T>(
             if let Some(record) = client.record() {
                 record.outcome = Outcome::Completed;
             }
+            close_in_order(&mut client).await;
         }
         Ok(Some(end)) => {
             if let Some(record) = client.record() {

@@ -79,6 +79,8 @@ where
     if let Some(record) = client.record() {
         record.outcome = Outcome::Completed;
     }
+    // Of a TLS session the end has been read, but not that of its connection.
+    close_in_order(client).await;
     Ok(())
 }
 

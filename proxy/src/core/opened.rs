@@ -148,6 +148,40 @@ mod tests {
         assert_eq!(found(&opened, 0, 3), ["b:1"]);
     }
 
+    /// What stands in a place is what was noted there last, whatever else could stand there.
+    #[test]
+    fn targets_that_share_a_place_are_not_taken_for_one_another() {
+        let mut opened = Opened::default();
+        let place = place_of(Service::Tunnel, "a:1");
+        let other =
+            (2..).map(|port| format!("a:{port}")).find(|name| place_of(Service::Tunnel, name) == place).unwrap();
+        opened.note(Service::Tunnel, "a:1", id(1), at(1));
+        opened.forget(Service::Tunnel, &other, id(1));
+        opened.dispute(Service::Tunnel, &other, at(1));
+        assert!(!opened.by_another(id(0), Service::Tunnel, &other, SPAN, at(2)));
+        opened.note(Service::Tunnel, "b:1", id(1), at(0));
+        assert_eq!(found(&opened, 0, 2), ["a:1", "b:1"], "the other's dispute is none of its own");
+        opened.note(Service::Tunnel, &other, id(1), at(2));
+        assert_eq!(found(&opened, 0, 3), [&*other, "b:1"]);
+    }
+
+    #[test]
+    fn what_is_disputed_stays_so_when_it_is_opened_again() {
+        let mut opened = Opened::default();
+        opened.note(Service::Tunnel, "b:1", id(1), at(1));
+        opened.note(Service::Tunnel, "a:1", id(1), at(2));
+        opened.dispute(Service::Tunnel, "a:1", at(3));
+        opened.note(Service::Tunnel, "a:1", id(1), at(4));
+        assert_eq!(found(&opened, 0, 5), ["b:1", "a:1"]);
+    }
+
+    /// Places are those of FNV-1a, and tunnels and pages of one name have different ones.
+    #[test]
+    fn places_are_the_same_on_every_machine() {
+        assert_eq!(place_of(Service::Tunnel, "foobar"), 0xe8);
+        assert_ne!(place_of(Service::Page, "foobar"), 0xe8);
+    }
+
     #[test]
     fn the_memory_is_bounded() {
         let mut opened = Opened::default();

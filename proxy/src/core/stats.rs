@@ -227,6 +227,16 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
+    fn a_request_is_under_way_from_its_begin_to_its_end() {
+        let mut stats = Stats::new([]);
+        stats.request_entered(at(1));
+        stats.request_entered(at(2));
+        assert_eq!(stats.requests().current(), 2);
+        stats.request_left(at(3));
+        assert_eq!(stats.requests().current(), 1);
+    }
+
+    #[test]
     fn failures_and_latency_count_in_both_spans() {
         let mut counters = Counters::default();
         counters.ended(true, 10 * MS, at(0));

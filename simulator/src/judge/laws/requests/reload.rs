@@ -81,12 +81,12 @@ fn judge(
     began: Duration,
     soon: bool,
 ) -> Case {
-    // Where the target ended first, what a client says in farewell finds nobody any more.
+    // Where the target ended first, what a client says in farewell finds nobody any more, and who has what it wanted need not read on.
     let served = || {
         let client = id_of(&end.target).and_then(|id| history.witnesses.requests.get(id));
         client.and_then(|client| client.result()).is_some_and(|result| result.failure.is_none())
     };
-    if end.end == Some("closed") || !soon || end.end == Some("upstream_closed") && served() {
+    if end.end == Some("closed") || !soon || matches!(end.end, Some("upstream_closed" | "client_reset")) && served() {
         return Case::Holds;
     }
     let disturbances = &history.witnesses.disturbances;
