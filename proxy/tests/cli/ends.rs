@@ -1,6 +1,7 @@
 //! Tests how a proxy ends: signals, drain, and failed starts.
 
 use std::io::{BufRead, Read, Write};
+use std::net::TcpStream;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -183,7 +184,15 @@ fn a_reader_of_the_log_that_stops_does_not_stop_the_proxy() {
     let _open = crate::support::tunnel_with(place.address, "Proxy-Authorization: Basic YWxpOmh1bnRlcjQ=\r\n");
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::TERM).unwrap();
-    while get(place.address, "/readyz").0 == 200 {
+    // A proxy that drains takes no connection, or ends one that it had not taken yet.
+    let is_ready = || {
+        let mut asking = TcpStream::connect(place.address)?;
+        asking.write_all(b"GET /readyz HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer)?;
+        std::io::Result::Ok(answer.starts_with("HTTP/1.1 200 "))
+    };
+    while is_ready().is_ok_and(|ready| ready) {
         std::thread::yield_now();
     }
     kill_process(pid, Signal::TERM).unwrap();

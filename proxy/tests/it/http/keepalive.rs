@@ -269,8 +269,9 @@ fn what_cannot_be_sent_twice_takes_a_kept_connection_where_that_is_configured() 
         })
         .await;
         let proxy = reusing(&upstream).await;
+        // One client: what a request leaves behind is kept before the next one of its connection is read.
+        let mut client = proxy.client().await;
         for _ in 0..3 {
-            let mut client = proxy.client().await;
             client.send("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc").await;
             assert_eq!(client.response().await.1, b"x");
             assert_eq!(told.recv().await.unwrap(), (0, b"abc".to_vec()));

@@ -91,7 +91,8 @@ fn due(
     let config = witnesses.configurations.at(from);
     if let Some(stopped) = disturbances.stopped() {
         let accepts = stopped + config.server.drain_delay;
-        let late = from + ON_THE_WAY >= accepts || until >= accepts + config.server.drain_timeout;
+        let late = from + ON_THE_WAY + rests(witnesses, from, until) >= accepts
+            || until >= accepts + config.server.drain_timeout;
         // A stopping proxy answers one request more on each connection, and those that wait behind it go elsewhere.
         let late = late || (until >= accepts && witnesses.action_of(asked).is_some_and(is_pipelined));
         none(late.then_some(Excuse::ProxyStopping))?;
@@ -139,11 +140,16 @@ fn due(
     let waits = each * waiting;
     let due = waits + slowest * 2 + target_takes(asked) + witnesses.one_way() * ROUNDS + SLACK;
     let due = due + if witnesses.loses_packets() { RESENDING } else { Duration::ZERO };
-    let failed = witnesses.accept_errors.iter().filter(|at| (from..=until).contains(*at)).count();
-    let due = due + REST * u32::try_from(failed).unwrap_or(u32::MAX);
+    let due = due + rests(witnesses, from, until);
     let patience = witnesses.patience(asked).min(config.timeouts.request);
     none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
     Ok(due)
+}
+
+/// How long a connection may have waited in the backlog, from `from` to `until`, because the proxy's machine failed to accept some.
+fn rests(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -> Duration {
+    let failed = witnesses.accept_errors.iter().filter(|at| (from..=until).contains(*at)).count();
+    REST * u32::try_from(failed).unwrap_or(u32::MAX)
 }
 
 fn none(excuse: Option<Excuse>) -> Result<(), Excuse> {
@@ -254,12 +260,14 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
-    use loadgen::{FailureKind, Phase};
+    use loadgen::{Failure, FailureKind, Phase};
+    use mock_upstreams::journal::Event;
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{ClientEvent, ClientResult, What};
+    use crate::record::{ClientEvent, ClientResult, Line, ScenarioEvent, What};
+    use crate::scenario::HostName;
 
     fn ended(what: &What) -> bool {
         matches!(what, What::Client(ClientEvent::Ended(_)))
@@ -335,6 +343,26 @@ mod tests {
         let both = wrong(r#"{ "fault": "brown-out" }"#, "", slow, "http:method=HEAD,bytes=10")
             .replace(r#"{ "name": "b" }"#, r#"{ "name": "b", "plan": { "faults": [{ "fault": "status-429" }] } }"#);
         Twin::of_scenario(&LAW, &both).excuses(Excuse::RequestStruck);
+    }
+
+    /// It waits in the backlog while accept(2) fails, and is reset with it.
+    #[test]
+    fn what_could_not_be_accepted_before_the_proxy_stops_is_asked_elsewhere() {
+        let mut twin = Twin::of_scenario(&LAW, &wrong("", r#"{ "at": "4s", "do": "drain" }"#, "", "echo"));
+        let id = "client-1a";
+        twin.remove(|what| matches!(what, What::Upstream(Event::Request(record)) if record.id.as_deref() == Some(id)));
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.id == id));
+        let line = &mut twin.record.trace.lines[at];
+        let What::Client(ClientEvent::Ended(result)) = &mut line.what else { panic!() };
+        assert!(line.at_us < 2_900_000, "it was asked long before the proxy stops");
+        line.at_us = 4_010_000;
+        (result.failure, result.status) = (Some(Failure { kind: FailureKind::Reset, phase: Phase::Reply }), None);
+        twin.fires();
+        for _ in 0..20 {
+            let what = What::Scenario(ScenarioEvent::Chance { of: "accept-error", what: String::new() });
+            twin.record.trace.lines.insert(at, Line { at_us: 3_000_000, host: HostName::new("proxy"), what });
+        }
+        twin.excuses(Excuse::ProxyStopping);
     }
 
     #[test]

@@ -41,6 +41,13 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     {
         return Some(Case::Excused(Excuse::RequestStruck));
     }
+    // Where another upstream never told what it carried, this entry may be that of a probe with the same target.
+    let silent = record.up.bytes == 0 && record.down.bytes == 0 && seen.down.bytes > 0;
+    let untold = |host: &str| witnesses.disturbances.untold(host, asked.began, end.at);
+    let others = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
+    if silent && others().any(untold) {
+        return Some(Case::Excused(Excuse::Untold));
+    }
     // Whatever was done to anybody, nothing is made up.
     if seen.failure.is_some_and(|failure| failure.kind == FailureKind::Corrupt) {
         return broken(format!("{id} got other bytes than its target sent"));
@@ -148,6 +155,22 @@ mod tests {
             let found = answering(entries, asked, &asked.end.unwrap()).unwrap();
             assert_eq!((entries.len(), found.host), (2, served.as_str()));
         }
+    }
+
+    /// A probe with the same target is all that was written down, since whoever carries the tunnel was cut off to the end.
+    #[test]
+    fn an_upstream_that_never_told_what_it_carried_excuses_an_entry_without_bytes() {
+        let mut twin = Twin::of(&LAW);
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        let line = &mut twin.record.trace.lines[at];
+        let What::Upstream(Event::Request(record)) = &mut line.what else { panic!() };
+        (record.up, record.down) = (checksum::Transferred::of(b""), checksum::Transferred::of(b""));
+        let probed = line.host.clone();
+        twin.fires();
+        let host = ["alpha", "beta"].map(HostName::new).into_iter().find(|name| *name != probed).unwrap();
+        let what = What::Upstream(Event::Opened { connection: 99, peer: None });
+        twin.record.trace.lines.insert(0, Line { at_us: 0, host, what });
+        twin.excuses(Excuse::Untold);
     }
 
     #[test]
