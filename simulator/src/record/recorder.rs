@@ -51,6 +51,12 @@ impl Recorder {
         Recorder { upstreams: Arc::default(), ended: Arc::default(), ..self.clone() }
     }
 
+    /// A recorder for what the same process has left behind, which counts when it is read after the end of the process.
+    #[must_use]
+    pub fn for_what_is_left(&self) -> Self {
+        Recorder { ended: Arc::default(), ..self.clone() }
+    }
+
     /// The process was killed. What its remains still tell is not written down.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);

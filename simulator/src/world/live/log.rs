@@ -39,7 +39,7 @@ pub(super) enum Heard {
 impl Witness {
     pub(super) fn new(recorder: Recorder, beginning: Arc<OnceLock<Start>>, names: BTreeMap<IpAddr, HostName>) -> Self {
         // The log of a killed process is read after its death, and what it wrote before counts.
-        let recorder = recorder.process();
+        let recorder = recorder.for_what_is_left();
         Witness { host: HostName::new(PROXY), recorder, beginning, names, first: OnceLock::new() }
     }
 
