@@ -202,6 +202,20 @@ impl Standing {
                 }
             }
         }
+        // A kept connection may lead to where a name led before.
+        let leads = |host: &str| {
+            let known = witnesses.configurations.during(from, until).flat_map(|config| {
+                let since = from.saturating_sub(config.timeouts.dns);
+                config.upstreams.iter().flat_map(move |one| witnesses.configurations.hosts_of(&one.host, since, until))
+            });
+            known.into_iter().any(|one| one == host)
+        };
+        for entry in entries.iter().filter(|one| witnesses.disturbances.harm(one) != Harm::Nothing && !leads(one.host))
+        {
+            standing.bad += 1;
+            standing.refused_alone = false;
+            standing.waiting += u32::from(!answers_at_once(entry.record));
+        }
         standing
     }
 
@@ -335,6 +349,20 @@ mod tests {
         Twin::of_scenario(&LAW, &wrong(refused, "", alone, "echo")).excuses(Excuse::NoSoundUpstream);
         let silent = r#"{ "fault": "reply-never" }"#;
         Twin::of_scenario(&LAW, &wrong(silent, "", "", "echo")).excuses(Excuse::NoTime);
+    }
+
+    /// The connection is kept to where the name of the upstream led before, and that host goes wrong.
+    #[test]
+    fn a_fault_behind_a_kept_connection_uses_up_an_attempt_though_the_name_has_moved() {
+        let moved = r#"{ "name": "moved", "story": "A name moves.", "duration": "8s",
+            "network": { "dns": { "moving.test": ["a"] } },
+            "proxy": { "failover": { "max_attempts": 1 }, "upstream_proxies": [
+                { "url": "http://moving.test:8080" }, { "url": "http://c:8080" }] },
+            "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "tls-bytes", "when": { "from": "6s" } }] } },
+                { "name": "b" }, { "name": "c" }],
+            "clients": [{ "name": "client", "do": "http:method=HEAD,bytes=24", "rate": 10 }],
+            "timeline": [{ "at": "2s", "do": "dns", "name": "moving.test", "hosts": ["b"] }] }"#;
+        Twin::of_scenario(&LAW, moved).excuses(Excuse::AttemptLimit);
     }
 
     #[test]
