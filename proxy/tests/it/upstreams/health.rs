@@ -324,11 +324,12 @@ fn an_ejected_upstream_is_probed_beside_the_traffic_and_its_success_brings_it_ba
         failing.store(false, Ordering::SeqCst);
         until(&|heard| matches!(heard, Heard::Recovered { .. })).await;
         assert_eq!(recovered(&proxy).await, format!("http://{}", bad.addr));
-        // Between ejection and recovery it got marked probes only.
+        // Between ejection and the success that restored it, it got marked probes only. The recovery itself is told a moment later.
         let heard = proxy.ear.heard();
         let at = |wanted: fn(&Heard) -> bool| heard.iter().position(wanted).unwrap();
-        let out =
-            at(|heard| matches!(heard, Heard::Suspected { .. }))..at(|heard| matches!(heard, Heard::Recovered { .. }));
+        let out = at(|heard| matches!(heard, Heard::Suspected { .. }))..at(|heard| {
+            matches!(heard, Heard::Attempt { upstream: 0, failure: None, .. })
+        });
         let probes = heard[out].iter().filter_map(|one| match one {
             Heard::Pick { upstream: 0, probe, .. } => Some(*probe),
             _ => None,
