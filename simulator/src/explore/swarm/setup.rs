@@ -9,7 +9,8 @@ impl Draw {
     pub(super) fn network(&mut self) -> Json {
         let mut network = json!({});
         if self.has(Latency) {
-            network["latency"] = json!(format!("{}ms", self.number(0, 40)));
+            // Without any, a client may ask at the very instant at which the proxy starts, and before it listens.
+            network["latency"] = json!(format!("{}ms", self.number(0, 40).max(1)));
         }
         if self.has(Jitter) {
             network["jitter"] = json!(format!("{}ms", self.number(1, 60)));
