@@ -11,10 +11,11 @@ use rcgen::{
     date_time_ymd,
 };
 use ring::digest::{SHA256, digest};
-use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::NoServerSessionStorage;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 /// What is wrong with a certificate.
@@ -38,6 +39,17 @@ pub fn authority_pem() -> io::Result<&'static str> {
     static PEM: OnceLock<Result<String, String>> = OnceLock::new();
     let made = || authority(TRUSTED).map(|made| made.pem()).map_err(|error| error.to_string());
     PEM.get_or_init(made).as_ref().map(String::as_str).map_err(|error| io::Error::other(error.as_str()))
+}
+
+/// Trusts that authority, and nobody else.
+///
+/// # Errors
+/// The certificate could not be made.
+pub fn roots() -> io::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(authority_pem()?.as_bytes()).map_err(io::Error::other)?;
+    roots.add(authority).map_err(io::Error::other)?;
+    Ok(roots)
 }
 
 /// A server's side of TLS with a certificate for `names`.
@@ -101,9 +113,8 @@ fn key(name: &str) -> Result<KeyPair, rcgen::Error> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::ClientConfig;
     use rustls::pki_types::ServerName;
-    use rustls::pki_types::pem::PemObject;
-    use rustls::{ClientConfig, RootCertStore};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio_rustls::TlsConnector;
 
@@ -111,12 +122,10 @@ mod tests {
 
     /// What comes of a handshake of a client that looks for the name `sound.mock`.
     async fn shake(flaw: Option<Flaw>) -> Result<(), String> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority_pem().unwrap().as_bytes()).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(roots().unwrap())
             .with_no_client_auth();
         let (near, far) = duplex(1 << 16);
         let served = async { acceptor(&["sound.mock"], flaw).unwrap().accept(far).await?.write_u8(7).await };

@@ -2,31 +2,33 @@
 
 use std::sync::Arc;
 
-use mock_upstreams::tls::authority_pem;
+use mock_upstreams::tls::roots;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 use crate::support::{ESTABLISHED, Faulty, connect_to, proofs, read_head, read_to_end};
 
 /// The name in the certificate of an upstream that speaks TLS.
 const NAME: &str = "f.mock";
 
-/// A client's handshake with `faulty`.
-async fn shake(faulty: &Faulty) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority_pem().unwrap().as_bytes()).unwrap()).unwrap();
+/// A client's side of TLS.
+fn trusting() -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots().unwrap())
         .with_no_client_auth();
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(NAME).unwrap(), faulty.connect().await).await
+    Arc::new(config)
+}
+
+/// A client's handshake with `faulty`.
+async fn shake(faulty: &Faulty) -> std::io::Result<TlsStream<TcpStream>> {
+    TlsConnector::from(trusting()).connect(ServerName::try_from(NAME).unwrap(), faulty.connect().await).await
 }
 
 /// The fault fails a handshake with this word, and stands in the journal; the next connection opens a tunnel.
@@ -81,13 +83,7 @@ proofs! {
         let faulty = Faulty::over_tls(NAME, r#"{"fault": "handshake-cut", "with": {"after": 9}}"#).await;
         let mut client = faulty.connect().await;
         let mut hello = Vec::new();
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth();
-        let name = ServerName::try_from(NAME).unwrap();
-        let mut session = tokio_rustls::rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut session = ClientConnection::new(trusting(), ServerName::try_from(NAME).unwrap()).unwrap();
         session.write_tls(&mut hello).unwrap();
         client.write_all(&hello).await.unwrap();
         assert_eq!(read_to_end(&mut client).await.len(), 9);

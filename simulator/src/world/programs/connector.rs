@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use loadgen::Connector;
-use mock_upstreams::tls::authority_pem;
+use mock_upstreams::tls::roots;
+use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::{CryptoProvider, GetRandomFailed, SecureRandom};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::world::engine::Host;
 use crate::world::wall_clock::WallClock;
@@ -51,12 +50,10 @@ impl<H: Host> Connector for ToProxy<H> {
 /// order of what a ClientHello says, and a fault that flips a bit of it would hit something else each time. A resumed session would depend on
 /// what the double remembers of other runs.
 fn tls(wall: WallClock) -> Result<ClientConfig, Box<dyn std::error::Error>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority_pem()?.as_bytes())?)?;
     let provider = CryptoProvider { secure_random: &NothingDrawn, ..default_provider() };
     let mut config = ClientConfig::builder_with_details(Arc::new(provider), Arc::new(Now(wall)))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .with_root_certificates(roots()?)
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(config)

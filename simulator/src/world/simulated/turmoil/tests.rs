@@ -253,3 +253,15 @@ fn what_turmoil_can_not_do_is_named() {
         {"at": "1s", "do": "partition-one-way", "from": "a", "to": "proxy"}]"#;
     assert_eq!(of(timeline), ["loss", "partition-one-way"]);
 }
+
+/// A double that closed behind the end of its TLS session, but before that of the connection, had its peer reset.
+#[test]
+fn doubles_over_tls_end_their_tunnels_in_order() {
+    let text = r#"{ "name": "sealed", "story": "Tunnels over TLS end.", "duration": "3s",
+        "network": { "tick": "5ms", "latency": "1ms", "jitter": "40ms" },
+        "upstreams": [{ "name": "a", "tls": true, "plan": { "faults": [
+            { "fault": "informational", "when": { "every": 2 }, "with": { "count": 2, "status": 100 } }] } }],
+        "clients": [{ "name": "k", "do": ["echo:bytes=12", "tls:path=/ip"], "rate": 20 }] }"#;
+    let report = crate::judge::run_on(crate::world::EngineKind::Turmoil, &scenario::parse(text).unwrap(), 1);
+    assert_eq!(report.violations, []);
+}
