@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mock_upstreams::listen::dial;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -17,9 +17,11 @@ use crate::io::Listener;
 use crate::upstream::FaultyUpstream;
 
 /// The most connections that wait to be accepted, unless a fault fills the backlog.
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 /// The most connections of our own that fill a backlog.
 const MAX_FILLERS: usize = 16;
+/// How often another free port is asked for.
+const MAX_TRIES: u32 = 16;
 /// A connection over loopback that is not made by then hangs in front of a full backlog.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -27,10 +29,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct SocketListener {
     address: SocketAddr,
-    /// A socket that is bound and never listens. It keeps the port ours while the listener is closed.
-    _reservation: TcpSocket,
+    /// Bound through all states, so that the port stays ours while nobody listens on it.
+    socket: Socket,
     /// `None` while the listener is closed.
-    socket: Option<TcpListener>,
+    listening: Option<TcpListener>,
     fillers: Vec<TcpStream>,
 }
 
@@ -40,15 +42,35 @@ impl SocketListener {
     /// # Errors
     /// Those of bind(2) and listen(2).
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let reservation = bind(address)?;
-        let address = reservation.local_addr()?;
-        let socket = Some(bind(address)?.listen(BACKLOG)?);
-        Ok(SocketListener { address, _reservation: reservation, socket, fillers: Vec::new() })
+        let socket = if address.port() == 0 { bind_to_any(address) } else { bind(address, true) }?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        let mut listener = SocketListener { address, socket, listening: None, fillers: Vec::new() };
+        listener.listen(BACKLOG)?;
+        Ok(listener)
     }
 
     /// The address that it listens on when it is open.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    fn listen(&mut self, backlog: i32) -> io::Result<()> {
+        // Connections of an earlier state would keep it from listening again.
+        self.socket.set_reuse_address(true)?;
+        self.socket.listen(backlog)?;
+        self.listening = Some(TcpListener::from_std(self.socket.try_clone()?.into())?);
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if self.listening.take().is_some() {
+            // It stays bound. The connections that wait in the backlog are reset.
+            self.socket.shutdown(Shutdown::Read)?;
+            // Two sockets may have a port in common while both allow it and neither listens: the system would give this one
+            // to whoever asks for any port, and clients of this upstream would meet a stranger.
+            self.socket.set_reuse_address(false)?;
+        }
+        Ok(())
     }
 
     /// Connects to itself until a connection hangs.
@@ -63,21 +85,36 @@ impl SocketListener {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Without this the reservation, and connections of an earlier state, would keep the listener from the address.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
+fn bind(address: SocketAddr, reuse: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // A given port may have connections of an earlier process, which would keep it from us.
+    socket.set_reuse_address(reuse)?;
+    socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Binds to a port that the system chooses. It is asked for by its number then: the system takes a port back from a socket
+/// that did not name it and ceases to listen.
+fn bind_to_any(address: SocketAddr) -> io::Result<Socket> {
+    let mut tries = 0;
+    loop {
+        let free = bind(address, false)?.local_addr()?.as_socket().unwrap_or(address);
+        match bind(free, false) {
+            // Somebody else was given it in between.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < MAX_TRIES => tries += 1,
+            bound => return bound,
+        }
+    }
 }
 
 impl Listener for SocketListener {
     type Stream = TcpStream;
 
     async fn accept(&mut self) -> io::Result<TcpStream> {
-        match &self.socket {
-            Some(socket) => {
-                let (stream, _) = socket.accept().await?;
+        match &self.listening {
+            Some(listening) => {
+                let (stream, _) = listening.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok(stream)
             }
@@ -86,17 +123,13 @@ impl Listener for SocketListener {
     }
 
     async fn set(&mut self, state: State) -> io::Result<()> {
-        if let Some(socket) = self.socket.take() {
-            // Closing alone would leave it listening as long as a child that this process is just forking holds a copy.
-            // The shutdown also resets the connections that wait in the backlog.
-            SockRef::from(&socket).shutdown(Shutdown::Read)?;
-        }
+        self.close()?;
         self.fillers.clear();
         match state {
             State::Closed => {}
-            State::Open => self.socket = Some(bind(self.address)?.listen(BACKLOG)?),
+            State::Open => self.listen(BACKLOG)?,
             State::Full => {
-                self.socket = Some(bind(self.address)?.listen(0)?);
+                self.listen(0)?;
                 self.fill().await?;
             }
         }

@@ -9,7 +9,7 @@ use faulty_upstream::listen::run_listener;
 use faulty_upstream::{FaultyUpstream, Listener, State};
 use mock_upstreams::journal::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 use crate::support::{Faulty, connect_to, expect_silence, plan_of, proofs, read_head, upstream};
@@ -72,6 +72,10 @@ proofs! {
         faulty.arm(true).await;
         let error = TcpStream::connect(faulty.address).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        // Nobody else is given the port meanwhile, or clients of the upstream would meet a stranger there.
+        let stranger = TcpSocket::new_v4().unwrap();
+        stranger.set_reuseaddr(true).unwrap();
+        assert_eq!(stranger.bind(faulty.address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         faulty.arm(false).await;
         faulty.works().await;
         let events: Vec<_> = faulty.upstream.journal().entries().into_iter().map(|entry| entry.event).collect();
