@@ -39,7 +39,7 @@ impl Draw {
         };
         for (feature, field, most) in [
             (AcceptErrors, "accept_errors", 20),
-            (DnsFailures, "dns_failures", 30),
+            (DnsFailures, "dns_failures", 15),
             (ManyAddresses, "dns_addresses", 100),
             (BusyOffload, "offload_busy", 10),
         ] {

@@ -219,7 +219,8 @@ impl<'a> Witnesses<'a> {
         self.client(asked).map_or(OWN_PATIENCE, |client| client.timeout.get())
     }
 
-    fn client(&self, asked: &ClientRequest<'_>) -> Option<&'a Client> {
+    /// The client that asked.
+    pub fn client(&self, asked: &ClientRequest<'_>) -> Option<&'a Client> {
         self.scenario.clients.iter().find(|client| client.name == asked.client)
     }
 

@@ -232,6 +232,8 @@ impl Standing {
         let before = from.saturating_sub(config.health.policy.backoff_max * 6 / 5 + RECOVERY_MARGIN);
         let names = &witnesses.configurations;
         let hosts = names.hosts_of(&upstream.host, from.saturating_sub(config.timeouts.dns), until);
+        // What its name led to before may have had it left alone.
+        let led = names.hosts_of(&upstream.host, before.saturating_sub(config.timeouts.dns), from);
         for host in &hosts {
             let own = witnesses.scenario.upstreams.iter().find(|one| one.name == *host);
             self.slowest = self.slowest.max(own.and_then(|one| one.latency).map_or(Duration::ZERO, |span| span.get()));
@@ -260,7 +262,7 @@ impl Standing {
             let mut asked = hosts.iter().map(|host| entries.iter().filter(|one| one.host == *host));
             let at_once = !unsettled && asked.all(|mut mine| mine.clone().next().is_some() && mine.all(at_once));
             self.waiting += u32::from(!refused_alone && !at_once);
-        } else if hosts.iter().any(|host| witnesses.disturbances.of_anything(host, before, from).is_some()) {
+        } else if led.iter().any(|host| witnesses.disturbances.of_anything(host, before, from).is_some()) {
             self.recovering += 1;
         } else if witnesses
             .configurations
@@ -418,6 +420,20 @@ mod tests {
         let both = r#"{ "at": "1s", "do": "crash", "host": "a" }, { "at": "2s", "do": "restart", "host": "a" },
             { "at": "2500ms", "do": "crash", "host": "b" }"#;
         Twin::of_scenario(&LAW, &wrong("", both, "", "echo")).excuses(Excuse::Recovering);
+    }
+
+    #[test]
+    fn an_upstream_may_still_be_out_for_the_host_that_its_name_led_to_before() {
+        let moved = r#"{ "name": "moved", "story": "A name leads away from a dead host.", "duration": "8s",
+            "network": { "dns": { "moving.test": ["a"] } },
+            "proxy": { "health_check": { "failure_threshold": 2, "backoff_base": "4s", "backoff_max": "4s" }, "timeouts": { "connect": "1s", "dns": "1s", "reply": "1s" },
+                "upstream_proxies": [{ "url": "http://moving.test:8080" }, { "url": "http://c:8080" }] },
+            "upstreams": [{ "name": "a" }, { "name": "b" }, { "name": "c" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 10 }],
+            "timeline": [{ "at": "1s", "do": "crash", "host": "a" },
+                { "at": "1500ms", "do": "dns", "name": "moving.test", "hosts": ["b"] },
+                { "at": "4s", "do": "crash", "host": "c" }, { "at": "6s", "do": "restart", "host": "c" }] }"#;
+        Twin::of_scenario(&LAW, moved).excuses(Excuse::Recovering);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use loadgen::{Action, ActionKind};
+use mock_upstreams::journal::Record;
+
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -32,8 +35,11 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
     let broken = |text: String, entries: &[&JournalEntry<'_>]| {
         Case::Broken(Violation::found(text, entries.iter().map(|entry| entry.line).chain([asked.last_line()])))
     };
-    // An upstream that got a POST may have acted on it, unless it asked for credentials with a 407.
-    let acted: Vec<_> = entries.iter().filter(|one| one.record.status != Some(407)).collect();
+    // An upstream that got a POST may have acted on it, unless it asked for credentials with a 407, or the body that it
+    // waited for never came.
+    let withholds = withholds_bodies(witnesses, asked);
+    let waited = |record: &Record| withholds && record.status.is_none() && record.up.bytes == 0;
+    let acted: Vec<_> = entries.iter().filter(|one| one.record.status != Some(407) && !waited(one.record)).collect();
     if !asked.is_repeatable() && acted.len() > 1 {
         return broken(format!("{id} may have been acted on {} times", acted.len()), &acted);
     }
@@ -69,6 +75,12 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         None if may_still_serve(witnesses, asked.began, end.at) => Case::Excused(Excuse::Untold),
         None => broken(format!("{id} was served, but no upstream wrote it down"), &[]),
     }
+}
+
+/// Whether the client sends bodies only where it is told to go on.
+fn withholds_bodies(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
+    let expects = |action: &Action| matches!(&action.kind, ActionKind::Http { exchange, .. } if exchange.expect);
+    witnesses.client(asked).is_some_and(|client| client.actions().any(|one| expects(&one.value().action)))
 }
 
 /// Whether an upstream was killed while the request lasted.
@@ -122,6 +134,23 @@ mod tests {
             let line = twin.record.trace.lines[at].clone();
             twin.record.trace.lines.push(line);
             twin.fires();
+        }
+    }
+
+    /// Of `Expect: 100-continue`: the upstream died before the body was sent, so that another may be asked.
+    #[test]
+    fn nobody_acts_on_a_post_whose_body_never_came() {
+        for (action, holds) in
+            [("http:method=POST,path=/echo,send=100,expect", true), ("http:method=POST,path=/echo,send=100", false)]
+        {
+            let mut twin = Twin::of_clients_that(&LAW, action);
+            let at = twin.find(written);
+            let mut line = twin.record.trace.lines[at].clone();
+            if let What::Upstream(Event::Request(record)) = &mut line.what {
+                (record.up, record.status) = (mock_upstreams::checksum::Transferred::of(b""), None);
+            }
+            twin.record.trace.lines.insert(at, line);
+            if holds { assert_eq!(twin.checked().violations, []) } else { twin.fires() }
         }
     }
 
