@@ -129,12 +129,13 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | MaxAttempts | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets => 6,
+                Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets => 6,
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
-                // While it lasts, the proxy owes nothing.
-                Outage | FewDescriptors => 12,
-                AcceptErrors | DnsFailures | BusyOffload => 4,
+                // Where they are on, the proxy owes little.
+                Outage | FewDescriptors | MaxAttempts => 12,
+                AcceptErrors | DnsFailures | BusyOffload => 6,
+                CrashUpstream => 3,
                 _ => 2,
             };
             if draw.once_in(times) {

@@ -28,6 +28,8 @@ const SLACK: Duration = Duration::from_secs(3);
 const RESENDING: Duration = Duration::from_secs(5);
 /// Below this a link takes its time for every body, so that nobody can say when an answer is due.
 const NARROW: u64 = 1_000_000;
+/// An old address is used once more, while its name is looked up: for as long as the upstream was not picked.
+const NOT_PICKED: Duration = Duration::from_secs(5);
 /// A stopping proxy takes no request that began so shortly before, since it may arrive later.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 
@@ -156,6 +158,11 @@ fn none(excuse: Option<Excuse>) -> Result<(), Excuse> {
     excuse.map_or(Ok(()), Err)
 }
 
+/// When an address may have been learned that is used at that time.
+fn known_since(config: &Config, at: Duration) -> Duration {
+    at.saturating_sub(config.timeouts.dns + NOT_PICKED)
+}
+
 /// What the target takes by itself before it answers.
 fn target_takes(asked: &ClientRequest<'_>) -> Duration {
     match Builtin::named(asked.host()) {
@@ -205,7 +212,7 @@ impl Standing {
         // A kept connection may lead to where a name led before.
         let leads = |host: &str| {
             let known = witnesses.configurations.during(from, until).flat_map(|config| {
-                let since = from.saturating_sub(config.timeouts.dns);
+                let since = known_since(config, from);
                 config.upstreams.iter().flat_map(move |one| witnesses.configurations.hosts_of(&one.host, since, until))
             });
             known.into_iter().any(|one| one == host)
@@ -231,9 +238,9 @@ impl Standing {
         let from = asked.began;
         let before = from.saturating_sub(config.health.policy.backoff_max * 6 / 5 + RECOVERY_MARGIN);
         let names = &witnesses.configurations;
-        let hosts = names.hosts_of(&upstream.host, from.saturating_sub(config.timeouts.dns), until);
+        let hosts = names.hosts_of(&upstream.host, known_since(config, from), until);
         // What its name led to before may have had it left alone.
-        let led = names.hosts_of(&upstream.host, before.saturating_sub(config.timeouts.dns), from);
+        let led = names.hosts_of(&upstream.host, known_since(config, before), from);
         for host in &hosts {
             let own = witnesses.scenario.upstreams.iter().find(|one| one.name == *host);
             self.slowest = self.slowest.max(own.and_then(|one| one.latency).map_or(Duration::ZERO, |span| span.get()));
@@ -250,7 +257,7 @@ impl Standing {
                 || (!asked_there(host) && witnesses.disturbances.unasked(host, from, until))
                 || !witnesses.serves(upstream, host, config)
         };
-        let unsettled = !names.is_settled(&upstream.host, from.saturating_sub(config.timeouts.dns), until);
+        let unsettled = !names.is_settled(&upstream.host, known_since(config, from), until);
         if unsettled || hosts.iter().any(|host| harmed(host)) {
             self.bad += 1;
             let refused = |host: &str| witnesses.disturbances.only_refused(host, from, until);
@@ -420,6 +427,19 @@ mod tests {
         let both = r#"{ "at": "1s", "do": "crash", "host": "a" }, { "at": "2s", "do": "restart", "host": "a" },
             { "at": "2500ms", "do": "crash", "host": "b" }"#;
         Twin::of_scenario(&LAW, &wrong("", both, "", "echo")).excuses(Excuse::Recovering);
+    }
+
+    #[test]
+    fn an_address_that_is_old_is_used_once_more() {
+        let moved = r#"{ "name": "moved", "story": "A name leads away from a dead host.", "duration": "6s",
+            "network": { "dns": { "moving.test": ["a"] } },
+            "proxy": { "failover": { "max_attempts": 1 }, "timeouts": { "dns": "500ms" },
+                "upstream_proxies": [{ "url": "http://moving.test:8080" }] },
+            "upstreams": [{ "name": "a" }, { "name": "b" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 0.5 }],
+            "timeline": [{ "at": "500ms", "do": "crash", "host": "a" },
+                { "at": "600ms", "do": "dns", "name": "moving.test", "hosts": ["b"] }] }"#;
+        Twin::of_scenario(&LAW, moved).excuses(Excuse::NoSoundUpstream);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use loadgen::{Action, ActionKind};
-use mock_upstreams::journal::Record;
+use mock_upstreams::journal::{Outcome, Record};
 
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
@@ -66,7 +66,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
     if written {
         return Case::Holds;
     }
-    let struck = entries.iter().any(|one| witnesses.disturbances.harm(one) == Harm::Answer);
+    // What a fault answers has no status in the journal, and the client may take it for a success.
+    let faulted = |one: &JournalEntry<'_>| one.record.outcome == Outcome::Faulted;
+    let struck = entries.iter().any(|one| faulted(one) || witnesses.disturbances.harm(one) == Harm::Answer);
     match hosts.filter_map(lost).next() {
         Some(why) => Case::Excused(why),
         None if struck => Case::Excused(Excuse::RequestStruck),
@@ -115,7 +117,7 @@ fn may_come_twice(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entry: &
 
 #[cfg(test)]
 mod tests {
-    use mock_upstreams::journal::Event;
+    use mock_upstreams::journal::{Event, Outcome};
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
@@ -152,6 +154,20 @@ mod tests {
             twin.record.trace.lines.insert(at, line);
             if holds { assert_eq!(twin.checked().violations, []) } else { twin.fires() }
         }
+    }
+
+    #[test]
+    fn what_a_fault_answered_may_have_served() {
+        let mut twin = Twin::of(&LAW);
+        let at = twin.find(written);
+        if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+            (record.status, record.outcome, record.faults) = (None, Outcome::Faulted, vec!["many-lines".to_owned()]);
+        }
+        twin.excuses(Excuse::RequestStruck);
+        if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+            record.outcome = Outcome::Aborted;
+        }
+        twin.fires();
     }
 
     #[test]
