@@ -4,6 +4,7 @@
 //! measure goes round all of them before the next. Ratios are those of figures of one round: absolute figures are those of the
 //! machine and of whatever else runs on it.
 
+mod arena;
 mod contender;
 mod load;
 mod machine;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use proxy::env::Env;
 use proxy::env::os::Os;
 
+use arena::Arena;
 use contender::{Contender, RATIOS, contenders};
 use load::Load;
 use machine::{Running, Watch};
@@ -146,25 +148,38 @@ impl Found {
     }
 }
 
-async fn measured(options: &Options) -> io::Result<Run> {
+/// A contender with its upstream, and where they run. The processes end first.
+struct Started {
+    running: Running,
+    _upstream: ChildProcess,
+    arena: Arena,
+}
+
+fn measured(options: &Options) -> io::Result<Run> {
     let mut all = contenders(&options.proxy, options.beside.as_deref());
     all.retain(|one| options.contenders.is_empty() || options.contenders.iter().any(|name| name == one.name));
     let rows = options.measures.iter().map(|measure| (*measure, measure.rows())).collect();
     let mut found = Found { rows, taken: 0, disturbed: 0 };
+    let shared = Arena::alone().err();
+    if let Some(error) = &shared {
+        eprintln!("all contenders share one network: {error}");
+    }
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         let folder = tempfile::tempdir()?;
         let mut started = Vec::new();
         for contender in &all {
-            started.push(start(contender, folder.path()).await?);
+            let arena = if shared.is_some() { Arena::shared() } else { Arena::alone() }?;
+            let (upstream, running) = arena.run(start(contender, folder.path()))?;
+            started.push(Started { running, _upstream: upstream, arena });
         }
         for (place, measure) in options.measures.iter().enumerate() {
             // Another one goes first in every round.
             for at in (0..all.len()).map(|at| (at + round) % all.len()) {
-                if let (Some(contender), Some((_upstream, running))) = (all.get(at), started.get(at))
+                if let (Some(contender), Some(started)) = (all.get(at), started.get(at))
                     && contender.takes(*measure)
                 {
-                    found.take(place, contender, running, options).await?;
+                    started.arena.run(found.take(place, contender, &started.running, options))?;
                 }
             }
         }
@@ -186,6 +201,7 @@ async fn measured(options: &Options) -> io::Result<Run> {
         rows: found.rows.into_iter().flat_map(|(_, rows)| rows).collect(),
         taken: found.taken,
         disturbed: found.disturbed,
+        alone: shared.is_none(),
     })
 }
 
@@ -209,9 +225,8 @@ fn write_tables(json: &Path, pages: &[PathBuf]) -> Result<(), Box<dyn std::error
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if std::env::args().nth(1).as_deref() == Some("upstream") {
-        return Ok(runtime.block_on(upstream::serve())?);
+        return Ok(Arena::shared()?.run(upstream::serve())?);
     }
     let options = options()?;
     // cargo starts a bench in its crate's folder; paths on the command line are meant from the tree's root, as in the script.
@@ -219,7 +234,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(json) = &options.table {
         return write_tables(json, &options.pages);
     }
-    let run = runtime.block_on(measured(&options))?;
+    let run = measured(&options)?;
     if let Some(json) = &options.json {
         fs::write(json, serde_json::to_string_pretty(&run)? + "\n")?;
     }

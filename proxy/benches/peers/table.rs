@@ -42,6 +42,9 @@ pub(crate) struct Run {
     /// Measures taken, and how many of them others had disturbed even when they were taken again.
     pub(crate) taken: usize,
     pub(crate) disturbed: usize,
+    /// Each contender had a network namespace of its own.
+    #[serde(default)]
+    pub(crate) alone: bool,
 }
 
 impl Row {
@@ -100,9 +103,11 @@ impl Run {
             }
         }
         let Run { date, kernel, cores, rounds, millis, taken, disturbed, .. } = self;
+        let networks =
+            if self.alone { "each contender in a network namespace of its own" } else { "all in one network" };
         let _ = writeln!(
             text,
-            "{date}, Linux {kernel}, {cores} cores; {}. Medians of {rounds} interleaved rounds of {millis} ms. Other processes \
+            "{date}, Linux {kernel}, {cores} cores; {}. Medians of {rounds} interleaved rounds of {millis} ms, {networks}. Other processes \
              took more than a twentieth of the machine during {disturbed} of {taken} measures.\n",
             told.join("; ")
         );
@@ -134,6 +139,25 @@ impl Run {
         text
     }
 
+    /// One table for who wants the gist: the first pair, and the first row of each measure with what it costs.
+    pub(crate) fn short(&self) -> String {
+        let Some((one, other)) = self.ratios.first() else { return String::new() };
+        let version = self.contenders.iter().find(|(name, _)| name == other).map_or("", |(_, version)| version);
+        let Run { date, kernel, cores, .. } = self;
+        let mut text = format!("Measured {date} on {cores} cores, Linux {kernel}, in one run; {version}.\n\n");
+        let gist = self.rows.iter().filter(|row| !row.label.starts_with('–') || row.label.contains("CPU"));
+        let short = Run { rows: gist.cloned().collect(), ..self.clone() };
+        short.write(&mut text, &[one, other, "ratio (quartiles)"], |row, cells| {
+            for name in [one, other] {
+                let figure = row.quartiles(name).map(|[_, median, _]| number(median, row.digits));
+                cells.push(figure.unwrap_or_else(|| "–".to_owned()));
+            }
+            let ratio = row.ratio(one, other);
+            cells.push(ratio.map_or("–".to_owned(), |[low, median, high]| format!("{median:.2} ({low:.2}–{high:.2})")));
+        });
+        text
+    }
+
     /// A table with a column for each of `heads`; `cells` adds those of a row. Rows in which there is nothing to tell are left out.
     fn write(&self, text: &mut String, heads: &[&str], cells: impl Fn(&Row, &mut Vec<String>)) {
         let _ = writeln!(text, "| | {} |\n|---{}|", heads.join(" | "), "|---".repeat(heads.len()));
@@ -147,13 +171,16 @@ impl Run {
     }
 }
 
-/// In front of and behind the table in a page.
+/// In front of and behind the tables in a page.
 const MARKS: [&str; 2] = ["<!-- made by make bench-peers -->\n", "<!-- until here -->\n"];
+/// In front of the short table, likewise.
+const SHORT: &str = "<!-- made by make bench-peers, in short -->\n";
 
-/// `page` with the table of `run` between its marks; none where it has no marks.
+/// `page` with the tables of `run` between their marks; none where it has no marks.
 pub(crate) fn replaced(page: &str, run: &Run) -> Option<String> {
-    let [begin, end] = MARKS;
+    let [whole, end] = MARKS;
+    let (begin, text) = if page.contains(SHORT) { (SHORT, run.short()) } else { (whole, run.markdown()) };
     let (before, rest) = page.split_once(begin)?;
     let (_, after) = rest.split_once(end)?;
-    Some(format!("{before}{begin}\n{}\n{end}{after}", run.markdown()))
+    Some(format!("{before}{begin}\n{text}\n{end}{after}"))
 }
