@@ -141,6 +141,9 @@ impl Draw {
         });
         if self.has(MaxAttempts) {
             proxy["failover"] = json!({ "max_attempts": self.number(1, 3) });
+        } else if upstreams.len() > 3 && !self.once_in(4) {
+            // The default may end before the one that is left alone.
+            proxy["failover"] = json!({ "max_attempts": upstreams.len() });
         }
         if self.has(ClientAuth) {
             // Only a hash is checked off the runtime's threads.
