@@ -117,7 +117,12 @@ fn due(
         let own = |status: u16| asked.is_tunnel() && status >= 300 || matches!(status, 407 | 502..=504);
         reset || result.status.is_some_and(|status| !own(status))
     });
-    if begun && !entries.iter().any(JournalEntry::is_success) {
+    // Where bytes were sent and none came, it may be a probe's that asked for the same target.
+    let sent = asked.result().is_some_and(|result| result.up.bytes > 0);
+    let served = |one: &JournalEntry<'_>| {
+        one.is_success() && !(sent && asked.is_tunnel() && one.record.up.bytes == 0 && one.record.down.bytes == 0)
+    };
+    if begun && !entries.iter().any(served) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
         none(hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold))?;
@@ -284,6 +289,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use loadgen::{Failure, FailureKind, Phase};
+    use mock_upstreams::checksum::Transferred;
     use mock_upstreams::journal::Event;
 
     use super::LAW;
@@ -427,6 +433,35 @@ mod tests {
         let both = r#"{ "at": "1s", "do": "crash", "host": "a" }, { "at": "2s", "do": "restart", "host": "a" },
             { "at": "2500ms", "do": "crash", "host": "b" }"#;
         Twin::of_scenario(&LAW, &wrong("", both, "", "echo")).excuses(Excuse::Recovering);
+    }
+
+    /// Its own upstream holds it open and tells nothing of it, and a probe asked another for its target.
+    #[test]
+    fn a_tunnel_that_brought_nothing_was_not_served_by_who_only_answered_a_probe() {
+        let quick = r#""timeouts": { "connect": "1s", "reply": "1s" }"#;
+        let held = wrong(r#"{ "fault": "never-read", "when": { "nth": 12 } }"#, "", quick, "echo");
+        let mut twin = Twin::of_scenario(&LAW, &held);
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.failure.is_some()));
+        let What::Client(ClientEvent::Ended(result)) = &twin.record.trace.lines[at].what else { panic!() };
+        let id = result.id.clone();
+        let asked = |one: &Option<String>| one.as_ref() == Some(&id);
+        let struck = twin.find(|what| matches!(what, What::Upstream(Event::Request(record)) if asked(&record.id)));
+        let What::Upstream(Event::Request(record)) = twin.record.trace.lines.remove(struck).what else { panic!() };
+        twin.record.trace.lines.retain(|line| {
+            let closed = |what: &What| matches!(what, What::Upstream(Event::Closed { connection, .. }) if *connection == record.connection);
+            line.host.as_str() != "a" || !closed(&line.what)
+        });
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.id == id));
+        let answered =
+            |what: &What| matches!(what, What::Upstream(Event::Request(record)) if record.status == Some(200));
+        let mut line = twin.record.trace.lines[twin.find(answered)].clone();
+        line.at_us = twin.record.trace.lines[at].at_us;
+        line.host = HostName::new("b");
+        if let What::Upstream(Event::Request(record)) = &mut line.what {
+            (record.id, record.up, record.down) = (Some(id), Transferred::of(b""), Transferred::of(b""));
+        }
+        twin.record.trace.lines.insert(at, line);
+        twin.excuses(Excuse::Untold);
     }
 
     #[test]

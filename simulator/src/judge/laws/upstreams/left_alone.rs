@@ -8,7 +8,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{Harm, JournalEntry, RECOVERY_MARGIN, Witnesses, struck_by};
+use crate::judge::witnesses::{Harm, HostJournal, JournalEntry, RECOVERY_MARGIN, Witnesses, struck_by};
 
 use super::back_off::back_off;
 
@@ -33,7 +33,7 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
             |name: &str| witnesses.configurations.hosts_of(name, Duration::ZERO, Duration::MAX).contains(**host);
         configs().all(|config| config.upstreams.iter().filter(|one| leads(&one.host)).count() <= 1)
     });
-    hosts.flat_map(|(host, journal)| cases(witnesses, host, &journal.requests)).collect()
+    hosts.flat_map(|(host, journal)| cases(witnesses, host, journal)).collect()
 }
 
 fn is_plain(entry: &JournalEntry<'_>) -> bool {
@@ -41,7 +41,8 @@ fn is_plain(entry: &JournalEntry<'_>) -> bool {
 }
 
 /// The cases are the requests that an upstream gets once it must have been ejected, and each time that it must have been.
-fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) -> Vec<Case> {
+fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Vec<Case> {
+    let entries = &journal.requests;
     let own = witnesses.scenario.upstreams.iter().find(|one| one.name == host);
     let latency = own.and_then(|one| one.latency).map_or(Duration::ZERO, |span| span.get());
     let on_the_way = witnesses.one_way() * 4 + witnesses.clock_skew + witnesses.tolerance;
@@ -56,6 +57,8 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, entries: &[JournalEntry<'_>]) ->
             let since = if entry.record.method == "CONNECT" { entry.since } else { asked };
             (since, entry.at.min(since.max(entry.since) + known_by).max(since))
         })
+        // A tunnel that stood when its upstream was killed is not written down.
+        .chain(journal.connections.iter().filter(|one| one.is_untold()).map(|one| (one.opened, one.opened + known_by)))
         .collect();
     let succeeded = |from: Duration, until: Duration| successes.iter().any(|one| one.0 <= until && one.1 >= from);
     let mut failed: Vec<&JournalEntry<'_>> = entries.iter().filter(|entry| is_plain(entry)).collect();
@@ -190,6 +193,16 @@ mod tests {
             "timeline": [{ "at": "1s", "do": "dns", "name": "moving.test", "hosts": ["b"] },
                 { "at": "12s", "do": "dns", "name": "moving.test", "hosts": ["a"] }] }"#;
         Twin::of_scenario(&LAW, moving).excuses(Excuse::NameMoved);
+    }
+
+    #[test]
+    fn a_tunnel_that_stands_when_its_upstream_is_killed_was_a_success() {
+        let garbage = r#", "plan": { "faults": [{ "fault": "garbage" }] }"#;
+        let killed = failing(r#", "timeline": [{ "at": "8s", "do": "crash", "host": "a" }]"#, garbage)
+            .replacen("\"garbage\"", "\"garbage\", \"when\": { \"every\": 2 }", 1)
+            .replace("\"echo\"", "\"hold:for=20s\"")
+            .replace("\"failure_threshold\": 3", "\"failure_threshold\": 2");
+        Twin::of_scenario(&LAW, &killed);
     }
 
     #[test]
