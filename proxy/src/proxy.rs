@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::client::Entrance;
 use crate::client::listener;
 use crate::config::{self, Config, diff};
 use crate::context::{Context, Health, Settings};
 use crate::env::{Env, Listener};
 use crate::event::{Event, Observer};
 use crate::http::via::Via;
+use crate::metrics::Metrics;
 use crate::upstream::PoolError;
 use crate::upstream::pool::Pool;
 use crate::upstream::prober;
@@ -32,8 +34,10 @@ pub enum StartError {
     #[error(transparent)]
     Pool(#[from] PoolError),
     /// The listen address can't be had.
-    #[error("server.listen_address: can't listen on {address}: {error}")]
+    #[error("{section}.listen_address: can't listen on {address}: {error}")]
     Listen {
+        /// The section of the configuration that has it.
+        section: &'static str,
         /// Which.
         address: SocketAddr,
         /// Why.
@@ -60,10 +64,15 @@ impl<E: Env> Proxy<E> {
     pub async fn start(config: Config, env: E, observer: Arc<dyn Observer>) -> Result<Self, StartError> {
         let pseudonym = format!("netdrift-{:08x}", env.rand_u64() as u32);
         let via = via(&config, &pseudonym);
+        let metrics = Arc::new(Metrics::default());
+        let observer: Arc<dyn Observer> = Arc::new(vec![Arc::clone(&metrics) as Arc<dyn Observer>, observer]);
         let pool = Pool::new(env.clone(), &config, via.clone(), Arc::clone(&observer))?;
-        let address = config.server.listen;
-        let listener = env.bind(address).await.map_err(|error| StartError::Listen { address, error })?;
-        let listen = listener.local_addr().map_err(|error| StartError::Listen { address, error })?;
+        let (listener, listen) = listen_on(&env, config.server.listen, "server").await?;
+        let admin = match &config.admin {
+            Some(admin) => Some(listen_on(&env, admin.listen, "admin").await?),
+            None => None,
+        };
+        let (admin_listener, admin) = admin.unzip();
         let most = config.limits.max_connections.unwrap_or_else(|| env.max_connections());
         let context = Arc::new(Context {
             settings: ArcSwap::from_pointee(Settings::new(config, 1, via, None, &env)),
@@ -74,13 +83,20 @@ impl<E: Env> Proxy<E> {
             reload: Mutex::default(),
             pool,
             observer,
+            metrics,
             listen,
+            admin,
             env,
         });
         let env = &context.env;
         let accepting = Arc::clone(&context);
         env.spawn(async move {
-            listener::accept(Arc::clone(&accepting), listener).await;
+            let admin = async {
+                if let Some(listener) = admin_listener {
+                    listener::accept(Arc::clone(&accepting), listener, Entrance::Admin).await;
+                }
+            };
+            tokio::join!(listener::accept(Arc::clone(&accepting), listener, Entrance::Clients), admin);
             accepting.connections.closed.fire();
         });
         let closing = &context.connections.closing;
@@ -93,6 +109,11 @@ impl<E: Env> Proxy<E> {
     /// Returns the address on which the proxy listens, with the actual port if port 0 was configured.
     pub fn local_addr(&self) -> SocketAddr {
         self.context.listen
+    }
+
+    /// Returns the address of the proxy's own pages, if they have one, likewise.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.context.admin
     }
 
     /// Returns the health of the proxy, as /healthz shows it.
@@ -120,6 +141,8 @@ impl<E: Env> Proxy<E> {
             context.pool.emit(&Event::ReloadFailed { problems: &problems });
             return Err(error);
         }
+        let snapshot = context.pool.snapshot();
+        context.metrics.retain(|id| snapshot.get(id).is_some());
         let epoch = before.epoch + 1;
         let settings = Settings::new(config, epoch, via, Some(&before), &context.env);
         context.settings.store(Arc::new(settings));
@@ -165,6 +188,18 @@ impl<E: Env> Proxy<E> {
         self.context.pool.emit(&Event::Drained { reset });
         reset
     }
+}
+
+/// A listener on `address`, and the address that it has then.
+async fn listen_on<E: Env>(
+    env: &E,
+    address: SocketAddr,
+    section: &'static str,
+) -> Result<(E::Listener, SocketAddr), StartError> {
+    let refused = |error| StartError::Listen { section, address, error };
+    let listener = env.bind(address).await.map_err(refused)?;
+    let actual = listener.local_addr().map_err(refused)?;
+    Ok((listener, actual))
 }
 
 /// The pseudonym that `config` asks for in Via.

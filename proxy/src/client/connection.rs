@@ -33,12 +33,22 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// How the names of protocols begin that ask a server to connect to somebody (RFC 9298 and its kin).
 const CONNECT_PREFIX: &[u8] = b"connect-";
 
+/// By which of our listeners a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// The proxy's.
+    Clients,
+    /// That of our own pages alone.
+    Admin,
+}
+
 /// A connection from a client.
 pub(crate) struct Connection<E: Env> {
     pub(crate) context: Arc<Context<E>>,
     pub(crate) stream: E::Stream,
     pub(crate) inbox: Inbox,
     pub(crate) peer: SocketAddr,
+    pub(crate) entrance: Entrance,
     /// Above the connection limit: only our own pages are served, any other request is told to come back.
     pub(crate) overloaded: bool,
     /// Requests begun on it.

@@ -37,6 +37,8 @@ pub(crate) enum RequestError {
     Loop,
     /// The target is this proxy.
     Ourselves,
+    /// The listener is for our own pages alone.
+    PagesOnly,
     /// There are more clients than the proxy may serve.
     Overloaded,
     /// No attempt opened the target.
@@ -144,6 +146,11 @@ impl RequestError {
                 proxy_status: Some(ProxyStatus::error("http_request_denied")),
                 ..client(403, "ourselves", "the proxy can't be reached through itself".into())
             },
+            RequestError::PagesOnly => client(
+                403,
+                "pages_only",
+                "this address has the proxy's own pages alone; clients connect elsewhere".into(),
+            ),
             RequestError::Overloaded => ErrorReply {
                 blame: Blame::Netdrift,
                 extra: Some(("Retry-After", "1".into())),

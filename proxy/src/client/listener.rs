@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::connection::Entrance;
 use crate::client::session;
 use crate::context::ConnectionSlot;
 use crate::context::Context;
@@ -23,13 +24,13 @@ const REST: Duration = Duration::from_millis(100);
 const LAST: usize = 4096;
 
 /// Accepts until accepting is to stop and the kernel's queue is empty.
-pub(crate) async fn accept<E: Env>(context: Arc<Context<E>>, mut listener: E::Listener) {
+pub(crate) async fn accept<E: Env>(context: Arc<Context<E>>, mut listener: E::Listener, entrance: Entrance) {
     let most = context.max_connections;
     loop {
         tokio::select! {
             biased;
             () = context.connections.closing.wait() => break,
-            () = accept_one(&context, &mut listener, most) => {}
+            () = accept_one(&context, &mut listener, (most, entrance)) => {}
         }
     }
     // The runtime must learn of the connections that arrived since it last polled.
@@ -37,7 +38,7 @@ pub(crate) async fn accept<E: Env>(context: Arc<Context<E>>, mut listener: E::Li
     // `Pending` has to mean that the queue is empty, not that tokio wants this task to yield.
     let last = tokio::task::unconstrained(async {
         for _ in 0..LAST {
-            accept_one(&context, &mut listener, most).await;
+            accept_one(&context, &mut listener, (most, entrance)).await;
         }
     });
     tokio::select! {
@@ -47,13 +48,17 @@ pub(crate) async fn accept<E: Env>(context: Arc<Context<E>>, mut listener: E::Li
     }
 }
 
-async fn accept_one<E: Env>(context: &Arc<Context<E>>, listener: &mut E::Listener, most: usize) {
+async fn accept_one<E: Env>(
+    context: &Arc<Context<E>>,
+    listener: &mut E::Listener,
+    (most, entrance): (usize, Entrance),
+) {
     context.connections.wait_for_fewer(most + RESERVE).await;
     match listener.accept().await {
         Ok((stream, peer)) => {
             let overloaded = context.connections.open() >= most;
             if let Some(slot) = context.connections.enter(most + RESERVE) {
-                spawn(context, stream, peer, slot, overloaded);
+                spawn(context, stream, (peer, entrance), slot, overloaded);
             }
         }
         // Only this client left before it was accepted, so there is no reason to rest.
@@ -68,9 +73,9 @@ async fn accept_one<E: Env>(context: &Arc<Context<E>>, listener: &mut E::Listene
 fn spawn<E: Env>(
     context: &Arc<Context<E>>,
     stream: E::Stream,
-    peer: SocketAddr,
+    client: (SocketAddr, Entrance),
     slot: ConnectionSlot,
     overloaded: bool,
 ) {
-    context.env.spawn(session::serve(Arc::clone(context), stream, peer, slot, overloaded));
+    context.env.spawn(session::serve(Arc::clone(context), stream, client, slot, overloaded));
 }

@@ -10,3 +10,5 @@ mod pages;
 mod request;
 mod session;
 mod tunnel;
+
+pub(crate) use connection::Entrance;

@@ -1,15 +1,17 @@
-//! Answers for the proxy's own pages: /healthz, /readyz and the statistics.
+//! Answers for the proxy's own pages: /healthz, /readyz, /metrics and the statistics.
 //!
 //! They are answered in origin-form only, so that no proxied request can reach them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use serde::Serialize;
 
 use crate::authentication;
+use crate::client::connection::Entrance;
 use crate::client::error::{Answer, RequestError, text_response};
 use crate::context::{Context, Settings};
 use crate::core::health::UpstreamHealth;
@@ -18,6 +20,7 @@ use crate::core::time::Timestamp;
 use crate::env::Env;
 use crate::http::authority::{Authority, Host};
 use crate::http::head::{Fields, RequestHead};
+use crate::metrics::{self, Format, Gauges, UpstreamGauges};
 use crate::upstream::pool::{Bytes, LastFailure, Percentiles, Upstream};
 
 /// The response to `path`.
@@ -29,7 +32,7 @@ pub(crate) async fn respond<E: Env>(
     settings: &Settings,
     head: &RequestHead,
     path: &str,
-    peer: SocketAddr,
+    (peer, entrance): (SocketAddr, Entrance),
     close: bool,
 ) -> Result<BytesMut, RequestError> {
     let answer = Answer { close, with_body: !head.method.is_head(), wall: context.env.wall() };
@@ -42,7 +45,8 @@ pub(crate) async fn respond<E: Env>(
         fields.push("Allow", "GET, HEAD, OPTIONS, CONNECT");
         return Ok(text_response(200, fields, "text/plain; charset=utf-8", "", answer));
     }
-    if !matches!(path, "/healthz" | "/readyz") && !stats {
+    let elsewhere = entrance == Entrance::Clients && context.admin.is_some();
+    if elsewhere || !(stats || matches!(path, "/healthz" | "/readyz" | "/metrics")) {
         let text = "netdrift: no such page; a proxied request names its target in full (http://host/path)\n";
         return Ok(plain(404, text));
     }
@@ -54,30 +58,43 @@ pub(crate) async fn respond<E: Env>(
     Ok(match path {
         "/healthz" => json(200, &context.health(), answer),
         "/readyz" => {
-            let reason = if context.connections.is_unready() {
-                Some("draining")
-            } else if !context.pool.is_ready() {
-                Some("no upstream can serve")
-            } else {
-                None
-            };
+            let reason = unready(context);
             json(if reason.is_some() { 503 } else { 200 }, &ReadinessPage { ready: reason.is_none(), reason }, answer)
         }
+        "/metrics" => {
+            admit(context, settings, head, (peer, entrance)).await?;
+            let format = Format::accepted(head.fields.get_one("accept").ok().flatten().unwrap_or_default());
+            let text = metrics::page(&context.metrics, gauges(context, settings), format);
+            text_response(200, Fields::new(), format.content_type(), &text, answer)
+        }
         _ => {
-            admit(context, settings, head, peer).await?;
+            admit(context, settings, head, (peer, entrance)).await?;
             json(200, &StatsPage::read(context, settings), answer)
         }
     })
 }
 
-/// Who may read the statistics: a loopback client that asks for a loopback or configured host (a page in a browser
-/// on this machine could otherwise be made to ask by a name of its own), or a user.
+/// Why no request should be sent here, if so.
+fn unready<E: Env>(context: &Context<E>) -> Option<&'static str> {
+    if context.connections.is_unready() {
+        return Some("draining");
+    }
+    (!context.pool.is_ready()).then_some("no upstream can serve")
+}
+
+/// Who may read the statistics and the metrics: a loopback client that asks for a loopback or configured host (a page in a
+/// browser on this machine could otherwise be made to ask by a name of its own), or a user; anyone where the admin listener is
+/// open to all.
 async fn admit<E: Env>(
     context: &Context<E>,
     settings: &Settings,
     head: &RequestHead,
-    peer: SocketAddr,
+    (peer, entrance): (SocketAddr, Entrance),
 ) -> Result<(), RequestError> {
+    let open = settings.config.admin.as_ref().is_some_and(|admin| admin.open_to_all);
+    if entrance == Entrance::Admin && open {
+        return Ok(());
+    }
     let server = &settings.config.server;
     let local = peer.ip().to_canonical().is_loopback();
     if local && !server.stats_require_auth && is_local_host(&head.fields, &server.stats_hosts) {
@@ -261,6 +278,39 @@ impl StatsPage {
             total: window("total", false),
             recent_15m: window("15m0s", true),
         }
+    }
+}
+
+/// What the metrics say of this moment; the same reading as the statistics'.
+fn gauges<E: Env>(context: &Context<E>, settings: &Settings) -> Gauges {
+    let stats = context.pool.read();
+    let snapshot = context.pool.snapshot();
+    let since = context.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let upstream = |upstream: &Arc<Upstream<E::Stream>>| {
+        let health = stats.upstreams.get(&upstream.id).map(|one| one.health).unwrap_or_default();
+        let bytes = upstream.figures.bytes();
+        UpstreamGauges {
+            id: upstream.id,
+            name: Arc::clone(&upstream.label.name),
+            healthy: health.is_eligible(),
+            weight: if upstream.config.enabled { upstream.config.weight.get().into() } else { 0 },
+            failures: health.failures().into(),
+            connections: upstream.leased(),
+            idle: upstream.idle_count() as u64,
+            bytes_up: bytes.up,
+            bytes_down: bytes.down,
+        }
+    };
+    Gauges {
+        config_epoch: settings.epoch,
+        ready: unready(context).is_none(),
+        connections: context.connections.open() as u64,
+        connection_limit: context.max_connections as u64,
+        current_requests: stats.requests.current,
+        log_lines_dropped: context.observer.dropped(),
+        started: since.as_secs_f64(),
+        process: context.env.process(),
+        upstreams: snapshot.upstreams.iter().map(upstream).collect(),
     }
 }
 

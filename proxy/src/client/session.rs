@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::authentication;
 use crate::client::connect::connect;
-use crate::client::connection::{Connection, NextStep};
+use crate::client::connection::{Connection, Entrance, NextStep};
 use crate::client::deadline::Deadline;
 use crate::client::error::RequestError;
 use crate::client::forward::forward;
@@ -38,11 +38,11 @@ const JUST_COME: Duration = Duration::from_secs(1);
 pub(crate) async fn serve<E: Env>(
     context: Arc<Context<E>>,
     stream: E::Stream,
-    peer: SocketAddr,
+    (peer, entrance): (SocketAddr, Entrance),
     slot: ConnectionSlot,
     overloaded: bool,
 ) {
-    let mut tunnel = Box::pin(session(&context, stream, peer, overloaded)).await;
+    let mut tunnel = Box::pin(session(&context, stream, (peer, entrance), overloaded)).await;
     // Where it is, since a future keeps room for whatever is moved in it.
     if let Some(tunnel) = &mut tunnel {
         tunnel.run(&context).await;
@@ -55,7 +55,7 @@ pub(crate) async fn serve<E: Env>(
 async fn session<E: Env>(
     context: &Arc<Context<E>>,
     stream: E::Stream,
-    peer: SocketAddr,
+    (peer, entrance): (SocketAddr, Entrance),
     overloaded: bool,
 ) -> Option<Tunnel<E>> {
     let mut connection = Connection {
@@ -63,6 +63,7 @@ async fn session<E: Env>(
         stream,
         inbox: Inbox::default(),
         peer,
+        entrance,
         overloaded,
         requests: 0,
         deadline: Deadline::default(),
@@ -200,6 +201,7 @@ impl<E: Env> Connection<E> {
         match route {
             Route::Origin(path) => self.own_page(settings, &head, framing, &path).await,
             Route::Asterisk => self.own_page(settings, &head, framing, "*").await,
+            _ if self.entrance == Entrance::Admin => self.refuse(settings, &head, RequestError::PagesOnly).await,
             _ if self.overloaded => self.refuse(settings, &head, RequestError::Overloaded).await,
             Route::Connect(authority) => match self.admit(settings, &head, &authority).await {
                 Ok(origin) => connect(self, settings, &head, origin).await,
@@ -243,7 +245,7 @@ impl<E: Env> Connection<E> {
     /// Answers a request for one of our own pages.
     async fn own_page(&mut self, settings: &Settings, head: &RequestHead, framing: Framing, path: &str) -> NextStep<E> {
         let close = self.overloaded || framing != Framing::None || self.must_close(head);
-        match pages::respond(&self.context, settings, head, path, self.peer, close).await {
+        match pages::respond(&self.context, settings, head, path, (self.peer, self.entrance), close).await {
             Ok(response) => self.answer(&response).await,
             Err(error) => self.reject(head, &error, close).await,
         }

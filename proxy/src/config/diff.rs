@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use super::{Authentication, Config, Failover, Limits, ProcessFile, Server, Timeouts, Upstream, UpstreamKey};
+use super::{Admin, Authentication, Config, Failover, Limits, ProcessFile, Server, Timeouts, Upstream, UpstreamKey};
 use crate::core::health::HealthPolicy;
 
 /// The difference between two configurations. No secret is in it.
@@ -63,6 +63,10 @@ impl Config {
             kept.push(format!("authentication: stays on while the proxy listens on {}", old.server.listen));
         }
         self.server.listen = old.server.listen;
+        self.admin = match (&old.admin, self.admin.take()) {
+            (Some(old), Some(new)) => Some(Admin { listen: old.listen, ..new }),
+            (old, _) => old.clone(),
+        };
         self.server.pid_file = old.server.pid_file.clone();
         self.server.control_socket = old.server.control_socket.clone();
         self.limits.max_connections = old.limits.max_connections;
@@ -76,7 +80,9 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
     let limit = |config: &Config| {
         config.limits.max_connections.map_or("from the descriptor limit".to_owned(), |most| most.to_string())
     };
+    let admin = |config: &Config| config.admin.as_ref().map_or("none".to_owned(), |admin| admin.listen.to_string());
     for (name, old, new) in [
+        ("admin.listen_address", admin(old), admin(new)),
         ("server.listen_address", old.server.listen.to_string(), new.server.listen.to_string()),
         ("server.pid_file", place(&old.server.pid_file), place(&new.server.pid_file)),
         ("server.control_socket", place(&old.server.control_socket), place(&new.server.control_socket)),
@@ -185,6 +191,8 @@ fn sections(lines: &mut Vec<String>, old: &Config, new: &Config) {
         Server { name, stats_endpoint, stats_hosts, via, drain_delay, drain_timeout },
         elsewhere: [listen, pid_file, control_socket, stats_require_auth]
     );
+    let open = |config: &Config| config.admin.as_ref().is_some_and(|admin| admin.open_to_all);
+    note(lines, "admin.open_to_all", &open(old), &open(new));
     note(lines, "stats.require_auth", &a.stats_require_auth, &b.stats_require_auth);
     note_fields!(
         lines, "timeouts", old.timeouts, new.timeouts,

@@ -42,6 +42,8 @@ pub use users::{HashKind, hash_password};
 pub struct Config {
     /// The listening side.
     pub server: Server,
+    /// The listener for our own pages, if they have one.
+    pub admin: Option<Admin>,
     /// Who may use the proxy.
     pub authentication: Authentication,
     /// The upstreams in file order, disabled and zero-weight ones included; no two have the same [`Upstream::key`].
@@ -83,6 +85,15 @@ pub struct Server {
     pub drain_delay: Duration,
     /// Drain, second phase: how long what runs may go on once accepting stopped.
     pub drain_timeout: Duration,
+}
+
+/// A listener for our own pages alone. `listen` needs a restart to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Where they are.
+    pub listen: SocketAddr,
+    /// Whoever reaches it may read the statistics and the metrics.
+    pub open_to_all: bool,
 }
 
 /// Where a file goes that stands for the running process.

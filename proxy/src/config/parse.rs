@@ -18,15 +18,15 @@ use super::text::problem::Problems;
 use super::text::schema::{Dialect, fit, shown};
 use super::text::span::Span;
 use super::{
-    ActiveChecks, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, ProcessFile, Server,
-    Timeouts, Via, raw, upstreams, url, users, warn,
+    ActiveChecks, Admin, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, ProcessFile,
+    Server, Timeouts, Via, raw, upstreams, url, users, warn,
 };
 use crate::core::failover::RetryBudgetPolicy;
 use crate::core::health::HealthPolicy;
 use crate::http::head::is_token;
 
 /// Paths that answer health probes, so that the statistics can't take them.
-const RESERVED_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// The problem that is noted if the types refuse what the schema derived from them let through. serde's own text could
 /// quote a secret.
@@ -63,6 +63,7 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
     let open_to_all = raw.server.allow_unauthenticated_clients;
     let server = read_server(raw.server, &raw.stats, reading);
     reading.listen = server.as_ref().map(|server| server.listen);
+    let admin = read_admin(&raw.admin, reading);
     let authentication = users::read(raw.authentication, reading);
     let upstreams = upstreams::read(raw.upstream_proxies.unwrap_or_default(), reading);
     let timeouts = read_timeouts(&raw.timeouts, raw.upstream_timeout);
@@ -73,6 +74,7 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
 
     let mut config = Config {
         server,
+        admin: admin?,
         authentication,
         upstreams,
         timeouts,
@@ -137,6 +139,19 @@ fn read_server(raw: raw::Server, stats: &raw::Stats, reading: &mut Reading<'_>) 
     })
 }
 
+/// Nothing if it can't be read; nothing within it if there is none.
+fn read_admin(raw: &raw::Admin, reading: &mut Reading<'_>) -> Option<Option<Admin>> {
+    if raw.listen_address.is_empty() {
+        return Some(None);
+    }
+    let listen = reading.good("admin.listen_address", read_listen(&raw.listen_address))?;
+    if listen.port() != 0 && reading.listen.is_some_and(|clients| clients == listen) {
+        reading.problems.add("admin.listen_address", "is server.listen_address; choose another port");
+        return None;
+    }
+    Some(Some(Admin { listen, open_to_all: raw.open_to_all }))
+}
+
 fn read_listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -162,7 +177,7 @@ fn read_stats_endpoint(path: String) -> Result<String, String> {
         return Err(format!("must be a path that starts with \"/\", such as \"/stats\" (got {})", shown(&path)));
     }
     if RESERVED_PATHS.contains(&path.as_str()) {
-        return Err(format!("{path} answers health probes; choose another path"));
+        return Err(format!("{path} is another page of ours; choose another path"));
     }
     Ok(path)
 }

@@ -64,6 +64,9 @@ pub(super) struct Config {
     /// Access to the statistics.
     #[serde(default)]
     pub(super) stats: Stats,
+    /// A listener of its own for the proxy's own pages (/healthz, /readyz, /stats, /metrics). Clients can't reach them then.
+    #[serde(default)]
+    pub(super) admin: Admin,
     /// How logs are written, to standard error.
     #[serde(default)]
     pub(super) logging: Logging,
@@ -112,6 +115,15 @@ impl Default for Server {
             allow_unauthenticated_clients: false,
         }
     }
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Admin {
+    /// Where the pages are: an address and a port, as in server.listen_address; "" for none, and then they are where clients connect.
+    pub(super) listen_address: String,
+    /// Lets anyone who reaches that address read the statistics and the metrics.
+    pub(super) open_to_all: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]

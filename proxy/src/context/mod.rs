@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 
 use crate::env::Env;
 use crate::event::{Observer, RequestId};
+use crate::metrics::Metrics;
 use crate::upstream::pool::Pool;
 
 pub(crate) use connections::{ConnectionSlot, Connections};
@@ -24,9 +25,12 @@ pub(crate) struct Context<E: Env> {
     pub(crate) env: E,
     pub(crate) pool: Arc<Pool<E>>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) listen: SocketAddr,
+    /// Where our own pages are, if not there.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) max_connections: usize,
     pub(crate) started: SystemTime,
     /// Requests numbered so far.

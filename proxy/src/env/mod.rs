@@ -14,7 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use relay::{Early, RelayEnd, RelayLimits, Relayed, relay_buffered};
 pub use stop::Stop;
@@ -55,6 +55,11 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// A random number; seeded in simulation.
     fn rand_u64(&self) -> u64;
 
+    /// What this process takes of the machine. `None` where there is no process to be told from others.
+    fn process(&self) -> Option<ProcessFigures> {
+        None
+    }
+
     /// How many client connections there is room for, where the configuration does not say. An environment that
     /// counts no descriptors has room for 65,536.
     fn max_connections(&self) -> NonZeroUsize {
@@ -94,6 +99,19 @@ pub trait Env: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Relayed> + Send + use<Self> {
         relay_buffered(client, upstream, early, limits, traffic, stop)
     }
+}
+
+/// What a process takes of its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessFigures {
+    /// Processor time used so far.
+    pub cpu: Duration,
+    /// Bytes held in RAM.
+    pub memory: u64,
+    /// Descriptors that are open.
+    pub descriptors: u64,
+    /// Descriptors that may be open.
+    pub descriptor_limit: u64,
 }
 
 /// There was no room for another offloaded job.

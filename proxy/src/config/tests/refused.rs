@@ -35,7 +35,7 @@ fn all_problems_of_a_file_come_at_once() {
             "upstream_proxies[2].wieght: unknown field; did you mean \"weight\"?",
             "upstream_proxies[3].weight: must be a whole number from 0 to 10000 (got 1.5)",
             "upstream_proxies[4]: must be an object (got a string)",
-            "xyzzy: unknown field; known here: authentication, failover, health_check, limits, logging, server, stats, \
+            "xyzzy: unknown field; known here: admin, authentication, failover, health_check, limits, logging, server, stats, \
              timeouts, upstream_proxies, upstream_timeout",
             "server.via: must be \"off\" or one word of letters, digits and \"-\" (got \"two words\")",
             "authentication.users: needs at least one user where authentication is enabled",
@@ -100,7 +100,15 @@ fn single_problems_are_said_in_these_words() {
         ),
         (
             json!({ "server": { "stats_endpoint": "/healthz" } }),
-            "server.stats_endpoint: /healthz answers health probes; choose another path",
+            "server.stats_endpoint: /healthz is another page of ours; choose another path",
+        ),
+        (
+            json!({ "admin": { "listen_address": "9100" } }),
+            "admin.listen_address: must be an address and a port, such as \"127.0.0.1:3130\", \"[::1]:3130\" or \":3130\" (got \"9100\")",
+        ),
+        (
+            json!({ "admin": { "listen_address": "127.0.0.1:3130" } }),
+            "admin.listen_address: is server.listen_address; choose another port",
         ),
         (
             json!({ "server": { "stats_hosts": ["ok.example", "not ok"] } }),
@@ -206,7 +214,7 @@ fn single_problems_are_said_in_these_words() {
         ),
         (
             json!({ "we ird\n": 1 }),
-            "[\"we ird\\n\"]: unknown field; known here: authentication, failover, health_check, limits, logging, server, stats, timeouts, upstream_proxies, upstream_timeout",
+            "[\"we ird\\n\"]: unknown field; known here: admin, authentication, failover, health_check, limits, logging, server, stats, timeouts, upstream_proxies, upstream_timeout",
         ),
     ];
     for (more, line) in table {

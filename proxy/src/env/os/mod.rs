@@ -3,6 +3,7 @@
 //! The only place that names `tokio::net`, splice(2) and the system clock.
 
 pub mod descriptors;
+mod process;
 mod socket;
 mod splice;
 
@@ -19,7 +20,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 
 use super::relay;
-use super::{Busy, Early, Env, RelayLimits, Relayed, Stop, Traffic};
+use super::{Busy, Early, Env, ProcessFigures, RelayLimits, Relayed, Stop, Traffic};
 use socket::set_options;
 pub use socket::{OsListener, OsStream};
 use splice::SplicePump;
@@ -123,6 +124,10 @@ impl Env for Os {
 
     fn wall(&self) -> SystemTime {
         wall()
+    }
+
+    fn process(&self) -> Option<ProcessFigures> {
+        process::figures()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where Env::rand_u64 becomes the system's randomness")]

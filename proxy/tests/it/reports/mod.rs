@@ -1,6 +1,7 @@
-//! Tests what the proxy reports: pages, statistics and causes, and that no secret is among them.
+//! Tests what the proxy reports: pages, statistics, metrics and causes, and that no secret is among them.
 
 mod causes;
+mod metrics;
 mod pages;
 mod secrets;
 mod stats;

@@ -81,6 +81,7 @@ const OWN_OUTCOMES: &[&str] = &[
     "loop",
     "ourselves",
     "overloaded",
+    "pages_only",
     "stats_forbidden",
     "reply_cut",
     "reply_malformed",

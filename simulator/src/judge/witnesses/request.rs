@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mock_upstreams::journal::Record;
+
 use crate::record::ClientResult;
 
 /// What a client saw of one request.
@@ -50,6 +52,13 @@ impl<'a> ClientRequest<'a> {
     /// Its target's host.
     pub fn host(&self) -> &'a str {
         self.target.rsplit_once(':').map_or(self.target, |(host, _)| host)
+    }
+
+    /// Whether an upstream has written down no byte of it, though its client sent or got some. The entry may be that of a
+    /// probe with the same target.
+    pub fn is_foreign_to(&self, record: &Record) -> bool {
+        let moved = self.result().is_some_and(|result| result.up.bytes > 0 || result.down.bytes > 0);
+        self.is_tunnel() && moved && record.up.bytes == 0 && record.down.bytes == 0
     }
 
     /// How it went, if it ended.

@@ -117,11 +117,7 @@ fn due(
         let own = |status: u16| asked.is_tunnel() && status >= 300 || matches!(status, 407 | 502..=504);
         reset || result.status.is_some_and(|status| !own(status))
     });
-    // Where bytes were sent and none came, it may be a probe's that asked for the same target.
-    let sent = asked.result().is_some_and(|result| result.up.bytes > 0);
-    let served = |one: &JournalEntry<'_>| {
-        one.is_success() && !(sent && asked.is_tunnel() && one.record.up.bytes == 0 && one.record.down.bytes == 0)
-    };
+    let served = |one: &JournalEntry<'_>| one.is_success() && !asked.is_foreign_to(one.record);
     if begun && !entries.iter().any(served) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;

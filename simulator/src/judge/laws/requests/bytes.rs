@@ -41,11 +41,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     {
         return Some(Case::Excused(Excuse::RequestStruck));
     }
-    // Where another upstream never told what it carried, this entry may be that of a probe with the same target.
-    let silent = record.up.bytes == 0 && record.down.bytes == 0 && seen.down.bytes > 0;
+    // Where another upstream never told what it carried, this entry may be a probe's.
     let untold = |host: &str| witnesses.disturbances.untold(host, asked.began, end.at);
     let others = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
-    if silent && others().any(untold) {
+    if asked.is_foreign_to(record) && others().any(untold) {
         return Some(Case::Excused(Excuse::Untold));
     }
     // Whatever was done to anybody, nothing is made up.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use loadgen::FailureKind;
+
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::history::{History, id_of};
@@ -82,10 +84,14 @@ fn judge(
     soon: bool,
 ) -> Case {
     // Where the target ended first, what a client says in farewell finds nobody any more, and who has what it wanted need not read on.
-    let served = || {
-        let client = id_of(&end.target).and_then(|id| history.witnesses.requests.get(id));
-        client.and_then(|client| client.result()).is_some_and(|result| result.failure.is_none())
-    };
+    let client = id_of(&end.target).and_then(|id| history.witnesses.requests.get(id));
+    let seen = client.and_then(|client| client.result());
+    let served = || seen.is_some_and(|result| result.failure.is_none());
+    // A client hangs up on bytes that it did not expect; the law of bytes says whose they are.
+    let hung_up = || seen.and_then(|result| result.failure).is_some_and(|why| why.kind == FailureKind::Corrupt);
+    if end.end == Some("client_reset") && hung_up() {
+        return Case::Excused(Excuse::RequestStruck);
+    }
     if end.end == Some("closed") || !soon || matches!(end.end, Some("upstream_closed" | "client_reset")) && served() {
         return Case::Holds;
     }
@@ -100,11 +106,7 @@ fn judge(
     let excuse = asked.picks.last().and_then(|pick| behind(pick.upstream));
     let excuse = excuse.or_else(|| disturbances.of_proxy(began, ended));
     let excuse = excuse.or_else(|| disturbances.stopped().filter(|at| *at <= ended).map(|_| Excuse::ProxyStopping));
-    let client = || {
-        let asked = history.witnesses.requests.get(id_of(&end.target)?)?;
-        disturbances.of_client(asked.client, began, ended)
-    };
-    match excuse.or_else(client) {
+    match excuse.or_else(|| disturbances.of_client(client?.client, began, ended)) {
         Some(why) => Case::Excused(why),
         None => {
             let text = format!("the tunnel of request {} ended as {:?} behind a reload", end.request, end.end);
@@ -118,6 +120,7 @@ mod tests {
     use loadgen::{Failure, FailureKind, Phase};
 
     use super::LAW;
+    use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
     use crate::record::{ClientEvent, Line, ProxyEvent, What};
     use crate::scenario::HostName;
@@ -127,6 +130,29 @@ mod tests {
         "clients": [{ "name": "client", "do": "hold:for=2s", "requests": 1 }],
         "timeline": [{ "at": "1s", "do": "reload", "proxy": {} }]
     }"#;
+
+    #[test]
+    fn a_client_that_hangs_up_on_strange_bytes_ends_its_tunnel_itself() {
+        for kind in [FailureKind::Corrupt, FailureKind::Reset] {
+            let mut twin = Twin::of_scenario(&LAW, RELOADED);
+            let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+            if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.record.trace.lines[at].what {
+                finished.end = Some("client_reset");
+            }
+            let at_us = twin.record.trace.lines[at].at_us - 1000;
+            let what = What::Proxy(ProxyEvent::Reloaded {
+                config_epoch: 2,
+                changes: Vec::new(),
+                restart_required: Vec::new(),
+            });
+            twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
+            let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
+            if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[at].what {
+                result.failure = Some(Failure { kind, phase: Phase::Data });
+            }
+            if kind == FailureKind::Corrupt { twin.excuses(Excuse::RequestStruck) } else { twin.fires() }
+        }
+    }
 
     #[test]
     fn fires_where_a_tunnel_is_reset_behind_a_reload() {
