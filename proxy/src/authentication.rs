@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use argon2::{Argon2, PasswordVerifier};
 use base64::Engine;
@@ -23,7 +23,7 @@ use thiserror::Error;
 use tokio::sync::OnceCell;
 
 use crate::config::{Authentication, HashKind, Password, Secret, User};
-use crate::env::{Busy, Env};
+use crate::env::{Busy, Env, Lock};
 use crate::http::head::Fields;
 
 /// A keyed digest. Without the key it shows nothing of the text, and comparing it leaks nothing.
@@ -40,7 +40,7 @@ pub struct Authenticator {
     decoys: Arc<BTreeMap<HashKind, Password>>,
     /// Hashing under way, by the digest of name and password: those who ask the same wait for the one answer, so
     /// that the clients that all come back after a reload don't fill the hashing queue.
-    running: Mutex<Running>,
+    running: Lock<Running>,
 }
 
 type Running = BTreeMap<Digest, Pending>;
@@ -144,7 +144,7 @@ impl Authenticator {
             .collect();
         let decoys = users.iter().filter_map(|user| Some((user.password.hash_kind()?, user.password.clone())));
         let decoys = Arc::new(decoys.collect());
-        Authenticator { challenge: challenge(realm), key, accounts, decoys, running: Mutex::default() }
+        Authenticator { challenge: challenge(realm), key, accounts, decoys, running: Lock::default() }
     }
 
     /// Puts those of `former` that are the same user with the same configured password in the place of ours. They are
@@ -206,7 +206,7 @@ impl Authenticator {
 
     /// Joins those who wait for the check of the same guess.
     fn join(&self, digest: Digest) -> Turn<'_> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         let pending = running.entry(digest).or_default();
         pending.waiting += 1;
         Turn { digest, check: Arc::clone(&pending.check), running: &self.running }
@@ -271,12 +271,12 @@ fn matches(configured: &Password, guessed: &str) -> bool {
 struct Turn<'a> {
     digest: Digest,
     check: Arc<PasswordCheck>,
-    running: &'a Mutex<Running>,
+    running: &'a Lock<Running>,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         if let Entry::Occupied(mut pending) = running.entry(self.digest) {
             pending.get_mut().waiting -= 1;
             if pending.get().waiting == 0 {

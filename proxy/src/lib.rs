@@ -8,7 +8,7 @@
 //! | Room | Holds | Imports |
 //! |---|---|---|
 //! | `core` | who is picked, who is ejected, whose fault: plain values, no clock and no I/O | |
-//! | `env` | the seam: sockets, tasks, clock, randomness; the operating system's side of it | |
+//! | `env` | the seam: sockets, tasks, clock, randomness; the operating system's side of it; the lock | |
 //! | `http` | messages as bytes: heads, bodies, framing, targets, the bounded inbox | `env` |
 //! | `config` | what the configuration file says, and the types that hold only good values of it | `http`, `core` |
 //! | `event` | what the proxy tells of itself, and who listens | `env`, `core` |

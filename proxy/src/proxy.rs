@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -11,7 +11,7 @@ use crate::client::Entrance;
 use crate::client::listener;
 use crate::config::{self, Config, diff};
 use crate::context::{Context, Health, Settings};
-use crate::env::{Env, Listener};
+use crate::env::{Env, Listener, Lock};
 use crate::event::{Event, Observer};
 use crate::http::via::Via;
 use crate::metrics::Metrics;
@@ -80,7 +80,7 @@ impl<E: Env> Proxy<E> {
             max_connections: most.get(),
             connections: Arc::default(),
             requests: AtomicU64::new(0),
-            reload: Mutex::default(),
+            reload: Lock::default(),
             pool,
             observer,
             metrics,
@@ -102,7 +102,7 @@ impl<E: Env> Proxy<E> {
         let closing = &context.connections.closing;
         env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
-        env.spawn(prober::sample_bytes(Arc::clone(&context.pool), closing.clone()));
+        env.spawn(prober::sample(Arc::clone(&context.pool), closing.clone()));
         Ok(Proxy { context, pseudonym })
     }
 
@@ -128,7 +128,7 @@ impl<E: Env> Proxy<E> {
     /// The upstreams can't be set up. The old configuration stays in force.
     pub fn reload(&self, mut config: Config) -> Result<Reloaded, PoolError> {
         let context = &self.context;
-        let mut state = context.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = context.reload.lock();
         state.tried += 1;
         let before = context.settings.load_full();
         let restart_required = config.keep_restart_only(&before.config);
@@ -156,7 +156,7 @@ impl<E: Env> Proxy<E> {
 
     /// Reports that a new configuration could not be read, with its `problems`. The old one stays in force.
     pub fn refuse_reload(&self, problems: &str) {
-        let mut state = self.context.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.context.reload.lock();
         state.tried += 1;
         state.error = Some(problems.to_owned());
         drop(state);

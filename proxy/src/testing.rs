@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::env::{Busy, Duplex, Env, Listener};
+use crate::env::{Busy, Duplex, Env, Listener, watched};
 
 /// How many bytes a connection holds each way before its writer has to wait.
 pub const CONNECTION_BYTES: usize = 16 * 1024;
@@ -181,6 +181,16 @@ fn hand_over(listener: &mpsc::UnboundedSender<Accepted>) -> io::Result<MemoryStr
     let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
     listener.send((theirs, from)).map_err(|_| io::ErrorKind::ConnectionRefused)?;
     Ok(ours)
+}
+
+/// Returns how often this thread has taken a lock of the proxy's that others may want, since it began.
+pub fn lock_turns() -> u64 {
+    watched::turns()
+}
+
+/// Returns for how long such a lock was held at most since this was asked last, by any thread.
+pub fn longest_hold() -> Duration {
+    watched::longest()
 }
 
 /// One end of a connection in memory.

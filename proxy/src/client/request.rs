@@ -65,7 +65,7 @@ impl Origin {
 
 /// Counts and reports a request that was refused for what it asks or who asks it.
 pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: Origin, reply: &ErrorReply) {
-    pool.with_stats(|stats| stats.request_rejected());
+    pool.stats.request_rejected();
     let mut summary = origin.into_summary();
     (summary.status, summary.outcome, summary.blame) = (reply.status, reply.token, Some(reply.blame));
     pool.emit(&Event::Finished(&summary));
@@ -76,7 +76,7 @@ impl<E: Env> Request<E> {
     pub(crate) fn begin(context: &Context<E>, origin: Origin) -> Self {
         let pool = &context.pool;
         let started = pool.now();
-        pool.with_stats(|stats| stats.request_entered(started));
+        pool.stats.requests.entered();
         Request {
             pool: Arc::clone(pool),
             connections: Arc::clone(&context.connections),
@@ -170,7 +170,7 @@ impl<E: Env> Request<E> {
         let now = self.pool.now();
         let latency = now.since(self.started);
         self.summary.latency = latency;
-        self.pool.with_stats(|stats| stats.request_ended(success, latency, now));
+        self.pool.stats.requests.ended(success, latency);
         self.pool.emit_at(now, &Event::Verdict { request: self.id, success });
     }
 }
@@ -184,7 +184,7 @@ impl<E: Env> Drop for Request<E> {
             self.reach_verdict(false);
         }
         let now = self.pool.now();
-        self.pool.with_stats(|stats| stats.request_left(now));
+        self.pool.stats.requests.left();
         (self.summary.bytes_up, self.summary.bytes_down) = self.traffic.read();
         self.summary.duration = now.since(self.started);
         self.pool.emit_at(now, &Event::Finished(&self.summary));

@@ -1,7 +1,6 @@
 //! Says how healthy a running proxy is, for pages and commands.
 
 use std::fmt;
-use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +42,7 @@ pub struct Health {
 impl<E: Env> Context<E> {
     /// How the proxy is.
     pub(crate) fn health(&self) -> Health {
-        let reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let reload = self.reload.lock();
         Health {
             status: if self.connections.is_unready() { Status::Draining } else { Status::Ok },
             // Behind the lock, under which a reload replaces them.

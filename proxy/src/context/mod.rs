@@ -5,13 +5,13 @@ mod health;
 mod settings;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
-use crate::env::Env;
+use crate::env::{Env, Lock};
 use crate::event::{Observer, RequestId};
 use crate::metrics::Metrics;
 use crate::upstream::pool::Pool;
@@ -35,7 +35,7 @@ pub(crate) struct Context<E: Env> {
     pub(crate) started: SystemTime,
     /// Requests numbered so far.
     pub(crate) requests: AtomicU64,
-    pub(crate) reload: Mutex<ReloadState>,
+    pub(crate) reload: Lock<ReloadState>,
 }
 
 impl<E: Env> Context<E> {

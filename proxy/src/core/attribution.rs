@@ -204,6 +204,15 @@ impl Attribution {
         attributed
     }
 
+    /// Forgets what is older than the memory: nobody will ever be charged with it.
+    pub fn forget_old(&mut self, now: Timestamp) {
+        let memory = self.memory;
+        self.targets.retain(|_, remembered| {
+            remembered.retain(|one| now.since(one.since) < memory);
+            !remembered.is_empty()
+        });
+    }
+
     fn remember(&mut self, target: &str, suspicion: Suspicion, now: Timestamp) {
         // The probe, if it was one, is given back with the blame returned now.
         let attempt = Attempt { probe: false, ..suspicion.attempt };

@@ -1,6 +1,7 @@
 //! Decides how many attempts a request may make, how long each may take, and how many failovers all requests together may have.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::attribution::Failure;
@@ -177,58 +178,74 @@ pub struct RetryBudgetPolicy {
 /// Whole seconds that a [`RetryBudget`] looks back.
 const SECONDS: u64 = 10;
 
-/// What of the retry budget is used up.
+/// What of the retry budget is used up. Any number of threads count in it, and none of them waits.
 #[derive(Clone, Debug, Default)]
 pub struct RetryBudget {
-    seconds: [Second; SECONDS as usize],
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Second {
-    number: u64,
-    requests: u32,
-    failovers: u32,
+    requests: PerSecond,
+    failovers: PerSecond,
 }
 
 impl RetryBudget {
     /// A request began.
-    pub fn request(&mut self, now: Timestamp) {
-        let second = self.second(now);
-        second.requests = second.requests.saturating_add(1);
+    pub fn request(&self, now: Timestamp) {
+        self.requests.add(now, 1);
     }
 
     /// Takes one failover out of the budget, if it has one.
-    pub fn take(&mut self, policy: &RetryBudgetPolicy, now: Timestamp) -> bool {
-        let allowed = self.allows(policy, now);
-        if allowed {
-            let second = self.second(now);
-            second.failovers = second.failovers.saturating_add(1);
+    pub fn take(&self, policy: &RetryBudgetPolicy, now: Timestamp) -> bool {
+        // Taken first and given back where it was too many, so that two who come at once don't both take the last one.
+        self.failovers.add(now, 1);
+        let allowed = self.failovers.sum(now) <= self.most(policy, now);
+        if !allowed {
+            self.failovers.add(now, -1);
         }
         allowed
     }
 
     /// Whether [`RetryBudget::take`] would give one.
     pub fn allows(&self, policy: &RetryBudgetPolicy, now: Timestamp) -> bool {
-        let newest = number(now);
-        let recent = self.seconds.iter().filter(|second| newest.saturating_sub(second.number) < SECONDS);
-        let (requests, failovers) = recent.fold((0u64, 0u64), |(requests, failovers), second| {
-            (requests + u64::from(second.requests), failovers + u64::from(second.failovers))
-        });
-        failovers < requests * u64::from(policy.percent) / 100 + SECONDS * u64::from(policy.min_per_second)
+        self.failovers.sum(now) < self.most(policy, now)
     }
 
-    fn second(&mut self, now: Timestamp) -> &mut Second {
-        let number = number(now);
-        let second = &mut self.seconds[(number % SECONDS) as usize];
-        if second.number != number {
-            *second = Second { number, ..Second::default() };
-        }
-        second
+    fn most(&self, policy: &RetryBudgetPolicy, now: Timestamp) -> u64 {
+        self.requests.sum(now) * u64::from(policy.percent) / 100 + SECONDS * u64::from(policy.min_per_second)
     }
 }
 
+/// How many in each of the last [`SECONDS`]: the number of the second in the upper half of each place, the count in the
+/// lower one, so that a place changes at once.
+#[derive(Debug, Default)]
+#[repr(align(128))] // so that counting is in the way of nothing that lies beside it
+struct PerSecond([AtomicU64; SECONDS as usize]);
+
+impl PerSecond {
+    fn add(&self, now: Timestamp, more: i32) {
+        let number = number(now);
+        let added = |held: u64| {
+            let count = if (held >> 32) == number { held as u32 } else { 0 };
+            Some(number << 32 | u64::from(count.saturating_add_signed(more)))
+        };
+        // It ends: whoever comes in between has made the place change.
+        let _ = self.0[(number % SECONDS) as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+    }
+
+    fn sum(&self, now: Timestamp) -> u64 {
+        let newest = number(now);
+        let held = self.0.iter().map(|place| place.load(Ordering::Relaxed));
+        let recent = held.filter(|held| newest.saturating_sub(held >> 32) < SECONDS);
+        recent.map(|held| u64::from(held as u32)).sum()
+    }
+}
+
+impl Clone for PerSecond {
+    fn clone(&self) -> Self {
+        PerSecond(std::array::from_fn(|place| AtomicU64::new(self.0[place].load(Ordering::Relaxed))))
+    }
+}
+
+/// The second in which `now` is; 32 bits of it last for a century.
 fn number(now: Timestamp) -> u64 {
-    now.since(Timestamp::ZERO).as_secs()
+    u64::from(now.since(Timestamp::ZERO).as_secs() as u32)
 }
 
 #[cfg(test)]

@@ -88,6 +88,13 @@ pub enum AttemptResult {
     Delivered,
 }
 
+impl AttemptResult {
+    /// Whether it can change anything about an upstream that [is sound](UpstreamHealth::is_sound).
+    pub const fn concerns_the_sound(self) -> bool {
+        matches!(self, AttemptResult::Failure(_) | AttemptResult::Delivered)
+    }
+}
+
 /// A change in an upstream's health that others should hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -189,6 +196,11 @@ impl UpstreamHealth {
     /// It takes picks.
     pub fn is_eligible(&self) -> bool {
         self.ejection().is_none()
+    }
+
+    /// It takes picks, and nothing has failed since the last success: another success would change nothing.
+    pub fn is_sound(&self) -> bool {
+        self.is_eligible() && (self.failures, self.certain) == (Row::EMPTY, Row::EMPTY)
     }
 
     /// A request could be served through it now: it takes picks, or nothing that is certain speaks against it as a last

@@ -26,6 +26,11 @@ impl OwnNetwork {
         self.lost.len() >= 2 && self.lost.len() * 2 > usable
     }
 
+    /// All were reached of late, as far as is known.
+    pub fn is_well(&self) -> bool {
+        self.lost.is_empty()
+    }
+
     /// An upstream was reached.
     pub fn reached(&mut self) {
         self.lost.clear();

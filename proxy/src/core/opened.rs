@@ -1,5 +1,6 @@
 //! Remembers which targets were opened lately and through which upstreams, so that a suspected upstream can be probed with one of them.
 
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use super::attribution::Service;
@@ -9,11 +10,13 @@ use super::upstream::UpstreamId;
 /// Targets remembered at most. Each has one place it can stand in; one that comes to the same place later takes it.
 const PLACES: usize = 256;
 
-/// The targets that were opened of late.
+/// The targets that were opened of late. Any number of threads take notes, and none of them waits.
 #[derive(Debug)]
 pub struct Opened {
-    places: Box<[Option<Target>]>,
+    places: Box<[Place]>,
 }
+
+type Place = Mutex<Option<Target>>;
 
 #[derive(Debug)]
 struct Target {
@@ -27,30 +30,34 @@ struct Target {
 
 impl Default for Opened {
     fn default() -> Self {
-        Opened { places: (0..PLACES).map(|_| None).collect() }
+        Opened { places: (0..PLACES).map(|_| Place::default()).collect() }
     }
 }
 
 impl Opened {
-    /// `by` opened `name`.
-    pub fn note(&mut self, asked: Service, name: &str, by: UpstreamId, now: Timestamp) {
-        let place = self.place(asked, name);
-        match place {
+    /// `by` opened `name`. Where somebody else is at the same place at this moment, it is as if that one had come later.
+    pub fn note(&self, asked: Service, name: &str, by: UpstreamId, now: Timestamp) {
+        let mut place = match self.places[place_of(asked, name)].try_lock() {
+            Ok(place) => place,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        match &mut *place {
             Some(target) if target.is(asked, name) => (target.by, target.at) = (by, now),
             _ => *place = Some(Target { name: name.into(), asked, by, at: now, disputed: None }),
         }
     }
 
     /// What `by` opened as `name` brought nothing: that it opened says nothing about others.
-    pub fn forget(&mut self, asked: Service, name: &str, by: UpstreamId) {
-        let place = self.place(asked, name);
+    pub fn forget(&self, asked: Service, name: &str, by: UpstreamId) {
+        let mut place = self.place(asked, name);
         if place.as_ref().is_some_and(|target| target.is(asked, name) && target.by == by) {
             *place = None;
         }
     }
 
     /// An upstream was charged with not opening `name`.
-    pub fn dispute(&mut self, asked: Service, name: &str, now: Timestamp) {
+    pub fn dispute(&self, asked: Service, name: &str, now: Timestamp) {
         if let Some(target) = self.place(asked, name).as_mut().filter(|target| target.is(asked, name)) {
             target.disputed = Some(now);
         }
@@ -58,7 +65,8 @@ impl Opened {
 
     /// Whether another than `than` opened `name` less than `within` ago.
     pub fn by_another(&self, than: UpstreamId, asked: Service, name: &str, within: Duration, now: Timestamp) -> bool {
-        let target = self.places[place_of(asked, name)].as_ref().filter(|target| target.is(asked, name));
+        let place = self.place(asked, name);
+        let target = place.as_ref().filter(|target| target.is(asked, name));
         target.is_some_and(|target| target.by != than && now.since(target.at) < within)
     }
 
@@ -69,17 +77,26 @@ impl Opened {
         asked: Service,
         within: Duration,
         now: Timestamp,
-    ) -> impl Iterator<Item = &str> {
+    ) -> impl Iterator<Item = Box<str>> {
         let recent = |at: Timestamp| now.since(at) < within;
-        let wanted = |target: &&Target| target.asked == asked && target.by != than && recent(target.at);
-        let mut found: Vec<&Target> = self.places.iter().flatten().filter(wanted).collect();
-        found.sort_by_key(|target| (target.disputed.is_some_and(recent), std::cmp::Reverse(target.at)));
-        found.into_iter().map(|target| &*target.name)
+        let wanted = |target: &Target| target.asked == asked && target.by != than && recent(target.at);
+        let found = self.places.iter().filter_map(|place| {
+            let place = held(place);
+            let target = place.as_ref().filter(|target| wanted(target))?;
+            Some((target.disputed.is_some_and(recent), std::cmp::Reverse(target.at), target.name.clone()))
+        });
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(disputed, at, _)| (*disputed, *at));
+        found.into_iter().map(|(.., name)| name)
     }
 
-    fn place(&mut self, asked: Service, name: &str) -> &mut Option<Target> {
-        &mut self.places[place_of(asked, name)]
+    fn place(&self, asked: Service, name: &str) -> MutexGuard<'_, Option<Target>> {
+        held(&self.places[place_of(asked, name)])
     }
+}
+
+fn held(place: &Place) -> MutexGuard<'_, Option<Target>> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Target {
@@ -109,13 +126,13 @@ mod tests {
         Timestamp::ZERO.after(Duration::from_secs(secs))
     }
 
-    fn found(opened: &Opened, than: u32, now: u64) -> Vec<&str> {
-        opened.by_others(id(than), Service::Tunnel, SPAN, at(now)).collect()
+    fn found(opened: &Opened, than: u32, now: u64) -> Vec<String> {
+        opened.by_others(id(than), Service::Tunnel, SPAN, at(now)).map(String::from).collect()
     }
 
     #[test]
     fn what_others_opened_of_late_is_found_the_undisputed_and_the_latest_first() {
-        let mut opened = Opened::default();
+        let opened = Opened::default();
         for (name, by, when) in [("a:1", 1, 1), ("b:1", 2, 2), ("own:1", 0, 3), ("c:1", 1, 4), ("d:1", 2, 5)] {
             opened.note(Service::Tunnel, name, id(by), at(when));
         }
@@ -130,7 +147,7 @@ mod tests {
 
     #[test]
     fn opened_again_it_is_as_new() {
-        let mut opened = Opened::default();
+        let opened = Opened::default();
         opened.note(Service::Tunnel, "a:1", id(0), at(1));
         opened.note(Service::Tunnel, "a:1", id(1), at(9));
         assert_eq!(found(&opened, 0, 18), ["a:1"]);
@@ -138,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_brought_nothing_is_forgotten_unless_another_has_opened_it_since() {
-        let mut opened = Opened::default();
+        let opened = Opened::default();
         opened.note(Service::Tunnel, "a:1", id(1), at(1));
         opened.note(Service::Tunnel, "b:1", id(1), at(1));
         opened.note(Service::Tunnel, "b:1", id(2), at(2));
@@ -151,7 +168,7 @@ mod tests {
     /// What stands in a place is what was noted there last, whatever else could stand there.
     #[test]
     fn targets_that_share_a_place_are_not_taken_for_one_another() {
-        let mut opened = Opened::default();
+        let opened = Opened::default();
         let place = place_of(Service::Tunnel, "a:1");
         let other =
             (2..).map(|port| format!("a:{port}")).find(|name| place_of(Service::Tunnel, name) == place).unwrap();
@@ -167,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_is_disputed_stays_so_when_it_is_opened_again() {
-        let mut opened = Opened::default();
+        let opened = Opened::default();
         opened.note(Service::Tunnel, "b:1", id(1), at(1));
         opened.note(Service::Tunnel, "a:1", id(1), at(2));
         opened.dispute(Service::Tunnel, "a:1", at(3));
@@ -184,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded() {
-        let mut opened = Opened::default();
+        let opened = Opened::default();
         for n in 0..10_000 {
             opened.note(Service::Tunnel, &format!("t{n}:443"), id(1), at(1));
         }

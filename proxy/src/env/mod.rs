@@ -3,6 +3,7 @@
 //! Static dispatch, nothing boxed on the byte path. `os` is the only implementation that ships; the simulator
 //! brings its own. Intervals use `tokio::time`, which follows paused time, so clocks are not part of this.
 
+mod lock;
 pub mod os;
 mod relay;
 mod stop;
@@ -16,6 +17,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use lock::watched;
+pub(crate) use lock::{Held, Lock};
 pub use relay::{Early, RelayEnd, RelayLimits, Relayed, relay_buffered};
 pub use stop::Stop;
 pub use stream::{Duplex, Listener};

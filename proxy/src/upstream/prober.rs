@@ -270,19 +270,17 @@ fn fraction(random: u64) -> f64 {
     (random >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Looks at the bytes that every upstream has carried, once per bucket of the statistics' window, so that bytes count
-/// for the time at which they came, also those of a tunnel that lasts for hours.
-pub(crate) async fn sample_bytes<E: Env>(pool: Arc<Pool<E>>, closing: Stop) {
+/// Samples the statistics at the end of each bucket of their windows, so that what is counted counts for the time at which it
+/// came, also the bytes of a tunnel that lasts for hours.
+pub(crate) async fn sample<E: Env>(pool: Arc<Pool<E>>, closing: Stop) {
     loop {
+        let within = pool.now().as_nanos() % BUCKET.as_nanos() as u64;
         tokio::select! {
             biased;
             () = closing.wait() => return,
-            () = tokio::time::sleep(BUCKET) => {}
+            () = tokio::time::sleep(BUCKET - Duration::from_nanos(within)) => {}
         }
-        let now = pool.now();
-        for upstream in &pool.snapshot().upstreams {
-            upstream.figures.recent_bytes(now);
-        }
+        pool.sample();
     }
 }
 

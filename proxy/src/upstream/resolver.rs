@@ -8,14 +8,15 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::env::Env;
+use crate::env::{Env, Held, Lock};
 
 /// The time between two connection attempts while none has failed: RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
@@ -45,7 +46,7 @@ const LOOKUP: Duration = Duration::from_secs(30);
 ///    a moment helps the next request.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
-    names: Mutex<BTreeMap<String, Weak<Name>>>,
+    names: Lock<BTreeMap<String, Weak<Name>>>,
 }
 
 impl Resolver {
@@ -55,11 +56,11 @@ impl Resolver {
             Ok(literal) => Host::Literal([SocketAddr::new(literal, port)].into()),
             Err(_) => Host::Name(self.name(host)),
         };
-        Endpoint { host, port, last_good: Mutex::default() }
+        Endpoint { host, port, last_good: ArcSwapOption::empty() }
     }
 
     fn name(&self, host: &str) -> Arc<Name> {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names.lock();
         if let Some(name) = names.get(host).and_then(Weak::upgrade) {
             return name;
         }
@@ -77,7 +78,7 @@ pub(crate) struct Endpoint {
     host: Host,
     port: u16,
     /// It is tried first, so that a dead one in front of it costs no time.
-    last_good: Mutex<Option<IpAddr>>,
+    last_good: ArcSwapOption<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -96,8 +97,8 @@ impl Endpoint {
             Host::Literal(literal) => return Ok(Arc::clone(literal)),
             Host::Name(name) => name.resolve(env, fresh_for).await?,
         };
-        let last_good = *self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = addresses.iter().position(|address| Some(*address) == last_good).unwrap_or(0);
+        let last_good = self.last_good.load();
+        let first = addresses.iter().position(|address| Some(address) == last_good.as_deref()).unwrap_or(0);
         let (before, behind) = addresses.split_at(first);
         let (first, behind) = behind.split_at(behind.len().min(1));
         let ordered = [first, before, behind].into_iter().flatten();
@@ -126,8 +127,8 @@ impl Endpoint {
                 race(env, &others, lack).await?
             }
         };
-        if matches!(self.host, Host::Name(_)) {
-            *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
+        if matches!(self.host, Host::Name(_)) && self.last_good.load().as_deref() != Some(&address.ip()) {
+            self.last_good.store(Some(Arc::new(address.ip())));
         }
         Ok(stream)
     }
@@ -145,22 +146,28 @@ impl Endpoint {
 #[derive(Debug)]
 struct Name {
     host: String,
-    state: Mutex<NameState>,
+    /// Changes under the lock only. Who finds fresh addresses needs no more.
+    known: ArcSwap<Known>,
+    state: Lock<NameState>,
     /// A lookup has ended.
     answered: Notify,
 }
 
-#[derive(Debug)]
-struct NameState {
+#[derive(Clone, Debug)]
+struct Known {
     /// Empty where none was ever known.
     addresses: Arc<[IpAddr]>,
+    /// When the next lookup is due.
+    due: Instant,
+}
+
+#[derive(Debug, Default)]
+struct NameState {
     /// Of the last lookup, if it failed.
     failure: Option<LookupFailure>,
     asking: bool,
     /// When the last lookup ended.
     answered: Option<Instant>,
-    /// When the next one is due.
-    due: Instant,
 }
 
 /// An error that can be told to all who waited.
@@ -188,16 +195,24 @@ impl From<LookupFailure> for io::Error {
 
 impl Name {
     fn new(host: &str) -> Self {
-        let due = Instant::now();
-        let state = NameState { addresses: Arc::default(), failure: None, asking: false, answered: None, due };
-        Name { host: host.to_owned(), state: Mutex::new(state), answered: Notify::new() }
+        let known = ArcSwap::from_pointee(Known { addresses: Arc::default(), due: Instant::now() });
+        Name { host: host.to_owned(), known, state: Lock::default(), answered: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, NameState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> Held<'_, NameState> {
+        self.state.lock()
+    }
+
+    /// Its addresses, as long as no lookup is due.
+    fn fresh(&self) -> Option<Arc<[IpAddr]>> {
+        let known = self.known.load();
+        (!known.addresses.is_empty() && Instant::now() < known.due).then(|| Arc::clone(&known.addresses))
     }
 
     async fn resolve<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) -> io::Result<Arc<[IpAddr]>> {
+        if let Some(addresses) = self.fresh() {
+            return Ok(addresses);
+        }
         loop {
             let mut answered = pin!(self.answered.notified());
             // Before the state is read, so that an answer in between is not missed.
@@ -205,8 +220,9 @@ impl Name {
             self.ask_if_due(env, fresh_for);
             {
                 let state = self.state();
-                if !state.addresses.is_empty() {
-                    return Ok(Arc::clone(&state.addresses));
+                let known = self.known.load();
+                if !known.addresses.is_empty() {
+                    return Ok(Arc::clone(&known.addresses));
                 }
                 if let (Some(failure), false) = (&state.failure, state.asking) {
                     return Err(failure.clone().into());
@@ -222,9 +238,10 @@ impl Name {
         let mut answered = pin!(self.answered.notified());
         answered.as_mut().enable();
         {
-            let mut state = self.state();
-            if let Some(answered) = state.answered {
-                state.due = state.due.min(answered + PAUSE);
+            let state = self.state();
+            let known = self.known.load();
+            if let Some(again) = state.answered.map(|answered| answered + PAUSE).filter(|again| *again < known.due) {
+                self.known.store(Arc::new(Known { due: again, ..Known::clone(&known) }));
             }
         }
         self.ask_if_due(env, fresh_for);
@@ -232,13 +249,13 @@ impl Name {
         if asking {
             let _ = timeout(OTHERS, answered).await;
         }
-        Arc::clone(&self.state().addresses)
+        Arc::clone(&self.known.load().addresses)
     }
 
     /// Has a task of its own look the name up, unless it is too early or one does already: whoever asked may leave.
     fn ask_if_due<E: Env>(self: &Arc<Self>, env: &E, fresh_for: Duration) {
         let mut state = self.state();
-        if state.asking || Instant::now() < state.due {
+        if state.asking || Instant::now() < self.known.load().due {
             return;
         }
         state.asking = true;
@@ -263,18 +280,18 @@ impl Name {
         let mut state = self.state();
         state.asking = false;
         state.answered = Some(now);
-        match found {
+        let known = match found {
             Ok(addresses) => {
-                state.addresses = addresses.into();
                 state.failure = None;
-                state.due = now + fresh_for;
+                Known { addresses: addresses.into(), due: now + fresh_for }
             }
             // A resolver that is down for a moment must not take down an upstream that we could reach a moment ago.
             Err(error) => {
                 state.failure = Some(error.into());
-                state.due = now + PAUSE;
+                Known { due: now + PAUSE, ..Known::clone(&self.known.load()) }
             }
-        }
+        };
+        self.known.store(Arc::new(known));
         drop(state);
         self.answered.notify_waiters();
     }

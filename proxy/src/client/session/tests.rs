@@ -10,7 +10,7 @@ use crate::config::Lookup;
 use crate::env::Listener;
 use crate::event::NoObserver;
 use crate::proxy::Proxy;
-use crate::testing::{CONNECTION_BYTES, MemoryEnv, MemoryStream};
+use crate::testing::{CONNECTION_BYTES, MemoryEnv, MemoryStream, Names, lock_turns};
 
 const UPSTREAM: &str = "10.0.0.1:3128";
 
@@ -231,4 +231,110 @@ fn size<A, B, C, D, G, F: Future>(_: impl Fn(A, B, C, D, G) -> F) -> usize {
 fn the_task_of_an_idle_tunnel_is_small() {
     let bytes = size(serve::<crate::env::os::Os>);
     assert!(bytes <= 520, "a tunnel's task has grown to {bytes} bytes");
+}
+
+/// Serves whoever comes to `address` with `reply` to each head, and echoes nothing.
+async fn answering(env: &MemoryEnv, address: &str, reply: &'static str) {
+    let mut listener = env.bind(address.parse::<SocketAddr>().unwrap()).await.unwrap();
+    let environment = env.clone();
+    env.spawn(async move {
+        while let Ok((mut peer, _)) = listener.accept().await {
+            environment.spawn(async move {
+                let mut held = Vec::new();
+                while let Ok(byte) = peer.read_u8().await {
+                    held.push(byte);
+                    if held.ends_with(b"\r\n\r\n") {
+                        held.clear();
+                        peer.write_all(reply.as_bytes()).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// How often a lock was taken for this request of one client, whose answer ends with `end`: before it says that it has no
+/// more to say, and until all is over.
+async fn turns_of(proxy: &Proxy<MemoryEnv>, env: &MemoryEnv, request: &str, end: &str) -> u64 {
+    let before = lock_turns();
+    let mut client = client(proxy, env);
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    while !text.ends_with(end) {
+        text.push(client.read_u8().await.unwrap().into());
+    }
+    client.shutdown().await.unwrap();
+    client.read_to_end(&mut Vec::new()).await.unwrap();
+    // Paused time moves on when all is done.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    lock_turns() - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_a_tunnel_nor_a_page_waits_for_a_lock_while_all_goes_well() {
+    const TUNNEL: [&str; 3] =
+        ["CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhello", "hello"];
+    const PAGE: [&str; 3] = [
+        "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "hello",
+    ];
+    // Of a page: the list of its upstream's kept connections, which it takes one from and gives it back to.
+    for ([request, reply, end], turns) in [(TUNNEL, 0), (PAGE, 2)] {
+        for upstream in [UPSTREAM, "name.test:3128"] {
+            let upstreams = json!([{ "url": format!("http://{upstream}") }]);
+            let (proxy, env) = start(json!({ "upstream_proxies": upstreams })).await;
+            env.set_names(Names::Resolve(vec![UPSTREAM.parse().unwrap()]));
+            answering(&env, UPSTREAM, reply).await;
+            // The first one looks the name up, and connects.
+            turns_of(&proxy, &env, request, end).await;
+            for _ in 0..3 {
+                assert_eq!(turns_of(&proxy, &env, request, end).await, turns, "{request} by {upstream}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_waits_for_a_second_opinion_costs_others_a_turn_of_the_lock_until_it_is_old() {
+    let (proxy, env) = start(json!({})).await;
+    answering(&env, UPSTREAM, "HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
+    let bad = "CONNECT bad.test:80 HTTP/1.1\r\nHost: bad.test:80\r\n\r\n";
+    turns_of(&proxy, &env, bad, "\n").await;
+    answering(&env, UPSTREAM, "HTTP/1.1 200 OK\r\n\r\nhello").await;
+    let good = "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n";
+    assert_eq!(turns_of(&proxy, &env, good, "hello").await, 2, "one as it opens, one as it ends");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(turns_of(&proxy, &env, good, "hello").await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_have_their_turns_while_a_long_page_is_made() {
+    let mut turns = Vec::new();
+    for upstreams in [1, 320] {
+        let one = |number: u32| json!({ "url": format!("http://u{number}:p@{UPSTREAM}") });
+        let upstreams: Vec<Value> = (0..upstreams).map(one).collect();
+        let (proxy, env) = start(json!({ "upstream_proxies": upstreams })).await;
+        let mut client = client(&proxy, &env);
+        let taken = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let other = Arc::clone(&taken);
+        let read = async {
+            client.write_all(b"GET /stats HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+            // Up to its first byte it is made, behind that it is sent.
+            client.read_u8().await.unwrap();
+        };
+        tokio::select! {
+            biased;
+            () = read => {}
+            () = async {
+                loop {
+                    tokio::task::yield_now().await;
+                    other.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            } => {}
+        }
+        turns.push(taken.load(std::sync::atomic::Ordering::Relaxed));
+    }
+    let [short, long] = turns[..] else { panic!("{turns:?}") };
+    assert!(long >= short + 320 / 32, "{short} turns beside one upstream, {long} beside 320");
 }

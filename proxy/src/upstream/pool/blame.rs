@@ -7,7 +7,8 @@ use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 
 impl<E: Env> Pool<E> {
-    /// The attempt of `lease` opened `target`: it has succeeded, and whoever failed on the target before is charged.
+    /// The attempt of `lease` opened `target`: it has succeeded, and whoever failed on the target before is charged. While
+    /// nothing is held against anybody, as usual, that takes no lock.
     pub(crate) fn opened(
         &self,
         memory: FailureMemory,
@@ -16,25 +17,27 @@ impl<E: Env> Pool<E> {
         evidence: Evidence,
     ) -> Vec<Attributed> {
         let (now, asked, upstream) = (self.now(), evidence.asked(), lease.upstream.id);
-        lease.tell_end(None, now);
-        let mut state = self.state();
-        lease.count_end(&mut state.stats, true, now);
+        lease.end_attempt_at(None, now);
+        self.opened.note(asked, target, upstream, now);
+        if evidence.is_empty() && self.state.is_quiet() && lease.upstream.figures.is_sound() {
+            return Vec::new();
+        }
+        let mut state = self.state.lock();
         let restored = self.report_to(&mut state, lease.attempt, AttemptResult::Success, now);
         if restored.is_some() {
             // What is told of an epoch is read then, so it comes before anything else changes.
             drop(state);
             self.emit_transition(restored);
-            state = self.state();
+            state = self.state.lock();
         }
         state.network.reached();
-        state.opened.note(asked, target, upstream, now);
         let wanted = state.target_wanted;
         let attribution = state.attribution(memory);
         let mut blamed = Vec::new();
         if !evidence.is_empty() || !attribution.is_empty() {
             blamed = attribution.opened(target, upstream, evidence, now);
             if blamed.iter().any(|one| one.blame == Blame::Upstream) {
-                state.opened.dispute(asked, target, now);
+                self.opened.dispute(asked, target, now);
             }
         }
         self.settle(state, &blamed);
@@ -46,16 +49,17 @@ impl<E: Env> Pool<E> {
 
     /// A tunnel to `target` through `upstream` delivered: whoever brought nothing from it of late is charged.
     pub(crate) fn delivered(&self, target: &str, upstream: UpstreamId) {
-        let mut state = self.state();
-        if !state.empty_tunnels.is_empty() {
-            let blamed = state.empty_tunnels.opened(target, upstream, Evidence::new(Service::Tunnel), self.now());
+        if !self.state.is_quiet() {
+            let mut state = self.state.lock();
+            let empty_tunnels = state.attribution(FailureMemory::EmptyTunnels);
+            let blamed = empty_tunnels.opened(target, upstream, Evidence::new(Service::Tunnel), self.now());
             self.settle(state, &blamed);
         }
     }
 
     /// A tunnel to `target` ended on the upstream's side before anything came out of it.
     pub(crate) fn brought_nothing(&self, target: &str, attempt: Attempt) {
-        self.state().opened.forget(Service::Tunnel, target, attempt.upstream);
+        self.opened.forget(Service::Tunnel, target, attempt.upstream);
         let mut evidence = Evidence::new(Service::Tunnel);
         self.failed(&mut evidence, attempt, Failure::EmptyTunnel);
         self.none_opened(FailureMemory::EmptyTunnels, target, evidence);
@@ -64,7 +68,7 @@ impl<E: Env> Pool<E> {
     /// An attempt failed. Its blame where that is plain, which has been settled then; else `evidence` keeps it.
     pub(crate) fn failed(&self, evidence: &mut Evidence, attempt: Attempt, failure: Failure) -> Option<Attributed> {
         let mut blamed = evidence.failed(attempt, failure);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let usable = state.balancer.usable_count();
         if failure.is_of_the_upstream() {
             state.network.reached();
@@ -80,7 +84,7 @@ impl<E: Env> Pool<E> {
         if evidence.is_empty() {
             return Vec::new();
         }
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let blamed = state.attribution(memory).none_opened(target, evidence, self.now());
         self.settle(state, &blamed);
         blamed
@@ -88,6 +92,6 @@ impl<E: Env> Pool<E> {
 
     /// A probe failed to open what another upstream opened of late.
     pub(crate) fn disproved(&self, attributed: Attributed) {
-        self.settle(self.state(), &[attributed]);
+        self.settle(self.state.lock(), &[attributed]);
     }
 }

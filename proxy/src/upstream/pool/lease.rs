@@ -1,12 +1,11 @@
 //! Holds a lease: an attempt's claim on its upstream, which reports how the attempt ended.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use super::{LastFailure, Pool, Upstream};
 use crate::core::attribution::Failure;
 use crate::core::health::AttemptResult;
-use crate::core::stats::Stats;
 use crate::core::time::Timestamp;
 use crate::core::upstream::Attempt;
 use crate::env::Env;
@@ -31,25 +30,15 @@ impl<E: Env> Lease<E> {
 
     /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
     pub(crate) fn end_attempt(&mut self, failed: Option<&FailedAttempt>) {
-        let now = self.pool.now();
-        self.count_end(&mut self.pool.state().stats, failed.is_none(), now);
-        self.tell_end(failed, now);
+        self.end_attempt_at(failed, self.pool.now());
     }
 
-    /// Counts that verdict, which came `now`.
-    pub(super) fn count_end(&self, stats: &mut Stats, success: bool, now: Timestamp) {
-        if self.request.is_some() {
-            stats.attempt_ended(self.upstream.id, success, now.since(self.attempt.started), now);
-        }
-    }
-
-    /// Tells that verdict to all others.
-    pub(super) fn tell_end(&mut self, failed: Option<&FailedAttempt>, now: Timestamp) {
+    /// As [`Lease::end_attempt`], by a caller who has looked at the clock.
+    pub(super) fn end_attempt_at(&mut self, failed: Option<&FailedAttempt>, now: Timestamp) {
         self.ended = true;
         let took = now.since(self.attempt.started);
-        if self.request.is_some() && failed.is_none() {
-            let mut latency = self.upstream.figures.latency.lock().unwrap_or_else(PoisonError::into_inner);
-            latency.record(took, now.since(Timestamp::ZERO));
+        if self.request.is_some() {
+            self.upstream.figures.ended(failed.is_none(), took);
         }
         if let Some(failed) = failed.filter(|failed| failed.failure != Failure::ClientGone) {
             self.upstream.figures.failed(failed.clone(), now);
@@ -71,7 +60,8 @@ impl<E: Env> Lease<E> {
     pub(crate) fn tunnel_ended(&self, target: &str, delivered: bool, by_upstream: bool, cause: Option<Arc<str>>) {
         if delivered {
             // Only what may have been counted needs to be undone; the usual end has nobody to charge.
-            if self.upstream.figures.brought_nothing.swap(false, Ordering::Relaxed) {
+            let brought_nothing = &self.upstream.figures.brought_nothing;
+            if brought_nothing.load(Ordering::Relaxed) && brought_nothing.swap(false, Ordering::Relaxed) {
                 self.pool.report(self.attempt, AttemptResult::Delivered);
             }
             self.pool.delivered(target, self.upstream.id);
@@ -104,8 +94,7 @@ impl<E: Env> Drop for Lease<E> {
         }
         self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);
         if self.request.is_some() {
-            let now = self.pool.now();
-            self.pool.state().stats.attempt_left(self.upstream.id, now);
+            self.upstream.figures.counters.left();
         }
     }
 }

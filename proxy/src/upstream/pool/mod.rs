@@ -1,32 +1,32 @@
 //! Holds the upstreams in force, with their health and statistics.
 //!
-//! Whose turn it is takes an immutable snapshot and an atomic ticket; nothing is locked. All else (counting, an attempt's result,
-//! a probe, a transition, a reload) goes through one short mutex that is never held across an await.
+//! Whose turn it is takes an immutable snapshot and an atomic ticket, and what is counted is atomic: nothing is locked. What decides
+//! (a failure, a failover, a probe, a transition, a reload) goes through one short lock that is never held across an await. That an
+//! attempt went well decides only where something is held against somebody; see [`Pool::opened`].
 
 mod blame;
 mod latency;
 mod lease;
 mod pick;
 mod snapshot;
+mod state;
 mod turns;
 mod upstream;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::core::attribution::{Attributed, Attribution, DEFAULT_MEMORY};
+use crate::core::attribution::Attributed;
 use crate::core::balancer::{Balancer, Transition};
 use crate::core::failover::{FailoverPolicy, RetryBudget};
 use crate::core::health::{AttemptResult, Change, UpstreamHealth};
-use crate::core::network::OwnNetwork;
 use crate::core::opened::Opened;
-use crate::core::stats::{Counters, Reading, Stats};
+use crate::core::stats::{Reading, Stats};
 use crate::core::time::Timestamp;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
@@ -34,14 +34,14 @@ use crate::event::{Event, Observer};
 use crate::http::via::Via;
 use crate::upstream::resolver::Resolver;
 
-pub(crate) use latency::Percentiles;
 pub(crate) use lease::Lease;
 pub(crate) use pick::Probe;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
-pub(crate) use upstream::{Bytes, LastFailure, SWEEP, Upstream};
+pub(crate) use upstream::{LastFailure, SWEEP, Upstream};
 
 use snapshot::{build, members};
+use state::{HeldState, State, StateLock};
 use turns::{Turns, change};
 use upstream::KeptPlaces;
 
@@ -53,7 +53,10 @@ pub(crate) struct Pool<E: Env> {
     resolver: Resolver,
     kept: KeptPlaces,
     current: ArcSwap<Snapshot<E::Stream>>,
-    state: Mutex<State>,
+    pub(crate) stats: Stats,
+    retries: RetryBudget,
+    opened: Opened,
+    state: StateLock,
     /// Rotates ties among the least-failed.
     turn: AtomicU64,
     /// Wakes whoever sweeps idle connections, and the prober.
@@ -72,30 +75,6 @@ pub(crate) enum FailureMemory {
     EmptyTunnels,
 }
 
-struct State {
-    balancer: Balancer,
-    requests: Attribution,
-    checks: Attribution,
-    empty_tunnels: Attribution,
-    opened: Opened,
-    network: OwnNetwork,
-    retries: RetryBudget,
-    /// An ejected upstream waits for a target to be probed with.
-    target_wanted: bool,
-    stats: Stats,
-    next_id: u32,
-}
-
-impl State {
-    fn attribution(&mut self, memory: FailureMemory) -> &mut Attribution {
-        match memory {
-            FailureMemory::Requests => &mut self.requests,
-            FailureMemory::Checks => &mut self.checks,
-            FailureMemory::EmptyTunnels => &mut self.empty_tunnels,
-        }
-    }
-}
-
 impl<E: Env> Pool<E> {
     /// The pool of `config`, all of it eligible.
     pub(crate) fn new(env: E, config: &Config, via: Via, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
@@ -109,18 +88,7 @@ impl<E: Env> Pool<E> {
             settings: UpstreamSettings::new(config, via),
             upstreams,
         };
-        let state = State {
-            stats: Stats::new(members.iter().map(|member| member.id)),
-            next_id: members.len() as u32,
-            requests: Attribution::new(DEFAULT_MEMORY),
-            checks: Attribution::new(snapshot.settings.check_memory),
-            empty_tunnels: Attribution::new(DEFAULT_MEMORY),
-            opened: Opened::default(),
-            network: OwnNetwork::default(),
-            retries: RetryBudget::default(),
-            target_wanted: false,
-            balancer,
-        };
+        let state = State::new(balancer, members.len() as u32, snapshot.settings.check_memory);
         let pool = Arc::new(Pool {
             env,
             zero: Instant::now(),
@@ -128,7 +96,10 @@ impl<E: Env> Pool<E> {
             resolver,
             kept,
             current: ArcSwap::from_pointee(snapshot),
-            state: Mutex::new(state),
+            stats: Stats::default(),
+            retries: RetryBudget::default(),
+            opened: Opened::default(),
+            state: StateLock::new(state),
             turn: AtomicU64::new(0),
             idle_kept: Notify::new(),
             changed: Notify::new(),
@@ -141,13 +112,13 @@ impl<E: Env> Pool<E> {
     pub(crate) fn configure(&self, config: &Config, via: Via) -> Result<(), PoolError> {
         // Outside the mutex: a TLS upstream's roots may be read from files, and every request would wait. Only reloads
         // change which upstreams there are, and they come one at a time.
-        let mut next_id = self.state().next_id;
+        let mut next_id = self.state.lock().next_id;
         let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id, &self.resolver, &self.env)?;
         let members = members(&upstreams);
-        let mut state = self.state();
+        let anew = self.current.load().known_otherwise(&upstreams);
+        let mut state = self.state.lock();
         let before = self.current.load_full();
         let now = self.now();
-        let anew = before.known_otherwise(&upstreams);
         let health = |id: &UpstreamId| Some((*id, state.balancer.health(*id)?.ejection()?.since));
         let recovered: Vec<_> = anew.iter().filter_map(health).collect();
         let configure =
@@ -162,9 +133,16 @@ impl<E: Env> Pool<E> {
         });
         let (renewed, Some(snapshot)) = (renewed?, snapshot) else { return Ok(()) };
         state.next_id = next_id;
-        state.stats.configure(members.iter().map(|member| member.id));
-        state.checks = Attribution::new(snapshot.settings.check_memory);
+        state.set_check_memory(snapshot.settings.check_memory);
+        for upstream in &snapshot.upstreams {
+            upstream.figures.set_sound(state.balancer.health(upstream.id));
+        }
+        for gone in before.upstreams.iter().filter(|one| snapshot.get(one.id).is_none()) {
+            self.stats.depart(Arc::clone(&gone.figures.counters));
+        }
         drop(state);
+        // From now on what comes counts as of now.
+        self.sample();
         before.retire_all_but(&snapshot);
         for (upstream, since) in recovered {
             let (name, url) = snapshot.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
@@ -197,7 +175,7 @@ impl<E: Env> Pool<E> {
 
     /// Whether a request could be served now, by an upstream as a last resort if need be.
     pub(crate) fn is_ready(&self) -> bool {
-        self.state().balancer.may_serve()
+        self.state.lock().balancer.may_serve()
     }
 
     /// How many upstreams a request may be sent to, and the figures that bound it.
@@ -212,28 +190,32 @@ impl<E: Env> Pool<E> {
 
     /// How many [`Pool::pick_behind`] could pick.
     pub(crate) fn untried(&self, tried: &[UpstreamId]) -> usize {
-        self.state().balancer.candidates(tried)
+        self.state.lock().balancer.candidates(tried)
     }
 
     /// When the next probe is due.
     pub(crate) fn next_probe(&self) -> Option<Timestamp> {
-        self.state().balancer.next_wakeup()
+        self.state.lock().balancer.next_wakeup()
     }
 
     /// Whether the upstream takes picks.
     pub(crate) fn is_eligible(&self, id: UpstreamId) -> bool {
-        self.state().balancer.health(id).is_some_and(|health| health.is_eligible())
+        self.state.lock().balancer.health(id).is_some_and(|health| health.is_eligible())
     }
 
     /// What an attempt's end says of its upstream.
     pub(crate) fn report(&self, attempt: Attempt, result: AttemptResult) {
-        let mut state = self.state();
+        let sound = |upstream: &Arc<Upstream<E::Stream>>| upstream.figures.is_sound();
+        if !result.concerns_the_sound() && self.current.load().get(attempt.upstream).is_some_and(sound) {
+            return;
+        }
+        let mut state = self.state.lock();
         let transition = self.report_to(&mut state, attempt, result, self.now());
         drop(state);
         self.emit_transition(transition);
     }
 
-    fn settle(&self, mut state: MutexGuard<'_, State>, blamed: &[Attributed]) {
+    fn settle(&self, mut state: HeldState<'_>, blamed: &[Attributed]) {
         if blamed.is_empty() {
             return;
         }
@@ -264,7 +246,11 @@ impl<E: Env> Pool<E> {
                 settings: Arc::clone(&before.settings),
             })
         });
-        let ejected = state.balancer.health(attempt.upstream).is_some_and(|health| !health.is_eligible());
+        let health = state.balancer.health(attempt.upstream);
+        if let Some(upstream) = self.current.load().get(attempt.upstream) {
+            upstream.figures.set_sound(health);
+        }
+        let ejected = health.is_some_and(|health| !health.is_eligible());
         if transition.is_none() && !attempt.probe && !ejected {
             return None;
         }
@@ -292,7 +278,7 @@ impl<E: Env> Pool<E> {
     }
 
     fn emit_epoch(&self, snapshot: &Snapshot<E::Stream>) {
-        let state = self.state();
+        let state = self.state.lock();
         let members: Vec<(UpstreamId, u32)> = (snapshot.upstreams.iter())
             .filter(|one| !one.config.weight.is_zero())
             .filter(|one| state.balancer.health(one.id).is_some_and(|health| health.is_eligible()))
@@ -307,46 +293,56 @@ impl<E: Env> Pool<E> {
         state.target_wanted = state.balancer.wants_target();
     }
 
-    /// Counts something, or reads the counts.
-    pub(crate) fn with_stats<T>(&self, f: impl FnOnce(&mut Stats) -> T) -> T {
-        f(&mut self.state().stats)
-    }
-
-    /// Everything that is counted, at one moment. Plain numbers alone are copied while every request waits.
-    pub(crate) fn read(&self) -> PoolReading {
+    /// Everything that is counted. Counters that no request waits for are read one by one, in an order in which sums never
+    /// contradict each other ([`Stats`]).
+    pub(crate) fn read(&self) -> PoolReading<E::Stream> {
         let now = self.now();
-        let state = self.state();
-        let upstream = |(id, counters): (UpstreamId, &Counters)| {
-            let health = state.balancer.health(id).unwrap_or_default();
-            (id, UpstreamReading { counters: counters.read(now), health })
+        let requests = self.stats.requests.read(now);
+        // Under the lock, so that a reload moves none from the one to the other meanwhile.
+        let state = self.state.lock();
+        let snapshot = self.current.load_full();
+        let departed = self.stats.read_departed(now);
+        let health: Vec<_> =
+            snapshot.upstreams.iter().map(|one| state.balancer.health(one.id).unwrap_or_default()).collect();
+        drop(state);
+        let read = |(upstream, health): (&Arc<Upstream<E::Stream>>, UpstreamHealth)| UpstreamReading {
+            upstream: Arc::clone(upstream),
+            counters: upstream.figures.counters.read(now),
+            health,
         };
-        PoolReading {
-            now,
-            requests: state.stats.requests().read(now),
-            rejected: state.stats.rejected(),
-            departed: state.stats.departed().read(now),
-            upstreams: state.stats.upstreams().map(upstream).collect(),
-        }
+        let upstreams = snapshot.upstreams.iter().zip(health).map(read).collect();
+        PoolReading { now, requests, rejected: self.stats.rejected(), departed, upstreams }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads what every counter has come to, so that it counts in the windows for the time at which it came, and forgets
+    /// what is too old to be of use. Somebody has to once per bucket of the windows.
+    pub(crate) fn sample(&self) {
+        let now = self.now();
+        self.stats.requests.read(now);
+        self.stats.read_departed(now);
+        for upstream in &self.current.load_full().upstreams {
+            upstream.figures.sample(now);
+        }
+        if !self.state.is_quiet() {
+            self.state.lock().forget_old(now);
+        }
     }
 }
 
 /// What a pool has counted by `now`.
-pub(crate) struct PoolReading {
+pub(crate) struct PoolReading<S> {
     pub(crate) now: Timestamp,
     pub(crate) requests: Reading,
     pub(crate) rejected: u64,
     /// Through upstreams that have left.
     pub(crate) departed: Reading,
-    pub(crate) upstreams: BTreeMap<UpstreamId, UpstreamReading>,
+    /// In order of id.
+    pub(crate) upstreams: Vec<UpstreamReading<S>>,
 }
 
 /// What a pool has counted of one upstream, and its health.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct UpstreamReading {
+pub(crate) struct UpstreamReading<S> {
+    pub(crate) upstream: Arc<Upstream<S>>,
     pub(crate) counters: Reading,
     pub(crate) health: UpstreamHealth,
 }

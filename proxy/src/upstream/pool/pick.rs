@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Lease, Pool, State, Upstream};
+use super::{Lease, Pool, Upstream};
 use crate::core::attribution::{DEFAULT_MEMORY, Service};
 use crate::core::health::Charge;
 use crate::core::upstream::{Attempt, UpstreamId};
@@ -41,14 +41,14 @@ impl<E: Env> Pool<E> {
         tried: &[UpstreamId],
     ) -> Option<Lease<E>> {
         let policy = self.current.load().failover.retry_budget;
-        let allowed = self.state().retries.take(&policy, self.now());
+        let allowed = self.retries.take(&policy, self.now());
         allowed.then(|| self.pick_from_balancer(request, attempt, tried))?
     }
 
     /// Whether all requests together may fail over once more.
     pub(crate) fn may_fail_over(&self) -> bool {
         let policy = self.current.load().failover.retry_budget;
-        self.state().retries.allows(&policy, self.now())
+        self.retries.allows(&policy, self.now())
     }
 
     fn pick_from_balancer(
@@ -58,8 +58,8 @@ impl<E: Env> Pool<E> {
         tried: &[UpstreamId],
     ) -> Option<Lease<E>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let state = self.state();
-        // Under the mutex, so that the snapshot is the balancer's.
+        let state = self.state.lock();
+        // Under the lock, so that the snapshot is the balancer's.
         let current = self.current.load();
         let load = |id| current.get(id).map_or(0, |upstream| upstream.leased());
         let id = state.balancer.failover(tried, turn, load)?;
@@ -71,10 +71,10 @@ impl<E: Env> Pool<E> {
     /// A probe that is to be sent now.
     pub(crate) fn take_probe(self: &Arc<Self>) -> Option<Probe<E>> {
         let now = self.now();
-        let mut guard = self.state();
-        let State { balancer, opened, .. } = &mut *guard;
+        let mut state = self.state.lock();
         let targets = |id: UpstreamId, charge: Charge| -> Vec<(Service, String)> {
-            let of = |asked| opened.by_others(id, asked, DEFAULT_MEMORY, now).map(move |name| (asked, name.to_owned()));
+            let of =
+                |asked| self.opened.by_others(id, asked, DEFAULT_MEMORY, now).map(move |name| (asked, name.into()));
             match charge {
                 Charge::Page => of(Service::Page).chain(of(Service::Tunnel)).collect(),
                 Charge::Unreachable => of(Service::Tunnel).chain(of(Service::Page)).collect(),
@@ -82,12 +82,12 @@ impl<E: Env> Pool<E> {
                 Charge::BadAnswer | Charge::Tunnel | Charge::EmptyTunnel => of(Service::Tunnel).collect(),
             }
         };
-        let id = balancer.take_probe(|id, charge| !targets(id, charge).is_empty(), now)?;
-        let charge = balancer.health(id)?.ejection()?.charge;
+        let id = state.balancer.take_probe(|id, charge| !targets(id, charge).is_empty(), now)?;
+        let charge = state.balancer.health(id)?.ejection()?.charge;
         let targets = targets(id, charge);
-        self.note_wanted(&mut guard);
+        self.note_wanted(&mut state);
         let current = self.current.load();
-        drop(guard);
+        drop(state);
         let lease = self.lease(current.get(id)?, None, 0, (current.turns.epoch().number(), None), true);
         Some(Probe { lease, charge, targets })
     }
@@ -99,7 +99,7 @@ impl<E: Env> Pool<E> {
         (asked, target): (Service, &str),
         within: Duration,
     ) -> bool {
-        self.state().opened.by_another(than, asked, target, within, self.now())
+        self.opened.by_another(than, asked, target, within, self.now())
     }
 
     /// A lease for an active check, outside all picking.
@@ -130,10 +130,9 @@ impl<E: Env> Pool<E> {
     ) -> Lease<E> {
         upstream.figures.leased.fetch_add(1, Ordering::Relaxed);
         if request.is_some() {
-            let mut state = self.state();
-            state.stats.attempt_entered(upstream.id, attempt.started);
+            upstream.figures.counters.entered();
             if first {
-                state.retries.request(attempt.started);
+                self.retries.request(attempt.started);
             }
         }
         Lease { pool: Arc::clone(self), upstream: Arc::clone(upstream), attempt, request, ended: false }

@@ -1,7 +1,7 @@
 //! Holds one upstream while the proxy runs: its configuration, its idle connections, its figures.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,10 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
 use crate::config;
+use crate::core::health::UpstreamHealth;
+use crate::core::stats::Counters;
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::core::window::{Tally, Window};
-use crate::env::Env;
+use crate::env::{Env, Held, Lock};
 use crate::event::UpstreamLabel;
 use crate::http::head::Fields;
 use crate::upstream::failed::FailedAttempt;
@@ -38,21 +40,41 @@ pub(crate) struct Upstream<S> {
     pub(crate) figures: Arc<Figures>,
     /// `None` once a reload has replaced this upstream: a tunnel may hold it for long, but its idle connections are no
     /// longer swept.
-    idle: Mutex<Option<Vec<Idle<S>>>>,
+    idle: Lock<Option<Vec<Idle<S>>>>,
 }
 
 /// What is measured of an upstream; survives a change of its weight or tag.
-#[derive(Default)]
 pub(crate) struct Figures {
+    /// Of clients' requests. An upstream that leaves hands them over.
+    pub(crate) counters: Arc<Counters>,
+    /// See [`Figures::is_sound`].
+    sound: AtomicBool,
     /// Attempts, requests and tunnels that hold a lease on it now.
     pub(crate) leased: AtomicU64,
     pub(crate) bytes_up: Arc<AtomicU64>,
     pub(crate) bytes_down: Arc<AtomicU64>,
     /// A tunnel brought nothing since one last delivered.
     pub(crate) brought_nothing: AtomicBool,
-    pub(crate) latency: Mutex<Latency>,
-    failures: Mutex<Failures>,
-    recent_bytes: Mutex<RecentBytes>,
+    pub(crate) latency: Latency,
+    failures: Lock<Failures>,
+    recent_bytes: Lock<RecentBytes>,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Figures {
+            counters: Arc::default(),
+            // As its health is.
+            sound: AtomicBool::new(true),
+            leased: AtomicU64::default(),
+            bytes_up: Arc::default(),
+            bytes_down: Arc::default(),
+            brought_nothing: AtomicBool::default(),
+            latency: Latency::default(),
+            failures: Lock::default(),
+            recent_bytes: Lock::default(),
+        }
+    }
 }
 
 /// Bytes carried both ways.
@@ -94,6 +116,31 @@ struct Failures {
 }
 
 impl Figures {
+    /// Another success would change nothing about its health, as far as was known a moment ago.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound.load(Ordering::Relaxed)
+    }
+
+    /// Shows what has become of its `health`. Whoever changes that calls this, under the same lock.
+    pub(crate) fn set_sound(&self, health: Option<UpstreamHealth>) {
+        self.sound.store(health.is_some_and(|health| health.is_sound()), Ordering::Relaxed);
+    }
+
+    /// An attempt of a client's request ended, and took so long.
+    pub(crate) fn ended(&self, success: bool, took: Duration) {
+        self.counters.ended(success, took);
+        if success {
+            self.latency.record(took);
+        }
+    }
+
+    /// See [`Pool::sample`](super::Pool::sample).
+    pub(crate) fn sample(&self, now: Timestamp) {
+        self.counters.read(now);
+        self.latency.sample(now);
+        self.recent_bytes(now);
+    }
+
     /// An attempt failed, and not because the client went away.
     pub(crate) fn failed(&self, failed: FailedAttempt, at: Timestamp) {
         let mut failures = self.failures();
@@ -115,8 +162,8 @@ impl Figures {
         self.failures().last.clone()
     }
 
-    fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failures(&self) -> Held<'_, Failures> {
+        self.failures.lock()
     }
 
     /// Since the start.
@@ -127,7 +174,7 @@ impl Figures {
     /// Of the last 15 minutes. What has come since the last look counts as of `now`, so that carrying bytes costs no look
     /// at the clock; somebody has to look once per bucket of the window.
     pub(crate) fn recent_bytes(&self, now: Timestamp) -> Bytes {
-        let mut recent = self.recent_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent_bytes.lock();
         let bytes = self.bytes();
         let more = Bytes { up: bytes.up - recent.seen.up, down: bytes.down - recent.seen.down };
         recent.seen = bytes;
@@ -200,14 +247,14 @@ impl<S> Upstream<S> {
             ),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
-            idle: Mutex::new(Some(Vec::new())),
+            idle: Lock::new(Some(Vec::new())),
             config,
         })
     }
 
     /// The connection that was used last, if it has been idle for less than `idle_for`. The others have been for longer.
     pub(crate) fn take_idle(&self, idle_for: Duration) -> Option<Leg<S>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         let last = idle.as_mut()?.pop_if(|last| last.since.elapsed() < idle_for)?;
         Some(last.leg)
     }
@@ -215,7 +262,7 @@ impl<S> Upstream<S> {
     /// Keeps a connection that is between requests, unless `most` are kept already or there is no place. Tells whether it
     /// is the first.
     pub(crate) fn keep_idle(&self, leg: Leg<S>, most: usize, places: &KeptPlaces) -> bool {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         let Some(idle) = idle.as_mut() else { return false };
         if idle.len() < most
             && let Some(place) = places.take()
@@ -227,19 +274,19 @@ impl<S> Upstream<S> {
 
     /// Closes the kept connections that are past `idle_for` or that `is_dead` finds ended. Tells whether any is left.
     pub(crate) fn sweep_idle(&self, idle_for: Duration, mut is_dead: impl FnMut(&mut Leg<S>) -> bool) -> bool {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         let Some(idle) = idle.as_mut() else { return false };
         idle.retain_mut(|kept| kept.since.elapsed() < idle_for && !is_dead(&mut kept.leg));
         !idle.is_empty()
     }
 
     pub(crate) fn idle_count(&self) -> usize {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Vec::len)
+        self.idle.lock().as_ref().map_or(0, Vec::len)
     }
 
     /// Closes the kept connections and keeps none from now on.
     pub(crate) fn retire(&self) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.idle.lock() = None;
     }
 
     pub(crate) fn leased(&self) -> u64 {

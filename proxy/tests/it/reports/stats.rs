@@ -222,6 +222,32 @@ fn upstreams_are_told_as_configured_and_without_credentials() {
     });
 }
 
+/// Its upstreams are written apart from the rest, and look as if they had not been.
+#[test]
+fn the_page_is_set_out_like_any_json() {
+    run(async {
+        let upstream = choosy().await;
+        let mut json = config(&[upstream.addr, Double::refusing().await]);
+        // What looks like a list in a name is none.
+        json["server"]["name"] = json!("\"upstream_metrics\": []");
+        json["upstream_proxies"][0]["note"] = json!("two\nlines");
+        let proxy = TestProxy::start(json).await;
+        succeed(&proxy).await;
+        let mut client = proxy.client().await;
+        client.send("GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let text = String::from_utf8(client.response().await.1).unwrap();
+        let stats: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(stats["total"]["upstream_metrics"].as_array().unwrap().len(), 2);
+        let lines = |text: &str| {
+            // Fields stand in another order in `Value`.
+            let mut lines: Vec<_> = text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(lines(&text), lines(&serde_json::to_string_pretty(&stats).unwrap()));
+    });
+}
+
 #[test]
 fn an_ejected_upstream_is_not_healthy() {
     run(async {
