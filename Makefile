@@ -12,7 +12,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 
 .DEFAULT_GOAL := help
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
-  test-integration test-metrics test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
+  test-integration test-metrics test-deploy test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
   docker-build docker-run docker-clean bench-peers bench-scale mutations canary nightly mutants search
 
@@ -81,6 +81,9 @@ test-integration: build ## Integration tests, the real binaries together, and th
 
 test-metrics: build build-test ## The metrics, by promtool and a real Prometheus (Debian's package prometheus)
 	@scripts/test-metrics.sh
+
+test-deploy: ## Check the units of deploy/ with the tools that read them; says which tool is missing
+	@scripts/test-deploy.sh
 
 test-faultyproxy: tools ## Unit tests of the faulty upstream
 	$(CARGO) test --locked -p faulty-upstream --lib --bins

@@ -37,5 +37,5 @@ pub mod testing;
 mod upstream;
 
 pub use context::{Health, Status};
-pub use proxy::{Proxy, Reloaded, StartError};
+pub use proxy::{Listeners, Proxy, Reloaded, StartError};
 pub use upstream::{PoolError, TlsSetupError};

@@ -1,22 +1,22 @@
 //! The proxy binary: arguments → configuration → operating system → run → exit code.
 
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy::config::{self, Config, Files, Loaded, Problems, ProcessFile};
+use proxy::config::{self, Config, Loaded, Problems, ProcessFile};
+use proxy::daemon::activation;
 use proxy::daemon::cli::{self, Command, Invocation, RunningProxy};
-use proxy::daemon::control::{self, Answer, ControlSocket, PendingReload, Request};
-use proxy::daemon::log::{self, Log};
+use proxy::daemon::control::{self, Answer, ControlSocket, Request};
+use proxy::daemon::log;
 use proxy::daemon::pidfile::{PidFile, PidFileError};
-use proxy::daemon::watch::Changes;
-use proxy::env::os::{Os, descriptors};
-use proxy::{Proxy, Reloaded};
-use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
-use tokio::sync::mpsc;
-use tracing::{info, warn};
+use proxy::daemon::serve::{Process, serve};
+use proxy::daemon::service_manager::ServiceManager;
+use proxy::daemon::signals::ProcessSignals;
+use proxy::env::os::descriptors;
+use tracing::warn;
 
 /// How long `proxy healthcheck` waits.
 const HEALTH_WAIT: Duration = Duration::from_secs(5);
@@ -148,9 +148,12 @@ fn unexpected(answer: &Answer) -> CommandError {
 }
 
 fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
+    // Before there are other threads.
+    let listener = activation::passed_listener().map_err(CommandError::Other)?;
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
     let (log, flush) = log::install(&config.logging).map_err(CommandError::Other)?;
+    let manager = Arc::new(ServiceManager::from_env());
     if let Some(warning) = warning {
         warn!("{warning}");
     }
@@ -167,14 +170,15 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
     };
     let pid_file = write_pid(&config, &signals)?;
     let control = open_control(&config)?;
-    let code = runtime.block_on(serve(path, config, files, control.as_ref(), (signals, log)));
+    let mut process = Process { signals, log, manager, listener, control };
+    let served = runtime.block_on(serve(path, config, files, &mut process));
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();
-    drop(control);
+    drop(process);
     drop(pid_file);
     // The last lines are written here.
     drop(flush);
-    code
+    served.map(|()| ExitCode::SUCCESS).map_err(other)
 }
 
 /// Writes the PID file. If its path is the default, a failure is only warned about; a second proxy on it is refused.
@@ -212,189 +216,4 @@ fn open_control(config: &Config) -> Result<Option<ControlSocket>, CommandError> 
 /// Whether it was asked for, so that going without it is an error.
 fn is_wanted(file: &ProcessFile) -> bool {
     matches!(file, ProcessFile::At(_))
-}
-
-/// Every signal that has a meaning here.
-struct ProcessSignals {
-    hangup: Signals,
-    stop: StopSignals,
-    ignored: IgnoredSignals,
-}
-
-impl ProcessSignals {
-    /// Handles them from now on; one that comes before it is waited for is kept.
-    fn handle() -> io::Result<Self> {
-        Ok(ProcessSignals {
-            hangup: signal(SignalKind::hangup())?,
-            stop: StopSignals {
-                terminate: signal(SignalKind::terminate())?,
-                interrupt: signal(SignalKind::interrupt())?,
-                quit: signal(SignalKind::quit())?,
-            },
-            ignored: IgnoredSignals {
-                user1: signal(SignalKind::user_defined1())?,
-                user2: signal(SignalKind::user_defined2())?,
-            },
-        })
-    }
-}
-
-/// The signals that end a proxy.
-struct StopSignals {
-    terminate: Signals,
-    interrupt: Signals,
-    quit: Signals,
-}
-
-impl StopSignals {
-    async fn next(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.quit.recv() => {}
-        }
-    }
-}
-
-/// Signals that do nothing here. By default they would kill the proxy without a drain; other servers take them for
-/// opening log files again, or for a new binary.
-struct IgnoredSignals {
-    user1: Signals,
-    user2: Signals,
-}
-
-impl IgnoredSignals {
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            biased;
-            _ = self.user1.recv() => "SIGUSR1",
-            _ = self.user2.recv() => "SIGUSR2",
-        }
-    }
-}
-
-/// Why the configuration is read again.
-enum Trigger {
-    /// SIGHUP.
-    Signal,
-    /// Somebody waits for the outcome.
-    Command(PendingReload),
-    /// A file may have changed.
-    Files,
-}
-
-async fn serve(
-    path: &Path,
-    config: Config,
-    files: Files,
-    control: Option<&ControlSocket>,
-    (signals, log): (ProcessSignals, Log),
-) -> Result<ExitCode, CommandError> {
-    let ProcessSignals { mut hangup, stop: mut stop_signals, mut ignored } = signals;
-    let name = config.server.name.clone();
-    let upstreams = config.upstreams.len();
-    let proxy = Arc::new(Proxy::start(config, Os::new(), Arc::new(log)).await.map_err(other)?);
-    let mut commands = match control {
-        Some(socket) => control::serve(socket, Arc::clone(&proxy)).map_err(other)?,
-        None => mpsc::channel(1).1,
-    };
-    let mut source = Source::watch(path, files);
-    info!(
-        name,
-        listen = %proxy.local_addr(),
-        upstreams,
-        config = %path.display(),
-        event = "started",
-        "netdrift {}",
-        env!("CARGO_PKG_VERSION")
-    );
-    loop {
-        let trigger = tokio::select! {
-            biased;
-            () = stop_signals.next() => break,
-            name = ignored.next() => {
-                info!("{name} does nothing here");
-                continue;
-            }
-            _ = hangup.recv() => Trigger::Signal,
-            Some(pending) = commands.recv() => Trigger::Command(pending),
-            () = source.changes.next() => Trigger::Files,
-        };
-        let outcome = tokio::select! {
-            biased;
-            () = stop_signals.next() => break,
-            outcome = source.reload(&proxy, !matches!(trigger, Trigger::Files)) => outcome,
-        };
-        if let (Trigger::Command(pending), Some(answer)) = (trigger, outcome) {
-            pending.answer(answer);
-        }
-    }
-    // Whoever waits for a reload is told that there will be none.
-    drop(commands);
-    tokio::select! {
-        biased;
-        reset = proxy.drain() => info!(reset, "stopped"),
-        () = stop_signals.next() => warn!("stopped at once by a second signal"),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Where the configuration comes from, and what it was made of when it was last read.
-struct Source {
-    path: PathBuf,
-    files: Files,
-    changes: Changes,
-}
-
-impl Source {
-    /// Watches the `files` that the configuration at `path` was read from.
-    fn watch(path: &Path, files: Files) -> Self {
-        let changes = Changes::watch(&files.paths());
-        // The files may have changed since they were read.
-        changes.touch();
-        if let Some(reason) = changes.fallback_reason() {
-            warn!("files are looked at every few seconds only: {reason}");
-        }
-        Source { path: path.to_owned(), files, changes }
-    }
-
-    /// Reads the configuration and puts it in force. Unless it was `asked` for, it does so only if the bytes of a
-    /// file have changed, and returns `None` if they have not: notifications come for many reasons.
-    async fn reload(&mut self, proxy: &Proxy<Os>, asked: bool) -> Option<Answer> {
-        let path = self.path.clone();
-        #[expect(clippy::disallowed_methods, reason = "files are read off the runtime; only the binary does so")]
-        let read = tokio::task::spawn_blocking(move || config::load(&path));
-        let Loaded { outcome, files } = match read.await {
-            Ok(loaded) => loaded,
-            Err(error) => return Some(Answer::Error { error: error.to_string() }),
-        };
-        if !asked && files == self.files {
-            return None;
-        }
-        if files.paths() != self.files.paths() {
-            self.changes.set_paths(&files.paths());
-            self.changes.touch();
-        }
-        self.files = files;
-        let config = match outcome {
-            Ok(config) => config,
-            Err(problems) => {
-                let problems = problems.to_string();
-                proxy.refuse_reload(&problems);
-                return Some(Answer::Refused { problems });
-            }
-        };
-        for warning in &config.warnings {
-            warn!("{}: {warning}", self.path.display());
-        }
-        let warnings = config.warnings.clone();
-        Some(match proxy.reload(config) {
-            Ok(Reloaded { config_epoch, changes, restart_required }) => {
-                Answer::Reloaded { config_epoch, changes, restart_required, warnings }
-            }
-            // The proxy itself has told of it.
-            Err(error) => Answer::Refused { problems: error.to_string() },
-        })
-    }
 }

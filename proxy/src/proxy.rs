@@ -27,6 +27,15 @@ pub struct Proxy<E: Env> {
     pseudonym: String,
 }
 
+/// The bound sockets of one proxy.
+#[derive(Debug)]
+pub struct Listeners<L> {
+    /// For clients.
+    pub clients: L,
+    /// For the proxy's own pages, where the configuration gives them one.
+    pub admin: Option<L>,
+}
+
 /// Why a proxy can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -62,17 +71,39 @@ impl<E: Env> Proxy<E> {
     /// # Errors
     /// The address is taken, or an upstream's TLS can't be set up.
     pub async fn start(config: Config, env: E, observer: Arc<dyn Observer>) -> Result<Self, StartError> {
+        let listeners = Listeners {
+            clients: listen_on(&env, config.server.listen, "server").await?,
+            admin: match &config.admin {
+                Some(admin) => Some(listen_on(&env, admin.listen, "admin").await?),
+                None => None,
+            },
+        };
+        Self::start_on(listeners, config, env, observer)
+    }
+
+    /// Starts a proxy on `listeners` that are bound already, wherever the configuration says that it listens.
+    ///
+    /// # Errors
+    /// An upstream's TLS can't be set up.
+    pub fn start_on(
+        listeners: Listeners<E::Listener>,
+        config: Config,
+        env: E,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartError> {
         let pseudonym = format!("netdrift-{:08x}", env.rand_u64() as u32);
         let via = via(&config, &pseudonym);
         let metrics = Arc::new(Metrics::default());
         let observer: Arc<dyn Observer> = Arc::new(vec![Arc::clone(&metrics) as Arc<dyn Observer>, observer]);
         let pool = Pool::new(env.clone(), &config, via.clone(), Arc::clone(&observer))?;
-        let (listener, listen) = listen_on(&env, config.server.listen, "server").await?;
-        let admin = match &config.admin {
-            Some(admin) => Some(listen_on(&env, admin.listen, "admin").await?),
-            None => None,
+        let address = |listener: &E::Listener, section, address| {
+            listener.local_addr().map_err(|error| StartError::Listen { section, address, error })
         };
-        let (admin_listener, admin) = admin.unzip();
+        let listen = address(&listeners.clients, "server", config.server.listen)?;
+        let admin = match (&listeners.admin, &config.admin) {
+            (Some(listener), Some(admin)) => Some(address(listener, "admin", admin.listen)?),
+            _ => None,
+        };
         let most = config.limits.max_connections.unwrap_or_else(|| env.max_connections());
         let context = Arc::new(Context {
             settings: ArcSwap::from_pointee(Settings::new(config, 1, via, None, &env)),
@@ -92,11 +123,11 @@ impl<E: Env> Proxy<E> {
         let accepting = Arc::clone(&context);
         env.spawn(async move {
             let admin = async {
-                if let Some(listener) = admin_listener {
+                if let Some(listener) = listeners.admin {
                     listener::accept(Arc::clone(&accepting), listener, Entrance::Admin).await;
                 }
             };
-            tokio::join!(listener::accept(Arc::clone(&accepting), listener, Entrance::Clients), admin);
+            tokio::join!(listener::accept(Arc::clone(&accepting), listeners.clients, Entrance::Clients), admin);
             accepting.connections.closed.fire();
         });
         let closing = &context.connections.closing;
@@ -190,16 +221,8 @@ impl<E: Env> Proxy<E> {
     }
 }
 
-/// A listener on `address`, and the address that it has then.
-async fn listen_on<E: Env>(
-    env: &E,
-    address: SocketAddr,
-    section: &'static str,
-) -> Result<(E::Listener, SocketAddr), StartError> {
-    let refused = |error| StartError::Listen { section, address, error };
-    let listener = env.bind(address).await.map_err(refused)?;
-    let actual = listener.local_addr().map_err(refused)?;
-    Ok((listener, actual))
+async fn listen_on<E: Env>(env: &E, address: SocketAddr, section: &'static str) -> Result<E::Listener, StartError> {
+    env.bind(address).await.map_err(|error| StartError::Listen { section, address, error })
 }
 
 /// The pseudonym that `config` asks for in Via.

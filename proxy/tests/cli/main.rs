@@ -7,4 +7,5 @@ mod ends;
 mod pid_file;
 mod questions;
 mod reload;
+mod service;
 mod support;

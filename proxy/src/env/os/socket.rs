@@ -119,6 +119,30 @@ impl OsListener {
     pub(super) fn new(tcp: TcpListener) -> Self {
         OsListener { tcp }
     }
+
+    /// Goes on with a socket that another process has opened to listen on `wanted`.
+    ///
+    /// # Errors
+    /// It does not listen, or elsewhere: what is written of `wanted` (who may reach it, and whether they need a password) may
+    /// be wrong for another address. Else what the system says.
+    pub fn inherit(socket: std::net::TcpListener, wanted: SocketAddr) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        if !rustix::net::sockopt::socket_acceptconn(&socket)? {
+            return Err(io::Error::other("the socket that was passed does not listen"));
+        }
+        if !is_meant(address, wanted) {
+            return Err(io::Error::other(format!("the socket that was passed listens on {address}")));
+        }
+        socket.set_nonblocking(true)?;
+        set_options(SockRef::from(&socket))?;
+        Ok(OsListener { tcp: TcpListener::from_std(socket)? })
+    }
+}
+
+/// Whether `address` is what `wanted` asks for: port 0 asks for any, and every address may be every one of either family.
+fn is_meant(address: SocketAddr, wanted: SocketAddr) -> bool {
+    let same_host = address.ip() == wanted.ip() || address.ip().is_unspecified() && wanted.ip().is_unspecified();
+    same_host && (wanted.port() == 0 || address.port() == wanted.port())
 }
 
 impl Listener for OsListener {
