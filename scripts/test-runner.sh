@@ -88,6 +88,24 @@ check() {
   [ "$failures" -eq 0 ]
 }
 
+# hand_over FOLDER: another process takes over from the running proxy while clients come one after another.
+hand_over() {
+  local old new loads=() n
+  old=$(pid_in proxy.pid)
+  for n in 1 2 3 4; do
+    (while [ ! -e "$1/over" ]; do code -x "http://$credentials@127.0.0.1:$port" http://http.mock/ip; done) >"$1/codes-$n" &
+    loads+=($!)
+  done
+  bin/proxy --config configs/us.json --take-over >"$1/proxy-2.log" 2>&1 &
+  new=$!
+  wait_for "the proxy that was taken over from to end" gone "$old" || failures=$((failures + 1))
+  touch "$1/over"
+  wait "${loads[@]}"
+  expect "whom the PID file names behind a hand-over" "$new" "$(pid_in proxy.pid)"
+  expect "answers to clients that came during it" 200 "$(sort -u "$1"/codes-* | xargs)"
+  [ "$failures" -eq 0 ]
+}
+
 run() {
   local logs status=0 file test_port
   for file in "${pid_files[@]}"; do
@@ -110,7 +128,7 @@ run() {
   for test_port in "${test_ports[@]}"; do wait_for "test proxy $test_port" port_open "$test_port"; done
   bin/proxy --config configs/us.json >"$logs/proxy.log" 2>&1 &
   wait_for "the proxy" curl -fsS --max-time 5 "http://127.0.0.1:$port/readyz" || status=1
-  if [ "$status" -eq 0 ]; then check || status=1; fi
+  if [ "$status" -eq 0 ]; then check && hand_over "$logs" || status=1; fi
   if [ "$status" -ne 0 ]; then tail -n 30 "$logs"/*.log >&2; fi
   return "$status"
 }

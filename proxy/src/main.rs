@@ -6,15 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy::config::{self, Config, Loaded, Problems, ProcessFile};
+use proxy::config::{self, Loaded, Problems};
 use proxy::daemon::activation;
 use proxy::daemon::cli::{self, Command, Invocation, RunningProxy};
-use proxy::daemon::control::{self, Answer, ControlSocket, Request};
+use proxy::daemon::control::{self, Answer, Request};
 use proxy::daemon::log;
-use proxy::daemon::pidfile::{PidFile, PidFileError};
-use proxy::daemon::serve::{Process, serve};
+use proxy::daemon::serve::{Process, ProcessSignals, serve};
 use proxy::daemon::service_manager::ServiceManager;
-use proxy::daemon::signals::ProcessSignals;
 use proxy::env::os::descriptors;
 use tracing::warn;
 
@@ -77,7 +75,7 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
         print_error(format_args!("proxy: warning: {warning}"));
     }
     match command {
-        Command::Run { config } => run(&config, warning),
+        Command::Run { config, take_over } => run(&config, take_over, warning),
         Command::Check { config } => {
             let outcome = config::load(&config).outcome;
             print(cli::check_report(&config, &outcome));
@@ -147,7 +145,7 @@ fn unexpected(answer: &Answer) -> CommandError {
     CommandError::Other(format!("the running proxy answered another question: {answer:?}"))
 }
 
-fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
+fn run(path: &Path, take_over: bool, warning: Option<String>) -> Result<ExitCode, CommandError> {
     // Before there are other threads.
     let listener = activation::passed_listener().map_err(CommandError::Other)?;
     let Loaded { outcome, files } = config::load(path);
@@ -168,52 +166,11 @@ fn run(path: &Path, warning: Option<String>) -> Result<ExitCode, CommandError> {
         let _runtime = runtime.enter();
         ProcessSignals::handle().map_err(other)?
     };
-    let pid_file = write_pid(&config, &signals)?;
-    let control = open_control(&config)?;
-    let mut process = Process { signals, log, manager, listener, control };
-    let served = runtime.block_on(serve(path, config, files, &mut process));
+    let process = Process { signals, log, manager, listener, take_over };
+    let served = runtime.block_on(serve(path, config, files, process));
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();
-    drop(process);
-    drop(pid_file);
     // The last lines are written here.
     drop(flush);
-    served.map(|()| ExitCode::SUCCESS).map_err(other)
-}
-
-/// Writes the PID file. If its path is the default, a failure is only warned about; a second proxy on it is refused.
-///
-/// It asks for the `_handled` signals because whoever can learn whom to signal may do so at once: without a handler, a signal
-/// kills.
-fn write_pid(config: &Config, _handled: &ProcessSignals) -> Result<Option<PidFile>, CommandError> {
-    let Some(path) = config.server.pid_file_path() else { return Ok(None) };
-    match PidFile::create(&path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if is_wanted(&config.server.pid_file) || matches!(error, PidFileError::AlreadyRunning { .. }) => {
-            Err(other(error))
-        }
-        Err(error) => {
-            warn!("no PID file: {error}");
-            Ok(None)
-        }
-    }
-}
-
-/// The control socket; one that nobody asked for may fail to be made. Where another proxy in the same folder has it,
-/// this one is not to be started twice only because of that: the PID file sees to it where it is wanted.
-fn open_control(config: &Config) -> Result<Option<ControlSocket>, CommandError> {
-    let Some(path) = config.server.control_socket_path() else { return Ok(None) };
-    match ControlSocket::create(&path) {
-        Ok(socket) => Ok(Some(socket)),
-        Err(error) if is_wanted(&config.server.control_socket) => Err(other(error)),
-        Err(error) => {
-            warn!("no control socket, so `proxy reload` and `proxy healthcheck` can't reach this proxy: {error}");
-            Ok(None)
-        }
-    }
-}
-
-/// Whether it was asked for, so that going without it is an error.
-fn is_wanted(file: &ProcessFile) -> bool {
-    matches!(file, ProcessFile::At(_))
+    served.map(|()| ExitCode::SUCCESS).map_err(CommandError::Other)
 }

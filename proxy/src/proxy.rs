@@ -11,7 +11,7 @@ use crate::client::Entrance;
 use crate::client::listener;
 use crate::config::{self, Config, diff};
 use crate::context::{Context, Health, Settings};
-use crate::env::{Env, Listener, Lock};
+use crate::env::{Env, Listener, Lock, Stop};
 use crate::event::{Event, Observer};
 use crate::http::via::Via;
 use crate::metrics::Metrics;
@@ -25,6 +25,8 @@ pub struct Proxy<E: Env> {
     /// Our name in Via unless the configuration gives one. It is random, so that two proxies in a row don't take each
     /// other for themselves.
     pseudonym: String,
+    /// Another process accepts the clients from now on.
+    handed_over: Stop,
 }
 
 /// The bound sockets of one proxy.
@@ -121,20 +123,23 @@ impl<E: Env> Proxy<E> {
         });
         let env = &context.env;
         let accepting = Arc::clone(&context);
+        let handed_over = Stop::new();
+        let leave = handed_over.clone();
         env.spawn(async move {
             let admin = async {
                 if let Some(listener) = listeners.admin {
-                    listener::accept(Arc::clone(&accepting), listener, Entrance::Admin).await;
+                    listener::accept(Arc::clone(&accepting), listener, Entrance::Admin, leave.clone()).await;
                 }
             };
-            tokio::join!(listener::accept(Arc::clone(&accepting), listeners.clients, Entrance::Clients), admin);
+            let clients = listener::accept(Arc::clone(&accepting), listeners.clients, Entrance::Clients, leave.clone());
+            tokio::join!(clients, admin);
             accepting.connections.closed.fire();
         });
         let closing = &context.connections.closing;
         env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sample(Arc::clone(&context.pool), closing.clone()));
-        Ok(Proxy { context, pseudonym })
+        Ok(Proxy { context, pseudonym, handed_over })
     }
 
     /// Returns the address on which the proxy listens, with the actual port if port 0 was configured.
@@ -192,6 +197,23 @@ impl<E: Env> Proxy<E> {
         state.error = Some(problems.to_owned());
         drop(state);
         self.context.pool.emit(&Event::ReloadFailed { problems });
+    }
+
+    /// Leaves the clients to another process that has the same listening socket, those who wait to be accepted too. Returns
+    /// once none is accepted here any more; what is open goes on, and every response says that its connection closes.
+    /// [`Proxy::ended`] waits for the end of it.
+    pub async fn hand_over(&self) {
+        let connections = &self.context.connections;
+        self.handed_over.fire();
+        connections.closed.wait().await;
+        connections.become_unready();
+        self.context.pool.emit(&Event::DrainStarted { open: connections.open() });
+    }
+
+    /// Waits until the last connection has ended by itself. Nothing presses it, but the limits that it has in any case.
+    pub async fn ended(&self) {
+        self.context.connections.wait_for_fewer(1).await;
+        self.context.pool.emit(&Event::Drained { reset: 0 });
     }
 
     /// Drains the proxy, and returns how many connections had to be reset.

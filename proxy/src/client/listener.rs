@@ -9,7 +9,7 @@ use crate::client::connection::Entrance;
 use crate::client::session;
 use crate::context::ConnectionSlot;
 use crate::context::Context;
-use crate::env::{Env, Listener};
+use crate::env::{Env, Listener, Stop};
 use crate::event::Event;
 
 /// How many connections are answered above the limit, so that health checks and statistics work and other clients get a
@@ -23,12 +23,19 @@ const REST: Duration = Duration::from_millis(100);
 /// How many connections are still accepted once accepting is to stop: those in the kernel's queue count as let in.
 const LAST: usize = 4096;
 
-/// Accepts until accepting is to stop and the kernel's queue is empty.
-pub(crate) async fn accept<E: Env>(context: Arc<Context<E>>, mut listener: E::Listener, entrance: Entrance) {
+/// Accepts until accepting is to stop and the kernel's queue is empty, or until the listener was `handed_over`: another
+/// process has the same socket then, and the queue is left to it.
+pub(crate) async fn accept<E: Env>(
+    context: Arc<Context<E>>,
+    mut listener: E::Listener,
+    entrance: Entrance,
+    handed_over: Stop,
+) {
     let most = context.max_connections;
     loop {
         tokio::select! {
             biased;
+            () = handed_over.wait() => return,
             () = context.connections.closing.wait() => break,
             () = accept_one(&context, &mut listener, (most, entrance)) => {}
         }

@@ -15,6 +15,8 @@ pub const EXIT_CONFIG: u8 = 78;
 
 /// The variable that names the configuration file; it beats the flag.
 pub const CONFIG_VARIABLE: &str = "PROXY_CONFIG";
+/// The flag by which a process takes over from the running one.
+pub(crate) const TAKE_OVER: &str = "--take-over";
 /// The configuration file where neither variable nor flag names one.
 pub const DEFAULT_CONFIG: &str = "configs/us.json";
 
@@ -25,6 +27,8 @@ pub enum Command {
     Run {
         /// The configuration file.
         config: PathBuf,
+        /// Whether it takes over from the process that runs with this configuration.
+        take_over: bool,
     },
     /// Say whether the configuration can be run, with every problem and doubt.
     Check {
@@ -78,6 +82,9 @@ struct Args {
     /// Print the JSON Schema of the configuration and exit
     #[arg(long)]
     schema: bool,
+    /// Take the listening socket over from the running proxy, which ends with its last connection
+    #[arg(long, conflicts_with_all = ["check", "schema"])]
+    take_over: bool,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -123,8 +130,8 @@ impl Invocation {
             _ => None,
         };
         let config = variable.or(args.config).unwrap_or_else(|| DEFAULT_CONFIG.into());
-        if args.verb.is_some() && (args.check || args.schema) {
-            let what = "--check and --schema stand alone, without a subcommand";
+        if args.verb.is_some() && (args.check || args.schema || args.take_over) {
+            let what = "--check, --schema and --take-over stand alone, without a subcommand";
             return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, format!("{what}\n")));
         }
         let command = match args.verb {
@@ -133,7 +140,7 @@ impl Invocation {
             Some(Verb::HashPassword) => Command::HashPassword,
             None if args.schema => Command::Schema,
             None if args.check => Command::Check { config },
-            None => Command::Run { config },
+            None => Command::Run { config, take_over: args.take_over },
         };
         Ok(Invocation { command, warning })
     }
@@ -226,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_variable_beats_the_flag_beats_the_default() {
-        let run = |config: &str| Command::Run { config: config.into() };
+        let run = |config: &str| Command::Run { config: config.into(), take_over: false };
         assert_eq!(read(&[], None).unwrap(), run("configs/us.json"));
         assert_eq!(read(&["--config", "a.json"], None).unwrap(), run("a.json"));
         assert_eq!(read(&["--config", "a.json"], Some("b.json")).unwrap(), run("b.json"));
@@ -236,7 +243,7 @@ mod tests {
 
     #[test]
     fn one_dash_does_as_two_for_the_known_words() {
-        let run = |config: &str| Command::Run { config: config.into() };
+        let run = |config: &str| Command::Run { config: config.into(), take_over: false };
         assert_eq!(read(&["-config", "a.json"], None).unwrap(), run("a.json"));
         assert_eq!(read(&["-config=a.json"], None).unwrap(), run("a.json"));
         // Behind `--config` stands a file name, whatever it looks like; clap then wants it written with `=`.
@@ -263,6 +270,8 @@ mod tests {
             &["--config"],
             &["--check", "--schema"],
             &["--check", "reload"],
+            &["--take-over", "reload"],
+            &["--take-over", "--check"],
             &["extra"],
             &["--unknown"],
             &["-check=yes"],

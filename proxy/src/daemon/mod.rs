@@ -9,6 +9,4 @@ mod log_queue;
 pub mod pidfile;
 pub mod serve;
 pub mod service_manager;
-pub mod signals;
-mod source;
 pub mod watch;

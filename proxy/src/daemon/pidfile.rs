@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +107,37 @@ impl PidFile {
             }
         }
         Err(PidFileError::AlreadyRunning { path: path.to_owned(), pid: None })
+    }
+
+    /// Writes the id of this process to `path` in place of the process that handed over its file, open and locked. Where that
+    /// one is not at `path`, this is [`PidFile::create`].
+    ///
+    /// # Errors
+    /// [`PidFileError::AlreadyRunning`] if the file that was handed over is not locked by who did so; else those of
+    /// [`PidFile::create`].
+    pub fn take_over(path: &Path, handed: File) -> Result<PidFile, PidFileError> {
+        // The lock has come with the open file. Where it has not, somebody else has it.
+        match handed.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(PidFileError::AlreadyRunning { path: path.to_owned(), pid: None });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(path, "lock")(source)),
+        }
+        if !stands_at(&handed, path) {
+            return PidFile::create(path);
+        }
+        let (draft, file) = Draft::write(path, rustix::process::getpid())?;
+        fs::rename(&draft.0, path).map_err(failed(path, "replace"))?;
+        Ok(PidFile { path: path.to_owned(), file })
+    }
+
+    /// The open file with its lock, for a process that takes over.
+    ///
+    /// # Errors
+    /// Those of dup(2).
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.file.as_fd().try_clone_to_owned()
     }
 
     /// The path of the file.
@@ -217,7 +249,7 @@ fn parse(file: &File, path: &Path) -> Result<Option<Pid>, PidFileError> {
 }
 
 /// Whether `path` still names the open `file`. Links are not followed.
-fn stands_at(file: &File, path: &Path) -> bool {
+pub(super) fn stands_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(ours), Ok(there)) => ours.dev() == there.dev() && ours.ino() == there.ino(),
         _ => false,
@@ -325,6 +357,28 @@ mod tests {
         assert_eq!(names(folder.path()), ["proxy.pid"]);
         drop(first);
         PidFile::create(&path).unwrap();
+    }
+
+    #[test]
+    fn whoever_was_handed_the_file_takes_its_place_and_keeps_it() {
+        let (folder, path) = folder();
+        let first = PidFile::create(&path).unwrap();
+        let second = PidFile::take_over(&path, first.share().unwrap().into()).unwrap();
+        assert_eq!(names(folder.path()), ["proxy.pid"], "no draft is left");
+        drop(first);
+        assert_eq!(read(&path), me(), "what is the second's is not removed by the first");
+        assert!(PidFile::create(&path).is_err());
+        drop(second);
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_without_its_lock_takes_nobodys_place() {
+        let (_folder, path) = folder();
+        let first = PidFile::create(&path).unwrap();
+        let error = PidFile::take_over(&path, File::open(&path).unwrap()).unwrap_err();
+        assert!(matches!(error, PidFileError::AlreadyRunning { .. }), "{error}");
+        assert!(stands_at(&first.file, &path));
     }
 
     #[test]

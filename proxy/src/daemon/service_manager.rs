@@ -5,6 +5,7 @@
 //! | clients are served; a reload has ended, whatever came of it | `READY=1` and `STATUS=…` |
 //! | a reload begins | `RELOADING=1` and `MONOTONIC_USEC=…` |
 //! | a drain begins | `STOPPING=1` and `STATUS=…` |
+//! | another process has taken over | `MAINPID=…` |
 //! | twice in every `WATCHDOG_USEC` | `WATCHDOG=1`, from a task of the runtime: one whose threads are all stuck sends none |
 //!
 //! Nothing is sent where `NOTIFY_SOCKET` names no socket. A message that can't be sent is lost: nobody waits for the
@@ -27,7 +28,7 @@ const SOCKET: &str = "NOTIFY_SOCKET";
 /// How often the watchdog has to hear of us, in microseconds.
 const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
 /// Which process it has to hear of. A child inherits the variable, and nobody waits for that one.
-pub(super) const WATCHDOG_PID: &str = "WATCHDOG_PID";
+pub(crate) const WATCHDOG_PID: &str = "WATCHDOG_PID";
 
 /// The service manager that started this process, if any.
 #[derive(Debug)]
@@ -60,6 +61,11 @@ impl ServiceManager {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=Reading the configuration again"));
+    }
+
+    /// Process `pid` serves in our place: it is the one to watch and to signal from now on.
+    pub fn main_process(&self, pid: i32) {
+        self.send(&format!("MAINPID={pid}\nSTATUS=Handed over to process {pid}"));
     }
 
     /// A drain begins.

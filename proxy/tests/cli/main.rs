@@ -4,6 +4,7 @@
 mod commands;
 mod deploy;
 mod ends;
+mod hand_over;
 mod pid_file;
 mod questions;
 mod reload;

@@ -14,10 +14,10 @@ use serde_json::json;
 use crate::support::{Place, Running, WATCHDOG, address, connect, get};
 
 /// What a service manager listens to.
-struct Manager(UnixDatagram);
+pub(crate) struct Manager(UnixDatagram);
 
 impl Manager {
-    fn of(place: &Place) -> Self {
+    pub(crate) fn of(place: &Place) -> Self {
         let socket = UnixDatagram::bind(place.path("notify")).unwrap();
         socket.set_read_timeout(Some(WATCHDOG)).unwrap();
         Manager(socket)
@@ -30,13 +30,13 @@ impl Manager {
     }
 
     /// The next message that holds `text`; those in front of it are passed over.
-    fn wait_for(&self, text: &str) -> String {
+    pub(crate) fn wait_for(&self, text: &str) -> String {
         std::iter::repeat_with(|| self.next()).find(|message| message.contains(text)).unwrap()
     }
 }
 
 /// The command that starts the proxy of `place`, with a manager that listens.
-fn managed(place: &Place) -> Command {
+pub(crate) fn managed(place: &Place) -> Command {
     place.write();
     let mut command = Running::command(place.folder.path(), &place.file());
     command.env("NOTIFY_SOCKET", place.path("notify")).env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");

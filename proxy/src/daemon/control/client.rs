@@ -15,28 +15,41 @@ use super::{Answer, MAX_ANSWER, Request};
 /// # Errors
 /// A sentence that says why there is no answer, or that the proxy could not answer.
 pub async fn ask(path: &Path, request: Request, patience: Duration) -> Result<Answer, String> {
-    let shown = path.display();
     let answer = timeout(patience, exchange(path, request)).await;
-    let answer = answer.map_err(|_| format!("{shown}: the proxy did not answer in time"))?;
-    let line = answer.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            format!("{shown}: no proxy runs behind this control socket ({error}); --control-socket names another one")
-        }
-        _ => format!("{shown}: {error}"),
-    })?;
-    match serde_json::from_slice(&line) {
-        Ok(Answer::Error { error }) => Err(format!("{shown}: {error}")),
-        Ok(answer) => Ok(answer),
-        Err(error) => Err(format!("{shown}: this is no answer of a netdrift proxy: {error}")),
-    }
+    let answer = answer.map_err(|_| format!("{}: the proxy did not answer in time", path.display()))?;
+    read_answer(path, &answer.map_err(|error| unreachable(path, &error, "--control-socket names another one"))?)
 }
 
 async fn exchange(path: &Path, request: Request) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(path).await?;
-    let mut line = serde_json::to_vec(&request)?;
-    line.push(b'\n');
-    stream.write_all(&line).await?;
+    send_request(&mut stream, request).await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER as u64).read_to_end(&mut answer).await?;
     Ok(answer)
+}
+
+pub(super) async fn send_request(stream: &mut UnixStream, request: Request) -> io::Result<()> {
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
+}
+
+/// What to say where the proxy behind `path` could not be asked; `hint` is for where there is none.
+pub(super) fn unreachable(path: &Path, error: &io::Error, hint: &str) -> String {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("{shown}: no proxy runs behind this control socket ({error}); {hint}")
+        }
+        _ => format!("{shown}: {error}"),
+    }
+}
+
+pub(super) fn read_answer(path: &Path, line: &[u8]) -> Result<Answer, String> {
+    let shown = path.display();
+    match serde_json::from_slice(line) {
+        Ok(Answer::Error { error }) => Err(format!("{shown}: {error}")),
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(format!("{shown}: this is no answer of a netdrift proxy: {error}")),
+    }
 }

@@ -8,9 +8,12 @@
 //! | `{"command":"health"}` | `{"result":"health","status":"ok","config_epoch":1,"reloads":0,"reload_failed":false}` |
 //! | `{"command":"reload"}` | `{"result":"reloaded","config_epoch":2,"changes":[…],"restart_required":[…],"warnings":[…]}` |
 //! | | `{"result":"refused","problems":"…"}`: the configuration can't be used, the old one stays in force |
+//! | `{"command":"hand_over"}` | `{"result":"handed_over"}` with descriptors beside it; then `{"command":"took_over"}` on the same |
+//! | | connection, and its answer `{"result":"retired"}`: `hand_over.rs` |
 //! | anything else | `{"result":"error","error":"…"}` |
 
 mod client;
+mod hand_over;
 mod server;
 mod socket;
 
@@ -19,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::context::Health;
 
 pub use client::ask;
-pub use server::{PendingReload, serve};
+pub use hand_over::{Handed, Holdings, TakeOver};
+pub use server::{Pending, PendingHandOver, PendingReload, serve};
 pub use socket::{ControlSocket, ControlSocketError};
 
 /// What may be asked of a running proxy. A field that is not known is refused: it may change what is meant.
@@ -30,6 +34,10 @@ pub enum Request {
     Health {},
     /// Read the configuration again, and answer once it is in force or refused.
     Reload {},
+    /// Hand over what only one process can have.
+    HandOver {},
+    /// The process that asked for a hand-over serves now: the one that is asked ends with its last connection.
+    TookOver {},
 }
 
 /// What a running proxy answers.
@@ -54,6 +62,10 @@ pub enum Answer {
         /// All that is wrong with it, a line each.
         problems: String,
     },
+    /// Descriptors come with this answer. Both processes may accept clients from now on.
+    HandedOver {},
+    /// No further client is accepted, and what is open goes on until it ends.
+    Retired {},
     /// The request can't be answered.
     Error {
         /// Why.

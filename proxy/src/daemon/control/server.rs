@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
+use tracing::warn;
 
-use super::{Answer, ControlSocket, MAX_REQUEST, Request};
+use super::{Answer, ControlSocket, Holdings, MAX_REQUEST, Request, hand_over};
 use crate::env::Env;
 use crate::env::os::Os;
 use crate::proxy::Proxy;
@@ -26,6 +27,34 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
 /// How long accepting pauses where the system can't (out of descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What somebody waits for, and only the main task can do.
+#[derive(Debug)]
+pub enum Pending {
+    /// Reading the configuration again.
+    Reload(PendingReload),
+    /// Leaving the clients to another process.
+    HandOver(PendingHandOver),
+}
+
+/// Another process serves with our listening socket and waits for us to leave it alone.
+#[derive(Debug)]
+pub struct PendingHandOver {
+    /// The process id of the other one.
+    pub to: i32,
+    retired: oneshot::Sender<()>,
+    told: oneshot::Receiver<()>,
+}
+
+impl PendingHandOver {
+    /// Tells the other process that no client is accepted here any more, and returns once it has been told: this process may
+    /// have nothing else to wait for.
+    pub async fn retired(self) {
+        // Whoever tells it may have given up.
+        let _ = self.retired.send(());
+        let _ = self.told.await;
+    }
+}
+
 /// A reload that somebody waits for. Dropped unanswered it tells that the proxy is stopping.
 #[derive(Debug)]
 pub struct PendingReload(oneshot::Sender<Answer>);
@@ -38,28 +67,38 @@ impl PendingReload {
     }
 }
 
+/// What a question is answered from.
+struct Service {
+    proxy: Arc<Proxy<Os>>,
+    pending: mpsc::Sender<Pending>,
+    holdings: Holdings,
+    /// Held by the one process that is taking over, and kept by it once it has.
+    successor: Semaphore,
+}
+
 /// Answers on `socket` for as long as the runtime lives. Health is told from here, so that it is told while a reload
-/// hangs and while the proxy drains; reloads come out of the returned channel.
+/// hangs and while the proxy drains; what only the main task can do comes out of the returned channel.
 ///
 /// # Errors
 /// The socket can't be given to the runtime.
-pub fn serve(socket: &ControlSocket, proxy: Arc<Proxy<Os>>) -> io::Result<mpsc::Receiver<PendingReload>> {
+pub fn serve(socket: &ControlSocket, proxy: Arc<Proxy<Os>>, holdings: Holdings) -> io::Result<mpsc::Receiver<Pending>> {
     let listener = UnixListener::from_std(socket.listener()?)?;
-    let (reloads, pending) = mpsc::channel(MAX_CONNECTIONS);
+    let (sender, pending) = mpsc::channel(MAX_CONNECTIONS);
+    let service = Service { proxy, pending: sender, holdings, successor: Semaphore::new(1) };
     let env = Os::new();
-    env.clone().spawn(accept(env, listener, proxy, reloads));
+    env.clone().spawn(accept(env, listener, Arc::new(service)));
     Ok(pending)
 }
 
-async fn accept(env: Os, listener: UnixListener, proxy: Arc<Proxy<Os>>, reloads: mpsc::Sender<PendingReload>) {
+async fn accept(env: Os, listener: UnixListener, service: Arc<Service>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     // The semaphore is never closed.
     while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (proxy, reloads) = (Arc::clone(&proxy), reloads.clone());
+                let service = Arc::clone(&service);
                 env.spawn(async move {
-                    serve_one(stream, &proxy, &reloads).await;
+                    serve_one(stream, &service).await;
                     drop(slot);
                 });
             }
@@ -69,15 +108,20 @@ async fn accept(env: Os, listener: UnixListener, proxy: Arc<Proxy<Os>>, reloads:
 }
 
 /// One question and its answer.
-async fn serve_one(mut stream: UnixStream, proxy: &Proxy<Os>, reloads: &mpsc::Sender<PendingReload>) {
+async fn serve_one(mut stream: UnixStream, service: &Service) {
     let error = |error: String| Answer::Error { error };
     let peer = stream.peer_cred().map(|peer| peer.uid());
     let answer = match peer {
         Ok(uid) if may_ask(uid, rustix::process::geteuid().as_raw()) => {
             match timeout(PATIENCE, read_line(&mut stream)).await {
                 Ok(Ok(line)) => match serde_json::from_slice(&line) {
-                    Ok(Request::Health {}) => Answer::Health(proxy.health()),
-                    Ok(Request::Reload {}) => reload(reloads).await,
+                    Ok(Request::Health {}) => Answer::Health(service.proxy.health()),
+                    Ok(Request::Reload {}) => reload(&service.pending).await,
+                    Ok(Request::HandOver {}) => match hand_over_to(&mut stream, service).await {
+                        Ok(()) => return,
+                        Err(what) => error(what),
+                    },
+                    Ok(Request::TookOver {}) => error("nothing was handed over on this connection".to_owned()),
                     Err(what) => error(format!("not a request that is known here: {what}")),
                 },
                 Ok(Err(what)) => error(format!("no request could be read: {what}")),
@@ -87,7 +131,12 @@ async fn serve_one(mut stream: UnixStream, proxy: &Proxy<Os>, reloads: &mpsc::Se
         Ok(uid) => error(format!("only the proxy's own user and root may ask, not user {uid}")),
         Err(what) => error(format!("who asks can't be told: {what}")),
     };
-    let mut line = serde_json::to_vec(&answer).unwrap_or_default();
+    say(&mut stream, &answer).await;
+}
+
+/// Answers, and ends the connection.
+async fn say(stream: &mut UnixStream, answer: &Answer) {
+    let mut line = serde_json::to_vec(answer).unwrap_or_default();
     line.push(b'\n');
     // Whoever asked may have gone.
     let _ = timeout(PATIENCE, async {
@@ -122,10 +171,38 @@ async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     }
 }
 
-async fn reload(reloads: &mpsc::Sender<PendingReload>) -> Answer {
+/// Hands over to the process at the other end of `stream`, and tells it once it serves and no client is accepted here any more.
+/// Where that does not come about, this process serves on, and the sentence says why.
+async fn hand_over_to(stream: &mut UnixStream, service: &Service) -> Result<(), String> {
+    let turn =
+        service.successor.try_acquire().map_err(|_| "another process is taking over, or has done so".to_owned())?;
+    let handed = service.holdings.lend().map_err(|what| format!("nothing can be handed over: {what}"))?;
+    handed.send(stream).await.map_err(|what| format!("the descriptors can't be sent: {what}"))?;
+    drop(handed);
+    let said = timeout(hand_over::PATIENCE, read_line(stream)).await;
+    let took_over = |line: &[u8]| serde_json::from_slice(line).ok() == Some(Request::TookOver {});
+    if !matches!(&said, Ok(Ok(line)) if took_over(line)) {
+        warn!(event = "hand_over_broken_off", "the process that was to take over does not serve; this one serves on");
+        return Err("the hand-over is broken off".to_owned());
+    }
+    let to = stream.peer_cred().ok().and_then(|peer| peer.pid()).ok_or("who takes over can't be told")?;
+    let (retired, has_retired) = oneshot::channel();
+    let (tells, told) = oneshot::channel();
+    let pending = Pending::HandOver(PendingHandOver { to, retired, told });
+    let stopping = || "the proxy is stopping by itself".to_owned();
+    service.pending.send(pending).await.map_err(|_| stopping())?;
+    has_retired.await.map_err(|_| stopping())?;
+    // There is nothing left to hand over.
+    turn.forget();
+    say(stream, &Answer::Retired {}).await;
+    drop(tells);
+    Ok(())
+}
+
+async fn reload(pending: &mpsc::Sender<Pending>) -> Answer {
     let (answer, answered) = oneshot::channel();
     let outcome = timeout(RELOAD_PATIENCE, async {
-        reloads.send(PendingReload(answer)).await.ok()?;
+        pending.send(Pending::Reload(PendingReload(answer))).await.ok()?;
         answered.await.ok()
     })
     .await;
@@ -172,6 +249,7 @@ mod tests {
         assert_eq!(parse(r#"{"command":"reload"}"#), Some(Request::Reload {}));
         assert_eq!(parse(r#"{"command":"reload","dry_run":true}"#), None);
         assert_eq!(parse(r#"{"command":"Reload"}"#), None);
+        assert_eq!(parse(r#"{"command":"hand_over","to":1}"#), None);
         assert_eq!(parse("{}"), None);
     }
 

@@ -3,8 +3,9 @@
 //! A socket can't be locked, so a PID file beside it is (`proxy.sock.lock`): *only who holds that lock may replace or
 //! remove the socket.* So of two starts at once one is refused, and a crash lets go of it. bind(2) never follows a link.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use crate::daemon::pidfile::{PidFile, PidFileError};
+use crate::daemon::pidfile::{PidFile, PidFileError, stands_at};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 16;
@@ -26,7 +27,7 @@ pub struct ControlSocket {
     /// Device and inode of the file that we bound.
     file: (u64, u64),
     /// Held while we run, and let go of behind the socket.
-    _lock: PidFile,
+    lock: PidFile,
 }
 
 /// Why there is no control socket.
@@ -73,16 +74,45 @@ impl ControlSocket {
     /// [`ControlSocketError::InUse`] where another process listens there; anything at `path` that is no socket is
     /// refused and left alone; else what the system says, of a path of more than 107 bytes among it.
     pub fn create(path: &Path) -> Result<ControlSocket, ControlSocketError> {
-        let mut lock_path = path.as_os_str().to_owned();
-        lock_path.push(".lock");
-        let lock = PidFile::create(Path::new(&lock_path)).map_err(|error| match error {
-            PidFileError::AlreadyRunning { pid, .. } => ControlSocketError::InUse { path: path.to_owned(), pid },
-            error => ControlSocketError::Lock(error),
-        })?;
+        let lock = PidFile::create(&lock_path(path)).map_err(|error| not_locked(path, error))?;
         remove_stale(path)?;
         let listener = bind(path).map_err(failed(path, "create"))?;
+        ControlSocket::at(path, listener, lock)
+    }
+
+    /// Listens at `path` in place of the process that handed its lock over. There is a socket at the path all the while: a
+    /// question that comes is answered by one of the two. Where that process has its socket elsewhere, this is
+    /// [`ControlSocket::create`].
+    ///
+    /// # Errors
+    /// Those of [`ControlSocket::create`].
+    pub fn take_over(path: &Path, handed: OwnedFd) -> Result<ControlSocket, ControlSocketError> {
+        let lock_path = lock_path(path);
+        let handed = File::from(handed);
+        if !stands_at(&handed, &lock_path) {
+            return ControlSocket::create(path);
+        }
+        let lock = PidFile::take_over(&lock_path, handed).map_err(|error| not_locked(path, error))?;
+        // Shorter than most names, since a path of a socket may have no more than 107 bytes.
+        let draft = path.with_file_name(format!(".{}", std::process::id()));
+        // One that an earlier process of this number left behind; bind(2) tells of anything else.
+        let _ = fs::remove_file(&draft);
+        let listener = bind(&draft).map_err(failed(path, "create"))?;
+        fs::rename(&draft, path).map_err(failed(path, "replace"))?;
+        ControlSocket::at(path, listener, lock)
+    }
+
+    fn at(path: &Path, listener: UnixListener, lock: PidFile) -> Result<ControlSocket, ControlSocketError> {
         let file = fs::symlink_metadata(path).map_err(failed(path, "find"))?;
-        Ok(ControlSocket { path: path.to_owned(), listener, file: (file.dev(), file.ino()), _lock: lock })
+        Ok(ControlSocket { path: path.to_owned(), listener, file: (file.dev(), file.ino()), lock })
+    }
+
+    /// The lock, for a process that takes over.
+    ///
+    /// # Errors
+    /// Those of dup(2).
+    pub fn lock(&self) -> io::Result<OwnedFd> {
+        self.lock.share()
     }
 
     /// Where it is.
@@ -106,6 +136,20 @@ impl Drop for ControlSocket {
             // Whoever finds it later finds nobody behind it, and replaces it.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Where the lock of the socket at `path` is.
+fn lock_path(path: &Path) -> PathBuf {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    lock.into()
+}
+
+fn not_locked(path: &Path, error: PidFileError) -> ControlSocketError {
+    match error {
+        PidFileError::AlreadyRunning { pid, .. } => ControlSocketError::InUse { path: path.to_owned(), pid },
+        error => ControlSocketError::Lock(error),
     }
 }
 
@@ -182,6 +226,38 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(socket);
         assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn whoever_was_handed_the_lock_takes_its_place_and_keeps_it() {
+        let (folder, path) = folder();
+        let first = ControlSocket::create(&path).unwrap();
+        let second = ControlSocket::take_over(&path, first.lock().unwrap()).unwrap();
+        assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(first);
+        assert_eq!(
+            names(folder.path()),
+            ["proxy.sock", "proxy.sock.lock"],
+            "no draft is left, nothing of ours removed"
+        );
+        let _asked = UnixStream::connect(&path).unwrap();
+        second.listener().unwrap().accept().unwrap();
+        assert!(ControlSocket::create(&path).is_err());
+        drop(second);
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_lock_of_another_socket_opens_no_way_to_this_one() {
+        let (folder, path) = folder();
+        let other = ControlSocket::create(&folder.path().join("other.sock")).unwrap();
+        let first = ControlSocket::create(&path).unwrap();
+        assert!(matches!(
+            ControlSocket::take_over(&path, other.lock().unwrap()),
+            Err(ControlSocketError::InUse { .. })
+        ));
+        drop(first);
+        ControlSocket::take_over(&path, other.lock().unwrap()).unwrap();
     }
 
     #[test]

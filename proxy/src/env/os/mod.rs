@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use super::relay;
 use super::{Busy, Early, Env, ProcessFigures, RelayLimits, Relayed, Stop, Traffic};
 use socket::set_options;
-pub use socket::{OsListener, OsStream};
+pub use socket::{ListenerHandle, OsListener, OsStream};
 use splice::SplicePump;
 
 /// Connections the kernel may hold for us before we accept them; the system's own cap applies too.

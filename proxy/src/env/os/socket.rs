@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -112,12 +113,32 @@ impl AsyncWrite for OsStream {
 /// A listening TCP socket.
 #[derive(Debug)]
 pub struct OsListener {
-    tcp: TcpListener,
+    tcp: Arc<TcpListener>,
+}
+
+/// A way to the socket of an [`OsListener`], which does not keep it open: clients are refused once nobody accepts them.
+#[derive(Clone, Debug)]
+pub struct ListenerHandle(Weak<TcpListener>);
+
+impl ListenerHandle {
+    /// The same socket for another process. Whoever of the two accepts a client has it.
+    ///
+    /// # Errors
+    /// Nobody listens any more, or there is no descriptor left.
+    pub fn share(&self) -> io::Result<std::net::TcpListener> {
+        let tcp = self.0.upgrade().ok_or_else(|| io::Error::other("no client is accepted any more"))?;
+        Ok(tcp.as_fd().try_clone_to_owned()?.into())
+    }
 }
 
 impl OsListener {
     pub(super) fn new(tcp: TcpListener) -> Self {
-        OsListener { tcp }
+        OsListener { tcp: Arc::new(tcp) }
+    }
+
+    /// A way to this socket while the listener is in use.
+    pub fn handle(&self) -> ListenerHandle {
+        ListenerHandle(Arc::downgrade(&self.tcp))
     }
 
     /// Goes on with a socket that another process has opened to listen on `wanted`.
@@ -135,7 +156,7 @@ impl OsListener {
         }
         socket.set_nonblocking(true)?;
         set_options(SockRef::from(&socket))?;
-        Ok(OsListener { tcp: TcpListener::from_std(socket)? })
+        Ok(OsListener::new(TcpListener::from_std(socket)?))
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::control::Answer;
-use super::service_manager::ServiceManager;
-use super::watch::Changes;
 use crate::config::{self, Config, Files, Loaded, Problems};
+use crate::daemon::control::Answer;
+use crate::daemon::service_manager::ServiceManager;
+use crate::daemon::watch::Changes;
 use crate::env::os::Os;
 use crate::proxy::{Proxy, Reloaded};
 

@@ -11,8 +11,11 @@ pub struct ProcessSignals {
     pub hangup: Signals,
     /// Those that end a proxy.
     pub stop: StopSignals,
-    /// Those that do nothing here.
-    pub ignored: IgnoredSignals,
+    /// SIGUSR2: start the program anew, to take over from this process. nginx has the same.
+    pub successor: Signals,
+    /// SIGUSR1 does nothing here. By default it would kill the proxy without a drain; other servers take it for opening log
+    /// files again.
+    pub ignored: Signals,
 }
 
 impl ProcessSignals {
@@ -28,10 +31,8 @@ impl ProcessSignals {
                 interrupt: signal(SignalKind::interrupt())?,
                 quit: signal(SignalKind::quit())?,
             },
-            ignored: IgnoredSignals {
-                user1: signal(SignalKind::user_defined1())?,
-                user2: signal(SignalKind::user_defined2())?,
-            },
+            successor: signal(SignalKind::user_defined2())?,
+            ignored: signal(SignalKind::user_defined1())?,
         })
     }
 }
@@ -52,25 +53,6 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
             _ = self.quit.recv() => {}
-        }
-    }
-}
-
-/// Signals that do nothing here. By default they would kill the proxy without a drain; other servers take them for
-/// opening log files again, or for a new binary.
-#[derive(Debug)]
-pub struct IgnoredSignals {
-    user1: Signals,
-    user2: Signals,
-}
-
-impl IgnoredSignals {
-    /// Waits for the next one of them, and returns its name.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            biased;
-            _ = self.user1.recv() => "SIGUSR1",
-            _ = self.user2.recv() => "SIGUSR2",
         }
     }
 }
