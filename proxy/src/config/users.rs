@@ -85,6 +85,12 @@ fn read_password(text: Secret) -> Result<Password, String> {
             "is a hash of a kind not supported; give bcrypt or argon2 (`proxy hash-password` makes one)".to_owned()
         );
     }
+    // An argon2 hash in an `.env` file without single quotes: its words behind a dollar sign were taken for variables.
+    if shown.starts_with("=19") && shown.contains(",t=") && shown.contains(",p=") {
+        return Err("is what is left of an argon2 hash whose dollar signs were taken for variables; put it into single \
+                    quotes where it comes from (.env)"
+            .to_owned());
+    }
     Ok(Password::Plain(text))
 }
 

@@ -136,6 +136,11 @@ fn single_problems_are_said_in_these_words() {
             "authentication.users[0].password: must not be empty",
         ),
         (
+            json!({ "authentication": { "users": [{ "username": "a", "password": "=19=65536,t=3,p=4+x/y" }] } }),
+            "authentication.users[0].password: is what is left of an argon2 hash whose dollar signs were taken for variables; \
+             put it into single quotes where it comes from (.env)",
+        ),
+        (
             json!({ "authentication": { "users": [{ "username": "a", "password": 12345 }] } }),
             "authentication.users[0].password: must be a string (got a number)",
         ),
@@ -199,6 +204,11 @@ fn single_problems_are_said_in_these_words() {
         (
             json!({ "server": { "name": "${env:NOPE}" } }),
             "server.name: the environment variable NOPE is not set, or not UTF-8",
+        ),
+        (
+            json!({ "server": { "name": "${env:NOPE}${env:NEITHER}${env:NOPE}" } }),
+            "server.name: the environment variable NOPE is not set, or not UTF-8; \
+             the environment variable NEITHER is not set, or not UTF-8",
         ),
         (
             json!({ "server": { "name": "${file:nope}" } }),

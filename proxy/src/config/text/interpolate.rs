@@ -63,9 +63,10 @@ pub(in crate::config) fn read_at_most(path: &Path, limit: usize) -> io::Result<V
 /// Replaces every reference in `text`; `$${` stands for a plain `${`.
 ///
 /// # Errors
-/// What is wrong, without any text of a value.
+/// What is wrong, all of it, without any text of a value.
 pub(in crate::config) fn interpolate(text: &str, lookup: &dyn Lookup) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
+    let mut missing = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         let (before, reference) = rest.split_at(start);
@@ -78,11 +79,16 @@ pub(in crate::config) fn interpolate(text: &str, lookup: &dyn Lookup) -> Result<
         out.push_str(before);
         let end =
             reference.find('}').ok_or("\"${\" has no closing \"}\"; write \"$${\" for the characters themselves")?;
-        out.push_str(&look_up(&reference[2..end], lookup)?);
+        match look_up(&reference[2..end], lookup) {
+            Ok(value) => out.push_str(&value),
+            // Said together: whoever sets one variable after another has as many failed starts.
+            Err(what) if !missing.contains(&what) => missing.push(what),
+            Err(_) => {}
+        }
         rest = &reference[end + 1..];
     }
     out.push_str(rest);
-    Ok(out)
+    if missing.is_empty() { Ok(out) } else { Err(missing.join("; ")) }
 }
 
 fn look_up(reference: &str, lookup: &dyn Lookup) -> Result<String, String> {
