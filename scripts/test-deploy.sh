@@ -45,8 +45,22 @@ systemd() {
   check "systemd-analyze security: at most $exposure tenths exposed" security
 }
 
+kubernetes() {
+  local version
+  if ! command -v kubernetes-validate >/dev/null; then
+    echo "FAIL  kubernetes-validate is not installed (pip install kubernetes-validate), so the manifests are not checked"
+    failures=$((failures + 1))
+    return
+  fi
+  for version in 1.29 1.33 1.37; do
+    check "the manifests are those of Kubernetes $version" \
+      kubernetes-validate --strict -k "$version" deploy/kubernetes.yaml deploy/sweep-job.yaml
+  done
+}
+
 folder=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-deploy.XXXXXX")
 # shellcheck disable=SC2064  # the folder's name of now is meant
 trap "rm -rf '$folder'" EXIT
 systemd "$folder"
+kubernetes
 [ "$failures" -eq 0 ]
