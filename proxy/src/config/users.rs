@@ -87,9 +87,11 @@ fn read_password(text: Secret) -> Result<Password, String> {
     }
     // An argon2 hash in an `.env` file without single quotes: its words behind a dollar sign were taken for variables.
     if shown.starts_with("=19") && shown.contains(",t=") && shown.contains(",p=") {
-        return Err("is what is left of an argon2 hash whose dollar signs were taken for variables; put it into single \
+        return Err(
+            "is what is left of an argon2 hash whose dollar signs were taken for variables; put it into single \
                     quotes where it comes from (.env)"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(Password::Plain(text))
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::service::{Manager, managed};
-use crate::support::{Place, Running, WATCHDOG, assert_open, connect, echo, get, outcome, tunnel};
+use crate::support::{Place, Running, WATCHDOG, address, assert_open, connect, echo, get, outcome, tunnel};
 
 /// A process that takes over from the one that runs in `place`.
 fn successor(place: &Place) -> Running {
@@ -98,6 +98,31 @@ fn under_load_no_client_is_refused_and_no_tunnel_is_cut() {
 }
 
 #[test]
+fn the_listener_of_the_own_pages_goes_with_it() {
+    let mut place = Place::new();
+    let admin = address();
+    place.config["admin"] = json!({ "listen_address": admin.to_string() });
+    let mut running = place.start();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let ends = Over(&over);
+        scope.spawn(|| {
+            while !over.load(Ordering::Acquire) {
+                assert_eq!(get(admin, "/readyz").0, 200);
+            }
+        });
+        let mut next = successor(&place);
+        next.line("took over from the process that ran before");
+        assert_eq!(running.end(), 0);
+        assert_eq!(get(admin, "/healthz").0, 200);
+        drop(ends);
+        running = next;
+    });
+    running.signal(Signal::TERM);
+    assert_eq!(running.end(), 0);
+}
+
+#[test]
 fn a_kept_connection_is_answered_once_more_and_told_to_close() {
     let place = Place::new();
     let mut first = place.start();
@@ -140,7 +165,7 @@ fn a_hand_over_that_is_broken_off_changes_nothing() {
     let mut first = place.start();
     for farewell in ["", "{\"command\":\"health\"}\n", "nonsense\n"] {
         let mut breaking = control(&place);
-        assert_eq!(say(&mut breaking, r#"{"command":"hand_over"}"#), "{\"result\":\"handed_over\"}\n");
+        assert_eq!(say(&mut breaking, r#"{"command":"hand_over"}"#), "{\"result\":\"handed_over\",\"admin\":false}\n");
         let second = say(&mut control(&place), r#"{"command":"hand_over"}"#);
         assert!(second.contains("another process is taking over"), "{second}");
         breaking.write_all(farewell.as_bytes()).unwrap();

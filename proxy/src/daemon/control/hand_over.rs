@@ -26,8 +26,8 @@ use super::client::{read_answer, send_request, unreachable};
 use super::{Answer, Request};
 use crate::env::os::ListenerHandle;
 
-/// Descriptors of one hand-over: listener, lock of the control socket, PID file.
-const MAX_DESCRIPTORS: usize = 3;
+/// Descriptors of one hand-over: listener, lock of the control socket, listener of our own pages, PID file.
+const MAX_DESCRIPTORS: usize = 4;
 
 /// The longest answer in a hand-over, in bytes: one of a few words.
 const MAX_LINE: usize = 4 * 1024;
@@ -40,6 +40,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Holdings {
     /// The socket that accepts clients, for as long as it does.
     pub listener: ListenerHandle,
+    /// That of the proxy's own pages, where they have one.
+    pub admin: Option<ListenerHandle>,
     /// The lock of the control socket.
     pub control_lock: OwnedFd,
     /// The PID file, where there is one.
@@ -54,6 +56,7 @@ impl Holdings {
     pub(super) fn lend(&self) -> io::Result<Handed> {
         Ok(Handed {
             listener: self.listener.share()?,
+            admin: self.admin.as_ref().map(ListenerHandle::share).transpose()?,
             control_lock: self.control_lock.try_clone()?,
             pid_file: self.pid_file.as_ref().map(OwnedFd::try_clone).transpose()?,
         })
@@ -65,6 +68,8 @@ impl Holdings {
 pub struct Handed {
     /// The socket that accepts clients.
     pub listener: TcpListener,
+    /// That of the proxy's own pages, where they have one.
+    pub admin: Option<TcpListener>,
     /// The lock of the control socket, held.
     pub control_lock: OwnedFd,
     /// The PID file, held, where there is one.
@@ -74,10 +79,11 @@ pub struct Handed {
 impl Handed {
     /// Sends it behind the stream's earlier bytes, together with the answer that announces it.
     pub(super) async fn send(&self, stream: &UnixStream) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Answer::HandedOver {})?;
+        let mut line = serde_json::to_vec(&Answer::HandedOver { admin: self.admin.is_some() })?;
         line.push(b'\n');
         let descriptors: Vec<_> = [self.listener.as_fd(), self.control_lock.as_fd()]
             .into_iter()
+            .chain(self.admin.as_ref().map(AsFd::as_fd))
             .chain(self.pid_file.as_ref().map(AsFd::as_fd))
             .collect();
         let send = || {
@@ -112,9 +118,11 @@ impl Handed {
         let count = stream.async_io(Interest::READABLE, receive).await?;
         line.truncate(count);
         let mut descriptors = descriptors.into_iter();
+        let with_admin = matches!(serde_json::from_slice(&line), Ok(Answer::HandedOver { admin: true }));
         let handed = descriptors.next().zip(descriptors.next()).map(|(listener, control_lock)| Handed {
             listener: listener.into(),
             control_lock,
+            admin: if with_admin { descriptors.next().map(TcpListener::from) } else { None },
             pid_file: descriptors.next(),
         });
         Ok((line, handed))
@@ -148,7 +156,7 @@ impl TakeOver {
             send_request(&mut stream, Request::HandOver {}).await.map_err(failed)?;
             let (line, handed) = Handed::receive(&stream).await.map_err(failed)?;
             match (read_answer(path, &line)?, handed) {
-                (Answer::HandedOver {}, Some(handed)) => Ok((TakeOver { stream }, handed)),
+                (Answer::HandedOver { .. }, Some(handed)) => Ok((TakeOver { stream }, handed)),
                 (answer, _) => Err(format!("{shown}: the running proxy hands nothing over: {answer:?}")),
             }
         };
@@ -183,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_handed_over_is_the_very_thing() {
-        for with_pid_file in [true, false] {
+        for (with_pid_file, with_admin) in [(true, true), (true, false), (false, true), (false, false)] {
             let folder = tempfile::tempdir().unwrap();
             let file = |name: &str| File::create_new(folder.path().join(name)).unwrap();
             let (lock, pid) = (file("lock"), file("pid"));
@@ -191,16 +199,19 @@ mod tests {
             let handed = Handed {
                 listener: TcpListener::bind("127.0.0.1:0").unwrap(),
                 control_lock: lock.into(),
+                admin: with_admin.then(|| TcpListener::bind("127.0.0.1:0").unwrap()),
                 pid_file: with_pid_file.then(|| pid.into()),
             };
             let address = handed.listener.local_addr().unwrap();
+            let admin = handed.admin.as_ref().map(|admin| admin.local_addr().unwrap());
             let (near, far) = UnixStream::pair().unwrap();
             handed.send(&near).await.unwrap();
             drop(handed);
             let (line, received) = Handed::receive(&far).await.unwrap();
-            assert_eq!(line, b"{\"result\":\"handed_over\"}\n");
+            assert_eq!(line, format!("{{\"result\":\"handed_over\",\"admin\":{with_admin}}}\n").as_bytes());
             let received = received.unwrap();
             assert_eq!(received.listener.local_addr().unwrap(), address);
+            assert_eq!(received.admin.as_ref().map(|admin| admin.local_addr().unwrap()), admin);
             let other = File::open(folder.path().join("lock")).unwrap();
             assert!(other.try_lock().is_err(), "the lock has come with the descriptor");
             assert_eq!(received.pid_file.is_some(), with_pid_file);

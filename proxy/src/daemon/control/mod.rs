@@ -63,7 +63,11 @@ pub enum Answer {
         problems: String,
     },
     /// Descriptors come with this answer. Both processes may accept clients from now on.
-    HandedOver {},
+    HandedOver {
+        /// Whether the socket of the proxy's own pages is among them.
+        #[serde(default)]
+        admin: bool,
+    },
     /// No further client is accepted, and what is open goes on until it ends.
     Retired {},
     /// The request can't be answered.

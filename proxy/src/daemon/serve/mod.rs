@@ -76,26 +76,26 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
     // A proxy that runs already has them, and this one is not to serve beside it. One that hands them over keeps them until
     // this one serves.
     let mut claims = if take_over { None } else { Some(Claims::make(&server, &signals, None)?) };
-    let (predecessor, listener, locks) = match predecessor {
+    let (predecessor, listener, admin, locks) = match predecessor {
         Some((predecessor, handed)) => {
             let locks = Locks { control: handed.control_lock, pid_file: handed.pid_file };
-            (Some(predecessor), Some(handed.listener), Some(locks))
+            (Some(predecessor), Some(handed.listener), handed.admin, Some(locks))
         }
-        None => (None, listener, None),
+        None => (None, listener, None, None),
     };
     let clients = listen(server.listen, "server", listener).await.map_err(|error| error.to_string())?;
     let admin = match &config.admin {
-        Some(admin) => Some(listen(admin.listen, "admin", None).await.map_err(|error| error.to_string())?),
+        Some(section) => Some(listen(section.listen, "admin", admin).await.map_err(|error| error.to_string())?),
         None => None,
     };
-    let way = clients.handle();
+    let ways = (clients.handle(), admin.as_ref().map(OsListener::handle));
     let listeners = Listeners { clients, admin };
     let proxy = Proxy::start_on(listeners, config, Os::new(), Arc::new(log)).map_err(|error| error.to_string())?;
     let proxy = Arc::new(proxy);
     if locks.is_some() {
         claims = Some(Claims::make(&server, &signals, locks)?);
     }
-    let mut commands = open(claims.as_ref(), way, &proxy).map_err(|error| format!("the control socket: {error}"))?;
+    let mut commands = open(claims.as_ref(), ways, &proxy).map_err(|error| format!("the control socket: {error}"))?;
     let mut source = Source::watch(path, files);
     info!(
         name,
@@ -199,14 +199,14 @@ async fn begin_take_over(server: &Server) -> Result<(TakeOver, Handed), String> 
 /// Answers on the control socket of `claims`, if there is one.
 fn open(
     claims: Option<&Claims>,
-    listener: ListenerHandle,
+    (listener, admin): (ListenerHandle, Option<ListenerHandle>),
     proxy: &Arc<Proxy<Os>>,
 ) -> io::Result<mpsc::Receiver<Pending>> {
     let Some((socket, claims)) = claims.and_then(|claims| claims.control.as_ref().zip(Some(claims))) else {
         return Ok(mpsc::channel(1).1);
     };
     let pid_file = claims.pid_file.as_ref().map(PidFile::share).transpose()?;
-    let holdings = Holdings { listener, control_lock: socket.lock()?, pid_file };
+    let holdings = Holdings { listener, admin, control_lock: socket.lock()?, pid_file };
     control::serve(socket, Arc::clone(proxy), holdings)
 }
 
