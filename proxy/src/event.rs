@@ -2,6 +2,8 @@
 //!
 //! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
 
+pub mod metrics;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;

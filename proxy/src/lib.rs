@@ -11,13 +11,12 @@
 //! | `env` | the seam: sockets, tasks, clock, randomness; the operating system's side of it; the lock | |
 //! | `http` | messages as bytes: heads, bodies, framing, targets, the bounded inbox | `env` |
 //! | `config` | what the configuration file says, and the types that hold only good values of it | `http`, `core` |
-//! | `event` | what the proxy tells of itself, and who listens | `env`, `core` |
-//! | `metrics` | what Prometheus reads: counters that hear the events, and the page | `event`, `env`, `core` |
+//! | `event` | what the proxy tells of itself, and who listens: the counters that Prometheus reads | `env`, `core` |
 //! | `upstream` | the upstream's side: pool, attempts, dialling, name lookups, probes | `event`, `config`, `http`, `env`, `core` |
 //! | `authentication` | who may come in | `config`, `http`, `env` |
-//! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `metrics`, `event`, `config`, `http`, `env` |
-//! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `metrics`, `event`, `config`, `http`, `env`, `core` |
-//! | `proxy` | start, reload, drain | `client`, `context`, `upstream`, `metrics`, `event`, `config`, `http`, `env` |
+//! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `event`, `config`, `http`, `env` |
+//! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `event`, `config`, `http`, `env`, `core` |
+//! | `proxy` | start, reload, drain | `client`, `context`, `upstream`, `event`, `config`, `http`, `env` |
 //! | `daemon` | what only a process on a machine needs: command line, log, PID file, control socket, file watching | `proxy`, `context`, `event`, `config`, `env`, `core` |
 //! | `testing` | an environment in memory, for tests; only with the feature `testing` | `env` |
 
@@ -30,7 +29,6 @@ pub mod daemon;
 pub mod env;
 pub mod event;
 pub mod http;
-pub mod metrics;
 mod proxy;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

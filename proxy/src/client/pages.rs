@@ -15,9 +15,9 @@ use crate::client::error::{Answer, RequestError, text_response};
 use crate::client::statistics;
 use crate::context::{Context, Settings};
 use crate::env::Env;
+use crate::event::metrics::{self, Format, Gauges, UpstreamGauges};
 use crate::http::authority::{Authority, Host};
 use crate::http::head::{Fields, RequestHead};
-use crate::metrics::{self, Format, Gauges, UpstreamGauges};
 use crate::upstream::pool::UpstreamReading;
 
 /// The response to `path`.

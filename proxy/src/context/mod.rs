@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use crate::env::{Env, Lock};
+use crate::event::metrics::Metrics;
 use crate::event::{Observer, RequestId};
-use crate::metrics::Metrics;
 use crate::upstream::pool::Pool;
 
 pub(crate) use connections::{ConnectionSlot, Connections};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use proxy::metrics::ALL;
+use proxy::event::metrics::ALL;
 use serde_json::{Value, json};
 
 use crate::support::{Client, Double, TestProxy, config, run};
@@ -219,7 +219,7 @@ fn a_proxy_that_drains_says_so_on_its_admin_listener_and_closes_that_too() {
 /// The table of the metrics, as deploy/METRICS.md has it.
 #[test]
 fn the_document_names_every_metric() {
-    let row = |metric: &proxy::metrics::Metric| {
+    let row = |metric: &proxy::event::metrics::Metric| {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
         let (name, kind) = (metric.full_name(), metric.kind.as_str());
         format!("| `{name}` | {kind} | {} | {} |\n", labels.join(", "), metric.help.trim())
@@ -237,7 +237,7 @@ fn alerts_and_dashboard_ask_for_metrics_that_exist() {
     let known = |name: &str| {
         ALL.iter().any(|metric| {
             let rest = name.strip_prefix(&metric.full_name());
-            rest == Some("") || rest == Some("_bucket") && metric.kind == proxy::metrics::Kind::Histogram
+            rest == Some("") || rest == Some("_bucket") && metric.kind == proxy::event::metrics::Kind::Histogram
         })
     };
     for file in ["prometheus/alerts.yaml", "prometheus/alerts_test.yaml", "grafana/netdrift.json"] {
