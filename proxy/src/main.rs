@@ -13,11 +13,15 @@ use proxy::daemon::control::{self, Answer, Request};
 use proxy::daemon::log;
 use proxy::daemon::serve::{Process, ProcessSignals, serve};
 use proxy::daemon::service_manager::ServiceManager;
+use proxy::daemon::view;
 use proxy::env::os::descriptors;
 use tracing::warn;
 
 /// How long `proxy healthcheck` waits.
 const HEALTH_WAIT: Duration = Duration::from_secs(5);
+
+/// The time between two looks of `--watch`.
+const WATCH: Duration = Duration::from_secs(2);
 
 /// How long `proxy reload` waits for the running proxy to take the configuration over; longer than that proxy does.
 const RELOAD_WAIT: Duration = Duration::from_secs(65);
@@ -95,6 +99,25 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
         }
         Command::Healthcheck { proxy } => healthcheck(proxy),
         Command::Reload { proxy } => reload(proxy),
+        Command::Drain { proxy } => match ask(proxy, Request::Drain {}, HEALTH_WAIT)? {
+            Answer::Draining {} => {
+                print("draining");
+                Ok(ExitCode::SUCCESS)
+            }
+            answer => Err(unexpected(&answer)),
+        },
+        Command::Show { proxy, view, watch } => loop {
+            let Answer::Statistics { page } = ask(proxy.clone(), Request::Statistics {}, HEALTH_WAIT)? else {
+                return Err(CommandError::Other("the running proxy answered another question".to_owned()));
+            };
+            let text = view::show(view, &page).map_err(other)?;
+            // Where nobody reads any more, there is nobody to show it to.
+            let read = writeln!(std::io::stdout(), "{}", text.trim_end()).is_ok();
+            if !watch || !read {
+                return Ok(ExitCode::SUCCESS);
+            }
+            std::thread::sleep(WATCH);
+        },
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use arc_swap::ArcSwap;
 
 use crate::client::Entrance;
-use crate::client::listener;
+use crate::client::{listener, statistics};
 use crate::config::{self, Config, diff};
 use crate::context::{Context, Health, Settings};
 use crate::env::{Env, Listener, Lock, Stop};
@@ -155,6 +155,11 @@ impl<E: Env> Proxy<E> {
     /// Returns the health of the proxy, as /healthz shows it.
     pub fn health(&self) -> Health {
         self.context.health()
+    }
+
+    /// Returns the text of the page of statistics.
+    pub async fn statistics(&self) -> String {
+        statistics::page(&self.context, &self.context.settings.load_full()).await
     }
 
     /// Puts another configuration in force. Requests that begin from now on follow it; tunnels are not touched. Fields that

@@ -9,7 +9,7 @@ pub(crate) mod listener;
 mod pages;
 mod request;
 mod session;
-mod statistics;
+pub(crate) mod statistics;
 mod tunnel;
 
 pub(crate) use connection::Entrance;

@@ -21,7 +21,7 @@ const NONE: &str = "\"upstream_metrics\": []";
 
 /// The statistics as JSON. What is counted, and who is healthy, is of one moment; how long attempts took, and bytes, are
 /// read as they are written.
-pub(super) async fn page<E: Env>(context: &Context<E>, settings: &Settings) -> String {
+pub(crate) async fn page<E: Env>(context: &Context<E>, settings: &Settings) -> String {
     let reload = context.reload.lock().clone();
     let mut stats = context.pool.read();
     let places: BTreeMap<_, _> = settings.config.upstreams.iter().map(|one| one.key()).zip(0..).collect();

@@ -47,8 +47,33 @@ pub enum Command {
         /// Which proxy.
         proxy: RunningProxy,
     },
+    /// Have the running proxy drain and end.
+    Drain {
+        /// Which proxy.
+        proxy: RunningProxy,
+    },
+    /// Show what the running proxy has counted.
+    Show {
+        /// Which proxy.
+        proxy: RunningProxy,
+        /// What of it.
+        view: View,
+        /// Again and again, until this process ends.
+        watch: bool,
+    },
     /// Hash the password on standard input.
     HashPassword,
+}
+
+/// What is shown of a running proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The statistics, as the page has them.
+    Statistics,
+    /// A table of the upstreams.
+    Upstreams,
+    /// The upstreams as JSON.
+    UpstreamsAsJson,
 }
 
 /// How a running proxy is found.
@@ -95,6 +120,18 @@ enum Verb {
     Healthcheck(Running),
     /// Have the running proxy read its configuration again, and wait for the outcome (0, 78 with problems, or 1)
     Reload(Running),
+    /// Have the running proxy drain and end, as SIGTERM does (exit 0 once it drains)
+    Drain(Running),
+    /// Print the running proxy's statistics as JSON
+    Stats(Shown),
+    /// Print the running proxy's upstreams with their health, shares and last failures
+    Upstreams {
+        #[command(flatten)]
+        shown: Shown,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Read a password from standard input and print its argon2id hash for the configuration
     HashPassword,
 }
@@ -106,9 +143,24 @@ struct Running {
     control_socket: Option<PathBuf>,
 }
 
+#[derive(clap::Args)]
+struct Shown {
+    #[command(flatten)]
+    running: Running,
+    /// Again every two seconds, until it is interrupted
+    #[arg(long)]
+    watch: bool,
+}
+
 impl Running {
     fn or(self, config: PathBuf) -> RunningProxy {
         self.control_socket.map_or(RunningProxy::Config(config), RunningProxy::Socket)
+    }
+}
+
+impl Shown {
+    fn of(self, view: View, config: PathBuf) -> Command {
+        Command::Show { proxy: self.running.or(config), view, watch: self.watch }
     }
 }
 
@@ -137,6 +189,11 @@ impl Invocation {
         let command = match args.verb {
             Some(Verb::Healthcheck(running)) => Command::Healthcheck { proxy: running.or(config) },
             Some(Verb::Reload(running)) => Command::Reload { proxy: running.or(config) },
+            Some(Verb::Drain(running)) => Command::Drain { proxy: running.or(config) },
+            Some(Verb::Stats(shown)) => shown.of(View::Statistics, config),
+            Some(Verb::Upstreams { shown, json }) => {
+                shown.of(if json { View::UpstreamsAsJson } else { View::Upstreams }, config)
+            }
             Some(Verb::HashPassword) => Command::HashPassword,
             None if args.schema => Command::Schema,
             None if args.check => Command::Check { config },
@@ -293,6 +350,17 @@ mod tests {
         let proxy = RunningProxy::Socket("c.sock".into());
         for args in [&["reload", "--control-socket", "c.sock"][..], &["reload", "--control-socket=c.sock"]] {
             assert_eq!(read(args, Some("a.json")).unwrap(), Command::Reload { proxy: proxy.clone() });
+        }
+        let proxy = RunningProxy::Config("a.json".into());
+        let show = |view, watch| Command::Show { proxy: proxy.clone(), view, watch };
+        for (args, command) in [
+            (&["drain"][..], Command::Drain { proxy: proxy.clone() }),
+            (&["stats"], show(View::Statistics, false)),
+            (&["stats", "--watch"], show(View::Statistics, true)),
+            (&["upstreams"], show(View::Upstreams, false)),
+            (&["upstreams", "--json", "--watch"], show(View::UpstreamsAsJson, true)),
+        ] {
+            assert_eq!(read(args, Some("a.json")).unwrap(), command, "{args:?}");
         }
         assert_eq!(read(&["hash-password"], None).unwrap(), Command::HashPassword);
         assert_eq!(read(&["--schema"], None).unwrap(), Command::Schema);

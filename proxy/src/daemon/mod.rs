@@ -9,4 +9,5 @@ mod log_queue;
 pub mod pidfile;
 pub mod serve;
 pub mod service_manager;
+pub mod view;
 pub mod watch;

@@ -1,4 +1,4 @@
-//! Tests `proxy healthcheck` and `proxy reload`, which ask a running proxy.
+//! Tests the commands that ask a running proxy: `healthcheck`, `reload`, `upstreams`, `stats`, `drain`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -21,6 +21,29 @@ fn healthcheck_asks_without_credentials() {
     let _proxy = place.start();
     let (code, out, err) = outcome(&mut place.command(&["healthcheck"]));
     assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "ok (configuration 1)\n", ""));
+}
+
+/// Without credentials, whatever the configuration asks clients for.
+#[test]
+fn upstreams_and_statistics_are_shown_and_a_drain_is_asked_for() {
+    let mut place = Place::before(echo());
+    place.config["authentication"] = json!({ "enabled": true, "users": [{ "username": "a", "password": "b" }] });
+    place.config["stats"] = json!({ "require_auth": true });
+    let mut running = place.start();
+    let (code, out, err) = outcome(&mut place.command(&["upstreams"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].starts_with("UPSTREAM") && lines[1].contains("  healthy  "), "{out}");
+    let (code, out, _) = outcome(&mut place.command(&["upstreams", "--json"]));
+    let list: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &list[0]["healthy"]), (Some(0), &json!(true)));
+    let (code, out, _) = outcome(&mut place.command(&["stats"]));
+    let page: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &page["total"]["upstream_metrics"].as_array().map(Vec::len)), (Some(0), &Some(1)));
+    assert_eq!(outcome(&mut place.command(&["drain"])), (Some(0), "draining\n".into(), "".into()));
+    assert_eq!(running.end(), 0);
+    let (code, _, err) = outcome(&mut place.command(&["upstreams"]));
+    assert!(code == Some(1) && err.contains("no proxy runs behind this control socket"), "{err}");
 }
 
 #[test]

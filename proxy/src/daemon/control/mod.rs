@@ -8,6 +8,8 @@
 //! | `{"command":"health"}` | `{"result":"health","status":"ok","config_epoch":1,"reloads":0,"reload_failed":false}` |
 //! | `{"command":"reload"}` | `{"result":"reloaded","config_epoch":2,"changes":[…],"restart_required":[…],"warnings":[…]}` |
 //! | | `{"result":"refused","problems":"…"}`: the configuration can't be used, the old one stays in force |
+//! | `{"command":"statistics"}` | `{"result":"statistics","page":"…"}`: the text of `/stats` |
+//! | `{"command":"drain"}` | `{"result":"draining"}`: as SIGTERM |
 //! | `{"command":"hand_over"}` | `{"result":"handed_over"}` with descriptors beside it; then `{"command":"took_over"}` on the same |
 //! | | connection, and its answer `{"result":"retired"}`: `hand_over.rs` |
 //! | anything else | `{"result":"error","error":"…"}` |
@@ -34,6 +36,10 @@ pub enum Request {
     Health {},
     /// Read the configuration again, and answer once it is in force or refused.
     Reload {},
+    /// What it has counted.
+    Statistics {},
+    /// Drain, and end.
+    Drain {},
     /// Hand over what only one process can have.
     HandOver {},
     /// The process that asked for a hand-over serves now: the one that is asked ends with its last connection.
@@ -46,6 +52,13 @@ pub enum Request {
 pub enum Answer {
     /// How it is.
     Health(Health),
+    /// What it has counted, as the page of statistics says it.
+    Statistics {
+        /// Its text.
+        page: String,
+    },
+    /// It drains.
+    Draining {},
     /// The configuration was read and is in force.
     Reloaded {
         /// Its number, counted from 1.

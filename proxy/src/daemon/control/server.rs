@@ -32,6 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub enum Pending {
     /// Reading the configuration again.
     Reload(PendingReload),
+    /// Draining and ending.
+    Drain,
     /// Leaving the clients to another process.
     HandOver(PendingHandOver),
 }
@@ -116,6 +118,11 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
             match timeout(PATIENCE, read_line(&mut stream)).await {
                 Ok(Ok(line)) => match serde_json::from_slice(&line) {
                     Ok(Request::Health {}) => Answer::Health(service.proxy.health()),
+                    Ok(Request::Statistics {}) => Answer::Statistics { page: service.proxy.statistics().await },
+                    Ok(Request::Drain {}) => match service.pending.send(Pending::Drain).await {
+                        Ok(()) => Answer::Draining {},
+                        Err(_) => error("the proxy is stopping already".to_owned()),
+                    },
                     Ok(Request::Reload {}) => reload(&service.pending).await,
                     Ok(Request::HandOver {}) => match hand_over_to(&mut stream, service).await {
                         Ok(()) => return,

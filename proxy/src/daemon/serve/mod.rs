@@ -55,7 +55,7 @@ enum Trigger {
 
 /// Why serving ends.
 enum End {
-    /// A signal.
+    /// A signal or a command.
     Stop,
     /// Another process has taken over.
     HandOver(PendingHandOver),
@@ -173,6 +173,7 @@ async fn run(
             _ = signals.hangup.recv() => Trigger::Signal,
             Some(pending) = commands.recv() => match pending {
                 Pending::Reload(reload) => Trigger::Command(reload),
+                Pending::Drain => return End::Stop,
                 Pending::HandOver(hand_over) => return End::HandOver(hand_over),
             },
             () = source.changed() => Trigger::Files,
