@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -114,6 +114,7 @@ impl<E: Env> Proxy<E> {
             connections: Arc::default(),
             requests: AtomicU64::new(0),
             reload: Lock::default(),
+            reloading: Mutex::default(),
             pool,
             observer,
             metrics,
@@ -169,16 +170,18 @@ impl<E: Env> Proxy<E> {
     /// The upstreams can't be set up. The old configuration stays in force.
     pub fn reload(&self, mut config: Config) -> Result<Reloaded, PoolError> {
         let context = &self.context;
-        let mut state = context.reload.lock();
-        state.tried += 1;
+        // One at a time. Pages show what came of the last one meanwhile, and don't wait.
+        let turn = context.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = context.settings.load_full();
         let restart_required = config.keep_restart_only(&before.config);
         let changes = diff(&before.config, &config).lines;
         let via = via(&config, &self.pseudonym);
         if let Err(error) = context.pool.configure(&config, via.clone()) {
             let problems = error.to_string();
+            let mut state = context.reload.lock();
+            state.tried += 1;
             state.error = Some(problems.clone());
-            drop(state);
+            drop((state, turn));
             context.pool.emit(&Event::ReloadFailed { problems: &problems });
             return Err(error);
         }
@@ -186,10 +189,12 @@ impl<E: Env> Proxy<E> {
         context.metrics.retain(|id| snapshot.get(id).is_some());
         let epoch = before.epoch + 1;
         let settings = Settings::new(config, epoch, via, Some(&before), &context.env);
+        let mut state = context.reload.lock();
         context.settings.store(Arc::new(settings));
+        state.tried += 1;
         state.error = None;
         state.restart_required.clone_from(&restart_required);
-        drop(state);
+        drop((state, turn));
         let event = Event::Reloaded { config_epoch: epoch, changes: &changes, restart_required: &restart_required };
         context.pool.emit(&event);
         Ok(Reloaded { config_epoch: epoch, changes, restart_required })

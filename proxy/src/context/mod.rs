@@ -5,8 +5,8 @@ mod health;
 mod settings;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -36,6 +36,8 @@ pub(crate) struct Context<E: Env> {
     /// Requests numbered so far.
     pub(crate) requests: AtomicU64,
     pub(crate) reload: Lock<ReloadState>,
+    /// Held by who reloads, for as long as that takes; nobody else comes here.
+    pub(crate) reloading: Mutex<()>,
 }
 
 impl<E: Env> Context<E> {

@@ -38,6 +38,7 @@ pub(crate) use lease::Lease;
 pub(crate) use pick::Probe;
 pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
+pub(crate) use state::FailureMemory;
 pub(crate) use upstream::{LastFailure, SWEEP, Upstream};
 
 use snapshot::{build, members};
@@ -62,17 +63,6 @@ pub(crate) struct Pool<E: Env> {
     /// Wakes whoever sweeps idle connections, and the prober.
     pub(crate) idle_kept: Notify,
     pub(crate) changed: Notify,
-}
-
-/// Where failures that cannot tell are remembered until another upstream opens the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FailureMemory {
-    /// Of clients' requests: some seconds.
-    Requests,
-    /// Of active checks, which come at their interval: longer than that.
-    Checks,
-    /// Of tunnels that brought nothing: until another upstream delivers from the target.
-    EmptyTunnels,
 }
 
 impl<E: Env> Pool<E> {

@@ -4,12 +4,22 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::FailureMemory;
 use crate::core::attribution::{Attribution, DEFAULT_MEMORY};
 use crate::core::balancer::Balancer;
 use crate::core::network::OwnNetwork;
 use crate::core::time::Timestamp;
 use crate::env::{Held, Lock};
+
+/// Where failures that cannot tell are remembered until another upstream opens the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureMemory {
+    /// Of clients' requests: some seconds.
+    Requests,
+    /// Of active checks, which come at their interval: longer than that.
+    Checks,
+    /// Of tunnels that brought nothing: until another upstream delivers from the target.
+    EmptyTunnels,
+}
 
 /// What is decided.
 pub(super) struct State {
