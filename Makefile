@@ -117,8 +117,9 @@ bench-guard: tools ## System calls, instructions, allocations of a tunnel, a req
 tunnels: tools ## Hold thousands of idle tunnels and tell bytes and descriptors each
 	$(CARGO) bench --locked -p proxy --bench tunnels
 
-bench-scale: build ## What a tunnel costs beside 8,000 others, with 1,000 upstreams, with 1, 2 and 4 worker threads
+bench-scale: build ## A tunnel beside 8,000 others, with 1,000 upstreams, with 1 to 4 threads; what pages and reloads hold up
 	$(CARGO) bench --locked -p proxy --bench scale -- --proxy $(release)/proxy
+	$(CARGO) bench --locked -p proxy --bench holds
 
 scenarios: tools ## Play the shipped scenarios in the simulator
 	$(simulator) run scenarios

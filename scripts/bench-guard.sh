@@ -1,5 +1,5 @@
 #!/bin/sh
-# Counts what a tunnel, a plain request and a pick cost: system calls, instructions, allocations. Noise does not touch
+# Counts what a tunnel, a plain request, a pick and a health report cost: system calls, instructions, allocations. Noise does not touch
 # these figures. Exit code 1 if one is 5 % above what proxy/benches/guard.json holds. Takes about a minute behind the build.
 #
 #   scripts/bench-guard.sh [--record]      --record writes the figures anew, where they are meant to be others

@@ -1,4 +1,5 @@
-//! Measures what the core costs: a pick on the hot path, a schedule when eligibility changes, a report when an attempt ends.
+//! Measures what the core costs: a pick and the counts on the hot path, a schedule when eligibility changes, a report when an
+//! attempt ends.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -9,6 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use proxy::core::balancer::Balancer;
 use proxy::core::health::{AttemptResult, Charge, HealthPolicy};
 use proxy::core::schedule::Schedule;
+use proxy::core::stats::Counters;
 use proxy::core::time::Timestamp;
 use proxy::core::upstream::{Attempt, Member, UpstreamId, Weight};
 
@@ -29,25 +31,48 @@ fn balancer(weights: &[u32]) -> Balancer {
     Balancer::new(POLICY, &members(weights)).expect("a bench's weights are small")
 }
 
-fn pick(c: &mut Criterion) {
-    let epoch = balancer(&[3, 2, 1]).epoch().clone();
-    let ticket = AtomicU64::new(0);
-    let take = || epoch.pick(ticket.fetch_add(1, Ordering::Relaxed));
-    let mut group = c.benchmark_group("pick");
-    group.bench_function("1 thread", |b| b.iter(take));
-    group.bench_function("2 threads", |b| {
+/// Measures `one` alone, and while another thread does the same.
+fn alone_and_contended<T>(c: &mut Criterion, group: &str, name: &str, one: impl Fn() -> T + Sync) {
+    let mut group = c.benchmark_group(group);
+    group.bench_function(format!("{name}, 1 thread"), |b| b.iter(&one));
+    group.bench_function(format!("{name}, 2 threads"), |b| {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    black_box(take());
+                    black_box(one());
                 }
             });
-            b.iter(take);
+            b.iter(&one);
             stop.store(true, Ordering::Relaxed);
         });
     });
     group.finish();
+}
+
+/// Weights that differ, so that the schedule is as long as it gets: half a million slots for a thousand upstreams.
+fn weights(upstreams: u32) -> Vec<u32> {
+    (1..=upstreams).collect()
+}
+
+fn pick(c: &mut Criterion) {
+    for upstreams in [6, 1_000] {
+        let epoch = balancer(&weights(upstreams)).epoch().clone();
+        let ticket = AtomicU64::new(0);
+        alone_and_contended(c, "pick", &format!("{upstreams} upstreams"), || {
+            epoch.pick(ticket.fetch_add(1, Ordering::Relaxed))
+        });
+    }
+}
+
+/// All that a request adds to the counters of the proxy; an attempt adds as much to those of its upstream.
+fn count(c: &mut Criterion) {
+    let counters = Counters::default();
+    alone_and_contended(c, "count", "one request", || {
+        counters.entered();
+        counters.ended(true, Duration::from_millis(3));
+        counters.left();
+    });
 }
 
 fn schedule(c: &mut Criterion) {
@@ -70,17 +95,20 @@ fn schedule(c: &mut Criterion) {
 
 fn report(c: &mut Criterion) {
     let mut group = c.benchmark_group("report");
-    for (name, verdict) in
-        [("success", AttemptResult::Success), ("failure", AttemptResult::Failure(Charge::Unreachable))]
-    {
-        let mut balancer = balancer(&[1; 20]);
-        let attempt = Attempt { upstream: UpstreamId::new(13), started: Timestamp::from_nanos(1), probe: false };
-        group.bench_function(name, |b| {
-            b.iter(|| balancer.report(black_box(attempt), verdict, 0, 0, Timestamp::from_nanos(2)));
-        });
+    for upstreams in [6, 1_000] {
+        for (name, verdict) in
+            [("success", AttemptResult::Success), ("failure", AttemptResult::Failure(Charge::Unreachable))]
+        {
+            let mut balancer = balancer(&weights(upstreams));
+            let upstream = UpstreamId::new(upstreams * 2 / 3);
+            let attempt = Attempt { upstream, started: Timestamp::from_nanos(1), probe: false };
+            group.bench_function(format!("{name}, {upstreams} upstreams"), |b| {
+                b.iter(|| balancer.report(black_box(attempt), verdict, 0, 0, Timestamp::from_nanos(2)));
+            });
+        }
     }
     group.finish();
 }
 
-criterion_group!(benches, pick, schedule, report);
+criterion_group!(benches, pick, count, schedule, report);
 criterion_main!(benches);

@@ -1,4 +1,4 @@
-//! Counts what a tunnel, a plain request and a pick cost, in figures that noise does not touch: system calls (strace),
+//! Counts what a tunnel, a plain request, a pick and a health report cost, in figures that noise does not touch: system calls (strace),
 //! instructions and allocations (valgrind). Holds them against recorded ones, so that nothing becomes dearer unseen.
 //!
 //! `scripts/bench-guard.sh [--record]`
@@ -21,8 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proxy::core::balancer::Balancer;
-use proxy::core::health::HealthPolicy;
-use proxy::core::upstream::{Member, UpstreamId, Weight};
+use proxy::core::health::{AttemptResult, Charge, HealthPolicy};
+use proxy::core::time::Timestamp;
+use proxy::core::upstream::{Attempt, Member, UpstreamId, Weight};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -33,8 +34,8 @@ use support::{tunnel, upstream};
 /// Done in the short run and in the long one.
 const RUNS: [u64; 2] = [500, 2_500];
 
-/// As [`RUNS`], of picks: they take no time at all.
-const PICKS: [u64; 2] = [10_000, 110_000];
+/// As [`RUNS`], of what the core does: that takes no time at all.
+const STEPS: [u64; 2] = [10_000, 110_000];
 
 /// How much dearer a figure may become before it is one that was not meant.
 const TOLERANCE: f64 = 0.05;
@@ -62,11 +63,15 @@ enum Load {
     PostAlone,
     /// The choice of an upstream.
     Pick,
+    /// What an attempt's end says of its upstream: a failure and a success.
+    Report,
 }
 
 impl Load {
-    const ALL: [Load; 7] =
-        [Load::Tunnel, Load::LoggedTunnel, Load::Request, Load::LoggedRequest, Load::Post, Load::PostAlone, Load::Pick];
+    const ALL: [Load; 8] = {
+        use Load::{LoggedRequest, LoggedTunnel, Pick, Post, PostAlone, Report, Request, Tunnel};
+        [Tunnel, LoggedTunnel, Request, LoggedRequest, Post, PostAlone, Pick, Report]
+    };
 
     const fn name(self) -> &'static str {
         match self {
@@ -77,13 +82,23 @@ impl Load {
             Load::Post => "post, reusing",
             Load::PostAlone => "post",
             Load::Pick => "pick",
+            Load::Report => "health report",
+        }
+    }
+
+    /// What this program does itself, called so.
+    const fn step(self) -> Option<&'static str> {
+        match self {
+            Load::Pick => Some("picks"),
+            Load::Report => Some("reports"),
+            _ => None,
         }
     }
 
     const fn log_level(self) -> &'static str {
         match self {
             Load::LoggedTunnel | Load::LoggedRequest => "info",
-            Load::Tunnel | Load::Request | Load::Post | Load::PostAlone | Load::Pick => "warn",
+            _ => "warn",
         }
     }
 
@@ -93,9 +108,9 @@ impl Load {
     }
 
     const fn tools(self) -> &'static [Tool] {
-        match self {
-            Load::Pick => &[Tool::Instructions, Tool::Allocations],
-            _ => &[Tool::SystemCalls, Tool::Instructions, Tool::Allocations],
+        match self.step() {
+            Some(_) => &[Tool::Instructions, Tool::Allocations],
+            None => &[Tool::SystemCalls, Tool::Instructions, Tool::Allocations],
         }
     }
 
@@ -129,7 +144,7 @@ impl Load {
                     }
                 }
             }
-            Load::Pick => {}
+            Load::Pick | Load::Report => {}
         }
         Ok(())
     }
@@ -202,10 +217,9 @@ impl Tool {
 async fn count(load: Load, tool: Tool, times: u64, proxy: &Path) -> io::Result<BTreeMap<String, u64>> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("counted");
-    if load == Load::Pick {
+    if let Some(step) = load.step() {
         let mut command = tool.command(&std::env::current_exe()?, &out);
-        let status =
-            command.args(["picks", &times.to_string()]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        let status = command.args([step, &times.to_string()]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         if !status.success() {
             return Err(io::Error::other(format!("{}: {status}", tool.unit())));
         }
@@ -246,7 +260,7 @@ fn config_of(load: Load, listen: SocketAddr, upstream: SocketAddr) -> String {
 
 /// What one more of `load` costs, by name of what was counted.
 async fn cost(load: Load, tool: Tool, proxy: &Path) -> io::Result<BTreeMap<String, f64>> {
-    let [few, many] = if load == Load::Pick { PICKS } else { RUNS };
+    let [few, many] = if load.step().is_some() { STEPS } else { RUNS };
     let short = count(load, tool, few, proxy).await?;
     let long = count(load, tool, many, proxy).await?;
     let each = |(name, count): (String, u64)| {
@@ -296,10 +310,10 @@ fn compare(figures: &Figures, recorded: &Figures) -> Vec<String> {
     grown
 }
 
-/// Picks an upstream of three `times` times: run by this program itself, under what counts.
-fn picks(times: u64) -> Result<(), Box<dyn std::error::Error>> {
+/// Does a step of the core `times` times, beside three upstreams: run by this program itself, under what counts.
+fn steps(load: Load, times: u64) -> Result<(), Box<dyn std::error::Error>> {
     let policy = HealthPolicy {
-        failure_threshold: NonZeroU32::MIN,
+        failure_threshold: NonZeroU32::MAX,
         recovery_threshold: NonZeroU32::MIN,
         backoff_base: Duration::from_secs(5),
         backoff_max: Duration::from_secs(300),
@@ -309,10 +323,19 @@ fn picks(times: u64) -> Result<(), Box<dyn std::error::Error>> {
     let members = [3, 2, 1].into_iter().enumerate();
     let members: Result<Vec<_>, &str> =
         members.map(|(id, share)| Ok(Member { id: UpstreamId::new(id as u32), weight: weight(share)? })).collect();
-    let epoch = Balancer::new(policy, &members?)?.epoch().clone();
+    let mut balancer = Balancer::new(policy, &members?)?;
+    let epoch = balancer.epoch().clone();
     let ticket = AtomicU64::new(0);
+    let now = Timestamp::from_nanos(1);
+    let attempt = Attempt { upstream: UpstreamId::new(1), started: now, probe: false };
     for _ in 0..times {
-        black_box(epoch.pick(ticket.fetch_add(1, Ordering::Relaxed)));
+        if load == Load::Pick {
+            black_box(epoch.pick(ticket.fetch_add(1, Ordering::Relaxed)));
+            continue;
+        }
+        for result in [AttemptResult::Failure(Charge::Unreachable), AttemptResult::Success] {
+            black_box(balancer.report(black_box(attempt), result, 0, 0, now));
+        }
     }
     Ok(())
 }
@@ -343,11 +366,12 @@ fn options() -> Result<Options, String> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
-        Some("upstream") => return Ok(runtime.block_on(upstream::serve())?),
-        Some("picks") => return picks(arguments.next().unwrap_or_default().parse()?),
-        _ => {}
+    let [first, second] = [1, 2].map(|place| std::env::args().nth(place).unwrap_or_default());
+    if first == "upstream" {
+        return Ok(runtime.block_on(upstream::serve())?);
+    }
+    if let Some(load) = Load::ALL.into_iter().find(|load| load.step() == Some(&first)) {
+        return steps(load, second.parse()?);
     }
     let options = options()?;
     let figures = runtime.block_on(measure(&options.proxy))?;
