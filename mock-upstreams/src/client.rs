@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::journal::{End, Event, Journal, Record, Recording};
 
@@ -125,6 +125,17 @@ impl<S> Client<S> {
             && let Some(record) = self.record()
         {
             record.client_end = End::Rst;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Client<S> {
+    /// Waits until bytes have come, or the end, or a failure. They stay unread.
+    pub(crate) async fn wait_for_bytes(&mut self) {
+        let mut first = [0];
+        // An end or a failure shows itself again to who reads next.
+        if let Ok(1) = self.read(&mut first).await {
+            self.put_back(Bytes::copy_from_slice(&first));
         }
     }
 }

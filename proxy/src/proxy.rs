@@ -18,6 +18,7 @@ use crate::http::via::Via;
 use crate::upstream::PoolError;
 use crate::upstream::pool::Pool;
 use crate::upstream::prober;
+use crate::upstream::warmer;
 
 /// A running proxy. Dropping it leaves it running: [`Proxy::drain`] ends it.
 pub struct Proxy<E: Env> {
@@ -138,6 +139,7 @@ impl<E: Env> Proxy<E> {
         });
         let closing = &context.connections.closing;
         env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closing.clone()));
+        env.spawn(warmer::keep_warm(env.clone(), Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sample(Arc::clone(&context.pool), closing.clone()));
         Ok(Proxy { context, pseudonym, handed_over })

@@ -42,6 +42,7 @@ struct RawUpstream {
     port: u16,
     auth: Option<String>,
     latency: Option<String>,
+    idle_timeout: Option<String>,
 }
 
 /// Why a configuration file can't be used: the file, the place in it, and what is wrong.
@@ -80,12 +81,15 @@ fn upstream(index: usize, raw: RawUpstream) -> Result<UpstreamConfig, ConfigErro
         Some(pair) => Some(Auth::parse(&pair).ok_or_else(|| at("auth", "must be \"user:password\"".to_owned()))?),
         None => None,
     };
-    let latency = match raw.latency {
-        Some(text) => humantime::parse_duration(&text)
-            .map_err(|error| at("latency", format!("must be like \"250ms\" ({error}; got {text:?})")))?,
-        None => Duration::ZERO,
+    let time = |field: &str, text: Option<String>| {
+        let read = |text: &String| {
+            humantime::parse_duration(text)
+                .map_err(|error| at(field, format!("must be like \"250ms\" ({error}; got {text:?})")))
+        };
+        text.as_ref().map(read).transpose()
     };
-    let settings = Settings { auth, latency };
+    let latency = time("latency", raw.latency)?.unwrap_or(Duration::ZERO);
+    let settings = Settings { auth, latency, idle_timeout: time("idle_timeout", raw.idle_timeout)? };
     Ok(UpstreamConfig { name: raw.name.unwrap_or_else(|| format!("mock-{}", raw.port)), port: raw.port, settings })
 }
 
@@ -96,11 +100,15 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let text = r#"{"bind": "127.0.0.2",
-            "upstreams": [{"name": "a", "port": 4000, "auth": "u:p:q", "latency": "20ms"}, {"port": 4001}]}"#;
+            "upstreams": [{"name": "a", "port": 4000, "auth": "u:p:q", "latency": "20ms", "idle_timeout": "3s"}, {"port": 4001}]}"#;
         let (bind, upstreams) = parse(text).unwrap();
         assert_eq!(bind.unwrap().to_string(), "127.0.0.2");
         let auth = Auth { user: "u".to_owned(), password: "p:q".to_owned() };
-        let settings = Settings { auth: Some(auth), latency: Duration::from_millis(20) };
+        let settings = Settings {
+            auth: Some(auth),
+            latency: Duration::from_millis(20),
+            idle_timeout: Some(Duration::from_secs(3)),
+        };
         assert_eq!(upstreams[0], UpstreamConfig { name: "a".to_owned(), port: 4000, settings });
         assert_eq!(upstreams[1], UpstreamConfig::on_port(4001, Settings::default()));
     }
@@ -110,6 +118,7 @@ mod tests {
         for (text, expected) in [
             (r#"{"upstreams": []}"#, "at least one"),
             (r#"{"upstreams": [{"port": 1, "latency": "fast"}]}"#, "upstreams[0].latency"),
+            (r#"{"upstreams": [{"port": 1, "idle_timeout": "soon"}]}"#, "upstreams[0].idle_timeout"),
             (r#"{"upstreams": [{"port": 1, "auth": "x"}]}"#, "upstreams[0].auth"),
             (r#"{"upstreams": [{"port": 1, "name": "a"}, {"port": 2, "name": "a"}]}"#, "upstreams[1].name"),
             (r#"{"upstreams": [{"port": 1, "latencyy": "1s"}]}"#, "unknown field `latencyy`"),

@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::intercept::{Decision, Interceptor, NoInterceptor};
 use super::settings::Settings;
@@ -111,7 +112,7 @@ impl Upstream {
     /// Answers requests until the connection is closed, becomes a tunnel, or `interceptor` takes a request.
     pub async fn speak_http<S, C, F, T, I>(
         &self,
-        client: Client<S>,
+        mut client: Client<S>,
         connect: &C,
         interceptor: &I,
     ) -> AfterHttp<S, I::Intercepted>
@@ -122,6 +123,15 @@ impl Upstream {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         I: Interceptor,
     {
+        if client.requests() == 0
+            && let Some(limit) = self.settings.idle_timeout
+            && timeout(limit, client.wait_for_bytes()).await.is_err()
+        {
+            client.closes_because("nothing came");
+            // Nobody is left who could be told that this failed.
+            let _ = client.shutdown().await;
+            return AfterHttp::Closed;
+        }
         let connection = client.connection();
         let requests = AtomicU64::new(client.requests());
         let last = Mutex::new(None);

@@ -45,4 +45,6 @@ pub struct Settings {
     pub auth: Option<Auth>,
     /// The time that it takes before it answers a request.
     pub latency: Duration,
+    /// How long a connection may say nothing before its first request; then it is ended in order. `None`: for ever.
+    pub idle_timeout: Option<Duration>,
 }

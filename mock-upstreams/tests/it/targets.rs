@@ -123,3 +123,28 @@ async fn slow_mock_takes_the_time_that_its_name_says_and_the_upstream_its_latenc
     };
     tokio::join!(talk, upstream.serve(served, mock_upstreams::listen::dial));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_before_its_first_request_is_ended_at_its_time() {
+    let limit = Duration::from_secs(3);
+    for says_something in [false, true] {
+        let upstream = upstream(Settings { idle_timeout: Some(limit), ..Settings::default() });
+        let (mut client, served) = tokio::io::duplex(1000);
+        let begun = Instant::now();
+        let talk = async {
+            if says_something {
+                client.write_all(connect_to("echo.mock:80").as_bytes()).await.unwrap();
+                read_head(&mut client).await;
+                // A tunnel may say nothing for as long as it likes.
+                tokio::time::sleep(limit * 2).await;
+                client.write_all(b"x").await.unwrap();
+                assert_eq!(client.read_u8().await.unwrap(), b'x');
+            } else {
+                assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+                assert_eq!(begun.elapsed(), limit);
+            }
+            drop(client);
+        };
+        tokio::join!(talk, upstream.serve(served, mock_upstreams::listen::dial));
+    }
+}

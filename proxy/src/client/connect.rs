@@ -34,7 +34,10 @@ pub(crate) async fn connect<E: Env>(
         DialSettings { limits: settings.limits, dns: settings.config.timeouts.dns, via: via.as_deref() };
     let seeking = async {
         while let Some((lease, allowance)) = attempts.next() {
-            match dial::open_tunnel(pool, &context.env, &lease.upstream, &target, &allowance, dial_settings).await {
+            let warm = lease.take_warm().await;
+            match dial::open_tunnel(pool, &context.env, (&lease.upstream, warm), &target, &allowance, dial_settings)
+                .await
+            {
                 Ok((leg, surplus)) => return Some((lease, leg, surplus)),
                 Err(failed) => attempts.failed(lease, failed),
             }

@@ -146,6 +146,8 @@ struct UpstreamOut {
     last_failure: Option<LastFailureOut>,
     current_connections: u64,
     idle_connections: usize,
+    /// Open before a CONNECT asks for one.
+    warm_connections: usize,
     bytes_up: u64,
     bytes_down: u64,
     #[serde(flatten)]
@@ -202,6 +204,7 @@ fn upstream_out<S>(one: &UpstreamReading<S>, started: SystemTime, now: Timestamp
         last_failure: figures.last_failure().map(|last| LastFailureOut::read(last, started)),
         current_connections: upstream.leased(),
         idle_connections: upstream.idle_count(),
+        warm_connections: upstream.warm.as_ref().map_or(0, |warm| warm.len()),
         bytes_up: bytes.up,
         bytes_down: bytes.down,
         counts: counts.into(),

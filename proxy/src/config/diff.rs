@@ -145,6 +145,7 @@ fn upstream_changes(lines: &mut Vec<String>, old: &Upstream, new: &Upstream) {
         ("password", old.credentials != new.credentials),
         ("tls", old.transport != new.transport),
         ("connect_headers", old.connect_headers != new.connect_headers),
+        ("warm_connections", old.warm_connections != new.warm_connections),
     ] {
         if differs {
             lines.push(format!("{name} {what} changed"));
@@ -263,7 +264,7 @@ mod tests {
             "upstream_proxies": [
                 { "url": "http://u:HUNTER22@one:1", "weight": 4, "tag": "x", "connect_headers": { "X-Key": "HUNTER22" } },
                 { "url": "http://four:1" },
-                { "url": "https://three:1", "enabled": false, "tls": { "server_name": "other" } },
+                { "url": "https://three:1", "enabled": false, "tls": { "server_name": "other" }, "warm_connections": {} },
             ],
             "timeouts": { "connect": "5s" },
             "limits": { "max_connections": 9 },
@@ -283,6 +284,7 @@ mod tests {
                 "upstream http://one:1 as \"u\" connect_headers changed",
                 "upstream https://three:1 disabled",
                 "upstream https://three:1 tls changed",
+                "upstream https://three:1 warm_connections changed",
                 "user \"a\" removed",
                 "user \"b\" password changed",
                 "user \"c\" added",

@@ -179,6 +179,17 @@ pub struct Upstream {
     pub note: Option<String>,
     /// Extra fields of our CONNECT to it, checked to be valid and not of ours.
     pub connect_headers: Vec<(String, Secret)>,
+    /// Connections that are opened to it before a CONNECT asks for one; `None`: none.
+    pub warm_connections: Option<WarmConnections>,
+}
+
+/// How many connections to an upstream may be opened before a CONNECT asks for one, and how old they get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WarmConnections {
+    /// Open, or opening, at a time. Default 8.
+    pub max: NonZeroUsize,
+    /// From connected to taken. Default 5 s: proxies often wait 10 s for the head of a first request.
+    pub max_age: Duration,
 }
 
 /// What makes an upstream the same one across a reload: where it is and as whom we come.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::reading::Reading;
 use super::url::ProxyUrl;
-use super::{Secret, Transport, Upstream, raw};
+use super::{Secret, Transport, Upstream, WarmConnections, raw};
 use crate::core::schedule::Shares;
 use crate::core::upstream::{Member, UpstreamId, Weight};
 use crate::http::authority::Host;
@@ -128,6 +129,10 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
         tag: raw.tag,
         note: raw.note,
         connect_headers,
+        warm_connections: match raw.warm_connections {
+            Some(warm) => Some(WarmConnections { max: NonZeroUsize::new(warm.max)?, max_age: warm.max_age.get() }),
+            None => None,
+        },
     })
 }
 

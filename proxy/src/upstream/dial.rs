@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::core::attribution::Failure;
 use crate::core::failover::{Allowance, Limit};
@@ -53,26 +53,56 @@ pub(crate) async fn connect<E: Env>(
         true => FailedAttempt::timed_out(limit.failure, "no connection", limit.span),
         false => FailedAttempt::timed_out(Failure::NameTimeout, "no address", limit.span),
     };
+    let began = Instant::now();
     let failed = match timeout(limit.span, connected).await.map_err(late) {
-        Ok(Ok(leg)) => return Ok(leg),
+        Ok(Ok(leg)) => {
+            if let Some(warm) = &upstream.warm {
+                warm.connected(began.elapsed());
+            }
+            return Ok(leg);
+        }
         Ok(Err(failed)) | Err(failed) => failed,
     };
     // An address that could not be tried may have been the one that works, whatever the others said.
     Err(lack.into_inner().map_or(failed, |error| FailedAttempt::new(Failure::OwnResources, error)))
 }
 
-/// Opens a tunnel to `target` (`host:port`) through `upstream`. Returns the leg and the bytes that came behind the reply's head.
+/// Opens a tunnel to `target` (`host:port`) through `upstream`, over `warm` if that is given. Returns the leg and the bytes
+/// that came behind the reply's head.
+///
+/// A warm connection may be closing at this moment, which looks like a refusal of the target. So what fails on it in this way is
+/// asked once more, on a connection of its own: until a 2xx nothing is lost by that.
 pub(crate) async fn open_tunnel<E: Env>(
     pool: &Pool<E>,
     env: &E,
-    upstream: &Upstream<E::Stream>,
+    (upstream, warm): (&Upstream<E::Stream>, Option<Leg<E::Stream>>),
     target: &str,
     allowance: &Allowance,
     settings: DialSettings<'_>,
 ) -> Result<(Leg<E::Stream>, Bytes), FailedAttempt> {
-    let mut leg = connect(env, upstream, allowance, settings).await?;
     let head = connect_head(upstream, target, settings.via);
-    let (mut reply, surplus) = ask(&mut leg, &head, allowance.reply(pool.now()), settings.limits).await?;
+    if let Some(leg) = warm {
+        match ask_for_tunnel(leg, &head, allowance.reply(pool.now()), settings.limits).await {
+            // 408: the upstream has waited too long for a head.
+            Err(FailedAttempt {
+                failure: Failure::ClosedBeforeHead | Failure::ResetBeforeHead | Failure::Status(408),
+                ..
+            }) => {}
+            done => return done,
+        }
+    }
+    let leg = connect(env, upstream, allowance, settings).await?;
+    ask_for_tunnel(leg, &head, allowance.reply(pool.now()), settings.limits).await
+}
+
+/// Asks on `leg` for the tunnel that `head` names, within `limit`.
+async fn ask_for_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
+    mut leg: Leg<S>,
+    head: &[u8],
+    limit: Limit,
+    limits: HeadLimits,
+) -> Result<(Leg<S>, Bytes), FailedAttempt> {
+    let (mut reply, surplus) = ask(&mut leg, head, limit, limits).await?;
     match reply.status {
         // Nothing was asked to be switched.
         101 => Err(FailedAttempt::switched()),
@@ -81,7 +111,7 @@ pub(crate) async fn open_tunnel<E: Env>(
         // Nobody will read its body, but a head that frames none says nothing that can be trusted.
         status => Err(match response_framing(&mut reply, &Method::connect()) {
             Ok(_) => Failure::Status(status).into(),
-            Err(error) => FailedAttempt::malformed(error, settings.limits),
+            Err(error) => FailedAttempt::malformed(error, limits),
         }),
     }
 }

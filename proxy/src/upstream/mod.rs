@@ -8,6 +8,7 @@ pub(crate) mod leg;
 pub(crate) mod pool;
 pub(crate) mod prober;
 mod resolver;
+pub(crate) mod warmer;
 
 pub use leg::TlsSetupError;
 pub use pool::PoolError;

@@ -236,8 +236,11 @@ impl<E: Env> Prober<'_, E> {
     async fn open(&self, lease: &Lease<E>, target: &Authority) -> Result<Leg<E::Stream>, FailedAttempt> {
         let via = self.settings.via.for_connect(&Fields::new(), Version::Http11);
         let settings = self.dial_settings(via.as_deref());
-        let (upstream, target) = (&lease.upstream, target.to_string());
-        open_tunnel(self.pool, self.env, upstream, &target, &self.allowance(), settings).await.map(|(leg, _)| leg)
+        let target = target.to_string();
+        // It has to show that it can be reached, so no connection that stood before will do.
+        open_tunnel(self.pool, self.env, (&lease.upstream, None), &target, &self.allowance(), settings)
+            .await
+            .map(|(leg, _)| leg)
     }
 
     /// Opens a tunnel and sees whether it stands for a while: one that ends by itself at once brings nobody anything.

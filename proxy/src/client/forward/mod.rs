@@ -165,7 +165,7 @@ impl<E: Env> Forward<'_, E> {
 
     /// Makes one attempt. A failure says whether anything of the request was sent.
     async fn attempt(&mut self, lease: &Lease<E>, allowance: &Allowance) -> Result<Answered<E>, (ExchangeError, bool)> {
-        if let Some(leg) = take_kept(lease, self.may_be_idle_for()).await {
+        if let Some(leg) = lease.take_kept(self.may_be_idle_for()).await {
             match self.exchange(leg, lease, allowance).await {
                 Err(ExchangeError::Upstream(FailedAttempt {
                     failure: Failure::ClosedBeforeHead | Failure::ResetBeforeHead,
@@ -375,14 +375,4 @@ impl<E: Env> Forward<'_, E> {
         out.unsplit(reply.response(close, !self.head.method.is_head(), self.connection.context.env.wall()));
         self.connection.answer(&out).await;
     }
-}
-
-/// A kept connection on which nothing has come since it was kept.
-async fn take_kept<E: Env>(lease: &Lease<E>, idle_for: Duration) -> Option<Leg<E::Stream>> {
-    while let Some(mut leg) = lease.upstream.take_idle(idle_for) {
-        if !poll_fn(|cx| Poll::Ready(leg.has_spoken(cx))).await {
-            return Some(leg);
-        }
-    }
-    None
 }

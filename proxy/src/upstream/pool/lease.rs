@@ -1,7 +1,10 @@
 //! Holds a lease: an attempt's claim on its upstream, which reports how the attempt ended.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
 
 use super::{LastFailure, Pool, Upstream};
 use crate::core::attribution::Failure;
@@ -78,9 +81,22 @@ impl<E: Env> Lease<E> {
         self.upstream.figures.broke_off(LastFailure { failure, cause, at: self.pool.now() });
     }
 
+    /// A kept connection that has been idle for less than `idle_for`, and on which nothing has come since.
+    pub(crate) async fn take_kept(&self, idle_for: Duration) -> Option<Leg<E::Stream>> {
+        poll_fn(|cx| Poll::Ready(self.upstream.take_idle(idle_for, |leg| leg.has_spoken(cx)))).await
+    }
+
+    /// A warm connection on which nothing has come, for a CONNECT.
+    pub(crate) async fn take_warm(&self) -> Option<Leg<E::Stream>> {
+        let warm = self.upstream.warm.as_ref()?;
+        let leg = poll_fn(|cx| Poll::Ready(warm.take(self.attempt.started, |leg| leg.has_spoken(cx)))).await;
+        self.pool.warm_taken.notify_one();
+        leg
+    }
+
     /// Gives a connection back for the next request.
     pub(crate) fn keep(&self, leg: Leg<E::Stream>, most: usize) {
-        if self.upstream.keep_idle(leg, most, &self.pool.kept) {
+        if self.upstream.keep_idle(leg, most, &self.pool.idle_places) {
             self.pool.idle_kept.notify_one();
         }
     }

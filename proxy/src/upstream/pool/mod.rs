@@ -5,6 +5,7 @@
 //! attempt went well decides only where something is held against somebody; see [`Pool::opened`].
 
 mod blame;
+mod idle;
 mod latency;
 mod lease;
 mod pick;
@@ -12,6 +13,7 @@ mod snapshot;
 mod state;
 mod turns;
 mod upstream;
+mod warm;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -40,11 +42,12 @@ pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
 pub(crate) use state::FailureMemory;
 pub(crate) use upstream::{LastFailure, SWEEP, Upstream};
+pub(crate) use warm::Opening;
 
+use idle::IdlePlaces;
 use snapshot::{build, members};
 use state::{HeldState, State, StateLock};
 use turns::{Turns, change};
-use upstream::KeptPlaces;
 
 /// The upstreams of one proxy.
 pub(crate) struct Pool<E: Env> {
@@ -52,7 +55,7 @@ pub(crate) struct Pool<E: Env> {
     zero: Instant,
     observer: Arc<dyn Observer>,
     resolver: Resolver,
-    kept: KeptPlaces,
+    idle_places: IdlePlaces,
     current: ArcSwap<Snapshot<E::Stream>>,
     pub(crate) stats: Stats,
     retries: RetryBudget,
@@ -60,15 +63,16 @@ pub(crate) struct Pool<E: Env> {
     state: StateLock,
     /// Rotates ties among the least-failed.
     turn: AtomicU64,
-    /// Wakes whoever sweeps idle connections, and the prober.
+    /// Wakes whoever sweeps idle connections, whoever keeps connections warm, and, with the latter, the prober.
     pub(crate) idle_kept: Notify,
+    pub(crate) warm_taken: Notify,
     pub(crate) changed: Notify,
 }
 
 impl<E: Env> Pool<E> {
     /// The pool of `config`, all of it eligible.
     pub(crate) fn new(env: E, config: &Config, via: Via, observer: Arc<dyn Observer>) -> Result<Arc<Self>, PoolError> {
-        let (resolver, kept) = (Resolver::default(), KeptPlaces::new(env.max_kept()));
+        let (resolver, idle_places) = (Resolver::default(), IdlePlaces::new(env.max_kept()));
         let upstreams = build(config, &[], &mut 0, &resolver, &env)?;
         let members = members(&upstreams);
         let balancer = Balancer::new(config.health.policy, &members)?;
@@ -84,7 +88,7 @@ impl<E: Env> Pool<E> {
             zero: Instant::now(),
             observer,
             resolver,
-            kept,
+            idle_places,
             current: ArcSwap::from_pointee(snapshot),
             stats: Stats::default(),
             retries: RetryBudget::default(),
@@ -92,6 +96,7 @@ impl<E: Env> Pool<E> {
             state: StateLock::new(state),
             turn: AtomicU64::new(0),
             idle_kept: Notify::new(),
+            warm_taken: Notify::new(),
             changed: Notify::new(),
         });
         pool.emit_epoch(&pool.current.load());

@@ -1,12 +1,11 @@
 //! Holds one upstream while the proxy runs: its configuration, its idle connections, its figures.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio::time::Instant;
 
 use crate::config;
 use crate::core::health::UpstreamHealth;
@@ -19,7 +18,9 @@ use crate::event::UpstreamLabel;
 use crate::http::head::Fields;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::{Leg, TlsSetupError, Wrapper};
+use crate::upstream::pool::idle::{Idle, IdlePlaces};
 use crate::upstream::pool::latency::Latency;
+use crate::upstream::pool::warm::Warm;
 use crate::upstream::resolver::{Endpoint, Resolver};
 
 /// How long idle connections may go unswept.
@@ -38,9 +39,10 @@ pub(crate) struct Upstream<S> {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
-    /// `None` once a reload has replaced this upstream: a tunnel may hold it for long, but its idle connections are no
-    /// longer swept.
-    idle: Lock<Option<Vec<Idle<S>>>>,
+    /// Between two requests of plain HTTP.
+    kept: Lock<Idle<S>>,
+    /// Opened before a CONNECT asks for one, where that is configured.
+    pub(crate) warm: Option<Warm<S>>,
 }
 
 /// What is measured of an upstream; survives a change of its weight or tag.
@@ -183,40 +185,6 @@ impl Figures {
     }
 }
 
-/// An unused kept-alive connection.
-struct Idle<S> {
-    leg: Leg<S>,
-    since: Instant,
-    _place: KeptPlace,
-}
-
-/// The places for unused connections, over all upstreams: each takes a descriptor that no client accounts for.
-#[derive(Debug)]
-pub(crate) struct KeptPlaces(Arc<AtomicUsize>);
-
-/// One of them; given back when it is dropped.
-#[derive(Debug)]
-struct KeptPlace(Arc<AtomicUsize>);
-
-impl KeptPlaces {
-    /// `most` of them.
-    pub(crate) fn new(most: usize) -> Self {
-        KeptPlaces(Arc::new(AtomicUsize::new(most)))
-    }
-
-    fn take(&self) -> Option<KeptPlace> {
-        let one_less = |left: usize| left.checked_sub(1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).ok()?;
-        Some(KeptPlace(Arc::clone(&self.0)))
-    }
-}
-
-impl Drop for KeptPlace {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 impl<S> Upstream<S> {
     /// An upstream as configured, taking over the figures of its former self.
     pub(crate) fn new(
@@ -247,46 +215,47 @@ impl<S> Upstream<S> {
             ),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
-            idle: Lock::new(Some(Vec::new())),
+            kept: Lock::default(),
+            warm: config.warm_connections.map(|limits| Warm::new(limits, former.and_then(|one| one.warm.as_ref()))),
             config,
         })
     }
 
-    /// The connection that was used last, if it has been idle for less than `idle_for`. The others have been for longer.
-    pub(crate) fn take_idle(&self, idle_for: Duration) -> Option<Leg<S>> {
-        let mut idle = self.idle.lock();
-        let last = idle.as_mut()?.pop_if(|last| last.since.elapsed() < idle_for)?;
-        Some(last.leg)
+    /// The kept connection that was used last, if it has been idle for less than `idle_for` and `is_dead` does not find it
+    /// ended.
+    pub(crate) fn take_idle(&self, idle_for: Duration, is_dead: impl FnMut(&mut Leg<S>) -> bool) -> Option<Leg<S>> {
+        Some(self.kept.lock().take(idle_for, is_dead)?.0)
     }
 
     /// Keeps a connection that is between requests, unless `most` are kept already or there is no place. Tells whether it
     /// is the first.
-    pub(crate) fn keep_idle(&self, leg: Leg<S>, most: usize, places: &KeptPlaces) -> bool {
-        let mut idle = self.idle.lock();
-        let Some(idle) = idle.as_mut() else { return false };
-        if idle.len() < most
+    pub(crate) fn keep_idle(&self, leg: Leg<S>, most: usize, places: &IdlePlaces) -> bool {
+        let mut kept = self.kept.lock();
+        if kept.len() < most
             && let Some(place) = places.take()
         {
-            idle.push(Idle { leg, since: Instant::now(), _place: place });
+            kept.add(leg, place);
         }
-        idle.len() == 1
+        kept.len() == 1
     }
 
     /// Closes the kept connections that are past `idle_for` or that `is_dead` finds ended. Tells whether any is left.
-    pub(crate) fn sweep_idle(&self, idle_for: Duration, mut is_dead: impl FnMut(&mut Leg<S>) -> bool) -> bool {
-        let mut idle = self.idle.lock();
-        let Some(idle) = idle.as_mut() else { return false };
-        idle.retain_mut(|kept| kept.since.elapsed() < idle_for && !is_dead(&mut kept.leg));
-        !idle.is_empty()
+    pub(crate) fn sweep_idle(&self, idle_for: Duration, is_dead: impl FnMut(&mut Leg<S>) -> bool) -> bool {
+        let mut kept = self.kept.lock();
+        kept.sweep(idle_for, is_dead);
+        kept.len() > 0
     }
 
     pub(crate) fn idle_count(&self) -> usize {
-        self.idle.lock().as_ref().map_or(0, Vec::len)
+        self.kept.lock().len()
     }
 
-    /// Closes the kept connections and keeps none from now on.
+    /// Closes the unused connections, kept and warm, and holds none from now on.
     pub(crate) fn retire(&self) {
-        *self.idle.lock() = None;
+        self.kept.lock().retire();
+        if let Some(warm) = &self.warm {
+            warm.retire();
+        }
     }
 
     pub(crate) fn leased(&self) -> u64 {
@@ -307,45 +276,6 @@ fn authorization(config: &config::Upstream) -> Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::os::Os;
-
-    fn upstreams() -> [Upstream<()>; 2] {
-        let json = br#"{ "server": { "listen_address": "127.0.0.1:1" },
-            "upstream_proxies": [{ "url": "http://a.test:1" }, { "url": "http://b.test:1" }] }"#;
-        let config =
-            crate::config::parse("test.json", json, &crate::config::System::beside("test.json".as_ref())).unwrap();
-        let resolver = Resolver::default();
-        [0, 1].map(|number: usize| {
-            let id = UpstreamId::new(number as u32);
-            Upstream::new(id, Arc::clone(&config.upstreams[number]), None, &resolver, &Os::new()).unwrap()
-        })
-    }
-
-    #[test]
-    fn unused_connections_of_all_upstreams_share_their_places() {
-        let [one, other] = upstreams();
-        let places = KeptPlaces::new(3);
-        for upstream in [&one, &other, &one, &other] {
-            upstream.keep_idle(Leg::Plain(()), 32, &places);
-        }
-        assert_eq!((one.idle_count(), other.idle_count()), (2, 1));
-        // Used, closed or retired, a connection gives its place back.
-        drop(one.take_idle(Duration::MAX));
-        other.retire();
-        one.sweep_idle(Duration::MAX, |_| true);
-        assert_eq!(places.0.load(Ordering::Relaxed), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_was_idle_for_too_long_is_left_to_those_who_may_take_it() {
-        let [upstream, _] = upstreams();
-        let places = KeptPlaces::new(1);
-        upstream.keep_idle(Leg::Plain(()), 1, &places);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(upstream.take_idle(Duration::from_secs(1)).is_none());
-        assert!(upstream.take_idle(Duration::from_secs(2)).is_some());
-        assert_eq!(upstream.idle_count(), 0);
-    }
 
     const fn minutes(n: u64) -> Duration {
         Duration::from_secs(n * 60)

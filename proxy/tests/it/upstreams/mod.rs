@@ -12,3 +12,4 @@ mod probes;
 mod retry;
 pub(crate) mod tls;
 mod tls_ends;
+mod warm;

@@ -1,0 +1,193 @@
+//! Holds the connections to one upstream that were opened before a CONNECT asks for one.
+
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::idle::{Idle, IdlePlace, IdlePlaces};
+use super::{Pool, Upstream};
+use crate::config::WarmConnections;
+use crate::core::demand::Demand;
+use crate::core::time::Timestamp;
+use crate::env::{Env, Lock};
+
+use crate::upstream::leg::Leg;
+
+/// The pause behind a connection that failed to open, or ended sooner than in this time. It doubles with every further one, up
+/// to the longest.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often a place is looked for where there was none: nobody tells when one is free.
+const PLACE: Duration = Duration::from_secs(1);
+
+/// The warm connections of one upstream.
+pub(crate) struct Warm<S> {
+    limits: WarmConnections,
+    state: Lock<State<S>>,
+}
+
+struct State<S> {
+    open: Idle<S>,
+    /// How many are being opened.
+    opening: usize,
+    demand: Demand,
+    /// Once one has failed, and until a later one has lasted or was used.
+    failing: Option<Failing>,
+}
+
+/// Connections fail to open, or end too soon.
+#[derive(Clone, Copy)]
+struct Failing {
+    /// When the last one did.
+    since: Instant,
+    /// From then until the next may be tried.
+    pause: Duration,
+}
+
+/// Leave to open one connection, whose place it holds. What came of it is told by [`Pool::warmed`].
+pub(crate) struct Opening(IdlePlace);
+
+/// What there is to do for warm connections.
+pub(crate) struct Step {
+    /// Connections to open now.
+    pub(crate) open: Vec<Opening>,
+    /// When to come back; `None`: once somebody has asked.
+    pub(crate) wake: Option<Instant>,
+}
+
+impl<S> Warm<S> {
+    /// None yet; what is wanted follows from what `former` has seen.
+    pub(super) fn new(limits: WarmConnections, former: Option<&Self>) -> Self {
+        let demand = former.map(|former| former.state.lock().demand.clone()).unwrap_or_default();
+        Warm { limits, state: Lock::new(State { open: Idle::default(), opening: 0, demand, failing: None }) }
+    }
+
+    /// A CONNECT is to go to this upstream `now`: counts it, and returns a connection that `is_dead` does not find ended, if there
+    /// is one.
+    pub(super) fn take(&self, now: Timestamp, is_dead: impl FnMut(&mut Leg<S>) -> bool) -> Option<Leg<S>> {
+        let mut state = self.state.lock();
+        state.demand.asked(now);
+        let (leg, opened) = state.open.take(self.limits.max_age, is_dead)?;
+        state.failing = state.failing.filter(|failing| opened < failing.since);
+        Some(leg)
+    }
+
+    /// A connection to this upstream, warm or not, took so long to open.
+    pub(crate) fn connected(&self, took: Duration) {
+        self.state.lock().demand.connected(took);
+    }
+
+    /// Closes what is old or ended. Tells whether anything had ended.
+    fn sweep(&self, is_dead: impl FnMut(&mut Leg<S>) -> bool) -> bool {
+        let mut state = self.state.lock();
+        let ended = state.open.sweep(self.limits.max_age, is_dead);
+        if ended.is_some_and(|age| age < PAUSE) {
+            state.failed();
+        }
+        ended.is_some()
+    }
+
+    /// Says what to open now, and when to come back.
+    fn step(&self, now: Timestamp, places: &IdlePlaces) -> Step {
+        let at = Instant::now();
+        let mut state = self.state.lock();
+        // The one that was tried since, if there is one.
+        let tried = |failing: Failing| state.open.newest().filter(|opened| *opened >= failing.since);
+        let tried = state.failing.and_then(tried);
+        if tried.is_some_and(|opened| opened + PAUSE <= at) {
+            state.failing = None;
+        }
+        let wanted = state.demand.wanted(now).min(self.limits.max.get());
+        let mut missing = wanted.saturating_sub(state.open.len() + state.opening);
+        let mut wakes = [state.open.oldest().map(|opened| opened + self.limits.max_age), None, None];
+        if let Some(Failing { since, pause }) = state.failing
+            && missing > 0
+        {
+            // One tries for all.
+            let wake = tried.map_or(since + pause, |opened| opened + PAUSE);
+            missing = usize::from(tried.is_none() && state.opening == 0 && wake <= at);
+            wakes[1] = Some(wake).filter(|wake| *wake > at);
+        }
+        let open: Vec<_> = (0..missing).map_while(|_| places.take()).map(Opening).collect();
+        wakes[2] = (open.len() < missing).then(|| at + PLACE);
+        state.opening += open.len();
+        Step { open, wake: wakes.into_iter().flatten().min() }
+    }
+
+    /// What came of a connection that was to be opened.
+    fn opened(&self, opening: Opening, leg: Option<Leg<S>>) {
+        let mut state = self.state.lock();
+        state.opening -= 1;
+        match leg {
+            Some(leg) => state.open.add(leg, opening.0),
+            None => state.failed(),
+        }
+    }
+
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().open.len()
+    }
+
+    /// Closes all.
+    fn clear(&self) {
+        self.state.lock().open.clear();
+    }
+
+    /// Closes all, and whatever is being opened.
+    pub(crate) fn retire(&self) {
+        self.state.lock().open.retire();
+    }
+}
+
+impl<S> State<S> {
+    fn failed(&mut self) {
+        let now = Instant::now();
+        let pause = match self.failing {
+            // They were opened together.
+            Some(failing) if now < failing.since + failing.pause => return,
+            Some(failing) => (failing.pause * 2).min(LONGEST_PAUSE),
+            None => PAUSE,
+        };
+        self.failing = Some(Failing { since: now, pause });
+    }
+}
+
+impl<E: Env> Pool<E> {
+    /// Closes the warm connections that are not wanted any more: those that are old or have ended, and all to an upstream that
+    /// takes no picks. Tells whether any had ended. `cx` is woken when the next one ends.
+    pub(crate) fn sweep_warm(&self, cx: &mut Context<'_>) -> bool {
+        let mut ended = false;
+        for upstream in &self.snapshot().upstreams {
+            let Some(warm) = &upstream.warm else { continue };
+            if self.wants_warm(upstream) {
+                ended |= warm.sweep(|leg| leg.has_spoken(cx));
+            } else {
+                warm.clear();
+            }
+        }
+        ended
+    }
+
+    /// Says which connections to `upstream` to open now, and when to come back.
+    pub(crate) fn step_warm(&self, upstream: &Upstream<E::Stream>) -> Option<Step> {
+        let warm = upstream.warm.as_ref().filter(|_| self.wants_warm(upstream))?;
+        Some(warm.step(self.now(), &self.idle_places))
+    }
+
+    fn wants_warm(&self, upstream: &Upstream<E::Stream>) -> bool {
+        !upstream.config.weight.is_zero() && self.is_eligible(upstream.id)
+    }
+
+    /// Tells what came of a connection that was to be kept warm. If it failed, nobody is blamed: no request has asked for it, and
+    /// the next that does finds out for itself.
+    pub(crate) fn warmed(&self, upstream: &Upstream<E::Stream>, opening: Opening, leg: Option<Leg<E::Stream>>) {
+        if let Some(warm) = &upstream.warm {
+            warm.opened(opening, leg);
+        }
+        // The upstream may have been ejected meanwhile, and the next may be due.
+        self.warm_taken.notify_one();
+    }
+}
