@@ -101,6 +101,9 @@ pub struct Upstream {
     /// How long it waits before it answers a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Span>,
+    /// How long a connection may say nothing before its first request; then it is ended in order. Left out: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Span>,
     /// What it does wrong, in faulty-upstream's format.
     #[serde(default, skip_serializing_if = "is_null")]
     #[schemars(with = "BTreeMap<String, Json>")]

@@ -11,7 +11,6 @@ use crate::config::WarmConnections;
 use crate::core::demand::Demand;
 use crate::core::time::Timestamp;
 use crate::env::{Env, Lock};
-
 use crate::upstream::leg::Leg;
 
 /// The pause behind a connection that failed to open, or ended sooner than in this time. It doubles with every further one, up

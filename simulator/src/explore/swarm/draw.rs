@@ -54,6 +54,7 @@ pub(super) enum Feature {
     SecondProxy,
     TlsUpstreams,
     TlsTargets,
+    WarmConnections,
 }
 
 use Feature::*;

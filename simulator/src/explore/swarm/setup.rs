@@ -64,7 +64,15 @@ impl Draw {
         if self.has(TlsUpstreams) && self.once_in(3) {
             upstream["tls"] = json!(true);
         }
+        self.may_end_idle_connections(&mut upstream);
         upstream
+    }
+
+    /// Some close connections earlier than the proxy would.
+    fn may_end_idle_connections(&mut self, upstream: &mut Json) {
+        if self.has(WarmConnections) && self.once_in(2) {
+            upstream["idle_timeout"] = json!(format!("{}ms", self.number(500, 5000)));
+        }
     }
 
     /// An upstream that may go wrong.
@@ -77,6 +85,7 @@ impl Draw {
         if self.has(SlowUpstreams) && self.once_in(2) {
             upstream["latency"] = json!(format!("{}ms", self.number(1, 300)));
         }
+        self.may_end_idle_connections(&mut upstream);
         if self.has(UpstreamAuth) && self.once_in(2) {
             upstream["auth"] = json!(format!("{name}:secret-of-{name}"));
         }
@@ -118,6 +127,10 @@ impl Draw {
                 }
                 if self.has(Disabled) && !last && self.once_in(3) {
                     entry["enabled"] = json!(false);
+                }
+                if self.has(WarmConnections) && !self.once_in(4) {
+                    let max_age = format!("{}ms", self.number(200, 8000));
+                    entry["warm_connections"] = json!({ "max": self.size(32), "max_age": max_age });
                 }
                 entry
             })

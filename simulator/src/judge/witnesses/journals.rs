@@ -20,8 +20,11 @@ pub struct JournalEntry<'a> {
     pub line: usize,
     /// When it was written.
     pub at: Duration,
-    /// Since when it may have lasted: its connection was opened then, or the request before it on that connection ended.
+    /// Since when it may have lasted: its connection was opened then, or the request before it on that connection ended, or its
+    /// client began with it, whichever came last.
     pub since: Duration,
+    /// When its connection was opened.
+    pub connected: Duration,
     /// The upstream's host.
     pub host: &'a str,
     /// Whether a fault wrote a reply to its connection before the request was read.
@@ -76,7 +79,15 @@ pub(in crate::judge) fn fault_of(label: &str) -> &str {
 }
 
 impl<'a> Journals<'a> {
-    pub(super) fn read(&mut self, line: usize, at: Duration, host: &'a str, event: &'a Event) {
+    /// Takes in an event of `host`; `began` says when the client with a request of that id began with it.
+    pub(super) fn read(
+        &mut self,
+        line: usize,
+        at: Duration,
+        host: &'a str,
+        event: &'a Event,
+        began: impl FnOnce(&str) -> Option<Duration>,
+    ) {
         let journal = self.by_host.entry(host).or_default();
         match event {
             Event::Opened { connection, .. } => {
@@ -100,8 +111,11 @@ impl<'a> Journals<'a> {
                 let connection = journal.connection(record.connection);
                 let reply_came_first = connection.as_ref().is_some_and(|one| one.faults.contains(&"reply-first"));
                 let certificate_is_wrong = connection.as_ref().is_some_and(|one| one.certificate_is_wrong());
-                let since = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
-                let entry = JournalEntry { line, at, since, host, reply_came_first, certificate_is_wrong, record };
+                let connected = connection.as_ref().map_or(at, |one| one.opened);
+                let free = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
+                let since = free.max(record.id.as_deref().and_then(began).unwrap_or(free)).min(at);
+                let entry =
+                    JournalEntry { line, at, since, connected, host, reply_came_first, certificate_is_wrong, record };
                 journal.requests.push(entry);
                 if let Some(id) = &record.id {
                     self.by_id.entry(id).or_default().push(entry);

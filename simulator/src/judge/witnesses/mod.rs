@@ -121,7 +121,10 @@ impl<'a> Witnesses<'a> {
                         asked.end = Some(RequestEnd { line: place, at: line.at(), result });
                     }
                 }
-                What::Upstream(event) => journals.read(place, line.at(), line.host.as_str(), event),
+                What::Upstream(event) => {
+                    let began = |id: &str| Some(requests.get(id)?.began);
+                    journals.read(place, line.at(), line.host.as_str(), event, began);
+                }
                 What::Scenario(ScenarioEvent::Played { entry, .. }) => {
                     played.extend(scenario.timeline.get(*entry).map(|entry| (line.at(), &entry.action)));
                 }

@@ -33,6 +33,7 @@ pub(in crate::world) fn start(
     let settings = Settings {
         auth: upstream.auth.as_deref().and_then(Auth::parse),
         latency: upstream.latency.map_or(Duration::ZERO, Span::get),
+        idle_timeout: upstream.idle_timeout.map(Span::get),
     };
     let journal = Arc::new(Journal::new(&upstream.name, clock, ENTRIES_KEPT, Some(sink)));
     let double = FaultyUpstream::new(&upstream.name, settings, journal, plan);

@@ -63,8 +63,11 @@ fn judge<'a>(
     let Some((at, config, name)) = left else {
         return broken(format!("{} got {id}, but no configuration in force sends anything there", entry.host));
     };
-    // An address is used until it is due to be looked up again, and a kept connection for as long as it is kept.
-    let fresh = at + config.timeouts.dns + config.timeouts.connect;
+    // An address is used until it is due to be looked up again, a kept connection for as long as it is kept, and a warm one until
+    // it is too old.
+    let warm = config.upstreams.iter().filter(|one| one.host == name).filter_map(|one| one.warm_connections);
+    let warm = warm.map(|limits| limits.max_age).max().unwrap_or_default();
+    let fresh = at + config.timeouts.dns + config.timeouts.connect + warm;
     if arrived <= fresh || entry.record.request > 1 {
         return Case::Excused(Excuse::NameMoved);
     }
@@ -72,7 +75,7 @@ fn judge<'a>(
     let failed = witnesses.failed_lookups.iter().filter(|(when, whose)| *whose == name && *when <= arrived);
     let failed = failed.map(|(when, _)| *when).max().filter(|when| *when > at);
     let first = *stale.entry((entry.host, at)).and_modify(|first| *first = arrived.min(*first)).or_insert(arrived);
-    if arrived > failed.map_or(first, |failed| first.max(failed)) + LOOKUP + config.timeouts.connect {
+    if arrived > failed.map_or(first, |failed| first.max(failed)) + LOOKUP + config.timeouts.connect + warm {
         return broken(format!("{} got {id}, but the name has led elsewhere since {at:?}", entry.host));
     }
     Case::Excused(Excuse::NameMoved)

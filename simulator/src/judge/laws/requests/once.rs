@@ -45,7 +45,12 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
     }
     if asked.is_tunnel() {
         let mut hosts = BTreeSet::new();
-        let again = entries.iter().find(|one| !hosts.insert(one.host) && !may_come_twice(witnesses, asked, one));
+        // It was asked for again on a connection of its own.
+        let met_a_closing_one =
+            |host: &str| entries.iter().any(|one| one.host == host && was_warm(witnesses, asked, one));
+        let again = entries.iter().find(|one| {
+            !hosts.insert(one.host) && !may_come_twice(witnesses, asked, one) && !met_a_closing_one(one.host)
+        });
         // Who opened it may have been killed before it wrote that down, and a probe has asked for the same target since.
         let probed = |one: &JournalEntry<'_>| one.record.up.bytes == 0 && killed_while(witnesses, asked);
         if again.is_some_and(probed) {
@@ -102,6 +107,11 @@ fn may_still_serve(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -
     let journals = witnesses.journals.by_host.values();
     let mut connections = journals.flat_map(|journal| &journal.connections);
     connections.any(|one| one.closed.is_none() && (from..=until).contains(&one.opened))
+}
+
+/// Whether a CONNECT got no answer on a connection that was open before its client asked.
+fn was_warm(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entry: &JournalEntry<'_>) -> bool {
+    entry.record.status.is_none_or(|status| status == 408) && entry.connected < asked.began + witnesses.tolerance
 }
 
 /// Several entries of the configuration may lead to one host, and one that a reload has removed and added again is another one.
@@ -168,6 +178,22 @@ mod tests {
             record.outcome = Outcome::Aborted;
         }
         twin.fires();
+    }
+
+    #[test]
+    fn a_connect_that_met_a_closing_warm_connection_may_come_once_more() {
+        for warm in [true, false] {
+            let mut twin = Twin::of_clients_that(&LAW, "echo");
+            let at = twin.record.trace.lines.iter().rposition(|line| written(&line.what)).unwrap();
+            let mut line = twin.record.trace.lines[at].clone();
+            if let What::Upstream(Event::Request(record)) = &mut line.what {
+                record.status = None;
+                // The first connection was open long before the last request.
+                record.connection = if warm { 1 } else { record.connection };
+            }
+            twin.record.trace.lines.insert(at, line);
+            if warm { assert_eq!(twin.checked().violations, []) } else { twin.fires() }
+        }
     }
 
     #[test]
