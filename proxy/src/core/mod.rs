@@ -11,14 +11,12 @@
 //! | What went wrong, and who could have written it? | [`failure`] |
 //! | Whose fault was it? | [`attribution`] |
 //! | How long may the next attempt take, and may there be one? | [`failover`] |
-//! | How many connections should be open before they are asked for? | [`demand`] |
 //! | Is it our own network? | [`network`] |
 //! | What can an upstream in doubt be asked for? | [`opened`] |
 //! | What happened so far, and of late? | [`stats`], over a [`window`] |
 
 pub mod attribution;
 pub mod balancer;
-pub mod demand;
 pub mod failover;
 pub mod failure;
 pub mod health;

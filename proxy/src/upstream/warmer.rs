@@ -1,18 +1,17 @@
 //! Opens connections to upstreams before a CONNECT asks for one, so that a tunnel does not wait for its connection.
 //!
-//! How many follows from the demand ([`Demand`](crate::core::demand::Demand)); none to an upstream that takes no picks. They end
-//! when accepting stops.
+//! How many follows from the demand; none to an upstream that takes no picks. They end when accepting stops.
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use tokio::time::{Instant, sleep_until};
 
 use crate::core::failover::Allowance;
 use crate::env::{Env, Stop};
 use crate::upstream::dial::{DialSettings, connect};
-use crate::upstream::pool::{Opening, Pool, Upstream};
+use crate::upstream::pool::{Opening, Pool, Step, Upstream};
 
 /// Keeps connections to every upstream warm that is configured so, until accepting stops.
 pub(crate) async fn keep_warm<E: Env>(env: E, pool: Arc<Pool<E>>, closing: Stop) {
@@ -20,7 +19,7 @@ pub(crate) async fn keep_warm<E: Env>(env: E, pool: Arc<Pool<E>>, closing: Stop)
     loop {
         // Armed before the state is read, so that a change in between is not missed.
         let changed = warmer.pool.changed.notified();
-        poll_fn(|cx| Poll::Ready(warmer.pool.sweep_warm(cx))).await;
+        poll_fn(|cx| Poll::Ready(warmer.sweep(cx))).await;
         let wake = warmer.step();
         let due = async {
             match wake {
@@ -29,7 +28,7 @@ pub(crate) async fn keep_warm<E: Env>(env: E, pool: Arc<Pool<E>>, closing: Stop)
             }
         };
         // Whatever wakes this task may be the end of a connection.
-        let ended = poll_fn(|cx| if warmer.pool.sweep_warm(cx) { Poll::Ready(()) } else { Poll::Pending });
+        let ended = poll_fn(|cx| if warmer.sweep(cx) { Poll::Ready(()) } else { Poll::Pending });
         tokio::select! {
             biased;
             () = warmer.closing.wait() => break,
@@ -54,13 +53,32 @@ struct Warmer<E: Env> {
 }
 
 impl<E: Env> Warmer<E> {
+    /// Closes what is not wanted any more: what is old or has ended, and all to an upstream that takes no picks. Tells whether
+    /// any had ended. `cx` is woken when the next one ends.
+    fn sweep(&self, cx: &mut Context<'_>) -> bool {
+        let mut ended = false;
+        for upstream in &self.pool.snapshot().upstreams {
+            match &upstream.warm {
+                Some(warm) if self.takes_picks(upstream) => ended |= warm.sweep(|leg| leg.has_spoken(cx)),
+                Some(warm) => warm.clear(),
+                None => {}
+            }
+        }
+        ended
+    }
+
+    fn takes_picks(&self, upstream: &Upstream<E::Stream>) -> bool {
+        !upstream.config.weight.is_zero() && self.pool.is_eligible(upstream.id)
+    }
+
     /// Begins to open what is wanted, and says when to come back.
     fn step(&self) -> Option<Instant> {
         let mut wake: Option<Instant> = None;
         for upstream in &self.pool.snapshot().upstreams {
-            let Some(step) = self.pool.step_warm(upstream) else { continue };
-            wake = wake.into_iter().chain(step.wake).min();
-            for opening in step.open {
+            let Some(warm) = upstream.warm.as_ref().filter(|_| self.takes_picks(upstream)) else { continue };
+            let Step { open, wake: due } = warm.step(self.pool.now(), &self.pool.idle_places);
+            wake = wake.into_iter().chain(due).min();
+            for opening in open {
                 let (warmer, upstream) = (self.clone(), Arc::clone(upstream));
                 self.env.spawn(async move { warmer.open(&upstream, opening).await });
             }
@@ -78,6 +96,10 @@ impl<E: Env> Warmer<E> {
             () = self.closing.wait() => return,
             connected = connect(&self.env, upstream, &allowance, dial_settings) => connected,
         };
-        self.pool.warmed(upstream, opening, connected.ok());
+        if let Some(warm) = &upstream.warm {
+            warm.opened(opening, connected.ok());
+        }
+        // The upstream may have been ejected meanwhile, and the next may be due.
+        self.pool.warm_taken.notify_one();
     }
 }

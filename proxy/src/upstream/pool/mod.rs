@@ -5,6 +5,7 @@
 //! attempt went well decides only where something is held against somebody; see [`Pool::opened`].
 
 mod blame;
+mod demand;
 mod idle;
 mod latency;
 mod lease;
@@ -42,7 +43,7 @@ pub use snapshot::PoolError;
 pub(crate) use snapshot::{Snapshot, UpstreamSettings};
 pub(crate) use state::FailureMemory;
 pub(crate) use upstream::{LastFailure, SWEEP, Upstream};
-pub(crate) use warm::Opening;
+pub(crate) use warm::{Opening, Step};
 
 use idle::IdlePlaces;
 use snapshot::{build, members};
@@ -55,7 +56,7 @@ pub(crate) struct Pool<E: Env> {
     zero: Instant,
     observer: Arc<dyn Observer>,
     resolver: Resolver,
-    idle_places: IdlePlaces,
+    pub(crate) idle_places: IdlePlaces,
     current: ArcSwap<Snapshot<E::Stream>>,
     pub(crate) stats: Stats,
     retries: RetryBudget,

@@ -1,16 +1,14 @@
 //! Holds the connections to one upstream that were opened before a CONNECT asks for one.
 
-use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::demand::Demand;
 use super::idle::{Idle, IdlePlace, IdlePlaces};
-use super::{Pool, Upstream};
 use crate::config::WarmConnections;
-use crate::core::demand::Demand;
 use crate::core::time::Timestamp;
-use crate::env::{Env, Lock};
+use crate::env::Lock;
 use crate::upstream::leg::Leg;
 
 /// The pause behind a connection that failed to open, or ended sooner than in this time. It doubles with every further one, up
@@ -45,7 +43,7 @@ struct Failing {
     pause: Duration,
 }
 
-/// Leave to open one connection, whose place it holds. What came of it is told by [`Pool::warmed`].
+/// Leave to open one connection, whose place it holds. What came of it is told by [`Warm::opened`].
 pub(crate) struct Opening(IdlePlace);
 
 /// What there is to do for warm connections.
@@ -79,7 +77,7 @@ impl<S> Warm<S> {
     }
 
     /// Closes what is old or ended. Tells whether anything had ended.
-    fn sweep(&self, is_dead: impl FnMut(&mut Leg<S>) -> bool) -> bool {
+    pub(crate) fn sweep(&self, is_dead: impl FnMut(&mut Leg<S>) -> bool) -> bool {
         let mut state = self.state.lock();
         let ended = state.open.sweep(self.limits.max_age, is_dead);
         if ended.is_some_and(|age| age < PAUSE) {
@@ -89,7 +87,7 @@ impl<S> Warm<S> {
     }
 
     /// Says what to open now, and when to come back.
-    fn step(&self, now: Timestamp, places: &IdlePlaces) -> Step {
+    pub(crate) fn step(&self, now: Timestamp, places: &IdlePlaces) -> Step {
         let at = Instant::now();
         let mut state = self.state.lock();
         // The one that was tried since, if there is one.
@@ -115,8 +113,9 @@ impl<S> Warm<S> {
         Step { open, wake: wakes.into_iter().flatten().min() }
     }
 
-    /// What came of a connection that was to be opened.
-    fn opened(&self, opening: Opening, leg: Option<Leg<S>>) {
+    /// What came of a connection that was to be opened. If it failed, nobody is blamed: no request has asked for it, and the next
+    /// that does finds out for itself.
+    pub(crate) fn opened(&self, opening: Opening, leg: Option<Leg<S>>) {
         let mut state = self.state.lock();
         state.opening -= 1;
         match leg {
@@ -131,7 +130,7 @@ impl<S> Warm<S> {
     }
 
     /// Closes all.
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.state.lock().open.clear();
     }
 
@@ -151,42 +150,5 @@ impl<S> State<S> {
             None => PAUSE,
         };
         self.failing = Some(Failing { since: now, pause });
-    }
-}
-
-impl<E: Env> Pool<E> {
-    /// Closes the warm connections that are not wanted any more: those that are old or have ended, and all to an upstream that
-    /// takes no picks. Tells whether any had ended. `cx` is woken when the next one ends.
-    pub(crate) fn sweep_warm(&self, cx: &mut Context<'_>) -> bool {
-        let mut ended = false;
-        for upstream in &self.snapshot().upstreams {
-            let Some(warm) = &upstream.warm else { continue };
-            if self.wants_warm(upstream) {
-                ended |= warm.sweep(|leg| leg.has_spoken(cx));
-            } else {
-                warm.clear();
-            }
-        }
-        ended
-    }
-
-    /// Says which connections to `upstream` to open now, and when to come back.
-    pub(crate) fn step_warm(&self, upstream: &Upstream<E::Stream>) -> Option<Step> {
-        let warm = upstream.warm.as_ref().filter(|_| self.wants_warm(upstream))?;
-        Some(warm.step(self.now(), &self.idle_places))
-    }
-
-    fn wants_warm(&self, upstream: &Upstream<E::Stream>) -> bool {
-        !upstream.config.weight.is_zero() && self.is_eligible(upstream.id)
-    }
-
-    /// Tells what came of a connection that was to be kept warm. If it failed, nobody is blamed: no request has asked for it, and
-    /// the next that does finds out for itself.
-    pub(crate) fn warmed(&self, upstream: &Upstream<E::Stream>, opening: Opening, leg: Option<Leg<E::Stream>>) {
-        if let Some(warm) = &upstream.warm {
-            warm.opened(opening, leg);
-        }
-        // The upstream may have been ejected meanwhile, and the next may be due.
-        self.warm_taken.notify_one();
     }
 }

@@ -5,3 +5,4 @@ mod curl;
 mod refusal;
 pub(crate) mod timing;
 pub(crate) mod tunnel;
+mod warm;

@@ -12,4 +12,3 @@ mod probes;
 mod retry;
 pub(crate) mod tls;
 mod tls_ends;
-mod warm;

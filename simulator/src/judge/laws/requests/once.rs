@@ -109,9 +109,14 @@ fn may_still_serve(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -
     connections.any(|one| one.closed.is_none() && (from..=until).contains(&one.opened))
 }
 
-/// Whether a CONNECT got no answer on a connection that was open before its client asked.
+/// Whether a CONNECT may have got no answer because its connection was open before, and was closing.
 fn was_warm(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entry: &JournalEntry<'_>) -> bool {
-    entry.record.status.is_none_or(|status| status == 408) && entry.connected < asked.began + witnesses.tolerance
+    let configurations = &witnesses.configurations;
+    let leads = |name: &str| name == entry.host || configurations.is_alias(name);
+    let mut upstreams =
+        configurations.during(asked.began, witnesses.end_of(asked)).flat_map(|config| &config.upstreams);
+    entry.record.status.is_none_or(|status| status == 408)
+        && upstreams.any(|one| leads(&one.host) && one.warm_connections.is_some())
 }
 
 /// Several entries of the configuration may lead to one host, and one that a reload has removed and added again is another one.
@@ -128,6 +133,7 @@ fn may_come_twice(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entry: &
 #[cfg(test)]
 mod tests {
     use mock_upstreams::journal::{Event, Outcome};
+    use serde_json::json;
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
@@ -183,13 +189,16 @@ mod tests {
     #[test]
     fn a_connect_that_met_a_closing_warm_connection_may_come_once_more() {
         for warm in [true, false] {
-            let mut twin = Twin::of_clients_that(&LAW, "echo");
-            let at = twin.record.trace.lines.iter().rposition(|line| written(&line.what)).unwrap();
+            let mut twin = Twin::of(&LAW);
+            for upstream in twin.scenario.proxy["upstream_proxies"].as_array_mut().unwrap() {
+                if warm {
+                    upstream["warm_connections"] = json!({});
+                }
+            }
+            let at = twin.find(written);
             let mut line = twin.record.trace.lines[at].clone();
             if let What::Upstream(Event::Request(record)) = &mut line.what {
                 record.status = None;
-                // The first connection was open long before the last request.
-                record.connection = if warm { 1 } else { record.connection };
             }
             twin.record.trace.lines.insert(at, line);
             if warm { assert_eq!(twin.checked().violations, []) } else { twin.fires() }

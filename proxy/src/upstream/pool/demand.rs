@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::time::Timestamp;
+use crate::core::time::Timestamp;
 
 /// Whole seconds over which the rate is measured.
 const SECONDS: u64 = 10;
@@ -16,7 +16,7 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// How often an upstream was asked of late, and how long a connection to it takes.
 #[derive(Clone, Debug, Default)]
-pub struct Demand {
+pub(super) struct Demand {
     seconds: [Second; SECONDS as usize],
     last: Option<Timestamp>,
     /// Smoothed, as TCP smooths its round trips (RFC 6298): an eighth of each new one.
@@ -31,7 +31,7 @@ struct Second {
 
 impl Demand {
     /// A request asked for a connection.
-    pub fn asked(&mut self, now: Timestamp) {
+    pub(super) fn asked(&mut self, now: Timestamp) {
         let number = number(now);
         let second = &mut self.seconds[(number % SECONDS) as usize];
         if second.number != number {
@@ -42,12 +42,12 @@ impl Demand {
     }
 
     /// A connection took so long to open, TLS included.
-    pub fn connected(&mut self, took: Duration) {
+    pub(super) fn connected(&mut self, took: Duration) {
         self.connect_time = Some(self.connect_time.map_or(took, |smoothed| (smoothed * 7 + took) / 8));
     }
 
     /// How many connections should be open, or opening, at `now`: none where nobody has asked for a minute, else at least one.
-    pub fn wanted(&self, now: Timestamp) -> usize {
+    pub(super) fn wanted(&self, now: Timestamp) -> usize {
         if self.last.is_none_or(|last| now.since(last) >= REMEMBERED) {
             return 0;
         }
