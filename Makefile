@@ -12,7 +12,8 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 
 .DEFAULT_GOAL := help
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
-  test-integration test-metrics test-deploy test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
+  test-integration test-metrics test-deploy test-docker dist test-package \
+  test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
   docker-build docker-run docker-clean bench-peers bench-scale mutations canary nightly mutants search
 
@@ -53,8 +54,14 @@ build-loadgen: tools ## Build the load generator: bin/loadgen
 	@ln -sfn $(release)/loadgen bin/loadgen
 
 clean: ## Remove everything that was built
-	rm -rf bin
+	rm -rf bin dist
 	$(CARGO) clean
+
+dist: tools ## Build what is released into dist/: static binary, Debian package, SBOM, checksums
+	@CARGO="$(CARGO)" scripts/dist.sh
+
+test-package: ## Install, start, upgrade and remove the Debian package of dist/ in a folder of its own; as root
+	@scripts/test-package.sh
 
 demo: build build-test ## Show shares, failover, recovery and drain on real sockets
 	@scripts/demo.sh
@@ -82,7 +89,10 @@ test-integration: build ## Integration tests, the real binaries together, and th
 test-metrics: build build-test ## The metrics, by promtool and a real Prometheus (Debian's package prometheus)
 	@scripts/test-metrics.sh
 
-test-deploy: ## Check the units of deploy/ with the tools that read them; says which tool is missing
+test-docker: ## Build the images and try the compose files, with an engine of its own and no registry; as root
+	@scripts/test-docker.sh
+
+test-deploy: ## Check the units and manifests of deploy/ with the tools that read them; says which tool is missing
 	@scripts/test-deploy.sh
 
 test-faultyproxy: tools ## Unit tests of the faulty upstream
@@ -176,9 +186,9 @@ docker-test: ## Build the test image (proxy and mock upstreams)
 
 docker-build: docker-prod ## The same as docker-prod
 
-docker-run: docker-prod ## Run a single production container, on port 3130
-	$(DOCKER) run --rm --init --name netdrift -p 127.0.0.1:3130:3130 --stop-timeout 45 --ulimit nofile=65536:65536 \
-	  -e PROXY_CONFIG -e PROXY_PASSWORD -v "$(CURDIR)/configs:/app/configs:ro" $(IMAGE):latest
+# As compose has it, so that variables, limits and folders are said in one place.
+docker-run: docker-prod ## Run a single production container in the foreground, on port 3130, as docker-compose.prod.yml says
+	$(DOCKER) compose -f docker-compose.prod.yml run --rm --service-ports --name netdrift proxy
 
 docker-clean: ## Remove containers, networks, volumes and images of this project
 	-$(DOCKER) compose -f docker-compose.prod.yml down --volumes --remove-orphans

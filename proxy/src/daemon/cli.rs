@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Authentication, Config, Problems};
 
@@ -162,6 +162,11 @@ impl Shown {
     fn of(self, view: View, config: PathBuf) -> Command {
         Command::Show { proxy: self.running.or(config), view, watch: self.watch }
     }
+}
+
+/// The command line as data, for its manual and completions. The program is called `name` there.
+pub fn command_line(name: &'static str) -> clap::Command {
+    Args::command().name(name)
 }
 
 impl Invocation {
