@@ -105,10 +105,10 @@ boot
 # The next version: the same, under another number.
 rm -rf "$folder/next" && dpkg-deb -R "$package" "$folder/next"
 sed -i 's/^Version: .*/&+next/' "$folder/next/DEBIAN/control"
-cp "$package" "$root/root/first.deb" && dpkg-deb --root-owner-group -b "$folder/next" "$root/root/next.deb" >/dev/null
+cp "$package" "$root/srv/first.deb" && dpkg-deb --root-owner-group -b "$folder/next" "$root/srv/next.deb" >/dev/null
 
 inside dpkg --purge netdrift >/dev/null 2>&1
-check "install" 'inside dpkg -i /root/first.deb'
+check "install" 'inside dpkg -i /srv/first.deb'
 check "it is not started before it is configured" '! active && ! inside systemctl is-enabled --quiet netdrift'
 check "manual and completions are there" 'test -s "$root/usr/share/man/man1/netdrift.1.gz" && test -s "$root/usr/share/bash-completion/completions/netdrift"'
 check "started without its variables it fails once, with 78, and is not started again" \
@@ -130,7 +130,7 @@ rm -f "$folder/over"
 (until [ -e "$folder/over" ]; do inside curl -s -o /dev/null -m 5 -w '%{http_code}\n' http://127.0.0.1:3130/healthz; done) >"$folder/codes" &
 load=$!
 before=$(main_pid)
-check "upgrade" 'inside dpkg -i --force-confold /root/next.deb'
+check "upgrade" 'inside dpkg -i --force-confold /srv/next.deb'
 check "the new version has taken over" 'within 20 "test \"\$(main_pid)\" != $before && active && healthy"'
 check "the old one is gone" 'within 20 "! inside kill -0 $before 2>/dev/null"'
 sleep 2
