@@ -15,7 +15,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
   test-integration test-metrics test-deploy test-docker dist test-package \
   test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
-  docker-build docker-run docker-clean bench-peers bench-scale mutations canary nightly mutants search
+  docker-build docker-run docker-clean bench-peers bench-scale bench-far mutations canary nightly mutants search
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -136,6 +136,9 @@ scenarios: tools ## Play the shipped scenarios in the simulator
 
 parity: build ## Play them in every engine and hold the outcomes against each other: bin/parity.md, bin/parity.json
 	$(simulator) parity --scale 0.25 --jobs 6 --markdown bin/parity.md --json bin/parity.json scenarios
+
+bench-far: tools ## How long a tunnel through a far upstream takes to open, with warm connections and without
+	$(CARGO) bench --locked -p proxy --bench far
 
 bench-simulator: tools ## What a virtual minute costs in the simulator
 	$(CARGO) bench --locked -p simulator
