@@ -46,7 +46,9 @@ pack() { # TARGET BINARY
   "$cargo" run --locked --quiet -p proxy --example manual -- "$folder" proxy
   cp -r configs LICENSE README.md CHANGELOG.md "$folder/"
   mkdir "$folder/deploy"
-  cp deploy/README.md deploy/netdrift.service deploy/netdrift.socket deploy/kubernetes.yaml "$folder/deploy/"
+  cp deploy/README.md deploy/netdrift.service deploy/netdrift.socket deploy/kubernetes.yaml \
+    deploy/servicemonitor.yaml deploy/METRICS.md "$folder/deploy/"
+  cp -R deploy/prometheus deploy/grafana "$folder/deploy/"
   tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -C "$out" -c "$name" | gzip -n >"$folder.tar.gz"
   rm -r "$folder"
 }

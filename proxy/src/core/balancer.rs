@@ -80,6 +80,31 @@ pub struct Transition {
     pub change: Change,
 }
 
+/// What a configuration makes of picking, worked out while requests go on: a schedule may have a million slots.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// All of them, in order of id.
+    members: Vec<Member>,
+    shares: Shares,
+    /// Those that the schedule holds.
+    eligible: Vec<UpstreamId>,
+    schedule: Schedule,
+}
+
+impl Plan {
+    /// For `members`, of whom those that are `out` take no picks.
+    ///
+    /// # Errors
+    /// [`ScheduleTooLong`] where the weights have too little in common.
+    pub fn new(members: &[Member], out: impl Fn(UpstreamId) -> bool) -> Result<Self, ScheduleTooLong> {
+        let members = in_order(members);
+        let shares = Shares::new(&members)?;
+        let eligible = shares.members().iter().map(|member| member.id).filter(|id| !out(*id)).collect();
+        let schedule = shares.schedule(|id| !out(id));
+        Ok(Plan { members, shares, eligible, schedule })
+    }
+}
+
 /// The upstreams of one proxy, as picking sees them.
 #[derive(Clone, Debug)]
 pub struct Balancer {
@@ -114,17 +139,37 @@ impl Balancer {
         policy: HealthPolicy,
         members: &[Member],
         anew: &[UpstreamId],
-        (ticket, now): (u64, Timestamp),
+        moment: (u64, Timestamp),
     ) -> Result<Option<Epoch>, ScheduleTooLong> {
-        self.shares = Shares::new(&in_order(members))?;
-        self.policy = policy;
+        let plan = Plan::new(members, |id| self.is_out(id) && !anew.contains(&id))?;
+        Ok(self.adopt(policy, plan, anew, moment))
+    }
+
+    /// The same with a `plan` that was made before. Where another upstream has been ejected or has recovered since, its schedule is
+    /// of no use, and is worked out again.
+    pub fn adopt(
+        &mut self,
+        policy: HealthPolicy,
+        plan: Plan,
+        anew: &[UpstreamId],
+        (ticket, now): (u64, Timestamp),
+    ) -> Option<Epoch> {
+        let Plan { members, shares, eligible, schedule } = plan;
+        (self.shares, self.policy) = (shares, policy);
         let kept = |id| match self.health.get(&id) {
             Some(_) if anew.contains(&id) => UpstreamHealth::anew(now),
             Some(health) => *health,
             None => UpstreamHealth::default(),
         };
         self.health = members.iter().map(|member| (member.id, kept(member.id))).collect();
-        Ok(self.renew(ticket).then(|| self.epoch.clone()))
+        let now_eligible = self.shares.members().iter().map(|member| member.id).filter(|id| self.is_eligible(*id));
+        let renewed = if now_eligible.eq(eligible) { self.follow(schedule, ticket) } else { self.renew(ticket) };
+        renewed.then(|| self.epoch.clone())
+    }
+
+    /// Whether an upstream is known and takes no picks.
+    pub fn is_out(&self, id: UpstreamId) -> bool {
+        self.health.get(&id).is_some_and(|health| !health.is_eligible())
     }
 
     /// The epoch in force.
@@ -258,7 +303,10 @@ impl Balancer {
 
     /// Starts a new epoch if the present one is no longer true.
     fn renew(&mut self, ticket: u64) -> bool {
-        let schedule = self.shares.schedule(|id| self.is_eligible(id));
+        self.follow(self.shares.schedule(|id| self.is_eligible(id)), ticket)
+    }
+
+    fn follow(&mut self, schedule: Schedule, ticket: u64) -> bool {
         let changed = schedule != *self.epoch.schedule;
         if changed {
             self.epoch = self.epoch.following(schedule, ticket);

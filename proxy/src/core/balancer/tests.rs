@@ -243,6 +243,22 @@ fn a_reload_keeps_health_and_an_unchanged_epoch() {
     assert_eq!(balancer.health(id(2)), None);
 }
 
+/// It was made before the ejection, while the lock was free.
+#[test]
+fn a_plan_gives_no_turns_to_whoever_was_ejected_since_or_withholds_them_from_whoever_recovered() {
+    let mut balancer = balancer(&[1, 1, 1]);
+    let plan = |out: &[u32]| Plan::new(&members(&[1, 1, 1]), |one| out.iter().any(|id| self::id(*id) == one)).unwrap();
+    let fits = plan(&[]);
+    assert_eq!(balancer.adopt(policy(1, 1), fits.clone(), &[], (3, at(1))), None, "nothing has changed");
+    balancer.ends(0, AttemptResult::Failure(Charge::Unreachable), 1, 2).unwrap();
+    assert_eq!(balancer.adopt(policy(1, 1), fits.clone(), &[], (3, at(3))), None, "it stays ejected");
+    assert!(!balancer.turns(30).contains(&0));
+    let stale = plan(&[0]);
+    balancer.ends(0, AttemptResult::Success, 3, 4).unwrap();
+    assert_eq!(balancer.adopt(policy(1, 1), stale, &[], (3, at(5))), None, "it stays restored");
+    assert!(balancer.turns(30).contains(&0));
+}
+
 #[test]
 fn an_upstream_that_is_known_otherwise_begins_anew() {
     let mut balancer = balancer(&[1, 1, 1]);

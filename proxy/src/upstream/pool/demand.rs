@@ -116,7 +116,7 @@ mod tests {
     fn the_busiest_of_the_last_seconds_counts_until_it_is_old() {
         let mut demand = with_connect_time(100);
         ask(&mut demand, 100, 3);
-        for second in 4..14 {
+        for second in 4..13 {
             ask(&mut demand, 1, second);
         }
         assert_eq!(demand.wanted(at(12_999)), 14);

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::core::attribution::Attributed;
-use crate::core::balancer::{Balancer, Transition};
+use crate::core::balancer::{Balancer, Plan, Transition};
 use crate::core::failover::{FailoverPolicy, RetryBudget};
 use crate::core::health::{AttemptResult, Change, UpstreamHealth};
 use crate::core::opened::Opened;
@@ -112,22 +112,28 @@ impl<E: Env> Pool<E> {
         let upstreams = build(config, &self.current.load_full().upstreams, &mut next_id, &self.resolver, &self.env)?;
         let members = members(&upstreams);
         let anew = self.current.load().known_otherwise(&upstreams);
+        // Outside as well: a thousand upstreams may have a schedule of half a million slots.
+        let out: Vec<_> = {
+            let state = self.state.lock();
+            members.iter().map(|member| member.id).filter(|id| state.balancer.is_out(*id)).collect()
+        };
+        let plan = Plan::new(&members, |id| out.contains(&id) && !anew.contains(&id))?;
         let mut state = self.state.lock();
         let before = self.current.load_full();
         let now = self.now();
         let health = |id: &UpstreamId| Some((*id, state.balancer.health(*id)?.ejection()?.since));
         let recovered: Vec<_> = anew.iter().filter_map(health).collect();
         let configure =
-            |balancer: &mut Balancer, ticket| balancer.configure(config.health.policy, &members, &anew, (ticket, now));
-        let (renewed, snapshot) = change(&self.current, &mut state.balancer, configure, |_, turns, renewed| {
-            renewed.is_ok().then(|| Snapshot {
+            |balancer: &mut Balancer, ticket| balancer.adopt(config.health.policy, plan, &anew, (ticket, now));
+        let (renewed, snapshot) = change(&self.current, &mut state.balancer, configure, |_, turns, _| {
+            Some(Snapshot {
                 turns,
                 failover: config.failover_policy(),
                 settings: UpstreamSettings::new(config, via),
                 upstreams,
             })
         });
-        let (renewed, Some(snapshot)) = (renewed?, snapshot) else { return Ok(()) };
+        let Some(snapshot) = snapshot else { return Ok(()) };
         state.next_id = next_id;
         state.set_check_memory(snapshot.settings.check_memory);
         for upstream in &snapshot.upstreams {

@@ -115,8 +115,9 @@ fn was_warm(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entry: &Journa
     let leads = |name: &str| name == entry.host || configurations.is_alias(name);
     let mut upstreams =
         configurations.during(asked.began, witnesses.end_of(asked)).flat_map(|config| &config.upstreams);
-    entry.record.status.is_none_or(|status| status == 408)
-        && upstreams.any(|one| leads(&one.host) && one.warm_connections.is_some())
+    // A reset overtakes the answer that a fault wrote in front of it.
+    let unheard = entry.record.outcome == Outcome::Faulted || entry.record.status.is_none_or(|status| status == 408);
+    unheard && upstreams.any(|one| leads(&one.host) && one.warm_connections.is_some())
 }
 
 /// Several entries of the configuration may lead to one host, and one that a reload has removed and added again is another one.
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_connect_that_met_a_closing_warm_connection_may_come_once_more() {
-        for warm in [true, false] {
+        for (warm, overtaken) in [(true, false), (true, true), (false, false)] {
             let mut twin = Twin::of(&LAW);
             for upstream in twin.scenario.proxy["upstream_proxies"].as_array_mut().unwrap() {
                 if warm {
@@ -198,7 +199,7 @@ mod tests {
             let at = twin.find(written);
             let mut line = twin.record.trace.lines[at].clone();
             if let What::Upstream(Event::Request(record)) = &mut line.what {
-                record.status = None;
+                if overtaken { record.outcome = Outcome::Faulted } else { record.status = None }
             }
             twin.record.trace.lines.insert(at, line);
             if warm { assert_eq!(twin.checked().violations, []) } else { twin.fires() }
