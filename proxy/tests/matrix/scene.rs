@@ -20,7 +20,7 @@ pub(crate) const THRESHOLD: usize = 2;
 /// A time-out that a row waits for, and within which a good upstream behind the faulty one has to do its work.
 pub(crate) const SHORT: &str = "1s";
 /// The same where nobody does any work.
-pub(crate) const SHORTEST: &str = "50ms";
+pub(crate) const SHORTEST: &str = "200ms";
 
 /// An upstream that does what its row says; gone when dropped.
 pub(crate) struct Faulty {
