@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proxy::config::{self, Loaded, Problems};
 use proxy::daemon::activation;
-use proxy::daemon::cli::{self, Command, Invocation, RunningProxy};
+use proxy::daemon::cli::{self, Command, Invocation, RunningProxy, View};
 use proxy::daemon::control::{self, Answer, Request};
 use proxy::daemon::log;
 use proxy::daemon::serve::{Process, ProcessSignals, serve};
@@ -106,18 +106,7 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
             }
             answer => Err(unexpected(&answer)),
         },
-        Command::Show { proxy, view, watch } => loop {
-            let Answer::Statistics { page } = ask(proxy.clone(), Request::Statistics {}, HEALTH_WAIT)? else {
-                return Err(CommandError::Other("the running proxy answered another question".to_owned()));
-            };
-            let text = view::show(view, &page).map_err(other)?;
-            // Where nobody reads any more, there is nobody to show it to.
-            let read = writeln!(std::io::stdout(), "{}", text.trim_end()).is_ok();
-            if !watch || !read {
-                return Ok(ExitCode::SUCCESS);
-            }
-            std::thread::sleep(WATCH);
-        },
+        Command::Show { proxy, view, watch } => show(proxy, view, watch),
     }
 }
 
@@ -161,6 +150,24 @@ fn reload(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
             Ok(ExitCode::from(cli::EXIT_CONFIG))
         }
         answer => Err(unexpected(&answer)),
+    }
+}
+
+/// Shows what the running proxy has counted, once or again and again.
+#[expect(clippy::disallowed_methods, reason = "this process serves nobody, and has no runtime while it waits")]
+fn show(proxy: RunningProxy, view: View, watch: bool) -> Result<ExitCode, CommandError> {
+    loop {
+        let page = match ask(proxy.clone(), Request::Statistics {}, HEALTH_WAIT)? {
+            Answer::Statistics { page } => page,
+            answer => return Err(unexpected(&answer)),
+        };
+        let text = view::show(view, &page).map_err(other)?;
+        // Where nobody reads any more, there is nobody to show it to.
+        let read = writeln!(std::io::stdout(), "{}", text.trim_end()).is_ok();
+        if !watch || !read {
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(WATCH);
     }
 }
 
