@@ -131,67 +131,40 @@ mod tests {
         "timeline": [{ "at": "1s", "do": "reload", "proxy": {} }]
     }"#;
 
-    #[test]
-    fn a_client_that_hangs_up_on_strange_bytes_ends_its_tunnel_itself() {
-        for kind in [FailureKind::Corrupt, FailureKind::Reset] {
-            let mut twin = Twin::of_scenario(&LAW, RELOADED);
-            let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
-            if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.record.trace.lines[at].what {
-                finished.end = Some("client_reset");
-            }
-            let at_us = twin.record.trace.lines[at].at_us - 1000;
-            let what = What::Proxy(ProxyEvent::Reloaded {
-                config_epoch: 2,
-                changes: Vec::new(),
-                restart_required: Vec::new(),
-            });
-            twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
-            let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
-            if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[at].what {
-                result.failure = Some(Failure { kind, phase: Phase::Data });
-            }
-            if kind == FailureKind::Corrupt { twin.excuses(Excuse::RequestStruck) } else { twin.fires() }
-        }
-    }
-
-    #[test]
-    fn fires_where_a_tunnel_is_reset_behind_a_reload() {
+    /// A run in which the proxy says that its tunnel ended so, right behind a reload, and its client that it failed so.
+    fn ended_behind_a_reload(end: &'static str, failure: Option<FailureKind>) -> Twin {
         let mut twin = Twin::of_scenario(&LAW, RELOADED);
         let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
         if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.record.trace.lines[at].what {
-            finished.end = Some("upstream_reset");
+            finished.end = Some(end);
         }
         let at_us = twin.record.trace.lines[at].at_us - 1000;
         let what =
             What::Proxy(ProxyEvent::Reloaded { config_epoch: 2, changes: Vec::new(), restart_required: Vec::new() });
         twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
-        twin.fires();
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
+        if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[at].what {
+            result.failure = failure.map(|kind| Failure { kind, phase: Phase::Data });
+        }
+        twin
+    }
+
+    #[test]
+    fn a_client_that_hangs_up_on_strange_bytes_ends_its_tunnel_itself() {
+        ended_behind_a_reload("client_reset", Some(FailureKind::Corrupt)).excuses(Excuse::RequestStruck);
+        ended_behind_a_reload("client_reset", Some(FailureKind::Reset)).fires();
+    }
+
+    #[test]
+    fn fires_where_a_tunnel_is_reset_behind_a_reload() {
+        ended_behind_a_reload("upstream_reset", None).fires();
     }
 
     /// The farewell of a client's TLS came when its target had closed: that is no doing of the reload.
     #[test]
     fn a_served_client_whose_last_words_find_nobody_lost_nothing() {
-        for failed in [false, true] {
-            let mut twin = Twin::of_scenario(&LAW, RELOADED);
-            let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
-            if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.record.trace.lines[at].what {
-                finished.end = Some("upstream_closed");
-            }
-            let at_us = twin.record.trace.lines[at].at_us - 1000;
-            let what = What::Proxy(ProxyEvent::Reloaded {
-                config_epoch: 2,
-                changes: Vec::new(),
-                restart_required: Vec::new(),
-            });
-            twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
-            let end = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
-            if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[end].what
-                && failed
-            {
-                result.failure = Some(Failure { kind: FailureKind::Reset, phase: Phase::Data });
-            }
-            assert_eq!(!twin.checked().violations.is_empty(), failed);
-        }
+        assert_eq!(ended_behind_a_reload("upstream_closed", None).checked().violations, []);
+        ended_behind_a_reload("upstream_closed", Some(FailureKind::Reset)).fires();
     }
 
     #[test]
