@@ -83,8 +83,9 @@ impl LoadThreads {
                 let driving = drive(&workload, shard, &connector, &open_tunnels, &mut observe, stopped.notified());
                 tokio::select! {
                     biased;
-                    () = driving => {}
+                    // First: what the other leaves of its turn may be too little for a timer (tokio's cooperative budget).
                     () = watch_lag(&counts) => {}
+                    () = driving => {}
                 }
             });
             thread_work(began.elapsed())
