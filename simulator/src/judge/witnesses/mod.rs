@@ -18,6 +18,7 @@ pub use journals::{Connection, HostJournal, JournalEntry, Journals};
 pub use request::{ClientRequest, RequestEnd};
 
 use loadgen::ActionKind;
+use mock_upstreams::journal::Outcome;
 use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Transport, Upstream};
 
@@ -220,6 +221,17 @@ impl<'a> Witnesses<'a> {
     /// How long the client of a request waits for it.
     pub fn patience(&self, asked: &ClientRequest<'_>) -> Duration {
         self.client(asked).map_or(OWN_PATIENCE, |client| client.timeout.get())
+    }
+
+    /// Whether a CONNECT may have got no answer because its connection was open before, and was closing.
+    pub fn was_warm(&self, asked: &ClientRequest<'_>, entry: &JournalEntry<'_>) -> bool {
+        let configurations = &self.configurations;
+        let leads = |name: &str| name == entry.host || configurations.is_alias(name);
+        let mut upstreams = configurations.during(asked.began, self.end_of(asked)).flat_map(|config| &config.upstreams);
+        // A reset overtakes the answer that a fault wrote in front of it.
+        let unheard =
+            entry.record.outcome == Outcome::Faulted || entry.record.status.is_none_or(|status| status == 408);
+        unheard && upstreams.any(|one| leads(&one.host) && one.warm_connections.is_some())
     }
 
     /// The client that asked.

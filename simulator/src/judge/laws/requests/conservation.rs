@@ -114,7 +114,11 @@ fn picked(history: &History<'_>, id: &str, entry: &JournalEntry<'_>, untold: &[&
     };
     // An upstream whose answer came too late, or never, has opened a tunnel as well; the proxy then tells of a failed attempt.
     let entries = history.witnesses.journals.of(id).iter();
-    let here = entries.filter(|one| one.record.status == Some(200) && one.host == entry.host).count();
+    // Nor does it tell of a warm connection that was reset in front of its answer: the same attempt goes on with another.
+    let client = history.witnesses.requests.get(id);
+    let unheard = |one: &JournalEntry<'_>| client.is_some_and(|client| history.witnesses.was_warm(client, one));
+    let opened = |one: &JournalEntry<'_>| one.record.status == Some(200) && !unheard(one);
+    let here = entries.filter(|one| opened(one) && one.host == entry.host).count();
     let failed = asked.failed.iter().filter(|one| history.leads_to(one, entry.host)).count();
     let serves = asked.picks.last().is_some_and(|pick| history.leads_to(pick.upstream, entry.host));
     if here > failed + probes + usize::from(serves) {

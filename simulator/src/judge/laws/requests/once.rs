@@ -47,7 +47,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         let mut hosts = BTreeSet::new();
         // It was asked for again on a connection of its own.
         let met_a_closing_one =
-            |host: &str| entries.iter().any(|one| one.host == host && was_warm(witnesses, asked, one));
+            |host: &str| entries.iter().any(|one| one.host == host && witnesses.was_warm(asked, one));
         let again = entries.iter().find(|one| {
             !hosts.insert(one.host) && !may_come_twice(witnesses, asked, one) && !met_a_closing_one(one.host)
         });
@@ -107,17 +107,6 @@ fn may_still_serve(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -
     let journals = witnesses.journals.by_host.values();
     let mut connections = journals.flat_map(|journal| &journal.connections);
     connections.any(|one| one.closed.is_none() && (from..=until).contains(&one.opened))
-}
-
-/// Whether a CONNECT may have got no answer because its connection was open before, and was closing.
-fn was_warm(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entry: &JournalEntry<'_>) -> bool {
-    let configurations = &witnesses.configurations;
-    let leads = |name: &str| name == entry.host || configurations.is_alias(name);
-    let mut upstreams =
-        configurations.during(asked.began, witnesses.end_of(asked)).flat_map(|config| &config.upstreams);
-    // A reset overtakes the answer that a fault wrote in front of it.
-    let unheard = entry.record.outcome == Outcome::Faulted || entry.record.status.is_none_or(|status| status == 408);
-    unheard && upstreams.any(|one| leads(&one.host) && one.warm_connections.is_some())
 }
 
 /// Several entries of the configuration may lead to one host, and one that a reload has removed and added again is another one.
