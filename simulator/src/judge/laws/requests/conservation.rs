@@ -72,7 +72,9 @@ fn ended(history: &History<'_>, id: &str, asked: &ClientRequest<'_>, ends: &Ends
         let until = end.at + witnesses.clock_skew + LAST_BYTES.max(half_closed);
         // A fault may have answered the client, and have the proxy wait for the rest for as long as a body may take.
         let struck = witnesses.journals.of(id).iter().any(|one| witnesses.disturbances.harm(one) == Harm::Answer);
-        return match witnesses.disturbances.of_proxy(asked.began, until) {
+        // The end of a tunnel whose client is cut off comes later than that, and the proxy may be killed before.
+        let cut_off = || witnesses.disturbances.of_client(asked.client, asked.began, until);
+        return match witnesses.disturbances.of_proxy(asked.began, until).or_else(cut_off) {
             Some(why) => Case::Excused(why),
             None if struck => Case::Excused(Excuse::RequestStruck),
             None if witnesses.disturbances.stopped().is_some() => Case::Excused(Excuse::ProxyStopping),
