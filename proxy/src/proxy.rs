@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use crate::client::Entrance;
 use crate::client::{listener, statistics};
 use crate::config::{self, Config, diff};
-use crate::context::{Context, Health, Settings};
+use crate::context::{Connections, Context, Health, Settings};
 use crate::env::{Env, Listener, Lock, Stop};
 use crate::event::metrics::Metrics;
 use crate::event::{Event, Observer};
@@ -137,9 +137,10 @@ impl<E: Env> Proxy<E> {
             tokio::join!(clients, admin);
             accepting.connections.closed.fire();
         });
-        let closing = &context.connections.closing;
-        env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closing.clone()));
-        env.spawn(warmer::keep_warm(env.clone(), Arc::clone(&context.pool), closing.clone()));
+        let Connections { closing, closed, .. } = &*context.connections;
+        // Whoever takes over asks and opens for itself.
+        env.spawn(prober::check(env.clone(), Arc::clone(&context.pool), closed.clone()));
+        env.spawn(warmer::keep_warm(env.clone(), Arc::clone(&context.pool), closed.clone()));
         env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sample(Arc::clone(&context.pool), closing.clone()));
         Ok(Proxy { context, pseudonym, handed_over })

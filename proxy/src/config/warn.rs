@@ -47,7 +47,8 @@ fn checks(config: &Config) -> Option<String> {
 
 /// Warns of a statistics page that nobody may read.
 fn statistics(config: &Config) -> Option<String> {
-    let unreadable = config.server.stats_require_auth && config.authentication == Authentication::Off;
+    let open = config.admin.as_ref().is_some_and(|admin| admin.open_to_all);
+    let unreadable = config.server.stats_require_auth && config.authentication == Authentication::Off && !open;
     unreadable.then(|| "stats.require_auth: without authentication nobody can read the statistics".to_owned())
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -73,7 +73,7 @@ pub(crate) struct UpstreamGauges {
 /// The whole page.
 pub(crate) fn page(metrics: &Arc<Metrics>, gauges: Gauges, format: Format) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape { metrics: Arc::clone(metrics), gauges: Mutex::new(gauges) }));
+    registry.register_collector(Box::new(Scrape { metrics: Arc::clone(metrics), gauges }));
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = encode(&mut text, &registry);
@@ -107,25 +107,20 @@ fn classic(open: &str) -> String {
 }
 
 /// One reading of everything.
+#[derive(Debug)]
 struct Scrape {
     metrics: Arc<Metrics>,
-    gauges: Mutex<Gauges>,
-}
-
-impl fmt::Debug for Scrape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Scrape")
-    }
+    gauges: Gauges,
 }
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        let Scrape { metrics, gauges } = self;
         let mut page = Page { encoder };
-        page.proxy(&self.metrics, &gauges)?;
-        page.requests(&self.metrics, &gauges)?;
-        page.upstreams(&self.metrics, &gauges)?;
-        page.process(&gauges)
+        page.proxy(metrics, gauges)?;
+        page.requests(metrics, gauges)?;
+        page.upstreams(metrics, gauges)?;
+        page.process(gauges)
     }
 }
 

@@ -202,7 +202,7 @@ fn the_admin_listener_asks_foreigners_for_credentials_unless_it_is_open_to_all()
 #[test]
 fn a_proxy_that_drains_says_so_on_its_admin_listener_and_closes_that_too() {
     run(async {
-        let (proxy, admin) = with_admin(|json| json["server"]["drain_delay"] = "300ms".into()).await;
+        let (proxy, admin) = with_admin(|json| json["server"]["drain_delay"] = "2s".into()).await;
         let draining = tokio::spawn(async move { proxy.proxy.drain().await });
         let mut status = 200;
         while status == 200 {

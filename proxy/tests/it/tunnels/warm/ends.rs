@@ -202,6 +202,25 @@ fn an_upstream_that_takes_no_picks_has_none() {
 }
 
 #[test]
+fn they_close_where_another_process_takes_over() {
+    run_paused(async {
+        let scene = Scene::good(json!({ "max_age": "1h" })).await;
+        let (mut tunnel, _) = scene.tunnel().await;
+        sleep(secs(1)).await;
+        assert_eq!(scene.seen.open(), 2);
+        scene.proxy.hand_over().await;
+        sleep(secs(1)).await;
+        assert_eq!(scene.seen.open(), 1, "that of the tunnel");
+        sleep(secs(5)).await;
+        assert_eq!(scene.seen.open(), 1);
+        tunnel.finish().await;
+        let _ = tunnel.rest().await;
+        scene.proxy.ended().await;
+        assert_eq!(scene.seen.open(), 0);
+    });
+}
+
+#[test]
 fn they_close_with_the_end_of_accepting_though_a_tunnel_goes_on() {
     run_paused(async {
         let mut scene = Scene::good(json!({ "max_age": "1h" })).await;

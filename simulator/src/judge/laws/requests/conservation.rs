@@ -132,7 +132,7 @@ fn picked(history: &History<'_>, id: &str, entry: &JournalEntry<'_>, untold: &[&
 
 #[cfg(test)]
 mod tests {
-    use mock_upstreams::journal::Event;
+    use mock_upstreams::journal::{Event, Outcome};
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
@@ -193,6 +193,42 @@ mod tests {
             record.faults = vec!["status-429".to_owned()];
         }
         twin.excuses(Excuse::RequestStruck);
+    }
+
+    /// The reset overtook the answer, and the attempt went on with a connection of its own.
+    #[test]
+    fn a_warm_connection_that_was_reset_is_no_tunnel_of_its_own() {
+        for warm in [true, false] {
+            let mut twin = Twin::of(&LAW);
+            for upstream in twin.scenario.proxy["upstream_proxies"].as_array_mut().unwrap() {
+                if warm {
+                    upstream["warm_connections"] = serde_json::json!({});
+                }
+            }
+            let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+            let mut line = twin.record.trace.lines[at].clone();
+            if let What::Upstream(Event::Request(record)) = &mut line.what {
+                record.outcome = Outcome::Faulted;
+            }
+            twin.record.trace.lines.insert(at, line);
+            if warm { assert_eq!(twin.checked().violations, []) } else { twin.fires() }
+        }
+    }
+
+    /// Its end never reached the proxy, which was killed long after it would have told of it.
+    #[test]
+    fn nobody_tells_of_a_tunnel_whose_client_is_cut_off_until_the_proxy_is_killed() {
+        for cut_off in [true, false] {
+            let cut =
+                r#"{ "at": "1s", "do": "partition", "between": ["proxy", "client"] }, { "at": "29s", "do": "heal" }, "#;
+            let text = r#"{ "name": "cut", "story": "A client is cut off.", "duration": "30s",
+                "proxy": { "timeouts": { "half_closed": "1s" } }, "upstreams": [{ "name": "a" }],
+                "clients": [{ "name": "client", "do": "echo", "rate": 2, "until": "3s" }],
+                "timeline": [CUT{ "at": "28s", "do": "restart", "host": "proxy" }] }"#;
+            let mut twin = Twin::of_scenario(&LAW, &text.replace("CUT", if cut_off { cut } else { "" }));
+            twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
+            if cut_off { twin.excuses(Excuse::ClientCutOff) } else { twin.fires() }
+        }
     }
 
     #[test]
