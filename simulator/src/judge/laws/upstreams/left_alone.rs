@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_that_stands_when_its_upstream_is_killed_was_a_success() {
-        let garbage = r#", "plan": { "faults": [{ "fault": "garbage" }] }"#;
+        let garbage = r#", "plan": { "faults": [{ "fault": "garbage", "when": { "from": "14s" } }] }"#;
         let killed = failing(r#", "timeline": [{ "at": "8s", "do": "crash", "host": "a" }]"#, garbage)
             .replacen("\"garbage\"", "\"garbage\", \"when\": { \"every\": 2 }", 1)
             .replace("\"echo\"", "\"hold:for=20s\"")
