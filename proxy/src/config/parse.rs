@@ -55,7 +55,7 @@ impl Dialect for References<'_> {
 
 fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
     let mut tree = json::read(bytes, &mut reading.problems)?;
-    if !fit(&raw::schema(), &References(reading.lookup), &mut tree, &mut reading.problems) {
+    if !fit(raw::schema(), &References(reading.lookup), &mut tree, &mut reading.problems) {
         return None;
     }
     let raw: raw::Config = reading.good("", serde_json::from_value(tree).map_err(|_| UNREADABLE.to_owned()))?;

@@ -5,6 +5,7 @@
 //! and [`super::parse`] makes the configuration of them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
@@ -15,10 +16,13 @@ use super::text::schema::schema_of;
 use super::text::span::Span;
 
 /// The JSON Schema of a configuration file.
-pub fn schema() -> Schema {
-    let mut schema = schema_of::<Config>();
-    RecursiveTransform(bound_spans).transform(&mut schema);
-    schema
+pub fn schema() -> &'static Schema {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        let mut schema = schema_of::<Config>();
+        RecursiveTransform(bound_spans).transform(&mut schema);
+        schema
+    });
+    &SCHEMA
 }
 
 /// Adds bounds to the times of fields that name none: from a millisecond to a year, which is longer than anybody needs.

@@ -1,6 +1,7 @@
 //! A scenario file describes a network, the proxy's configuration, upstreams, clients, a timeline and expectations.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use faulty_upstream::Plan;
 use faulty_upstream::plan::{self, Problem};
@@ -137,8 +138,9 @@ impl Scenario {
 }
 
 /// The JSON Schema of scenario files.
-pub fn schema() -> schemars::Schema {
-    schema_of::<Scenario>()
+pub fn schema() -> &'static schemars::Schema {
+    static SCHEMA: LazyLock<schemars::Schema> = LazyLock::new(schema_of::<Scenario>);
+    &SCHEMA
 }
 
 const fn one() -> u64 {

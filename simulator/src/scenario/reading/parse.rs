@@ -44,7 +44,7 @@ pub fn parse(text: &str) -> Result<Scenario, Problems> {
 /// Reads a scenario; `None` if there are problems. Each step begins only when the one before it found none.
 fn read(text: &[u8], factor: f64, problems: &mut Problems) -> Option<Scenario> {
     let mut json = text::read(text, problems)?;
-    text::fit(&schema(), &Notations, &mut json, problems);
+    text::fit(schema(), &Notations, &mut json, problems);
     if factor != 1.0 && problems.is_empty() {
         scale(&mut json, factor, problems);
     }
