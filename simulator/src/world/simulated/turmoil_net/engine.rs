@@ -100,6 +100,7 @@ impl Engine for TurmoilNet {
             closed_ports: Vec::new(),
             parked: Vec::new(),
             panics: Vec::new(),
+            look_again: Duration::ZERO,
             patience,
             dice: Dice::new(&scenario.chance, seed),
         });
@@ -141,7 +142,7 @@ impl Engine for TurmoilNet {
                     return;
                 }
                 let step = next_boundary(now, tick);
-                if let Some(due) = with_net(|net| net.idle_until()) {
+                if let Some(due) = with_net(|net| net.idle_until(now)) {
                     let wake = due.map_or(until, |due| due.min(until));
                     if wake > step {
                         tasks::forget_activity();
@@ -158,7 +159,8 @@ impl Engine for TurmoilNet {
                 }
                 let step = next_boundary(started.elapsed().max(now), tick);
                 tasks.run_until(sleep_until(started + step)).await;
-                with_net(|net| net.pass());
+                let steps = u32::try_from((step - now).as_nanos().div_ceil(tick.as_nanos())).unwrap_or(u32::MAX);
+                with_net(|net| net.pass(steps));
             }
         });
     }

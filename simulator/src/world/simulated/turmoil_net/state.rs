@@ -31,9 +31,14 @@ pub(super) struct NetState {
     /// Listeners whose owners have dropped them. The next one who listens on such an address gets that listener.
     pub(super) parked: Vec<(SocketAddr, TcpListener)>,
     pub(super) panics: Vec<String>,
+    /// Until when a lost segment is taken to wait for being sent again.
+    pub(super) look_again: Duration,
     pub(super) patience: Patience,
     pub(super) dice: Dice,
 }
+
+/// A lost segment is sent again this much too late at most. Looking at every step whether its time has come would take a fifth of a run.
+const AGAIN_WITHIN: Duration = Duration::from_millis(16);
 
 thread_local! {
     static NET: RefCell<Option<NetState>> = const { RefCell::new(None) };
@@ -56,11 +61,12 @@ pub(super) fn remove() {
 }
 
 impl NetState {
-    /// Delivers the packets that are due, and takes the packets that hosts want to send.
-    pub(super) fn pass(&mut self) {
+    /// Delivers the packets that are due, and takes the packets that hosts want to send. As many `steps` have gone by since it was last
+    /// called.
+    pub(super) fn pass(&mut self, steps: u32) {
         let now = self.started.elapsed();
         let NetState { guard, wire, hosts, closed_ports, dice, .. } = self;
-        wire.pass(now, guard, hosts, closed_ports, dice);
+        wire.pass(now, steps, guard, hosts, closed_ports, dice);
     }
 
     /// Notes that the clock shows `now`. Returns `Break` if the run was given up.
@@ -71,18 +77,21 @@ impl NetState {
 
     /// Until when nothing happens on the network unless a task does something. The inner `None` means for ever; the outer `None` means
     /// that something may happen at the next step.
-    pub(super) fn idle_until(&mut self) -> Option<Option<Duration>> {
+    pub(super) fn idle_until(&mut self, now: Duration) -> Option<Option<Duration>> {
         if self.wire.resets_wait() {
             return None;
         }
-        // The kernel sends a lost segment again after a number of steps, so these steps must not be skipped.
+        let due = self.wire.next_due();
         if self.wire.has_lost() {
-            if self.hosts.addresses().any(waits_for_an_answer) {
-                return None;
+            if now >= self.look_again && self.hosts.addresses().any(waits_for_an_answer) {
+                self.look_again = now + AGAIN_WITHIN;
+            }
+            if now < self.look_again {
+                return Some(Some(due.map_or(self.look_again, |due| due.min(self.look_again))));
             }
             self.wire.forget_losses();
         }
-        Some(self.wire.next_due())
+        Some(due)
     }
 
     /// Decides whether a task of the host with that index, which is ready, runs now.

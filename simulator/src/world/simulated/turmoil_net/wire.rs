@@ -122,10 +122,12 @@ impl Wire {
         self.resets.push((local, peer));
     }
 
-    /// Delivers the packets that are due, and takes the packets that hosts want to send.
+    /// Delivers the packets that are due, and takes the packets that hosts want to send. As many `steps` have gone by since it was last
+    /// called: the kernel sends a lost segment again after a number of them.
     pub(super) fn pass(
         &mut self,
         now: Duration,
+        steps: u32,
         guard: &EnterGuard,
         hosts: &Hosts,
         closed_ports: &[SocketAddr],
@@ -153,7 +155,10 @@ impl Wire {
             self.under_way.insert((now, u32::MAX, self.sent), packet);
         }
         let mut egress = std::mem::take(&mut self.egress);
-        guard.egress_all(&mut egress);
+        let passes = if self.lost { steps.max(1) } else { 1 };
+        for _ in 0..passes {
+            guard.egress_all(&mut egress);
+        }
         egress.append(&mut self.refusals);
         for (local, peer) in std::mem::take(&mut self.resets) {
             // The program has dropped the socket, so the kernel sends a FIN. The reset takes the place of that FIN.
