@@ -122,14 +122,15 @@ impl<'a> Journals<'a> {
 
     /// Sets aside what no client asked for: a proxy that wants to know whether an upstream works asks it for a target that
     /// another one has opened moments ago, by CONNECT or HEAD, and sends nothing behind it. `strange` says of what else no client
-    /// with a request of that id has asked for, and `seen` which status the client of an id has seen.
+    /// with a request of that id has asked for, `seen` which status the client of an id has seen, and `ended` when that was over.
     pub(super) fn set_probes_aside(
         &mut self,
         strange: impl Fn(&JournalEntry<'a>, &str) -> bool,
         seen: impl Fn(&str) -> Option<u16>,
+        ended: impl Fn(&str) -> Option<Duration>,
     ) {
         for (id, entries) in &mut self.by_id {
-            let (all, seen) = (entries.clone(), seen(id));
+            let (all, seen, ended) = (entries.clone(), seen(id), ended(id));
             entries.retain(|one| {
                 let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
                 let answered = |other: &JournalEntry<'_>| seen.is_some() && other.record.status == seen;
@@ -145,8 +146,9 @@ impl<'a> Journals<'a> {
                     };
                     opened && other.host != one.host && other.since <= one.since && other.line != one.line
                 };
-                // A fault that opens a tunnel may have cut off the very request whose client got that answer.
-                let struck = one.is_success() && !one.record.faults.is_empty();
+                // A fault that opens a tunnel may have cut off the very request whose client got that answer, if it came before that.
+                let in_time = ended.is_none_or(|ended| one.since <= ended);
+                let struck = one.is_success() && !one.record.faults.is_empty() && in_time;
                 !(asks && ((!struck && all.iter().any(opened_before)) || strange(one, id)))
             });
         }

@@ -163,7 +163,8 @@ impl<'a> Witnesses<'a> {
             let mut others = scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
             entry.is_success() && others.any(|host| disturbances.killed(host, asked.began, ended))
         };
-        journals.set_probes_aside(strange, seen);
+        let ended = |id: &str| Some(requests.get(id)?.end.as_ref()?.at);
+        journals.set_probes_aside(strange, seen, ended);
         Witnesses {
             scenario,
             proxy,

@@ -54,11 +54,11 @@ impl<'a> ClientRequest<'a> {
         self.target.rsplit_once(':').map_or(self.target, |(host, _)| host)
     }
 
-    /// Whether an upstream has written down no byte of it, though its client sent or got some. The entry may be that of a
-    /// probe with the same target.
+    /// Whether an upstream has written down no byte of what its client sent, or none of what it got. The entry may be that of a probe
+    /// with the same target, or of an attempt that opened the tunnel too late.
     pub fn is_foreign_to(&self, record: &Record) -> bool {
-        let moved = self.result().is_some_and(|result| result.up.bytes > 0 || result.down.bytes > 0);
-        self.is_tunnel() && moved && record.up.bytes == 0 && record.down.bytes == 0
+        let moved = |result: &ClientResult| result.up.bytes > 0 || result.down.bytes > 0 && record.down.bytes == 0;
+        self.is_tunnel() && record.up.bytes == 0 && self.result().is_some_and(moved)
     }
 
     /// How it went, if it ended.

@@ -83,17 +83,45 @@ fn judge<'a>(
 
 #[cfg(test)]
 mod tests {
+    use mock_upstreams::checksum::Transferred;
+    use mock_upstreams::journal::Event;
     use serde_json::json;
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
+    use crate::record::What;
+    use crate::scenario::HostName;
 
     #[test]
     fn fires_where_an_upstream_of_weight_zero_is_asked() {
         let mut twin = Twin::of(&LAW);
         twin.scenario.proxy["upstream_proxies"][2]["weight"] = json!(0);
         twin.fires();
+    }
+
+    /// The target of a request serves as a probe's later, whatever a fault does to the tunnel that the probe opened.
+    #[test]
+    fn a_probe_that_a_fault_struck_is_nobodys_request() {
+        let mut twin = Twin::of_scenario(
+            &LAW,
+            r#"{ "name": "sound", "story": "All is well.", "duration": "2s",
+            "proxy": { "upstream_proxies": [{ "url": "http://a:8080" }, { "url": "http://b:8080", "weight": 0 }] },
+            "upstreams": [{ "name": "a" }, { "name": "b" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 10 }] }"#,
+        );
+        let opened = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        let mut line = twin.record.trace.lines[opened].clone();
+        line.host = HostName::new("b");
+        let What::Upstream(Event::Request(record)) = &mut line.what else { panic!() };
+        (record.connection, record.faults) = (99, vec!["tunnel-reset".into()]);
+        (record.up, record.down) = (Transferred::of(b""), Transferred::of(b""));
+        twin.record.trace.lines.insert(opened + 1, line.clone());
+        twin.fires();
+        twin.record.trace.lines.remove(opened + 1);
+        line.at_us = twin.record.trace.lines.last().unwrap().at_us;
+        twin.record.trace.lines.push(line);
+        assert_eq!(twin.checked().violations, []);
     }
 
     fn moving(seconds: u64) -> String {
