@@ -41,4 +41,6 @@ pub mod workload;
 pub use client::{Connector, Failure, FailureKind, OpenTunnels, Outcome, Phase, PhaseTimes, RequestRecord};
 pub use drive::{RequestEvent, Shard, Tally, drive};
 pub use report::LoadReport;
-pub use workload::{Action, ActionKind, ActionShare, ConnectionUse, Mix, Pace, Stage, Stages, Stop, User, Workload};
+pub use workload::{
+    Abuse, Action, ActionKind, ActionShare, ConnectionUse, Mix, Pace, Stage, Stages, Stop, User, Workload,
+};

@@ -16,6 +16,8 @@ pub enum Excuse {
     ProxyStopping,
     /// The proxy's machine had no room for an offloaded job, or its lookup of a name failed.
     MachineFault,
+    /// As many clients as the proxy serves at once may have been there.
+    Crowded,
     /// The upstream's process was killed.
     UpstreamKilled,
     /// The upstream's link lost, delayed or held packets.
@@ -53,6 +55,7 @@ impl Excuse {
             Excuse::ProxyKilled => "proxy killed",
             Excuse::ProxyStopping => "proxy stopping",
             Excuse::MachineFault => "machine fault",
+            Excuse::Crowded => "crowded",
             Excuse::UpstreamKilled => "upstream killed",
             Excuse::UpstreamCutOff => "upstream cut off",
             Excuse::ListenerClosed => "listener closed",

@@ -19,6 +19,6 @@ pub use requests::{Pick, ProxyProcess, ProxyRequest};
 pub use run::{RunReport, Verdict, run, run_on, run_with};
 pub use violation::Violation;
 pub use witnesses::{
-    ClientRequest, Configurations, Connection, Convergence, Disturbances, Harm, HostJournal, JournalEntry, Journals,
-    RequestEnd, Witnesses, harm_of,
+    ClientRequest, Configurations, Connection, Convergence, Crowd, Disturbances, Harm, HostJournal, JournalEntry,
+    Journals, RequestEnd, Witnesses, harm_of,
 };

@@ -55,6 +55,11 @@ pub(super) enum Feature {
     TlsUpstreams,
     TlsTargets,
     WarmConnections,
+    Limit,
+    Pages,
+    Abuse,
+    ReloadUsers,
+    QuietEnd,
 }
 
 use Feature::*;
@@ -80,7 +85,9 @@ pub(super) const SECOND: &str = "second";
 
 /// The password that the proxy asks clients for.
 pub(super) const PASSWORD: &str = "correct-horse";
-/// Its hash, of the least cost that argon2 has: with bcrypt's least, hashing took a quarter of a sweep.
+/// The password that it asks them for behind some reloads.
+pub(super) const NEW_PASSWORD: &str = "battery-staple";
+/// The hash of the first, of the least cost that argon2 has: with bcrypt's least, hashing took a quarter of a sweep.
 pub(super) const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$YWJjZGVmZ2hpamtsbW5vcA$SjJXObRBTGcT87cOqc82Hg";
 
 /// Features that an engine can't play, and that its scenarios don't have.
@@ -130,7 +137,9 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets => 6,
+                Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd => 6,
+                Limit => 12,
+                Pages | Abuse | ReloadUsers => 4,
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
                 // Where they are on, the proxy owes little.
@@ -178,6 +187,14 @@ impl Genome {
         // A fault that answers in the place of a target that does not work has the upstreams that tell the truth set aside.
         if on.contains(&Faults) || on.contains(&Arming) {
             on.retain(|feature| !matches!(feature, DeadTargets | OddPages));
+        }
+        // Whoever is cut off keeps its place, and nobody else knows for how long; the same where packets are lost.
+        if on.contains(&Limit) {
+            on.retain(|feature| !matches!(feature, CutOffClient | Loss));
+        }
+        // Many who come at once late would not be quiet.
+        if on.contains(&QuietEnd) {
+            on.retain(|feature| *feature != Herd);
         }
         // A proxy that was killed while it drained starts again and does not drain.
         if on.contains(&Drain) {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::draw::Feature::*;
-use super::draw::{Draw, PASSWORD};
+use super::draw::Feature::{self, *};
+use super::draw::{Draw, NEW_PASSWORD, PASSWORD};
 
 impl Draw {
     /// Many clients at once.
@@ -22,9 +22,12 @@ impl Draw {
         let count = self.number(1, 3);
         let mut clients: Vec<Json> = (1..=count)
             .map(|number| {
-                let mut client = json!({
-                    "name": format!("c{number}"), "do": self.action(), "until": format!("{seconds}s"),
-                });
+                let mut action = self.action();
+                if self.has(Limit) {
+                    // How long a connection that is kept takes up a place, nobody but its two ends can tell.
+                    action = action.replace(",keep-alive", "");
+                }
+                let mut client = json!({ "name": format!("c{number}"), "do": action, "until": format!("{seconds}s") });
                 if self.once_in(4) {
                     client["clients"] = json!(self.number(1, 8));
                     client["think"] = json!(format!("{}ms", self.number(10, 300)));
@@ -35,6 +38,7 @@ impl Draw {
                 if self.has(ClientAuth) {
                     // Now and then a wrong one, or one after the other, on the same connection where it is kept.
                     let passwords: &[&str] = match self.number(1, 8) {
+                        7..=8 if number > 1 && self.has(ReloadUsers) => &[NEW_PASSWORD],
                         1..=2 if number > 1 => &["guessing"],
                         3..=4 => &[PASSWORD, "guessing"],
                         _ => &[PASSWORD],
@@ -60,6 +64,16 @@ impl Draw {
                 client["users"] = json!([format!("alice:{PASSWORD}")]);
             }
             clients.push(client);
+        }
+        for (feature, name, action) in [
+            (Pages, "alive", "page:path=/healthz".to_owned()),
+            (Pages, "ready", "page:path=/readyz".to_owned()),
+            (Feature::Abuse, "bad", format!("abuse:by={}", self.one_of(&loadgen::Abuse::ALL))),
+        ] {
+            if self.has(feature) {
+                let rate = self.number(1, 4);
+                clients.push(json!({ "name": name, "do": action, "rate": rate, "until": format!("{seconds}s") }));
+            }
         }
         clients
     }

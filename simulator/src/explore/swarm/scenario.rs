@@ -34,7 +34,9 @@ impl Draw {
         self.turn_to(Part::Proxy);
         let proxy = self.proxy(&upstreams);
         self.turn_to(Part::Clients);
-        let mut clients = self.clients(seconds);
+        // Whoever is out then has to come back without anybody's asking.
+        let asked = if self.has(Feature::QuietEnd) { seconds / 3 } else { seconds };
+        let mut clients = self.clients(asked);
         if self.has(Feature::Herd) {
             clients.push(self.herd(seconds));
         }

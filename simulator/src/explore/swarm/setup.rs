@@ -158,6 +158,15 @@ impl Draw {
             // The default may end before the one that is left alone.
             proxy["failover"] = json!({ "max_attempts": upstreams.len() });
         }
+        if self.has(Limit) {
+            proxy["limits"] = json!({ "max_connections": self.number(8, 40) });
+        }
+        if self.has(Abuse) {
+            proxy["timeouts"]["header"] = json!(format!("{}s", self.number(1, 5)));
+        }
+        if self.has(Pages) && self.has(Drain) {
+            proxy["server"]["drain_delay"] = json!(format!("{}s", self.number(0, 5)));
+        }
         if self.has(ClientAuth) {
             // Only a hash is checked off the runtime's threads.
             let password = if self.has(SlowOffload) || self.has(BusyOffload) { HASH } else { PASSWORD };

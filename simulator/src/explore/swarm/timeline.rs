@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::draw::Feature::{self, *};
-use super::draw::{Draw, NAME};
+use super::draw::{Draw, NAME, NEW_PASSWORD};
 use crate::scenario::PROXY;
 
 /// What happens in the course of a run.
@@ -19,6 +19,7 @@ const EVENTS: &[Feature] = &[
     ReloadWeights,
     ReloadMembers,
     ReloadBroken,
+    ReloadUsers,
     ClockJump,
     Outage,
 ];
@@ -83,7 +84,7 @@ impl Draw {
                     timeline.push(json!({ "at": at, "do": "arm", "upstream": host, "fault": "later" }));
                     timeline.push(json!({ "at": until, "do": "disarm", "upstream": host, "fault": "later" }));
                 }
-                (ReloadWeights | ReloadMembers, _) => {
+                (ReloadWeights | ReloadMembers | ReloadUsers, _) => {
                     let changed = self.changed(config, event);
                     timeline.push(json!({ "at": at, "do": "reload", "host": proxy, "proxy": changed }));
                 }
@@ -122,9 +123,15 @@ impl Draw {
         (host, config)
     }
 
-    /// `proxy` with other weights, or other upstreams. The last stays as it is.
+    /// `proxy` with another password, other weights, or other upstreams. The last upstream stays as it is.
     fn changed(&mut self, proxy: &Json, how: Feature) -> Json {
         let mut changed = proxy.clone();
+        if how == ReloadUsers {
+            if self.has(ClientAuth) {
+                changed["authentication"]["users"][0]["password"] = json!(NEW_PASSWORD);
+            }
+            return changed;
+        }
         let Some(entries) = changed["upstream_proxies"].as_array_mut() else { return changed };
         let Some(last) = entries.pop() else { return changed };
         if how == ReloadMembers {

@@ -2,6 +2,7 @@
 //! that a black-box law may look at: nothing here comes from the proxy.
 
 mod configurations;
+mod crowd;
 mod disturbances;
 mod journals;
 mod request;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use configurations::Configurations;
+pub use crowd::Crowd;
 pub(in crate::judge) use disturbances::struck_by;
 pub use disturbances::{Disturbances, Harm, harm_of};
 pub(in crate::judge) use journals::fault_of;
@@ -22,13 +24,16 @@ use mock_upstreams::journal::Outcome;
 use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Transport, Upstream};
 
+use crate::judge::excuse::Excuse;
 use crate::record::{ClientEvent, RunRecord, ScenarioEvent, What};
 use crate::scenario::{Action, Client, HostName, LIVENESS, Scenario, Span, Written};
 
 /// How long a name is not looked up again that could not be resolved.
 const NO_LOOKUP: Duration = Duration::from_millis(1200);
 /// How long the proxy takes no connection where its machine has failed to accept one.
-pub(in crate::judge) const REST: Duration = Duration::from_millis(150);
+const REST: Duration = Duration::from_millis(150);
+/// How many connections above its limit a proxy answers at least, be it with a refusal.
+pub(in crate::judge) const RESERVE: usize = 8;
 /// How long the run's own requests wait.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
 /// How much later than its longest back-off an ejected upstream may come back: its probe has to be asked for and answered.
@@ -50,6 +55,8 @@ pub struct Witnesses<'a> {
     pub journals: Journals<'a>,
     /// What was done to whom.
     pub disturbances: Disturbances<'a>,
+    /// Who was connected to the proxy, where it allows only so many.
+    pub crowd: Option<Crowd>,
     /// When the entries of the timeline were played.
     pub played: Vec<(Duration, &'a Action)>,
     /// When everything was healed and progress was demanded.
@@ -158,17 +165,27 @@ impl<'a> Witnesses<'a> {
             if entry.record.method != asked.method {
                 return true;
             }
-            // Another upstream may have had the request, and was killed before it wrote it down.
+            // Another upstream may have had the request, and was killed before it wrote it down; but not where the proxy refused it.
+            let refused = asked.result().and_then(|result| result.status).is_some_and(|status| status >= 400);
             let ended = asked.end.as_ref().map_or(over, |end| end.at);
             let mut others = scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
-            entry.is_success() && others.any(|host| disturbances.killed(host, asked.began, ended))
+            !refused && entry.is_success() && others.any(|host| disturbances.killed(host, asked.began, ended))
         };
         let ended = |id: &str| Some(requests.get(id)?.end.as_ref()?.at);
         journals.set_probes_aside(strange, seen, ended);
+        let asked = requests.values().chain(pages.values());
+        let crowd = Crowd::new(
+            proxy,
+            &configurations,
+            &played,
+            asked,
+            (one_way(scenario, &played), loses_packets(scenario, &played)),
+        );
         Witnesses {
             scenario,
             proxy,
             configurations,
+            crowd,
             requests,
             pages,
             journals,
@@ -280,24 +297,47 @@ impl<'a> Witnesses<'a> {
 
     /// The longest that a packet takes from one host to another, without losses.
     pub fn one_way(&self) -> Duration {
-        let network = &self.scenario.network;
-        let of = |latency: Span, jitter: Span| latency.get() + jitter.get();
-        let links = network.links.iter();
-        let links =
-            links.map(|link| of(link.latency.unwrap_or(network.latency), link.jitter.unwrap_or(network.jitter)));
-        let delays = self.played.iter().filter_map(|(_, action)| match action {
-            Action::Delay { latency, jitter, .. } => Some(of(*latency, *jitter)),
-            _ => None,
-        });
-        let longest = links.chain(delays).fold(of(network.latency, network.jitter), Duration::max);
-        longest + network.reorder.map_or(Duration::ZERO, |reorder| reorder.by.get()) + network.tick.get() * 2
+        one_way(self.scenario, &self.played)
+    }
+
+    /// Why a client may have been turned away because too many were there when it came, or may have had to wait where the proxy keeps a
+    /// `reserve`.
+    pub fn crowded(&self, asked: &ClientRequest<'_>, reserve: usize) -> Option<Excuse> {
+        let crowd = self.crowd.as_ref()?;
+        let connected = asked.result().and_then(|result| result.phases.connect_us);
+        let until = connected.map_or(self.end_of(asked), |us| asked.began + Duration::from_micros(us) + self.one_way());
+        crowd.exceeds(reserve, asked.began, until).then_some(Excuse::Crowded)
+    }
+
+    /// How long a connection may have waited in the backlog, from `from` to `until`, because the proxy's machine failed to accept some.
+    pub fn rests(&self, from: Duration, until: Duration) -> Duration {
+        let failed = self.accept_errors.iter().filter(|at| (from..=until).contains(*at)).count();
+        REST * u32::try_from(failed).unwrap_or(u32::MAX)
     }
 
     /// Whether some packets of this network are lost, be it few.
     pub fn loses_packets(&self) -> bool {
-        let network = &self.scenario.network;
-        network.loss > 0.0
-            || network.links.iter().any(|link| link.loss.is_some_and(|loss| loss > 0.0))
-            || self.played.iter().any(|(_, action)| matches!(action, Action::Loss { share, .. } if *share > 0.0))
+        loses_packets(self.scenario, &self.played)
     }
+}
+
+fn loses_packets(scenario: &Scenario, played: &[(Duration, &Action)]) -> bool {
+    let network = &scenario.network;
+    network.loss > 0.0
+        || network.links.iter().any(|link| link.loss.is_some_and(|loss| loss > 0.0))
+        || played.iter().any(|(_, action)| matches!(action, Action::Loss { share, .. } if *share > 0.0))
+}
+
+/// The longest that a packet takes from one host to another, without losses.
+fn one_way(scenario: &Scenario, played: &[(Duration, &Action)]) -> Duration {
+    let network = &scenario.network;
+    let of = |latency: Span, jitter: Span| latency.get() + jitter.get();
+    let links = network.links.iter();
+    let links = links.map(|link| of(link.latency.unwrap_or(network.latency), link.jitter.unwrap_or(network.jitter)));
+    let delays = played.iter().filter_map(|(_, action)| match action {
+        Action::Delay { latency, jitter, .. } => Some(of(*latency, *jitter)),
+        _ => None,
+    });
+    let longest = links.chain(delays).fold(of(network.latency, network.jitter), Duration::max);
+    longest + network.reorder.map_or(Duration::ZERO, |reorder| reorder.by.get()) + network.tick.get() * 2
 }

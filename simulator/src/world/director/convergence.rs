@@ -52,11 +52,10 @@ impl<E: RunsProxy> Stage<'_, E> {
         self.recorder.write(&host, What::Scenario(converged));
         if rounds > 0 {
             let until = self.clock.now() + ROUNDS_LIMIT;
-            self.ask(
-                place,
-                json!({ "do": "connect", "requests": rounds * round, "clients": round.clamp(1, 8) }),
-                until,
-            );
+            // A connection may last a little longer at the proxy than at its client.
+            let room = config.limits.max_connections.map_or(u64::MAX, |most| most.get() as u64 / 2);
+            let clients = round.clamp(1, 8).min(room.max(1));
+            self.ask(place, json!({ "do": "connect", "requests": rounds * round, "clients": clients }), until);
             self.engine.wait(ROUNDS_LIMIT, |engine| engine.live_tasks(&own) == 0);
         }
     }

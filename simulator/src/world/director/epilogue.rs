@@ -106,21 +106,17 @@ impl<E: RunsProxy> Stage<'_, E> {
         self.start_client(place, client, Span::from(until));
     }
 
-    /// The first of the clients' users whom `proxy` would let in, if it asks for any.
+    /// Somebody whom `proxy` would let in, if it asks who comes.
     fn user(&self, proxy: &Proxy) -> Option<Written<User>> {
         let Authentication::Basic { users, .. } = &proxy.config.authentication else { return None };
-        let mut known = self.scenario.clients.iter().flat_map(|client| client.users.clone());
-        known.find(|pair| {
-            pair.text().split_once(':').is_some_and(|(name, password)| {
-                users.iter().any(|user| {
-                    let right = match &user.password {
-                        Password::Plain(secret) => secret.expose() == password,
-                        // A hash can't be compared here, so scenarios that use one name a client with the right password first.
-                        _ => true,
-                    };
-                    user.name == name && right
-                })
-            })
+        let is = |pair: &Written<User>, name: &str| pair.text().split_once(':').is_some_and(|(own, _)| own == name);
+        users.iter().find_map(|user| match &user.password {
+            Password::Plain(secret) => serde_json::from_value(json!(format!("{}:{}", user.name, secret.expose()))).ok(),
+            // A hash says no password, so scenarios that have one name a client with the right password first.
+            _ => {
+                let mut known = self.scenario.clients.iter().flat_map(|client| client.users.clone());
+                known.find(|pair| is(pair, &user.name))
+            }
         })
     }
 

@@ -11,7 +11,9 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RECOVERY_MARGIN, REST, Witnesses, fault_of, harm_of};
+use crate::judge::witnesses::{
+    ClientRequest, Harm, JournalEntry, RECOVERY_MARGIN, RESERVE, Witnesses, fault_of, harm_of,
+};
 use crate::scenario::LIVENESS;
 
 pub(in crate::judge) const LAW: Law = Law {
@@ -90,10 +92,12 @@ fn due(
     let disturbances = &witnesses.disturbances;
     none(disturbances.of_client(asked.client, from, until))?;
     none(disturbances.of_proxy(from, until))?;
+    let failed = asked.result().is_none_or(|result| result.failure.is_some());
+    none(witnesses.crowded(asked, if failed { 0 } else { RESERVE }))?;
     let config = witnesses.configurations.at(from);
     if let Some(stopped) = disturbances.stopped() {
         let accepts = stopped + config.server.drain_delay;
-        let late = from + ON_THE_WAY + rests(witnesses, from, until) >= accepts
+        let late = from + ON_THE_WAY + witnesses.rests(from, until) >= accepts
             || until >= accepts + config.server.drain_timeout;
         // A stopping proxy answers one request more on each connection, and those that wait behind it go elsewhere.
         let late = late || (until >= accepts && witnesses.action_of(asked).is_some_and(is_pipelined));
@@ -143,16 +147,10 @@ fn due(
     let waits = each * waiting;
     let due = waits + slowest * 2 + target_takes(asked) + witnesses.one_way() * ROUNDS + SLACK;
     let due = due + if witnesses.loses_packets() { RESENDING } else { Duration::ZERO };
-    let due = due + rests(witnesses, from, until);
+    let due = due + witnesses.rests(from, until);
     let patience = witnesses.patience(asked).min(config.timeouts.request);
     none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
     Ok(due)
-}
-
-/// How long a connection may have waited in the backlog, from `from` to `until`, because the proxy's machine failed to accept some.
-fn rests(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -> Duration {
-    let failed = witnesses.accept_errors.iter().filter(|at| (from..=until).contains(*at)).count();
-    REST * u32::try_from(failed).unwrap_or(u32::MAX)
 }
 
 fn none(excuse: Option<Excuse>) -> Result<(), Excuse> {

@@ -9,7 +9,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RequestEnd, Witnesses};
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RESERVE, RequestEnd, Witnesses};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "bytes",
@@ -71,6 +71,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let excuse = disturbances.of_upstream(entry.host, asked.began, over);
     let excuse = excuse.or_else(|| disturbances.of_client(asked.client, asked.began, over));
     let excuse = excuse.or_else(|| disturbances.of_proxy(asked.began, over));
+    // Who had to wait for room may have no time left.
+    let excuse = excuse.or_else(|| witnesses.crowded(asked, RESERVE));
     let stopped = || disturbances.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
     match (excuse.or_else(stopped), seen.failure) {
         (Some(why), _) => Some(Case::Excused(why)),

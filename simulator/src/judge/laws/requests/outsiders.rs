@@ -29,6 +29,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         Some(407) => Case::Holds,
         // Whoever comes after the end of accepting may be told so, or nothing.
         _ if !witnesses.reaches_the_proxy(asked) => Case::Holds,
+        _ if witnesses.crowded(asked, 0).is_some() => Case::Excused(Excuse::Crowded),
         Some(status) => broken(
             format!("{id} was answered with {status}, though its credentials are not good"),
             vec![asked.last_line()],

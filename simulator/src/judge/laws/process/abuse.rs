@@ -1,0 +1,97 @@
+//! The law `abuse`: whoever says nothing, or nothing that is HTTP, is turned away in time.
+
+use std::time::Duration;
+
+use loadgen::{Abuse, ActionKind};
+
+use super::health::{excuse, in_time};
+use crate::judge::checked::{Case, Checked};
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::violation::Violation;
+use crate::judge::witnesses::{ClientRequest, Witnesses};
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "abuse",
+    text: "A client that says nothing or stops within a head is turned away by the end of the header time-out; one that sends a head \
+           without end, or what is no HTTP, at once.",
+    check: Check::BlackBox(check),
+};
+
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let asked = witnesses.pages.iter().filter(|(_, asked)| witnesses.reaches_the_proxy(asked));
+    let abuse = asked.filter_map(|(id, asked)| match &witnesses.action_of(asked)?.kind {
+        ActionKind::Abuse { by } => Some(judge(witnesses, id, asked, *by)),
+        _ => None,
+    });
+    abuse.collect()
+}
+
+fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abuse) -> Case {
+    let (from, until) = (asked.began, witnesses.end_of(asked));
+    let waits = match by {
+        Abuse::Silence | Abuse::HalfHead => {
+            witnesses.configurations.during(from, until).map(|config| config.timeouts.header).max().unwrap_or_default()
+        }
+        Abuse::LongHead | Abuse::Garbage => Duration::ZERO,
+    };
+    let wrong = match asked.result() {
+        None => format!("{id} was never turned away"),
+        Some(_) if until - from > waits + in_time(witnesses, asked) => {
+            format!("{id} was turned away after {:?} only", until - from)
+        }
+        Some(result) => match &result.failure {
+            Some(failure) => format!("{id} was turned away otherwise: {failure}"),
+            None => return Case::Holds,
+        },
+    };
+    // One for whom there is no room is told so instead.
+    let told = asked.result().and_then(|result| result.status) == Some(503);
+    let crowded = || told.then(|| witnesses.crowded(asked, 0)).flatten();
+    match excuse(witnesses, asked).or_else(crowded) {
+        Some(why) => Case::Excused(why),
+        None => Case::Broken(Violation::found(wrong, [asked.line, asked.last_line()])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loadgen::{FailureKind, Phase};
+
+    use super::LAW;
+    use crate::judge::excuse::Excuse;
+    use crate::judge::laws::twin::Twin;
+    use crate::record::{ClientEvent, What};
+
+    fn abused(rest: &str) -> Twin {
+        let text = format!(
+            r#"{{ "name": "abused", "story": "Some are no good clients.", "duration": "6s", "proxy": {{ "timeouts": {{ "header": "2s" }} }},
+            "upstreams": [{{ "name": "a" }}], {rest}
+            "clients": [{{ "name": "half", "do": "abuse:by=half-head", "requests": 4, "rate": 2 }},
+                {{ "name": "garbage", "do": "abuse:by=garbage", "requests": 4, "rate": 2 }}] }}"#
+        );
+        Twin::of_scenario(&LAW, &text)
+    }
+
+    #[test]
+    fn fires_where_somebody_stays_or_is_answered_otherwise() {
+        for (client, late_us) in [("half", 4_000_000), ("garbage", 2_000_000), ("half", 0)] {
+            let mut twin = abused("");
+            let at =
+                twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id.starts_with(client)));
+            let line = &mut twin.record.trace.lines[at];
+            line.at_us += late_us;
+            if let What::Client(ClientEvent::Ended(one)) = &mut line.what
+                && late_us == 0
+            {
+                one.failure = Some(FailureKind::Status(200).at(Phase::Reply));
+            }
+            twin.fires();
+        }
+    }
+
+    #[test]
+    fn a_killed_proxy_excuses() {
+        let killed = r#""timeline": [{ "at": "1s", "do": "crash", "host": "proxy" }, { "at": "2s", "do": "restart", "host": "proxy" }],"#;
+        abused(killed).excuses(Excuse::ProxyKilled);
+    }
+}

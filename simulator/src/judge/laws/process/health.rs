@@ -1,0 +1,152 @@
+//! The law `health`: the proxy says that it is alive, and whether it is ready, whatever happens around it.
+
+use std::time::Duration;
+
+use loadgen::ActionKind;
+
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::violation::Violation;
+use crate::judge::witnesses::{ClientRequest, RESERVE, Witnesses};
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "health",
+    text: "The proxy says in time that it is alive, and that it is ready while an upstream exists to which nothing was ever done, until it \
+           is told to stop; more clients than it serves change nothing.",
+    check: Check::BlackBox(check),
+};
+
+/// How much longer than its rounds over the network an answer may take, and how much longer where packets are lost.
+const ROUNDS: u32 = 8;
+const SLACK: Duration = Duration::from_secs(1);
+const RESENDING: Duration = Duration::from_secs(5);
+
+/// How long the proxy may take for what needs no upstream.
+pub(super) fn in_time(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Duration {
+    let resending = if witnesses.loses_packets() { RESENDING } else { Duration::ZERO };
+    let rests = witnesses.rests(asked.began, witnesses.end_of(asked));
+    witnesses.one_way() * ROUNDS + SLACK + resending + rests + witnesses.tolerance
+}
+
+/// Why nothing can be demanded of an answer of the proxy itself.
+pub(super) fn excuse(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Option<Excuse> {
+    let (from, until) = (asked.began, witnesses.end_of(asked));
+    let disturbances = &witnesses.disturbances;
+    let accepts = disturbances.stopped().map(|stopped| stopped + witnesses.configurations.at(from).server.drain_delay);
+    // Whoever comes when accepting ends may be told nothing.
+    let stopping =
+        || accepts.filter(|accepts| until + in_time(witnesses, asked) >= *accepts).map(|_| Excuse::ProxyStopping);
+    let excuse = disturbances.of_client(asked.client, from, until).or_else(|| disturbances.of_proxy(from, until));
+    excuse.or_else(stopping).or_else(|| witnesses.crowded(asked, RESERVE))
+}
+
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let asked = witnesses.pages.iter().filter(|(_, asked)| witnesses.reaches_the_proxy(asked));
+    let pages = asked.filter_map(|(id, asked)| match &witnesses.action_of(asked)?.kind {
+        ActionKind::Page { exchange, .. } => judge(witnesses, id, asked, &exchange.path),
+        _ => None,
+    });
+    pages.collect()
+}
+
+/// `None` for any other page.
+fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, path: &str) -> Option<Case> {
+    let (from, until) = (asked.began, witnesses.end_of(asked));
+    let right: &[u16] = match (path, witnesses.disturbances.stopped()) {
+        ("/healthz", _) => &[200],
+        ("/readyz", Some(stopped)) if from >= stopped + witnesses.one_way() => &[503],
+        ("/readyz", Some(stopped)) if until >= stopped => &[200, 503],
+        ("/readyz", _) if somebody_serves(witnesses, from, until) => &[200],
+        ("/readyz", _) => &[200, 503],
+        _ => return None,
+    };
+    let status = asked.result().and_then(|result| result.status);
+    let broken = |text: String| Some(Case::Broken(Violation::found(text, [asked.line, asked.last_line()])));
+    if right == [503] && status == Some(200) {
+        return broken(format!("{id} was told that the proxy is ready, though it was told to stop"));
+    }
+    let wrong = match status {
+        None => format!("{id} was not told by {path} how the proxy is"),
+        Some(status) if !right.contains(&status) => format!("{path} told {id} {status}; {right:?} is right"),
+        Some(_) if until - from > in_time(witnesses, asked) => {
+            format!("{path} kept {id} waiting for {:?}", until - from)
+        }
+        Some(_) => return Some(Case::Holds),
+    };
+    excuse(witnesses, asked).map(Case::Excused).or_else(|| broken(wrong))
+}
+
+/// Whether nothing was ever done to one of the upstreams that were in force all the time.
+fn somebody_serves(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -> bool {
+    let configurations = &witnesses.configurations;
+    let config = configurations.at(from);
+    let sound = |host: &str| witnesses.disturbances.of_anything(host, Duration::ZERO, until).is_none();
+    configurations.is_unchanged(Duration::ZERO, until)
+        && config.upstreams.iter().filter(|one| one.weight.get() > 0).any(|one| {
+            let hosts = configurations.hosts_of(&one.host, Duration::ZERO, until);
+            hosts.iter().all(|host| sound(host) && witnesses.serves(one, host, config))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LAW;
+    use crate::judge::excuse::Excuse;
+    use crate::judge::laws::twin::Twin;
+    use crate::record::{ClientEvent, What};
+
+    fn asked(rest: &str) -> Twin {
+        let text = format!(
+            r#"{{ "name": "asked", "story": "The proxy is asked how it is.", "duration": "8s", {rest}
+            "upstreams": [{{ "name": "a" }}, {{ "name": "b" }}],
+            "clients": [{{ "name": "alive", "do": "page:path=/healthz", "rate": 5, "until": "8s" }},
+                {{ "name": "ready", "do": "page:path=/readyz", "rate": 5, "until": "8s" }}] }}"#
+        );
+        Twin::of_scenario(&LAW, &text)
+    }
+
+    /// Has the last of the answers to `client` be another.
+    fn answer(twin: &mut Twin, client: &str, status: Option<u16>, took_us: u64) {
+        let last = twin.record.trace.lines.iter_mut().rev().find_map(|line| match &mut line.what {
+            What::Client(ClientEvent::Ended(one)) if one.id.starts_with(client) => Some((&mut line.at_us, one)),
+            _ => None,
+        });
+        let (at_us, one) = last.unwrap();
+        (one.status, *at_us) = (status, *at_us + took_us);
+    }
+
+    #[test]
+    fn fires_where_a_page_says_something_else_or_nothing_or_comes_late() {
+        for (client, status, took_us) in
+            [("alive", Some(503), 0), ("alive", None, 0), ("ready", Some(503), 0), ("ready", Some(200), 5_000_000)]
+        {
+            let mut twin = asked("");
+            answer(&mut twin, client, status, took_us);
+            twin.fires();
+        }
+    }
+
+    #[test]
+    fn fires_where_a_stopping_proxy_is_ready() {
+        let mut twin =
+            asked(r#""proxy": { "server": { "drain_delay": "6s" } }, "timeline": [{ "at": "4s", "do": "drain" }],"#);
+        answer(&mut twin, "ready", Some(200), 0);
+        twin.fires();
+    }
+
+    #[test]
+    fn a_killed_proxy_and_one_that_ends_and_more_clients_than_the_reserve_excuse() {
+        let killed = r#""timeline": [{ "at": "4s", "do": "crash", "host": "proxy" }, { "at": "5s", "do": "restart", "host": "proxy" }],"#;
+        asked(killed).excuses(Excuse::ProxyKilled);
+        let ends = r#""proxy": { "server": { "drain_delay": "3s" } }, "timeline": [{ "at": "4s", "do": "drain" }],"#;
+        asked(ends).excuses(Excuse::ProxyStopping);
+        let full = r#"{ "name": "full", "story": "Many come at once.", "duration": "4s", "proxy": { "limits": { "max_connections": 2 } },
+            "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "herd", "do": "hold:for=3s", "requests": 20, "rate": 1000, "timeout": "3s" },
+                { "name": "alive", "do": "page:path=/healthz", "rate": 5, "until": "2s" }] }"#;
+        let mut full = Twin::of_scenario(&LAW, full);
+        answer(&mut full, "alive", None, 0);
+        full.excuses(Excuse::Crowded);
+    }
+}
