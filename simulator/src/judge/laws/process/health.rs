@@ -144,7 +144,7 @@ mod tests {
         let full = r#"{ "name": "full", "story": "Many come at once.", "duration": "4s", "proxy": { "limits": { "max_connections": 2 } },
             "upstreams": [{ "name": "a" }],
             "clients": [{ "name": "herd", "do": "hold:for=3s", "requests": 20, "rate": 1000, "timeout": "3s" },
-                { "name": "alive", "do": "page:path=/healthz", "rate": 5, "until": "2s" }] }"#;
+                { "name": "alive", "do": "page:path=/healthz", "rate": 50, "until": "60ms" }] }"#;
         let mut full = Twin::of_scenario(&LAW, full);
         answer(&mut full, "alive", None, 0);
         full.excuses(Excuse::Crowded);

@@ -102,8 +102,11 @@ fn killed_later(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
     hosts.any(|host| witnesses.disturbances.killed(host, asked.began, witnesses.over))
 }
 
-/// Whether a connection that was opened from `from` to `until` has not been closed by the end of the run.
+/// Whether a connection that was opened from `from` to `until`, or kept warm until then, has not been closed by the end of the run.
 fn may_still_serve(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -> bool {
+    let upstreams = witnesses.configurations.during(from, until).flat_map(|config| &config.upstreams);
+    let warm = upstreams.filter_map(|one| one.warm_connections).map(|warm| warm.max_age).max().unwrap_or_default();
+    let from = from.saturating_sub(warm);
     let journals = witnesses.journals.by_host.values();
     let mut connections = journals.flat_map(|journal| &journal.connections);
     connections.any(|one| one.closed.is_none() && (from..=until).contains(&one.opened))
@@ -128,7 +131,7 @@ mod tests {
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
-    use crate::record::What;
+    use crate::record::{ClientEvent, Line, What};
 
     fn written(what: &What) -> bool {
         matches!(what, What::Upstream(Event::Request(_)))
@@ -174,6 +177,22 @@ mod tests {
             record.outcome = Outcome::Aborted;
         }
         twin.fires();
+    }
+
+    #[test]
+    fn a_connection_that_was_warm_may_carry_a_tunnel_to_the_end_of_the_run() {
+        let mut twin = Twin::of(&LAW);
+        let at = twin.find(written);
+        let host = twin.record.trace.lines.remove(at).host;
+        let what = What::Upstream(Event::Opened { connection: 99, peer: None });
+        twin.record.trace.lines.insert(0, Line { at_us: 0, host, what });
+        let first = twin.find(|what| matches!(what, What::Client(ClientEvent::Asked { .. })));
+        for line in &mut twin.record.trace.lines[first..] {
+            line.at_us += 1000;
+        }
+        twin.fires();
+        twin.scenario.proxy["upstream_proxies"][0]["warm_connections"] = json!({});
+        twin.excuses(Excuse::Untold);
     }
 
     #[test]

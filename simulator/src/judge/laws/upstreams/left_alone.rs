@@ -36,8 +36,13 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     hosts.flat_map(|(host, journal)| cases(witnesses, host, journal)).collect()
 }
 
+/// Whether it failed at once, and only the upstream can have caused that. What a fault answered before it read the request counts for the
+/// proxy, and not what came behind that.
 fn is_plain(entry: &JournalEntry<'_>) -> bool {
-    entry.record.method == "CONNECT" && !entry.is_success() && struck_by(entry.record, &PLAINLY_ITS_OWN)
+    !entry.reply_came_first
+        && entry.record.method == "CONNECT"
+        && !entry.is_success()
+        && struck_by(entry.record, &PLAINLY_ITS_OWN)
 }
 
 /// The cases are the requests that an upstream gets once it must have been ejected, and each time that it must have been.
@@ -152,11 +157,13 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
 
 #[cfg(test)]
 mod tests {
+    use mock_upstreams::journal::Event;
     use serde_json::json;
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
+    use crate::record::{Line, What};
 
     fn failing(more: &str, other: &str) -> String {
         format!(
@@ -203,6 +210,34 @@ mod tests {
             .replace("\"echo\"", "\"hold:for=20s\"")
             .replace("\"failure_threshold\": 3", "\"failure_threshold\": 2");
         Twin::of_scenario(&LAW, &killed);
+    }
+
+    /// The proxy took what came first for the answer: a success, behind which the upstream is asked like any other.
+    #[test]
+    fn what_is_answered_before_it_was_asked_is_no_failure() {
+        let mut twin = Twin::of_scenario(&LAW, &failing("", ""));
+        let failed = |line: &Line| {
+            let known = |id: &Option<String>| id.as_ref().is_some_and(|id| id.starts_with("client"));
+            matches!(&line.what, What::Upstream(Event::Request(record)) if known(&record.id))
+                && line.host.as_str() == "a"
+        };
+        let last = twin.record.trace.lines.iter().rposition(failed).unwrap();
+        let of_connection = |number: u64| {
+            let mut line = twin.record.trace.lines[last].clone();
+            if let What::Upstream(Event::Request(record)) = &mut line.what {
+                record.connection = number;
+            }
+            line
+        };
+        let (first, again) = (of_connection(98), of_connection(99));
+        let of_upstream = |event| Line { what: What::Upstream(event), ..first.clone() };
+        let opened = of_upstream(Event::Opened { connection: 98, peer: None });
+        let struck = of_upstream(Event::Struck { connection: 98, fault: "reply-first".into() });
+        let closed = of_upstream(Event::Closed { connection: 98, requests: 1, reason: None });
+        twin.record.trace.lines.splice(last + 1..last + 1, [opened, first.clone(), closed, again]);
+        twin.fires();
+        twin.record.trace.lines.insert(last + 2, struck);
+        assert_eq!(twin.checked().violations, []);
     }
 
     #[test]
