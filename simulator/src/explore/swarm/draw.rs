@@ -138,10 +138,11 @@ impl Genome {
         for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd => 6,
-                Limit => 12,
                 Pages | Abuse | ReloadUsers => 4,
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
+                // Where it is on, the proxy may turn many away.
+                Limit => 20,
                 // Where they are on, the proxy owes little.
                 Outage | FewDescriptors | MaxAttempts => 12,
                 AcceptErrors | DnsFailures | BusyOffload => 6,

@@ -36,11 +36,12 @@ impl Draw {
                     client["poisson"] = json!(self.once_in(3));
                 }
                 if self.has(ClientAuth) {
-                    // Now and then a wrong one, or one after the other, on the same connection where it is kept.
+                    // Now and then none, a wrong one, or one after the other, on the same connection where it is kept.
                     let passwords: &[&str] = match self.number(1, 8) {
                         7..=8 if number > 1 && self.has(ReloadUsers) => &[NEW_PASSWORD],
                         1..=2 if number > 1 => &["guessing"],
                         3..=4 => &[PASSWORD, "guessing"],
+                        5 if number > 1 => &[],
                         _ => &[PASSWORD],
                     };
                     client["users"] = passwords.iter().map(|password| format!("alice:{password}")).collect();

@@ -159,7 +159,7 @@ impl Draw {
             proxy["failover"] = json!({ "max_attempts": upstreams.len() });
         }
         if self.has(Limit) {
-            proxy["limits"] = json!({ "max_connections": self.number(8, 40) });
+            proxy["limits"] = json!({ "max_connections": self.number(12, 48) });
         }
         if self.has(Abuse) {
             proxy["timeouts"]["header"] = json!(format!("{}s", self.number(1, 5)));
