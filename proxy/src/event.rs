@@ -3,16 +3,16 @@
 //! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
 
 pub mod metrics;
+mod summary;
 
-use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::attribution::{Blame, Rule};
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
-use crate::env::RelayEnd;
+
+pub use summary::{AttemptSummary, FailedAttemptSummary, Phase, Phases, Summary};
 
 /// Hears the events of a proxy. It is called inline, on the task in which the event happens, so it must not block.
 pub trait Observer: Send + Sync + 'static {
@@ -54,6 +54,8 @@ pub struct UpstreamLabel {
     pub name: Arc<str>,
     /// Its URL without credentials. Two that differ by user name have the same.
     pub url: Arc<str>,
+    /// The word by which the configuration groups it, if it has one.
+    pub tag: Option<Arc<str>>,
 }
 
 /// Numbers the requests of one proxy from 1.
@@ -101,8 +103,10 @@ pub enum Event<'a> {
         upstream: UpstreamId,
         /// `None`: it opened the target or brought a response head.
         failure: Option<&'static str>,
-        /// Why it failed, where there is more to say: the system's or a library's words, of bounded length.
+        /// Why it failed, where there is more to say: the system's, a library's or the upstream's words, of bounded length.
         cause: Option<&'a str>,
+        /// How far it came.
+        phases: Phases,
         /// From its start to its verdict.
         took: Duration,
     },
@@ -230,44 +234,4 @@ impl Event<'_> {
             Event::AcceptFailed { .. } => "accept_failed",
         }
     }
-}
-
-/// Everything a log line says of one request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
-    /// Its number.
-    pub request: RequestId,
-    /// The client's address.
-    pub client: SocketAddr,
-    /// Who asked, once known.
-    pub user: Option<Arc<str>>,
-    /// The method, or `-` where the head could not be read.
-    pub method: Cow<'static, str>,
-    /// `host:port`, or `-`.
-    pub target: Arc<str>,
-    /// The status that went to the client; 0 where none did.
-    pub status: u16,
-    /// `ok`, or the word for what went wrong.
-    pub outcome: &'static str,
-    /// Whose fault it was, where something went wrong.
-    pub blame: Option<Blame>,
-    /// The upstream that served it, or was tried last.
-    pub upstream: Option<Arc<UpstreamLabel>>,
-    /// The failed attempts in order: through whom and what went wrong.
-    pub failed_attempts: Vec<(Arc<UpstreamLabel>, &'static str)>,
-    /// Why what was opened broke off (a reply, a tunnel), or the client's side failed; else why the last attempt failed: the
-    /// system's or a library's words, of bounded length.
-    pub cause: Option<Arc<str>>,
-    /// Attempts in all.
-    pub attempts: u32,
-    /// Bytes from client to target, without heads.
-    pub bytes_up: u64,
-    /// Bytes from target to client, without heads.
-    pub bytes_down: u64,
-    /// From the complete head to the verdict.
-    pub latency: Duration,
-    /// From the complete head to the end.
-    pub duration: Duration,
-    /// How a tunnel ended.
-    pub end: Option<RelayEnd>,
 }

@@ -35,9 +35,8 @@ pub(crate) async fn connect<E: Env>(
     let seeking = async {
         while let Some((lease, allowance)) = attempts.next() {
             let warm = lease.take_warm().await;
-            match dial::open_tunnel(pool, &context.env, (&lease.upstream, warm), &target, &allowance, dial_settings)
-                .await
-            {
+            let dialled = (&*lease.upstream, &mut attempts.clock, warm);
+            match dial::open_tunnel(pool, &context.env, dialled, &target, &allowance, dial_settings).await {
                 Ok((leg, surplus)) => return Some((lease, leg, surplus)),
                 Err(failed) => attempts.failed(lease, failed),
             }
@@ -53,7 +52,7 @@ pub(crate) async fn connect<E: Env>(
         Ok(Some((lease, leg, surplus))) => {
             let (lease, record) = attempts.opened(lease);
             request.goes_through(&lease);
-            request.succeeded(&lease, record, 200);
+            request.succeeded(record, 200);
             connection.become_tunnel(settings, ESTABLISHED, (leg, surplus), request, lease).await
         }
         Ok(None) => {

@@ -169,8 +169,8 @@ const NOT_OURS: [u16; 3] = [401, 421, 426];
 /// What the last failed attempt means to the client (status by ARCHITECTURE.md, "What the client sees").
 fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
     let attempts = Some(record.attempts);
-    let blame = record.blame.unwrap_or(Blame::Netdrift);
-    let Some((_, last)) = record.failures.last() else {
+    let blame = record.blame().unwrap_or(Blame::Netdrift);
+    let Some(last) = record.failures.last() else {
         return ErrorReply {
             status: 503,
             token: "no_upstream",
@@ -180,7 +180,7 @@ fn no_upstream_opened(record: &AttemptsRecord) -> ErrorReply {
             extra: Some(("Retry-After", "5".into())),
         };
     };
-    let last = last.failure;
+    let last = last.failed.failure;
     let received = match last {
         Failure::Status(status) => Some(status),
         _ => None,

@@ -12,7 +12,7 @@ use crate::core::attribution::Blame;
 use crate::core::time::Timestamp;
 use crate::env::{Counter, Env, RelayEnd, Traffic};
 use crate::event::{Event, RequestId, Summary};
-use crate::upstream::attempts::AttemptsRecord;
+use crate::upstream::attempts::{AttemptsRecord, Failed};
 use crate::upstream::pool::{Lease, Pool};
 
 /// A request that needs an upstream. If it is dropped without a verdict, it failed because the client went away or
@@ -50,7 +50,7 @@ impl Origin {
             status: 0,
             outcome: "client_gone",
             blame: Some(Blame::Client),
-            upstream: None,
+            attempt: None,
             failed_attempts: Vec::new(),
             cause: None,
             attempts: 0,
@@ -108,8 +108,7 @@ impl<E: Env> Request<E> {
     }
 
     /// The request succeeded: an upstream opened the target, or brought a response head.
-    pub(crate) fn succeeded(&mut self, lease: &Lease<E>, record: AttemptsRecord, status: u16) {
-        self.summary.upstream = Some(Arc::clone(&lease.upstream.label));
+    pub(crate) fn succeeded(&mut self, record: AttemptsRecord, status: u16) {
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
         self.reach_verdict(true);
@@ -117,7 +116,6 @@ impl<E: Env> Request<E> {
 
     /// The request failed: no upstream opened the target.
     pub(crate) fn failed(&mut self, record: AttemptsRecord, reply: &ErrorReply) {
-        self.summary.upstream = record.failures.last().map(|(label, _)| Arc::clone(label));
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) =
             (reply.status, reply.token, Some(reply.blame));
@@ -135,7 +133,6 @@ impl<E: Env> Request<E> {
             (self.summary.status, self.summary.outcome, self.summary.blame) =
                 (reply.status, reply.token, Some(reply.blame));
         }
-        self.summary.upstream = record.failures.last().map(|(label, _)| Arc::clone(label));
         self.note(record);
         self.because(cause);
         self.reach_verdict(false);
@@ -160,9 +157,9 @@ impl<E: Env> Request<E> {
 
     fn note(&mut self, record: AttemptsRecord) {
         self.summary.attempts = record.attempts;
-        self.summary.cause = record.failures.last().and_then(|(_, failed)| failed.cause.clone());
-        self.summary.failed_attempts =
-            record.failures.into_iter().map(|(label, failed)| (label, failed.failure.as_str())).collect();
+        self.summary.cause = record.failures.last().and_then(|one| one.failed.cause.clone());
+        self.summary.failed_attempts = record.failures.into_iter().map(Failed::into_summary).collect();
+        self.summary.attempt = record.attempt;
     }
 
     fn reach_verdict(&mut self, success: bool) {

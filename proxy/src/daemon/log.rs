@@ -18,7 +18,7 @@ use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::daemon::log_line::LineFormat;
 use crate::daemon::log_queue::LogQueue;
-use crate::event::{Event, Observer, Summary};
+use crate::event::{Event, Observer, Phase, Phases, Summary};
 
 pub use crate::daemon::log_queue::Flush;
 
@@ -131,8 +131,21 @@ impl Observer for Log {
                 debug!(request, attempt, epoch, ticket, id = %upstream, probe, event, "pick");
             }
             Event::ProbeAsked { upstream, target } => debug!(id = %upstream, target, event, "probe asks"),
-            Event::AttemptEnded { request, upstream, failure, cause, took } => {
-                debug!(request, id = %upstream, failure, cause, took_ms = millis(*took), event, "attempt ended");
+            Event::AttemptEnded { request, upstream, failure, cause, phases, took } => {
+                let [lookup_ms, tcp_ms, tls_ms, reply_ms] = told(*phases);
+                debug!(
+                    request,
+                    id = %upstream,
+                    failure,
+                    cause,
+                    lookup_ms,
+                    tcp_ms,
+                    tls_ms,
+                    reply_ms,
+                    took_ms = millis(*took),
+                    event,
+                    "attempt ended"
+                );
             }
             Event::Blamed { upstream, blame, rule } => {
                 debug!(id = %upstream, blame = blame.as_str(), rule = rule.as_str(), event, "blamed");
@@ -147,15 +160,24 @@ fn millis(span: Duration) -> f64 {
     span.as_micros() as f64 / 1e3
 }
 
+/// The phases of an attempt in milliseconds, in their order.
+fn told(phases: Phases) -> [Option<f64>; Phase::ALL.len()] {
+    Phase::ALL.map(|phase| phases.get(phase).map(millis))
+}
+
 /// "u0=3 u1=2".
 fn weights(members: &[(UpstreamId, u32)]) -> String {
     members.iter().map(|(id, weight)| format!("{id}={weight}")).collect::<Vec<_>>().join(" ")
 }
 
 fn finished(event: &str, summary: &Summary) {
-    let failed = summary.failed_attempts.iter().map(|(label, failure)| format!("{}={failure}", label.url));
-    let failed_ids = summary.failed_attempts.iter().map(|(label, _)| label.id.to_string());
-    let upstream = summary.upstream.as_deref();
+    let each = || summary.failed_attempts.iter().map(|one| (one, &one.attempt.upstream));
+    let failed: Vec<_> = each().map(|(one, label)| format!("{}={}", label.url, one.failure)).collect();
+    let failed_ids: Vec<_> = each().map(|(_, label)| label.id.to_string()).collect();
+    let failed_causes: Vec<_> = each().map(|(one, _)| one.cause.as_deref().unwrap_or(one.failure)).collect();
+    let upstream = summary.upstream();
+    let phases = summary.tries().next_back().map_or_else(Phases::default, |attempt| attempt.phases);
+    let [lookup_ms, tcp_ms, tls_ms, reply_ms] = told(phases);
     info!(
         request = summary.request,
         client = %summary.client,
@@ -168,12 +190,18 @@ fn finished(event: &str, summary: &Summary) {
         id = upstream.map(|label| tracing::field::display(label.id)),
         name = upstream.map(|label| &*label.name),
         upstream = upstream.map(|label| &*label.url),
+        tag = upstream.and_then(|label| label.tag.as_deref()),
         attempts = summary.attempts,
-        failed = failed.collect::<Vec<_>>().join(" "),
-        failed_ids = failed_ids.collect::<Vec<_>>().join(" "),
+        failed = failed.join(" "),
+        failed_ids = failed_ids.join(" "),
+        failed_causes = (!failed_causes.is_empty()).then(|| failed_causes.join("; ")),
         cause = summary.cause.as_deref(),
         bytes_up = summary.bytes_up,
         bytes_down = summary.bytes_down,
+        lookup_ms,
+        tcp_ms,
+        tls_ms,
+        reply_ms,
         latency_ms = millis(summary.latency),
         duration_ms = millis(summary.duration),
         end = summary.end.map(|end| end.as_str()),

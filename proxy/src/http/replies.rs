@@ -21,6 +21,9 @@ pub(crate) enum ReplyError {
     /// The first bytes show that this will not become an HTTP/1 reply.
     #[error("no HTTP/1 reply")]
     OtherProtocol,
+    /// The first bytes are those of TLS, which a server sends that was spoken to without.
+    #[error("speaks TLS on an http:// port")]
+    Tls,
     /// There were more than [`MAX_INTERIM`] interim responses.
     #[error("more than {MAX_INTERIM} interim replies")]
     TooManyInterim,
@@ -53,6 +56,9 @@ impl Replies {
         limits: HeadLimits,
     ) -> Poll<Result<ResponseHead, ReplyError>> {
         loop {
+            if begins_like_tls(&inbox.bytes) {
+                return Poll::Ready(Err(ReplyError::Tls));
+            }
             if let Some(head) = inbox.take_head(limits, Kind::Response, |head| head.response(limits))? {
                 let head = head?;
                 self.interim += usize::from(head.is_interim());
@@ -73,6 +79,11 @@ impl Replies {
             }
         }
     }
+}
+
+/// Whether these are the first bytes of an alert or of a handshake: its kind, then the version, which is 3 and something.
+fn begins_like_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 3, ..])
 }
 
 /// Whether an HTTP/1 reply, or the empty line that may precede one, may begin with these bytes.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Service};
+use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Rule, Service};
 use crate::core::failover::{Allowance, Budget, BudgetSpent};
-use crate::core::upstream::UpstreamId;
+use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
-use crate::event::{RequestId, UpstreamLabel};
+use crate::event::{AttemptSummary, FailedAttemptSummary, Phases, RequestId};
+use crate::upstream::clock::PhaseClock;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::pool::{FailureMemory, Lease, Pool};
 
@@ -20,14 +21,34 @@ pub(crate) struct Attempts<E: Env> {
     /// How many could be tried when it began.
     candidates: usize,
     evidence: Evidence,
-    /// How many were begun, and through whom the last one goes.
+    /// How many were begun, and what is told of the last one unless it failed.
     begun: u32,
-    last: Option<UpstreamId>,
+    last: Option<AttemptSummary>,
     /// Through whom the failed ones went.
     tried: Vec<UpstreamId>,
-    failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
+    failures: Vec<Failed>,
     blamed: Vec<Attributed>,
     deadline_passed: bool,
+    /// How far the one that is under way has come.
+    pub(crate) clock: PhaseClock,
+}
+
+/// An attempt that failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    attempt: Attempt,
+    told: AttemptSummary,
+    /// How, and why.
+    pub(crate) failed: FailedAttempt,
+    blame: Option<(Blame, Rule)>,
+}
+
+impl Failed {
+    /// What is told of it.
+    pub(crate) fn into_summary(self) -> FailedAttemptSummary {
+        let FailedAttempt { failure, cause } = self.failed;
+        FailedAttemptSummary { attempt: self.told, failure: failure.as_str(), cause, blame: self.blame }
+    }
 }
 
 /// What the attempts of a request came to.
@@ -35,10 +56,10 @@ pub(crate) struct Attempts<E: Env> {
 pub(crate) struct AttemptsRecord {
     /// How many were begun.
     pub(crate) attempts: u32,
+    /// The one that did not fail.
+    pub(crate) attempt: Option<AttemptSummary>,
     /// The failed ones in order.
-    pub(crate) failures: Vec<(Arc<UpstreamLabel>, FailedAttempt)>,
-    /// Whose fault the last one was.
-    pub(crate) blame: Option<Blame>,
+    pub(crate) failures: Vec<Failed>,
     /// The request's time was over.
     pub(crate) deadline_passed: bool,
 }
@@ -60,6 +81,7 @@ impl<E: Env> Attempts<E> {
             failures: Vec::new(),
             blamed: Vec::new(),
             deadline_passed: false,
+            clock: PhaseClock::default(),
         }
     }
 
@@ -74,7 +96,9 @@ impl<E: Env> Attempts<E> {
                     self.pool.pick_behind(self.request, self.tried.len() as u32, &self.tried)?
                 };
                 self.begun += 1;
-                self.last = Some(lease.upstream.id);
+                self.clock = PhaseClock::default();
+                let upstream = Arc::clone(&lease.upstream.label);
+                self.last = Some(AttemptSummary { upstream, phases: Phases::default() });
                 Some((lease, allowance))
             }
             Err(spent) => {
@@ -86,7 +110,7 @@ impl<E: Env> Attempts<E> {
 
     /// Whether another attempt could follow, so that a doubtful reply need not be passed on.
     pub(crate) fn has_next(&self) -> bool {
-        let tried: Vec<_> = self.tried.iter().copied().chain(self.last).collect();
+        let tried: Vec<_> = self.tried.iter().copied().chain(self.last_upstream()).collect();
         self.budget.allows(self.pool.now()) && self.pool.may_fail_over() && self.pool.untried(&tried) > 0
     }
 
@@ -95,21 +119,25 @@ impl<E: Env> Attempts<E> {
         let failed = failed.into();
         let failure = failed.failure;
         self.tried.push(lease.upstream.id);
-        lease.end_attempt(Some(&failed));
-        self.failures.push((Arc::clone(&lease.upstream.label), failed));
-        self.blamed.extend(self.pool.failed(&mut self.evidence, lease.attempt(), failure));
+        lease.end_attempt(Some(&failed), &mut self.clock);
+        self.note_end();
+        let (attempt, told) = (lease.attempt(), self.last.take());
+        self.failures.extend(told.map(|told| Failed { attempt, told, failed, blame: None }));
+        self.blamed.extend(self.pool.failed(&mut self.evidence, attempt, failure));
     }
 
     /// An attempt opened the target. The lease is kept for as long as what it opened lasts.
     pub(crate) fn opened(mut self, mut lease: Lease<E>) -> (Lease<E>, AttemptsRecord) {
         let evidence = self.take_evidence();
-        let blamed = self.pool.opened(FailureMemory::Requests, &self.target, &mut lease, evidence);
+        let blamed = self.pool.opened(FailureMemory::Requests, &self.target, (&mut lease, &mut self.clock), evidence);
+        self.note_end();
         (lease, self.record(blamed))
     }
 
     /// An attempt brought a reply that is passed on although it may be the upstream's own failure (a gateway's 5xx).
     pub(crate) fn relayed(mut self, mut lease: Lease<E>, status: u16) -> (Lease<E>, AttemptsRecord) {
-        lease.end_attempt(None);
+        lease.end_attempt(None, &mut self.clock);
+        self.note_end();
         let mut evidence = self.take_evidence();
         // A gateway's status never says whose fault it is, so it joins the evidence.
         let _ = evidence.failed(lease.attempt(), Failure::Status(status));
@@ -124,16 +152,40 @@ impl<E: Env> Attempts<E> {
         self.record(blamed)
     }
 
+    fn note_end(&mut self) {
+        if let Some(last) = &mut self.last {
+            last.phases = self.clock.phases();
+        }
+    }
+
     fn take_evidence(&mut self) -> Evidence {
         let asked = self.evidence.asked();
         std::mem::replace(&mut self.evidence, Evidence::new(asked))
     }
 
-    fn record(self, blamed: Vec<Attributed>) -> AttemptsRecord {
-        let blame = (self.blamed.iter().chain(&blamed))
-            .filter(|one| Some(one.attempt.upstream) == self.last)
-            .map(|one| one.blame)
-            .next_back();
-        AttemptsRecord { attempts: self.begun, failures: self.failures, blame, deadline_passed: self.deadline_passed }
+    /// Through whom the one goes that is under way.
+    fn last_upstream(&self) -> Option<UpstreamId> {
+        self.last.as_ref().map(|last| last.upstream.id)
+    }
+
+    /// What it came to, with what was `blamed` at the end.
+    fn record(mut self, blamed: Vec<Attributed>) -> AttemptsRecord {
+        for one in &mut self.failures {
+            let mut laid = self.blamed.iter().chain(&blamed).rev();
+            one.blame = laid.find(|laid| laid.attempt == one.attempt).map(|laid| (laid.blame, laid.rule));
+        }
+        AttemptsRecord {
+            attempts: self.begun,
+            attempt: self.last,
+            failures: self.failures,
+            deadline_passed: self.deadline_passed,
+        }
+    }
+}
+
+impl AttemptsRecord {
+    /// Whose fault the last failure was.
+    pub(crate) fn blame(&self) -> Option<Blame> {
+        self.failures.last()?.blame.map(|(blame, _)| blame)
     }
 }

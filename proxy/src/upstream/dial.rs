@@ -3,20 +3,22 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use rustls::InvalidMessage;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::core::attribution::Failure;
 use crate::core::failover::{Allowance, Limit};
 use crate::env::Env;
+use crate::event::Phase;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, HeadLimits, Method, ResponseHead, response_framing};
 use crate::http::inbox::Inbox;
 use crate::http::replies::{Replies, ReplyError};
+use crate::upstream::clock::PhaseClock;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
@@ -33,35 +35,42 @@ pub(crate) struct DialSettings<'a> {
     pub(crate) via: Option<&'a [u8]>,
 }
 
-/// Connects to `upstream`, with TLS where its URL says so.
+/// Connects to `upstream`, with TLS where its URL says so. `clock` tells how far it came.
 pub(crate) async fn connect<E: Env>(
+    pool: &Pool<E>,
     env: &E,
-    upstream: &Upstream<E::Stream>,
+    (upstream, clock): (&Upstream<E::Stream>, &mut PhaseClock),
     allowance: &Allowance,
     settings: DialSettings<'_>,
 ) -> Result<Leg<E::Stream>, FailedAttempt> {
     let limit = allowance.connect();
-    let resolved = AtomicBool::new(false);
     let lack = OnceLock::new();
+    let began = pool.now();
+    let first = if upstream.endpoint.is_literal() { Phase::Tcp } else { Phase::Lookup };
+    clock.restart(first, began);
     let connected = async {
         let addresses = upstream.endpoint.resolve(env, settings.dns).await.map_err(unresolved)?;
-        resolved.store(true, Ordering::Relaxed);
+        if first != Phase::Tcp {
+            clock.enter(Phase::Tcp, pool.now());
+        }
         let stream = upstream.endpoint.connect(env, &addresses, settings.dns, &lack).await.map_err(connect_failed)?;
-        upstream.wrapper.wrap(stream).await.map_err(|error| FailedAttempt::new(Failure::TlsFailed, error))
+        if upstream.wrapper.is_tls() {
+            clock.enter(Phase::Tls, pool.now());
+        }
+        upstream.wrapper.wrap(stream).await.map_err(tls_failed)
     };
-    let late = |_| match resolved.load(Ordering::Relaxed) {
-        true => FailedAttempt::timed_out(limit.failure, "no connection", limit.span),
-        false => FailedAttempt::timed_out(Failure::NameTimeout, "no address", limit.span),
-    };
-    let began = Instant::now();
-    let failed = match timeout(limit.span, connected).await.map_err(late) {
+    let failed = match timeout(limit.span, connected).await {
         Ok(Ok(leg)) => {
             if let Some(warm) = &upstream.warm {
-                warm.connected(began.elapsed());
+                warm.connected(pool.now().since(began));
             }
             return Ok(leg);
         }
-        Ok(Err(failed)) | Err(failed) => failed,
+        Ok(Err(failed)) => failed,
+        Err(_) => match clock.phase() {
+            Some(Phase::Lookup) => FailedAttempt::timed_out(Failure::NameTimeout, "no address", limit.span),
+            _ => FailedAttempt::timed_out(limit.failure, "no connection", limit.span),
+        },
     };
     // An address that could not be tried may have been the one that works, whatever the others said.
     Err(lack.into_inner().map_or(failed, |error| FailedAttempt::new(Failure::OwnResources, error)))
@@ -75,14 +84,19 @@ pub(crate) async fn connect<E: Env>(
 pub(crate) async fn open_tunnel<E: Env>(
     pool: &Pool<E>,
     env: &E,
-    (upstream, warm): (&Upstream<E::Stream>, Option<Leg<E::Stream>>),
+    (upstream, clock, warm): (&Upstream<E::Stream>, &mut PhaseClock, Option<Leg<E::Stream>>),
     target: &str,
     allowance: &Allowance,
     settings: DialSettings<'_>,
 ) -> Result<(Leg<E::Stream>, Bytes), FailedAttempt> {
     let head = connect_head(upstream, target, settings.via);
+    let limit = |clock: &mut PhaseClock| {
+        let now = pool.now();
+        clock.enter(Phase::Reply, now);
+        allowance.reply(now)
+    };
     if let Some(leg) = warm {
-        match ask_for_tunnel(leg, &head, allowance.reply(pool.now()), settings.limits).await {
+        match ask_for_tunnel(leg, (upstream, &head), limit(clock), settings.limits).await {
             // 408: the upstream has waited too long for a head.
             Err(FailedAttempt {
                 failure: Failure::ClosedBeforeHead | Failure::ResetBeforeHead | Failure::Status(408),
@@ -91,14 +105,14 @@ pub(crate) async fn open_tunnel<E: Env>(
             done => return done,
         }
     }
-    let leg = connect(env, upstream, allowance, settings).await?;
-    ask_for_tunnel(leg, &head, allowance.reply(pool.now()), settings.limits).await
+    let leg = connect(pool, env, (upstream, clock), allowance, settings).await?;
+    ask_for_tunnel(leg, (upstream, &head), limit(clock), settings.limits).await
 }
 
-/// Asks on `leg` for the tunnel that `head` names, within `limit`.
+/// Asks `upstream` on `leg` for the tunnel that `head` names, within `limit`.
 async fn ask_for_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
     mut leg: Leg<S>,
-    head: &[u8],
+    (upstream, head): (&Upstream<S>, &[u8]),
     limit: Limit,
     limits: HeadLimits,
 ) -> Result<(Leg<S>, Bytes), FailedAttempt> {
@@ -110,7 +124,7 @@ async fn ask_for_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
         200..=299 => Ok((leg, surplus)),
         // Nobody will read its body, but a head that frames none says nothing that can be trusted.
         status => Err(match response_framing(&mut reply, &Method::connect()) {
-            Ok(_) => Failure::Status(status).into(),
+            Ok(_) => FailedAttempt::refused(status, &reply.fields, upstream.secrets()),
             Err(error) => FailedAttempt::malformed(error, limits),
         }),
     }
@@ -122,14 +136,16 @@ async fn ask_for_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
 pub(crate) async fn ask_for_page<E: Env>(
     pool: &Pool<E>,
     env: &E,
-    upstream: &Upstream<E::Stream>,
+    (upstream, clock): (&Upstream<E::Stream>, &mut PhaseClock),
     target: &Authority,
     allowance: &Allowance,
     settings: DialSettings<'_>,
 ) -> Result<(), FailedAttempt> {
-    let mut leg = connect(env, upstream, allowance, settings).await?;
+    let mut leg = connect(pool, env, (upstream, clock), allowance, settings).await?;
     let head = page_head(upstream, target, settings.via);
-    let (mut reply, _) = ask(&mut leg, &head, allowance.reply(pool.now()), settings.limits).await?;
+    let now = pool.now();
+    clock.enter(Phase::Reply, now);
+    let (mut reply, _) = ask(&mut leg, &head, allowance.reply(now), settings.limits).await?;
     let malformed = |error| FailedAttempt::malformed(error, settings.limits);
     match reply.status {
         101 => Err(FailedAttempt::switched()),
@@ -211,6 +227,14 @@ fn own_head(start: &[&str], fields: &Fields, via: Option<&[u8]>, end: &str) -> B
 
 fn unresolved(error: io::Error) -> FailedAttempt {
     FailedAttempt::new(Failure::NameUnresolved, error)
+}
+
+fn tls_failed(error: io::Error) -> FailedAttempt {
+    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    if let Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) = of_tls {
+        return FailedAttempt::new(Failure::TlsFailed, format_args!("speaks no TLS on an https:// port: {error}"));
+    }
+    FailedAttempt::new(Failure::TlsFailed, error)
 }
 
 fn connect_failed(error: io::Error) -> FailedAttempt {

@@ -5,19 +5,26 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::core::attribution::Failure;
-use crate::http::head::{HeadError, HeadLimits};
+use crate::http::head::{Fields, HeadError, HeadLimits};
 use crate::http::replies::ReplyError;
 
 /// Characters of a cause that are kept: a certificate may hold names without end.
 const MAX_CAUSE: usize = 200;
+
+/// Fields in which proxies and those who sell them say why they refuse a CONNECT, the plainest first: Oxylabs and others,
+/// Bright Data under two names, Zyte, Squid, RFC 9209.
+const REASONS: [&str; 6] =
+    ["X-Error-Description", "X-Brd-Error", "X-Luminati-Error", "X-Crawlera-Error", "X-Squid-Error", "Proxy-Status"];
 
 /// How an attempt failed, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FailedAttempt {
     /// What decides: for machines.
     pub(crate) failure: Failure,
-    /// The system's or a library's words: for people. Nothing that a peer or a client wrote, so no secret.
+    /// The system's or a library's words, or the upstream's about itself: for people. No secret is in it.
     pub(crate) cause: Option<Arc<str>>,
 }
 
@@ -46,7 +53,7 @@ impl FailedAttempt {
             ReplyError::Head(error) => Self::malformed(error, limits),
             ReplyError::Failed(error) => Self::new(Failure::ResetBeforeHead, error),
             ReplyError::Closed => Failure::ClosedBeforeHead.into(),
-            ReplyError::OtherProtocol | ReplyError::TooManyInterim | ReplyError::Cut => {
+            ReplyError::OtherProtocol | ReplyError::Tls | ReplyError::TooManyInterim | ReplyError::Cut => {
                 Self::new(Failure::MalformedHead, error)
             }
         }
@@ -55,6 +62,18 @@ impl FailedAttempt {
     /// The upstream changed protocols unasked.
     pub(crate) fn switched() -> Self {
         Self::new(Failure::MalformedHead, "status 101 that was not asked for")
+    }
+
+    /// Our CONNECT was refused with `status`. What the reply's `fields` say of the reason is told as well, unless one of
+    /// `secrets` is in it.
+    pub(crate) fn refused<'s>(status: u16, fields: &Fields, secrets: impl Iterator<Item = &'s str>) -> Self {
+        let said = REASONS.iter().find_map(|name| fields.get_all(name).next().map(printable));
+        match said.filter(|said| !said.is_empty()) {
+            Some(said) if !shows(&said, secrets) => {
+                Self::new(Failure::Status(status), format_args!("status {status}: {said}"))
+            }
+            _ => Failure::Status(status).into(),
+        }
     }
 
     /// Nothing came of it within `limit`.
@@ -78,6 +97,18 @@ pub(crate) fn told(cause: impl Display) -> Arc<str> {
     let text = cause.to_string();
     let line: String = text.chars().take(MAX_CAUSE).map(|c| if c.is_control() { ' ' } else { c }).collect();
     line.into()
+}
+
+/// Whether one of `secrets` is in `said`, as it is or as it stands in a URL.
+fn shows<'s>(said: &str, mut secrets: impl Iterator<Item = &'s str>) -> bool {
+    let in_url = |secret| utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+    secrets.any(|secret| !secret.is_empty() && (said.contains(secret) || said.contains(&in_url(secret))))
+}
+
+/// What of `value` a terminal shows as it is.
+fn printable(value: &[u8]) -> String {
+    let shown = value.iter().map(|byte| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { ' ' });
+    shown.collect::<String>().trim().to_owned()
 }
 
 fn whole_millis(span: Duration) -> Duration {

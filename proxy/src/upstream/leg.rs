@@ -200,6 +200,11 @@ impl Wrapper {
         Ok(Wrapper::Tls(TlsConnector::from(Arc::new(config)), name))
     }
 
+    /// Whether it speaks TLS.
+    pub(crate) const fn is_tls(&self) -> bool {
+        matches!(self, Wrapper::Tls(..))
+    }
+
     /// The leg over `stream`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 pub(crate) mod attempts;
 mod certificate;
+pub(crate) mod clock;
 pub(crate) mod dial;
 pub(crate) mod failed;
 pub(crate) mod leg;

@@ -23,6 +23,7 @@ use crate::env::{Env, Stop};
 use crate::event::Event;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, Version};
+use crate::upstream::clock::PhaseClock;
 use crate::upstream::dial::{DialSettings, ask_for_page, connect, open_tunnel};
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
@@ -137,15 +138,19 @@ struct Ask {
     counts: bool,
 }
 
+/// Whom one of our own attempts goes to, and the clock that follows it.
+type Dialled<'a, E> = (&'a Lease<E>, &'a mut PhaseClock);
+
 impl<E: Env> Prober<'_, E> {
     /// One check: a CONNECT through the upstream. It is judged like a request's attempt, so that an endpoint which fails
     /// through every upstream is the endpoint's fault.
     async fn check(&self, mut lease: Lease<E>, endpoints: Vec<Authority>) {
+        let mut clock = PhaseClock::default();
         let mut last = Failure::ReplyTimeout.into();
         for target in endpoints {
             let mut evidence = Evidence::new(Service::Tunnel);
-            let Err(failed) = self.open(&lease, &target).await else {
-                self.pool.opened(FailureMemory::Checks, &target.to_string(), &mut lease, evidence);
+            let Err(failed) = self.open((&lease, &mut clock), &target).await else {
+                self.pool.opened(FailureMemory::Checks, &target.to_string(), (&mut lease, &mut clock), evidence);
                 return;
             };
             let decided = self.pool.failed(&mut evidence, lease.attempt(), failed.failure).is_some();
@@ -156,17 +161,19 @@ impl<E: Env> Prober<'_, E> {
             // Each endpoint on its own: what other upstreams say of this one decides.
             self.pool.none_opened(FailureMemory::Checks, &target.to_string(), evidence);
         }
-        lease.end_attempt(Some(&last));
+        lease.end_attempt(Some(&last), &mut clock);
     }
 
     /// One probe, which is told of once, whatever comes of it.
     async fn probe(&self, probe: Probe<E>) {
         let asks = self.asks(&probe);
         let Probe { mut lease, charge, .. } = probe;
+        let mut clock = PhaseClock::default();
         if asks.is_empty() {
-            match connect(self.env, &lease.upstream, &self.allowance(), self.dial_settings(None)).await {
+            let (dialled, allowance) = ((&*lease.upstream, &mut clock), self.allowance());
+            match connect(self.pool, self.env, dialled, &allowance, self.dial_settings(None)).await {
                 Ok(_) => lease.reached(),
-                Err(failed) => self.failed(lease, Service::Tunnel, &failed),
+                Err(failed) => self.failed((lease, clock), Service::Tunnel, &failed),
             }
             return;
         }
@@ -176,17 +183,19 @@ impl<E: Env> Prober<'_, E> {
             let (upstream, target) = (lease.upstream.id, ask.target.to_string());
             self.pool.emit(&Event::ProbeAsked { upstream, target: &target });
             let done = match ask.asked {
-                Service::Tunnel if charge == Charge::EmptyTunnel => self.open_and_stand(&lease, &ask.target).await,
-                Service::Tunnel => self.open(&lease, &ask.target).await.map(drop),
-                Service::Page => self.page(&lease, &ask.target).await,
+                Service::Tunnel if charge == Charge::EmptyTunnel => {
+                    self.open_and_stand((&lease, &mut clock), &ask.target).await
+                }
+                Service::Tunnel => self.open((&lease, &mut clock), &ask.target).await.map(drop),
+                Service::Page => self.page((&lease, &mut clock), &ask.target).await,
             };
             let Err(failed) = done else {
-                lease.end_attempt(None);
+                lease.end_attempt(None, &mut clock);
                 self.pool.report(lease.attempt(), AttemptResult::Success);
                 return;
             };
             if failed.failure.author(ask.asked) != Author::UpstreamOrTarget {
-                return self.failed(lease, ask.asked, &failed);
+                return self.failed((lease, clock), ask.asked, &failed);
             }
             // Unless what opened it has brought nothing from it since, and only said that it had.
             if ask.counts && self.pool.was_opened_elsewhere(upstream, (ask.asked, &target), Duration::MAX) {
@@ -194,7 +203,7 @@ impl<E: Env> Prober<'_, E> {
             }
             last = Some(failed);
         }
-        lease.end_attempt(last.as_ref());
+        lease.end_attempt(last.as_ref(), &mut clock);
         match doubt {
             Some(charge) => self.pool.disproved(Attributed::opened_elsewhere(lease.attempt(), charge)),
             // It may be the endpoint's fault; but it was reached.
@@ -203,8 +212,8 @@ impl<E: Env> Prober<'_, E> {
     }
 
     /// A probe came to an end that needs no second opinion, or will have none.
-    fn failed(&self, mut lease: Lease<E>, asked: Service, failed: &FailedAttempt) {
-        lease.end_attempt(Some(failed));
+    fn failed(&self, (mut lease, mut clock): (Lease<E>, PhaseClock), asked: Service, failed: &FailedAttempt) {
+        lease.end_attempt(Some(failed), &mut clock);
         if self.pool.failed(&mut Evidence::new(asked), lease.attempt(), failed.failure).is_none() {
             // Such as a connection that stood and was reset at once: nothing but that it was reached.
             self.pool.report(lease.attempt(), AttemptResult::Reached);
@@ -233,29 +242,31 @@ impl<E: Env> Prober<'_, E> {
         }
     }
 
-    async fn open(&self, lease: &Lease<E>, target: &Authority) -> Result<Leg<E::Stream>, FailedAttempt> {
+    async fn open(&self, dialled: Dialled<'_, E>, target: &Authority) -> Result<Leg<E::Stream>, FailedAttempt> {
         let via = self.settings.via.for_connect(&Fields::new(), Version::Http11);
         let settings = self.dial_settings(via.as_deref());
         let target = target.to_string();
         // It has to show that it can be reached, so no connection that stood before will do.
-        open_tunnel(self.pool, self.env, (&lease.upstream, None), &target, &self.allowance(), settings)
+        let (lease, clock) = dialled;
+        open_tunnel(self.pool, self.env, (&lease.upstream, clock, None), &target, &self.allowance(), settings)
             .await
             .map(|(leg, _)| leg)
     }
 
     /// Opens a tunnel and sees whether it stands for a while: one that ends by itself at once brings nobody anything.
-    async fn open_and_stand(&self, lease: &Lease<E>, target: &Authority) -> Result<(), FailedAttempt> {
-        let mut leg = self.open(lease, target).await?;
+    async fn open_and_stand(&self, dialled: Dialled<'_, E>, target: &Authority) -> Result<(), FailedAttempt> {
+        let mut leg = self.open(dialled, target).await?;
         match timeout(STANDS, leg.read_u8()).await {
             Ok(Err(error)) => Err(FailedAttempt::new(Failure::EmptyTunnel, error)),
             Ok(Ok(_)) | Err(_) => Ok(()),
         }
     }
 
-    async fn page(&self, lease: &Lease<E>, target: &Authority) -> Result<(), FailedAttempt> {
+    async fn page(&self, dialled: Dialled<'_, E>, target: &Authority) -> Result<(), FailedAttempt> {
         let via = self.settings.via.entry(Version::Http11);
         let settings = self.dial_settings(Some(via.as_bytes()));
-        ask_for_page(self.pool, self.env, &lease.upstream, target, &self.allowance(), settings).await
+        let (lease, clock) = dialled;
+        ask_for_page(self.pool, self.env, (&lease.upstream, clock), target, &self.allowance(), settings).await
     }
 
     fn allowance(&self) -> Allowance {

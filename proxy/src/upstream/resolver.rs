@@ -88,6 +88,11 @@ enum Host {
 }
 
 impl Endpoint {
+    /// Whether it is an address, so that nothing is looked up.
+    pub(crate) const fn is_literal(&self) -> bool {
+        matches!(self.host, Host::Literal(_))
+    }
+
     /// The addresses to try, the last good one first. Ones older than `fresh_for` are asked for again meanwhile.
     ///
     /// # Errors

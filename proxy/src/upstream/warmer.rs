@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::core::failover::Allowance;
 use crate::env::{Env, Stop};
+use crate::upstream::clock::PhaseClock;
 use crate::upstream::dial::{DialSettings, connect};
 use crate::upstream::pool::{Opening, Pool, Step, Upstream};
 
@@ -91,10 +92,11 @@ impl<E: Env> Warmer<E> {
         let (connect_timeout, reply_timeout) = settings.probe_timeouts;
         let allowance = Allowance::whole(connect_timeout, reply_timeout, self.pool.now());
         let dial_settings = DialSettings { limits: settings.limits, dns: settings.dns, via: None };
+        let mut clock = PhaseClock::default();
         let connected = tokio::select! {
             biased;
             () = self.closing.wait() => return,
-            connected = connect(&self.env, upstream, &allowance, dial_settings) => connected,
+            connected = connect(&self.pool, &self.env, (upstream, &mut clock), &allowance, dial_settings) => connected,
         };
         if let Some(warm) = &upstream.warm {
             warm.opened(opening, connected.ok());

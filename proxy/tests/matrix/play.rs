@@ -59,7 +59,7 @@ async fn behind_a_good_one(row: &Row, asks: Asks) {
         for _ in 0..asks.requests() {
             requests += 1;
             let summary = proxy.ear.finished(requests).await;
-            let failed: Vec<_> = summary.failed_attempts.iter().map(|(_, word)| *word).collect();
+            let failed: Vec<_> = summary.failed_attempts.iter().map(|one| one.failure).collect();
             let expected: Vec<_> = row.failover.iter().map(|failover| failover.failure).collect();
             assert_eq!(failed, expected);
             assert_eq!(summary.attempts as usize, 1 + expected.len());

@@ -130,7 +130,7 @@ mod tests {
     use proxy::core::time::Timestamp;
     use proxy::daemon::log::{Log, lines};
     use proxy::env::RelayEnd;
-    use proxy::event::{Event, Observer, Summary, UpstreamLabel};
+    use proxy::event::{AttemptSummary, Event, FailedAttemptSummary, Observer, Phase, Phases, Summary, UpstreamLabel};
 
     use super::*;
     use crate::record::clock::Clock;
@@ -155,7 +155,22 @@ mod tests {
     const AT: Timestamp = Timestamp::from_nanos(5_000_000_000);
 
     fn label(id: u32, url: &str) -> Arc<UpstreamLabel> {
-        Arc::new(UpstreamLabel { id: UpstreamId::new(id), name: format!("the {id}th").into(), url: url.into() })
+        Arc::new(UpstreamLabel {
+            id: UpstreamId::new(id),
+            name: format!("the {id}th").into(),
+            url: url.into(),
+            tag: (id == 1).then(|| "b".into()),
+        })
+    }
+
+    fn attempt(id: u32, url: &str) -> AttemptSummary {
+        let mut phases = Phases::default();
+        phases.set(Phase::Tcp, Duration::from_micros(12));
+        AttemptSummary { upstream: label(id, url), phases }
+    }
+
+    fn failed(id: u32, url: &str, failure: &'static str) -> FailedAttemptSummary {
+        FailedAttemptSummary { attempt: attempt(id, url), failure, cause: Some("no \"route".into()), blame: None }
     }
 
     fn summary(whole: bool) -> Summary {
@@ -168,9 +183,9 @@ mod tests {
             status: 200,
             outcome: "ok",
             blame: whole.then_some(Blame::Client),
-            upstream: whole.then(|| label(1, "http://b:8080")),
+            attempt: whole.then(|| attempt(1, "http://b:8080")),
             failed_attempts: if whole {
-                vec![(label(0, "http://a:8080"), "refused"), (label(2, "http://c:8080"), "closed")]
+                vec![failed(0, "http://a:8080", "refused"), failed(2, "http://c:8080", "closed")]
             } else {
                 Vec::new()
             },
@@ -200,9 +215,11 @@ mod tests {
             upstream,
             failure: Some("reply_timeout"),
             cause: Some("no reply"),
+            phases: attempt(1, url).phases,
             took,
         });
-        see(&Event::AttemptEnded { request: None, upstream, failure: None, cause: None, took: Duration::ZERO });
+        let (failure, phases, took) = (None, Phases::default(), Duration::ZERO);
+        see(&Event::AttemptEnded { request: None, upstream, failure, cause: None, phases, took });
         see(&Event::Blamed { upstream, blame: Blame::Upstream, rule: Rule::Unreachable });
         see(&Event::Suspected { upstream, name, url, failures: 3, cause: None });
         see(&Event::Ejected { upstream, name, url, failures: 3, cause: None, until: due });

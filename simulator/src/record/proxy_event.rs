@@ -217,8 +217,10 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
             status: summary.status,
             outcome: summary.outcome,
             blame: summary.blame.map(|blame| blame.as_str()),
-            upstream: summary.upstream.as_ref().map(|label| label.url.to_string()),
-            failed_attempts: summary.failed_attempts.iter().map(|(label, why)| (label.url.to_string(), *why)).collect(),
+            upstream: summary.upstream().map(|label| label.url.to_string()),
+            failed_attempts: (summary.failed_attempts.iter())
+                .map(|one| (one.attempt.upstream.url.to_string(), one.failure))
+                .collect(),
             attempts: summary.attempts,
             bytes_up: summary.bytes_up,
             bytes_down: summary.bytes_down,

@@ -19,12 +19,14 @@ use crate::context::Settings;
 use crate::core::attribution::{Blame, Failure, Service};
 use crate::core::failover::Allowance;
 use crate::env::Env;
+use crate::event::Phase;
 use crate::http::authority::Authority;
 use crate::http::body::{BodyCodec, BodyRules};
 use crate::http::carry::{Carry, CarryError};
 use crate::http::head::{Framing, Kind, RequestHead, Version};
 use crate::http::inbox::{Inbox, client_reset};
 use crate::upstream::attempts::Attempts;
+use crate::upstream::clock::PhaseClock;
 use crate::upstream::dial::{self, DialSettings};
 use crate::upstream::failed::{FailedAttempt, told};
 use crate::upstream::leg::Leg;
@@ -95,7 +97,7 @@ pub(crate) async fn forward<E: Env>(
     loop {
         let Some((lease, allowance)) = attempts.next() else { return forward.give_up(attempts).await };
         forward.request.goes_through(&lease);
-        match forward.attempt(&lease, &allowance).await {
+        match forward.attempt(&lease, &mut attempts.clock, &allowance).await {
             Ok(mut answered) => {
                 let status = answered.reply.head.status;
                 let doubtful = GATEWAY.contains(&status);
@@ -117,7 +119,7 @@ pub(crate) async fn forward<E: Env>(
                     let ours = ProxyStatus::relayed(status, record.attempts).to_string();
                     answered.reply.head.fields.push("Proxy-Status", ours);
                 }
-                forward.request.succeeded(&lease, record, status);
+                forward.request.succeeded(record, status);
                 return forward.deliver(answered, lease).await;
             }
             Err((ExchangeError::Upstream(failed), sent)) => {
@@ -164,9 +166,14 @@ impl<E: Env> Forward<'_, E> {
     }
 
     /// Makes one attempt. A failure says whether anything of the request was sent.
-    async fn attempt(&mut self, lease: &Lease<E>, allowance: &Allowance) -> Result<Answered<E>, (ExchangeError, bool)> {
+    async fn attempt(
+        &mut self,
+        lease: &Lease<E>,
+        clock: &mut PhaseClock,
+        allowance: &Allowance,
+    ) -> Result<Answered<E>, (ExchangeError, bool)> {
         if let Some(leg) = lease.take_kept(self.may_be_idle_for()).await {
-            match self.exchange(leg, lease, allowance).await {
+            match self.exchange(leg, (lease, &mut *clock), allowance).await {
                 Err(ExchangeError::Upstream(FailedAttempt {
                     failure: Failure::ClosedBeforeHead | Failure::ResetBeforeHead,
                     ..
@@ -179,13 +186,13 @@ impl<E: Env> Forward<'_, E> {
             DialSettings { limits: self.settings.limits, dns: self.settings.config.timeouts.dns, via: None };
         let connected = tokio::select! {
             biased;
-            connected = dial::connect(&context.env, &lease.upstream, allowance, dial_settings) => connected,
+            connected = dial::connect(&context.pool, &context.env, (&lease.upstream, &mut *clock), allowance, dial_settings) => connected,
             error = client_reset(stream, inbox, self.settings.limits.max_bytes) => {
                 return Err((ExchangeError::ClientGone(error), false));
             }
         };
         match connected {
-            Ok(leg) => self.exchange(leg, lease, allowance).await.map_err(|error| (error, true)),
+            Ok(leg) => self.exchange(leg, (lease, clock), allowance).await.map_err(|error| (error, true)),
             Err(failed) => Err((ExchangeError::Upstream(failed), false)),
         }
     }
@@ -193,9 +200,11 @@ impl<E: Env> Forward<'_, E> {
     async fn exchange(
         &mut self,
         mut leg: Leg<E::Stream>,
-        lease: &Lease<E>,
+        (lease, clock): (&Lease<E>, &mut PhaseClock),
         allowance: &Allowance,
     ) -> Result<Answered<E>, ExchangeError> {
+        let now = self.connection.context.pool.now();
+        clock.enter(Phase::Reply, now);
         let mut inbox = Inbox::default();
         let client = Client {
             stream: &mut self.connection.stream,
@@ -212,7 +221,7 @@ impl<E: Env> Forward<'_, E> {
             interim: (self.head.version == Version::Http11).then_some(&self.settings.via),
         };
         let bounds = Bounds {
-            reply: allowance.reply(self.connection.context.pool.now()),
+            reply: allowance.reply(now),
             stall: self.settings.config.timeouts.body,
             limits: self.settings.limits,
         };

@@ -84,6 +84,10 @@ metrics! {
     ATTEMPTS: Counter "netdrift_upstream_attempts" ["upstream", "by", "result"];
     /// From the start of a request's attempt to its verdict
     ATTEMPT_SECONDS: Histogram "netdrift_upstream_attempt_seconds" ["upstream"];
+    /// Phases of the attempts of requests, from each one's beginning to its end: lookup, tcp, tls and reply
+    PHASE_SECONDS: Histogram "netdrift_attempt_phase_seconds" ["phase"];
+    /// Failed attempts of requests that are over, by the phase in which they failed (stage), the failure, and whose fault it was
+    FAILED: Counter "netdrift_upstream_failed_attempts" ["upstream", "stage", "failure", "blame"];
     /// Failed attempts, by whose fault they were and by the rule that says so
     BLAMED: Counter "netdrift_upstream_blamed_attempts" ["upstream", "blame", "rule"];
     /// Whether the upstream takes traffic: 1 or 0

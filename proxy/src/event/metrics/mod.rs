@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
-use crate::event::{Event, Observer};
+use crate::event::{Event, FailedAttemptSummary, Observer, Phase, Phases};
 
 pub use catalogue::{ALL, Kind, Metric};
 pub(crate) use page::{Format, Gauges, UpstreamGauges, page};
@@ -66,6 +66,8 @@ pub(crate) struct Metrics {
     /// The others, by outcome and blame.
     unserved: Counts<2>,
     latency: Histogram,
+    /// In the order of [`Phase::ALL`].
+    phases: [Histogram; Phase::ALL.len()],
     failovers: Count,
     reloads: Count,
     refused_reloads: Count,
@@ -81,6 +83,8 @@ struct UpstreamMetrics {
     opened: Count,
     /// Other attempts: of a request or a check, and what became of it.
     attempts: Counts<2>,
+    /// Failed attempts of requests that are over: stage, failure, blame.
+    failed: Counts<3>,
     /// Failed attempts whose blame is laid: whose it is, and by which rule.
     blamed: Counts<2>,
     took: Histogram,
@@ -113,7 +117,19 @@ impl Metrics {
         }
     }
 
-    fn attempt_ended(&self, upstream: UpstreamId, check: bool, failure: Option<&'static str>, took: Duration) {
+    fn attempt_ended(
+        &self,
+        (upstream, check): (UpstreamId, bool),
+        failure: Option<&'static str>,
+        (phases, took): (Phases, Duration),
+    ) {
+        if !check {
+            for (histogram, phase) in self.phases.iter().zip(Phase::ALL) {
+                if let Some(took) = phases.get(phase) {
+                    histogram.record(took);
+                }
+            }
+        }
         self.of(upstream, |one| {
             match (check, failure) {
                 (false, None) => one.opened.up(),
@@ -129,8 +145,8 @@ impl Metrics {
 impl Observer for Metrics {
     fn on(&self, _: Timestamp, event: &Event<'_>) {
         match *event {
-            Event::AttemptEnded { request, upstream, failure, took, .. } => {
-                self.attempt_ended(upstream, request.is_none(), failure, took);
+            Event::AttemptEnded { request, upstream, failure, phases, took, .. } => {
+                self.attempt_ended((upstream, request.is_none()), failure, (phases, took));
             }
             Event::PickMade { attempt, probe, upstream, .. } => {
                 if attempt > 0 {
@@ -151,6 +167,11 @@ impl Observer for Metrics {
                 match summary.blame {
                     None if summary.outcome == "ok" => self.served.up(),
                     blame => self.unserved.up([summary.outcome, blame.map_or("", |blame| blame.as_str())]),
+                }
+                for FailedAttemptSummary { attempt, failure, blame, .. } in &summary.failed_attempts {
+                    let stage = attempt.phases.last().map_or("", Phase::as_str);
+                    let blame = blame.map_or("", |(blame, _)| blame.as_str());
+                    self.of(attempt.upstream.id, |one| one.failed.up([stage, failure, blame]));
                 }
                 if summary.attempts > 0 {
                     self.latency.record(summary.latency);

@@ -15,6 +15,7 @@ use super::histogram::Histogram;
 use super::{Metrics, UpstreamMetrics};
 use crate::core::upstream::UpstreamId;
 use crate::env::ProcessFigures;
+use crate::event::Phase;
 
 /// The text formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +128,24 @@ impl Collector for Scrape {
 /// The values of a metric's labels, in their order.
 type Labels<'a> = Vec<&'a str>;
 
-/// Counts by two words.
-type Worded = Vec<([&'static str; 2], u64)>;
+/// Counts by words.
+type Worded<const N: usize> = Vec<([&'static str; N], u64)>;
+
+/// An upstream as it is now, and what happened to it.
+type Counted<'a> = (&'a UpstreamGauges, &'a UpstreamMetrics);
+
+/// What `read` finds of each upstream, with the upstream's name in front.
+fn worded<'a, const N: usize>(
+    all: &[Counted<'a>],
+    read: impl Fn(&UpstreamMetrics) -> Worded<N>,
+) -> Vec<(Labels<'a>, u64)> {
+    let of = |(gauges, metrics): &Counted<'a>| {
+        let name: &str = &gauges.name;
+        let labels = |words: [&'static str; N]| [name].into_iter().chain(words).collect();
+        read(metrics).into_iter().map(|(words, count)| (labels(words), count)).collect::<Vec<_>>()
+    };
+    all.iter().flat_map(of).collect()
+}
 
 struct Page<'a> {
     encoder: DescriptorEncoder<'a>,
@@ -159,26 +176,18 @@ impl Page<'_> {
     fn upstreams(&mut self, metrics: &Metrics, gauges: &Gauges) -> fmt::Result {
         let counted = metrics.upstreams.load();
         let none = Arc::new(UpstreamMetrics::default());
-        let all: Vec<(&UpstreamGauges, &UpstreamMetrics)> =
+        let all: Vec<Counted<'_>> =
             gauges.upstreams.iter().map(|one| (one, &**counted.get(&one.id).unwrap_or(&none))).collect();
-        let words = |read: fn(&UpstreamMetrics) -> Worded| {
-            let of = move |(gauges, metrics): &(&UpstreamGauges, &UpstreamMetrics)| {
-                let name = Arc::clone(&gauges.name);
-                read(metrics).into_iter().map(move |([one, other], count)| (Arc::clone(&name), [one, other], count))
-            };
-            all.iter().flat_map(of).collect::<Vec<_>>()
-        };
-        let attempts = words(|one| {
+        let attempts = |one: &UpstreamMetrics| {
             let opened = (["request", "ok"], one.opened.get());
             [opened].into_iter().chain(one.attempts.read()).collect()
-        });
-        self.counters(
-            &metric::ATTEMPTS,
-            attempts.iter().map(|(name, [by, result], n)| (vec![&**name, by, result], *n)),
-        )?;
+        };
+        self.counters(&metric::ATTEMPTS, worded(&all, attempts))?;
         self.histograms(&metric::ATTEMPT_SECONDS, all.iter().map(|(one, counted)| (vec![&*one.name], &counted.took)))?;
-        let blamed = words(|one| one.blamed.read());
-        self.counters(&metric::BLAMED, blamed.iter().map(|(name, [blame, rule], n)| (vec![&**name, blame, rule], *n)))?;
+        let phases = Phase::ALL.iter().zip(&metrics.phases);
+        self.histograms(&metric::PHASE_SECONDS, phases.map(|(phase, took)| (vec![phase.as_str()], took)))?;
+        self.counters(&metric::FAILED, worded(&all, |one| one.failed.read()))?;
+        self.counters(&metric::BLAMED, worded(&all, |one| one.blamed.read()))?;
         let mut each = |metric: &Metric, read: &dyn Fn(&UpstreamGauges, &UpstreamMetrics) -> u64| {
             let samples = all.iter().map(|(one, counted)| (vec![&*one.name], read(one, counted)));
             match metric.kind {

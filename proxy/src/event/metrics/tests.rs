@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::core::attribution::{Blame, Rule};
-use crate::event::{Summary, UpstreamLabel};
+use crate::event::{AttemptSummary, Summary, UpstreamLabel};
 
 fn id(number: u32) -> UpstreamId {
     UpstreamId::new(number)
@@ -45,7 +45,7 @@ fn finished(outcome: &'static str, blame: Option<Blame>, attempts: u32) -> Summa
         status: 200,
         outcome,
         blame,
-        upstream: None::<Arc<UpstreamLabel>>,
+        attempt: None,
         failed_attempts: Vec::new(),
         cause: None,
         attempts,
@@ -54,6 +54,16 @@ fn finished(outcome: &'static str, blame: Option<Blame>, attempts: u32) -> Summa
         latency: Duration::from_millis(20),
         duration: Duration::ZERO,
         end: None,
+    }
+}
+
+fn failed(phases: Phases) -> FailedAttemptSummary {
+    let upstream = UpstreamLabel { id: id(0), name: "a".into(), url: "http://a".into(), tag: None };
+    FailedAttemptSummary {
+        attempt: AttemptSummary { upstream: Arc::new(upstream), phases },
+        failure: "connect_refused",
+        cause: Some("what a library says is no label".into()),
+        blame: Some((Blame::Upstream, Rule::Unreachable)),
     }
 }
 
@@ -70,11 +80,14 @@ fn text(metrics: &Arc<Metrics>, names: &[&str], format: Format) -> String {
 #[test]
 fn the_page_says_what_was_heard() {
     let metrics = Arc::new(Metrics::default());
+    let mut phases = Phases::default();
+    phases.set(Phase::Tcp, Duration::from_millis(1));
     let attempt = |request, upstream, failure| Event::AttemptEnded {
         request,
         upstream: id(upstream),
         failure,
         cause: Some("what a library says is no label"),
+        phases,
         took: Duration::from_millis(3),
     };
     told(
@@ -88,6 +101,7 @@ fn the_page_says_what_was_heard() {
             Event::PickMade { request: None, attempt: 0, epoch: 0, ticket: None, upstream: id(0), probe: true },
             Event::Recovered { upstream: id(0), name: "a", url: "http://a", after: Duration::ZERO },
             Event::Finished(&finished("ok", None, 2)),
+            Event::Finished(&Summary { failed_attempts: vec![failed(phases)], ..finished("ok", None, 2) }),
             Event::Finished(&finished("cut_short", Some(Blame::Target), 1)),
             Event::Finished(&finished("bad_credentials", Some(Blame::Client), 0)),
         ],
@@ -104,11 +118,14 @@ fn the_page_says_what_was_heard() {
         "netdrift_upstream_probes_total{upstream=\"a\"} 1",
         "netdrift_upstream_recoveries_total{upstream=\"a\"} 1",
         "netdrift_failovers_total 1",
-        "netdrift_requests_total{outcome=\"ok\",blame=\"\"} 1",
+        "netdrift_requests_total{outcome=\"ok\",blame=\"\"} 2",
+        "netdrift_attempt_phase_seconds_count{phase=\"tcp\"} 2",
+        "netdrift_attempt_phase_seconds_count{phase=\"tls\"} 0",
+        "netdrift_upstream_failed_attempts_total{upstream=\"a\",stage=\"tcp\",failure=\"connect_refused\",blame=\"upstream\"} 1",
         "netdrift_requests_total{outcome=\"cut_short\",blame=\"target\"} 1",
         "netdrift_requests_total{outcome=\"bad_credentials\",blame=\"client\"} 1",
         // What was refused before it went anywhere took no time worth knowing.
-        "netdrift_request_seconds_count 2",
+        "netdrift_request_seconds_count 3",
         "netdrift_upstream_bytes_total{upstream=\"b\",direction=\"down\"} 20",
         "netdrift_ready 1.0",
         "process_start_time_seconds 1.5",

@@ -5,6 +5,7 @@ use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Service};
 use crate::core::health::AttemptResult;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
+use crate::upstream::clock::PhaseClock;
 
 impl<E: Env> Pool<E> {
     /// The attempt of `lease` opened `target`: it has succeeded, and whoever failed on the target before is charged. While
@@ -13,11 +14,11 @@ impl<E: Env> Pool<E> {
         &self,
         memory: FailureMemory,
         target: &str,
-        lease: &mut Lease<E>,
+        (lease, clock): (&mut Lease<E>, &mut PhaseClock),
         evidence: Evidence,
     ) -> Vec<Attributed> {
         let (now, asked, upstream) = (self.now(), evidence.asked(), lease.upstream.id);
-        lease.end_attempt_at(None, now);
+        lease.end_attempt_at(None, clock, now);
         self.opened.note(asked, target, upstream, now);
         if evidence.is_empty() && self.state.is_quiet() && lease.upstream.figures.is_sound() {
             return Vec::new();

@@ -13,6 +13,7 @@ use crate::core::time::Timestamp;
 use crate::core::upstream::Attempt;
 use crate::env::Env;
 use crate::event::{Event, RequestId};
+use crate::upstream::clock::PhaseClock;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 
@@ -32,12 +33,13 @@ impl<E: Env> Lease<E> {
     }
 
     /// The attempt has its verdict. What it means for health is told apart, since that may have to wait.
-    pub(crate) fn end_attempt(&mut self, failed: Option<&FailedAttempt>) {
-        self.end_attempt_at(failed, self.pool.now());
+    /// `clock` has followed it, and stops.
+    pub(crate) fn end_attempt(&mut self, failed: Option<&FailedAttempt>, clock: &mut PhaseClock) {
+        self.end_attempt_at(failed, clock, self.pool.now());
     }
 
     /// As [`Lease::end_attempt`], by a caller who has looked at the clock.
-    pub(super) fn end_attempt_at(&mut self, failed: Option<&FailedAttempt>, now: Timestamp) {
+    pub(super) fn end_attempt_at(&mut self, failed: Option<&FailedAttempt>, clock: &mut PhaseClock, now: Timestamp) {
         self.ended = true;
         let took = now.since(self.attempt.started);
         if self.request.is_some() {
@@ -48,8 +50,9 @@ impl<E: Env> Lease<E> {
         }
         let failure = failed.map(|failed| failed.failure.as_str());
         let cause = failed.and_then(|failed| failed.cause.as_deref());
+        let phases = clock.stop(now);
         let (request, upstream) = (self.request, self.upstream.id);
-        self.pool.emit_at(now, &Event::AttemptEnded { request, upstream, failure, cause, took });
+        self.pool.emit_at(now, &Event::AttemptEnded { request, upstream, failure, cause, phases, took });
     }
 
     /// A probe reached the upstream, which is all that it could ask for: no verdict on anything else.
@@ -105,7 +108,7 @@ impl<E: Env> Lease<E> {
 impl<E: Env> Drop for Lease<E> {
     fn drop(&mut self) {
         if !self.ended {
-            self.end_attempt(Some(&Failure::ClientGone.into()));
+            self.end_attempt(Some(&Failure::ClientGone.into()), &mut PhaseClock::default());
             self.pool.report(self.attempt, AttemptResult::Neutral);
         }
         self.upstream.figures.leased.fetch_sub(1, Ordering::Relaxed);

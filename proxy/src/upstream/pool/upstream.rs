@@ -208,7 +208,12 @@ impl<S> Upstream<S> {
             id,
             authorization,
             connect_fields,
-            label: Arc::new(UpstreamLabel { id, name: config.name.as_str().into(), url: config.url.as_str().into() }),
+            label: Arc::new(UpstreamLabel {
+                id,
+                name: config.name.as_str().into(),
+                url: config.url.as_str().into(),
+                tag: config.tag.as_deref().map(Arc::from),
+            }),
             endpoint: former.map_or_else(
                 || Arc::new(resolver.endpoint(&config.host, config.port)),
                 |former| Arc::clone(&former.endpoint),
@@ -256,6 +261,13 @@ impl<S> Upstream<S> {
         if let Some(warm) = &self.warm {
             warm.retire();
         }
+    }
+
+    /// What it lets us in by, in every form in which we send it: it could show them to us again, and nobody else may see them.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let password = self.config.credentials.iter().map(|credentials| credentials.password.expose());
+        let sent = self.connect_fields.iter().filter_map(|(_, value)| std::str::from_utf8(value).ok());
+        password.chain(sent.map(|value| value.strip_prefix("Basic ").unwrap_or(value)))
     }
 
     pub(crate) fn leased(&self) -> u64 {

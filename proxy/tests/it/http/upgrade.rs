@@ -90,7 +90,7 @@ fn a_switch_that_nobody_asked_for_is_no_answer() {
             let mut client = proxy.client().await;
             client.send(ASK).await;
             assert_eq!(client.response().await.1, b"good");
-            assert_eq!(proxy.ear.finished(1).await.failed_attempts[0].1, "malformed_head");
+            assert_eq!(proxy.ear.finished(1).await.failed_attempts[0].failure, "malformed_head");
         });
     }
 }

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::http::plain::get;
 use crate::support::{Double, Heard, Memory, TestProxy, config, parse, run, run_paused};
 use crate::tunnels::timing::{self, addr, connect, secs, with_timeouts};
-use crate::upstreams::tls::{Certificates, entry, upstream, with_upstreams};
+use crate::upstreams::tls::{Certificates, entry, upstream, upstream_with, with_upstreams};
 
 /// One CONNECT through `proxy`: what the attempt's event, the request's summary and the statistics say of it.
 async fn cause(proxy: &TestProxy) -> (String, String) {
     proxy.asked("a.test:443").await.response().await;
     let summary = proxy.ear.finished(1).await;
-    let failure = summary.failed_attempts.last().unwrap().1.to_owned();
+    let failure = summary.failed_attempts.last().unwrap().failure.to_owned();
     let cause = summary.cause.unwrap_or_else(|| panic!("{failure} has no cause")).to_string();
     let told = |heard: &Heard| match heard {
         Heard::Attempt { cause, .. } => cause.clone(),
@@ -68,6 +68,81 @@ fn a_reply_that_cant_be_used_is_told_by_what_is_wrong_with_it() {
             let proxy = TestProxy::start(config).await;
             assert_eq!(cause(&proxy).await, (failure.to_owned(), cause_of_it.to_owned()));
         }
+    });
+}
+
+/// Those who sell proxies say in a field of their own why they refuse.
+#[test]
+fn an_upstream_that_says_why_it_refuses_is_quoted_unless_it_shows_a_secret() {
+    run(async {
+        let long = format!("no exit left{}", "!".repeat(500));
+        for (field, told) in [
+            ("X-Error-Description: no exit\tin \u{e9} city", "status 502: no exit in    city"),
+            ("X-Squid-Error: ERR_DNS_FAIL 0", "status 502: ERR_DNS_FAIL 0"),
+            ("Proxy-Status: far; error=dns_error", "status 502: far; error=dns_error"),
+            (&format!("X-Brd-Error: {long}"), &format!("status 502: {long}")[..200]),
+            ("X-Error-Description: \r\nX-Other: words", "status 502"),
+            ("X-Unknown: words", "status 502"),
+            ("X-Error-Description: who is p+w?", "status 502"),
+            ("X-Error-Description: who is p%2Bw?", "status 502"),
+            ("X-Error-Description: dTpwK3c=", "status 502"),
+            ("X-Error-Description: bad session 0t0ken", "status 502"),
+        ] {
+            let reply = format!("HTTP/1.1 502 No\r\n{field}\r\nContent-Length: 0\r\n\r\n");
+            let mut config = config(&[]);
+            let addr = Double::replying(reply.leak()).await.addr;
+            config["upstream_proxies"] =
+                json!([{ "url": format!("http://u:p%2Bw@{addr}"), "connect_headers": { "X-Session": "0t0ken" } }]);
+            let proxy = TestProxy::start(config).await;
+            assert_eq!(cause(&proxy).await, ("status_5xx".to_owned(), told.to_owned()), "{field}");
+        }
+    });
+}
+
+#[test]
+fn the_wrong_scheme_is_told_as_such() {
+    run(async {
+        let alert = "\u{15}\u{3}\u{1}\0\u{2}\u{2}F";
+        let proxy = TestProxy::before(&[Double::replying(alert).await.addr]).await;
+        let told = cause(&proxy).await;
+        assert_eq!(told, ("malformed_head".to_owned(), "speaks TLS on an http:// port".to_owned()));
+        let certificates = Certificates::new();
+        let plain = Double::scripted(|_, mut peer| async move {
+            peer.exactly(1).await;
+            peer.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+            let _ = peer.rest().await;
+        })
+        .await;
+        let entry = entry("localhost", plain.addr.port(), "ca.pem");
+        let proxy = TestProxy::with(certificates.read(&with_upstreams(json!([entry])))).await;
+        let (failure, cause) = cause(&proxy).await;
+        assert_eq!(failure, "tls_failed");
+        assert!(cause.starts_with("speaks no TLS on an https:// port: "), "{cause}");
+    });
+}
+
+#[test]
+fn a_certificate_that_is_out_of_date_is_told_with_its_date() {
+    run(async {
+        let certificates = Certificates::new();
+        certificates.add_expired("old");
+        let port = upstream_with(certificates.acceptor_with("old"), |_| async {}).await;
+        let proxy =
+            TestProxy::with(certificates.read(&with_upstreams(json!([entry("localhost", port, "old.pem")])))).await;
+        let (failure, cause) = cause(&proxy).await;
+        assert_eq!(failure, "tls_failed");
+        assert!(cause.contains("certificate expired: ") && cause.contains("not valid after"), "{cause}");
+    });
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_told_in_the_systems_words() {
+    run(async {
+        let mut config = config(&[]);
+        config["upstream_proxies"] = json!([{ "url": "http://nobody.invalid:80" }]);
+        let (failure, cause) = cause(&TestProxy::start(config).await).await;
+        assert_eq!(failure, "dns_error");
+        assert!(cause.starts_with("failed to lookup address information"), "{cause}");
     });
 }
 

@@ -22,8 +22,13 @@ async fn get(addr: SocketAddr, path: &str) -> (u16, String, String) {
     ask(addr, &format!("GET {path} HTTP/1.1\r\nHost: localhost")).await
 }
 
+/// The page of metrics.
+pub(crate) async fn page(proxy: &TestProxy) -> String {
+    get(proxy.addr, "/metrics").await.2
+}
+
 /// The sum of a metric's values, over those whose labels hold `with`.
-fn sum(page: &str, metric: &str, with: &str) -> u64 {
+pub(crate) fn sum(page: &str, metric: &str, with: &str) -> u64 {
     let of_metric = page.lines().filter(|line| {
         line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(with)
     });

@@ -1,5 +1,6 @@
-//! Tests what the proxy reports: pages, statistics, metrics and causes, and that no secret is among them.
+//! Tests what the proxy reports: pages, statistics, metrics, attempts and causes, and that no secret is among them.
 
+mod attempts;
 mod causes;
 mod metrics;
 mod pages;

@@ -74,7 +74,8 @@ fn upstreams_that_differ_by_user_name_alone_are_told_apart_everywhere_and_over_r
         let mut served = std::collections::BTreeMap::<String, u64>::new();
         for number in 1..=3 {
             succeed(&proxy).await;
-            let label = proxy.ear.finished(number).await.upstream.unwrap();
+            let summary = proxy.ear.finished(number).await;
+            let label = summary.upstream().unwrap();
             assert_eq!(*label.name, *named(if label.id.to_string() == "u0" { "anna" } else { "bert" }));
             *served.entry(label.id.to_string()).or_default() += 1;
         }
@@ -90,7 +91,8 @@ fn upstreams_that_differ_by_user_name_alone_are_told_apart_everywhere_and_over_r
         // Every failed attempt says through whom.
         fail(&proxy, BAD, "502").await;
         let summary = proxy.ear.finished(4).await;
-        let ids: std::collections::BTreeSet<_> = summary.failed_attempts.iter().map(|(label, _)| label.id).collect();
+        let ids: std::collections::BTreeSet<_> =
+            summary.failed_attempts.iter().map(|one| one.attempt.upstream.id).collect();
         assert_eq!(ids.len(), 3, "{summary:?}");
     });
 }

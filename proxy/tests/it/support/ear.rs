@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use proxy::core::attribution::{Blame, Rule};
 use proxy::core::time::Timestamp;
-use proxy::event::{Event, Observer, Summary};
+use proxy::event::{Event, Observer, Phases, Summary};
 use tokio::sync::Notify;
 
 /// An event, kept.
@@ -21,6 +21,7 @@ pub(crate) enum Heard {
         upstream: u32,
         failure: Option<&'static str>,
         cause: Option<String>,
+        phases: Phases,
     },
     Blamed {
         upstream: u32,
@@ -105,9 +106,12 @@ impl Observer for Ear {
             Event::PickMade { upstream, ticket, probe, .. } => {
                 Heard::Pick { upstream: upstream.number(), ticket: *ticket, probe: *probe }
             }
-            Event::AttemptEnded { upstream, failure, cause, .. } => {
-                Heard::Attempt { upstream: upstream.number(), failure: *failure, cause: cause.map(str::to_owned) }
-            }
+            Event::AttemptEnded { upstream, failure, cause, phases, .. } => Heard::Attempt {
+                upstream: upstream.number(),
+                failure: *failure,
+                cause: cause.map(str::to_owned),
+                phases: *phases,
+            },
             Event::Blamed { upstream, blame, rule } => {
                 Heard::Blamed { upstream: upstream.number(), blame: *blame, rule: *rule }
             }

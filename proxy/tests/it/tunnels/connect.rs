@@ -252,7 +252,7 @@ fn bad_replies_open_nothing() {
             let (head, _) = proxy.asked("a.test:80").await.response().await;
             assert!(head.starts_with("HTTP/1.1 502 "), "{shown}: {head}");
             let summary = proxy.ear.finished(1).await;
-            let words: Vec<&str> = summary.failed_attempts.iter().map(|(_, word)| *word).collect();
+            let words: Vec<&str> = summary.failed_attempts.iter().map(|one| one.failure).collect();
             assert_eq!(words, [word], "{shown}");
         }
     });

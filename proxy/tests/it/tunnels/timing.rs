@@ -167,7 +167,7 @@ fn a_reply_that_drips_is_silence() {
         assert_eq!(connect(&mut net.client()).await, 504);
         assert_eq!(net.elapsed(), secs(20));
         let failed = ear.finished(1).await.failed_attempts;
-        assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["reply_timeout"]);
+        assert_eq!(failed.iter().map(|one| one.failure).collect::<Vec<_>>(), ["reply_timeout"]);
     });
 }
 
@@ -197,7 +197,7 @@ fn a_tls_handshake_that_vanishes_costs_the_connect_time_out() {
         assert_eq!(connect(&mut net.client()).await, 504);
         assert_eq!(net.elapsed(), secs(7));
         let failed = ear.finished(1).await.failed_attempts;
-        assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), ["connect_timeout"]);
+        assert_eq!(failed.iter().map(|one| one.failure).collect::<Vec<_>>(), ["connect_timeout"]);
     });
 }
 

@@ -233,7 +233,7 @@ fn an_attempt_that_the_deadline_cut_short_charges_nobody_even_where_another_open
         for _ in 0..4 {
             assert_eq!(connect(&mut net.client()).await, 200);
         }
-        assert_eq!(ear.finished(1).await.failed_attempts[0].1, "cut_short");
+        assert_eq!(ear.finished(1).await.failed_attempts[0].failure, "cut_short");
         assert!(ear.heard().contains(&Heard::Blamed { upstream: 0, blame: Blame::Unknown, rule: Rule::CutShort }));
         assert_eq!((suspected(&ear), ejected(&ear)), (0, 0));
     });

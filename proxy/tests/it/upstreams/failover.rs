@@ -72,7 +72,7 @@ fn every_failing_upstream_in_front_of_a_good_one_costs_the_client_nothing() {
             for number in 1..=8 {
                 let summary = proxy.ear.finished(number).await;
                 assert_eq!((summary.status, summary.outcome), (200, "ok"), "{how}");
-                assert!(summary.failed_attempts.iter().all(|(_, word)| *word == how), "{how}: {summary:?}");
+                assert!(summary.failed_attempts.iter().all(|one| one.failure == how), "{how}: {summary:?}");
                 attempts += summary.failed_attempts.len();
             }
             assert_eq!(attempts, 3, "{how}: ejected at the third failure");
@@ -105,8 +105,8 @@ fn a_chain_of_different_failures_is_walked_to_its_end() {
             client.rest().await.unwrap();
             let summary = proxy.ear.finished(number).await;
             // Nobody is asked twice.
-            let mut asked: Vec<_> = summary.failed_attempts.iter().map(|(label, _)| label.id).collect();
-            asked.extend(summary.upstream.iter().map(|label| label.id));
+            let mut asked: Vec<_> = summary.failed_attempts.iter().map(|one| one.attempt.upstream.id).collect();
+            asked.extend(summary.upstream().iter().map(|label| label.id));
             asked.sort();
             asked.dedup();
             assert_eq!(asked.len() as u32, summary.attempts);

@@ -249,7 +249,7 @@ fn a_resolver_that_fails_or_hangs_is_not_the_upstreams_fault() {
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
             assert!(head.contains(&format!("error={word};")), "{head}");
             let failed = ear.finished(1).await.failed_attempts;
-            assert_eq!(failed.iter().map(|(_, word)| *word).collect::<Vec<_>>(), [word]);
+            assert_eq!(failed.iter().map(|one| one.failure).collect::<Vec<_>>(), [word]);
             let (blame, rule) = (Blame::Netdrift, Rule::Resolver);
             assert!(ear.heard().contains(&Heard::Blamed { upstream: 0, blame, rule }));
             assert!(!ear.heard().iter().any(|heard| matches!(heard, Heard::Ejected { .. })));

@@ -59,7 +59,7 @@ fn a_get_goes_on_where_a_reply_breaks_the_rules() {
             assert_eq!(client.response().await.1, b"good", "{shown:?}");
             assert_eq!(blamed(&proxy).await, (0, Blame::Upstream, Rule::OpenedElsewhere), "{shown:?}");
             let summary = proxy.ear.finished(1).await;
-            assert_eq!((summary.attempts, summary.failed_attempts[0].1), (2, "malformed_head"), "{shown:?}");
+            assert_eq!((summary.attempts, summary.failed_attempts[0].failure), (2, "malformed_head"), "{shown:?}");
 
             // Alone, it is no answer.
             let proxy = TestProxy::before(&[cutting(broken).await.addr]).await;

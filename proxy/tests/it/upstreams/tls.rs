@@ -64,7 +64,7 @@ impl Certificates {
     }
 
     /// Adds `name.pem` with `name.key`, of the same kind but valid in January 2020 alone.
-    fn add_expired(&self, name: &str) {
+    pub(crate) fn add_expired(&self, name: &str) {
         let config = "[ca]\ndefault_ca=made\n[made]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=any\n\
                       [any]\ncommonName=supplied\n[fields]\nbasicConstraints=critical,CA:TRUE\nsubjectAltName=DNS:localhost\n";
         for (file, text) in [("authority", config), ("index", ""), ("serial", "01\n")] {
@@ -85,7 +85,7 @@ impl Certificates {
     }
 
     /// As [`Certificates::acceptor`], with another certificate.
-    fn acceptor_with(&self, name: &str) -> TlsAcceptor {
+    pub(crate) fn acceptor_with(&self, name: &str) -> TlsAcceptor {
         let chain =
             CertificateDer::pem_file_iter(self.path(&format!("{name}.pem"))).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
@@ -116,7 +116,7 @@ where
 }
 
 /// As [`upstream`], with the server's side of TLS given.
-async fn upstream_with<F, Fut>(acceptor: TlsAcceptor, script: F) -> u16
+pub(crate) async fn upstream_with<F, Fut>(acceptor: TlsAcceptor, script: F) -> u16
 where
     F: Fn(Client<TlsStream<TcpStream>>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
