@@ -2,6 +2,7 @@
 //!
 //! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
 
+pub(crate) mod memory;
 pub mod metrics;
 mod summary;
 
@@ -12,7 +13,10 @@ use crate::core::attribution::{Blame, Rule};
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 
-pub use summary::{AttemptSummary, FailedAttemptSummary, Phase, Phases, Summary};
+pub use summary::{
+    AttemptSummary, Excluded, Exclusion, FailedAttemptSummary, Phase, Phases, Pick, RequestId, Standing, Summary,
+    UpstreamLabel,
+};
 
 /// Hears the events of a proxy. It is called inline, on the task in which the event happens, so it must not block.
 pub trait Observer: Send + Sync + 'static {
@@ -44,22 +48,6 @@ impl Observer for Vec<Arc<dyn Observer>> {
         self.iter().map(|observer| observer.dropped()).sum()
     }
 }
-
-/// An upstream as events and logs tell of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamLabel {
-    /// Kept over reloads for as long as it is the same upstream.
-    pub id: UpstreamId,
-    /// How it is called; no other upstream is called so at the same time.
-    pub name: Arc<str>,
-    /// Its URL without credentials. Two that differ by user name have the same.
-    pub url: Arc<str>,
-    /// The word by which the configuration groups it, if it has one.
-    pub tag: Option<Arc<str>>,
-}
-
-/// Numbers the requests of one proxy from 1.
-pub type RequestId = u64;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,6 +13,7 @@ use proxy::daemon::control::{self, Answer, Request};
 use proxy::daemon::log;
 use proxy::daemon::serve::{Process, ProcessSignals, serve};
 use proxy::daemon::service_manager::ServiceManager;
+use proxy::daemon::story;
 use proxy::daemon::view;
 use proxy::env::os::descriptors;
 use tracing::warn;
@@ -107,6 +108,12 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
             answer => Err(unexpected(&answer)),
         },
         Command::Show { proxy, view, watch } => show(proxy, view, watch),
+        Command::Requests { proxy, failed, json } => {
+            tell(proxy, Request::Requests { failed }, if json { Ok } else { story::table })
+        }
+        Command::Explain { proxy, request, json } => {
+            tell(proxy, Request::Explain { request }, if json { Ok } else { story::told })
+        }
     }
 }
 
@@ -168,6 +175,21 @@ fn show(proxy: RunningProxy, view: View, watch: bool) -> Result<ExitCode, Comman
             return Ok(ExitCode::SUCCESS);
         }
         std::thread::sleep(WATCH);
+    }
+}
+
+/// Tells what the running proxy remembers of its last requests, in the words of `told`.
+fn tell(
+    proxy: RunningProxy,
+    request: Request,
+    told: fn(String) -> Result<String, serde_json::Error>,
+) -> Result<ExitCode, CommandError> {
+    match ask(proxy, request, HEALTH_WAIT)? {
+        Answer::Requests { page } => {
+            print(told(page).map_err(other)?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        answer => Err(unexpected(&answer)),
     }
 }
 

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::client::Entrance;
-use crate::client::{listener, statistics};
+use crate::client::{listener, requests, statistics};
 use crate::config::{self, Config, diff};
 use crate::context::{Connections, Context, Health, Settings};
 use crate::env::{Env, Listener, Lock, Stop};
+use crate::event::memory::Memory;
 use crate::event::metrics::Metrics;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, RequestId};
 use crate::http::via::Via;
 use crate::upstream::PoolError;
 use crate::upstream::pool::Pool;
@@ -97,7 +98,12 @@ impl<E: Env> Proxy<E> {
         let pseudonym = format!("netdrift-{:08x}", env.rand_u64() as u32);
         let via = via(&config, &pseudonym);
         let metrics = Arc::new(Metrics::default());
-        let observer: Arc<dyn Observer> = Arc::new(vec![Arc::clone(&metrics) as Arc<dyn Observer>, observer]);
+        let memory = Arc::new(Memory::new(config.limits.remembered_requests));
+        let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&metrics) as _, observer];
+        if config.limits.remembered_requests > 0 {
+            observers.push(Arc::clone(&memory) as _);
+        }
+        let observer: Arc<dyn Observer> = Arc::new(observers);
         let pool = Pool::new(env.clone(), &config, via.clone(), Arc::clone(&observer))?;
         let address = |listener: &E::Listener, section, address| {
             listener.local_addr().map_err(|error| StartError::Listen { section, address, error })
@@ -119,6 +125,7 @@ impl<E: Env> Proxy<E> {
             pool,
             observer,
             metrics,
+            memory,
             listen,
             admin,
             env,
@@ -164,6 +171,16 @@ impl<E: Env> Proxy<E> {
     /// Returns the text of the page of statistics.
     pub async fn statistics(&self) -> String {
         statistics::page(&self.context, &self.context.settings.load_full()).await
+    }
+
+    /// Returns the text of the page `/requests`: the last requests, or those of them that did not go well.
+    pub fn requests(&self, failed: bool) -> String {
+        requests::list(&self.context, failed)
+    }
+
+    /// Returns the text of the page `/requests/ID` of this request; `None` if it is not remembered.
+    pub fn explain(&self, request: RequestId) -> Option<String> {
+        requests::story(&self.context, request)
     }
 
     /// Puts another configuration in force. Requests that begin from now on follow it; tunnels are not touched. Fields that

@@ -96,23 +96,30 @@ impl<E: Env> Connection<E> {
     }
 
     /// Describes a request for the log, and gives it its number.
-    pub(crate) fn origin(&self, method: Option<&Method>, target: Option<Arc<str>>, user: Option<Arc<str>>) -> Origin {
+    pub(crate) fn origin(
+        &self,
+        settings: &Settings,
+        method: Option<&Method>,
+        target: Option<Arc<str>>,
+        user: Option<Arc<str>>,
+    ) -> Origin {
         Origin {
             request: self.context.next_request(),
             client: self.peer,
             user,
             method: method.map_or(Cow::Borrowed("-"), Method::to_text),
             target: target.unwrap_or_else(|| "-".into()),
+            config_epoch: settings.epoch,
         }
     }
 
     /// As [`Connection::origin`], of a request that is refused.
-    pub(crate) fn refused(&self, head: &RequestHead) -> Origin {
+    pub(crate) fn refused(&self, settings: &Settings, head: &RequestHead) -> Origin {
         let target = match route(head) {
             Ok(Route::Connect(authority) | Route::Forward { authority, .. }) => Some(authority.to_string().into()),
             Ok(Route::Origin(_) | Route::Asterisk) | Err(_) => None,
         };
-        self.origin(Some(&head.method), target, None)
+        self.origin(settings, Some(&head.method), target, None)
     }
 
     /// Whether the client has sent no byte behind the head that was read.

@@ -8,6 +8,7 @@ mod forward;
 pub(crate) mod listener;
 mod pages;
 mod request;
+pub(crate) mod requests;
 mod session;
 pub(crate) mod statistics;
 mod tunnel;

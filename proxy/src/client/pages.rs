@@ -1,4 +1,4 @@
-//! Answers for the proxy's own pages: /healthz, /readyz, /metrics and the statistics.
+//! Answers for the proxy's own pages: /healthz, /readyz, /metrics, /requests and the statistics.
 //!
 //! They are answered in origin-form only, so that no proxied request can reach them.
 
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::authentication;
 use crate::client::connection::Entrance;
 use crate::client::error::{Answer, RequestError, text_response};
+use crate::client::requests;
 use crate::client::statistics;
 use crate::context::{Context, Settings};
 use crate::env::Env;
@@ -34,7 +35,8 @@ pub(crate) async fn respond<E: Env>(
 ) -> Result<BytesMut, RequestError> {
     let answer = Answer { close, with_body: !head.method.is_head(), wall: context.env.wall() };
     let plain = |status, text: &str| text_response(status, Fields::new(), "text/plain; charset=utf-8", text, answer);
-    let path = path.split('?').next().unwrap_or_default();
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    let requests = path.strip_prefix("/requests").filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let stats = path == settings.config.server.stats_endpoint;
     if path == "*" {
         // OPTIONS of this server as a whole (RFC 9110 section 9.3.7).
@@ -43,7 +45,7 @@ pub(crate) async fn respond<E: Env>(
         return Ok(text_response(200, fields, "text/plain; charset=utf-8", "", answer));
     }
     let elsewhere = entrance == Entrance::Clients && context.admin.is_some();
-    if elsewhere || !(stats || matches!(path, "/healthz" | "/readyz" | "/metrics")) {
+    if elsewhere || !(stats || requests.is_some() || matches!(path, "/healthz" | "/readyz" | "/metrics")) {
         let text = "netdrift: no such page; a proxied request names its target in full (http://host/path)\n";
         return Ok(plain(404, text));
     }
@@ -51,6 +53,13 @@ pub(crate) async fn respond<E: Env>(
         let mut fields = Fields::new();
         fields.push("Allow", "GET, HEAD");
         return Ok(text_response(405, fields, "text/plain; charset=utf-8", "netdrift: GET only\n", answer));
+    }
+    if let Some(rest) = requests {
+        admit(context, settings, head, (peer, entrance)).await?;
+        return Ok(match remembered(context, rest, query) {
+            Ok(body) => text_response(200, Fields::new(), JSON, &body, answer),
+            Err((status, text)) => plain(status, text),
+        });
     }
     Ok(match path {
         "/healthz" => json(200, &context.health(), answer),
@@ -70,6 +79,23 @@ pub(crate) async fn respond<E: Env>(
             text_response(200, Fields::new(), JSON, &body, answer)
         }
     })
+}
+
+/// The page of the requests that are remembered, or of the one that `rest` of the path names. Nothing of what was asked is in the
+/// refusal.
+fn remembered<E: Env>(context: &Context<E>, rest: &str, query: Option<&str>) -> Result<String, (u16, &'static str)> {
+    match (rest.strip_prefix('/'), query) {
+        (None, None) => Ok(requests::list(context, false)),
+        (None, Some("failed")) => Ok(requests::list(context, true)),
+        (Some(id), None) => {
+            let digits = Some(id).filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+            let id = digits
+                .and_then(|id| id.parse().ok())
+                .ok_or((400, "netdrift: /requests/ID takes a request's number\n"))?;
+            requests::story(context, id).ok_or((404, "netdrift: no such request is remembered\n"))
+        }
+        _ => Err((400, "netdrift: /requests takes no query but ?failed, and /requests/ID takes none\n")),
+    }
 }
 
 /// Why no request should be sent here, if so.

@@ -20,7 +20,6 @@ use crate::upstream::pool::{Lease, Pool};
 pub(crate) struct Request<E: Env> {
     pool: Arc<Pool<E>>,
     connections: Arc<Connections>,
-    pub(crate) id: RequestId,
     started: Timestamp,
     /// The bytes carried. Once an upstream is found, they count into its sums as well.
     pub(crate) traffic: Arc<Traffic>,
@@ -37,6 +36,8 @@ pub(crate) struct Origin {
     pub(crate) method: Cow<'static, str>,
     /// `host:port`, or `-`.
     pub(crate) target: Arc<str>,
+    /// Of the settings that it began with.
+    pub(crate) config_epoch: u64,
 }
 
 impl Origin {
@@ -47,6 +48,7 @@ impl Origin {
             user: self.user,
             method: self.method,
             target: self.target,
+            config_epoch: self.config_epoch,
             status: 0,
             outcome: "client_gone",
             blame: Some(Blame::Client),
@@ -80,7 +82,6 @@ impl<E: Env> Request<E> {
         Request {
             pool: Arc::clone(pool),
             connections: Arc::clone(&context.connections),
-            id: origin.request,
             started,
             traffic: Arc::default(),
             summary: origin.into_summary(),
@@ -168,7 +169,7 @@ impl<E: Env> Request<E> {
         let latency = now.since(self.started);
         self.summary.latency = latency;
         self.pool.stats.requests.ended(success, latency);
-        self.pool.emit_at(now, &Event::Verdict { request: self.id, success });
+        self.pool.emit_at(now, &Event::Verdict { request: self.summary.request, success });
     }
 }
 

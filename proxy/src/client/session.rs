@@ -108,7 +108,7 @@ impl<E: Env> Connection<E> {
             let head = match self.next_head(&settings).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return NextStep::Close,
-                Err((error, with_body)) => return self.refuse_head(&error, with_body).await,
+                Err((error, with_body)) => return self.refuse_head(&settings, &error, with_body).await,
             };
             self.requests += 1;
             // The settings may have changed while the client was silent.
@@ -239,7 +239,7 @@ impl<E: Env> Connection<E> {
             return Err(RequestError::Ourselves);
         }
         let text = target.to_shared(if head.method.is_connect() { &head.target } else { "" });
-        Ok(self.origin(Some(&head.method), Some(text), user))
+        Ok(self.origin(settings, Some(&head.method), Some(text), user))
     }
 
     /// Answers a request for one of our own pages.
@@ -247,7 +247,7 @@ impl<E: Env> Connection<E> {
         let close = self.overloaded || framing != Framing::None || self.must_close(head);
         match pages::respond(&self.context, settings, head, path, (self.peer, self.entrance), close).await {
             Ok(response) => self.answer(&response).await,
-            Err(error) => self.reject(head, &error, close).await,
+            Err(error) => self.reject(settings, head, &error, close).await,
         }
         if close { NextStep::Linger } else { NextStep::NextRequest }
     }
@@ -263,14 +263,14 @@ impl<E: Env> Connection<E> {
         if framing != Framing::None || self.must_close(head) || !matches!(error, RequestError::Auth(..)) {
             return self.refuse(settings, head, error).await;
         }
-        self.reject(head, &error, false).await;
+        self.reject(settings, head, &error, false).await;
         NextStep::NextRequest
     }
 
     /// Refuses a request whose head can't be read.
-    async fn refuse_head(&mut self, error: &RequestError, with_body: bool) -> NextStep<E> {
+    async fn refuse_head(&mut self, settings: &Settings, error: &RequestError, with_body: bool) -> NextStep<E> {
         let told = error.reply();
-        rejected(&self.context.pool, self.origin(None, None, None), &told);
+        rejected(&self.context.pool, self.origin(settings, None, None, None), &told);
         self.answer(&told.response(true, with_body, self.context.env.wall())).await;
         NextStep::Linger
     }
@@ -289,13 +289,13 @@ impl<E: Env> Connection<E> {
             }
             _ => false,
         };
-        self.reject(head, &error, !may_stay).await;
+        self.reject(settings, head, &error, !may_stay).await;
         if may_stay { NextStep::NextRequest } else { NextStep::Linger }
     }
 
-    async fn reject(&mut self, head: &RequestHead, error: &RequestError, close: bool) {
+    async fn reject(&mut self, settings: &Settings, head: &RequestHead, error: &RequestError, close: bool) {
         let reply = error.reply();
-        rejected(&self.context.pool, self.refused(head), &reply);
+        rejected(&self.context.pool, self.refused(settings, head), &reply);
         self.answer(&reply.response(close, !head.method.is_head(), self.context.env.wall())).await;
     }
 }

@@ -70,6 +70,7 @@ impl Config {
         self.server.pid_file = old.server.pid_file.clone();
         self.server.control_socket = old.server.control_socket.clone();
         self.limits.max_connections = old.limits.max_connections;
+        self.limits.remembered_requests = old.limits.remembered_requests;
         self.logging = old.logging.clone();
         kept
     }
@@ -80,6 +81,7 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
     let limit = |config: &Config| {
         config.limits.max_connections.map_or("from the descriptor limit".to_owned(), |most| most.to_string())
     };
+    let remembered = |config: &Config| config.limits.remembered_requests.to_string();
     let admin = |config: &Config| config.admin.as_ref().map_or("none".to_owned(), |admin| admin.listen.to_string());
     for (name, old, new) in [
         ("admin.listen_address", admin(old), admin(new)),
@@ -87,6 +89,7 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
         ("server.pid_file", place(&old.server.pid_file), place(&new.server.pid_file)),
         ("server.control_socket", place(&old.server.control_socket), place(&new.server.control_socket)),
         ("limits.max_connections", limit(old), limit(new)),
+        ("limits.remembered_requests", remembered(old), remembered(new)),
         ("logging.format", format!("{:?}", old.logging.format), format!("{:?}", new.logging.format)),
         ("logging.level", old.logging.level.clone(), new.logging.level.clone()),
     ] {
@@ -218,7 +221,7 @@ fn sections(lines: &mut Vec<String>, old: &Config, new: &Config) {
     note_fields!(
         lines, "limits", old.limits, new.limits,
         Limits { max_header_bytes, max_header_fields, pool_per_upstream },
-        elsewhere: [max_connections]
+        elsewhere: [max_connections, remembered_requests]
     );
 }
 

@@ -293,6 +293,8 @@ pub struct Limits {
     pub max_connections: Option<NonZeroUsize>,
     /// Idle kept-alive connections held per upstream. Default 256: fewer than there are requests at once cost each of the others a new one.
     pub pool_per_upstream: usize,
+    /// Requests that are remembered of those that were served, and as many of those that failed. Default 256. Needs a restart to change.
+    pub remembered_requests: usize,
 }
 
 /// How logs are written (to standard error). Needs a restart to change.

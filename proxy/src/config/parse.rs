@@ -25,8 +25,8 @@ use crate::core::failover::RetryBudgetPolicy;
 use crate::core::health::HealthPolicy;
 use crate::http::head::is_token;
 
-/// Paths that answer health probes, so that the statistics can't take them.
-const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Paths of our other pages, so that the statistics can't take them.
+const RESERVED_PATHS: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/requests"];
 
 /// The problem that is noted if the types refuse what the schema derived from them let through. serde's own text could
 /// quote a secret.
@@ -91,6 +91,7 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
             max_header_fields: raw.limits.max_header_fields,
             max_connections: raw.limits.max_connections.and_then(NonZeroUsize::new),
             pool_per_upstream: raw.limits.pool_per_upstream,
+            remembered_requests: raw.limits.remembered_requests,
         },
         logging: logging?,
         warnings: std::mem::take(&mut reading.warnings),

@@ -68,7 +68,7 @@ pub(super) struct Config {
     /// Access to the statistics.
     #[serde(default)]
     pub(super) stats: Stats,
-    /// A listener of its own for the proxy's own pages (/healthz, /readyz, /stats, /metrics). Clients can't reach them then.
+    /// A listener of its own for the proxy's own pages (/healthz, /readyz, /stats, /metrics, /requests). Clients can't reach them then.
     #[serde(default)]
     pub(super) admin: Admin,
     /// How logs are written, to standard error.
@@ -346,11 +346,20 @@ pub(super) struct Limits {
     /// The most idle connections that are kept for each upstream.
     #[schemars(range(min = 0, max = 10_000))]
     pub(super) pool_per_upstream: usize,
+    /// How many requests are remembered for /requests: as many that were served, and as many that failed.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub(super) remembered_requests: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_header_bytes: 16 * 1024, max_header_fields: 100, max_connections: None, pool_per_upstream: 256 }
+        Limits {
+            max_header_bytes: 16 * 1024,
+            max_header_fields: 100,
+            max_connections: None,
+            pool_per_upstream: 256,
+            remembered_requests: 256,
+        }
     }
 }
 

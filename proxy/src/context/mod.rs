@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use crate::env::{Env, Lock};
+use crate::event::memory::Memory;
 use crate::event::metrics::Metrics;
 use crate::event::{Observer, RequestId};
 use crate::upstream::pool::Pool;
@@ -26,6 +27,8 @@ pub(crate) struct Context<E: Env> {
     pub(crate) pool: Arc<Pool<E>>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The last requests.
+    pub(crate) memory: Arc<Memory>,
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) listen: SocketAddr,

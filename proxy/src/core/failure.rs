@@ -80,6 +80,25 @@ impl Rule {
             Rule::StoodAlone => "stood_alone",
         }
     }
+
+    /// What it says, for people.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Rule::ClientWentAway => "the client went away first",
+            Rule::OwnResources => "this proxy had no descriptor, port or memory left for the attempt",
+            Rule::Resolver => "the upstream's name could not be looked up",
+            Rule::OwnNetwork => "most upstreams were out of reach within moments, so it was the network here",
+            Rule::CutShort => "the request's deadline left the attempt less than its own time-out",
+            Rule::Unreachable => "no TCP connection to it came about",
+            Rule::Tls => "no TLS session with it came about",
+            Rule::MalformedHead => "the head of its reply was not HTTP",
+            Rule::CredentialsRefused => "it refused the credentials that it is configured with (407)",
+            Rule::OpenedElsewhere => "another upstream then opened the same target",
+            Rule::DeliveredElsewhere => "another upstream then delivered from the same target",
+            Rule::FailedAlike => "another upstream failed alike on the same target",
+            Rule::StoodAlone => "no other upstream was heard on the same target",
+        }
+    }
 }
 
 /// What an upstream was asked for. Its answer to a CONNECT is its own; in a reply to plain HTTP every byte may be the

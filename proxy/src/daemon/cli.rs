@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Authentication, Config, Problems};
+use crate::event::RequestId;
 
 /// Exit code for arguments that make no sense (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -60,6 +61,24 @@ pub enum Command {
         view: View,
         /// Again and again, until this process ends.
         watch: bool,
+    },
+    /// Show the last requests of the running proxy.
+    Requests {
+        /// Which proxy.
+        proxy: RunningProxy,
+        /// Only those that did not go well.
+        failed: bool,
+        /// As JSON.
+        json: bool,
+    },
+    /// Tell why a request of the running proxy went where it did.
+    Explain {
+        /// Which proxy.
+        proxy: RunningProxy,
+        /// The request's number, as the log has it.
+        request: RequestId,
+        /// As JSON.
+        json: bool,
     },
     /// Hash the password on standard input.
     HashPassword,
@@ -132,6 +151,28 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the running proxy's last requests, the newest first
+    Requests {
+        #[command(flatten)]
+        running: Running,
+        /// Only those that did not go well
+        #[arg(long)]
+        failed: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell why one of the running proxy's last requests went where it did
+    Explain {
+        /// The request's number, as the log has it
+        #[arg(value_name = "ID")]
+        request: RequestId,
+        #[command(flatten)]
+        running: Running,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Read a password from standard input and print its argon2id hash for the configuration
     HashPassword,
 }
@@ -198,6 +239,12 @@ impl Invocation {
             Some(Verb::Stats(shown)) => shown.of(View::Statistics, config),
             Some(Verb::Upstreams { shown, json }) => {
                 shown.of(if json { View::UpstreamsAsJson } else { View::Upstreams }, config)
+            }
+            Some(Verb::Requests { running, failed, json }) => {
+                Command::Requests { proxy: running.or(config), failed, json }
+            }
+            Some(Verb::Explain { request, running, json }) => {
+                Command::Explain { proxy: running.or(config), request, json }
             }
             Some(Verb::HashPassword) => Command::HashPassword,
             None if args.schema => Command::Schema,

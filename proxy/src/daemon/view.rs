@@ -77,10 +77,15 @@ fn table(page: &Page) -> String {
             total.last_failure.as_ref().map_or_else(String::new, failure),
         ]);
     }
-    let widths: [usize; 9] =
+    columns(&rows)
+}
+
+/// `rows` below each other, two spaces between their columns.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let widths: [usize; N] =
         std::array::from_fn(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default());
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
             // Writing to a string does not fail.

@@ -2,12 +2,29 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{RequestId, UpstreamLabel};
 use crate::core::attribution::{Blame, Rule};
+use crate::core::upstream::UpstreamId;
 use crate::env::RelayEnd;
+
+/// An upstream as events and logs tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamLabel {
+    /// Kept over reloads for as long as it is the same upstream.
+    pub id: UpstreamId,
+    /// How it is called; no other upstream is called so at the same time.
+    pub name: Arc<str>,
+    /// Its URL without credentials. Two that differ by user name have the same.
+    pub url: Arc<str>,
+    /// The word by which the configuration groups it, if it has one.
+    pub tag: Option<Arc<str>>,
+}
+
+/// Numbers the requests of one proxy from 1.
+pub type RequestId = u64;
 
 /// A part of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,11 +87,95 @@ impl Phases {
     }
 }
 
+/// Why an upstream takes no picks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// The configuration has switched it off.
+    Disabled,
+    /// Its weight is 0.
+    WeightZero,
+    /// It was put aside until a probe decides.
+    Suspected,
+    /// It was ejected.
+    Ejected,
+}
+
+impl Exclusion {
+    /// Its name for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Exclusion::Disabled => "disabled",
+            Exclusion::WeightZero => "weight 0",
+            Exclusion::Suspected => "suspected",
+            Exclusion::Ejected => "ejected",
+        }
+    }
+}
+
+/// An upstream that takes no picks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Excluded {
+    /// Which.
+    pub upstream: Arc<UpstreamLabel>,
+    /// Why, as it was when the epoch began.
+    pub why: Exclusion,
+}
+
+/// Who could be picked in an epoch of the schedule, and who could not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// The epoch's number.
+    pub epoch: u64,
+    /// How many take picks.
+    pub candidates: usize,
+    /// Those who don't, up to [`Standing::MAX_EXCLUDED`].
+    pub excluded: Vec<Excluded>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl Standing {
+    /// Upstreams that are named at most: every remembered request may keep another list of them.
+    pub const MAX_EXCLUDED: usize = 32;
+
+    /// Of an epoch in which so many take picks, and these don't.
+    pub fn new(epoch: u64, candidates: usize, excluded: impl IntoIterator<Item = Excluded>) -> Self {
+        let mut excluded: Vec<_> = excluded.into_iter().collect();
+        let more = excluded.len().saturating_sub(Self::MAX_EXCLUDED);
+        excluded.truncate(Self::MAX_EXCLUDED);
+        excluded.shrink_to_fit();
+        Standing { epoch, candidates, excluded, more }
+    }
+}
+
+/// How the upstream of an attempt was picked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pick {
+    /// Among whom.
+    pub standing: Arc<Standing>,
+    /// One more than the number, so that none takes no room of its own: every open tunnel holds one.
+    ticket: Option<NonZeroU64>,
+}
+
+impl Pick {
+    /// A pick among `standing`, by `ticket` if it was the first of its request and somebody's turn.
+    pub fn new(standing: Arc<Standing>, ticket: Option<u64>) -> Self {
+        Pick { standing, ticket: ticket.and_then(|ticket| NonZeroU64::MIN.checked_add(ticket)) }
+    }
+
+    /// The ticket of a first pick; `None` for failover and last resorts.
+    pub fn ticket(&self) -> Option<u64> {
+        self.ticket.map(|ticket| ticket.get() - 1)
+    }
+}
+
 /// What is told of one attempt of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptSummary {
     /// Through whom it went.
     pub upstream: Arc<UpstreamLabel>,
+    /// How that one was picked.
+    pub pick: Pick,
     /// How far it came; nothing of one that the client did not wait for.
     pub phases: Phases,
 }
@@ -105,6 +206,8 @@ pub struct Summary {
     pub method: Cow<'static, str>,
     /// `host:port`, or `-`.
     pub target: Arc<str>,
+    /// The number of the configuration that it began with.
+    pub config_epoch: u64,
     /// The status that went to the client; 0 where none did.
     pub status: u16,
     /// `ok`, or the word for what went wrong.

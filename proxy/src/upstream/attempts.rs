@@ -90,7 +90,7 @@ impl<E: Env> Attempts<E> {
         let candidates = if self.tried.is_empty() { self.candidates } else { self.pool.untried(&self.tried) };
         match self.budget.next(candidates.saturating_sub(1), self.pool.now()) {
             Ok(allowance) => {
-                let lease = if self.tried.is_empty() {
+                let (lease, pick) = if self.tried.is_empty() {
                     self.pool.pick_first(self.request)?
                 } else {
                     self.pool.pick_behind(self.request, self.tried.len() as u32, &self.tried)?
@@ -98,7 +98,7 @@ impl<E: Env> Attempts<E> {
                 self.begun += 1;
                 self.clock = PhaseClock::default();
                 let upstream = Arc::clone(&lease.upstream.label);
-                self.last = Some(AttemptSummary { upstream, phases: Phases::default() });
+                self.last = Some(AttemptSummary { upstream, pick, phases: Phases::default() });
                 Some((lease, allowance))
             }
             Err(spent) => {

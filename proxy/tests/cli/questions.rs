@@ -1,4 +1,5 @@
-//! Tests the commands that ask a running proxy: `healthcheck`, `reload`, `upstreams`, `stats`, `drain`.
+//! Tests the commands that ask a running proxy: `healthcheck`, `reload`, `upstreams`, `stats`, `requests`, `explain`,
+//! `drain`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -44,6 +45,40 @@ fn upstreams_and_statistics_are_shown_and_a_drain_is_asked_for() {
     assert_eq!(running.end(), 0);
     let (code, _, err) = outcome(&mut place.command(&["upstreams"]));
     assert!(code == Some(1) && err.contains("no proxy runs behind this control socket"), "{err}");
+}
+
+/// Beside the log, which has the numbers.
+#[test]
+fn the_last_requests_and_the_story_of_one_are_told() {
+    let mut place = Place::before(echo());
+    place.config["authentication"] = json!({ "enabled": true, "users": [{ "username": "a", "password": "b" }] });
+    place.config["stats"] = json!({ "require_auth": true });
+    let mut running = place.start();
+    let mut client = std::net::TcpStream::connect(place.address).unwrap();
+    client.write_all(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nConnection: close\r\n\r\n").unwrap();
+    client.read_to_end(&mut Vec::new()).unwrap();
+    let line = running.line("no_credentials");
+    let id = line.split("request=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let (code, out, err) = outcome(&mut place.command(&["explain", &id]));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let told = format!("Request {id}: CONNECT a.test:443, asked by ");
+    assert!(out.starts_with(&told) && out.contains("The client is to blame."), "{out}");
+    let (code, out, _) = outcome(&mut place.command(&["explain", &id, "--json"]));
+    let story: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &story["target"]), (Some(0), &json!("a.test:443")));
+    for arguments in [&["requests"][..], &["requests", "--failed"]] {
+        let (code, out, _) = outcome(&mut place.command(arguments));
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(code == Some(0) && lines[0].starts_with("REQUEST") && lines[1].starts_with(&id), "{out}");
+    }
+    let (code, out, _) = outcome(&mut place.command(&["requests", "--json"]));
+    let list: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, list["requests"].as_array().map(Vec::len)), (Some(0), Some(1)));
+    let (code, out, err) = outcome(&mut place.command(&["explain", "999"]));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("request 999 is not remembered"), "{err}");
+    let (code, _, err) = outcome(&mut place.command(&["explain", "x"]));
+    assert!(code == Some(64) && err.contains("invalid value 'x'"), "{err}");
 }
 
 #[test]

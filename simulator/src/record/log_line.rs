@@ -130,7 +130,9 @@ mod tests {
     use proxy::core::time::Timestamp;
     use proxy::daemon::log::{Log, lines};
     use proxy::env::RelayEnd;
-    use proxy::event::{AttemptSummary, Event, FailedAttemptSummary, Observer, Phase, Phases, Summary, UpstreamLabel};
+    use proxy::event::{
+        AttemptSummary, Event, FailedAttemptSummary, Observer, Phase, Phases, Pick, Summary, UpstreamLabel,
+    };
 
     use super::*;
     use crate::record::clock::Clock;
@@ -166,7 +168,7 @@ mod tests {
     fn attempt(id: u32, url: &str) -> AttemptSummary {
         let mut phases = Phases::default();
         phases.set(Phase::Tcp, Duration::from_micros(12));
-        AttemptSummary { upstream: label(id, url), phases }
+        AttemptSummary { upstream: label(id, url), pick: Pick::default(), phases }
     }
 
     fn failed(id: u32, url: &str, failure: &'static str) -> FailedAttemptSummary {
@@ -180,6 +182,7 @@ mod tests {
             user: whole.then(|| "alice".into()),
             method: "CONNECT".into(),
             target: "c-1.echo.mock:80".into(),
+            config_epoch: 1,
             status: 200,
             outcome: "ok",
             blame: whole.then_some(Blame::Client),

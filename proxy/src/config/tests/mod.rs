@@ -137,8 +137,13 @@ fn every_default_is_the_documented_one() {
     assert_eq!((policy.failure_threshold.get(), policy.recovery_threshold.get()), (3, 1));
     assert_eq!((policy.backoff_base, policy.backoff_max), (secs(5), secs(300)));
     assert_eq!(config.health.active, None);
-    let limits =
-        Limits { max_header_bytes: 16384, max_header_fields: 100, max_connections: None, pool_per_upstream: 256 };
+    let limits = Limits {
+        max_header_bytes: 16384,
+        max_header_fields: 100,
+        max_connections: None,
+        pool_per_upstream: 256,
+        remembered_requests: 256,
+    };
     assert_eq!(config.limits, limits);
     assert_eq!(config.logging, Logging { format: LogFormat::Text, level: "info".into() });
     assert_eq!(config.warnings, [""; 0]);

@@ -9,6 +9,8 @@
 //! | `{"command":"reload"}` | `{"result":"reloaded","config_epoch":2,"changes":[…],"restart_required":[…],"warnings":[…]}` |
 //! | | `{"result":"refused","problems":"…"}`: the configuration can't be used, the old one stays in force |
 //! | `{"command":"statistics"}` | `{"result":"statistics","page":"…"}`: the text of `/stats` |
+//! | `{"command":"requests","failed":false}` | `{"result":"requests","page":"…"}`: the text of `/requests`, or of `/requests?failed` |
+//! | `{"command":"explain","request":7}` | the same with the text of `/requests/7` |
 //! | `{"command":"drain"}` | `{"result":"draining"}`: as SIGTERM |
 //! | `{"command":"hand_over"}` | `{"result":"handed_over"}` with descriptors beside it; then `{"command":"took_over"}` on the same |
 //! | | connection, and its answer `{"result":"retired"}`: `hand_over.rs` |
@@ -22,6 +24,7 @@ mod socket;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Health;
+use crate::event::RequestId;
 
 pub use client::ask;
 pub use hand_over::{Handed, Holdings, TakeOver};
@@ -38,6 +41,16 @@ pub enum Request {
     Reload {},
     /// What it has counted.
     Statistics {},
+    /// The last requests: all, or those that did not go well.
+    Requests {
+        /// Which.
+        failed: bool,
+    },
+    /// Why a request went where it did.
+    Explain {
+        /// Its number.
+        request: RequestId,
+    },
     /// Drain, and end.
     Drain {},
     /// Hand over what only one process can have.
@@ -55,6 +68,11 @@ pub enum Answer {
     /// What it has counted, as the page of statistics says it.
     Statistics {
         /// Its text.
+        page: String,
+    },
+    /// What it remembers of requests, or of one.
+    Requests {
+        /// The text of the page that says it.
         page: String,
     },
     /// It drains.

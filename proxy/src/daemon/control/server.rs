@@ -119,6 +119,11 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
                 Ok(Ok(line)) => match serde_json::from_slice(&line) {
                     Ok(Request::Health {}) => Answer::Health(service.proxy.health()),
                     Ok(Request::Statistics {}) => Answer::Statistics { page: service.proxy.statistics().await },
+                    Ok(Request::Requests { failed }) => Answer::Requests { page: service.proxy.requests(failed) },
+                    Ok(Request::Explain { request }) => match service.proxy.explain(request) {
+                        Some(page) => Answer::Requests { page },
+                        None => error(format!("request {request} is not remembered")),
+                    },
                     Ok(Request::Drain {}) => match service.pending.send(Pending::Drain).await {
                         Ok(()) => Answer::Draining {},
                         Err(_) => error("the proxy is stopping already".to_owned()),

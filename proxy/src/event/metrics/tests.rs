@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::core::attribution::{Blame, Rule};
-use crate::event::{AttemptSummary, Summary, UpstreamLabel};
+use crate::event::{AttemptSummary, Pick, Summary, UpstreamLabel};
 
 fn id(number: u32) -> UpstreamId {
     UpstreamId::new(number)
@@ -42,6 +42,7 @@ fn finished(outcome: &'static str, blame: Option<Blame>, attempts: u32) -> Summa
         user: None,
         method: "CONNECT".into(),
         target: "t:1".into(),
+        config_epoch: 1,
         status: 200,
         outcome,
         blame,
@@ -60,7 +61,7 @@ fn finished(outcome: &'static str, blame: Option<Blame>, attempts: u32) -> Summa
 fn failed(phases: Phases) -> FailedAttemptSummary {
     let upstream = UpstreamLabel { id: id(0), name: "a".into(), url: "http://a".into(), tag: None };
     FailedAttemptSummary {
-        attempt: AttemptSummary { upstream: Arc::new(upstream), phases },
+        attempt: AttemptSummary { upstream: Arc::new(upstream), pick: Pick::default(), phases },
         failure: "connect_refused",
         cause: Some("what a library says is no label".into()),
         blame: Some((Blame::Upstream, Rule::Unreachable)),

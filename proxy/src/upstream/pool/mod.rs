@@ -46,7 +46,7 @@ pub(crate) use upstream::{LastFailure, SWEEP, Upstream};
 pub(crate) use warm::{Opening, Step};
 
 use idle::IdlePlaces;
-use snapshot::{build, members};
+use snapshot::{build, members, standing};
 use state::{HeldState, State, StateLock};
 use turns::{Turns, change};
 
@@ -79,6 +79,7 @@ impl<E: Env> Pool<E> {
         let balancer = Balancer::new(config.health.policy, &members)?;
         let snapshot = Snapshot {
             turns: Turns::of(balancer.epoch().clone()),
+            standing: standing(balancer.epoch(), &upstreams, |id| balancer.health(id)),
             failover: config.failover_policy(),
             settings: UpstreamSettings::new(config, via),
             upstreams,
@@ -123,16 +124,20 @@ impl<E: Env> Pool<E> {
         let now = self.now();
         let health = |id: &UpstreamId| Some((*id, state.balancer.health(*id)?.ejection()?.since));
         let recovered: Vec<_> = anew.iter().filter_map(health).collect();
-        let configure =
-            |balancer: &mut Balancer, ticket| balancer.adopt(config.health.policy, plan, &anew, (ticket, now));
-        let (renewed, snapshot) = change(&self.current, &mut state.balancer, configure, |_, turns, _| {
-            Some(Snapshot {
-                turns,
-                failover: config.failover_policy(),
-                settings: UpstreamSettings::new(config, via),
-                upstreams,
-            })
-        });
+        let configure = |balancer: &mut Balancer, ticket| {
+            let renewed = balancer.adopt(config.health.policy, plan, &anew, (ticket, now));
+            (renewed, standing(balancer.epoch(), &upstreams, |id| balancer.health(id)))
+        };
+        let ((renewed, _), snapshot) =
+            change(&self.current, &mut state.balancer, configure, |_, turns, (_, standing)| {
+                Some(Snapshot {
+                    turns,
+                    standing: Arc::clone(standing),
+                    failover: config.failover_policy(),
+                    settings: UpstreamSettings::new(config, via),
+                    upstreams: upstreams.clone(),
+                })
+            });
         let Some(snapshot) = snapshot else { return Ok(()) };
         state.next_id = next_id;
         state.set_check_memory(snapshot.settings.check_memory);
@@ -239,15 +244,23 @@ impl<E: Env> Pool<E> {
         now: Timestamp,
     ) -> Option<Changed<E::Stream>> {
         let random = self.env.rand_u64();
-        let report = |balancer: &mut Balancer, ticket| balancer.report(attempt, result, ticket, random, now);
-        let (transition, renewed) = change(&self.current, &mut state.balancer, report, |before, turns, _| {
-            (turns.epoch().number() != before.turns.epoch().number()).then(|| Snapshot {
-                turns,
-                upstreams: before.upstreams.clone(),
-                failover: before.failover,
-                settings: Arc::clone(&before.settings),
-            })
-        });
+        let report = |balancer: &mut Balancer, ticket| {
+            let before = balancer.epoch().number();
+            let transition = balancer.report(attempt, result, ticket, random, now);
+            let epoch = balancer.epoch();
+            let changed = epoch.number() != before;
+            (transition, changed.then(|| standing(epoch, &self.current.load().upstreams, |id| balancer.health(id))))
+        };
+        let ((transition, _), renewed) =
+            change(&self.current, &mut state.balancer, report, |before, turns, (_, new)| {
+                new.as_ref().map(|standing| Snapshot {
+                    turns,
+                    standing: Arc::clone(standing),
+                    upstreams: before.upstreams.clone(),
+                    failover: before.failover,
+                    settings: Arc::clone(&before.settings),
+                })
+            });
         let health = state.balancer.health(attempt.upstream);
         if let Some(upstream) = self.current.load().get(attempt.upstream) {
             upstream.figures.set_sound(health);

@@ -9,7 +9,7 @@ use crate::core::attribution::{DEFAULT_MEMORY, Service};
 use crate::core::health::Charge;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
-use crate::event::{Event, RequestId};
+use crate::event::{Event, Pick, RequestId};
 
 /// An upstream that is out, and what it may be asked to show that it works.
 pub(crate) struct Probe<E: Env> {
@@ -22,14 +22,15 @@ pub(crate) struct Probe<E: Env> {
 
 impl<E: Env> Pool<E> {
     /// The first pick of a request: whose turn it is, else the least-failed.
-    pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId) -> Option<Lease<E>> {
+    pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId) -> Option<(Lease<E>, Pick)> {
         let current = self.current.load();
         let Some((ticket, upstream)) = current.turns.take() else {
             drop(current);
             return self.pick_from_balancer(request, 0, &[]);
         };
         let upstream = current.get(upstream)?;
-        Some(self.lease(upstream, Some(request), 0, (current.turns.epoch().number(), Some(ticket)), false))
+        let pick = Pick::new(Arc::clone(&current.standing), Some(ticket));
+        Some((self.lease(upstream, Some(request), 0, (pick.standing.epoch, Some(ticket)), false), pick))
     }
 
     /// The pick of a request behind failed ones; `None` where nobody is left, or all requests together have failed over
@@ -39,7 +40,7 @@ impl<E: Env> Pool<E> {
         request: RequestId,
         attempt: u32,
         tried: &[UpstreamId],
-    ) -> Option<Lease<E>> {
+    ) -> Option<(Lease<E>, Pick)> {
         let policy = self.current.load().failover.retry_budget;
         let allowed = self.retries.take(&policy, self.now());
         allowed.then(|| self.pick_from_balancer(request, attempt, tried))?
@@ -56,7 +57,7 @@ impl<E: Env> Pool<E> {
         request: RequestId,
         attempt: u32,
         tried: &[UpstreamId],
-    ) -> Option<Lease<E>> {
+    ) -> Option<(Lease<E>, Pick)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let state = self.state.lock();
         // Under the lock, so that the snapshot is the balancer's.
@@ -65,7 +66,8 @@ impl<E: Env> Pool<E> {
         let id = state.balancer.failover(tried, turn, load)?;
         drop(state);
         let upstream = current.get(id)?;
-        Some(self.lease(upstream, Some(request), attempt, (current.turns.epoch().number(), None), false))
+        let pick = Pick::new(Arc::clone(&current.standing), None);
+        Some((self.lease(upstream, Some(request), attempt, (pick.standing.epoch, None), false), pick))
     }
 
     /// A probe that is to be sent now.

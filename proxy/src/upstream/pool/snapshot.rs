@@ -9,10 +9,13 @@ use super::Upstream;
 use super::turns::{HasTurns, Turns};
 use crate::config::{self, ActiveChecks, Config, UpstreamKey};
 use crate::core::attribution::DEFAULT_MEMORY;
+use crate::core::balancer::Epoch;
 use crate::core::failover::FailoverPolicy;
+use crate::core::health::UpstreamHealth;
 use crate::core::schedule::ScheduleTooLong;
 use crate::core::upstream::{Member, UpstreamId};
 use crate::env::Env;
+use crate::event::{Excluded, Exclusion, Standing};
 use crate::http::head::HeadLimits;
 use crate::http::via::Via;
 use crate::upstream::leg::TlsSetupError;
@@ -21,6 +24,8 @@ use crate::upstream::resolver::Resolver;
 /// What a pick needs, never changed once published.
 pub(crate) struct Snapshot<S> {
     pub(super) turns: Turns,
+    /// Who is in those turns, and who is not.
+    pub(super) standing: Arc<Standing>,
     /// In order of id.
     pub(crate) upstreams: Vec<Arc<Upstream<S>>>,
     pub(super) failover: FailoverPolicy,
@@ -108,6 +113,25 @@ pub enum PoolError {
         /// What is wrong.
         error: TlsSetupError,
     },
+}
+
+/// Who takes picks in `epoch` and who does not, by the `health` of each.
+pub(super) fn standing<S>(
+    epoch: &Epoch,
+    upstreams: &[Arc<Upstream<S>>],
+    health: impl Fn(UpstreamId) -> Option<UpstreamHealth>,
+) -> Arc<Standing> {
+    let excluded = |upstream: &Arc<Upstream<S>>| {
+        let why = match health(upstream.id).and_then(|health| health.ejection()) {
+            _ if !upstream.config.enabled => Exclusion::Disabled,
+            _ if upstream.config.weight.is_zero() => Exclusion::WeightZero,
+            Some(ejection) if ejection.suspected => Exclusion::Suspected,
+            Some(_) => Exclusion::Ejected,
+            None => return None,
+        };
+        Some(Excluded { upstream: Arc::clone(&upstream.label), why })
+    };
+    Arc::new(Standing::new(epoch.number(), epoch.eligible(), upstreams.iter().filter_map(excluded)))
 }
 
 pub(super) fn members<S>(upstreams: &[Arc<Upstream<S>>]) -> Vec<Member> {

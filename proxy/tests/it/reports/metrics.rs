@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Client, Double, TestProxy, config, run};
 
 /// Sends `request` on a connection of its own; the status, the head and the body of the answer.
-async fn ask(addr: SocketAddr, request: &str) -> (u16, String, String) {
+pub(crate) async fn ask(addr: SocketAddr, request: &str) -> (u16, String, String) {
     let mut client = Client::connect(addr).await;
     client.send(format!("{request}\r\nConnection: close\r\n\r\n")).await;
     let (head, body) = client.response().await;
@@ -150,7 +150,7 @@ async fn with_admin(change: impl FnOnce(&mut Value)) -> (TestProxy, SocketAddr) 
     (proxy, admin)
 }
 
-const PAGES: [&str; 4] = ["/healthz", "/readyz", "/stats", "/metrics"];
+const PAGES: [&str; 5] = ["/healthz", "/readyz", "/stats", "/metrics", "/requests"];
 
 #[test]
 fn the_admin_listener_has_the_pages_and_nothing_else() {

@@ -4,5 +4,6 @@ mod attempts;
 mod causes;
 mod metrics;
 mod pages;
+mod requests;
 mod secrets;
 mod stats;
