@@ -35,7 +35,7 @@ pub(crate) async fn connect<E: Env>(
     let seeking = async {
         while let Some((lease, allowance)) = attempts.next() {
             let warm = lease.take_warm().await;
-            let dialled = (&*lease.upstream, &mut attempts.clock, warm);
+            let dialled = ((&*lease.upstream, &mut attempts.clock), warm);
             match dial::open_tunnel(pool, &context.env, dialled, &target, &allowance, dial_settings).await {
                 Ok((leg, surplus)) => return Some((lease, leg, surplus)),
                 Err(failed) => attempts.failed(lease, failed),

@@ -35,11 +35,14 @@ pub(crate) struct DialSettings<'a> {
     pub(crate) via: Option<&'a [u8]>,
 }
 
+/// Whom an attempt goes to, and the clock that follows it.
+pub(crate) type Dialled<'a, E> = (&'a Upstream<<E as Env>::Stream>, &'a mut PhaseClock);
+
 /// Connects to `upstream`, with TLS where its URL says so. `clock` tells how far it came.
 pub(crate) async fn connect<E: Env>(
     pool: &Pool<E>,
     env: &E,
-    (upstream, clock): (&Upstream<E::Stream>, &mut PhaseClock),
+    (upstream, clock): Dialled<'_, E>,
     allowance: &Allowance,
     settings: DialSettings<'_>,
 ) -> Result<Leg<E::Stream>, FailedAttempt> {
@@ -84,7 +87,7 @@ pub(crate) async fn connect<E: Env>(
 pub(crate) async fn open_tunnel<E: Env>(
     pool: &Pool<E>,
     env: &E,
-    (upstream, clock, warm): (&Upstream<E::Stream>, &mut PhaseClock, Option<Leg<E::Stream>>),
+    ((upstream, clock), warm): (Dialled<'_, E>, Option<Leg<E::Stream>>),
     target: &str,
     allowance: &Allowance,
     settings: DialSettings<'_>,
@@ -136,7 +139,7 @@ async fn ask_for_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
 pub(crate) async fn ask_for_page<E: Env>(
     pool: &Pool<E>,
     env: &E,
-    (upstream, clock): (&Upstream<E::Stream>, &mut PhaseClock),
+    (upstream, clock): Dialled<'_, E>,
     target: &Authority,
     allowance: &Allowance,
     settings: DialSettings<'_>,

@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, Version};
 use crate::upstream::clock::PhaseClock;
-use crate::upstream::dial::{DialSettings, ask_for_page, connect, open_tunnel};
+use crate::upstream::dial::{DialSettings, Dialled, ask_for_page, connect, open_tunnel};
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{FailureMemory, Lease, Pool, Probe, SWEEP, UpstreamSettings};
@@ -138,9 +138,6 @@ struct Ask {
     counts: bool,
 }
 
-/// Whom one of our own attempts goes to, and the clock that follows it.
-type Dialled<'a, E> = (&'a Lease<E>, &'a mut PhaseClock);
-
 impl<E: Env> Prober<'_, E> {
     /// One check: a CONNECT through the upstream. It is judged like a request's attempt, so that an endpoint which fails
     /// through every upstream is the endpoint's fault.
@@ -149,7 +146,7 @@ impl<E: Env> Prober<'_, E> {
         let mut last = Failure::ReplyTimeout.into();
         for target in endpoints {
             let mut evidence = Evidence::new(Service::Tunnel);
-            let Err(failed) = self.open((&lease, &mut clock), &target).await else {
+            let Err(failed) = self.open((&lease.upstream, &mut clock), &target).await else {
                 self.pool.opened(FailureMemory::Checks, &target.to_string(), (&mut lease, &mut clock), evidence);
                 return;
             };
@@ -184,10 +181,10 @@ impl<E: Env> Prober<'_, E> {
             self.pool.emit(&Event::ProbeAsked { upstream, target: &target });
             let done = match ask.asked {
                 Service::Tunnel if charge == Charge::EmptyTunnel => {
-                    self.open_and_stand((&lease, &mut clock), &ask.target).await
+                    self.open_and_stand((&lease.upstream, &mut clock), &ask.target).await
                 }
-                Service::Tunnel => self.open((&lease, &mut clock), &ask.target).await.map(drop),
-                Service::Page => self.page((&lease, &mut clock), &ask.target).await,
+                Service::Tunnel => self.open((&lease.upstream, &mut clock), &ask.target).await.map(drop),
+                Service::Page => self.page((&lease.upstream, &mut clock), &ask.target).await,
             };
             let Err(failed) = done else {
                 lease.end_attempt(None, &mut clock);
@@ -247,8 +244,7 @@ impl<E: Env> Prober<'_, E> {
         let settings = self.dial_settings(via.as_deref());
         let target = target.to_string();
         // It has to show that it can be reached, so no connection that stood before will do.
-        let (lease, clock) = dialled;
-        open_tunnel(self.pool, self.env, (&lease.upstream, clock, None), &target, &self.allowance(), settings)
+        open_tunnel(self.pool, self.env, (dialled, None), &target, &self.allowance(), settings)
             .await
             .map(|(leg, _)| leg)
     }
@@ -265,8 +261,7 @@ impl<E: Env> Prober<'_, E> {
     async fn page(&self, dialled: Dialled<'_, E>, target: &Authority) -> Result<(), FailedAttempt> {
         let via = self.settings.via.entry(Version::Http11);
         let settings = self.dial_settings(Some(via.as_bytes()));
-        let (lease, clock) = dialled;
-        ask_for_page(self.pool, self.env, (&lease.upstream, clock), target, &self.allowance(), settings).await
+        ask_for_page(self.pool, self.env, dialled, target, &self.allowance(), settings).await
     }
 
     fn allowance(&self) -> Allowance {
