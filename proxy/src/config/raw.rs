@@ -4,6 +4,8 @@
 //! [`super::text::schema`] checks a file against, so the two can't differ. A file that has passed is read into these types,
 //! and [`super::parse`] makes the configuration of them.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Secret;
 use super::text::schema::schema_of;
 use super::text::span::Span;
+pub(super) use limits::{Failover, Limits, Timeouts};
 
 /// The JSON Schema of a configuration file.
 pub fn schema() -> &'static Schema {
@@ -261,104 +264,6 @@ impl Default for HealthCheck {
             backoff_base: Span::from_secs(5),
             backoff_max: Span::from_secs(5 * 60),
             max_ejection_percent: 50,
-        }
-    }
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Timeouts {
-    /// For one upstream: name resolution, TCP and TLS together. Left out: upstream_timeout, else 10s.
-    pub(super) connect: Option<Span>,
-    /// For one upstream: from our CONNECT or request to its complete response head. Left out: upstream_timeout, else 30s.
-    pub(super) reply: Option<Span>,
-    /// For all attempts of a request together.
-    pub(super) request: Span,
-    /// For a client's complete request head.
-    pub(super) header: Span,
-    /// For a client's connection between two requests.
-    pub(super) keep_alive: Span,
-    /// For a plain-HTTP body of which no byte moves.
-    pub(super) body: Span,
-    /// For a tunnel in which no byte moves.
-    pub(super) idle_tunnel: Span,
-    /// For a tunnel of which one direction has ended and in which no byte moves.
-    pub(super) half_closed: Span,
-    /// For an unused connection to an upstream that is kept for later requests.
-    pub(super) pool_idle: Span,
-    /// For a connection that is to carry a request which can't be sent twice: one with a body, or a POST. With 0s it gets one of its own.
-    #[schemars(extend("x-minimum" = "0s"))]
-    pub(super) pool_idle_unrepeatable: Span,
-    /// How long a name's addresses are used before it is resolved again.
-    pub(super) dns: Span,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Timeouts {
-            connect: None,
-            reply: None,
-            request: Span::from_secs(90),
-            header: Span::from_secs(10),
-            keep_alive: Span::from_secs(60),
-            body: Span::from_secs(60),
-            idle_tunnel: Span::from_secs(60 * 60),
-            half_closed: Span::from_secs(60),
-            pool_idle: Span::from_secs(30),
-            pool_idle_unrepeatable: Span::default(),
-            dns: Span::from_secs(30),
-        }
-    }
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Failover {
-    /// How many upstreams are tried for one request at most.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub(super) max_attempts: u32,
-    /// How many failovers all requests together may have, for each hundred requests of the last ten seconds.
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub(super) retry_budget_percent: u32,
-    /// How many failovers a second are always allowed, however few requests there are.
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub(super) retry_budget_min_per_second: u32,
-}
-
-impl Default for Failover {
-    fn default() -> Self {
-        Failover { max_attempts: 3, retry_budget_percent: 100, retry_budget_min_per_second: 10 }
-    }
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Limits {
-    /// The most bytes of a request or response head.
-    #[schemars(range(min = 1024, max = 1_048_576))]
-    pub(super) max_header_bytes: usize,
-    /// The most fields in a head.
-    #[schemars(range(min = 8, max = 1000))]
-    pub(super) max_header_fields: usize,
-    /// The most client connections at once. Left out: it follows from the limit of open files.
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub(super) max_connections: Option<usize>,
-    /// The most idle connections that are kept for each upstream.
-    #[schemars(range(min = 0, max = 10_000))]
-    pub(super) pool_per_upstream: usize,
-    /// How many requests are remembered for /requests: as many that were served, and as many that failed.
-    #[schemars(range(min = 0, max = 10_000))]
-    pub(super) remembered_requests: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            max_header_bytes: 16 * 1024,
-            max_header_fields: 100,
-            max_connections: None,
-            pool_per_upstream: 256,
-            remembered_requests: 256,
         }
     }
 }
