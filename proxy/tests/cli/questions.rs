@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Place, Running, WATCHDOG, echo, outcome, page, tunnel};
+use crate::support::{Place, Running, WATCHDOG, echo, outcome, page, tunnel, tunnel_with};
 
 #[test]
 fn healthcheck_asks_without_credentials() {
@@ -66,14 +66,17 @@ fn the_last_requests_and_the_story_of_one_are_told() {
     let (code, out, _) = outcome(&mut place.command(&["explain", &id, "--json"]));
     let story: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &story["target"]), (Some(0), &json!("a.test:443")));
-    for arguments in [&["requests"][..], &["requests", "--failed"]] {
+    drop(tunnel_with(place.address, "Proxy-Authorization: Basic YTpi\r\n"));
+    running.line("outcome=\"ok\"");
+    for (arguments, count) in [(&["requests"][..], 2), (&["requests", "--failed"], 1)] {
         let (code, out, _) = outcome(&mut place.command(arguments));
         let lines: Vec<&str> = out.lines().collect();
-        assert!(code == Some(0) && lines[0].starts_with("REQUEST") && lines[1].starts_with(&id), "{out}");
+        assert!(code == Some(0) && lines[0].starts_with("REQUEST") && lines[count].starts_with(&id), "{out}");
+        assert_eq!(lines.len(), 1 + count, "{out}");
+        let (code, out, _) = outcome(&mut place.command(&[arguments, &["--json"]].concat()));
+        let list: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, list["requests"].as_array().map(Vec::len)), (Some(0), Some(count)));
     }
-    let (code, out, _) = outcome(&mut place.command(&["requests", "--json"]));
-    let list: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, list["requests"].as_array().map(Vec::len)), (Some(0), Some(1)));
     let (code, out, err) = outcome(&mut place.command(&["explain", "999"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains("request 999 is not remembered"), "{err}");
