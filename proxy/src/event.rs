@@ -178,6 +178,21 @@ pub enum Event<'a> {
         /// What keeps its old value until a restart.
         restart_required: &'a [String],
     },
+    /// Somebody has set an upstream by hand, over the control socket.
+    Steered {
+        /// Which.
+        upstream: UpstreamId,
+        /// How it is called.
+        name: &'a str,
+        /// Its URL without credentials.
+        url: &'a str,
+        /// What changed, for people.
+        change: &'a str,
+        /// The user id of whoever did.
+        uid: u32,
+        /// Their process id, as far as the system tells.
+        pid: Option<i32>,
+    },
     /// A new configuration was refused; the old one stays in force.
     ReloadFailed {
         /// All problems.
@@ -216,6 +231,7 @@ impl Event<'_> {
             Event::Verdict { .. } => "verdict",
             Event::Finished(_) => "finished",
             Event::Reloaded { .. } => "reloaded",
+            Event::Steered { .. } => "steered",
             Event::ReloadFailed { .. } => "reload_failed",
             Event::DrainStarted { .. } => "drain_started",
             Event::Drained { .. } => "drained",

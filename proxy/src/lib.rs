@@ -16,7 +16,7 @@
 //! | `authentication` | who may come in | `config`, `http`, `env` |
 //! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `event`, `config`, `http`, `env` |
 //! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `event`, `config`, `http`, `env`, `core` |
-//! | `proxy` | start, reload, drain | `client`, `context`, `upstream`, `event`, `config`, `http`, `env` |
+//! | `proxy` | start, reload, drain, what is set by hand | `client`, `context`, `upstream`, `event`, `config`, `http`, `env`, `core` |
 //! | `daemon` | what only a process on a machine needs: command line, log, PID file, control socket, file watching | `proxy`, `context`, `event`, `config`, `env`, `core` |
 //! | `testing` | an environment in memory, for tests; only with the feature `testing` | `env` |
 
@@ -35,5 +35,5 @@ pub mod testing;
 mod upstream;
 
 pub use context::{Health, Status};
-pub use proxy::{Listeners, Proxy, Reloaded, StartError};
+pub use proxy::{Listeners, Operator, Order, Proxy, Reloaded, StartError, SteerError, Steered};
 pub use upstream::{PoolError, TlsSetupError};

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy::Order;
 use proxy::config::{self, Loaded, Problems};
 use proxy::daemon::activation;
 use proxy::daemon::cli::{self, Command, Invocation, RunningProxy, View};
@@ -107,6 +108,7 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
             }
             answer => Err(unexpected(&answer)),
         },
+        Command::Steer { proxy, upstream, order } => steer(proxy, upstream, order),
         Command::Show { proxy, view, watch } => show(proxy, view, watch),
         Command::Requests { proxy, failed, json } => {
             tell(proxy, Request::Requests { failed }, if json { Ok } else { story::table })
@@ -155,6 +157,20 @@ fn reload(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
             print_error(problems);
             print_error("proxy: the configuration was refused; the old one stays in force");
             Ok(ExitCode::from(cli::EXIT_CONFIG))
+        }
+        answer => Err(unexpected(&answer)),
+    }
+}
+
+/// Sets an upstream of a running proxy by hand.
+fn steer(proxy: RunningProxy, upstream: String, order: Order) -> Result<ExitCode, CommandError> {
+    match ask(proxy, Request::Steer { upstream, order }, HEALTH_WAIT)? {
+        Answer::Steered { change, warnings } => {
+            print(change);
+            for warning in warnings {
+                print_error(format_args!("proxy: warning: {warning}"));
+            }
+            Ok(ExitCode::SUCCESS)
         }
         answer => Err(unexpected(&answer)),
     }

@@ -1,5 +1,7 @@
 //! Starts, reloads and drains one proxy.
 
+mod steer;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -20,6 +22,8 @@ use crate::upstream::PoolError;
 use crate::upstream::pool::Pool;
 use crate::upstream::prober;
 use crate::upstream::warmer;
+
+pub use steer::{Operator, Order, SteerError, Steered};
 
 /// A running proxy. Dropping it leaves it running: [`Proxy::drain`] ends it.
 pub struct Proxy<E: Env> {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use crate::config::ByHand;
 use crate::context::{Context, Settings};
 use crate::core::stats::{Counts, Reading};
 use crate::core::time::Timestamp;
@@ -135,6 +136,9 @@ struct UpstreamOut {
     note: Option<String>,
     weight: u32,
     enabled: bool,
+    /// Where it was set otherwise than the file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_hand: Option<ByHandOut>,
     healthy: bool,
     /// Charged since the last success.
     failures: u32,
@@ -155,6 +159,29 @@ struct UpstreamOut {
     latency_p50_ms: f64,
     latency_p90_ms: f64,
     latency_p99_ms: f64,
+}
+
+#[derive(Serialize)]
+struct ByHandOut {
+    /// As it is now: `enabled`, `disabled` or `draining`.
+    state: &'static str,
+    weight_in_file: u32,
+    enabled_in_file: bool,
+}
+
+impl ByHandOut {
+    /// Of an upstream that is `enabled`.
+    fn read(by_hand: ByHand, enabled: bool) -> Self {
+        ByHandOut {
+            state: match enabled {
+                true => "enabled",
+                false if by_hand.draining => "draining",
+                false => "disabled",
+            },
+            weight_in_file: by_hand.weight.get(),
+            enabled_in_file: by_hand.enabled,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -198,6 +225,7 @@ fn upstream_out<S>(one: &UpstreamReading<S>, started: SystemTime, now: Timestamp
         note: upstream.config.note.clone(),
         weight: upstream.config.weight.get(),
         enabled: upstream.config.enabled,
+        by_hand: upstream.config.by_hand.map(|by_hand| ByHandOut::read(by_hand, upstream.config.enabled)),
         healthy: health.is_eligible(),
         failures: health.failures(),
         probe_in_ms: health.ejection().map(|ejection| millis(ejection.until.since(now))),

@@ -2,6 +2,7 @@
 //!
 //! The exact JSON shape is in `raw`; [`parse`] turns it into these types and reports every problem at once.
 
+mod by_hand;
 mod diff;
 mod load;
 mod parse;
@@ -28,6 +29,7 @@ use crate::core::upstream::Weight;
 use crate::http::authority::Authority;
 use crate::http::head::HeadLimits;
 
+pub use by_hand::{ByHand, HandSetting};
 pub use diff::{Diff, diff};
 pub use load::{Files, Loaded, control_socket, load};
 pub use parse::parse;
@@ -169,10 +171,14 @@ pub struct Upstream {
     pub transport: Transport,
     /// Sent as its `Proxy-Authorization`.
     pub credentials: Option<Credentials>,
-    /// Share of first picks; zero where `enabled` is false.
+    /// Share of first picks: `set_weight`, or zero where `enabled` is false.
     pub weight: Weight,
-    /// As configured, shown in /stats.
+    /// Its share of first picks while it is enabled.
+    pub set_weight: Weight,
+    /// Whether it takes requests, shown in /stats.
     pub enabled: bool,
+    /// What the file says, where somebody has set it otherwise since.
+    pub by_hand: Option<ByHand>,
     /// Free word to group by in /stats and logs.
     pub tag: Option<String>,
     /// Free text for whoever reads the file.
@@ -381,5 +387,11 @@ impl Upstream {
     /// What identifies it across reloads.
     pub fn key(&self) -> UpstreamKey {
         UpstreamKey { url: self.url.clone(), username: self.credentials.as_ref().map(|c| c.username.clone()) }
+    }
+
+    /// Whether it knows us as it does in `other`, over the same transport: what it answered here, it would there.
+    pub fn is_known_as(&self, other: &Upstream) -> bool {
+        let known = |one: &Upstream| (one.credentials.clone(), one.transport.clone(), one.connect_headers.clone());
+        known(self) == known(other)
     }
 }

@@ -108,7 +108,7 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
         let header = check_header(&name, &value, fresh).map(|()| (name, value));
         connect_headers.extend(reading.good(&format!("{at}.connect_headers"), header));
     }
-    let url = url?;
+    let (url, weight) = (url?, weight?);
     let transport = read_transport(raw.tls, &url, at, reading);
     if !url.port_given {
         reading.warnings.push(format!("{url_at}: no port given, so {} is used", url.authority.port));
@@ -124,8 +124,10 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
         port: url.authority.port,
         transport: transport?,
         credentials: url.credentials,
-        weight: if raw.enabled { weight? } else { Weight::ZERO },
+        weight: if raw.enabled { weight } else { Weight::ZERO },
+        set_weight: weight,
         enabled: raw.enabled,
+        by_hand: None,
         tag: raw.tag,
         note: raw.note,
         connect_headers,

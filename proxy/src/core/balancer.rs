@@ -220,6 +220,21 @@ impl Balancer {
         Some(Transition { upstream: attempt.upstream, change })
     }
 
+    /// Somebody takes an upstream out by hand, as if its failures had ejected it. `None` where they have, or where it is no
+    /// member.
+    pub fn take_out(&mut self, id: UpstreamId, ticket: u64, random: u64, now: Timestamp) -> Option<Transition> {
+        let change = self.health.get_mut(&id)?.take_out(&self.policy, random, now)?;
+        self.renew(ticket);
+        Some(Transition { upstream: id, change })
+    }
+
+    /// Somebody lets an upstream back in by hand. `None` where it is not out.
+    pub fn let_in(&mut self, id: UpstreamId, ticket: u64, now: Timestamp) -> Option<Transition> {
+        let change = self.health.get_mut(&id)?.let_in(now)?;
+        self.renew(ticket);
+        Some(Transition { upstream: id, change })
+    }
+
     /// Takes the probe that is due longest, for the caller to send; else that of an upstream which waits for a target to
     /// be probed with, as soon as it `has_target`.
     pub fn take_probe(

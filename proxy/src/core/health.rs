@@ -17,6 +17,8 @@
 //! News older than the present state changes nothing: only attempts started after an ejection can end it or
 //! lengthen it, and a failure of an attempt started before a recovery no longer counts.
 
+mod by_hand;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 

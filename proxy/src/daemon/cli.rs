@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Authentication, Config, Problems};
 use crate::event::RequestId;
+use crate::proxy::Order;
 
 /// Exit code for arguments that make no sense (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -52,6 +53,15 @@ pub enum Command {
     Drain {
         /// Which proxy.
         proxy: RunningProxy,
+    },
+    /// Set an upstream of the running proxy by hand.
+    Steer {
+        /// Which proxy.
+        proxy: RunningProxy,
+        /// How the upstream is called.
+        upstream: String,
+        /// What to do with it.
+        order: Order,
     },
     /// Show what the running proxy has counted.
     Show {
@@ -173,8 +183,41 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Set one upstream of the running proxy by hand, until its configuration is read again (exit 0 or 1)
+    #[command(subcommand)]
+    Upstream(Steering),
     /// Read a password from standard input and print its argon2id hash for the configuration
     HashPassword,
+}
+
+#[derive(Subcommand)]
+enum Steering {
+    /// It takes no requests until it is enabled; what is open through it goes on
+    Disable(Steered),
+    /// It takes requests again
+    Enable(Steered),
+    /// As disable, and connections to it close once nobody uses them
+    Drain(Steered),
+    /// As if its failures had ejected it: a probe lets it back in
+    Eject(Steered),
+    /// An ejected one takes requests again without a probe
+    Restore(Steered),
+    /// Its share of first picks from now on
+    Weight {
+        #[command(flatten)]
+        steered: Steered,
+        /// 0 to 10000
+        #[arg(value_name = "N")]
+        weight: u32,
+    },
+}
+
+#[derive(clap::Args)]
+struct Steered {
+    #[command(flatten)]
+    running: Running,
+    /// The upstream, as `proxy upstreams` calls it
+    name: String,
 }
 
 #[derive(clap::Args)]
@@ -196,6 +239,20 @@ struct Shown {
 impl Running {
     fn or(self, config: PathBuf) -> RunningProxy {
         self.control_socket.map_or(RunningProxy::Config(config), RunningProxy::Socket)
+    }
+}
+
+impl Steering {
+    fn of(self, config: PathBuf) -> Command {
+        let (Steered { running, name }, order) = match self {
+            Steering::Disable(steered) => (steered, Order::Disable),
+            Steering::Enable(steered) => (steered, Order::Enable),
+            Steering::Drain(steered) => (steered, Order::Drain),
+            Steering::Eject(steered) => (steered, Order::Eject),
+            Steering::Restore(steered) => (steered, Order::Restore),
+            Steering::Weight { steered, weight } => (steered, Order::Weight(weight)),
+        };
+        Command::Steer { proxy: running.or(config), upstream: name, order }
     }
 }
 
@@ -246,6 +303,7 @@ impl Invocation {
             Some(Verb::Explain { request, running, json }) => {
                 Command::Explain { proxy: running.or(config), request, json }
             }
+            Some(Verb::Upstream(steering)) => steering.of(config),
             Some(Verb::HashPassword) => Command::HashPassword,
             None if args.schema => Command::Schema,
             None if args.check => Command::Check { config },
@@ -386,6 +444,12 @@ mod tests {
             &["-check=yes"],
             &["--control-socket", "c.sock"],
             &["reload", "--control-socket"],
+            &["upstream"],
+            &["upstream", "disable"],
+            &["upstream", "stop", "a"],
+            &["upstream", "weight", "a"],
+            &["upstream", "weight", "a", "-1"],
+            &["upstream", "weight", "a", "1.5"],
         ] {
             let refusal = read(args, None).expect_err("must be refused");
             assert_eq!(exit_code(&refusal), 64, "{args:?}");
@@ -405,8 +469,11 @@ mod tests {
         }
         let proxy = RunningProxy::Config("a.json".into());
         let show = |view, watch| Command::Show { proxy: proxy.clone(), view, watch };
+        let steer = |order| Command::Steer { proxy: proxy.clone(), upstream: "a".to_owned(), order };
         for (args, command) in [
             (&["drain"][..], Command::Drain { proxy: proxy.clone() }),
+            (&["upstream", "drain", "a"], steer(Order::Drain)),
+            (&["upstream", "weight", "a", "7"], steer(Order::Weight(7))),
             (&["stats"], show(View::Statistics, false)),
             (&["stats", "--watch"], show(View::Statistics, true)),
             (&["upstreams"], show(View::Upstreams, false)),

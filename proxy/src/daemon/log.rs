@@ -118,6 +118,9 @@ impl Observer for Log {
                     warn!("a change of {what} needs a restart; the old value stays");
                 }
             }
+            Event::Steered { upstream, name, url, change, uid, pid } => {
+                warn!(id = %upstream, name, upstream = url, change, uid, pid, event, "upstream set by hand");
+            }
             Event::ReloadFailed { problems } => {
                 error!(event, "configuration not reloaded, the old one stays in force:\n{problems}");
             }

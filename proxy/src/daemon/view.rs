@@ -24,6 +24,7 @@ struct Upstream {
     name: String,
     weight: u32,
     enabled: bool,
+    by_hand: Option<ByHand>,
     healthy: bool,
     failures: u32,
     probe_in_ms: Option<u64>,
@@ -32,6 +33,14 @@ struct Upstream {
     failed_requests: u64,
     latency_p99_ms: f64,
     last_failure: Option<Failure>,
+}
+
+/// What the file says of one that was set otherwise by hand.
+#[derive(Deserialize)]
+struct ByHand {
+    state: String,
+    weight_in_file: u32,
+    enabled_in_file: bool,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +77,7 @@ fn table(page: &Page) -> String {
         rows.push([
             total.name.clone(),
             state(total),
-            total.weight.to_string(),
+            weight(total),
             format!("{share:.1} %"),
             total.current_connections.to_string(),
             total.total_requests.to_string(),
@@ -97,7 +106,29 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
+/// With what the file says, where that is something else.
+fn weight(one: &Upstream) -> String {
+    let file = one.by_hand.as_ref().map(|by_hand| by_hand.weight_in_file);
+    match file.filter(|file| one.enabled && *file != one.weight) {
+        Some(file) => format!("{} (file: {file})", one.weight),
+        None => one.weight.to_string(),
+    }
+}
+
+/// With what the file says, where that is something else.
 fn state(one: &Upstream) -> String {
+    let health = health(one);
+    match &one.by_hand {
+        Some(ByHand { state, enabled_in_file, .. }) if !one.enabled => {
+            let file = if *enabled_in_file { "enabled" } else { "disabled" };
+            if state == file { state.clone() } else { format!("{state} (file: {file})") }
+        }
+        Some(ByHand { enabled_in_file: false, .. }) => format!("{health} (file: disabled)"),
+        _ => health,
+    }
+}
+
+fn health(one: &Upstream) -> String {
     match (one.enabled, one.healthy, one.probe_in_ms) {
         (false, ..) => "disabled".to_owned(),
         (_, true, _) if one.failures == 0 => "healthy".to_owned(),

@@ -9,4 +9,5 @@ mod pid_file;
 mod questions;
 mod reload;
 mod service;
+mod steer;
 mod support;

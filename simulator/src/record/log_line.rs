@@ -92,6 +92,7 @@ pub fn parse(
             changes: lines("changes")?,
             restart_required: lines("restart_required")?,
         },
+        "steered" => ProxyEvent::Steered { upstream: upstream()?, change: text("change")?.to_owned() },
         "reload_failed" => {
             let (_, problems) = text("message")?.split_once('\n')?;
             ProxyEvent::ReloadFailed { problems: problems.to_owned() }
@@ -234,6 +235,7 @@ mod tests {
         let changes = ["upstream http://c:8080 added, weight 1".to_owned(), "timeouts: 1s → 2s".to_owned()];
         see(&Event::Reloaded { config_epoch: 2, changes: &changes, restart_required: &["logging.level".to_owned()] });
         see(&Event::Reloaded { config_epoch: 3, changes: &[], restart_required: &[] });
+        see(&Event::Steered { upstream, name, url, change: "weight 1 → 2", uid: 0, pid: Some(7) });
         see(&Event::ReloadFailed { problems: "proxy.json: not JSON:\n\"x\" = 5" });
         see(&Event::DrainStarted { open: 12 });
         see(&Event::Drained { reset: 2 });

@@ -73,6 +73,10 @@ pub enum ProxyEvent {
         changes: Vec<String>,
         restart_required: Vec<String>,
     },
+    Steered {
+        upstream: HostName,
+        change: String,
+    },
     ReloadFailed {
         problems: String,
     },
@@ -133,6 +137,7 @@ impl ProxyEvent {
         "verdict",
         "finished",
         "reloaded",
+        "steered",
         "reload_failed",
         "drain_started",
         "drained",
@@ -154,6 +159,7 @@ impl ProxyEvent {
             ProxyEvent::Decided { .. } => "verdict",
             ProxyEvent::Finished(_) => "finished",
             ProxyEvent::Reloaded { .. } => "reloaded",
+            ProxyEvent::Steered { .. } => "steered",
             ProxyEvent::ReloadFailed { .. } => "reload_failed",
             ProxyEvent::DrainStarted { .. } => "drain_started",
             ProxyEvent::Drained { .. } => "drained",
@@ -233,6 +239,9 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
             changes: changes.to_vec(),
             restart_required: restart_required.to_vec(),
         },
+        Event::Steered { upstream, change, .. } => {
+            ProxyEvent::Steered { upstream: name(*upstream), change: (*change).to_owned() }
+        }
         Event::ReloadFailed { problems } => ProxyEvent::ReloadFailed { problems: (*problems).to_owned() },
         Event::DrainStarted { open } => ProxyEvent::DrainStarted { open: *open },
         Event::Drained { reset } => ProxyEvent::Drained { reset: *reset },

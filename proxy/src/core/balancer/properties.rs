@@ -14,6 +14,8 @@ enum Step {
     Probe,
     Failover { excluded: Vec<u32>, turn: u64 },
     Configure { weights: Vec<u32> },
+    TakeOut { upstream: u32 },
+    LetIn { upstream: u32 },
     Wait { secs: u64 },
 }
 
@@ -35,6 +37,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (prop::collection::vec(0u32..6, 0..4), any::<u64>())
             .prop_map(|(excluded, turn)| Step::Failover { excluded, turn }),
         1 => prop::collection::vec(0u32..4, 0..6).prop_map(|weights| Step::Configure { weights }),
+        1 => (0u32..6).prop_map(|upstream| Step::TakeOut { upstream }),
+        1 => (0u32..6).prop_map(|upstream| Step::LetIn { upstream }),
         3 => (0u64..20).prop_map(|secs| Step::Wait { secs }),
     ]
 }
@@ -139,6 +143,19 @@ proptest! {
                     let epoch = balancer.configure(policy, &members(&weights), &[], (ticket, at(now))).unwrap();
                     prop_assert_eq!(epoch.is_some(), balancer.epoch().number() != number);
                     ejected.retain(|&n| (n as usize) < weights.len());
+                }
+                Step::TakeOut { upstream } => {
+                    let before = balancer.health(id(upstream));
+                    let ejection = before.and_then(|health| health.ejection());
+                    let may = before.is_some() && ejection.is_none_or(|ejection| ejection.suspected);
+                    prop_assert_eq!(balancer.take_out(id(upstream), ticket, 7, at(now)).is_some(), may);
+                    if may {
+                        ejected.insert(upstream);
+                    }
+                }
+                Step::LetIn { upstream } => {
+                    let told = balancer.let_in(id(upstream), ticket, at(now));
+                    prop_assert_eq!(told.is_some(), ejected.remove(&upstream));
                 }
                 Step::Wait { secs } => now += secs,
             }

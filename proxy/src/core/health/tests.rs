@@ -185,6 +185,36 @@ fn an_attempt_that_is_no_probe_does_not_give_the_probe_back() {
 
 /// What a target could have caused only has the upstream set aside, and the first success of its probe ends that.
 #[test]
+fn one_taken_out_by_hand_is_as_one_that_failed_too_often() {
+    let mut bench = Bench::new();
+    let change = bench.health.take_out(&bench.policy, middle(BASE), at(10));
+    assert_eq!(change, Some(Change::Ejected { failures: 3, until: at(15) }));
+    let seen = |bench: &Bench| (bench.health.failures(), bench.health.ejection());
+    assert_eq!(seen(&bench), seen(&Bench::ejected()));
+    assert_eq!(bench.health.take_out(&bench.policy, 0, at(11)), None);
+    assert_eq!(seen(&bench), seen(&Bench::ejected()), "its back-off does not begin anew");
+    assert_eq!(bench.ends(AttemptResult::Success, 10, false, 12), None, "began before");
+    assert!(bench.ends(AttemptResult::Success, 11, false, 12).is_some());
+    let mut suspect = Bench::new();
+    for _ in 0..3 {
+        suspect.ends(DOUBT, 1, false, 10);
+    }
+    assert!(suspect.health.take_out(&suspect.policy, middle(BASE), at(11)).is_some());
+    assert_eq!(suspect.health.ejection().map(|ejection| (ejection.suspected, ejection.until)), Some((false, at(16))));
+}
+
+#[test]
+fn one_let_in_by_hand_begins_anew() {
+    let mut bench = Bench::ejected();
+    assert_eq!(bench.health.let_in(at(12)), Some(Change::Recovered { after: Duration::from_secs(2) }));
+    assert_eq!(bench.health, UpstreamHealth::anew(at(12)));
+    assert_eq!(bench.health.let_in(at(13)), None);
+    for _ in 0..3 {
+        assert_eq!(bench.ends(FAILURE, 12, true, 13), None, "a probe that was under way says nothing any more");
+    }
+}
+
+#[test]
 fn what_a_target_could_have_caused_is_probed_at_once() {
     for charge in [Charge::Page, Charge::Tunnel, Charge::EmptyTunnel] {
         let mut bench = Bench::new();

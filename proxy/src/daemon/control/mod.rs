@@ -11,6 +11,8 @@
 //! | `{"command":"statistics"}` | `{"result":"statistics","page":"…"}`: the text of `/stats` |
 //! | `{"command":"requests","failed":false}` | `{"result":"requests","page":"…"}`: the text of `/requests`, or of `/requests?failed` |
 //! | `{"command":"explain","request":7}` | the same with the text of `/requests/7` |
+//! | `{"command":"steer","upstream":"…","order":"disable"}` | `{"result":"steered","change":"…","warnings":[…]}`; other orders: |
+//! | | `"enable"`, `"drain"`, `"eject"`, `"restore"`, `{"weight":7}` |
 //! | `{"command":"drain"}` | `{"result":"draining"}`: as SIGTERM |
 //! | `{"command":"hand_over"}` | `{"result":"handed_over"}` with descriptors beside it; then `{"command":"took_over"}` on the same |
 //! | | connection, and its answer `{"result":"retired"}`: `hand_over.rs` |
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Health;
 use crate::event::RequestId;
+use crate::proxy::Order;
 
 pub use client::ask;
 pub use hand_over::{Handed, Holdings, TakeOver};
@@ -32,7 +35,7 @@ pub use server::{Pending, PendingHandOver, PendingReload, serve};
 pub use socket::{ControlSocket, ControlSocketError};
 
 /// What may be asked of a running proxy. A field that is not known is refused: it may change what is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// How it is.
@@ -50,6 +53,13 @@ pub enum Request {
     Explain {
         /// Its number.
         request: RequestId,
+    },
+    /// Set an upstream by hand.
+    Steer {
+        /// How it is called.
+        upstream: String,
+        /// What to do with it.
+        order: Order,
     },
     /// Drain, and end.
     Drain {},
@@ -74,6 +84,13 @@ pub enum Answer {
     Requests {
         /// The text of the page that says it.
         page: String,
+    },
+    /// An upstream is set as asked.
+    Steered {
+        /// What changed, or that nothing did.
+        change: String,
+        /// What may not be as meant.
+        warnings: Vec<String>,
     },
     /// It drains.
     Draining {},

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{Answer, ControlSocket, Holdings, MAX_REQUEST, Request, hand_over};
 use crate::env::Env;
 use crate::env::os::Os;
-use crate::proxy::Proxy;
+use crate::proxy::{Operator, Proxy, Steered};
 
 /// Connections served at once. Those that come behind wait in the system's queue.
 const MAX_CONNECTIONS: usize = 16;
@@ -112,9 +112,9 @@ async fn accept(env: Os, listener: UnixListener, service: Arc<Service>) {
 /// One question and its answer.
 async fn serve_one(mut stream: UnixStream, service: &Service) {
     let error = |error: String| Answer::Error { error };
-    let peer = stream.peer_cred().map(|peer| peer.uid());
+    let peer = stream.peer_cred().map(|peer| Operator { uid: peer.uid(), pid: peer.pid() });
     let answer = match peer {
-        Ok(uid) if may_ask(uid, rustix::process::geteuid().as_raw()) => {
+        Ok(peer) if may_ask(peer.uid, rustix::process::geteuid().as_raw()) => {
             match timeout(PATIENCE, read_line(&mut stream)).await {
                 Ok(Ok(line)) => match serde_json::from_slice(&line) {
                     Ok(Request::Health {}) => Answer::Health(service.proxy.health()),
@@ -123,6 +123,10 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
                     Ok(Request::Explain { request }) => match service.proxy.explain(request) {
                         Some(page) => Answer::Requests { page },
                         None => error(format!("request {request} is not remembered")),
+                    },
+                    Ok(Request::Steer { upstream, order }) => match service.proxy.steer(&upstream, order, peer) {
+                        Ok(Steered { change, warnings }) => Answer::Steered { change, warnings },
+                        Err(what) => error(what.to_string()),
                     },
                     Ok(Request::Drain {}) => match service.pending.send(Pending::Drain).await {
                         Ok(()) => Answer::Draining {},
@@ -140,7 +144,7 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
                 Err(_) => error("no request came in time".to_owned()),
             }
         }
-        Ok(uid) => error(format!("only the proxy's own user and root may ask, not user {uid}")),
+        Ok(Operator { uid, .. }) => error(format!("only the proxy's own user and root may ask, not user {uid}")),
         Err(what) => error(format!("who asks can't be told: {what}")),
     };
     say(&mut stream, &answer).await;
@@ -229,6 +233,7 @@ async fn reload(pending: &mpsc::Sender<Pending>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::Order;
 
     #[test]
     fn only_the_own_user_and_root_may_ask() {
@@ -262,6 +267,12 @@ mod tests {
         assert_eq!(parse(r#"{"command":"reload","dry_run":true}"#), None);
         assert_eq!(parse(r#"{"command":"Reload"}"#), None);
         assert_eq!(parse(r#"{"command":"hand_over","to":1}"#), None);
+        let steer = |order| Some(Request::Steer { upstream: "a".to_owned(), order });
+        assert_eq!(parse(r#"{"command":"steer","upstream":"a","order":"drain"}"#), steer(Order::Drain));
+        assert_eq!(parse(r#"{"command":"steer","upstream":"a","order":{"weight":7}}"#), steer(Order::Weight(7)));
+        for order in [r#""stop""#, r#"{"weight":-1}"#, r#"{"weight":1,"drain":null}"#, r#"["drain"]"#, "null"] {
+            assert_eq!(parse(&format!(r#"{{"command":"steer","upstream":"a","order":{order}}}"#)), None, "{order}");
+        }
         assert_eq!(parse("{}"), None);
     }
 

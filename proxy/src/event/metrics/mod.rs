@@ -183,6 +183,7 @@ impl Observer for Metrics {
             Event::EpochStarted { .. }
             | Event::ProbeAsked { .. }
             | Event::Verdict { .. }
+            | Event::Steered { .. }
             | Event::DrainStarted { .. }
             | Event::Drained { .. } => {}
         }

@@ -28,7 +28,7 @@ impl<E: Env> Pool<E> {
         if restored.is_some() {
             // What is told of an epoch is read then, so it comes before anything else changes.
             drop(state);
-            self.emit_transition(restored);
+            self.emit_transition(restored, None);
             state = self.state.lock();
         }
         state.network.reached();

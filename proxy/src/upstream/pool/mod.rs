@@ -5,6 +5,7 @@
 //! attempt went well decides only where something is held against somebody; see [`Pool::opened`].
 
 mod blame;
+mod by_hand;
 mod demand;
 mod idle;
 mod latency;
@@ -37,6 +38,7 @@ use crate::event::{Event, Observer};
 use crate::http::via::Via;
 use crate::upstream::resolver::Resolver;
 
+pub(crate) use by_hand::Picking;
 pub(crate) use lease::Lease;
 pub(crate) use pick::Probe;
 pub use snapshot::PoolError;
@@ -219,7 +221,7 @@ impl<E: Env> Pool<E> {
         let mut state = self.state.lock();
         let transition = self.report_to(&mut state, attempt, result, self.now());
         drop(state);
-        self.emit_transition(transition);
+        self.emit_transition(transition, None);
     }
 
     fn settle(&self, mut state: HeldState<'_>, blamed: &[Attributed]) {
@@ -232,7 +234,7 @@ impl<E: Env> Pool<E> {
         drop(state);
         for (one, transition) in blamed.iter().zip(transitions) {
             self.emit(&Event::Blamed { upstream: one.attempt.upstream, blame: one.blame, rule: one.rule });
-            self.emit_transition(transition);
+            self.emit_transition(transition, None);
         }
     }
 
@@ -244,15 +246,27 @@ impl<E: Env> Pool<E> {
         now: Timestamp,
     ) -> Option<Changed<E::Stream>> {
         let random = self.env.rand_u64();
-        let report = |balancer: &mut Balancer, ticket| {
+        let report = |balancer: &mut Balancer, ticket| balancer.report(attempt, result, ticket, random, now);
+        self.decide(state, attempt.upstream, attempt.probe, report)
+    }
+
+    /// Has the balancer `decide` on an upstream, a `probe` of which may have ended, and puts what comes of it in force.
+    fn decide(
+        &self,
+        state: &mut State,
+        upstream: UpstreamId,
+        probe: bool,
+        decide: impl FnOnce(&mut Balancer, u64) -> Option<Transition>,
+    ) -> Option<Changed<E::Stream>> {
+        let decide = |balancer: &mut Balancer, ticket| {
             let before = balancer.epoch().number();
-            let transition = balancer.report(attempt, result, ticket, random, now);
+            let transition = decide(balancer, ticket);
             let epoch = balancer.epoch();
             let changed = epoch.number() != before;
             (transition, changed.then(|| standing(epoch, &self.current.load().upstreams, |id| balancer.health(id))))
         };
         let ((transition, _), renewed) =
-            change(&self.current, &mut state.balancer, report, |before, turns, (_, new)| {
+            change(&self.current, &mut state.balancer, decide, |before, turns, (_, new)| {
                 new.as_ref().map(|standing| Snapshot {
                     turns,
                     standing: Arc::clone(standing),
@@ -261,12 +275,12 @@ impl<E: Env> Pool<E> {
                     settings: Arc::clone(&before.settings),
                 })
             });
-        let health = state.balancer.health(attempt.upstream);
-        if let Some(upstream) = self.current.load().get(attempt.upstream) {
+        let health = state.balancer.health(upstream);
+        if let Some(upstream) = self.current.load().get(upstream) {
             upstream.figures.set_sound(health);
         }
         let ejected = health.is_some_and(|health| !health.is_eligible());
-        if transition.is_none() && !attempt.probe && !ejected {
+        if transition.is_none() && !probe && !ejected {
             return None;
         }
         self.note_wanted(state);
@@ -275,12 +289,13 @@ impl<E: Env> Pool<E> {
         Some(Changed { transition: transition?, renewed })
     }
 
-    fn emit_transition(&self, changed: Option<Changed<E::Stream>>) {
+    /// Tells of a transition, and why it came about: because of `cause`, else of what failed last.
+    fn emit_transition(&self, changed: Option<Changed<E::Stream>>, cause: Option<&str>) {
         let Some(Changed { transition, renewed }) = changed else { return };
         let (upstream, current) = (transition.upstream, self.current.load());
         let (name, url) = current.get(upstream).map_or(("", ""), |one| (&one.label.name, &one.label.url));
-        let cause = current.get(upstream).and_then(|one| one.figures.last_cause());
-        let cause = cause.as_deref();
+        let last = current.get(upstream).and_then(|one| one.figures.last_cause());
+        let cause = cause.or(last.as_deref());
         self.emit(&match transition.change {
             Change::Suspected { failures } => Event::Suspected { upstream, name, url, failures, cause },
             Change::Ejected { failures, until } => Event::Ejected { upstream, name, url, failures, cause, until },

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Upstream;
 use super::turns::{HasTurns, Turns};
-use crate::config::{self, ActiveChecks, Config, UpstreamKey};
+use crate::config::{ActiveChecks, Config, UpstreamKey};
 use crate::core::attribution::DEFAULT_MEMORY;
 use crate::core::balancer::Epoch;
 use crate::core::failover::FailoverPolicy;
@@ -80,20 +80,17 @@ impl<S> Snapshot<S> {
     /// Which upstreams are in `next` with another password, other TLS or other fields: what happened before says nothing
     /// of how they will answer. (Another URL or user name makes another upstream.)
     pub(super) fn known_otherwise(&self, next: &[Arc<Upstream<S>>]) -> Vec<UpstreamId> {
-        let known = |config: &config::Upstream| {
-            (config.credentials.clone(), config.transport.clone(), config.connect_headers.clone())
-        };
-        let changed = |one: &&Arc<Upstream<S>>| {
-            self.get(one.id).is_some_and(|before| known(&before.config) != known(&one.config))
-        };
+        let changed =
+            |one: &&Arc<Upstream<S>>| self.get(one.id).is_some_and(|before| !before.config.is_known_as(&one.config));
         next.iter().filter(changed).map(|one| one.id).collect()
     }
 
     /// Has the upstreams that `next` holds no more, or not as they were, give up their idle connections.
     pub(super) fn retire_all_but(&self, next: &Snapshot<S>) {
         for upstream in &self.upstreams {
-            if !next.get(upstream.id).is_some_and(|other| Arc::ptr_eq(other, upstream)) {
-                upstream.retire();
+            let heir = next.get(upstream.id);
+            if !heir.is_some_and(|heir| Arc::ptr_eq(heir, upstream)) {
+                upstream.retire(heir.map(AsRef::as_ref));
             }
         }
     }

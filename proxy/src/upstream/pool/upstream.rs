@@ -39,8 +39,8 @@ pub(crate) struct Upstream<S> {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) wrapper: Wrapper,
     pub(crate) figures: Arc<Figures>,
-    /// Between two requests of plain HTTP.
-    kept: Lock<Idle<S>>,
+    /// Between two requests of plain HTTP. Shared with its former self where nothing but its weight or a word for it has changed.
+    kept: Arc<Lock<Idle<S>>>,
     /// Opened before a CONNECT asks for one, where that is configured.
     pub(crate) warm: Option<Warm<S>>,
 }
@@ -220,7 +220,10 @@ impl<S> Upstream<S> {
             ),
             wrapper,
             figures: former.map_or_else(Arc::default, |former| Arc::clone(&former.figures)),
-            kept: Lock::default(),
+            kept: match former {
+                Some(former) if former.config.is_known_as(&config) && !config.is_draining() => Arc::clone(&former.kept),
+                _ => Arc::default(),
+            },
             warm: config.warm_connections.map(|limits| Warm::new(limits, former.and_then(|one| one.warm.as_ref()))),
             config,
         })
@@ -255,9 +258,11 @@ impl<S> Upstream<S> {
         self.kept.lock().len()
     }
 
-    /// Closes the unused connections, kept and warm, and holds none from now on.
-    pub(crate) fn retire(&self) {
-        self.kept.lock().retire();
+    /// Closes the unused connections, kept and warm, and holds none from now on; the kept ones that `heir` shares are left to it.
+    pub(crate) fn retire(&self, heir: Option<&Self>) {
+        if !heir.is_some_and(|heir| Arc::ptr_eq(&heir.kept, &self.kept)) {
+            self.kept.lock().retire();
+        }
         if let Some(warm) = &self.warm {
             warm.retire();
         }

@@ -4,3 +4,4 @@ pub(crate) mod binary;
 mod drain;
 mod limits;
 mod reload;
+mod steer;

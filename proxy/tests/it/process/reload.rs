@@ -80,6 +80,10 @@ fn a_replaced_upstreams_idle_connections_close_although_a_tunnel_goes_on() {
         assert_eq!(upstream_of(&proxy.stats().await, &upstream.addr)["idle_connections"], 1);
         config["upstream_proxies"][0]["weight"] = json!(2);
         proxy.proxy.reload(parse(&config)).unwrap();
+        let kept = upstream_of(&proxy.stats().await, &upstream.addr)["idle_connections"].clone();
+        assert_eq!(kept, 1, "a weight says nothing of connections");
+        config["upstream_proxies"][0]["connect_headers"] = json!({ "X-Key": "other" });
+        proxy.proxy.reload(parse(&config)).unwrap();
         closes.recv().await.unwrap();
     });
 }

@@ -133,6 +133,7 @@ impl Observer for Ear {
             Event::EpochStarted { .. }
             | Event::ProbeAsked { .. }
             | Event::Verdict { .. }
+            | Event::Steered { .. }
             | Event::AcceptFailed { .. } => return,
         };
         self.0.heard.lock().unwrap().push(heard);
