@@ -35,5 +35,5 @@ pub mod testing;
 mod upstream;
 
 pub use context::{Health, Status};
-pub use proxy::{Listeners, Operator, Order, Proxy, Reloaded, StartError, SteerError, Steered};
+pub use proxy::{Comparison, Listeners, Operator, Order, Proxy, Reloaded, StartError, SteerError, Steered};
 pub use upstream::{PoolError, TlsSetupError};

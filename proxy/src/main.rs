@@ -87,6 +87,7 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
             print(cli::check_report(&config, &outcome));
             Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(cli::EXIT_CONFIG) })
         }
+        Command::Compare { proxy, config } => compare(proxy, &config),
         Command::Schema => {
             print(serde_json::to_string_pretty(config::schema().as_value()).map_err(other)?);
             Ok(ExitCode::SUCCESS)
@@ -156,6 +157,37 @@ fn reload(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
         Answer::Refused { problems } => {
             print_error(problems);
             print_error("proxy: the configuration was refused; the old one stays in force");
+            Ok(ExitCode::from(cli::EXIT_CONFIG))
+        }
+        answer => Err(unexpected(&answer)),
+    }
+}
+
+/// Says what a reload with the file at `path` would change in a running proxy.
+fn compare(proxy: RunningProxy, path: &Path) -> Result<ExitCode, CommandError> {
+    let file = path.display();
+    let path = std::path::absolute(path).map_err(other)?;
+    match ask(proxy, Request::Compare { path }, RELOAD_WAIT)? {
+        Answer::Compared { changes, by_hand, restart_required, warnings } => {
+            for warning in warnings {
+                print(format_args!("{file}: warning: {warning}"));
+            }
+            if changes.is_empty() && by_hand.is_empty() && restart_required.is_empty() {
+                print(format_args!("{file}: a reload would change nothing"));
+                return Ok(ExitCode::SUCCESS);
+            }
+            print(format_args!("{file}: a reload would change the running proxy"));
+            changes.iter().for_each(print);
+            for what in by_hand {
+                print(format_args!("was set by hand and would end: {what}"));
+            }
+            for what in restart_required {
+                print(format_args!("needs a restart, the old value would stay: {what}"));
+            }
+            Ok(ExitCode::from(cli::EXIT_DIFFERS))
+        }
+        Answer::Refused { problems } => {
+            print_error(problems);
             Ok(ExitCode::from(cli::EXIT_CONFIG))
         }
         answer => Err(unexpected(&answer)),

@@ -1,5 +1,6 @@
 //! Starts, reloads and drains one proxy.
 
+mod compare;
 mod steer;
 
 use std::io;
@@ -23,6 +24,7 @@ use crate::upstream::pool::Pool;
 use crate::upstream::prober;
 use crate::upstream::warmer;
 
+pub use compare::Comparison;
 pub use steer::{Operator, Order, SteerError, Steered};
 
 /// A running proxy. Dropping it leaves it running: [`Proxy::drain`] ends it.

@@ -46,6 +46,12 @@ impl Upstream {
         set
     }
 
+    /// Whether it has the same state and weight as `other`.
+    pub fn is_set_as(&self, other: &Upstream) -> bool {
+        let set = |one: &Upstream| (one.set_weight, one.enabled, one.is_draining());
+        set(self) == set(other)
+    }
+
     /// Somebody has it drain.
     pub fn is_draining(&self) -> bool {
         self.by_hand.is_some_and(|by_hand| by_hand.draining)

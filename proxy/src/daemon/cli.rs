@@ -15,6 +15,9 @@ pub const EXIT_USAGE: u8 = 64;
 /// Exit code for a configuration that can't be run (EX_CONFIG of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
 
+/// Exit code where a reload would change something.
+pub const EXIT_DIFFERS: u8 = 2;
+
 /// The variable that names the configuration file; it beats the flag.
 pub const CONFIG_VARIABLE: &str = "PROXY_CONFIG";
 /// The flag by which a process takes over from the running one.
@@ -35,6 +38,13 @@ pub enum Command {
     /// Say whether the configuration can be run, with every problem and doubt.
     Check {
         /// The configuration file.
+        config: PathBuf,
+    },
+    /// Say what a reload with another file would change in the running proxy.
+    Compare {
+        /// Which proxy.
+        proxy: RunningProxy,
+        /// The file.
         config: PathBuf,
     },
     /// Print the JSON Schema of configuration files.
@@ -145,6 +155,16 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Check a configuration, say every problem, and exit (0, or 78 with problems)
+    Check {
+        /// The configuration file [default: as for everything else]
+        file: Option<PathBuf>,
+        /// Have the running proxy read it and say what a reload would change (exit 0 where nothing, else 2)
+        #[arg(long)]
+        against_running: bool,
+        #[command(flatten)]
+        running: Running,
+    },
     /// Ask the running proxy whether it is healthy (exit 0 or 1)
     Healthcheck(Running),
     /// Have the running proxy read its configuration again, and wait for the outcome (0, 78 with problems, or 1)
@@ -284,12 +304,19 @@ impl Invocation {
             )),
             _ => None,
         };
-        let config = variable.or(args.config).unwrap_or_else(|| DEFAULT_CONFIG.into());
+        let named = variable.or(args.config);
+        let config = named.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
         if args.verb.is_some() && (args.check || args.schema || args.take_over) {
             let what = "--check, --schema and --take-over stand alone, without a subcommand";
             return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, format!("{what}\n")));
         }
         let command = match args.verb {
+            Some(Verb::Check { file, against_running: true, running }) => {
+                // The draft of a configuration says where the proxy is as well, unless its present one is named.
+                let present = named.or(file.clone()).unwrap_or_else(|| config.clone());
+                Command::Compare { proxy: running.or(present), config: file.unwrap_or(config) }
+            }
+            Some(Verb::Check { file, .. }) => Command::Check { config: file.unwrap_or(config) },
             Some(Verb::Healthcheck(running)) => Command::Healthcheck { proxy: running.or(config) },
             Some(Verb::Reload(running)) => Command::Reload { proxy: running.or(config) },
             Some(Verb::Drain(running)) => Command::Drain { proxy: running.or(config) },
@@ -463,6 +490,20 @@ mod tests {
         assert_eq!(read(&["reload", "--config", "a.json"], None).unwrap(), reload);
         assert_eq!(read(&["-config", "a.json", "reload"], None).unwrap(), reload);
         assert_eq!(read(&["healthcheck"], Some("a.json")).unwrap(), Command::Healthcheck { proxy });
+        let check = |config: &str| Command::Check { config: config.into() };
+        let compare = |present: &str, config: &str| Command::Compare {
+            proxy: RunningProxy::Config(present.into()),
+            config: config.into(),
+        };
+        for (args, variable, command) in [
+            (&["check"][..], Some("a.json"), check("a.json")),
+            (&["check", "b.json"], Some("a.json"), check("b.json")),
+            (&["check", "--against-running", "b.json"], Some("a.json"), compare("a.json", "b.json")),
+            (&["check", "--against-running", "b.json"], None, compare("b.json", "b.json")),
+            (&["check", "--against-running"], None, compare("configs/us.json", "configs/us.json")),
+        ] {
+            assert_eq!(read(args, variable).unwrap(), command, "{args:?}");
+        }
         let proxy = RunningProxy::Socket("c.sock".into());
         for args in [&["reload", "--control-socket", "c.sock"][..], &["reload", "--control-socket=c.sock"]] {
             assert_eq!(read(args, Some("a.json")).unwrap(), Command::Reload { proxy: proxy.clone() });

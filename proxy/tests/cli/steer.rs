@@ -3,7 +3,7 @@
 use rustix::process::{geteuid, getpid};
 use serde_json::{Value, json};
 
-use crate::support::{Place, assert_open, echo, get, outcome, page, tunnel, tunnel_with};
+use crate::support::{Place, Running, assert_open, echo, get, outcome, page, tunnel, tunnel_with};
 
 /// A proxy's folder, with upstreams tagged `a` and `b` that open every tunnel.
 fn place() -> Place {
@@ -118,4 +118,73 @@ fn a_reload_returns_to_the_file() {
         (row(&place, "a")[1..3].to_vec(), row(&place, "b")[1..3].to_vec()),
         (vec!["healthy".to_owned(), "3".to_owned()], vec!["healthy".to_owned(), "1".to_owned()],)
     );
+}
+
+#[test]
+fn what_a_reload_would_change_is_shown_and_not_done() {
+    let mut place = place();
+    place.config["server"]["name"] = json!("${env:ONLY_THERE}");
+    place.write();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("proxy"));
+    command.env("ONLY_THERE", "x").arg("--config").arg(place.file()).current_dir(place.folder.path());
+    let mut proxy = Running::from(command);
+    proxy.line("listen=");
+    let check = |file: &str| outcome(&mut place.command(&["check", "--against-running", file]));
+    let nothing = (Some(0), "proxy.json: a reload would change nothing\n".to_owned(), String::new());
+    assert_eq!(check("proxy.json"), nothing, "read with the proxy's environment");
+
+    said(&place, &["upstream", "weight", "a", "7"], "upstream a weight 3 → 7");
+    said(&place, &["upstream", "drain", "b"], "upstream b drains");
+    let (url_a, url_b) =
+        (place.config["upstream_proxies"][0]["url"].clone(), place.config["upstream_proxies"][1]["url"].clone());
+    let (code, out, err) = check("proxy.json");
+    let mut lines: Vec<String> = out.lines().map(str::to_owned).collect();
+    lines[1..3].sort();
+    let mut changes = [
+        format!("upstream {} weight 7 → 3", url_a.as_str().unwrap()),
+        format!("upstream {} enabled, weight 1", url_b.as_str().unwrap()),
+    ];
+    changes.sort();
+    let [first, second] = changes;
+    let expected = [
+        "proxy.json: a reload would change the running proxy".to_owned(),
+        first,
+        second,
+        "was set by hand and would end: upstream a enabled, weight 7".to_owned(),
+        "was set by hand and would end: upstream b draining, weight 1".to_owned(),
+    ];
+    assert_eq!((code, err.as_str(), lines.as_slice()), (Some(2), "", &expected[..]));
+
+    // What was set by hand is saved here, and something else is new.
+    let mut draft = place.config.clone();
+    draft["upstream_proxies"][0]["weight"] = json!(7);
+    draft["upstream_proxies"][1]["enabled"] = json!(false);
+    draft["server"]["pid_file"] = json!("other.pid");
+    draft["server"]["control_socket"] = json!("proxy.sock");
+    draft["timeouts"] = json!({ "connect": "5s" });
+    std::fs::write(place.path("draft.json"), draft.to_string()).unwrap();
+    let (code, out, _) = check("draft.json");
+    assert_eq!(
+        (code, out.lines().collect::<Vec<_>>()),
+        (
+            Some(2),
+            vec![
+                "draft.json: a reload would change the running proxy",
+                "timeouts.connect: 10s → 5s",
+                "was set by hand and would end: upstream b draining, weight 1",
+                "needs a restart, the old value would stay: server.pid_file: the default → other.pid",
+                "needs a restart, the old value would stay: server.control_socket: the default → proxy.sock",
+            ]
+        )
+    );
+    assert_eq!(row(&place, "a")[1..3], ["healthy", "7 (file: 3)"], "nothing is done");
+
+    std::fs::write(place.path("draft.json"), "{").unwrap();
+    let (code, out, err) = check("draft.json");
+    assert!(code == Some(78) && out.is_empty() && err.contains("draft.json: "), "{err}");
+    let (code, _, err) = check("missing.json");
+    assert!(code == Some(78) && err.contains("missing.json: can't read the file"), "{err}");
+    drop(proxy);
+    let (code, _, err) = check("proxy.json");
+    assert!(code == Some(1) && err.contains("no proxy runs behind this control socket"), "{err}");
 }

@@ -13,6 +13,8 @@
 //! | `{"command":"explain","request":7}` | the same with the text of `/requests/7` |
 //! | `{"command":"steer","upstream":"…","order":"disable"}` | `{"result":"steered","change":"…","warnings":[…]}`; other orders: |
 //! | | `"enable"`, `"drain"`, `"eject"`, `"restore"`, `{"weight":7}` |
+//! | `{"command":"compare","path":"/…"}` | `{"result":"compared","changes":[…],"by_hand":[…],"restart_required":[…],"warnings":[…]}`, |
+//! | | or `refused` as above |
 //! | `{"command":"drain"}` | `{"result":"draining"}`: as SIGTERM |
 //! | `{"command":"hand_over"}` | `{"result":"handed_over"}` with descriptors beside it; then `{"command":"took_over"}` on the same |
 //! | | connection, and its answer `{"result":"retired"}`: `hand_over.rs` |
@@ -22,6 +24,8 @@ mod client;
 mod hand_over;
 mod server;
 mod socket;
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +65,11 @@ pub enum Request {
         /// What to do with it.
         order: Order,
     },
+    /// Say what a reload with another file would change, and change nothing.
+    Compare {
+        /// The file, absolute. It is read as a reload would: by the proxy, with its environment.
+        path: PathBuf,
+    },
     /// Drain, and end.
     Drain {},
     /// Hand over what only one process can have.
@@ -90,6 +99,17 @@ pub enum Answer {
         /// What changed, or that nothing did.
         change: String,
         /// What may not be as meant.
+        warnings: Vec<String>,
+    },
+    /// What a reload would do.
+    Compared {
+        /// What would change, a line each.
+        changes: Vec<String>,
+        /// What was set by hand and would end, a line each.
+        by_hand: Vec<String>,
+        /// What would keep its old value until a restart.
+        restart_required: Vec<String>,
+        /// What would run but probably not as meant.
         warnings: Vec<String>,
     },
     /// It drains.

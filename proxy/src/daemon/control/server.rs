@@ -1,6 +1,7 @@
 //! Answers questions that come through the control socket.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::{Answer, ControlSocket, Holdings, MAX_REQUEST, Request, hand_over};
+use crate::config;
 use crate::env::Env;
 use crate::env::os::Os;
-use crate::proxy::{Operator, Proxy, Steered};
+use crate::proxy::{Comparison, Operator, Proxy, Steered};
 
 /// Connections served at once. Those that come behind wait in the system's queue.
 const MAX_CONNECTIONS: usize = 16;
@@ -128,6 +130,7 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
                         Ok(Steered { change, warnings }) => Answer::Steered { change, warnings },
                         Err(what) => error(what.to_string()),
                     },
+                    Ok(Request::Compare { path }) => compare(&service.proxy, path).await,
                     Ok(Request::Drain {}) => match service.pending.send(Pending::Drain).await {
                         Ok(()) => Answer::Draining {},
                         Err(_) => error("the proxy is stopping already".to_owned()),
@@ -213,6 +216,23 @@ async fn hand_over_to(stream: &mut UnixStream, service: &Service) -> Result<(), 
     say(stream, &Answer::Retired {}).await;
     drop(tells);
     Ok(())
+}
+
+/// What a reload with the file at `path` would change.
+async fn compare(proxy: &Proxy<Os>, path: PathBuf) -> Answer {
+    #[expect(clippy::disallowed_methods, reason = "files are read off the runtime; nothing here is simulated")]
+    let read = tokio::task::spawn_blocking(move || config::load(&path).outcome);
+    let error = |text: String| Answer::Error { error: text };
+    match timeout(RELOAD_PATIENCE, read).await {
+        Ok(Ok(Ok(config))) => {
+            let warnings = config.warnings.clone();
+            let Comparison { changes, by_hand, restart_required } = proxy.compare(config);
+            Answer::Compared { changes, by_hand, restart_required, warnings }
+        }
+        Ok(Ok(Err(problems))) => Answer::Refused { problems: problems.to_string() },
+        Ok(Err(failed)) => error(failed.to_string()),
+        Err(_) => error("the file could not be read in time".to_owned()),
+    }
 }
 
 async fn reload(pending: &mpsc::Sender<Pending>) -> Answer {
