@@ -27,6 +27,12 @@ pub trait Observer: Send + Sync + 'static {
     fn dropped(&self) -> u64 {
         0
     }
+
+    /// How many requests it has not told of, because it was asked to tell of some that went well alone; shown in the
+    /// statistics.
+    fn left_out(&self) -> u64 {
+        0
+    }
 }
 
 /// An observer that ignores every event.
@@ -46,6 +52,10 @@ impl Observer for Vec<Arc<dyn Observer>> {
 
     fn dropped(&self) -> u64 {
         self.iter().map(|observer| observer.dropped()).sum()
+    }
+
+    fn left_out(&self) -> u64 {
+        self.iter().map(|observer| observer.left_out()).sum()
     }
 }
 

@@ -110,6 +110,7 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
             answer => Err(unexpected(&answer)),
         },
         Command::Steer { proxy, upstream, order } => steer(proxy, upstream, order),
+        Command::LogLevel { proxy, level } => log_level(proxy, level),
         Command::Show { proxy, view, watch } => show(proxy, view, watch),
         Command::Requests { proxy, failed, json } => {
             tell(proxy, Request::Requests { failed }, if json { Ok } else { story::table })
@@ -208,6 +209,20 @@ fn steer(proxy: RunningProxy, upstream: String, order: Order) -> Result<ExitCode
     }
 }
 
+/// Says the level of a running proxy's log, or sets another one.
+fn log_level(proxy: RunningProxy, wanted: Option<String>) -> Result<ExitCode, CommandError> {
+    match ask(proxy, Request::LogLevel { level: wanted.clone() }, HEALTH_WAIT)? {
+        Answer::LogLevel { level } => {
+            match wanted {
+                Some(wanted) => print(format_args!("{level} → {wanted}")),
+                None => print(level),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        answer => Err(unexpected(&answer)),
+    }
+}
+
 /// Shows what the running proxy has counted, once or again and again.
 #[expect(clippy::disallowed_methods, reason = "this process serves nobody, and has no runtime while it waits")]
 fn show(proxy: RunningProxy, view: View, watch: bool) -> Result<ExitCode, CommandError> {
@@ -250,7 +265,7 @@ fn run(path: &Path, take_over: bool, warning: Option<String>) -> Result<ExitCode
     let listener = activation::passed_listener().map_err(CommandError::Other)?;
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
-    let (log, flush) = log::install(&config.logging).map_err(CommandError::Other)?;
+    let log::Installed { log, control, flush } = log::install(&config.logging).map_err(CommandError::Other)?;
     let manager = Arc::new(ServiceManager::from_env());
     if let Some(warning) = warning {
         warn!("{warning}");
@@ -266,7 +281,7 @@ fn run(path: &Path, take_over: bool, warning: Option<String>) -> Result<ExitCode
         let _runtime = runtime.enter();
         ProcessSignals::handle().map_err(other)?
     };
-    let process = Process { signals, log, manager, listener, take_over };
+    let process = Process { signals, log, log_control: control, manager, listener, take_over };
     let served = runtime.block_on(serve(path, config, files, process));
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();

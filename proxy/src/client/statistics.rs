@@ -45,6 +45,7 @@ pub(crate) async fn page<E: Env>(context: &Context<E>, settings: &Settings) -> S
         open_connections: context.connections.open(),
         rejected_requests: stats.rejected,
         log_lines_dropped: context.observer.dropped(),
+        log_lines_left_out: context.observer.left_out(),
         total: window("total", |reading| reading.total),
         recent_15m: window("15m0s", |reading| reading.recent),
     };
@@ -87,6 +88,7 @@ struct StatsPage {
     open_connections: usize,
     rejected_requests: u64,
     log_lines_dropped: u64,
+    log_lines_left_out: u64,
     total: Window,
     recent_15m: Window,
 }

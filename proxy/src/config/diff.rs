@@ -92,12 +92,22 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
         ("limits.remembered_requests", remembered(old), remembered(new)),
         ("logging.format", format!("{:?}", old.logging.format), format!("{:?}", new.logging.format)),
         ("logging.level", old.logging.level.clone(), new.logging.level.clone()),
+        ("logging.file", log_file(old), log_file(new)),
+        (
+            "logging.sample_successes",
+            old.logging.sample_successes.to_string(),
+            new.logging.sample_successes.to_string(),
+        ),
     ] {
         if old != new {
             lines.push(format!("{name}: {old} → {new}"));
         }
     }
     lines
+}
+
+fn log_file(config: &Config) -> String {
+    config.logging.file.as_ref().map_or_else(|| "standard error".to_owned(), |path| path.display().to_string())
 }
 
 fn place(file: &ProcessFile) -> String {
@@ -272,7 +282,7 @@ mod tests {
             "timeouts": { "connect": "5s" },
             "limits": { "max_connections": 9 },
             "failover": { "max_attempts": 2 },
-            "logging": { "level": "debug", "format": "json" },
+            "logging": { "level": "debug", "format": "json", "file": "x.log", "sample_successes": 10 },
             "stats": { "require_auth": true },
         });
         let found = diff(&config(&base()), &config(&new));
@@ -306,6 +316,8 @@ mod tests {
                 "limits.max_connections: from the descriptor limit → 9",
                 "logging.format: Text → Json",
                 "logging.level: info → debug",
+                "logging.file: standard error → x.log",
+                "logging.sample_successes: 1 → 10",
             ]
         );
         assert!(!format!("{found:?}").contains("HUNTER2"));

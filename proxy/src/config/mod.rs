@@ -18,7 +18,7 @@ mod users;
 mod warn;
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,7 @@ use crate::http::head::HeadLimits;
 pub use by_hand::{ByHand, HandSetting};
 pub use diff::{Diff, diff};
 pub use load::{Files, Loaded, control_socket, load};
+pub(crate) use parse::log_filter;
 pub use parse::parse;
 pub use raw::schema;
 pub use secret::Secret;
@@ -303,13 +304,17 @@ pub struct Limits {
     pub remembered_requests: usize,
 }
 
-/// How logs are written (to standard error). Needs a restart to change.
+/// How logs are written. Needs a restart to change, but for the level, which can be set by hand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logging {
     /// Text or JSON.
     pub format: LogFormat,
     /// A tracing filter such as `info` or `proxy=debug`.
     pub level: String,
+    /// Where; `None`: to standard error.
+    pub file: Option<PathBuf>,
+    /// Of so many requests that went well one is logged. Default 1: all.
+    pub sample_successes: NonZeroU64,
 }
 
 /// Shape of a log line.

@@ -5,7 +5,8 @@
 //! so that one bad field doesn't hide the next.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -249,16 +250,27 @@ fn read_logging(raw: raw::Logging, reading: &mut Reading<'_>) -> Option<Logging>
         raw::LogFormat::Text => LogFormat::Text,
         raw::LogFormat::Json => LogFormat::Json,
     };
-    // A single word that is not a level would be taken for a module's name, and would silence everything else.
-    let lone = !raw.level.contains(['=', ',', '[']);
-    let ok = if lone { raw.level.parse::<LevelFilter>().is_ok() } else { EnvFilter::try_new(&raw.level).is_ok() };
-    let level = if ok {
-        Ok(raw.level)
-    } else {
-        Err(format!(
-            "must be off, error, warn, info, debug, trace, or a filter such as \"info,proxy=debug\" (got {})",
-            shown(&raw.level)
-        ))
+    let level = log_filter(&raw.level).map(|_| raw.level);
+    let file = match raw.file {
+        Some(path) if path.is_empty() => Err("must name a file".to_owned()),
+        file => Ok(file.map(PathBuf::from)),
     };
-    Some(Logging { format, level: reading.good("logging.level", level)? })
+    let (level, file) = (reading.good("logging.level", level), reading.good("logging.file", file));
+    Some(Logging { format, level: level?, file: file?, sample_successes: NonZeroU64::new(raw.sample_successes)? })
+}
+
+/// Reads a level of the log.
+///
+/// # Errors
+/// It is none; the text says what one looks like.
+pub(crate) fn log_filter(level: &str) -> Result<EnvFilter, String> {
+    // A single word that is not a level would be taken for a module's name, and would silence everything else.
+    let lone = !level.contains(['=', ',', '[']);
+    let filter = if lone && level.parse::<LevelFilter>().is_err() { None } else { EnvFilter::try_new(level).ok() };
+    filter.ok_or_else(|| {
+        format!(
+            "must be off, error, warn, info, debug, trace, or a filter such as \"info,proxy=debug\" (got {})",
+            shown(level)
+        )
+    })
 }

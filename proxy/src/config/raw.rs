@@ -282,11 +282,16 @@ pub(super) struct Logging {
     pub(super) format: LogFormat,
     /// off, error, warn, info, debug, trace, or a filter such as "info,proxy=debug".
     pub(super) level: String,
+    /// The file that the log is written to; none for standard error.
+    pub(super) file: Option<String>,
+    /// Of so many requests that went well one is logged.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) sample_successes: u64,
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Logging { format: LogFormat::Text, level: "info".into() }
+        Logging { format: LogFormat::Text, level: "info".into(), file: None, sample_successes: 1 }
     }
 }
 

@@ -73,6 +73,13 @@ pub enum Command {
         /// What to do with it.
         order: Order,
     },
+    /// Say the level of the running proxy's log, or set another one.
+    LogLevel {
+        /// Which proxy.
+        proxy: RunningProxy,
+        /// The new one.
+        level: Option<String>,
+    },
     /// Show what the running proxy has counted.
     Show {
         /// Which proxy.
@@ -206,6 +213,13 @@ enum Verb {
     /// Set one upstream of the running proxy by hand, until its configuration is read again (exit 0 or 1)
     #[command(subcommand)]
     Upstream(Steering),
+    /// Print the level of the running proxy's log, or set another one until it ends (exit 0 or 1)
+    LogLevel {
+        #[command(flatten)]
+        running: Running,
+        /// off, error, warn, info, debug, trace, or a filter such as "info,proxy=debug"
+        level: Option<String>,
+    },
     /// Read a password from standard input and print its argon2id hash for the configuration
     HashPassword,
 }
@@ -331,6 +345,7 @@ impl Invocation {
                 Command::Explain { proxy: running.or(config), request, json }
             }
             Some(Verb::Upstream(steering)) => steering.of(config),
+            Some(Verb::LogLevel { running, level }) => Command::LogLevel { proxy: running.or(config), level },
             Some(Verb::HashPassword) => Command::HashPassword,
             None if args.schema => Command::Schema,
             None if args.check => Command::Check { config },
@@ -513,6 +528,8 @@ mod tests {
         let steer = |order| Command::Steer { proxy: proxy.clone(), upstream: "a".to_owned(), order };
         for (args, command) in [
             (&["drain"][..], Command::Drain { proxy: proxy.clone() }),
+            (&["log-level"], Command::LogLevel { proxy: proxy.clone(), level: None }),
+            (&["log-level", "off"], Command::LogLevel { proxy: proxy.clone(), level: Some("off".to_owned()) }),
             (&["upstream", "drain", "a"], steer(Order::Drain)),
             (&["upstream", "weight", "a", "7"], steer(Order::Weight(7))),
             (&["stats"], show(View::Statistics, false)),

@@ -3,63 +3,111 @@
 //! Every line of an event carries its [`word`](Event::word) in the field `event`, and enough beside it to rebuild the
 //! event: at level debug a log as JSON is a complete witness of what the proxy did.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::io;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use tracing::{Dispatch, debug, error, info, warn};
+use tracing::{Dispatch, Level, debug, enabled, error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::config::{LogFormat, Logging};
+use crate::config::{self, LogFormat, Logging};
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
 use crate::daemon::log_line::LineFormat;
+use crate::daemon::log_out::{LogOut, Reopen};
 use crate::daemon::log_queue::LogQueue;
 use crate::event::{Event, Observer, Phase, Phases, Summary};
 
 pub use crate::daemon::log_queue::Flush;
 
-/// Writes logs to standard error as configured, from a thread of its own. The first call wins. What is queued is
-/// written when [`Flush`] is dropped.
-///
-/// # Errors
-/// The level is no filter, or standard error can't be had; told in a sentence.
-pub fn install(logging: &Logging) -> Result<(Log, Flush), String> {
-    let queue = LogQueue::default();
-    let dispatch = lines(logging, queue.clone())?;
-    let failed = |error: io::Error| format!("the log can't be written: {error}");
-    let stderr = Stderr(File::from(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?));
-    let flush = queue.start(stderr, |lines| {
-        warn!(lines, event = "log_lines_dropped", "log lines were dropped: they could not be written in time");
-    });
-    let flush = flush.map_err(failed)?;
-    // A second subscriber in one process is a test's doing; the first goes on.
-    drop(tracing::dispatcher::set_global_default(dispatch));
-    Ok((Log { queue }, flush))
+/// A log that is written.
+#[derive(Debug)]
+pub struct Installed {
+    /// Hears the proxy's events.
+    pub log: Log,
+    /// What can be changed of it.
+    pub control: LogControl,
+    /// Writes the last lines when it is dropped.
+    pub flush: Flush,
 }
 
-/// Standard error without the lock of [`std::io::stderr`]: whoever else writes there must not wait for a log that stands
-/// still.
-struct Stderr(File);
+/// Writes logs as configured, from a thread of its own. The first call wins. What is queued is written when [`Flush`] is
+/// dropped.
+///
+/// # Errors
+/// The level is no filter, or what the log is written to can't be had; told in a sentence.
+pub fn install(logging: &Logging) -> Result<Installed, String> {
+    let queue = LogQueue::default();
+    let (dispatch, set) = lines_with_level(logging, queue.clone())?;
+    let reopen = Reopen::default();
+    let out = LogOut::open(logging.file.as_deref(), &reopen)?;
+    let flush = queue.start(out, |lines| {
+        warn!(lines, event = "log_lines_dropped", "log lines were dropped: they could not be written in time");
+    });
+    let flush = flush.map_err(|error: io::Error| format!("the log can't be written: {error}"))?;
+    // A second subscriber in one process is a test's doing; the first goes on.
+    drop(tracing::dispatcher::set_global_default(dispatch));
+    let level = Arc::new(Mutex::new(logging.level.clone()));
+    let control = LogControl { level, set, reopen: logging.file.is_some().then_some(reopen) };
+    let log = Log { queue, successes: Arc::new(Sample::one_in(logging.sample_successes)) };
+    Ok(Installed { log, control, flush })
+}
 
-impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.0.write(bytes) {
-                // Whoever started us may have made it so; its other holders see the same flag.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?;
-                }
-                written => return written,
-            }
-        }
+/// Puts another filter in force.
+type SetFilter = Arc<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// Changes a log while it is written.
+#[derive(Clone)]
+pub struct LogControl {
+    /// The one in force, as it was said.
+    level: Arc<Mutex<String>>,
+    set: SetFilter,
+    reopen: Option<Reopen>,
+}
+
+impl std::fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogControl").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+impl LogControl {
+    /// The level in force: a word or a filter.
+    pub fn level(&self) -> String {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    /// Logs with another level from now on, as the user `uid` asks in the process `pid`, and returns the one before. The log
+    /// tells of it, at whichever of the two levels lets it.
+    ///
+    /// # Errors
+    /// The level is none; told in a sentence.
+    pub fn set_level(&self, level: &str, (uid, pid): (u32, Option<i32>)) -> Result<String, String> {
+        let filter = config::log_filter(level)?;
+        let mut in_force = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = in_force.clone();
+        let tell = || warn!(before, level, uid, pid, event = "log_level_set", "the level of the log was set by hand");
+        let told = enabled!(Level::WARN);
+        if told {
+            tell();
+        }
+        (self.set)(filter)?;
+        if !told {
+            tell();
+        }
+        level.clone_into(&mut in_force);
+        Ok(before)
+    }
+
+    /// Has the log's file opened again. Tells whether there is one.
+    pub fn reopen(&self) -> bool {
+        if let Some(reopen) = &self.reopen {
+            reopen.ask();
+        }
+        self.reopen.is_some()
     }
 }
 
@@ -71,20 +119,66 @@ pub fn lines(
     logging: &Logging,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<Dispatch, String> {
+    lines_with_level(logging, writer).map(|(dispatch, _)| dispatch)
+}
+
+fn lines_with_level(
+    logging: &Logging,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Result<(Dispatch, SetFilter), String> {
     let filter = EnvFilter::try_new(&logging.level).map_err(|error| format!("logging.level: {error}"))?;
-    // A log that can't be written is no reason to stop, and there is nowhere left to say so.
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     let format = match logging.format {
         LogFormat::Text => LineFormat::Text,
         LogFormat::Json => LineFormat::Json,
     };
-    Ok(builder.event_format(format).finish().into())
+    // A log that can't be written is no reason to stop, and there is nowhere left to say so.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
+    let builder = builder.event_format(format).with_filter_reloading();
+    let handle = builder.reload_handle();
+    let set = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+    Ok((builder.finish().into(), Arc::new(set)))
 }
 
 /// The observer that logs.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     queue: LogQueue,
+    successes: Arc<Sample>,
+}
+
+/// Takes one in so many.
+#[derive(Debug)]
+struct Sample {
+    one_in: NonZeroU64,
+    seen: AtomicU64,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Sample::one_in(NonZeroU64::MIN)
+    }
+}
+
+impl Sample {
+    fn one_in(one_in: NonZeroU64) -> Self {
+        Sample { one_in, seen: AtomicU64::new(0) }
+    }
+
+    /// Whether the next one is taken: the first is.
+    fn takes(&self) -> bool {
+        self.one_in == NonZeroU64::MIN || self.seen.fetch_add(1, Ordering::Relaxed) % self.one_in == 0
+    }
+
+    /// How many were not taken.
+    fn left_out(&self) -> u64 {
+        let seen = self.seen.load(Ordering::Relaxed);
+        seen - seen.div_ceil(self.one_in.get())
+    }
+}
+
+/// All went well: nothing of it failed, neither behind the scenes nor behind the verdict.
+fn is_success(summary: &Summary) -> bool {
+    summary.outcome == "ok" && summary.blame.is_none() && summary.failed_attempts.is_empty() && summary.cause.is_none()
 }
 
 impl Observer for Log {
@@ -92,10 +186,15 @@ impl Observer for Log {
         self.queue.dropped()
     }
 
+    fn left_out(&self) -> u64 {
+        self.successes.left_out()
+    }
+
     fn on(&self, at: Timestamp, happened: &Event<'_>) {
         let event = happened.word();
         // The word stands last, so that a reader of text logs sees first what the line is about.
         match happened {
+            Event::Finished(summary) if is_success(summary) && !self.successes.takes() => {}
             Event::Finished(summary) => finished(event, summary),
             Event::Suspected { upstream, name, url, failures, cause } => {
                 info!(id = %upstream, name, upstream = url, failures, cause, event, "upstream set aside for a probe");
@@ -211,4 +310,19 @@ fn finished(event: &str, summary: &Summary) {
         event,
         "request"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_so_many_is_taken_and_the_others_are_counted() {
+        for (one_in, taken, left_out) in [(1, 10, 0), (3, 4, 6), (10, 1, 9), (100, 1, 9)] {
+            let sample = Sample::one_in(NonZeroU64::new(one_in).unwrap());
+            assert_eq!(sample.left_out(), 0);
+            assert_eq!((0..10).filter(|_| sample.takes()).count(), taken, "{one_in}");
+            assert_eq!(sample.left_out(), left_out, "{one_in}");
+        }
+    }
 }

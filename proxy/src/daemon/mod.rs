@@ -5,6 +5,7 @@ pub mod cli;
 pub mod control;
 pub mod log;
 mod log_line;
+mod log_out;
 mod log_queue;
 pub mod pidfile;
 pub mod serve;

@@ -5,6 +5,7 @@ mod commands;
 mod deploy;
 mod ends;
 mod hand_over;
+mod log;
 mod pid_file;
 mod questions;
 mod reload;

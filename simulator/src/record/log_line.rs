@@ -1,6 +1,7 @@
 //! A line of the proxy's JSON log is read as the event that it tells of.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -245,7 +246,12 @@ mod tests {
     /// The lines of `every_event` in the format that the live engine asks for.
     fn logged() -> Vec<Json> {
         let written: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let logging = Logging { format: LogFormat::Json, level: "info,proxy=debug".to_owned() };
+        let logging = Logging {
+            format: LogFormat::Json,
+            level: "info,proxy=debug".to_owned(),
+            file: None,
+            sample_successes: NonZeroU64::MIN,
+        };
         let writer = Written(Arc::clone(&written));
         let log = lines(&logging, move || writer.clone()).unwrap();
         tracing::dispatcher::with_default(&log, || every_event(&mut |event| Log::default().on(AT, event)));

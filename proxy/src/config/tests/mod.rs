@@ -6,6 +6,7 @@ mod refused;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
@@ -145,7 +146,10 @@ fn every_default_is_the_documented_one() {
         remembered_requests: 256,
     };
     assert_eq!(config.limits, limits);
-    assert_eq!(config.logging, Logging { format: LogFormat::Text, level: "info".into() });
+    assert_eq!(
+        config.logging,
+        Logging { format: LogFormat::Text, level: "info".into(), file: None, sample_successes: NonZeroU64::MIN }
+    );
     assert_eq!(config.warnings, [""; 0]);
 }
 

@@ -15,6 +15,8 @@
 //! | | `"enable"`, `"drain"`, `"eject"`, `"restore"`, `{"weight":7}` |
 //! | `{"command":"compare","path":"/…"}` | `{"result":"compared","changes":[…],"by_hand":[…],"restart_required":[…],"warnings":[…]}`, |
 //! | | or `refused` as above |
+//! | `{"command":"log_level"}` | `{"result":"log_level","level":"info"}`; with `"level":"debug"` that is set, and what is answered is |
+//! | | the one before |
 //! | `{"command":"drain"}` | `{"result":"draining"}`: as SIGTERM |
 //! | `{"command":"hand_over"}` | `{"result":"handed_over"}` with descriptors beside it; then `{"command":"took_over"}` on the same |
 //! | | connection, and its answer `{"result":"retired"}`: `hand_over.rs` |
@@ -70,6 +72,12 @@ pub enum Request {
         /// The file, absolute. It is read as a reload would: by the proxy, with its environment.
         path: PathBuf,
     },
+    /// Say the level of the log, or set another one.
+    LogLevel {
+        /// Which, if one is to be set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        level: Option<String>,
+    },
     /// Drain, and end.
     Drain {},
     /// Hand over what only one process can have.
@@ -111,6 +119,11 @@ pub enum Answer {
         restart_required: Vec<String>,
         /// What would run but probably not as meant.
         warnings: Vec<String>,
+    },
+    /// The level of the log, before another one was set.
+    LogLevel {
+        /// A word or a filter.
+        level: String,
     },
     /// It drains.
     Draining {},

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::{Answer, ControlSocket, Holdings, MAX_REQUEST, Request, hand_over};
 use crate::config;
+use crate::daemon::log::LogControl;
 use crate::env::Env;
 use crate::env::os::Os;
 use crate::proxy::{Comparison, Operator, Proxy, Steered};
@@ -76,6 +77,7 @@ struct Service {
     proxy: Arc<Proxy<Os>>,
     pending: mpsc::Sender<Pending>,
     holdings: Holdings,
+    log: LogControl,
     /// Held by the one process that is taking over, and kept by it once it has.
     successor: Semaphore,
 }
@@ -85,10 +87,15 @@ struct Service {
 ///
 /// # Errors
 /// The socket can't be given to the runtime.
-pub fn serve(socket: &ControlSocket, proxy: Arc<Proxy<Os>>, holdings: Holdings) -> io::Result<mpsc::Receiver<Pending>> {
+pub fn serve(
+    socket: &ControlSocket,
+    proxy: Arc<Proxy<Os>>,
+    holdings: Holdings,
+    log: LogControl,
+) -> io::Result<mpsc::Receiver<Pending>> {
     let listener = UnixListener::from_std(socket.listener()?)?;
     let (sender, pending) = mpsc::channel(MAX_CONNECTIONS);
-    let service = Service { proxy, pending: sender, holdings, successor: Semaphore::new(1) };
+    let service = Service { proxy, pending: sender, holdings, log, successor: Semaphore::new(1) };
     let env = Os::new();
     env.clone().spawn(accept(env, listener, Arc::new(service)));
     Ok(pending)
@@ -131,6 +138,13 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
                         Err(what) => error(what.to_string()),
                     },
                     Ok(Request::Compare { path }) => compare(&service.proxy, path).await,
+                    Ok(Request::LogLevel { level: None }) => Answer::LogLevel { level: service.log.level() },
+                    Ok(Request::LogLevel { level: Some(level) }) => {
+                        match service.log.set_level(&level, (peer.uid, peer.pid)) {
+                            Ok(level) => Answer::LogLevel { level },
+                            Err(what) => error(format!("the level {what}")),
+                        }
+                    }
                     Ok(Request::Drain {}) => match service.pending.send(Pending::Drain).await {
                         Ok(()) => Answer::Draining {},
                         Err(_) => error("the proxy is stopping already".to_owned()),

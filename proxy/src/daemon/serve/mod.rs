@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Files, Server};
 use crate::daemon::control::{self, Handed, Holdings, Pending, PendingHandOver, PendingReload, TakeOver};
-use crate::daemon::log::Log;
+use crate::daemon::log::{Log, LogControl};
 use crate::daemon::pidfile::PidFile;
 use crate::daemon::service_manager::ServiceManager;
 use crate::env::Env;
@@ -35,6 +35,8 @@ pub struct Process {
     pub signals: ProcessSignals,
     /// Who hears the proxy's events.
     pub log: Log,
+    /// What can be changed of the log.
+    pub log_control: LogControl,
     /// Who started it.
     pub manager: Arc<ServiceManager>,
     /// The listening socket that it was started with; without one it opens its own.
@@ -67,7 +69,7 @@ enum End {
 /// # Errors
 /// A sentence: it can't start.
 pub async fn serve(path: &Path, config: Config, files: Files, process: Process) -> Result<(), String> {
-    let Process { mut signals, log, manager, listener, take_over } = process;
+    let Process { mut signals, log, log_control, manager, listener, take_over } = process;
     let fed = Arc::clone(&manager);
     Os::new().spawn(async move { fed.feed_watchdog().await });
     let (name, upstreams, server) = (config.server.name.clone(), config.upstreams.len(), config.server.clone());
@@ -95,7 +97,8 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
     if locks.is_some() {
         claims = Some(Claims::make(&server, &signals, locks)?);
     }
-    let mut commands = open(claims.as_ref(), ways, &proxy).map_err(|error| format!("the control socket: {error}"))?;
+    let mut commands =
+        open(claims.as_ref(), ways, &proxy, &log_control).map_err(|error| format!("the control socket: {error}"))?;
     let mut source = Source::watch(path, files);
     info!(
         name,
@@ -113,7 +116,7 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
         }
     }
     manager.ready(&source::status(&proxy));
-    let end = run(&mut signals, &mut commands, &mut source, &proxy, &manager).await;
+    let end = run((&mut signals, &log_control), &mut commands, &mut source, &proxy, &manager).await;
     // Whoever waits for a reload is told that there will be none.
     drop(commands);
     if let End::HandOver(hand_over) = end {
@@ -143,7 +146,7 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
 
 /// Does what signals, commands and files ask for, until the proxy is to serve no longer.
 async fn run(
-    signals: &mut ProcessSignals,
+    (signals, log): (&mut ProcessSignals, &LogControl),
     commands: &mut mpsc::Receiver<Pending>,
     source: &mut Source,
     proxy: &Proxy<Os>,
@@ -154,8 +157,12 @@ async fn run(
         let trigger = tokio::select! {
             biased;
             () = signals.stop.next() => return End::Stop,
-            _ = signals.ignored.recv() => {
-                info!("SIGUSR1 does nothing here");
+            _ = signals.reopen.recv() => {
+                // The line itself has the file opened.
+                match log.reopen() {
+                    true => info!(event = "log_reopened", "the log goes on here: its file was opened again"),
+                    false => info!("SIGUSR1 does nothing where the log goes to standard error"),
+                }
                 continue;
             }
             _ = signals.successor.recv() => {
@@ -202,13 +209,14 @@ fn open(
     claims: Option<&Claims>,
     (listener, admin): (ListenerHandle, Option<ListenerHandle>),
     proxy: &Arc<Proxy<Os>>,
+    log: &LogControl,
 ) -> io::Result<mpsc::Receiver<Pending>> {
     let Some((socket, claims)) = claims.and_then(|claims| claims.control.as_ref().zip(Some(claims))) else {
         return Ok(mpsc::channel(1).1);
     };
     let pid_file = claims.pid_file.as_ref().map(PidFile::share).transpose()?;
     let holdings = Holdings { listener, admin, control_lock: socket.lock()?, pid_file };
-    control::serve(socket, Arc::clone(proxy), holdings)
+    control::serve(socket, Arc::clone(proxy), holdings, log.clone())
 }
 
 /// Listens on the socket that was passed, or else on one of our own.

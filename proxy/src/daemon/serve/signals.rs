@@ -13,9 +13,8 @@ pub struct ProcessSignals {
     pub stop: StopSignals,
     /// SIGUSR2: start the program anew, to take over from this process. nginx has the same.
     pub successor: Signals,
-    /// SIGUSR1 does nothing here. By default it would kill the proxy without a drain; other servers take it for opening log
-    /// files again.
-    pub ignored: Signals,
+    /// SIGUSR1: open the log's file again, as other servers do.
+    pub reopen: Signals,
 }
 
 impl ProcessSignals {
@@ -32,7 +31,7 @@ impl ProcessSignals {
                 quit: signal(SignalKind::quit())?,
             },
             successor: signal(SignalKind::user_defined2())?,
-            ignored: signal(SignalKind::user_defined1())?,
+            reopen: signal(SignalKind::user_defined1())?,
         })
     }
 }

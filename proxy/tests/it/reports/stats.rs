@@ -322,6 +322,10 @@ impl Observer for ReloadsInThePage {
         std::thread::spawn(move || tell.send(proxy.reload(parse(&config)).unwrap().config_epoch));
         told.recv_timeout(WATCHDOG / 2).expect("the page is made while requests have to wait")
     }
+
+    fn left_out(&self) -> u64 {
+        5
+    }
 }
 
 #[test]
@@ -336,6 +340,7 @@ fn no_request_waits_while_the_page_is_made() {
         client.send("GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         let stats: Value = serde_json::from_slice(&client.response().await.1).unwrap();
         assert_eq!(stats["log_lines_dropped"], 2, "the reload was done by then");
+        assert_eq!(stats["log_lines_left_out"], 5);
         assert_eq!(stats["total"]["upstream_metrics"][0]["weight"], 1, "the page is of one moment all the same");
     });
 }
