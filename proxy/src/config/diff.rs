@@ -92,7 +92,7 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
         ("limits.remembered_requests", remembered(old), remembered(new)),
         ("logging.format", format!("{:?}", old.logging.format), format!("{:?}", new.logging.format)),
         ("logging.level", old.logging.level.clone(), new.logging.level.clone()),
-        ("logging.file", log_file(old), log_file(new)),
+        ("logging to", old.logging.to.to_string(), new.logging.to.to_string()),
         (
             "logging.sample_successes",
             old.logging.sample_successes.to_string(),
@@ -104,10 +104,6 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
         }
     }
     lines
-}
-
-fn log_file(config: &Config) -> String {
-    config.logging.file.as_ref().map_or_else(|| "standard error".to_owned(), |path| path.display().to_string())
 }
 
 fn place(file: &ProcessFile) -> String {
@@ -316,7 +312,7 @@ mod tests {
                 "limits.max_connections: from the descriptor limit → 9",
                 "logging.format: Text → Json",
                 "logging.level: info → debug",
-                "logging.file: standard error → x.log",
+                "logging to: standard error → the file x.log",
                 "logging.sample_successes: 1 → 10",
             ]
         );

@@ -2,9 +2,9 @@
 //!
 //! The exact JSON shape is in `raw`; [`parse`] turns it into these types and reports every problem at once.
 
-mod by_hand;
 mod diff;
 mod load;
+mod logging;
 mod parse;
 mod raw;
 mod reading;
@@ -18,7 +18,7 @@ mod users;
 mod warn;
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,15 +29,16 @@ use crate::core::upstream::Weight;
 use crate::http::authority::Authority;
 use crate::http::head::HeadLimits;
 
-pub use by_hand::{ByHand, HandSetting};
 pub use diff::{Diff, diff};
 pub use load::{Files, Loaded, control_socket, load};
-pub(crate) use parse::log_filter;
+pub(crate) use logging::log_filter;
+pub use logging::{LogFormat, LogTo, Logging};
 pub use parse::parse;
 pub use raw::schema;
 pub use secret::Secret;
 pub use text::interpolate::{Lookup, System};
 pub use text::problem::{Problem, Problems};
+pub use upstreams::{ByHand, HandSetting};
 pub use users::{HashKind, hash_password};
 
 /// A whole configuration that can be run.
@@ -302,28 +303,6 @@ pub struct Limits {
     pub pool_per_upstream: usize,
     /// Requests that are remembered of those that were served, and as many of those that failed. Default 256. Needs a restart to change.
     pub remembered_requests: usize,
-}
-
-/// How logs are written. Needs a restart to change, but for the level, which can be set by hand.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Logging {
-    /// Text or JSON.
-    pub format: LogFormat,
-    /// A tracing filter such as `info` or `proxy=debug`.
-    pub level: String,
-    /// Where; `None`: to standard error.
-    pub file: Option<PathBuf>,
-    /// Of so many requests that went well one is logged. Default 1: all.
-    pub sample_successes: NonZeroU64,
-}
-
-/// Shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 impl From<&Limits> for HeadLimits {

@@ -5,12 +5,8 @@
 //! so that one bad field doesn't hide the next.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
-
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use super::reading::Reading;
 use super::text::interpolate::{Lookup, interpolate};
@@ -19,8 +15,8 @@ use super::text::problem::Problems;
 use super::text::schema::{Dialect, fit, shown};
 use super::text::span::Span;
 use super::{
-    ActiveChecks, Admin, Authentication, Config, Failover, HealthConfig, Limits, LogFormat, Logging, ProcessFile,
-    Server, Timeouts, Via, raw, upstreams, url, users, warn,
+    ActiveChecks, Admin, Authentication, Config, Failover, HealthConfig, Limits, ProcessFile, Server, Timeouts, Via,
+    logging, raw, upstreams, url, users, warn,
 };
 use crate::core::failover::RetryBudgetPolicy;
 use crate::core::health::HealthPolicy;
@@ -69,7 +65,7 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
     let upstreams = upstreams::read(raw.upstream_proxies.unwrap_or_default(), reading);
     let timeouts = read_timeouts(&raw.timeouts, raw.upstream_timeout);
     let health = read_health(raw.health_check, reading);
-    let logging = read_logging(raw.logging, reading);
+    let logging = logging::read(raw.logging, reading);
     let (server, authentication) = (server?, authentication?);
     check_exposure(&server, &authentication, open_to_all, reading);
 
@@ -242,35 +238,5 @@ fn read_health(raw: raw::HealthCheck, reading: &mut Reading<'_>) -> Option<Healt
             endpoints,
             rotate: raw.endpoint_rotation,
         }),
-    })
-}
-
-fn read_logging(raw: raw::Logging, reading: &mut Reading<'_>) -> Option<Logging> {
-    let format = match raw.format {
-        raw::LogFormat::Text => LogFormat::Text,
-        raw::LogFormat::Json => LogFormat::Json,
-    };
-    let level = log_filter(&raw.level).map(|_| raw.level);
-    let file = match raw.file {
-        Some(path) if path.is_empty() => Err("must name a file".to_owned()),
-        file => Ok(file.map(PathBuf::from)),
-    };
-    let (level, file) = (reading.good("logging.level", level), reading.good("logging.file", file));
-    Some(Logging { format, level: level?, file: file?, sample_successes: NonZeroU64::new(raw.sample_successes)? })
-}
-
-/// Reads a level of the log.
-///
-/// # Errors
-/// It is none; the text says what one looks like.
-pub(crate) fn log_filter(level: &str) -> Result<EnvFilter, String> {
-    // A single word that is not a level would be taken for a module's name, and would silence everything else.
-    let lone = !level.contains(['=', ',', '[']);
-    let filter = if lone && level.parse::<LevelFilter>().is_err() { None } else { EnvFilter::try_new(level).ok() };
-    filter.ok_or_else(|| {
-        format!(
-            "must be off, error, warn, info, debug, trace, or a filter such as \"info,proxy=debug\" (got {})",
-            shown(level)
-        )
     })
 }

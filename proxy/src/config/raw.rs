@@ -284,6 +284,8 @@ pub(super) struct Logging {
     pub(super) level: String,
     /// The file that the log is written to; none for standard error.
     pub(super) file: Option<String>,
+    /// The socket of the syslog daemon that the log is written to, such as "/dev/log".
+    pub(super) syslog: Option<String>,
     /// Of so many requests that went well one is logged.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) sample_successes: u64,
@@ -291,7 +293,7 @@ pub(super) struct Logging {
 
 impl Default for Logging {
     fn default() -> Self {
-        Logging { format: LogFormat::Text, level: "info".into(), file: None, sample_successes: 1 }
+        Logging { format: LogFormat::Text, level: "info".into(), file: None, syslog: None, sample_successes: 1 }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads the `upstream_proxies` section, and checks the rules over the pool as a whole.
 
+mod by_hand;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -17,6 +19,8 @@ use crate::core::schedule::Shares;
 use crate::core::upstream::{Member, UpstreamId, Weight};
 use crate::http::authority::Host;
 use crate::http::head::is_token;
+
+pub use by_hand::{ByHand, HandSetting};
 
 /// Fields that a CONNECT of ours already has, or that change how it is read.
 const RESERVED: [&str; 14] = [

@@ -13,10 +13,10 @@ use tracing::{Dispatch, Level, debug, enabled, error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::config::{self, LogFormat, Logging};
+use crate::config::{self, LogTo, Logging};
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
-use crate::daemon::log_line::LineFormat;
+use crate::daemon::log_line::{Framing, LineFormat};
 use crate::daemon::log_out::{LogOut, Reopen};
 use crate::daemon::log_queue::LogQueue;
 use crate::event::{Event, Observer, Phase, Phases, Summary};
@@ -43,15 +43,15 @@ pub fn install(logging: &Logging) -> Result<Installed, String> {
     let queue = LogQueue::default();
     let (dispatch, set) = lines_with_level(logging, queue.clone())?;
     let reopen = Reopen::default();
-    let out = LogOut::open(logging.file.as_deref(), &reopen)?;
-    let flush = queue.start(out, |lines| {
+    let out = LogOut::open(&logging.to, &reopen)?;
+    let flush = queue.start(out, framing(logging).end(), |lines| {
         warn!(lines, event = "log_lines_dropped", "log lines were dropped: they could not be written in time");
     });
     let flush = flush.map_err(|error: io::Error| format!("the log can't be written: {error}"))?;
     // A second subscriber in one process is a test's doing; the first goes on.
     drop(tracing::dispatcher::set_global_default(dispatch));
     let level = Arc::new(Mutex::new(logging.level.clone()));
-    let control = LogControl { level, set, reopen: logging.file.is_some().then_some(reopen) };
+    let control = LogControl { level, set, reopen: matches!(logging.to, LogTo::File(_)).then_some(reopen) };
     let log = Log { queue, successes: Arc::new(Sample::one_in(logging.sample_successes)) };
     Ok(Installed { log, control, flush })
 }
@@ -111,6 +111,13 @@ impl LogControl {
     }
 }
 
+fn framing(logging: &Logging) -> Framing {
+    match logging.to {
+        LogTo::Stderr | LogTo::File(_) => Framing::Line,
+        LogTo::Syslog(_) => Framing::Syslog,
+    }
+}
+
 /// What writes the lines of a log to `writer` as configured.
 ///
 /// # Errors
@@ -127,10 +134,7 @@ fn lines_with_level(
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<(Dispatch, SetFilter), String> {
     let filter = EnvFilter::try_new(&logging.level).map_err(|error| format!("logging.level: {error}"))?;
-    let format = match logging.format {
-        LogFormat::Text => LineFormat::Text,
-        LogFormat::Json => LineFormat::Json,
-    };
+    let format = LineFormat { shape: logging.format, framing: framing(logging) };
     // A log that can't be written is no reason to stop, and there is nowhere left to say so.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     let builder = builder.event_format(format).with_filter_reloading();

@@ -13,15 +13,46 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::config::LogFormat;
 use crate::env::os::wall;
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineFormat {
-    /// For people, without colours.
-    Text,
-    /// One JSON object a line.
-    Json,
+pub(super) struct LineFormat {
+    pub(super) shape: LogFormat,
+    pub(super) framing: Framing,
+}
+
+/// What stands around a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// A line break behind it.
+    Line,
+    /// In front of it, what a syslog daemon reads of a program on its own machine (RFC 3164 without the time and the host, both
+    /// of which it knows): priority, name and process id. Behind it NUL, where one message ends and the next one begins.
+    Syslog,
+}
+
+impl Framing {
+    /// What ends a line.
+    pub(super) const fn end(self) -> u8 {
+        match self {
+            Framing::Line => b'\n',
+            Framing::Syslog => 0,
+        }
+    }
+}
+
+/// The facility `daemon` of syslog, and the severity of a level.
+fn priority(level: Level) -> u8 {
+    const DAEMON: u8 = 3 << 3;
+    DAEMON
+        + match level {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        }
 }
 
 /// What each thread keeps for its next line.
@@ -47,8 +78,11 @@ where
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.line.clear();
             self.begin(scratch, now(), event.metadata().level());
-            event.record(&mut Line { text: &mut scratch.line, format: *self, has_fields: false });
-            scratch.line.push_str(if *self == LineFormat::Json { "}\n" } else { "\n" });
+            event.record(&mut Line { text: &mut scratch.line, format: self.shape, has_fields: false });
+            if self.shape == LogFormat::Json {
+                scratch.line.push('}');
+            }
+            scratch.line.push(char::from(self.framing.end()));
             writer.write_str(&scratch.line)
         })
     }
@@ -67,7 +101,11 @@ impl LineFormat {
             scratch.stamp = stamp(second);
         }
         let line = &mut scratch.line;
-        if self == LineFormat::Json {
+        if self.framing == Framing::Syslog {
+            // Writing to a string does not fail.
+            let _ = write!(line, "<{}>netdrift[{}]: ", priority(*level), std::process::id());
+        }
+        if self.shape == LogFormat::Json {
             line.push_str("{\"timestamp\":\"");
         }
         line.push_str(&scratch.stamp);
@@ -76,9 +114,9 @@ impl LineFormat {
             line.push(char::from(b'0' + (micros / unit % 10) as u8));
             unit /= 10;
         }
-        match self {
-            LineFormat::Json => line.extend(["Z\",\"level\":\"", level.as_str(), "\""]),
-            LineFormat::Text => {
+        match self.shape {
+            LogFormat::Json => line.extend(["Z\",\"level\":\"", level.as_str(), "\""]),
+            LogFormat::Text => {
                 let pad = if level.as_str().len() < 5 { "Z  " } else { "Z " };
                 line.extend([pad, level.as_str(), " "]);
             }
@@ -105,17 +143,17 @@ fn stamp(second: u64) -> String {
 /// A line while its fields are written.
 struct Line<'a> {
     text: &'a mut String,
-    format: LineFormat,
+    format: LogFormat,
     has_fields: bool,
 }
 
 impl Line<'_> {
     /// Writes what stands in front of a value. Tells whether the value is the message of a text, which stands bare.
     fn name(&mut self, field: &Field) -> bool {
-        let bare = self.format == LineFormat::Text && field.name() == "message";
+        let bare = self.format == LogFormat::Text && field.name() == "message";
         match self.format {
-            LineFormat::Json => self.text.extend([",\"", field.name(), "\":"]),
-            LineFormat::Text => {
+            LogFormat::Json => self.text.extend([",\"", field.name(), "\":"]),
+            LogFormat::Text => {
                 if self.has_fields {
                     self.text.push(' ');
                 }
@@ -141,7 +179,7 @@ impl Visit for Line<'_> {
         } else if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
             // In either format nothing in it is escaped.
             self.text.extend(["\"", value, "\""]);
-        } else if self.format == LineFormat::Json {
+        } else if self.format == LogFormat::Json {
             self.text.push('"');
             let _ = Escaped(self.text).write_str(value);
             self.text.push('"');
@@ -174,7 +212,7 @@ impl Visit for Line<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.name(field);
         // JSON has no word for what is no number.
-        match value.is_finite() || self.format == LineFormat::Text {
+        match value.is_finite() || self.format == LogFormat::Text {
             true => self.write(format_args!("{value:?}")),
             false => self.text.push_str("null"),
         }
@@ -183,7 +221,7 @@ impl Visit for Line<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if self.name(field) {
             let _ = write!(Shown(self.text), "{value:?}");
-        } else if self.format == LineFormat::Json {
+        } else if self.format == LogFormat::Json {
             self.text.push('"');
             let _ = write!(Escaped(self.text), "{value:?}");
             self.text.push('"');
@@ -222,7 +260,7 @@ impl Write for Shown<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for char in text.chars() {
             match char {
-                '\x1b' | '\x07' | '\x08' | '\x0c' | '\x7f' => write!(self.0, "\\x{:02x}", u32::from(char))?,
+                '\0' | '\x1b' | '\x07' | '\x08' | '\x0c' | '\x7f' => write!(self.0, "\\x{:02x}", u32::from(char))?,
                 '\u{80}'..='\u{9f}' => write!(self.0, "\\u{{{:x}}}", u32::from(char))?,
                 _ => self.0.push(char),
             }
@@ -262,6 +300,30 @@ mod tests {
         }
     }
 
+    fn lines_of(shape: LogFormat) -> LineFormat {
+        LineFormat { shape, framing: Framing::Line }
+    }
+
+    #[test]
+    fn syslog_is_told_how_grave_a_line_is_and_who_says_it() {
+        let written = Written::default();
+        let format = LineFormat { shape: LogFormat::Json, framing: Framing::Syslog };
+        let builder = tracing_subscriber::fmt().with_writer(written.clone()).with_max_level(Level::TRACE);
+        dispatcher::with_default(&builder.event_format(format).finish().into(), || {
+            error!("a\nb\0c");
+            warn!("w");
+            info!("i");
+            trace!("t");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let messages: Vec<&str> = text.split_terminator('\0').collect();
+        let own = format!("netdrift[{}]: {{\"timestamp\":\"", std::process::id());
+        assert_eq!(messages.len(), 4, "{messages:?}");
+        for (message, priority) in messages.iter().zip([27, 28, 30, 31]) {
+            assert!(message.starts_with(&format!("<{priority}>{own}")) && message.ends_with('}'), "{message}");
+        }
+    }
+
     fn log() {
         let odd = "a \"quoted\\ \u{1b}[31m\u{8}\u{c}\r\n\t\u{1}\u{7f} é \u{85}";
         info!(status = 200, id = %"u0", none = None::<&str>, some = Some("x"), ms = 1.5, whole = 2.0, "request");
@@ -287,27 +349,24 @@ mod tests {
             builder.with_ansi(false).with_target(false)
         };
         let (ours, theirs) = (Written::default(), Written::default());
-        let json = builder(&ours).event_format(LineFormat::Json).finish();
+        let json = builder(&ours).event_format(lines_of(LogFormat::Json)).finish();
         let expected = lines(&theirs, builder(&theirs).json().flatten_event(true).finish());
         assert_eq!(expected.len(), 6);
         assert_eq!(lines(&ours, json), expected);
         let (ours, theirs) = (Written::default(), Written::default());
         let expected = lines(&theirs, builder(&theirs).finish());
-        assert_eq!(lines(&ours, builder(&ours).event_format(LineFormat::Text).finish()), expected);
+        assert_eq!(lines(&ours, builder(&ours).event_format(lines_of(LogFormat::Text)).finish()), expected);
     }
 
     #[test]
     fn a_line_begins_with_its_time() {
-        let begun = |format: LineFormat, at| {
+        let begun = |shape: LogFormat, at| {
             let mut scratch = Scratch { line: String::new(), second: u64::MAX, stamp: String::new() };
-            format.begin(&mut scratch, at, &Level::WARN);
+            lines_of(shape).begin(&mut scratch, at, &Level::WARN);
             scratch.line
         };
-        assert_eq!(begun(LineFormat::Text, (1_795_729_605, 785_093)), "2026-11-26T21:46:45.785093Z  WARN ");
-        assert_eq!(
-            begun(LineFormat::Json, (0, 7)),
-            "{\"timestamp\":\"1970-01-01T00:00:00.000007Z\",\"level\":\"WARN\""
-        );
+        assert_eq!(begun(LogFormat::Text, (1_795_729_605, 785_093)), "2026-11-26T21:46:45.785093Z  WARN ");
+        assert_eq!(begun(LogFormat::Json, (0, 7)), "{\"timestamp\":\"1970-01-01T00:00:00.000007Z\",\"level\":\"WARN\"");
     }
 
     #[test]

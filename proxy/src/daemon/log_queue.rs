@@ -45,17 +45,18 @@ struct Waiting {
 }
 
 impl LogQueue {
-    /// Starts writing what is queued to `out`; `tell` logs how many lines were dropped since it was last told.
+    /// Starts writing what is queued, lines that end in `end`, to `out`; `tell` logs how many were dropped since it was last told.
     ///
     /// # Errors
     /// No thread could be started.
     pub(super) fn start(
         &self,
         out: impl Write + Send + 'static,
+        end: u8,
         tell: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Flush> {
         let queue = Arc::clone(&self.0);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || queue.write_to(out, tell))?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || queue.write_to(out, end, tell))?;
         Ok(Flush(Arc::clone(&self.0)))
     }
 
@@ -70,7 +71,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_to(&self, mut out: impl Write, tell: impl Fn(u64)) {
+    fn write_to(&self, mut out: impl Write, end: u8, tell: impl Fn(u64)) {
         let mut batch = Vec::new();
         let mut told = 0;
         let mut works = true;
@@ -95,16 +96,29 @@ impl Queue {
                 break;
             }
             if !over {
-                works = out.write_all(&batch).and_then(|()| out.flush()).is_ok();
+                let unwritten = write_most(&mut out, &batch);
+                works = unwritten.is_empty();
+                // A message may have line breaks of its own.
+                let lost = unwritten.iter().filter(|byte| **byte == end).count() as u64;
+                self.dropped.fetch_add(lost.min(lines), Ordering::Relaxed);
                 batch.clear();
-            }
-            if !works {
-                self.dropped.fetch_add(lines, Ordering::Relaxed);
             }
         }
         self.lock().finished = true;
         self.finished.notify_all();
     }
+}
+
+/// Writes as much of `bytes` as can be written, and returns the rest.
+fn write_most<'b>(out: &mut impl Write, mut bytes: &'b [u8]) -> &'b [u8] {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return bytes,
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+        }
+    }
+    if out.flush().is_ok() { &[] } else { bytes }
 }
 
 /// One line's way into the queue.
@@ -183,7 +197,7 @@ mod tests {
         let ((gate, leave), (send, written)) = (channel(), channel());
         let queue = LogQueue::default();
         let teller = queue.clone();
-        let flush = queue.start(Gated { leave, written: send }, move |lines| {
+        let flush = queue.start(Gated { leave, written: send }, b'\n', move |lines| {
             teller.clone().write_all(format!("{lines} dropped\n").as_bytes()).unwrap();
         });
         (queue, flush.unwrap(), gate, written)

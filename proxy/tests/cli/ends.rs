@@ -41,7 +41,7 @@ fn a_signal_without_a_meaning_here_kills_nobody() {
     let mut proxy = place.start();
     let mut open = tunnel(place.address);
     proxy.signal(Signal::USR1);
-    proxy.line("SIGUSR1 does nothing where the log goes to standard error");
+    proxy.line("SIGUSR1 does nothing where the log goes to no file");
     assert_open(&mut open);
     proxy.signal(Signal::TERM);
     proxy.line("draining");

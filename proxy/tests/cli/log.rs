@@ -1,13 +1,14 @@
 //! Tests what a running proxy's log can be told: its level, its file, and how many successes it tells of.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
 use rustix::process::{Signal, geteuid};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Place, Running, WATCHDOG, echo, outcome, tunnel, tunnel_with};
+use crate::support::{Place, Running, WATCHDOG, echo, outcome, page, tunnel, tunnel_with};
 
 #[test]
 fn the_level_is_changed_at_run_time_and_the_log_says_by_whom() {
@@ -92,7 +93,58 @@ fn a_file_that_cannot_be_had_is_an_error_at_the_start() {
     place.config["logging"] = json!({ "file": "missing/proxy.log" });
     place.write();
     let (code, _, err) = outcome(&mut place.command(&[]));
-    assert!(code == Some(1) && err.contains("logging.file: missing/proxy.log: No such file"), "{err}");
+    assert!(code == Some(1) && err.contains("logging: missing/proxy.log: No such file"), "{err}");
+    place.config["logging"] = json!({ "syslog": "missing/log" });
+    place.write();
+    let (code, _, err) = outcome(&mut place.command(&[]));
+    assert!(code == Some(1) && err.contains("logging: missing/log: No such file"), "{err}");
+}
+
+#[test]
+fn syslog_has_the_log_and_may_start_anew_and_what_it_missed_is_counted() {
+    let mut place = Place::before(echo());
+    place.config["logging"] = json!({ "syslog": "log", "format": "json" });
+    place.write();
+    let daemon = || {
+        let daemon = UnixDatagram::bind(place.path("log")).unwrap();
+        daemon.set_read_timeout(Some(WATCHDOG)).unwrap();
+        daemon
+    };
+    let wait = |daemon: &UnixDatagram, event: &str| loop {
+        let mut bytes = [0; 16 * 1024];
+        let count = daemon.recv(&mut bytes).unwrap();
+        let text = std::str::from_utf8(&bytes[..count]).unwrap();
+        let (head, json) = text.split_once(": ").unwrap();
+        let line: Value = serde_json::from_str(json).unwrap();
+        if line["event"] == event {
+            return (head.to_owned(), line);
+        }
+    };
+    let first = daemon();
+    let mut proxy = Running::spawn(place.folder.path(), &place.file());
+    let head = |priority: u8| format!("<{priority}>netdrift[{}]", proxy.child.id());
+    assert_eq!(wait(&first, "started").0, head(30));
+    drop(tunnel(place.address));
+    assert_eq!(wait(&first, "finished").1["status"], 200);
+    drop(first);
+    std::fs::remove_file(place.path("log")).unwrap();
+    outcome(&mut place.command(&["reload"]));
+    while page(place.address, "/stats")["log_lines_dropped"] == 0 {
+        std::thread::yield_now();
+    }
+    let second = daemon();
+    outcome(&mut place.command(&["reload"]));
+    wait(&second, "reloaded");
+    // It is told once something could be written again.
+    outcome(&mut place.command(&["reload"]));
+    let told = wait(&second, "log_lines_dropped");
+    assert_eq!(
+        (told.0, told.1["lines"].clone()),
+        (head(28), page(place.address, "/stats")["log_lines_dropped"].clone())
+    );
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.end(), 0);
+    assert_eq!(proxy.lines, [""; 0]);
 }
 
 #[test]

@@ -127,7 +127,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
-    use proxy::config::{LogFormat, Logging};
+    use proxy::config::{LogFormat, LogTo, Logging};
     use proxy::core::attribution::{Blame, Rule};
     use proxy::core::time::Timestamp;
     use proxy::daemon::log::{Log, lines};
@@ -249,7 +249,7 @@ mod tests {
         let logging = Logging {
             format: LogFormat::Json,
             level: "info,proxy=debug".to_owned(),
-            file: None,
+            to: LogTo::Stderr,
             sample_successes: NonZeroU64::MIN,
         };
         let writer = Written(Arc::clone(&written));

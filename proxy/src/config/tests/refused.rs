@@ -196,7 +196,12 @@ fn single_problems_are_said_in_these_words() {
             json!({ "limits": { "max_connections": 1e300 } }),
             "limits.max_connections: must be a whole number from 1 to 10000000 (got 1e+300)",
         ),
-        (json!({ "logging": { "file": "" } }), "logging.file: must name a file"),
+        (json!({ "logging": { "file": "" } }), "logging.file: must not be empty"),
+        (json!({ "logging": { "syslog": "" } }), "logging.syslog: must not be empty"),
+        (
+            json!({ "logging": { "file": "x.log", "syslog": "/dev/log" } }),
+            "logging.syslog: the log goes to one place: leave out this or logging.file",
+        ),
         (json!({ "logging": { "sample_successes": 0 } }), "logging.sample_successes: must be 1 or more (got 0)"),
         (json!({ "logging": { "format": "xml" } }), "logging.format: must be \"text\" or \"json\" (got \"xml\")"),
         (

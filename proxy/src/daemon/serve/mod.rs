@@ -161,7 +161,7 @@ async fn run(
                 // The line itself has the file opened.
                 match log.reopen() {
                     true => info!(event = "log_reopened", "the log goes on here: its file was opened again"),
-                    false => info!("SIGUSR1 does nothing where the log goes to standard error"),
+                    false => info!("SIGUSR1 does nothing where the log goes to no file"),
                 }
                 continue;
             }

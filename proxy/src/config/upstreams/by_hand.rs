@@ -1,6 +1,6 @@
 //! Sets an upstream of the configuration in force by hand, otherwise than its file says, until a file is read again.
 
-use super::Upstream;
+use crate::config::Upstream;
 use crate::core::upstream::Weight;
 
 /// What is set of an upstream by hand.
@@ -64,8 +64,8 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::tests::parse_json;
     use super::*;
+    use crate::config::tests::parse_json;
 
     fn upstream(enabled: bool) -> Arc<Upstream> {
         let all = json!({ "upstream_proxies": [
