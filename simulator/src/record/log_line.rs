@@ -1,7 +1,6 @@
 //! A line of the proxy's JSON log is read as the event that it tells of.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -125,6 +124,7 @@ fn word(text: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::num::NonZeroU64;
     use std::sync::Arc;
 
     use proxy::config::{LogFormat, LogTo, Logging};
