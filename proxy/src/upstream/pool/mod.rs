@@ -284,8 +284,10 @@ impl<E: Env> Pool<E> {
             return None;
         }
         self.note_wanted(state);
-        // Without a transition too: the prober sleeps until what was due before.
-        self.changed.notify_waiters();
+        if transition.is_none() {
+            // All the same: the prober sleeps until what was due before.
+            self.changed.notify_waiters();
+        }
         Some(Changed { transition: transition?, renewed })
     }
 
@@ -305,6 +307,8 @@ impl<E: Env> Pool<E> {
         if let Some(snapshot) = renewed {
             self.emit_epoch(&snapshot);
         }
+        // Not before it is told, so that whoever listens hears of a suspicion before the probe that it brings about.
+        self.changed.notify_waiters();
     }
 
     fn emit_epoch(&self, snapshot: &Snapshot<E::Stream>) {
