@@ -1,10 +1,11 @@
 //! Tests what is told of each attempt: how far it came and how long that took, whose fault its failure was, and that event,
 //! summary, log and metrics say the same.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proxy::config::{LogFormat, Logging};
+use proxy::config::{LogFormat, LogTo, Logging};
 use proxy::core::attribution::{Blame, Rule};
 use proxy::core::time::Timestamp;
 use proxy::daemon::log::{Log, lines};
@@ -172,7 +173,13 @@ impl std::io::Write for Written {
 /// The line of `event` in a log as JSON.
 fn logged(event: &Event<'_>) -> Value {
     let written = Written::default();
-    let (logging, writer) = (Logging { format: LogFormat::Json, level: "debug".to_owned() }, written.clone());
+    let logging = Logging {
+        format: LogFormat::Json,
+        level: "debug".to_owned(),
+        to: LogTo::Stderr,
+        sample_successes: NonZeroU64::MIN,
+    };
+    let writer = written.clone();
     let log = lines(&logging, move || writer.clone()).unwrap();
     tracing::dispatcher::with_default(&log, || Log::default().on(Timestamp::ZERO, event));
     serde_json::from_slice(&written.0.lock().unwrap()).unwrap()
