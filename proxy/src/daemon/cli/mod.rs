@@ -1,5 +1,7 @@
 //! Reads the command line into a [`Command`]; `main` carries it out.
 
+mod command;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::config::{Authentication, Config, Problems};
 use crate::event::RequestId;
 use crate::proxy::Order;
+
+pub use command::{Command, RunningProxy, View};
 
 /// Exit code for arguments that make no sense (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -24,112 +28,6 @@ pub const CONFIG_VARIABLE: &str = "PROXY_CONFIG";
 pub(crate) const TAKE_OVER: &str = "--take-over";
 /// The configuration file where neither variable nor flag names one.
 pub const DEFAULT_CONFIG: &str = "configs/us.json";
-
-/// What the proxy was started for. Every configuration named here is already decided: variable, flag or default.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Serve.
-    Run {
-        /// The configuration file.
-        config: PathBuf,
-        /// Whether it takes over from the process that runs with this configuration.
-        take_over: bool,
-    },
-    /// Say whether the configuration can be run, with every problem and doubt.
-    Check {
-        /// The configuration file.
-        config: PathBuf,
-    },
-    /// Say what a reload with another file would change in the running proxy.
-    Compare {
-        /// Which proxy.
-        proxy: RunningProxy,
-        /// The file.
-        config: PathBuf,
-    },
-    /// Print the JSON Schema of configuration files.
-    Schema,
-    /// Ask the running proxy whether it is healthy.
-    Healthcheck {
-        /// Which proxy.
-        proxy: RunningProxy,
-    },
-    /// Have the running proxy read its configuration again, and wait for the outcome.
-    Reload {
-        /// Which proxy.
-        proxy: RunningProxy,
-    },
-    /// Have the running proxy drain and end.
-    Drain {
-        /// Which proxy.
-        proxy: RunningProxy,
-    },
-    /// Set an upstream of the running proxy by hand.
-    Steer {
-        /// Which proxy.
-        proxy: RunningProxy,
-        /// How the upstream is called.
-        upstream: String,
-        /// What to do with it.
-        order: Order,
-    },
-    /// Say the level of the running proxy's log, or set another one.
-    LogLevel {
-        /// Which proxy.
-        proxy: RunningProxy,
-        /// The new one.
-        level: Option<String>,
-    },
-    /// Show what the running proxy has counted.
-    Show {
-        /// Which proxy.
-        proxy: RunningProxy,
-        /// What of it.
-        view: View,
-        /// Again and again, until this process ends.
-        watch: bool,
-    },
-    /// Show the last requests of the running proxy.
-    Requests {
-        /// Which proxy.
-        proxy: RunningProxy,
-        /// Only those that did not go well.
-        failed: bool,
-        /// As JSON.
-        json: bool,
-    },
-    /// Tell why a request of the running proxy went where it did.
-    Explain {
-        /// Which proxy.
-        proxy: RunningProxy,
-        /// The request's number, as the log has it.
-        request: RequestId,
-        /// As JSON.
-        json: bool,
-    },
-    /// Hash the password on standard input.
-    HashPassword,
-}
-
-/// What is shown of a running proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    /// The statistics, as the page has them.
-    Statistics,
-    /// A table of the upstreams.
-    Upstreams,
-    /// The upstreams as JSON.
-    UpstreamsAsJson,
-}
-
-/// How a running proxy is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunningProxy {
-    /// By its control socket.
-    Socket(PathBuf),
-    /// By the configuration file it runs with, which says where the control socket is.
-    Config(PathBuf),
-}
 
 /// A command, and what to warn of before it is carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
