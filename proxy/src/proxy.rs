@@ -105,10 +105,12 @@ impl<E: Env> Proxy<E> {
         let via = via(&config, &pseudonym);
         let metrics = Arc::new(Metrics::default());
         let memory = Arc::new(Memory::new(config.limits.remembered_requests));
-        let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&metrics) as _, observer];
+        let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&metrics) as _];
         if config.limits.remembered_requests > 0 {
             observers.push(Arc::clone(&memory) as _);
         }
+        // The last to hear: whoever has heard of something finds it on our own pages as well.
+        observers.push(observer);
         let observer: Arc<dyn Observer> = Arc::new(observers);
         let pool = Pool::new(env.clone(), &config, via.clone(), Arc::clone(&observer))?;
         let address = |listener: &E::Listener, section, address| {
