@@ -141,8 +141,7 @@ impl Balancer {
         anew: &[UpstreamId],
         moment: (u64, Timestamp),
     ) -> Result<Option<Epoch>, ScheduleTooLong> {
-        let plan = Plan::new(members, |id| self.is_out(id) && !anew.contains(&id))?;
-        Ok(self.adopt(policy, plan, anew, moment))
+        Ok(self.adopt(policy, Plan::new(members, |id| self.is_out(id))?, anew, moment))
     }
 
     /// The same with a `plan` that was made before. Where another upstream has been ejected or has recovered since, its schedule is

@@ -312,6 +312,22 @@ fn requests() -> impl Strategy<Value = Vec<(u8, Vec<u32>, u64)>> {
     prop::collection::vec((0u8..3, tried, 0u64..4_000), 1..80)
 }
 
+#[test]
+fn what_is_older_than_the_memory_is_forgotten() {
+    let mut attribution = Attribution::new(TTL);
+    let ttl = TTL.as_millis() as u64;
+    attribution.none_opened("old.test:80", evidence(&[(1, BAD_GATEWAY)]), at(0));
+    attribution.none_opened("both.test:80", evidence(&[(1, BAD_GATEWAY)]), at(0));
+    attribution.none_opened("both.test:80", evidence(&[(2, BAD_GATEWAY)]), at(10));
+    attribution.forget_old(at(ttl - 1));
+    assert_eq!(attribution.targets.len(), 2, "nothing is as old as that");
+    attribution.forget_old(at(ttl));
+    assert!(!attribution.targets.contains_key("old.test:80"));
+    assert_eq!(attribution.targets["both.test:80"].len(), 1);
+    attribution.forget_old(at(ttl + 10));
+    assert!(attribution.is_empty());
+}
+
 proptest! {
     #[test]
     fn a_dead_target_charges_nobody(requests in requests()) {

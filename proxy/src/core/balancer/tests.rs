@@ -276,6 +276,13 @@ fn an_upstream_that_is_known_otherwise_begins_anew() {
 }
 
 #[test]
+fn an_ejected_upstream_is_out_and_one_that_is_unknown_is_not() {
+    let mut balancer = balancer(&[1, 1]);
+    balancer.ends(0, AttemptResult::Failure(Charge::Unreachable), 1, 1);
+    assert_eq!([0, 1, 7].map(|number| balancer.is_out(id(number))), [true, false, false]);
+}
+
+#[test]
 fn a_reload_that_fails_changes_nothing() {
     let mut balancer = balancer(&[3, 2, 1]);
     let before = balancer.clone();

@@ -1,6 +1,6 @@
 //! A made-up plan has any of the faults that there are, with settings of its own.
 
-use faulty_upstream::fault::Strikes;
+use faulty_upstream::fault::{Family, Strikes};
 use faulty_upstream::{CATALOGUE, Fault, Setting, SettingType};
 use serde_json::{Value as Json, json};
 
@@ -20,7 +20,11 @@ impl Draw {
     /// An entry of a plan, for an upstream that speaks `tls` or does not. Where there are handshakes, a third of the faults strike them.
     pub(super) fn fault(&mut self, tls: bool) -> Json {
         let handshake = tls && self.once_in(3);
-        let wanted = |fault: &&Fault| (fault.strikes() == Strikes::Handshakes) == handshake;
+        // Of a cut reply to plain HTTP few clients can say that it was not whole, so that these faults have to strike often.
+        let plain = !handshake && self.once_in(5);
+        let wanted = |fault: &&Fault| {
+            (fault.strikes() == Strikes::Handshakes) == handshake && (!plain || fault.family == Family::Plain)
+        };
         let playable: Vec<&Fault> =
             CATALOGUE.iter().filter(wanted).filter(|fault| is_played(fault, self.engine)).collect();
         let fault = *self.one_of(&playable);

@@ -81,7 +81,7 @@ impl Draw {
 
     fn action(&mut self) -> String {
         let (bytes, block) = (self.size(100_000), self.size(60_000));
-        match self.number(1, 17) {
+        match self.number(1, 18) {
             1 => format!("http:method=POST,path=/echo,send={bytes}"),
             2 => format!("http:target={{id}}.n{bytes}.source.mock:80,pattern={bytes}"),
             3 => format!("download:bytes={bytes},send={block}"),
@@ -93,7 +93,7 @@ impl Draw {
             9 => format!("http:path=/trailers/{bytes},pattern={bytes},trailers,keep-alive"),
             10 => format!("http:method=POST,path=/echo,send={block},expect,keep-alive"),
             11 => format!("http:method=HEAD,bytes={bytes},keep-alive"),
-            12 => format!("http:version=1.0,path=/chunked/{bytes},pattern={bytes}"),
+            12 | 16 => format!("http:version=1.0,path=/chunked/{bytes},pattern={bytes}"),
             13 => format!("http:bytes={block},pipeline={}", self.number(2, 8)),
             14 => format!("websocket:rounds={},bytes={block}", self.number(1, 3)),
             15 => format!("http:bytes={block},keep-alive"),
