@@ -150,7 +150,7 @@ impl Draw {
         let mut proxy = json!({
             "upstream_proxies": entries, "health_check": health,
             "timeouts": {
-                "connect": "2s", "reply": "3s", "half_closed": format!("{}s", self.number(4, 20)), "dns": "2s",
+                "connect": "2s", "reply": "3s", "half_closed": format!("{}s", self.number(3, 12)), "dns": "2s",
             },
             "server": { "drain_timeout": format!("{}s", self.number(1, 20)) },
         });
