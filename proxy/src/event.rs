@@ -2,6 +2,7 @@
 //!
 //! Logs are rendered from these, and the simulator checks its invariants on them. Nothing here carries a secret.
 
+pub(crate) mod health_events;
 pub(crate) mod memory;
 pub mod metrics;
 mod summary;

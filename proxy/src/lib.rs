@@ -11,7 +11,7 @@
 //! | `env` | the seam: sockets, tasks, clock, randomness; the operating system's side of it; the lock | |
 //! | `http` | messages as bytes: heads, bodies, framing, targets, the bounded inbox | `env` |
 //! | `config` | what the configuration file says, and the types that hold only good values of it | `http`, `core` |
-//! | `event` | what the proxy tells of itself, and who listens: the counters that Prometheus reads, the memory of the last requests | `env`, `core` |
+//! | `event` | what the proxy tells of itself, and who listens: the counters that Prometheus reads, the memory of the last requests and changes of health | `env`, `core` |
 //! | `upstream` | the upstream's side: pool, attempts, dialling, name lookups, probes | `event`, `config`, `http`, `env`, `core` |
 //! | `authentication` | who may come in | `config`, `http`, `env` |
 //! | `context` | what all of one proxy share, and the settings that a request began with | `authentication`, `upstream`, `event`, `config`, `http`, `env` |

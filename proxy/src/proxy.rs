@@ -15,6 +15,7 @@ use crate::client::{listener, requests, statistics};
 use crate::config::{self, Config, diff};
 use crate::context::{Connections, Context, Health, Settings};
 use crate::env::{Env, Listener, Lock, Stop};
+use crate::event::health_events::HealthEvents;
 use crate::event::memory::Memory;
 use crate::event::metrics::Metrics;
 use crate::event::{Event, Observer, RequestId};
@@ -105,7 +106,8 @@ impl<E: Env> Proxy<E> {
         let via = via(&config, &pseudonym);
         let metrics = Arc::new(Metrics::default());
         let memory = Arc::new(Memory::new(config.limits.remembered_requests));
-        let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&metrics) as _];
+        let health_events = Arc::new(HealthEvents::default());
+        let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&metrics) as _, Arc::clone(&health_events) as _];
         if config.limits.remembered_requests > 0 {
             observers.push(Arc::clone(&memory) as _);
         }
@@ -134,6 +136,7 @@ impl<E: Env> Proxy<E> {
             observer,
             metrics,
             memory,
+            health_events,
             listen,
             admin,
             env,

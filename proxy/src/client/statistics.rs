@@ -10,6 +10,8 @@ use crate::context::{Context, Settings};
 use crate::core::stats::{Counts, Reading};
 use crate::core::time::Timestamp;
 use crate::env::Env;
+use crate::event::health_events::HealthEvent;
+use crate::event::metrics::Errors;
 use crate::upstream::pool::{LastFailure, UpstreamReading};
 
 /// Upstreams that are written at a time: with a thousand of them the page takes some milliseconds, and nobody else whom this
@@ -46,6 +48,8 @@ pub(crate) async fn page<E: Env>(context: &Context<E>, settings: &Settings) -> S
         rejected_requests: stats.rejected,
         log_lines_dropped: context.observer.dropped(),
         log_lines_left_out: context.observer.left_out(),
+        errors_by_blame: context.metrics.errors().into(),
+        health_events: health_events(context),
         total: window("total", |reading| reading.total),
         recent_15m: window("15m0s", |reading| reading.recent),
     };
@@ -89,8 +93,48 @@ struct StatsPage {
     rejected_requests: u64,
     log_lines_dropped: u64,
     log_lines_left_out: u64,
+    errors_by_blame: ErrorsOut,
+    /// The newest first.
+    health_events: Vec<HealthEventOut>,
     total: Window,
     recent_15m: Window,
+}
+
+/// What went wrong since the start, by whose fault it was.
+#[derive(Serialize)]
+struct ErrorsOut {
+    /// Requests that are over, those among them that were refused.
+    requests: BTreeMap<&'static str, u64>,
+    /// Failed attempts and checks through the upstreams that there are.
+    attempts: BTreeMap<&'static str, u64>,
+}
+
+impl From<Errors> for ErrorsOut {
+    fn from(Errors { requests, attempts }: Errors) -> Self {
+        ErrorsOut { requests, attempts }
+    }
+}
+
+/// A change of an upstream's health; names as in the log.
+#[derive(Serialize)]
+struct HealthEventOut {
+    at: String,
+    event: &'static str,
+    id: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+fn health_events<E: Env>(context: &Context<E>) -> Vec<HealthEventOut> {
+    let out = |HealthEvent { at, event, upstream, name, cause }| HealthEventOut {
+        at: rfc3339(context.started + at.since(Timestamp::ZERO)),
+        event,
+        id: upstream.to_string(),
+        name,
+        cause,
+    };
+    context.health_events.read().into_iter().map(out).collect()
 }
 
 #[derive(Serialize)]
@@ -147,6 +191,11 @@ struct UpstreamOut {
     /// Until its next probe, while it is ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe_in_ms: Option<u64>,
+    /// When it was ejected, while it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ejected_at: Option<String>,
+    /// It is out only until a probe has found whether it or a target was at fault.
+    suspected: bool,
     /// The last attempt or check through it that failed, or the last reply or tunnel through it that broke off.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failure: Option<LastFailureOut>,
@@ -231,6 +280,8 @@ fn upstream_out<S>(one: &UpstreamReading<S>, started: SystemTime, now: Timestamp
         healthy: health.is_eligible(),
         failures: health.failures(),
         probe_in_ms: health.ejection().map(|ejection| millis(ejection.until.since(now))),
+        ejected_at: health.ejection().map(|ejection| rfc3339(started + ejection.since.since(Timestamp::ZERO))),
+        suspected: health.ejection().is_some_and(|ejection| ejection.suspected),
         last_failure: figures.last_failure().map(|last| LastFailureOut::read(last, started)),
         current_connections: upstream.leased(),
         idle_connections: upstream.idle_count(),

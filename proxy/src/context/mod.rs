@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use crate::env::{Env, Lock};
+use crate::event::health_events::HealthEvents;
 use crate::event::memory::Memory;
 use crate::event::metrics::Metrics;
 use crate::event::{Observer, RequestId};
@@ -29,6 +30,7 @@ pub(crate) struct Context<E: Env> {
     pub(crate) metrics: Arc<Metrics>,
     /// The last requests.
     pub(crate) memory: Arc<Memory>,
+    pub(crate) health_events: Arc<HealthEvents>,
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) listen: SocketAddr,

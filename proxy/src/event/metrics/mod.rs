@@ -76,6 +76,15 @@ pub(crate) struct Metrics {
     upstreams: ArcSwap<BTreeMap<UpstreamId, Arc<UpstreamMetrics>>>,
 }
 
+/// What went wrong, by whose fault it was.
+#[derive(Debug, Default)]
+pub(crate) struct Errors {
+    /// Requests that are over.
+    pub(crate) requests: BTreeMap<&'static str, u64>,
+    /// Failed attempts and checks through the upstreams that there are.
+    pub(crate) attempts: BTreeMap<&'static str, u64>,
+}
+
 /// What happened to one upstream.
 #[derive(Debug, Default)]
 struct UpstreamMetrics {
@@ -101,6 +110,20 @@ impl Metrics {
         self.upstreams.rcu(|all| {
             all.iter().filter(|(id, _)| keep(**id)).map(|(id, one)| (*id, Arc::clone(one))).collect::<BTreeMap<_, _>>()
         });
+    }
+
+    /// Whose fault what went wrong was, from all causes.
+    pub(crate) fn errors(&self) -> Errors {
+        let mut errors = Errors::default();
+        for ([_, blame], count) in self.unserved.read() {
+            *errors.requests.entry(blame).or_default() += count;
+        }
+        for one in self.upstreams.load().values() {
+            for ([blame, _], count) in one.blamed.read() {
+                *errors.attempts.entry(blame).or_default() += count;
+            }
+        }
+        errors
     }
 
     fn of(&self, id: UpstreamId, count: impl FnOnce(&UpstreamMetrics)) {

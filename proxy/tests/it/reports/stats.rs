@@ -10,6 +10,7 @@ use proxy::event::{Event, Observer};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::reports::metrics;
 use crate::support::{Client, Double, Heard, Memory, TestProxy, WATCHDOG, config, parse, run, run_paused};
 use crate::tunnels::timing::{joined, secs};
 
@@ -269,6 +270,41 @@ fn an_ejected_upstream_is_not_healthy() {
         assert_eq!((&dead["healthy"], &dead["failures"]), (&json!(false), &json!(2)));
         assert!(dead["probe_in_ms"].as_u64().unwrap() > 0);
         assert_eq!((&good["healthy"], &good["failures"], good.get("probe_in_ms")), (&json!(true), &json!(0), None));
+    });
+}
+
+#[test]
+fn the_statistics_tell_since_when_an_upstream_is_out_and_why_and_whose_fault_errors_were() {
+    run(async {
+        let (good, _) = Double::mock("a").await;
+        let mut json = config(&[Double::refusing().await, good.addr]);
+        json["health_check"] = json!({ "failure_threshold": 1, "backoff_base": "1h", "backoff_max": "1h" });
+        let proxy = TestProxy::start(json).await;
+        let before = proxy.stats().await;
+        assert_eq!(before["health_events"], json!([]));
+        assert_eq!(before["errors_by_blame"], json!({ "requests": {}, "attempts": {} }));
+        let mut client = proxy.tunnel("echo.mock:80").await;
+        client.finish().await;
+        client.rest().await.unwrap();
+        proxy.ear.wait(|heard| matches!(heard, Heard::Ejected { .. }).then_some(())).await;
+        let (status, _, _) = metrics::ask(proxy.addr, "POST http://x/ HTTP/1.1\r\nHost: x\r\nContent-Length: x").await;
+        assert_eq!(status, 400);
+        proxy.ear.finished(2).await;
+        let stats = proxy.stats().await;
+        let [event] = &stats["health_events"].as_array().unwrap()[..] else { panic!("{stats}") };
+        let upstreams = &stats["total"]["upstream_metrics"];
+        for (field, value) in [
+            ("event", json!("ejected")),
+            ("id", upstreams[0]["id"].clone()),
+            ("name", upstreams[0]["name"].clone()),
+            ("cause", json!("Connection refused (os error 111)")),
+            ("at", upstreams[0]["ejected_at"].clone()),
+        ] {
+            assert_eq!(event[field], value, "{field}");
+        }
+        humantime::parse_rfc3339(event["at"].as_str().unwrap()).unwrap();
+        assert_eq!((&upstreams[0]["suspected"], upstreams[1].get("ejected_at")), (&json!(false), None::<&Value>));
+        assert_eq!(stats["errors_by_blame"], json!({ "requests": { "client": 1 }, "attempts": { "upstream": 1 } }));
     });
 }
 
