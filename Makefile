@@ -12,7 +12,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 
 .DEFAULT_GOAL := help
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
-  test-integration test-metrics test-deploy test-docker dist test-package \
+  test-integration test-metrics test-dashboard test-deploy test-docker dist test-package \
   test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
   docker-build docker-run docker-clean bench-peers bench-scale bench-far mutations canary nightly mutants search
@@ -88,6 +88,9 @@ test-integration: build ## Integration tests, the real binaries together, and th
 
 test-metrics: build build-test ## The metrics, by promtool and a real Prometheus (Debian's package prometheus)
 	@scripts/test-metrics.sh
+
+test-dashboard: build build-test ## The dashboard in headless Chromium (Debian's package chromium); SHOTS=FOLDER keeps pictures
+	@scripts/test-dashboard.sh
 
 test-docker: ## Build the images and try the compose files, with an engine of its own and no registry; as root
 	@scripts/test-docker.sh

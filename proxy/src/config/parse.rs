@@ -23,7 +23,7 @@ use crate::core::health::HealthPolicy;
 use crate::http::head::is_token;
 
 /// Paths of our other pages, so that the statistics can't take them.
-const RESERVED_PATHS: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/requests"];
+const RESERVED_PATHS: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/requests", "/dashboard"];
 
 /// The problem that is noted if the types refuse what the schema derived from them let through. serde's own text could
 /// quote a secret.

@@ -71,7 +71,7 @@ pub(super) struct Config {
     /// Access to the statistics.
     #[serde(default)]
     pub(super) stats: Stats,
-    /// A listener of its own for the proxy's own pages (/healthz, /readyz, /stats, /metrics, /requests). Clients can't reach them then.
+    /// A listener of its own for the proxy's own pages (/healthz, /readyz, /stats, /metrics, /requests, /dashboard). Clients can't reach them then.
     #[serde(default)]
     pub(super) admin: Admin,
     /// How logs are written, to standard error.

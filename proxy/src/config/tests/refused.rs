@@ -103,6 +103,10 @@ fn single_problems_are_said_in_these_words() {
             "server.stats_endpoint: /healthz is another page of ours; choose another path",
         ),
         (
+            json!({ "server": { "stats_endpoint": "/dashboard" } }),
+            "server.stats_endpoint: /dashboard is another page of ours; choose another path",
+        ),
+        (
             json!({ "admin": { "listen_address": "9100" } }),
             "admin.listen_address: must be an address and a port, such as \"127.0.0.1:3130\", \"[::1]:3130\" or \":3130\" (got \"9100\")",
         ),

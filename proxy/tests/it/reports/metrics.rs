@@ -141,7 +141,7 @@ fn the_format_is_the_one_that_is_asked_for() {
 }
 
 /// A proxy whose own pages have a listener of their own.
-async fn with_admin(change: impl FnOnce(&mut Value)) -> (TestProxy, SocketAddr) {
+pub(crate) async fn with_admin(change: impl FnOnce(&mut Value)) -> (TestProxy, SocketAddr) {
     let mut json = config(&[([127, 0, 0, 1], 9).into()]);
     json["admin"] = json!({ "listen_address": "127.0.0.1:0" });
     change(&mut json);

@@ -1,7 +1,8 @@
-//! Tests what the proxy reports: pages, statistics, metrics, attempts and causes, and that no secret is among them.
+//! Tests what the proxy reports: pages, the dashboard, statistics, metrics, attempts and causes, and that no secret is among them.
 
 mod attempts;
 mod causes;
+mod dashboard;
 mod metrics;
 mod pages;
 mod requests;

@@ -1,6 +1,8 @@
-//! Answers for the proxy's own pages: /healthz, /readyz, /metrics, /requests and the statistics.
+//! Answers for the proxy's own pages: /healthz, /readyz, /metrics, /requests, /dashboard and the statistics.
 //!
 //! They are answered in origin-form only, so that no proxied request can reach them.
+
+mod dashboard;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,7 +47,8 @@ pub(crate) async fn respond<E: Env>(
         return Ok(text_response(200, fields, "text/plain; charset=utf-8", "", answer));
     }
     let elsewhere = entrance == Entrance::Clients && context.admin.is_some();
-    if elsewhere || !(stats || requests.is_some() || matches!(path, "/healthz" | "/readyz" | "/metrics")) {
+    if elsewhere || !(stats || requests.is_some() || matches!(path, "/healthz" | "/readyz" | "/metrics" | "/dashboard"))
+    {
         let text = "netdrift: no such page; a proxied request names its target in full (http://host/path)\n";
         return Ok(plain(404, text));
     }
@@ -72,6 +75,11 @@ pub(crate) async fn respond<E: Env>(
             let format = Format::accepted(head.fields.get_one("accept").ok().flatten().unwrap_or_default());
             let text = metrics::page(&context.metrics, gauges(context, settings), format);
             text_response(200, Fields::new(), format.content_type(), &text, answer)
+        }
+        "/dashboard" => {
+            admit(context, settings, head, (peer, entrance)).await?;
+            let page = dashboard::page(&settings.config.server.stats_endpoint);
+            text_response(200, dashboard::fields(), dashboard::TYPE, &page, answer)
         }
         _ => {
             admit(context, settings, head, (peer, entrance)).await?;
