@@ -204,6 +204,17 @@ pub enum Event<'a> {
         /// Their process id, as far as the system tells.
         pid: Option<i32>,
     },
+    /// Somebody has closed tunnels by hand, over the control socket. Each of them is told of by its own end as well.
+    TunnelsClosed {
+        /// Which, for people.
+        filter: &'a str,
+        /// How many.
+        closed: usize,
+        /// The user id of whoever did.
+        uid: u32,
+        /// Their process id, as far as the system tells.
+        pid: Option<i32>,
+    },
     /// A new configuration was refused; the old one stays in force.
     ReloadFailed {
         /// All problems.
@@ -243,6 +254,7 @@ impl Event<'_> {
             Event::Finished(_) => "finished",
             Event::Reloaded { .. } => "reloaded",
             Event::Steered { .. } => "steered",
+            Event::TunnelsClosed { .. } => "tunnels_closed",
             Event::ReloadFailed { .. } => "reload_failed",
             Event::DrainStarted { .. } => "drain_started",
             Event::Drained { .. } => "drained",

@@ -35,5 +35,8 @@ pub mod testing;
 mod upstream;
 
 pub use context::{Health, Status};
-pub use proxy::{Comparison, Listeners, Operator, Order, Proxy, Reloaded, StartError, SteerError, Steered};
+pub use proxy::{
+    CloseError, Comparison, Criteria, FilterError, Listeners, Operator, Order, Proxy, Reloaded, StartError, SteerError,
+    Steered, TunnelFilter,
+};
 pub use upstream::{PoolError, TlsSetupError};

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy::Order;
 use proxy::config::{self, Loaded, Problems};
 use proxy::daemon::activation;
 use proxy::daemon::cli::{self, Command, Invocation, RunningProxy, View};
@@ -17,6 +16,7 @@ use proxy::daemon::service_manager::ServiceManager;
 use proxy::daemon::story;
 use proxy::daemon::view;
 use proxy::env::os::descriptors;
+use proxy::{Order, TunnelFilter};
 use tracing::warn;
 
 /// How long `proxy healthcheck` waits.
@@ -110,6 +110,7 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
             answer => Err(unexpected(&answer)),
         },
         Command::Steer { proxy, upstream, order } => steer(proxy, upstream, order),
+        Command::CloseTunnels { proxy, which } => close_tunnels(proxy, which),
         Command::LogLevel { proxy, level } => log_level(proxy, level),
         Command::Show { proxy, view, watch } => show(proxy, view, watch),
         Command::Requests { proxy, failed, json } => {
@@ -209,6 +210,17 @@ fn steer(proxy: RunningProxy, upstream: String, order: Order) -> Result<ExitCode
     }
 }
 
+/// Closes tunnels of a running proxy.
+fn close_tunnels(proxy: RunningProxy, which: TunnelFilter) -> Result<ExitCode, CommandError> {
+    match ask(proxy, Request::CloseTunnels { which }, HEALTH_WAIT)? {
+        Answer::TunnelsClosed { closed } => {
+            print(format_args!("{closed} {} closed", if closed == 1 { "tunnel" } else { "tunnels" }));
+            Ok(ExitCode::SUCCESS)
+        }
+        answer => Err(unexpected(&answer)),
+    }
+}
+
 /// Says the level of a running proxy's log, or sets another one.
 fn log_level(proxy: RunningProxy, wanted: Option<String>) -> Result<ExitCode, CommandError> {
     match ask(proxy, Request::LogLevel { level: wanted.clone() }, HEALTH_WAIT)? {
@@ -223,12 +235,14 @@ fn log_level(proxy: RunningProxy, wanted: Option<String>) -> Result<ExitCode, Co
     }
 }
 
-/// Shows what the running proxy has counted, once or again and again.
+/// Shows what the running proxy does and has counted, once or again and again.
 #[expect(clippy::disallowed_methods, reason = "this process serves nobody, and has no runtime while it waits")]
 fn show(proxy: RunningProxy, view: View, watch: bool) -> Result<ExitCode, CommandError> {
+    let of_tunnels = matches!(view, View::Tunnels | View::TunnelsAsJson);
     loop {
-        let page = match ask(proxy.clone(), Request::Statistics {}, HEALTH_WAIT)? {
-            Answer::Statistics { page } => page,
+        let request = if of_tunnels { Request::Tunnels {} } else { Request::Statistics {} };
+        let page = match ask(proxy.clone(), request, HEALTH_WAIT)? {
+            Answer::Statistics { page } | Answer::Tunnels { page } => page,
             answer => return Err(unexpected(&answer)),
         };
         let text = view::show(view, &page).map_err(other)?;

@@ -2,6 +2,7 @@
 
 mod compare;
 mod steer;
+mod tunnels;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::upstream::warmer;
 
 pub use compare::Comparison;
 pub use steer::{Operator, Order, SteerError, Steered};
+pub use tunnels::{CloseError, Criteria, FilterError, TunnelFilter};
 
 /// A running proxy. Dropping it leaves it running: [`Proxy::drain`] ends it.
 pub struct Proxy<E: Env> {

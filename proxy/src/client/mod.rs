@@ -12,5 +12,6 @@ pub(crate) mod requests;
 mod session;
 pub(crate) mod statistics;
 mod tunnel;
+pub(crate) mod tunnels;
 
 pub(crate) use connection::Entrance;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::error::ErrorReply;
-use crate::context::Connections;
-use crate::context::Context;
+use crate::context::{Carried, Connections, Context};
 use crate::core::attribution::Blame;
 use crate::core::time::Timestamp;
 use crate::env::{Counter, Env, RelayEnd, Traffic};
@@ -22,7 +21,7 @@ pub(crate) struct Request<E: Env> {
     connections: Arc<Connections>,
     started: Timestamp,
     /// The bytes carried. Once an upstream is found, they count into its sums as well.
-    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) carried: Carried,
     summary: Summary,
     has_verdict: bool,
 }
@@ -79,28 +78,30 @@ impl<E: Env> Request<E> {
         let pool = &context.pool;
         let started = pool.now();
         pool.stats.requests.entered();
+        let summary = origin.into_summary();
         Request {
             pool: Arc::clone(pool),
             connections: Arc::clone(&context.connections),
             started,
-            traffic: Arc::default(),
-            summary: origin.into_summary(),
+            carried: Carried::new(&summary, None, Traffic::default()),
+            summary,
             has_verdict: false,
         }
     }
 
     /// Counts the bytes from now on for this upstream.
     pub(crate) fn goes_through(&mut self, lease: &Lease<E>) {
-        let figures = &lease.upstream.figures;
-        let traffic = Traffic {
-            up: Counter::within(Arc::clone(&figures.bytes_up)),
-            down: Counter::within(Arc::clone(&figures.bytes_down)),
-            ..Traffic::default()
-        };
-        match Arc::get_mut(&mut self.traffic) {
-            Some(unshared) => *unshared = traffic,
-            None => self.traffic = Arc::new(traffic),
+        let (figures, label) = (&lease.upstream.figures, &lease.upstream.label);
+        let count = |sum| Counter::within(Arc::clone(sum));
+        let traffic = Traffic::new(count(&figures.bytes_up), count(&figures.bytes_down));
+        if let Err(traffic) = self.carried.goes_through(label, traffic) {
+            self.carried = Carried::new(&self.summary, Some(Arc::clone(label)), traffic);
         }
+    }
+
+    /// It is an open tunnel from now on, until its end.
+    pub(crate) fn becomes_tunnel(&self) {
+        self.connections.tunnels.enter(&self.carried);
     }
 
     /// What a CONNECT asked for; `None` of any other request.
@@ -181,9 +182,10 @@ impl<E: Env> Drop for Request<E> {
             }
             self.reach_verdict(false);
         }
+        self.connections.tunnels.leave(&self.carried);
         let now = self.pool.now();
         self.pool.stats.requests.left();
-        (self.summary.bytes_up, self.summary.bytes_down) = self.traffic.read();
+        (self.summary.bytes_up, self.summary.bytes_down) = self.carried.read();
         self.summary.duration = now.since(self.started);
         self.pool.emit_at(now, &Event::Finished(&self.summary));
     }

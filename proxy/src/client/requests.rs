@@ -213,7 +213,7 @@ impl<'a> AttemptOut<'a> {
 }
 
 /// Milliseconds, to the microsecond.
-fn millis(span: std::time::Duration) -> f64 {
+pub(super) fn millis(span: std::time::Duration) -> f64 {
     span.as_micros() as f64 / 1e3
 }
 

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::client::connection::OpenedTunnel;
@@ -27,7 +26,8 @@ impl<E: Env> Tunnel<E> {
     /// Joins the client's connection to what was opened for it.
     pub(crate) fn new(context: &Context<E>, client: E::Stream, opened: OpenedTunnel<E>) -> Self {
         let OpenedTunnel { leg, early, limits, request, lease } = opened;
-        let (stop, traffic) = (context.connections.reset.clone(), Arc::clone(&request.traffic));
+        request.becomes_tunnel();
+        let (stop, traffic) = (context.connections.reset.clone(), request.carried.clone());
         let relay: Pin<Box<dyn Future<Output = Relayed> + Send>> = match leg {
             Leg::Plain(upstream) => Box::pin(context.env.relay(client, upstream, early, limits, traffic, stop)),
             // TLS has to be seen by us; only two plain connections can be joined by the environment.
@@ -44,12 +44,12 @@ impl<E: Env> Tunnel<E> {
             self.lease.broke_off(end.as_str(), cause.clone());
         }
         if let Some(target) = self.request.tunnel_target() {
-            let (_, down) = self.request.traffic.read();
-            let ended_first = self.request.traffic.upstream_ended_first.load(Ordering::Relaxed);
+            let (_, down) = self.request.carried.read();
+            let ended_first = self.request.carried.upstream_ended_first.load(Ordering::Relaxed);
             let by_upstream = ended_first || end == RelayEnd::UpstreamReset;
             self.lease.tunnel_ended(target, down > 0, by_upstream, cause.clone());
         }
-        if end == RelayEnd::Stopped {
+        if end == RelayEnd::Stopped && !self.request.carried.is_closed() {
             context.connections.count_reset();
         }
         self.request.ended(end, cause);

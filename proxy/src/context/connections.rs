@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use super::tunnels::Tunnels;
 use crate::env::Stop;
 
 /// The life of one proxy, shared by everything that runs in it.
@@ -18,6 +19,8 @@ pub(crate) struct Connections {
     pub(crate) closed: Stop,
     /// The drain deadline has passed; what is left is reset.
     pub(crate) reset: Stop,
+    /// Those that are open.
+    pub(crate) tunnels: Tunnels,
     open: AtomicUsize,
     resets: AtomicUsize,
     left: Notify,

@@ -3,6 +3,7 @@
 mod connections;
 mod health;
 mod settings;
+mod tunnels;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::upstream::pool::Pool;
 pub(crate) use connections::{ConnectionSlot, Connections};
 pub use health::{Health, Status};
 pub(crate) use settings::Settings;
+pub(crate) use tunnels::{Carriage, Carried};
 
 /// What everything in one proxy shares.
 pub(crate) struct Context<E: Env> {

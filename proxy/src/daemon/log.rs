@@ -224,6 +224,9 @@ impl Observer for Log {
             Event::Steered { upstream, name, url, change, uid, pid } => {
                 warn!(id = %upstream, name, upstream = url, change, uid, pid, event, "upstream set by hand");
             }
+            Event::TunnelsClosed { filter, closed, uid, pid } => {
+                warn!(filter, closed, uid, pid, event, "tunnels closed by hand");
+            }
             Event::ReloadFailed { problems } => {
                 error!(event, "configuration not reloaded, the old one stays in force:\n{problems}");
             }

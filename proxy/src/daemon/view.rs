@@ -1,6 +1,7 @@
-//! Shows people what the running proxy has counted.
+//! Shows people what the running proxy has counted, and its open tunnels.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -50,18 +51,39 @@ struct Failure {
     at: String,
 }
 
-/// The part of a `page` of statistics that is asked for.
+/// The list of open tunnels.
+#[derive(Deserialize)]
+struct TunnelsPage {
+    more: usize,
+    tunnels: Vec<Tunnel>,
+}
+
+#[derive(Deserialize)]
+struct Tunnel {
+    request: u64,
+    client: String,
+    user: Option<String>,
+    name: Option<String>,
+    target: String,
+    age_ms: f64,
+    idle_ms: f64,
+    bytes_up: u64,
+    bytes_down: u64,
+}
+
+/// The part of a `page` that is asked for: of the list of tunnels where that is asked for, else of the statistics.
 ///
 /// # Errors
 /// The page is not one that this version knows.
 pub fn show(view: View, page: &str) -> Result<String, serde_json::Error> {
     match view {
-        View::Statistics => Ok(page.to_owned()),
+        View::Statistics | View::TunnelsAsJson => Ok(page.to_owned()),
         View::UpstreamsAsJson => {
             let page: Value = serde_json::from_str(page)?;
             serde_json::to_string_pretty(&page["total"]["upstream_metrics"])
         }
         View::Upstreams => serde_json::from_str(page).map(|page| table(&page)),
+        View::Tunnels => serde_json::from_str(page).map(tunnels),
     }
 }
 
@@ -87,6 +109,38 @@ fn table(page: &Page) -> String {
         ]);
     }
     columns(&rows)
+}
+
+fn tunnels(page: TunnelsPage) -> String {
+    if page.tunnels.is_empty() {
+        return "no tunnel is open\n".to_owned();
+    }
+    let head = ["REQUEST", "CLIENT", "USER", "UPSTREAM", "TARGET", "AGE", "IDLE", "BYTES UP", "BYTES DOWN"];
+    let mut rows = vec![head.map(str::to_owned)];
+    // What a peer may have written goes to a terminal.
+    let shown = |text: String| text.chars().filter(|c| !c.is_control()).collect();
+    let or_dash = |text: Option<String>| text.map_or_else(|| "-".to_owned(), shown);
+    // Whole seconds.
+    let span = |millis: f64| humantime::format_duration(Duration::from_secs((millis / 1e3) as u64)).to_string();
+    for one in page.tunnels {
+        rows.push([
+            one.request.to_string(),
+            one.client,
+            or_dash(one.user),
+            or_dash(one.name),
+            shown(one.target),
+            span(one.age_ms),
+            span(one.idle_ms),
+            one.bytes_up.to_string(),
+            one.bytes_down.to_string(),
+        ]);
+    }
+    let mut text = columns(&rows);
+    if page.more > 0 {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "and {} more", page.more);
+    }
+    text
 }
 
 /// `rows` below each other, two spaces between their columns.
@@ -187,6 +241,26 @@ http://off        disabled               1       0.0 %      0    0         0    
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(column(lines[0], "STATE"), column(lines[3], "disabled"), "{shown}");
         assert_eq!(column(lines[0], "LAST FAILURE"), column(lines[2], "2026-"), "{shown}");
+    }
+
+    #[test]
+    fn tunnels_stand_in_columns_and_the_rest_is_counted() {
+        let page = r#"{ "open": 1001, "more": 1000, "tunnels": [
+            { "request": 7, "client": "127.0.0.1:5", "user": "u", "name": "a", "target": "t:1\u001b[2J", "age_ms": 65200.5,
+              "idle_ms": 999.9, "bytes_up": 12, "bytes_down": 0 } ] }"#;
+        let expected = "\
+REQUEST  CLIENT       USER  UPSTREAM  TARGET   AGE    IDLE  BYTES UP  BYTES DOWN
+7        127.0.0.1:5  u     a         t:1[2J  1m 5s  0s    12        0
+and 1000 more
+";
+        let shown = show(View::Tunnels, page).unwrap();
+        assert_eq!(shown.replace(' ', ""), expected.replace(' ', ""), "{shown}");
+        let column = |line: &str, word: &str| line.find(word).unwrap();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(column(lines[0], "AGE"), column(lines[1], "1m 5s"), "{shown}");
+        assert_eq!(show(View::TunnelsAsJson, page).unwrap(), page);
+        let none = r#"{ "open": 0, "more": 0, "tunnels": [] }"#;
+        assert_eq!(show(View::Tunnels, none).unwrap(), "no tunnel is open\n");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
 #[cfg(any(test, feature = "testing"))]
@@ -92,15 +92,18 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// connections brings it here, as the operating system does with splice(2).
     ///
     /// The future borrows nothing, so that who holds it need not hold the environment beside it.
-    fn relay(
+    fn relay<T>(
         &self,
         client: Self::Stream,
         upstream: Self::Stream,
         early: Early,
         limits: RelayLimits,
-        traffic: Arc<Traffic>,
+        traffic: T,
         stop: Stop,
-    ) -> impl Future<Output = Relayed> + Send + use<Self> {
+    ) -> impl Future<Output = Relayed> + Send + use<Self, T>
+    where
+        T: Deref<Target = Traffic> + Send + Sync + 'static,
+    {
         relay_buffered(client, upstream, early, limits, traffic, stop)
     }
 }

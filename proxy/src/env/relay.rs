@@ -6,8 +6,8 @@ pub(super) mod pump;
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Deref;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{Duplex, Stop, Traffic};
 use pump::{BufferPump, Pump, PumpError, Refusal, give_buffer, take_buffer};
@@ -54,7 +54,7 @@ pub enum RelayEnd {
     Idle,
     /// [`RelayLimits::half_closed`] passed.
     HalfClosedIdle,
-    /// The stop signal fired; both sides were reset.
+    /// The stop signal fired, or somebody closed it ([`Traffic::close`]); both sides were reset.
     Stopped,
 }
 
@@ -78,7 +78,8 @@ impl RelayEnd {
 pub struct Relayed {
     /// How.
     pub end: RelayEnd,
-    /// Of a side that failed the system's or a library's words; of a limit that passed which one.
+    /// Of a side that failed the system's or a library's words; of a limit that passed which one; that it was closed by
+    /// hand.
     pub cause: Option<io::Error>,
 }
 
@@ -86,6 +87,10 @@ impl Relayed {
     fn timed_out(end: RelayEnd, limit: Duration) -> Self {
         let text = format!("no byte either way within {}", humantime::format_duration(limit));
         Relayed { end, cause: Some(io::Error::new(io::ErrorKind::TimedOut, text)) }
+    }
+
+    fn closed_by_hand() -> Self {
+        Relayed { end: RelayEnd::Stopped, cause: Some(io::Error::other("closed by hand")) }
     }
 }
 
@@ -182,12 +187,12 @@ impl Direction {
 /// Runs both pumps until the tunnel ends; see [`super::Env::relay`].
 ///
 /// No `async fn`: that would keep room for every argument twice, and this future is most of what an idle tunnel costs.
-pub(super) fn relay<C, U, Up, Down>(
+pub(super) fn relay<C, U, Up, Down, T>(
     mut client: C,
     mut upstream: U,
     pumps: (Up, Down),
     limits: RelayLimits,
-    traffic: Arc<Traffic>,
+    traffic: T,
     stop: Stop,
 ) -> impl Future<Output = Relayed> + Send
 where
@@ -195,6 +200,7 @@ where
     U: Duplex,
     Up: Pump<C, U> + Send,
     Down: Pump<U, C> + Send,
+    T: Deref<Target = Traffic> + Send + Sync,
 {
     let (mut up, mut down) = pumps;
     async move {
@@ -207,14 +213,15 @@ where
             let mut registered: Option<Waker> = None;
             let (mut going_up, mut going_down) = (Direction::Open, Direction::Open);
             let (mut seen, mut discarded) = ((0, 0), 0);
-            let mut last = Instant::now();
+            traffic.moves();
             let mut failed = Failed::default();
             poll_fn(|cx| {
                 let is_known = registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
                 if !is_known {
                     registered = None;
+                    traffic.register(cx.waker());
                 }
-                if stop.fired() || (!is_known && stopped.as_mut().poll(cx).is_ready()) {
+                if traffic.is_closed() || stop.fired() || (!is_known && stopped.as_mut().poll(cx).is_ready()) {
                     return Poll::Ready(RelayEnd::Stopped.into());
                 }
                 let before = (going_up, going_down);
@@ -282,7 +289,7 @@ where
                 let counted = traffic.read();
                 if counted != seen || before != (going_up, going_down) {
                     seen = counted;
-                    last = Instant::now();
+                    let last = traffic.moves();
                     if half_closed && timer.deadline() > last + limit {
                         registered = None;
                         timer.as_mut().reset(last + limit);
@@ -296,6 +303,7 @@ where
                         client.watch();
                         upstream.watch();
                     }
+                    let last = traffic.last_moved();
                     if last.elapsed() >= limit {
                         return Poll::Ready(match (going_up, going_down) {
                             (Direction::Discarding, Direction::Ended) => RelayEnd::UpstreamClosed.into(),
@@ -314,6 +322,7 @@ where
             })
             .await
         };
+        let relayed = if traffic.end() { relayed } else { Relayed::closed_by_hand() };
         match relayed.end {
             // Dropping them closes our side alone.
             RelayEnd::Closed | RelayEnd::UpstreamClosed => {}
@@ -365,7 +374,7 @@ pub fn relay_buffered<C: Duplex, U: Duplex>(
     upstream: U,
     early: Early,
     limits: RelayLimits,
-    traffic: Arc<Traffic>,
+    traffic: impl Deref<Target = Traffic> + Send + Sync,
     stop: Stop,
 ) -> impl Future<Output = Relayed> + Send {
     // Copied, because an early byte's buffer is a whole head's and would be held for as long as the tunnel lasts.

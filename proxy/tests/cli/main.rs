@@ -12,3 +12,4 @@ mod reload;
 mod service;
 mod steer;
 mod support;
+mod tunnels;

@@ -93,6 +93,7 @@ pub fn parse(
             restart_required: lines("restart_required")?,
         },
         "steered" => ProxyEvent::Steered { upstream: upstream()?, change: text("change")?.to_owned() },
+        "tunnels_closed" => ProxyEvent::TunnelsClosed { filter: text("filter")?.to_owned(), closed: size("closed")? },
         "reload_failed" => {
             let (_, problems) = text("message")?.split_once('\n')?;
             ProxyEvent::ReloadFailed { problems: problems.to_owned() }
@@ -237,6 +238,7 @@ mod tests {
         see(&Event::Reloaded { config_epoch: 2, changes: &changes, restart_required: &["logging.level".to_owned()] });
         see(&Event::Reloaded { config_epoch: 3, changes: &[], restart_required: &[] });
         see(&Event::Steered { upstream, name, url, change: "weight 1 → 2", uid: 0, pid: Some(7) });
+        see(&Event::TunnelsClosed { filter: "user \"a\", id 7", closed: 12, uid: 0, pid: Some(7) });
         see(&Event::ReloadFailed { problems: "proxy.json: not JSON:\n\"x\" = 5" });
         see(&Event::DrainStarted { open: 12 });
         see(&Event::Drained { reset: 2 });

@@ -77,6 +77,10 @@ pub enum ProxyEvent {
         upstream: HostName,
         change: String,
     },
+    TunnelsClosed {
+        filter: String,
+        closed: usize,
+    },
     ReloadFailed {
         problems: String,
     },
@@ -160,6 +164,7 @@ impl ProxyEvent {
             ProxyEvent::Finished(_) => "finished",
             ProxyEvent::Reloaded { .. } => "reloaded",
             ProxyEvent::Steered { .. } => "steered",
+            ProxyEvent::TunnelsClosed { .. } => "tunnels_closed",
             ProxyEvent::ReloadFailed { .. } => "reload_failed",
             ProxyEvent::DrainStarted { .. } => "drain_started",
             ProxyEvent::Drained { .. } => "drained",
@@ -241,6 +246,9 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
         },
         Event::Steered { upstream, change, .. } => {
             ProxyEvent::Steered { upstream: name(*upstream), change: (*change).to_owned() }
+        }
+        Event::TunnelsClosed { filter, closed, .. } => {
+            ProxyEvent::TunnelsClosed { filter: (*filter).to_owned(), closed: *closed }
         }
         Event::ReloadFailed { problems } => ProxyEvent::ReloadFailed { problems: (*problems).to_owned() },
         Event::DrainStarted { open } => ProxyEvent::DrainStarted { open: *open },

@@ -211,7 +211,7 @@ impl<E: Env> Forward<'_, E> {
             inbox: &mut self.connection.inbox,
             upload: &mut self.upload,
             go_ahead: &mut self.go_ahead,
-            sent: &self.request.traffic.up,
+            sent: &self.request.carried.up,
             deadline: &mut self.connection.deadline,
         };
         let asked = Asked {
@@ -284,7 +284,7 @@ impl<E: Env> Forward<'_, E> {
     ) -> Result<Upload, Broken> {
         let Forward { connection, upload, request, settings, .. } = self;
         let stall = settings.config.timeouts.body;
-        let traffic = Arc::clone(&request.traffic);
+        let traffic = request.carried.clone();
         connection.deadline.set(stall);
         let mut seen = traffic.read();
         let mut uploading = takes_body && !upload.is_finished();

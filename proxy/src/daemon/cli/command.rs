@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::event::RequestId;
-use crate::proxy::Order;
+use crate::proxy::{Order, TunnelFilter};
 
 /// What the proxy was started for. Every configuration named here is already decided: variable, flag or default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,13 @@ pub enum Command {
         /// What to do with it.
         order: Order,
     },
+    /// Close tunnels of the running proxy.
+    CloseTunnels {
+        /// Which proxy.
+        proxy: RunningProxy,
+        /// Which of them.
+        which: TunnelFilter,
+    },
     /// Say the level of the running proxy's log, or set another one.
     LogLevel {
         /// Which proxy.
@@ -100,6 +107,10 @@ pub enum View {
     Upstreams,
     /// The upstreams as JSON.
     UpstreamsAsJson,
+    /// A table of the open tunnels.
+    Tunnels,
+    /// The open tunnels as JSON.
+    TunnelsAsJson,
 }
 
 /// How a running proxy is found.

@@ -5,12 +5,13 @@ mod command;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Authentication, Config, Problems};
 use crate::event::RequestId;
-use crate::proxy::Order;
+use crate::proxy::{Criteria, Order, TunnelFilter};
 
 pub use command::{Command, RunningProxy, View};
 
@@ -86,6 +87,17 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the running proxy's open tunnels, the oldest first, or close some
+    #[command(args_conflicts_with_subcommands = true)]
+    Tunnels {
+        #[command(flatten)]
+        shown: Shown,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(subcommand)]
+        verb: Option<TunnelsVerb>,
+    },
     /// Print the running proxy's last requests, the newest first
     Requests {
         #[command(flatten)]
@@ -144,6 +156,37 @@ enum Steering {
     },
 }
 
+#[derive(Subcommand)]
+enum TunnelsVerb {
+    /// Close the tunnels for which everything that is given is so (exit 0 or 1)
+    Close {
+        #[command(flatten)]
+        running: Running,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = true)]
+struct Which {
+    /// Through this upstream, as `proxy upstreams` calls it
+    #[arg(long, value_name = "NAME")]
+    upstream: Option<String>,
+    /// Of this user
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// To this host, at any port or at the one that is given
+    #[arg(long, value_name = "HOST[:PORT]")]
+    target: Option<String>,
+    /// Without a byte for so long, such as 90s or 10m
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    idle_for: Option<Duration>,
+    /// Of this number, as the log has it
+    #[arg(long, value_name = "ID")]
+    id: Option<RequestId>,
+}
+
 #[derive(clap::Args)]
 struct Steered {
     #[command(flatten)]
@@ -185,6 +228,16 @@ impl Steering {
             Steering::Weight { steered, weight } => (steered, Order::Weight(weight)),
         };
         Command::Steer { proxy: running.or(config), upstream: name, order }
+    }
+}
+
+impl Which {
+    fn filter(self) -> Result<TunnelFilter, clap::Error> {
+        let Which { upstream, user, target, idle_for, id } = self;
+        let idle_for_ms = idle_for.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        let criteria = Criteria { upstream, user, target, idle_for_ms, id };
+        TunnelFilter::try_from(criteria)
+            .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}\n")))
     }
 }
 
@@ -235,6 +288,12 @@ impl Invocation {
             Some(Verb::Stats(shown)) => shown.of(View::Statistics, config),
             Some(Verb::Upstreams { shown, json }) => {
                 shown.of(if json { View::UpstreamsAsJson } else { View::Upstreams }, config)
+            }
+            Some(Verb::Tunnels { verb: Some(TunnelsVerb::Close { running, which }), .. }) => {
+                Command::CloseTunnels { proxy: running.or(config), which: which.filter()? }
+            }
+            Some(Verb::Tunnels { shown, json, verb: None }) => {
+                shown.of(if json { View::TunnelsAsJson } else { View::Tunnels }, config)
             }
             Some(Verb::Requests { running, failed, json }) => {
                 Command::Requests { proxy: running.or(config), failed, json }
@@ -384,6 +443,19 @@ mod tests {
             &["-check=yes"],
             &["--control-socket", "c.sock"],
             &["reload", "--control-socket"],
+            &["tunnels", "close"],
+            &["tunnels", "close", "--json"],
+            &["tunnels", "--json", "close", "--id", "1"],
+            &["tunnels", "end", "--id", "1"],
+            &["tunnels", "close", "--id", "-1"],
+            &["tunnels", "close", "--id", "1", "--all"],
+            &["tunnels", "close", "--upstream"],
+            &["tunnels", "close", "--upstream", ""],
+            &["tunnels", "close", "--user", "a", "--target", ""],
+            &["tunnels", "close", "--idle-for", "5"],
+            &["tunnels", "close", "--idle-for", "-5m"],
+            &["tunnels", "close", "--idle-for", "99999999999999999999y"],
+            &["tunnels", "close", "--idle-for", "0s"],
             &["upstream"],
             &["upstream", "disable"],
             &["upstream", "stop", "a"],
@@ -423,6 +495,7 @@ mod tests {
         }
         let proxy = RunningProxy::Config("a.json".into());
         let show = |view, watch| Command::Show { proxy: proxy.clone(), view, watch };
+        let close = |which: Criteria| Command::CloseTunnels { proxy: proxy.clone(), which: which.try_into().unwrap() };
         let steer = |order| Command::Steer { proxy: proxy.clone(), upstream: "a".to_owned(), order };
         for (args, command) in [
             (&["drain"][..], Command::Drain { proxy: proxy.clone() }),
@@ -430,6 +503,21 @@ mod tests {
             (&["log-level", "off"], Command::LogLevel { proxy: proxy.clone(), level: Some("off".to_owned()) }),
             (&["upstream", "drain", "a"], steer(Order::Drain)),
             (&["upstream", "weight", "a", "7"], steer(Order::Weight(7))),
+            (&["tunnels"], show(View::Tunnels, false)),
+            (&["tunnels", "--json", "--watch"], show(View::TunnelsAsJson, true)),
+            (
+                &["tunnels", "close", "--user", "u", "--idle-for", "2m"],
+                close(Criteria { user: Some("u".to_owned()), idle_for_ms: Some(120_000), ..Criteria::default() }),
+            ),
+            (
+                &["tunnels", "close", "--upstream", "a", "--target", "t:1", "--id", "7"],
+                close(Criteria {
+                    upstream: Some("a".to_owned()),
+                    target: Some("t:1".to_owned()),
+                    id: Some(7),
+                    ..Criteria::default()
+                }),
+            ),
             (&["stats"], show(View::Statistics, false)),
             (&["stats", "--watch"], show(View::Statistics, true)),
             (&["upstreams"], show(View::Upstreams, false)),

@@ -13,6 +13,9 @@
 //! | `{"command":"explain","request":7}` | the same with the text of `/requests/7` |
 //! | `{"command":"steer","upstream":"…","order":"disable"}` | `{"result":"steered","change":"…","warnings":[…]}`; other orders: |
 //! | | `"enable"`, `"drain"`, `"eject"`, `"restore"`, `{"weight":7}` |
+//! | `{"command":"tunnels"}` | `{"result":"tunnels","page":"…"}`: the open tunnels, as JSON |
+//! | `{"command":"close_tunnels","which":{"user":"…"}}` | `{"result":"tunnels_closed","closed":3}`; `which` has one or more of |
+//! | | `upstream`, `user`, `target`, `idle_for_ms` and `id` |
 //! | `{"command":"compare","path":"/…"}` | `{"result":"compared","changes":[…],"by_hand":[…],"restart_required":[…],"warnings":[…]}`, |
 //! | | or `refused` as above |
 //! | `{"command":"log_level"}` | `{"result":"log_level","level":"info"}`; with `"level":"debug"` that is set, and what is answered is |
@@ -33,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Health;
 use crate::event::RequestId;
-use crate::proxy::Order;
+use crate::proxy::{Order, TunnelFilter};
 
 pub use client::ask;
 pub use hand_over::{Handed, Holdings, TakeOver};
@@ -66,6 +69,13 @@ pub enum Request {
         upstream: String,
         /// What to do with it.
         order: Order,
+    },
+    /// The tunnels that are open.
+    Tunnels {},
+    /// Close tunnels by hand.
+    CloseTunnels {
+        /// Which.
+        which: TunnelFilter,
     },
     /// Say what a reload with another file would change, and change nothing.
     Compare {
@@ -108,6 +118,16 @@ pub enum Answer {
         change: String,
         /// What may not be as meant.
         warnings: Vec<String>,
+    },
+    /// The tunnels that are open.
+    Tunnels {
+        /// A list of them, as JSON.
+        page: String,
+    },
+    /// Tunnels were closed.
+    TunnelsClosed {
+        /// How many.
+        closed: usize,
     },
     /// What a reload would do.
     Compared {

@@ -137,6 +137,11 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
                         Ok(Steered { change, warnings }) => Answer::Steered { change, warnings },
                         Err(what) => error(what.to_string()),
                     },
+                    Ok(Request::Tunnels {}) => Answer::Tunnels { page: service.proxy.tunnels().await },
+                    Ok(Request::CloseTunnels { which }) => match service.proxy.close_tunnels(&which, peer).await {
+                        Ok(closed) => Answer::TunnelsClosed { closed },
+                        Err(what) => error(what.to_string()),
+                    },
                     Ok(Request::Compare { path }) => compare(&service.proxy, path).await,
                     Ok(Request::LogLevel { level: None }) => Answer::LogLevel { level: service.log.level() },
                     Ok(Request::LogLevel { level: Some(level) }) => {

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -155,15 +156,18 @@ impl Env for Os {
         tokio::task::spawn_blocking(job).await.map_err(|_| Busy)
     }
 
-    fn relay(
+    fn relay<T>(
         &self,
         client: OsStream,
         upstream: OsStream,
         early: Early,
         limits: RelayLimits,
-        traffic: Arc<Traffic>,
+        traffic: T,
         stop: Stop,
-    ) -> impl Future<Output = Relayed> + Send + use<> {
+    ) -> impl Future<Output = Relayed> + Send + use<T>
+    where
+        T: Deref<Target = Traffic> + Send + Sync + 'static,
+    {
         let pumps = (SplicePump::starting_with(&early.to_upstream), SplicePump::starting_with(&early.to_client));
         relay::relay(client, upstream, pumps, limits, traffic, stop)
     }

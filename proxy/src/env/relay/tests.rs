@@ -1,9 +1,11 @@
 //! Tests that the relay flushes what a stream holds back, and when it has a peer watched.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};
+use tokio::time::Instant;
 
 use super::*;
 
@@ -30,7 +32,14 @@ async fn what_a_stream_holds_back_is_flushed_when_the_source_pauses() {
     let (upstream, mut target) = duplex(64);
     let second = Duration::from_secs(1);
     let limits = RelayLimits { idle: second, half_closed: second };
-    let relay = relay_buffered(client, BufStream::new(upstream), Early::default(), limits, Arc::default(), Stop::new());
+    let relay = relay_buffered(
+        client,
+        BufStream::new(upstream),
+        Early::default(),
+        limits,
+        Arc::<Traffic>::default(),
+        Stop::new(),
+    );
     let dialogue = async {
         for _ in 0..3 {
             outside.write_all(b"ping").await.unwrap();
@@ -50,7 +59,8 @@ async fn what_a_stream_holds_back_is_flushed_when_the_source_pauses() {
 fn polled_elsewhere(idle: Duration, stop: &Stop) -> (Pin<Box<impl Future<Output = Relayed>>>, [DuplexStream; 2]) {
     let ((client, outside), (upstream, target)) = (duplex(64), duplex(64));
     let limits = RelayLimits { idle, half_closed: idle };
-    let mut relay = Box::pin(relay_buffered(client, upstream, Early::default(), limits, Arc::default(), stop.clone()));
+    let mut relay =
+        Box::pin(relay_buffered(client, upstream, Early::default(), limits, Arc::<Traffic>::default(), stop.clone()));
     assert!(relay.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     (relay, [outside, target])
 }
@@ -75,7 +85,7 @@ async fn the_peers_of_a_tunnel_are_watched_once_it_is_no_longer_young() {
         let (upstream, target) = duplex(64);
         let limits = RelayLimits { idle: YOUNG * 3, half_closed: YOUNG };
         WATCHED.set(0);
-        let relay = relay_buffered(client, upstream, Early::default(), limits, Arc::default(), Stop::new());
+        let relay = relay_buffered(client, upstream, Early::default(), limits, Arc::<Traffic>::default(), Stop::new());
         let _ = timeout(lasts, relay).await;
         assert_eq!(WATCHED.get(), watched, "after {lasts:?}");
         drop((outside, target));

@@ -207,6 +207,7 @@ impl Observer for Metrics {
             | Event::ProbeAsked { .. }
             | Event::Verdict { .. }
             | Event::Steered { .. }
+            | Event::TunnelsClosed { .. }
             | Event::DrainStarted { .. }
             | Event::Drained { .. } => {}
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -356,15 +357,18 @@ impl Env for Counting {
         self.os.offload(job).await
     }
 
-    fn relay(
+    fn relay<T>(
         &self,
         client: OsStream,
         upstream: OsStream,
         early: Early,
         limits: RelayLimits,
-        traffic: Arc<Traffic>,
+        traffic: T,
         stop: Stop,
-    ) -> impl Future<Output = Relayed> + Send + use<> {
+    ) -> impl Future<Output = Relayed> + Send + use<T>
+    where
+        T: Deref<Target = Traffic> + Send + Sync + 'static,
+    {
         self.os.relay(client, upstream, early, limits, traffic, stop)
     }
 }

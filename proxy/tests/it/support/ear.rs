@@ -50,6 +50,12 @@ pub(crate) enum Heard {
     ReloadFailed {
         problems: String,
     },
+    TunnelsClosed {
+        filter: String,
+        closed: usize,
+        uid: u32,
+        pid: Option<i32>,
+    },
     DrainStarted,
     Drained {
         reset: usize,
@@ -128,6 +134,9 @@ impl Observer for Ear {
                 restart_required: restart_required.to_vec(),
             },
             Event::ReloadFailed { problems } => Heard::ReloadFailed { problems: (*problems).to_owned() },
+            Event::TunnelsClosed { filter, closed, uid, pid } => {
+                Heard::TunnelsClosed { filter: (*filter).to_owned(), closed: *closed, uid: *uid, pid: *pid }
+            }
             Event::DrainStarted { .. } => Heard::DrainStarted,
             Event::Drained { reset } => Heard::Drained { reset: *reset },
             Event::EpochStarted { .. }

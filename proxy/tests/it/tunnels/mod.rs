@@ -1,5 +1,6 @@
 //! Tests CONNECT and the tunnels that it opens.
 
+mod by_hand;
 mod connect;
 mod curl;
 mod refusal;
