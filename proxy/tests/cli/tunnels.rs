@@ -80,7 +80,12 @@ fn what_cannot_be_asked_is_refused_and_closes_nothing() {
     assert!(err.ends_with(&format!("proxy.sock: {unknown}\n")) && err.lines().count() == 1, "{err}");
     let long = "u".repeat(5_000);
     let (code, _, err) = outcome(&mut place.command(&["tunnels", "close", "--user", &long]));
-    assert!(code == Some(1) && err.contains("it is longer than 4096 bytes") && err.lines().count() == 1, "{err}");
+    assert!(
+        code == Some(1)
+            && err.contains("proxy.sock: the request is longer than 4096 bytes")
+            && err.lines().count() == 1,
+        "{err}"
+    );
     for (args, why) in [
         (&[][..], "required"),
         (&["--user", ""], "user must not be empty"),

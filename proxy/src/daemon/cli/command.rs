@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::running::RunningProxy;
 use crate::event::RequestId;
 use crate::proxy::{Order, TunnelFilter};
 
@@ -111,13 +112,4 @@ pub enum View {
     Tunnels,
     /// The open tunnels as JSON.
     TunnelsAsJson,
-}
-
-/// How a running proxy is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunningProxy {
-    /// By its control socket.
-    Socket(PathBuf),
-    /// By the configuration file it runs with, which says where the control socket is.
-    Config(PathBuf),
 }

@@ -1,19 +1,22 @@
 //! Reads the command line into a [`Command`]; `main` carries it out.
 
+mod by_hand;
 mod command;
+mod running;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Authentication, Config, Problems};
 use crate::event::RequestId;
-use crate::proxy::{Criteria, Order, TunnelFilter};
+use by_hand::{Steering, TunnelsVerb};
+use running::Running;
 
-pub use command::{Command, RunningProxy, View};
+pub use command::{Command, View};
+pub use running::RunningProxy;
 
 /// Exit code for arguments that make no sense (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -134,74 +137,6 @@ enum Verb {
     HashPassword,
 }
 
-#[derive(Subcommand)]
-enum Steering {
-    /// It takes no requests until it is enabled; what is open through it goes on
-    Disable(Steered),
-    /// It takes requests again
-    Enable(Steered),
-    /// As disable, and connections to it close once nobody uses them
-    Drain(Steered),
-    /// As if its failures had ejected it: a probe lets it back in
-    Eject(Steered),
-    /// An ejected one takes requests again without a probe
-    Restore(Steered),
-    /// Its share of first picks from now on
-    Weight {
-        #[command(flatten)]
-        steered: Steered,
-        /// 0 to 10000
-        #[arg(value_name = "N")]
-        weight: u32,
-    },
-}
-
-#[derive(Subcommand)]
-enum TunnelsVerb {
-    /// Close the tunnels for which everything that is given is so (exit 0 or 1)
-    Close {
-        #[command(flatten)]
-        running: Running,
-        #[command(flatten)]
-        which: Which,
-    },
-}
-
-#[derive(clap::Args)]
-#[group(required = true, multiple = true)]
-struct Which {
-    /// Through this upstream, as `proxy upstreams` calls it
-    #[arg(long, value_name = "NAME")]
-    upstream: Option<String>,
-    /// Of this user
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// To this host, at any port or at the one that is given
-    #[arg(long, value_name = "HOST[:PORT]")]
-    target: Option<String>,
-    /// Without a byte for so long, such as 90s or 10m
-    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
-    idle_for: Option<Duration>,
-    /// Of this number, as the log has it
-    #[arg(long, value_name = "ID")]
-    id: Option<RequestId>,
-}
-
-#[derive(clap::Args)]
-struct Steered {
-    #[command(flatten)]
-    running: Running,
-    /// The upstream, as `proxy upstreams` calls it
-    name: String,
-}
-
-#[derive(clap::Args)]
-struct Running {
-    /// Control socket of the running proxy [default: the one that the configuration file names]
-    #[arg(long, value_name = "PATH")]
-    control_socket: Option<PathBuf>,
-}
-
 #[derive(clap::Args)]
 struct Shown {
     #[command(flatten)]
@@ -209,36 +144,6 @@ struct Shown {
     /// Again every two seconds, until it is interrupted
     #[arg(long)]
     watch: bool,
-}
-
-impl Running {
-    fn or(self, config: PathBuf) -> RunningProxy {
-        self.control_socket.map_or(RunningProxy::Config(config), RunningProxy::Socket)
-    }
-}
-
-impl Steering {
-    fn of(self, config: PathBuf) -> Command {
-        let (Steered { running, name }, order) = match self {
-            Steering::Disable(steered) => (steered, Order::Disable),
-            Steering::Enable(steered) => (steered, Order::Enable),
-            Steering::Drain(steered) => (steered, Order::Drain),
-            Steering::Eject(steered) => (steered, Order::Eject),
-            Steering::Restore(steered) => (steered, Order::Restore),
-            Steering::Weight { steered, weight } => (steered, Order::Weight(weight)),
-        };
-        Command::Steer { proxy: running.or(config), upstream: name, order }
-    }
-}
-
-impl Which {
-    fn filter(self) -> Result<TunnelFilter, clap::Error> {
-        let Which { upstream, user, target, idle_for, id } = self;
-        let idle_for_ms = idle_for.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-        let criteria = Criteria { upstream, user, target, idle_for_ms, id };
-        TunnelFilter::try_from(criteria)
-            .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}\n")))
-    }
 }
 
 impl Shown {
@@ -301,7 +206,10 @@ impl Invocation {
             Some(Verb::Explain { request, running, json }) => {
                 Command::Explain { proxy: running.or(config), request, json }
             }
-            Some(Verb::Upstream(steering)) => steering.of(config),
+            Some(Verb::Upstream(steering)) => {
+                let (running, upstream, order) = steering.order();
+                Command::Steer { proxy: running.or(config), upstream, order }
+            }
             Some(Verb::LogLevel { running, level }) => Command::LogLevel { proxy: running.or(config), level },
             Some(Verb::HashPassword) => Command::HashPassword,
             None if args.schema => Command::Schema,
@@ -371,6 +279,7 @@ fn count(number: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::Criteria;
 
     fn read(args: &[&str], variable: Option<&str>) -> Result<Command, clap::Error> {
         invoke(args, variable).map(|invocation| invocation.command)

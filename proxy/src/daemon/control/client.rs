@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Answer, MAX_ANSWER, Request};
+use super::{Answer, MAX_ANSWER, MAX_REQUEST, Request};
 
 /// Asks the proxy behind the control socket at `path`, and waits for its answer for at most `patience`.
 ///
@@ -31,6 +31,10 @@ async fn exchange(path: &Path, request: Request) -> io::Result<Vec<u8>> {
 pub(super) async fn send_request(stream: &mut UnixStream, request: Request) -> io::Result<()> {
     let mut line = serde_json::to_vec(&request)?;
     line.push(b'\n');
+    // The proxy would hang up on it, and its words might be lost with that.
+    if line.len() > MAX_REQUEST {
+        return Err(io::Error::other(format!("the request is longer than {MAX_REQUEST} bytes")));
+    }
     stream.write_all(&line).await
 }
 
