@@ -280,6 +280,7 @@ fn count(number: usize, what: &str) -> String {
 mod tests {
     use super::*;
     use crate::proxy::Criteria;
+    use crate::proxy::Order;
 
     fn read(args: &[&str], variable: Option<&str>) -> Result<Command, clap::Error> {
         invoke(args, variable).map(|invocation| invocation.command)
