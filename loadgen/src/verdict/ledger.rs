@@ -33,13 +33,15 @@ impl ProxyCounts {
 ///
 /// Lost: the client was served, and no journal says so; or it got no clear answer, and nobody accounts for that: no journal
 /// knows the id, and `turned_away`, the requests that the proxy says it turned away beyond those that the client knows
-/// of, are too few. Duplicated: served twice. Unattributed: a journal served an id that the client did not send, or says it
+/// of, are too few. Duplicated: served twice; what may be a probe of the proxy's own, which asks for targets that its clients have asked for,
+/// is no service beside another. Unattributed: a journal served an id that the client did not send, or says it
 /// was never answered.
 pub(crate) fn by_ids(lines: &[LedgerLine], entries: &[JournalEntry], turned_away: u64) -> Vec<Verdict> {
     let known: BTreeSet<_> = entries.iter().map(|entry| entry.id.as_str()).collect();
+    // By id: how often without doubt.
     let mut served = BTreeMap::<&str, u64>::new();
     for entry in entries.iter().filter(|entry| entry.served) {
-        *served.entry(&entry.id).or_default() += 1;
+        *served.entry(&entry.id).or_default() += u64::from(!entry.may_be_probe);
     }
     let (mut lost, mut duplicated, mut unattributed) = (Vec::new(), Vec::new(), Vec::new());
     let mut may_be_turned_away = turned_away;
@@ -99,7 +101,11 @@ mod tests {
     }
 
     fn entry(id: &str, served: bool) -> JournalEntry {
-        JournalEntry { id: id.into(), served }
+        JournalEntry { id: id.into(), served, may_be_probe: false }
+    }
+
+    fn probe(id: &str) -> JournalEntry {
+        JournalEntry { may_be_probe: true, ..entry(id, true) }
     }
 
     fn failing(lines: &[LedgerLine], entries: &[JournalEntry]) -> Vec<String> {
@@ -115,6 +121,16 @@ mod tests {
         assert_eq!(failing(&lines[..1], &right), ["ledger unattributed"]);
         let twice = [entry("r1", true), entry("r1", true), entry("r2", true)];
         assert_eq!(failing(&lines, &twice), ["ledger duplicated"]);
+    }
+
+    /// A proxy asks an upstream for what another has opened, to see whether it works again.
+    #[test]
+    fn a_probe_is_no_second_service_and_no_service_of_a_stranger() {
+        let lines = [line("r1", true)];
+        assert!(failing(&lines, &[entry("r1", true), probe("r1")]).is_empty());
+        assert!(failing(&lines, &[probe("r1"), probe("r1")]).is_empty(), "a tunnel through which nothing was sent");
+        assert_eq!(failing(&lines, &[entry("r1", true), entry("r1", true), probe("r1")]), ["ledger duplicated"]);
+        assert_eq!(failing(&lines, &[entry("r1", true), probe("r9")]), ["ledger unattributed"]);
     }
 
     #[test]

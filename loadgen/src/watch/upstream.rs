@@ -11,6 +11,9 @@ pub(crate) struct JournalEntry {
     pub(crate) id: String,
     /// Whether the upstream answered 2xx to CONNECT, or passed a response of the target on.
     pub(crate) served: bool,
+    /// Whether it may be a probe of the proxy: a CONNECT or HEAD for a target that the proxy knows from a client, with nothing sent behind
+    /// it.
+    pub(crate) may_be_probe: bool,
 }
 
 /// What a mock upstream counted since it was started.
@@ -45,6 +48,12 @@ pub(crate) fn journal_entries(journal: &str, prefix: &str) -> Result<Vec<Journal
         id: Option<String>,
         status: Option<u16>,
         outcome: Option<String>,
+        method: Option<String>,
+        up: Option<Carried>,
+    }
+    #[derive(Deserialize)]
+    struct Carried {
+        bytes: u64,
     }
     let mut entries = Vec::new();
     for (number, line) in journal.lines().enumerate() {
@@ -53,8 +62,10 @@ pub(crate) fn journal_entries(journal: &str, prefix: &str) -> Result<Vec<Journal
             && let Some(id) = line.id.filter(|id| id.starts_with(prefix))
         {
             let tried = line.outcome.is_some_and(|outcome| matches!(outcome.as_str(), "completed" | "aborted"));
+            let asks = line.method.is_some_and(|method| matches!(method.as_str(), "CONNECT" | "HEAD"));
             entries.push(JournalEntry {
                 id,
+                may_be_probe: asks && line.up.is_some_and(|up| up.bytes == 0),
                 served: tried && line.status.is_some_and(|status| (200..500).contains(&status)),
             });
         }
@@ -87,10 +98,15 @@ mod tests {
             r#"{"seq":3,"event":"request","id":"rab2","status":502,"outcome":"unreachable"}"#,
             r#"{"seq":4,"event":"request","id":"zz1","status":200,"outcome":"completed"}"#,
             r#"{"seq":5,"event":"request","id":"rab3","status":null,"outcome":"aborted"}"#,
+            r#"{"seq":6,"event":"request","id":"rab4","method":"CONNECT","up":{"bytes":0},"status":200,"outcome":"completed"}"#,
+            r#"{"seq":7,"event":"request","id":"rab5","method":"CONNECT","up":{"bytes":1},"status":200,"outcome":"completed"}"#,
+            r#"{"seq":8,"event":"request","id":"rab6","method":"GET","up":{"bytes":0},"status":200,"outcome":"completed"}"#,
         ];
         let found = journal_entries(&journal.join("\n"), "rab").unwrap();
-        let found: Vec<_> = found.iter().map(|entry| (entry.id.as_str(), entry.served)).collect();
-        assert_eq!(found, [("rab1", true), ("rab2", false), ("rab3", false)]);
+        let found: Vec<_> = found.iter().map(|one| (one.id.as_str(), one.served, one.may_be_probe)).collect();
+        let sure = |id, served| (id, served, false);
+        assert_eq!(found[..3], [sure("rab1", true), sure("rab2", false), sure("rab3", false)]);
+        assert_eq!(found[3..], [("rab4", true, true), sure("rab5", true), sure("rab6", true)]);
         assert!(journal_entries("half a line", "rab").unwrap_err().starts_with("line 1"));
     }
 }
