@@ -43,7 +43,7 @@ fn an_empty_line_behind_a_body_is_no_request() {
         })
         .await;
         let mut config = config(&[upstream.addr]);
-        config["timeouts"] = json!({ "header": "50ms", "keep_alive": "500ms" });
+        config["timeouts"] = json!({ "header": "1s", "keep_alive": "2s" });
         let proxy = TestProxy::start(config).await;
         let post = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc";
         // The next request may follow in the same packet or later, and there may be none.
