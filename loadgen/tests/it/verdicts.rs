@@ -108,7 +108,8 @@ fn a_lost_a_doubled_and_an_unknown_request_are_each_found() {
     let [one, two] = &pool.journals;
     let load = |requests: &str, journals: &[&str]| {
         let journals: Vec<_> = journals.iter().flat_map(|path| ["--journal", path]).collect();
-        pool.run(&[&["--seed", "9", "--verify-ledger", "--requests", requests][..], &journals].concat())
+        // Bytes are sent: without any, a second service looks like a probe of the proxy's.
+        pool.run(&[&["--seed", "9", "--verify-ledger", "--do", "echo", "--requests", requests][..], &journals].concat())
     };
     // The journals' lines are those of runs with the same seed, and so of the same ids.
     let balanced = load("40", &[one, two]);
