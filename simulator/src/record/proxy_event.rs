@@ -142,6 +142,7 @@ impl ProxyEvent {
         "finished",
         "reloaded",
         "steered",
+        "tunnels_closed",
         "reload_failed",
         "drain_started",
         "drained",
