@@ -55,3 +55,17 @@ free_port() {
   echo "error: no free port found in $tries tries" >&2
   return 1
 }
+
+# scratch NAME: makes the folder `work`. When the script ends, the processes in `started` are ended, and the folder is removed.
+scratch() {
+  work=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-$1.XXXXXX")
+  started=()
+  trap end_scratch EXIT
+}
+
+end_scratch() {
+  local pid
+  for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait
+  rm -rf "$work"
+}

@@ -14,15 +14,8 @@ done
   exit 1
 }
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/netdrift-dashboard.XXXXXX")
-started=()
 # shellcheck disable=SC2154  # set by lib.sh's functions
-end() {
-  for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait
-  rm -rf "$work"
-}
-trap end EXIT
+scratch dashboard
 ports=()
 for _ in 1 2 3 4; do free_port; done
 one=${ports[0]} two=${ports[1]} dead=${ports[2]} listen=${ports[3]}

@@ -15,15 +15,8 @@ promtool check rules deploy/prometheus/alerts.yaml
 promtool test rules deploy/prometheus/alerts_test.yaml
 promtool check config deploy/prometheus/prometheus.yaml
 
-work=$(mktemp -d)
-started=()
 # shellcheck disable=SC2154  # set by lib.sh's functions
-end() {
-  for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait
-  rm -rf "$work"
-}
-trap end EXIT
+scratch metrics
 ports=()
 for _ in 1 2 3 4; do free_port; done
 mock=${ports[0]} listen=${ports[1]} admin=${ports[2]} prometheus=${ports[3]}

@@ -176,6 +176,12 @@ impl<E: Env> Proxy<E> {
         self.context.admin
     }
 
+    /// How many slots of the table of open tunnels were ever used.
+    #[cfg(test)]
+    pub(crate) fn tunnel_slots(&self) -> u32 {
+        self.context.connections.tunnels.slots()
+    }
+
     /// Returns the health of the proxy, as /healthz shows it.
     pub fn health(&self) -> Health {
         self.context.health()

@@ -148,6 +148,12 @@ impl Tunnels {
         self.chunks.get(chunk)?.get()?.get(at)
     }
 
+    /// Slots that were ever used.
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// The tunnels that are open, in no order. One that opens meanwhile may be missing.
     pub(crate) fn open(&self) -> impl Iterator<Item = Arc<Carriage>> {
         let used = self.used.load(Ordering::Relaxed);
@@ -227,7 +233,7 @@ mod tests {
         all.extend((100..1000).map(carried));
         all[100..].iter().for_each(|one| tunnels.enter(one));
         assert_eq!(open(&tunnels), (0..1000).collect::<Vec<_>>());
-        assert_eq!(tunnels.used.load(Ordering::Relaxed), 1000, "slots that were free");
+        assert_eq!(tunnels.slots(), 1000, "slots that were free");
         assert!(all[7].close());
         assert_eq!(open(&tunnels).len(), 999, "one that is closed is not open");
         tunnels.leave(&carried(7));

@@ -296,6 +296,16 @@ async fn neither_a_tunnel_nor_a_page_waits_for_a_lock_while_all_goes_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tunnel_that_has_ended_leaves_its_slot_to_the_next() {
+    let (proxy, env) = start(json!({})).await;
+    answering(&env, UPSTREAM, "HTTP/1.1 200 OK\r\n\r\nhello").await;
+    for _ in 0..3 {
+        turns_of(&proxy, &env, "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n", "hello").await;
+    }
+    assert_eq!(proxy.tunnel_slots(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_that_waits_for_a_second_opinion_costs_others_a_turn_of_the_lock_until_it_is_old() {
     let (proxy, env) = start(json!({})).await;
     answering(&env, UPSTREAM, "HTTP/1.1 502 Bad Gateway\r\n\r\n").await;

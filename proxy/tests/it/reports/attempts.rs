@@ -16,7 +16,7 @@ use crate::http::plain::get;
 use crate::reports::metrics::{page, sum};
 use crate::support::{Double, Heard, Memory, TestProxy, config, parse, run, run_paused};
 use crate::tunnels::timing::{addr, connect, secs, with_timeouts};
-use crate::upstreams::tls::{Certificates, entry, upstream, with_upstreams};
+use crate::upstreams::tls::{Certificates, entry, opening, with_upstreams};
 
 fn reached(attempt: &AttemptSummary) -> Vec<Phase> {
     attempt.phases.reached().map(|(phase, _)| phase).collect()
@@ -35,12 +35,7 @@ async fn told(proxy: &TestProxy, nth: usize) -> Phases {
 fn an_attempt_tells_the_phases_that_it_went_through() {
     run(async {
         let certificates = Certificates::new();
-        let port = upstream(&certificates, |mut peer| async move {
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
-            let _ = peer.rest().await;
-        })
-        .await;
+        let port = opening(&certificates).await;
         let mut entry = entry("localhost", port, "ca.pem");
         entry["tag"] = "far".into();
         let proxy = TestProxy::with(certificates.read(&with_upstreams(json!([entry])))).await;

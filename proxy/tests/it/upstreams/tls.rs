@@ -115,6 +115,16 @@ where
     upstream_with(certificates.acceptor(), script).await
 }
 
+/// Opens every tunnel, and says nothing more; the port it listens on.
+pub(crate) async fn opening(certificates: &Certificates) -> u16 {
+    let open = |mut peer: Client<TlsStream<TcpStream>>| async move {
+        peer.head().await;
+        peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+        let _ = peer.rest().await;
+    };
+    upstream(certificates, open).await
+}
+
 /// As [`upstream`], with the server's side of TLS given.
 pub(crate) async fn upstream_with<F, Fut>(acceptor: TlsAcceptor, script: F) -> u16
 where
@@ -313,12 +323,7 @@ fn a_certificate_that_is_not_right_opens_nothing() {
 fn the_name_to_be_certified_can_be_configured() {
     run(async {
         let certificates = Certificates::new();
-        let port = upstream(&certificates, |mut peer| async move {
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
-            let _ = peer.rest().await;
-        })
-        .await;
+        let port = opening(&certificates).await;
         let mut entry = entry("127.0.0.1", port, "ca.pem");
         entry["tls"]["server_name"] = json!("localhost");
         let proxy = TestProxy::with(certificates.read(&with_upstreams(json!([entry])))).await;

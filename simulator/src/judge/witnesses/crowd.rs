@@ -8,8 +8,6 @@ use crate::scenario::Action;
 
 /// How long a connection may last at the proxy behind the end that its client saw.
 const PARTING: Duration = Duration::from_millis(100);
-/// How much longer where packets are lost.
-const RESENDING: Duration = Duration::from_secs(5);
 
 /// What a proxy allows, and who was there.
 #[derive(Debug)]
@@ -22,13 +20,13 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// `None` where the proxy was once started with no limit. Packets take up to `one_way`, and longer if they are lost.
+    /// `None` where the proxy was once started with no limit. Packets take up to `one_way`, and `resending` longer if they are lost.
     pub(super) fn new<'r>(
         proxy: &str,
         configurations: &Configurations<'_>,
         played: &[(Duration, &Action)],
         requests: impl Iterator<Item = &'r ClientRequest<'r>>,
-        (one_way, losses): (Duration, bool),
+        (one_way, resending): (Duration, Duration),
     ) -> Option<Self> {
         let restarts = played.iter().filter(|(_, action)| matches!(action, Action::Restart { host } if host == proxy));
         let starts = restarts.map(|(at, _)| configurations.at(*at)).chain([configurations.first()]);
@@ -44,7 +42,7 @@ impl Crowd {
             } else {
                 Duration::ZERO
             };
-            let parting = one_way * 4 + PARTING + if losses { RESENDING } else { Duration::ZERO };
+            let parting = one_way * 4 + PARTING + resending;
             (asked.began, end.at + left + parting)
         };
         Some(Crowd {
@@ -59,7 +57,7 @@ impl Crowd {
         self.most
     }
 
-    /// Whether so many clients may have been there at some time from `from` to `until` that one more than the limit and a `reserve` came.
+    /// Whether more clients than the limit and a `reserve` together may have been there at some time from `from` to `until`.
     pub fn exceeds(&self, reserve: usize, from: Duration, until: Duration) -> bool {
         let there = self.connected.iter().filter(|(began, end)| *began <= until && *end >= from);
         there.count() > self.least + reserve

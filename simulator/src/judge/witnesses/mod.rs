@@ -32,6 +32,8 @@ use crate::scenario::{Action, Client, HostName, LIVENESS, Scenario, Span, Writte
 const NO_LOOKUP: Duration = Duration::from_millis(1200);
 /// How long the proxy takes no connection where its machine has failed to accept one.
 const REST: Duration = Duration::from_millis(150);
+/// How much longer something may take where packets are lost: each is sent again after 200 ms.
+const RESENDING: Duration = Duration::from_secs(5);
 /// How many connections above its limit a proxy answers at least, be it with a refusal.
 pub(in crate::judge) const RESERVE: usize = 8;
 /// How long the run's own requests wait.
@@ -179,7 +181,7 @@ impl<'a> Witnesses<'a> {
             &configurations,
             &played,
             asked,
-            (one_way(scenario, &played), loses_packets(scenario, &played)),
+            (one_way(scenario, &played), resending(scenario, &played)),
         );
         Witnesses {
             scenario,
@@ -315,10 +317,20 @@ impl<'a> Witnesses<'a> {
         REST * u32::try_from(failed).unwrap_or(u32::MAX)
     }
 
+    /// How much longer an answer may take because packets are lost.
+    pub fn resending(&self) -> Duration {
+        resending(self.scenario, &self.played)
+    }
+
     /// Whether some packets of this network are lost, be it few.
     pub fn loses_packets(&self) -> bool {
         loses_packets(self.scenario, &self.played)
     }
+}
+
+/// How much longer something may take in this network because packets are lost.
+fn resending(scenario: &Scenario, played: &[(Duration, &Action)]) -> Duration {
+    if loses_packets(scenario, played) { RESENDING } else { Duration::ZERO }
 }
 
 fn loses_packets(scenario: &Scenario, played: &[(Duration, &Action)]) -> bool {

@@ -44,10 +44,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abu
             None => return Case::Holds,
         },
     };
-    // One for whom there is no room is told so instead.
-    let told = asked.result().and_then(|result| result.status) == Some(503);
-    let crowded = || told.then(|| witnesses.crowded(asked, 0)).flatten();
-    match excuse(witnesses, asked).or_else(crowded) {
+    match excuse(witnesses, asked) {
         Some(why) => Case::Excused(why),
         None => Case::Broken(Violation::found(wrong, [asked.line, asked.last_line()])),
     }
@@ -93,5 +90,21 @@ mod tests {
     fn a_killed_proxy_excuses() {
         let killed = r#""timeline": [{ "at": "1s", "do": "crash", "host": "proxy" }, { "at": "2s", "do": "restart", "host": "proxy" }],"#;
         abused(killed).excuses(Excuse::ProxyKilled);
+    }
+
+    /// One above the limit is told what is wrong, as any other.
+    #[test]
+    fn fires_where_the_limit_is_the_answer() {
+        let full = r#"{ "name": "full", "story": "More come than the proxy serves.", "duration": "5s",
+            "proxy": { "limits": { "max_connections": 2 } }, "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "herd", "do": "hold:for=3s", "requests": 2, "rate": 1000 },
+                { "name": "garbage", "do": "abuse:by=garbage", "requests": 2, "from": "1s" }] }"#;
+        let mut twin = Twin::of_scenario(&LAW, full);
+        let at =
+            twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id.starts_with("garbage")));
+        if let What::Client(ClientEvent::Ended(one)) = &mut twin.record.trace.lines[at].what {
+            one.failure = Some(FailureKind::Status(503).at(Phase::Reply));
+        }
+        twin.fires();
     }
 }

@@ -17,16 +17,14 @@ pub(in crate::judge) const LAW: Law = Law {
     check: Check::BlackBox(check),
 };
 
-/// How much longer than its rounds over the network an answer may take, and how much longer where packets are lost.
+/// How many rounds over the network an answer may take, and how much longer.
 const ROUNDS: u32 = 8;
 const SLACK: Duration = Duration::from_secs(1);
-const RESENDING: Duration = Duration::from_secs(5);
 
 /// How long the proxy may take for what needs no upstream.
 pub(super) fn in_time(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Duration {
-    let resending = if witnesses.loses_packets() { RESENDING } else { Duration::ZERO };
     let rests = witnesses.rests(asked.began, witnesses.end_of(asked));
-    witnesses.one_way() * ROUNDS + SLACK + resending + rests + witnesses.tolerance
+    witnesses.one_way() * ROUNDS + SLACK + witnesses.resending() + rests + witnesses.tolerance
 }
 
 /// Why nothing can be demanded of an answer of the proxy itself.

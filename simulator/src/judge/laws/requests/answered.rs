@@ -26,8 +26,6 @@ pub(in crate::judge) const LAW: Law = Law {
 /// How much longer an answer may take than its parts: rounds over the network, and what a harmless fault costs.
 const ROUNDS: u32 = 16;
 const SLACK: Duration = Duration::from_secs(3);
-/// How much longer where packets are lost: each is sent again after 200 ms.
-const RESENDING: Duration = Duration::from_secs(5);
 /// Below this a link takes its time for every body, so that nobody can say when an answer is due.
 const NARROW: u64 = 1_000_000;
 /// An old address is used once more, while its name is looked up: for as long as the upstream was not picked.
@@ -146,8 +144,7 @@ fn due(
     let each = config.timeouts.connect + config.timeouts.reply;
     let waits = each * waiting;
     let due = waits + slowest * 2 + target_takes(asked) + witnesses.one_way() * ROUNDS + SLACK;
-    let due = due + if witnesses.loses_packets() { RESENDING } else { Duration::ZERO };
-    let due = due + witnesses.rests(from, until);
+    let due = due + witnesses.resending() + witnesses.rests(from, until);
     let patience = witnesses.patience(asked).min(config.timeouts.request);
     none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
     Ok(due)
@@ -456,6 +453,14 @@ mod tests {
         }
         twin.record.trace.lines.insert(at, line);
         twin.excuses(Excuse::Untold);
+    }
+
+    #[test]
+    fn more_clients_than_the_proxy_serves_excuse() {
+        let full = r#"{ "name": "full", "story": "More come than the proxy serves.", "duration": "5s",
+            "proxy": { "limits": { "max_connections": 2 } }, "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "herd", "do": "hold:for=3s", "requests": 6, "rate": 1000 }, { "name": "late", "do": "echo", "requests": 2, "from": "1s" }] }"#;
+        Twin::of_scenario(&LAW, full).excuses(Excuse::Crowded);
     }
 
     #[test]

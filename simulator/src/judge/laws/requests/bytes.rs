@@ -191,6 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn one_that_had_to_wait_for_room_may_have_no_time_left() {
+        let full = r#"{ "name": "full", "story": "More come than the proxy serves.", "duration": "5s",
+            "proxy": { "limits": { "max_connections": 2 } }, "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "herd", "do": "hold:for=3s", "requests": 20, "clients": 20 }] }"#;
+        let mut twin = Twin::of_scenario(&LAW, full);
+        let served = |what: &What| matches!(what, What::Client(ClientEvent::Ended(one)) if one.status == Some(200));
+        let at = twin.find(served);
+        if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[at].what {
+            result.failure = Some(FailureKind::Timeout.at(Phase::Data));
+        }
+        twin.excuses(Excuse::Crowded);
+        twin.scenario.proxy["limits"]["max_connections"] = serde_json::json!(20);
+        twin.fires();
+    }
+
+    #[test]
     fn fires_where_another_upstream_gets_bytes() {
         let mut twin = Twin::of(&LAW);
         let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));

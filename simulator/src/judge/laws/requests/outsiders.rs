@@ -51,6 +51,7 @@ mod tests {
     use mock_upstreams::journal::Event;
 
     use super::LAW;
+    use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
     use crate::record::{ClientEvent, What};
 
@@ -75,6 +76,19 @@ mod tests {
         if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
             record.id = Some("out-0".to_owned());
         }
+        twin.fires();
+    }
+
+    #[test]
+    fn one_for_whom_there_is_no_room_is_told_so_instead() {
+        let full = r#"{ "name": "full", "story": "More come than the proxy serves.", "duration": "5s",
+            "proxy": { "limits": { "max_connections": 2 },
+                "authentication": { "enabled": true, "users": [{ "username": "alice", "password": "correct-horse" }] } }, "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "herd", "do": "hold:for=3s", "requests": 2, "rate": 1000, "users": ["alice:correct-horse"] },
+                { "name": "late", "do": "echo", "requests": 2, "from": "1s", "users": ["alice:guessing"] }] }"#;
+        let mut twin = Twin::of_scenario(&LAW, full);
+        twin.excuses(Excuse::Crowded);
+        twin.scenario.proxy["limits"]["max_connections"] = serde_json::json!(20);
         twin.fires();
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct NetState {
     pub(super) dice: Dice,
 }
 
-/// A lost segment is sent again this much too late at most. Looking at every step whether its time has come would take a fifth of a run.
+/// A lost segment is sent again this much too late at most. Looking at every step whether its time has come took a tenth of a run.
 const AGAIN_WITHIN: Duration = Duration::from_millis(16);
 
 thread_local! {
