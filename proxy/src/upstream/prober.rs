@@ -152,7 +152,7 @@ impl<E: Env> Prober<'_, E> {
             };
             let decided = self.pool.failed(&mut evidence, lease.attempt(), failed.failure).is_some();
             last = failed;
-            if decided {
+            if decided || self.is_gone(&lease) {
                 break;
             }
             // Each endpoint on its own: what other upstreams say of this one decides.
@@ -199,6 +199,9 @@ impl<E: Env> Prober<'_, E> {
                 doubt = Some(failed.failure.charge(ask.asked));
             }
             last = Some(failed);
+            if self.is_gone(&lease) {
+                break;
+            }
         }
         lease.end_attempt(last.as_ref(), &mut clock);
         match doubt {
@@ -206,6 +209,11 @@ impl<E: Env> Prober<'_, E> {
             // It may be the endpoint's fault; but it was reached.
             None => self.pool.report(lease.attempt(), AttemptResult::Reached),
         }
+    }
+
+    /// Whether a reload has removed the upstream meanwhile, or has given it other credentials: it is asked nothing more.
+    fn is_gone(&self, lease: &Lease<E>) -> bool {
+        self.pool.snapshot().get(lease.upstream.id).is_none()
     }
 
     /// A probe came to an end that needs no second opinion, or will have none.

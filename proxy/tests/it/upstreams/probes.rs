@@ -1,6 +1,7 @@
 //! Tests who probes an upstream that is out, when, and with what; and what readiness makes of it.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::http::plain::{get, reply, server};
 use crate::support::{Client, Double, Ear, Heard, Memory, TestProxy, config, parse, run, run_paused};
-use crate::tunnels::timing::{addr, connect, millis, opening, secs, with_timeouts};
+use crate::tunnels::timing::{addr, connect, millis, opening, secs, silent, with_timeouts};
 
 async fn recovered(ear: &Ear) {
     ear.wait(|heard| matches!(heard, Heard::Recovered { .. }).then_some(())).await;
@@ -31,6 +32,32 @@ async fn is_ready(net: &Memory) -> bool {
     let mut client = net.client();
     client.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     client.head().await.starts_with("HTTP/1.1 200 ")
+}
+
+/// It was shown its credentials for as long as a probe had targets left.
+#[test]
+fn an_upstream_that_a_reload_removes_is_asked_nothing_more_by_its_probe() {
+    run_paused(async {
+        let net = Memory::default();
+        net.serve(addr(1), Duration::ZERO, silent).await;
+        net.serve(addr(2), Duration::ZERO, opening).await;
+        let with = |upstreams: &[SocketAddr]| {
+            let mut config = with_timeouts(upstreams, json!({ "reply": "3s" }));
+            strict(&mut config);
+            parse(&config)
+        };
+        let (proxy, ear) = net.start(with(&[addr(1), addr(2)])).await;
+        // What the second opens the first is asked for, again and again.
+        assert_eq!(connect(&mut net.client()).await, 200);
+        ear.wait(|heard| matches!(heard, Heard::Suspected { .. }).then_some(())).await;
+        sleep(secs(1)).await;
+        let asked = || net.connects().iter().filter(|(_, to)| *to == addr(1)).count();
+        let before = asked();
+        assert_eq!(before, 2, "the request's attempt and the probe's first target");
+        proxy.reload(with(&[addr(2)])).unwrap();
+        sleep(secs(60)).await;
+        assert_eq!(asked(), before);
+    });
 }
 
 /// A balancer that sends nothing to who is not ready would never learn that it is again.

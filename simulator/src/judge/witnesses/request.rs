@@ -58,7 +58,8 @@ impl<'a> ClientRequest<'a> {
     /// with the same target, or of an attempt that opened the tunnel too late.
     pub fn is_foreign_to(&self, record: &Record) -> bool {
         let moved = |result: &ClientResult| result.up.bytes > 0 || result.down.bytes > 0 && record.down.bytes == 0;
-        self.is_tunnel() && record.up.bytes == 0 && self.result().is_some_and(moved)
+        let is_tunnel = self.is_tunnel() || self.action == "websocket";
+        is_tunnel && record.up.bytes == 0 && self.result().is_some_and(moved)
     }
 
     /// How it went, if it ended.

@@ -177,17 +177,19 @@ mod tests {
     /// An attempt that opened the tunnel when its time was over is all that was written down, since whoever carried it was killed.
     #[test]
     fn an_upstream_that_was_killed_behind_its_tunnel_excuses_one_that_opened_too_late() {
-        let mut twin = Twin::of_clients_that(&LAW, "download:bytes=4,send=2");
-        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
-        let line = &mut twin.record.trace.lines[at];
-        let What::Upstream(Event::Request(record)) = &mut line.what else { panic!() };
-        record.up = checksum::Transferred::of(b"");
-        let late = line.host.clone();
-        twin.fires();
-        let host = ["alpha", "beta"].map(HostName::new).into_iter().find(|name| *name != late).unwrap();
-        let what = What::Upstream(Event::Opened { connection: 99, peer: None });
-        twin.record.trace.lines.insert(0, Line { at_us: 0, host, what });
-        twin.excuses(Excuse::Untold);
+        for action in ["download:bytes=4,send=2", "websocket"] {
+            let mut twin = Twin::of_clients_that(&LAW, action);
+            let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+            let line = &mut twin.record.trace.lines[at];
+            let What::Upstream(Event::Request(record)) = &mut line.what else { panic!() };
+            record.up = checksum::Transferred::of(b"");
+            let late = line.host.clone();
+            twin.fires();
+            let host = ["alpha", "beta"].map(HostName::new).into_iter().find(|name| *name != late).unwrap();
+            let what = What::Upstream(Event::Opened { connection: 99, peer: None });
+            twin.record.trace.lines.insert(0, Line { at_us: 0, host, what });
+            twin.excuses(Excuse::Untold);
+        }
     }
 
     #[test]
