@@ -6,6 +6,7 @@ ARG RUN_IMAGE=debian:bookworm-slim
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY . .
+# The other two images begin with the same lines, so that all of them take one built layer.
 RUN cargo build --locked --release -p proxy && mkdir -p /empty
 
 FROM ${RUN_IMAGE}

@@ -14,7 +14,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-metrics test-dashboard test-deploy test-docker dist test-package \
   test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
-  scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test \
+  scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test docker-harness fuzz \
   docker-build docker-run docker-clean bench-peers bench-scale bench-far mutations canary nightly mutants search
 
 help: tools ## Show this list
@@ -95,7 +95,7 @@ test-dashboard: build build-test ## The dashboard in headless Chromium (Debian's
 test-docker: ## Build the images and try the compose files, with an engine of its own and no registry; as root
 	@scripts/test-docker.sh
 
-test-deploy: ## Check the units and manifests of deploy/ with the tools that read them; says which tool is missing
+test-deploy: ## Check the units and manifests of deploy/ with the tools that read them, and run the steps of deploy/ci; says which tool is missing
 	@scripts/test-deploy.sh
 
 test-faultyproxy: tools ## Unit tests of the faulty upstream
@@ -160,6 +160,9 @@ search: tools ## Every order of what can happen to two or three upstreams, deepe
 canary: tools ## Break the proxy in one way: do the stories that name it notice?
 	@CARGO="$(CARGO)" scripts/mutations.sh --canary
 
+fuzz: tools ## Feed every parser with made-up bytes for FUZZ seconds (60) each, from SEED: needs cargo-fuzz
+	@CARGO="$(CARGO)" SEED="$(SEED)" scripts/fuzz.sh
+
 nightly: build build-test build-loadgen ## Sweeps, mutations, parity, soak and fuzzing by the date's SEED; runs/index.html shows all of them
 	@CARGO="$(CARGO)" MAKE="$(MAKE)" scripts/nightly.sh
 
@@ -190,6 +193,9 @@ docker-prod: ## Build the production image (proxy only)
 docker-test: ## Build the test image (proxy and mock upstreams)
 	$(docker_build) -f Dockerfile.test -t $(IMAGE):test .
 
+docker-harness: ## Build the image of the harness, netdrift-harness: all five programs
+	$(docker_build) -f Dockerfile.harness -t $(IMAGE)-harness:latest .
+
 docker-build: docker-prod ## The same as docker-prod
 
 # As compose has it, so that variables, limits and folders are said in one place.
@@ -200,4 +206,4 @@ docker-clean: ## Remove containers, networks, volumes and images of this project
 	-$(DOCKER) compose -f docker-compose.prod.yml down --volumes --remove-orphans
 	-$(DOCKER) compose -f docker-compose.test.yml down --volumes --remove-orphans
 	-$(DOCKER) rm -f netdrift
-	-$(DOCKER) rmi -f $(IMAGE):latest $(IMAGE):test
+	-$(DOCKER) rmi -f $(IMAGE):latest $(IMAGE):test $(IMAGE)-harness:latest

@@ -62,15 +62,7 @@ play() {
     mutations) SEED=$seed scripts/mutations.sh ;;
     parity) make --no-print-directory parity && cp bin/parity.md bin/parity.json "$folder/" ;;
     soak) DURATION=${SOAK:-600} make --no-print-directory soak ;;
-    fuzz)
-      "$cargo" +nightly fuzz --version >/dev/null 2>&1 ||
-        { echo "fuzzing needs a nightly toolchain and cargo-fuzz: rustup toolchain install nightly; cargo install cargo-fuzz"; return 77; }
-      local target
-      for target in fuzz/fuzz_targets/*.rs; do
-        target=${target##*/}
-        (cd fuzz && "$cargo" +nightly fuzz run "${target%.rs}" -- -max_total_time="${FUZZ:-60}" -seed="$((seed % 2147483647 + 1))") || return
-      done
-      ;;
+    fuzz) SEED=$seed scripts/fuzz.sh ;;
   esac
 }
 

@@ -125,6 +125,9 @@ reloads() { testing logs proxy 2>&1 | grep -c "configuration reloaded"; }
 check_images() {
   check "make docker-prod" 'make docker-prod'
   check "make docker-test" 'make docker-test'
+  check "make docker-harness" 'make docker-harness'
+  check "the harness: all five programs, and a scenario passes" \
+    'docker run --rm netdrift-harness sh -c "for one in proxy test-proxy faulty-proxy simulator loadgen; do \$one --version || exit; done; simulator run /app/scenarios/one-refuses.json"'
   docker images --format '      {{.Repository}}:{{.Tag}} {{.Size}}' netdrift
   [ "$failed" = 0 ] || return
   check "a container with nothing set ends with 78 and says which variable is missing" \
@@ -173,7 +176,7 @@ check_production() {
   docker rm -f up-a up-b >/dev/null
   production down >/dev/null 2>&1
   check "make docker-clean" \
-    'testing up -d; make docker-clean; test -z "$(docker ps -aq)" && test -z "$(docker images -q netdrift)" && test "$(docker network ls -q | wc -l)" = 3'
+    'testing up -d; make docker-clean; test -z "$(docker ps -aq)" && test -z "$(docker images -q netdrift netdrift-harness)" && test "$(docker network ls -q | wc -l)" = 3'
 }
 
 trap finish EXIT

@@ -86,3 +86,34 @@ fn the_pods_of_the_shipped_job_play_the_whole_between_them() {
     let (code, text) = said(&simulator(folder.path(), &["merge", "0.json", "1.json"]));
     assert!(code == Some(0) && text.contains("3 runs, 0 failed"), "{text}");
 }
+
+#[test]
+fn a_pipeline_is_told_which_lines_do_not_hold_and_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    std::fs::write(here.join("x.json"), STORY).unwrap();
+    let (code, text) = said(&simulator(here, &["run", "x.json", "--annotations", "github", "--json", "base.json"]));
+    assert!(code == Some(0) && !text.contains("::error"), "{text}");
+    std::fs::write(here.join("x.json"), STORY.replace("status-503\"}]}", "never-so\"}]}")).unwrap();
+    let run =
+        ["run", "x.json", "--annotations", "github", "--base", "base.json", "--timelines", "t", "--markdown", "m.md"];
+    let (code, text) = said(&simulator(here, &run));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("::error file=x.json,line=4,title=x violated%2C seed 1::expect[0]: in none of 1 runs"),
+        "{text}"
+    );
+    assert!(text.contains("new failures: x seed 1\n"), "{text}");
+    assert!(
+        std::fs::read_to_string(here.join("m.md"))
+            .unwrap()
+            .starts_with("**1 new failures**\n\n- new failures: x, seed 1\n")
+    );
+    let engine = ["run", "x.json", "--engine", "turmoil", "--base", "base.json"];
+    let (code, text) = said(&simulator(here, &engine));
+    assert_eq!((code, text.as_str()), (Some(65), "base.json: engine: is turmoil-net, but turmoil plays now\n"));
+    std::fs::write(here.join("x.json"), STORY.replace("\"story\": \"x\"", "\"story\": 3")).unwrap();
+    let (code, text) = said(&simulator(here, &["run", "x.json", "--annotations", "github"]));
+    assert_eq!(code, Some(65), "{text}");
+    assert!(text.contains("::error file=x.json,line=1,title=wrong scenario::story: must be a string"), "{text}");
+}

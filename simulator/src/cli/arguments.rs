@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use simulator::explore::shard::Shard;
 use simulator::world::EngineKind;
 
@@ -96,6 +96,22 @@ pub(crate) struct Run {
     /// Write the reports as a Markdown table.
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
+    /// Results of an earlier `run --json`: say which failures are new since, and which are mended.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) base: Option<PathBuf>,
+    /// Mark the lines of the scenario files in a pipeline's view of the change.
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) annotations: Option<Annotations>,
+    /// Draw each run that fails in this folder, as `timeline` does.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) timelines: Option<PathBuf>,
+}
+
+/// Who shows annotations
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Annotations {
+    /// GitHub Actions: workflow commands on standard output.
+    Github,
 }
 
 /// One scenario

@@ -19,7 +19,7 @@ pub(crate) fn print(text: &str) -> Result<u8, Failed> {
 }
 
 /// The scenario files at `paths`, directories opened, in order of their names.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
+pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use simulator::explore::base::SinceBase;
 use simulator::explore::batch::{Job, judge_sometimes, run_all, sometimes};
 use simulator::explore::coverage::{self, Reached};
 use simulator::explore::results::{self, Results, Source};
 use simulator::explore::shard::Shard;
 use simulator::judge::{LawTotals, Verdict, run_on};
 use simulator::report::{self, Progress, timeline_page};
+use simulator::scenario::Scenario;
 
 use super::arguments::{OneRun, Run, Timeline};
 use super::engines::{prepare, sorted, threads};
 use super::failure::{Failed, unwritten};
 use super::files::{all_scaled, load_scaled, print};
+use super::pipeline;
 
 /// Lines of the trace that a replay shows.
 const TAIL: usize = 20;
@@ -21,15 +24,16 @@ const TAIL: usize = 20;
 /// Runs scenarios and writes the reports that were asked for.
 pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
     prepare(args.engine.engine, &args.engine.play)?;
-    let (engine, scale) = (args.engine.engine, args.engine.play.scale);
-    let mut jobs = Vec::new();
-    let scenarios = if args.where_possible {
-        let (playable, others) = sorted(&args.paths, engine, scale)?;
-        print(&others.iter().map(|(name, why)| format!("left out    {name}: {why}\n")).collect::<String>())?;
-        playable
-    } else {
-        all_scaled(&args.paths, scale)?
+    let engine = args.engine.engine;
+    let base = args.base.as_ref().map(|file| pipeline::read_base(file, engine)).transpose()?;
+    let scenarios = match (scenarios(args), args.annotations) {
+        (Err(failed), Some(how)) => {
+            pipeline::annotate_wrong(how, args)?;
+            return Err(failed);
+        }
+        (scenarios, _) => scenarios?,
     };
+    let mut jobs = Vec::new();
     for (file, scenario) in scenarios {
         let seeds = match (&args.seeds, args.seed) {
             (Some(seeds), _) => seeds.0.clone(),
@@ -42,9 +46,13 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
     let jobs = args.shard.pick(jobs);
     let progress = Progress::new(u64::try_from(jobs.len()).ok());
     let reached = Mutex::new(Reached::new());
+    let undrawn = Mutex::new(None);
     let mut reports = run_all(&jobs, threads(args.jobs), |job, report| {
         let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
         progress.ended(report.verdict != Verdict::Passed, &text);
+        if let Some(Err(failed)) = args.timelines.as_ref().map(|folder| pipeline::draw(folder, job, report)) {
+            *undrawn.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+        }
         if args.json.is_some() {
             let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
             for item in coverage::reached(&job.scenario, &report.trace) {
@@ -53,6 +61,9 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
         }
     });
     drop(progress);
+    if let Some(failed) = undrawn.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(failed);
+    }
     let sometimes = sometimes(&jobs, &reports);
     if args.shard == Shard::WHOLE {
         // One part alone can't tell what must come in one of all runs: `merge` does.
@@ -61,12 +72,17 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
         }
         judge_sometimes(&sometimes, &mut reports);
     }
+    if let Some(how) = args.annotations {
+        pipeline::annotate(how, &jobs, &reports)?;
+    }
+    let since = base.as_ref().map(|base| SinceBase::of(&reports, base));
+    since.as_ref().map_or(Ok(()), pipeline::tell_since)?;
     let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
         Some(path) => std::fs::write(path, text()).map_err(|error| unwritten(path, &error)),
         None => Ok(()),
     };
     write(&args.junit, &|| report::junit(&reports))?;
-    write(&args.markdown, &|| report::markdown(&reports))?;
+    write(&args.markdown, &|| report::markdown(&reports, since.as_ref()))?;
     let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
     let (passed, refused) = (count(Verdict::Passed), count(Verdict::Unsupported));
     let failed = reports.len() - passed - refused;
@@ -90,6 +106,17 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
         write(&args.json, &|| report::json(&results))?;
     }
     Ok(verdict.exit_code())
+}
+
+/// What is to be played.
+fn scenarios(args: &Run) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
+    let scale = args.engine.play.scale;
+    if !args.where_possible {
+        return all_scaled(&args.paths, scale);
+    }
+    let (playable, others) = sorted(&args.paths, args.engine.engine, scale)?;
+    print(&others.iter().map(|(name, why)| format!("left out    {name}: {why}\n")).collect::<String>())?;
+    Ok(playable)
 }
 
 /// Runs one scenario and shows the end of its trace.

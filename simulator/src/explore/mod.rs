@@ -1,5 +1,6 @@
 //! This room plays many runs: batches of scenarios, sweeps of made-up ones, ever smaller ones, and the same in several engines.
 
+pub mod base;
 pub mod batch;
 mod corpus;
 pub mod coverage;

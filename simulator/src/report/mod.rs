@@ -1,14 +1,17 @@
 //! This room shows runs: to people as text, Markdown and a page, and to machines as JSON and JUnit.
 
+mod annotations;
 mod coverage;
 mod json;
 mod junit;
 mod markdown;
 mod parity;
+mod place;
 mod progress;
 mod text;
 mod timeline;
 
+pub use annotations::{github, github_problems};
 pub use coverage::coverage;
 pub use json::json;
 pub use junit::junit;
