@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use mock_upstreams::journal::{Clock, DEFAULT_CAPACITY, Journal, JournalFile, Sink};
-use mock_upstreams::listen::listen;
+use mock_upstreams::listen::{listen, listen_as_target};
 use mock_upstreams::upstream::Upstream;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,11 +59,16 @@ async fn run(args: &Args, bind: IpAddr, upstreams: Vec<UpstreamConfig>) -> io::R
     let stop = Arc::new(Notify::new());
     let mut listeners = JoinSet::new();
     let mut pid_files = Vec::new();
+    for one in args.targets().to_vec() {
+        let listener = bound(SocketAddr::new(bind, one.port)).await?;
+        println!("listening on {} {}", listener.local_addr()?, one.name);
+        let stop = stop.clone();
+        listeners.spawn(async move {
+            listen_as_target(listener, one.target, &one.name, async move { stop.notified().await }).await;
+        });
+    }
     for config in upstreams {
-        let address = SocketAddr::new(bind, config.port);
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| io::Error::new(error.kind(), format!("{address}: can't listen: {error}")))?;
+        let listener = bound(SocketAddr::new(bind, config.port)).await?;
         let address = listener.local_addr()?;
         pid_files.extend(claim_pid_file(args, address.port())?);
         let sink = journal_file.clone().map(|file| -> Sink { Box::new(move |entry| file.append(entry)) });
@@ -86,6 +91,11 @@ async fn run(args: &Args, bind: IpAddr, upstreams: Vec<UpstreamConfig>) -> io::R
         }
     }
     Ok(())
+}
+
+async fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    let said = |error: io::Error| io::Error::new(error.kind(), format!("{address}: can't listen: {error}"));
+    TcpListener::bind(address).await.map_err(said)
 }
 
 fn claim_pid_file(args: &Args, port: u16) -> io::Result<Option<PidFile>> {

@@ -7,15 +7,20 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::config::{self, ConfigError, UpstreamConfig};
+use mock_upstreams::targets::Builtin;
 use mock_upstreams::upstream::{Auth, Settings};
 
 /// Upstream proxies to test against, several in one process.
 #[derive(Debug, Parser)]
 #[command(name = "mock-upstreams", version, max_term_width = 100)]
 pub(crate) struct Args {
-    /// Ports to listen on, one upstream each; 0 lets the system choose.
-    #[arg(value_name = "PORT", default_values_t = [3025, 3026], conflicts_with = "config")]
+    /// Ports to listen on, one upstream each; 0 lets the system choose [default: 3025 3026].
+    #[arg(value_name = "PORT", conflicts_with = "config")]
     ports: Vec<u16>,
+    /// Serve a built-in target by itself on a port, for proxies that go direct: echo=7000, n1000.source=7001. May be given often. Then no
+    /// upstream runs but those that are named.
+    #[arg(long = "target", value_name = "NAME=PORT", value_parser = target)]
+    targets: Vec<StandingTarget>,
     /// Ask for these credentials.
     #[arg(long, value_name = "USER:PASSWORD", value_parser = auth, conflicts_with = "config")]
     auth: Option<Auth>,
@@ -36,6 +41,30 @@ pub(crate) struct Args {
     pub(crate) no_pid_file: bool,
 }
 
+/// The upstreams of the original.
+const DEFAULT_PORTS: [u16; 2] = [3025, 3026];
+
+/// A built-in target that stands by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StandingTarget {
+    /// Its name, `echo.mock`.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) target: Builtin,
+    /// The port that it listens on; 0 lets the system choose.
+    pub(crate) port: u16,
+}
+
+fn target(pair: &str) -> Result<StandingTarget, String> {
+    let (name, port) = pair.split_once('=').ok_or("must be NAME=PORT, such as echo=7000")?;
+    let port = port.parse().map_err(|error| format!("the port of {name}: {error} (got {port:?})"))?;
+    let name = format!("{name}.mock");
+    let target = Builtin::named(&name).ok_or_else(|| {
+        format!("there is no target {name}; there are echo, http, sink, slow, source, tls, websocket")
+    })?;
+    Ok(StandingTarget { name, target, port })
+}
+
 fn auth(pair: &str) -> Result<Auth, String> {
     Auth::parse(pair).ok_or_else(|| "must be USER:PASSWORD".to_owned())
 }
@@ -54,11 +83,18 @@ impl Args {
         let (from_file, upstreams) = match &self.config {
             Some(path) => config::read(path)?,
             None => {
+                let defaults = if self.targets.is_empty() { DEFAULT_PORTS.as_slice() } else { &[] };
+                let ports = if self.ports.is_empty() { defaults } else { &self.ports };
                 let settings = Settings { auth: self.auth.clone(), ..Settings::default() };
-                (None, self.ports.iter().map(|port| UpstreamConfig::on_port(*port, settings.clone())).collect())
+                (None, ports.iter().map(|port| UpstreamConfig::on_port(*port, settings.clone())).collect())
             }
         };
         Ok((self.bind.or(from_file).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), upstreams))
+    }
+
+    /// The targets that stand by themselves.
+    pub(crate) fn targets(&self) -> &[StandingTarget] {
+        &self.targets
     }
 
     /// Whether the PID files go to the default directory. Failing to write there is no error.
@@ -88,6 +124,23 @@ mod tests {
         let (_, upstreams) = args.upstreams().unwrap();
         assert!(upstreams[0].settings.auth.is_some());
         assert!(!format!("{args:?} {upstreams:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn a_target_is_named_as_in_a_request_and_has_a_port() {
+        let args = args(&["--target", "echo=7000", "--target", "n9.source=0"]).unwrap();
+        assert_eq!(args.upstreams().unwrap().1, [], "the default upstreams were not asked for");
+        let source =
+            StandingTarget { name: "n9.source.mock".to_owned(), target: Builtin::Source { bytes: 9 }, port: 0 };
+        assert_eq!(args.targets()[1], source);
+        let with_upstream = Args::read(["x", "--target", "echo=7000", "4000"].map(OsString::from)).unwrap();
+        assert_eq!(with_upstream.upstreams().unwrap().1.len(), 1);
+        for (wrong, said) in
+            [("echo", "NAME=PORT"), ("nothing=1", "there is no target nothing.mock"), ("echo=x", "the port of echo")]
+        {
+            let error = Args::read(["x", "--target", wrong].map(OsString::from)).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]

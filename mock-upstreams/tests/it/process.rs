@@ -77,6 +77,32 @@ fn it_says_where_it_listens_keeps_pid_files_and_stops_cleanly() {
 }
 
 #[test]
+fn built_in_targets_stand_by_themselves() {
+    let scratch = Scratch::new("targets");
+    let words = ["--target", "echo=0", "--target", "http=0", "--target", "n3.source=0"];
+    let mut process = Process(command(&scratch.0).args(words).spawn().unwrap());
+    let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
+    let mut address = |name: &str| {
+        let line = lines.next().unwrap().unwrap();
+        line.strip_prefix("listening on ").unwrap().strip_suffix(name).unwrap().trim_end().to_owned()
+    };
+    let mut ask = |name: &str, bytes: &[u8]| {
+        let mut client = TcpStream::connect(address(name)).unwrap();
+        client.write_all(bytes).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        answer
+    };
+    assert_eq!(ask("echo.mock", b"hello"), b"hello");
+    let page = ask("http.mock", b"GET /ip HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(page.ends_with(b"\r\n\r\nhttp.mock\n"), "{page:?}");
+    assert_eq!(ask("n3.source.mock", b""), [0, 1, 2]);
+    kill_process(Pid::from_raw(process.0.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    assert!(process.0.wait().unwrap().success());
+}
+
+#[test]
 fn wrong_words_and_wrong_files_end_it_with_the_code_for_that() {
     let scratch = Scratch::new("wrong");
     std::fs::write(scratch.0.join("bad.json"), r#"{"upstreams": [{"port": 1, "latency": "x"}]}"#).unwrap();
