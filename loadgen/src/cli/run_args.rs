@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use loadgen::quantity;
 use loadgen::verdict::threshold::Threshold;
+use loadgen::watch::StatisticsOf;
 use loadgen::workload::{ExitFrom, Stages, User};
 
 #[derive(Debug, clap::Args)]
@@ -85,9 +86,13 @@ pub(crate) struct RunArgs {
     #[arg(long = "expect", value_name = "EXPECTATION", help_heading = "Verdicts")]
     pub(super) expects: Vec<Threshold>,
 
-    /// Path of the proxy's statistics.
-    #[arg(long, value_name = "PATH", default_value = "/stats", help_heading = "Witnesses")]
-    pub(super) stats: String,
+    /// Where the proxy's statistics are: a path, or a URL where they have an address of their own. Left out: where those proxies usually
+    /// have them.
+    #[arg(long, value_name = "PATH|URL", value_parser = place, help_heading = "Witnesses")]
+    pub(super) stats: Option<(Option<String>, String)>,
+    /// Whose statistics they are.
+    #[arg(long, value_name = "PROXY", default_value = "netdrift", help_heading = "Witnesses")]
+    pub(super) stats_of: StatisticsOf,
     /// A mock upstream that may be asked for its counts and journal, with its weight, repeatable.
     #[arg(long = "upstream", value_name = "HOST:PORT[=WEIGHT]", value_parser = named_weight, help_heading = "Witnesses")]
     pub(super) upstreams: Vec<(String, Option<u64>)>,
@@ -168,6 +173,17 @@ pub(crate) enum FaultArg {
     Reset,
     /// The victim is a faulty upstream: it replies late (--brown-out).
     BrownOut,
+}
+
+/// A path, or an address and a path.
+fn place(text: &str) -> Result<(Option<String>, String), String> {
+    if text.starts_with('/') {
+        return Ok((None, text.to_owned()));
+    }
+    let rest =
+        text.strip_prefix("http://").ok_or_else(|| format!("`{text}`: expected /PATH or http://HOST:PORT/PATH"))?;
+    let (address, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
+    Ok((Some(address.to_owned()), path.to_owned()))
 }
 
 fn named_weight(text: &str) -> Result<(String, Option<u64>), String> {

@@ -8,6 +8,7 @@ use loadgen::quantity;
 use loadgen::report::ReportFiles;
 use loadgen::run::{Settings, WantedVerdicts, Witnesses};
 use loadgen::sockets::TargetTrust;
+use loadgen::watch::StatisticsPage;
 use loadgen::workload::{Action, ActionShare, Draw, Mix, Pace, Stage, Stages, Stop, User, Workload};
 
 use super::run_args::{FaultArg, RunArgs};
@@ -58,7 +59,10 @@ impl RunArgs {
             },
             witnesses: Witnesses {
                 process: self.pid.map(|pid| (pid, self.warm_up)),
-                statistics_path: self.stats,
+                statistics: {
+                    let (address, path) = self.stats.unwrap_or_else(|| (None, self.stats_of.usual_path().to_owned()));
+                    StatisticsPage { of: self.stats_of, address, path }
+                },
                 upstreams: self.upstreams,
                 journals: self.journals,
                 weights: self.weights.into_iter().map(weight).collect::<Result<_, _>>()?,

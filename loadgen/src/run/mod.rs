@@ -74,8 +74,8 @@ async fn whole(settings: &Settings, fault: Option<Fault>) -> Result<Finding, Str
     report.series = windows.past;
     report.fault = record.fault.map(|(from, to)| (from.as_secs_f64(), to.map(|to| to.as_secs_f64())));
     if record.snapshots.is_empty() {
-        let (proxy, path) = (&settings.proxy, &settings.witnesses.statistics_path);
-        report.notes.push(format!("no statistics of netdrift at http://{proxy}{path}"));
+        let page = &settings.witnesses.statistics;
+        report.notes.push(format!("no statistics of {} at {}", page.of.name(), page.url(&settings.proxy)));
     }
     judge::judge(settings, record, &mut report).await?;
     drop(injector);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::settings::Settings;
 use crate::report::Window;
-use crate::watch::{Snapshot, UpstreamStatistics, proxy_statistics};
+use crate::watch::{Snapshot, UpstreamStatistics};
 
 /// From one snapshot to the next.
 pub(super) const SAMPLING: Duration = Duration::from_millis(250);
@@ -22,7 +22,7 @@ pub(super) const REST: Duration = Duration::from_secs(5);
 /// The proxy has no statistics where `settings` say, or does not answer.
 pub(super) async fn sample(settings: &Settings, snapshots: &mut Vec<Snapshot>, at: Duration) -> Result<(), String> {
     let token = settings.workload.users.first().map(|user| user.basic());
-    let statistics = proxy_statistics(&settings.proxy, &settings.witnesses.statistics_path, token).await?;
+    let statistics = settings.witnesses.statistics.ask(&settings.proxy, token).await?;
     snapshots.push(Snapshot { at, statistics });
     Ok(())
 }

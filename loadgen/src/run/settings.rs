@@ -7,6 +7,7 @@ use crate::inject::Fault;
 use crate::report::ReportFiles;
 use crate::sockets::TargetTrust;
 use crate::verdict::threshold::Threshold;
+use crate::watch::StatisticsPage;
 use crate::workload::Workload;
 
 /// What a run is asked to do.
@@ -52,10 +53,10 @@ pub struct WantedVerdicts {
 }
 
 /// Who else saw the requests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Witnesses {
-    /// The path of the proxy's statistics.
-    pub statistics_path: String,
+    /// The proxy's statistics.
+    pub statistics: StatisticsPage,
     /// Mock upstreams that can be asked, as `host:port`, with their weights where they are known.
     pub upstreams: Vec<(String, Option<u64>)>,
     /// Files that hold upstreams' journals; where there are any, upstreams are not asked for theirs.

@@ -11,6 +11,13 @@ use crate::watch::{ProxyStatistics, Snapshot, UpstreamCounts, upstream_counts};
 /// # Errors
 /// A sentence that says which witness is missing, or which flag names something that is not there.
 pub(super) async fn ask_all(settings: &Settings) -> Result<(Vec<Snapshot>, Vec<UpstreamCounts>), String> {
+    let of = settings.witnesses.statistics.of;
+    if settings.verdicts.ledger && !of.counts_requests() {
+        return Err(format!(
+            "--verify-ledger: the statistics of {} say which upstreams were picked, not how requests ended; leave it out",
+            of.name()
+        ));
+    }
     let mut snapshots = Vec::new();
     if let Err(error) = sample(settings, &mut snapshots, Duration::ZERO).await
         && needs_statistics(settings)
