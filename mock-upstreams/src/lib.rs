@@ -21,7 +21,7 @@
 //! | `http` | what the mocks add to hyper: ready-made answers, bodies that are counted | `journal` |
 //! | `targets` | the targets that are built in: `echo.mock` and the others | `checksum`, `http`, `request`, `stream`, `tls` |
 //! | `upstream` | one upstream: its settings, and how it serves one connection | `client`, `http`, `journal`, `request`, `stream`, `targets`, `tls` |
-//! | `listen` | real sockets: the accept loop, connecting to targets | `request`, `upstream` |
+//! | `listen` | real sockets: the accept loop, connecting to targets | `request`, `stream`, `targets`, `upstream` |
 //! | `daemon` | what only the binary needs: command line, configuration file, PID files | `upstream` |
 
 pub mod checksum;

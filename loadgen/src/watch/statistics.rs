@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Deserialize;
-
-use super::foreign;
-use crate::sockets::{get, get_json};
 
 /// The proxy's statistics at one moment of a run.
 #[derive(Clone, Debug)]
@@ -57,78 +53,5 @@ impl UpstreamStatistics {
     /// Its weight while it takes traffic.
     pub(crate) fn live_weight(&self) -> u64 {
         if self.enabled && self.healthy { self.weight } else { 0 }
-    }
-}
-
-/// Whose statistics are read, and where they stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatisticsPage {
-    /// Whose they are.
-    pub of: StatisticsOf,
-    /// `host:port`, where it is not the proxy's own address.
-    pub address: Option<String>,
-    /// The path.
-    pub path: String,
-}
-
-/// A proxy whose statistics can be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum StatisticsOf {
-    /// Ours: `/stats`.
-    #[default]
-    Netdrift,
-    /// HAProxy: its statistics as CSV, `/stats;csv`.
-    Haproxy,
-    /// Squid: the list of peers of its cache manager, `/squid-internal-mgr/server_list`.
-    Squid,
-}
-
-impl StatisticsOf {
-    /// Where they stand, unless they are configured to stand elsewhere.
-    pub const fn usual_path(self) -> &'static str {
-        match self {
-            StatisticsOf::Netdrift => "/stats",
-            StatisticsOf::Haproxy => "/stats;csv",
-            StatisticsOf::Squid => "/squid-internal-mgr/server_list",
-        }
-    }
-
-    /// The name of the proxy, as it stands on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            StatisticsOf::Netdrift => "netdrift",
-            StatisticsOf::Haproxy => "haproxy",
-            StatisticsOf::Squid => "squid",
-        }
-    }
-
-    /// Whether they count requests by how they ended, as the ledger has to know.
-    pub const fn counts_requests(self) -> bool {
-        matches!(self, StatisticsOf::Netdrift)
-    }
-}
-
-impl StatisticsPage {
-    /// Its URL, for a proxy at `proxy`.
-    pub(crate) fn url(&self, proxy: &str) -> String {
-        format!("http://{}{}", self.at(proxy), self.path)
-    }
-
-    fn at<'a>(&'a self, proxy: &'a str) -> &'a str {
-        self.address.as_deref().unwrap_or(proxy)
-    }
-
-    /// Asks the proxy at `proxy` for its statistics; `authorization` is the token of Basic credentials.
-    pub(crate) async fn ask(&self, proxy: &str, authorization: Option<&str>) -> Result<ProxyStatistics, String> {
-        let wrong = |what: &str, error: String| format!("{} does not answer with {what}: {error}", self.url(proxy));
-        match self.of {
-            StatisticsOf::Netdrift => {
-                get_json(self.at(proxy), &self.path, authorization, "statistics of netdrift").await
-            }
-            StatisticsOf::Haproxy => foreign::haproxy(&get(self.at(proxy), &self.path, authorization).await?)
-                .map_err(|error| wrong("statistics of HAProxy", error)),
-            StatisticsOf::Squid => foreign::squid(&get(self.at(proxy), &self.path, authorization).await?)
-                .map_err(|error| wrong("the peers of Squid", error)),
-        }
     }
 }
