@@ -4,6 +4,8 @@
 //! a ticket say whose turn it is. Whenever who is eligible changes, a new epoch takes its place. It starts at another
 //! offset, drawn from where the old one had got to; otherwise every change would give the next turns to the same few.
 
+pub mod lag;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

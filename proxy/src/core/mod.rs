@@ -6,6 +6,7 @@
 //! | Question | Answered by |
 //! |---|---|
 //! | Whose turn is it? | [`schedule`], through the [`balancer::Epoch`] in force |
+//! | How far are the picks from the weights? | [`balancer::lag`] |
 //! | Who is fit to be picked? | [`health`], one state machine an upstream |
 //! | Who comes next when that one failed? | [`balancer`] |
 //! | What went wrong, and who could have written it? | [`failure`] |

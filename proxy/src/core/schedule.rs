@@ -61,7 +61,7 @@ impl Shares {
     pub fn schedule(&self, eligible: impl Fn(UpstreamId) -> bool) -> Schedule {
         let members: Vec<Member> = self.members.iter().copied().filter(|member| eligible(member.id)).collect();
         let shares = reduced(&members);
-        Schedule { upstreams: shares.len(), slots: assign(&shares) }
+        Schedule { slots: assign(&shares), shares: shares.into() }
     }
 }
 
@@ -78,7 +78,8 @@ impl Shares {
 /// The smooth weighted round robin of other proxies lacks this bound: with 20 upstreams its error reaches 1.11 picks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    upstreams: usize,
+    /// Who takes turns, and how many of each period.
+    shares: Box<[(UpstreamId, u64)]>,
     slots: Box<[UpstreamId]>,
 }
 
@@ -103,7 +104,12 @@ impl Schedule {
 
     /// How many upstreams take turns.
     pub fn upstreams(&self) -> usize {
-        self.upstreams
+        self.shares.len()
+    }
+
+    /// Who takes turns, and how many of each period.
+    pub fn shares(&self) -> &[(UpstreamId, u64)] {
+        &self.shares
     }
 
     /// The upstream whose turn is at `position`, counted from 0 without end; `None` if no upstream may be picked.

@@ -73,7 +73,7 @@ pub(crate) async fn respond<E: Env>(
         "/metrics" => {
             admit(context, settings, head, (peer, entrance)).await?;
             let format = Format::accepted(head.fields.get_one("accept").ok().flatten().unwrap_or_default());
-            let text = metrics::page(&context.metrics, gauges(context, settings), format);
+            let text = metrics::page(&context.metrics, gauges(context, settings).await, format);
             text_response(200, Fields::new(), format.content_type(), &text, answer)
         }
         "/dashboard" => {
@@ -169,7 +169,8 @@ struct ReadinessPage {
 }
 
 /// What the metrics say of this moment; the same reading as the statistics'.
-fn gauges<E: Env>(context: &Context<E>, settings: &Settings) -> Gauges {
+async fn gauges<E: Env>(context: &Context<E>, settings: &Settings) -> Gauges {
+    let lag = context.pool.schedule_lag().await;
     let stats = context.pool.read();
     let since = context.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let upstream = |UpstreamReading { upstream, health, .. }: &UpstreamReading<E::Stream>| {
@@ -180,6 +181,7 @@ fn gauges<E: Env>(context: &Context<E>, settings: &Settings) -> Gauges {
             healthy: health.is_eligible(),
             weight: if upstream.config.enabled { upstream.config.weight.get().into() } else { 0 },
             failures: health.failures().into(),
+            schedule_lag: lag.of_each.get(&upstream.id).copied().unwrap_or_default(),
             connections: upstream.leased(),
             idle: upstream.idle_count() as u64,
             bytes_up: bytes.up,
@@ -193,6 +195,7 @@ fn gauges<E: Env>(context: &Context<E>, settings: &Settings) -> Gauges {
         connection_limit: context.max_connections as u64,
         current_requests: stats.requests.current,
         log_lines_dropped: context.observer.dropped(),
+        schedule_lag_bound: lag.bound,
         started: since.as_secs_f64(),
         process: context.env.process(),
         upstreams: stats.upstreams.iter().map(upstream).collect(),

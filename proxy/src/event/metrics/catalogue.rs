@@ -110,6 +110,10 @@ metrics! {
     UPSTREAM_CONNECTIONS: Gauge "netdrift_upstream_connections" ["upstream"];
     /// Connections to the upstream that are kept for another request
     IDLE_CONNECTIONS: Gauge "netdrift_upstream_idle_connections" ["upstream"];
+    /// What netdrift_upstream_schedule_lag stays below, whether ahead or behind: 1 in the first epoch of the schedule, else 2
+    LAG_BOUND: Gauge "netdrift_schedule_lag_bound" [];
+    /// First picks of the upstream in this epoch of the schedule, less its share of them by weight; below 0 where it is behind
+    LAG: Gauge "netdrift_upstream_schedule_lag" ["upstream"];
     /// Bytes carried through the upstream without heads: up from clients, down to them
     BYTES: Counter "netdrift_upstream_bytes" ["upstream", "direction"];
     /// Processor time that the process has used, in seconds

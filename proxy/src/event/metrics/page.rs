@@ -50,6 +50,7 @@ pub(crate) struct Gauges {
     pub(crate) connection_limit: u64,
     pub(crate) current_requests: u64,
     pub(crate) log_lines_dropped: u64,
+    pub(crate) schedule_lag_bound: u64,
     /// Seconds since 1970.
     pub(crate) started: f64,
     pub(crate) process: Option<ProcessFigures>,
@@ -65,6 +66,8 @@ pub(crate) struct UpstreamGauges {
     pub(crate) healthy: bool,
     pub(crate) weight: u64,
     pub(crate) failures: u64,
+    /// In picks; 0 where it takes none.
+    pub(crate) schedule_lag: f64,
     pub(crate) connections: u64,
     pub(crate) idle: u64,
     pub(crate) bytes_up: u64,
@@ -153,7 +156,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn proxy(&mut self, metrics: &Metrics, gauges: &Gauges) -> fmt::Result {
-        self.gauges(&metric::BUILD_INFO, [(vec![env!("CARGO_PKG_VERSION")], 1)])?;
+        self.gauges(&metric::BUILD_INFO, [(vec![env!("CARGO_PKG_VERSION")], 1.0)])?;
         self.gauge(&metric::CONFIG_EPOCH, gauges.config_epoch)?;
         let reloads = [(vec!["ok"], metrics.reloads.get()), (vec!["refused"], metrics.refused_reloads.get())];
         self.counters(&metric::RELOADS, reloads)?;
@@ -192,7 +195,9 @@ impl Page<'_> {
             let samples = all.iter().map(|(one, counted)| (vec![&*one.name], read(one, counted)));
             match metric.kind {
                 Kind::Counter => self.counters(metric, samples),
-                Kind::Gauge | Kind::Histogram => self.gauges(metric, samples),
+                Kind::Gauge | Kind::Histogram => {
+                    self.gauges(metric, samples.map(|(values, value)| (values, value as f64)))
+                }
             }
         };
         each(&metric::HEALTHY, &|one, _| one.healthy.into())?;
@@ -205,6 +210,8 @@ impl Page<'_> {
         each(&metric::FAILED_PROBES, &|_, counted| counted.failed_probes.get())?;
         each(&metric::UPSTREAM_CONNECTIONS, &|one, _| one.connections)?;
         each(&metric::IDLE_CONNECTIONS, &|one, _| one.idle)?;
+        self.gauge(&metric::LAG_BOUND, gauges.schedule_lag_bound)?;
+        self.gauges(&metric::LAG, all.iter().map(|(one, _)| (vec![&*one.name], one.schedule_lag)))?;
         let bytes = all
             .iter()
             .flat_map(|(one, _)| [(vec![&*one.name, "up"], one.bytes_up), (vec![&*one.name, "down"], one.bytes_down)]);
@@ -232,13 +239,13 @@ impl Page<'_> {
     }
 
     fn gauge(&mut self, metric: &Metric, value: u64) -> fmt::Result {
-        self.gauges(metric, [(vec![], value)])
+        self.gauges(metric, [(vec![], value as f64)])
     }
 
-    fn gauges<'l>(&mut self, metric: &Metric, samples: impl IntoIterator<Item = (Labels<'l>, u64)>) -> fmt::Result {
+    fn gauges<'l>(&mut self, metric: &Metric, samples: impl IntoIterator<Item = (Labels<'l>, f64)>) -> fmt::Result {
         let mut encoder = self.describe(metric)?;
         for (values, value) in samples {
-            sample(&mut encoder, metric, &values, |one| one.encode_gauge(&(value as f64)))?;
+            sample(&mut encoder, metric, &values, |one| one.encode_gauge(&value))?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ fn gauges(names: &[&str]) -> Gauges {
         healthy: true,
         weight: 3,
         failures: 0,
+        schedule_lag: -0.75,
         connections: 2,
         idle: 1,
         bytes_up: 10,
@@ -29,6 +30,7 @@ fn gauges(names: &[&str]) -> Gauges {
         connection_limit: 100,
         current_requests: 5,
         log_lines_dropped: 0,
+        schedule_lag_bound: 2,
         started: 1.5,
         process: None,
         upstreams: (0..).zip(names).map(upstream).collect(),
@@ -128,6 +130,8 @@ fn the_page_says_what_was_heard() {
         // What was refused before it went anywhere took no time worth knowing.
         "netdrift_request_seconds_count 3",
         "netdrift_upstream_bytes_total{upstream=\"b\",direction=\"down\"} 20",
+        "netdrift_upstream_schedule_lag{upstream=\"a\"} -0.75",
+        "netdrift_schedule_lag_bound 2.0",
         "netdrift_ready 1.0",
         "process_start_time_seconds 1.5",
     ] {

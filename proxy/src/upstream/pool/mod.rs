@@ -8,6 +8,7 @@ mod blame;
 mod by_hand;
 mod demand;
 mod idle;
+mod lag;
 mod latency;
 mod lease;
 mod pick;

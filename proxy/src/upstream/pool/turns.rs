@@ -62,6 +62,11 @@ impl<C: Counter> Turns<C> {
         &self.epoch
     }
 
+    /// How many were taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.tickets.next()
+    }
+
     /// The next ticket, and whose turn it is; none is taken where no upstream is eligible.
     pub(super) fn take(&self) -> Option<(u64, UpstreamId)> {
         if self.epoch.eligible() == 0 {

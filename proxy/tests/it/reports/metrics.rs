@@ -122,6 +122,35 @@ fn metrics_statistics_and_log_agree_whatever_became_of_requests() {
 }
 
 #[test]
+fn how_far_picks_are_from_the_weights_stands_beside_its_bound() {
+    run(async {
+        let (one, _) = two().await;
+        let (other, _) = two().await;
+        let mut json = config(&[one.addr, other.addr]);
+        json["upstream_proxies"][0]["weight"] = json!(3);
+        let proxy = TestProxy::start(json).await;
+        let lag = |page: &str, upstream: SocketAddr| -> f64 {
+            let begin = format!("netdrift_upstream_schedule_lag{{upstream=\"http://{upstream}\"}} ");
+            page.lines().find_map(|line| line.strip_prefix(&begin)).unwrap().parse().unwrap()
+        };
+        // Their turns: one, one, one, other.
+        for (picks, expected) in [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75), (4, 0.0), (5, 0.25)] {
+            let page = page(&proxy).await;
+            assert_eq!((lag(&page, one.addr), lag(&page, other.addr)), (expected, -expected), "after {picks} picks");
+            assert_eq!(sum(&page, "netdrift_schedule_lag_bound", ""), 1);
+            let mut client = proxy.client().await;
+            client.send("CONNECT good.test:80 HTTP/1.1\r\nHost: good.test:80\r\n\r\n").await;
+            client.head().await;
+        }
+        let name = format!("http://{}", one.addr);
+        proxy.proxy.steer(&name, proxy::Order::Eject, proxy::Operator { uid: 0, pid: None }).unwrap();
+        let page = page(&proxy).await;
+        assert_eq!((lag(&page, one.addr), lag(&page, other.addr)), (0.0, 0.0), "another epoch begins");
+        assert_eq!(sum(&page, "netdrift_schedule_lag_bound", ""), 2);
+    });
+}
+
+#[test]
 fn the_format_is_the_one_that_is_asked_for() {
     run(async {
         let proxy = TestProxy::before(&[([127, 0, 0, 1], 9).into()]).await;
