@@ -121,6 +121,8 @@ fn watchdog(usec: Option<String>, pid: Option<String>, me: u32) -> Option<Durati
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Barrier};
+
     use tokio::time::{Instant, timeout};
 
     use super::*;
@@ -188,6 +190,40 @@ mod tests {
         assert!(timeout(Duration::from_secs(31), manager.feed_watchdog()).await.is_err());
         assert_eq!(begun.elapsed(), Duration::from_secs(31));
         assert_eq!(messages(&far), ["WATCHDOG=1"; 7]);
+    }
+
+    /// Sessions and the accept loop run on the threads that feed it.
+    #[test]
+    fn a_runtime_whose_threads_are_all_stuck_feeds_no_watchdog() {
+        const THREADS: usize = 2;
+        const PERIOD: Duration = Duration::from_millis(20);
+        let (manager, far) = manager(Some(PERIOD));
+        far.set_nonblocking(false).unwrap();
+        far.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let fed = || far.recv(&mut [0; 100]).is_ok();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
+        runtime.spawn(async move { manager.feed_watchdog().await });
+        assert!(fed() && fed());
+
+        let (stuck, let_go) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+        let barriers = Arc::new((stuck, let_go));
+        for _ in 0..THREADS {
+            let barriers = Arc::clone(&barriers);
+            runtime.spawn(async move {
+                barriers.0.wait();
+                barriers.1.wait();
+            });
+        }
+        barriers.0.wait();
+        far.set_nonblocking(true).unwrap();
+        messages(&far);
+        far.set_nonblocking(false).unwrap();
+        // However long it is: none comes.
+        far.set_read_timeout(Some(20 * PERIOD)).unwrap();
+        assert!(!fed(), "it would look alive");
+        barriers.1.wait();
+        far.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert!(fed(), "it goes on");
     }
 
     #[tokio::test]
