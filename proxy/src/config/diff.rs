@@ -83,6 +83,9 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
     };
     let remembered = |config: &Config| config.limits.remembered_requests.to_string();
     let admin = |config: &Config| config.admin.as_ref().map_or("none".to_owned(), |admin| admin.listen.to_string());
+    let access = |config: &Config| {
+        config.logging.access_format.as_ref().map_or("as logging.format".to_owned(), |format| format.to_string())
+    };
     for (name, old, new) in [
         ("admin.listen_address", admin(old), admin(new)),
         ("server.listen_address", old.server.listen.to_string(), new.server.listen.to_string()),
@@ -91,6 +94,7 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
         ("limits.max_connections", limit(old), limit(new)),
         ("limits.remembered_requests", remembered(old), remembered(new)),
         ("logging.format", format!("{:?}", old.logging.format), format!("{:?}", new.logging.format)),
+        ("logging.access_format", access(old), access(new)),
         ("logging.level", old.logging.level.clone(), new.logging.level.clone()),
         ("logging to", old.logging.to.to_string(), new.logging.to.to_string()),
         (
@@ -278,7 +282,7 @@ mod tests {
             "timeouts": { "connect": "5s" },
             "limits": { "max_connections": 9 },
             "failover": { "max_attempts": 2 },
-            "logging": { "level": "debug", "format": "json", "file": "x.log", "sample_successes": 10 },
+            "logging": { "level": "debug", "format": "json", "file": "x.log", "sample_successes": 10, "access_format": "%{status}" },
             "stats": { "require_auth": true },
         });
         let found = diff(&config(&base()), &config(&new));
@@ -311,6 +315,7 @@ mod tests {
                 "server.control_socket: the default → x.sock",
                 "limits.max_connections: from the descriptor limit → 9",
                 "logging.format: Text → Json",
+                "logging.access_format: as logging.format → %{status}",
                 "logging.level: info → debug",
                 "logging to: standard error → the file x.log",
                 "logging.sample_successes: 1 → 10",

@@ -1,5 +1,7 @@
 //! Reads the `logging` section.
 
+pub(super) mod access_format;
+
 use std::fmt;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::raw;
 use super::reading::Reading;
 use super::text::schema::shown;
+use access_format::AccessFormat;
 
 /// How logs are written. Needs a restart to change, but for the level, which can be set by hand.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +25,8 @@ pub struct Logging {
     pub to: LogTo,
     /// Of so many requests that went well one is logged. Default 1: all.
     pub sample_successes: NonZeroU64,
+    /// How the line of a request that is over looks, where that is not as `format` has it.
+    pub access_format: Option<AccessFormat>,
 }
 
 /// Shape of a log line.
@@ -67,6 +72,8 @@ pub(super) fn read(raw: raw::Logging, reading: &mut Reading<'_>) -> Option<Loggi
     let level = reading.good("logging.level", level);
     let file = reading.good("logging.file", place(raw.file));
     let syslog = reading.good("logging.syslog", place(raw.syslog));
+    let access_format = raw.access_format.as_deref().map(AccessFormat::read).transpose();
+    let access_format = reading.good("logging.access_format", access_format);
     let to = match (file?, syslog?) {
         (None, None) => Ok(LogTo::Stderr),
         (Some(file), None) => Ok(LogTo::File(file)),
@@ -74,7 +81,13 @@ pub(super) fn read(raw: raw::Logging, reading: &mut Reading<'_>) -> Option<Loggi
         (Some(_), Some(_)) => Err("the log goes to one place: leave out this or logging.file".to_owned()),
     };
     let to = reading.good("logging.syslog", to);
-    Some(Logging { format, level: level?, to: to?, sample_successes: NonZeroU64::new(raw.sample_successes)? })
+    Some(Logging {
+        format,
+        level: level?,
+        to: to?,
+        sample_successes: NonZeroU64::new(raw.sample_successes)?,
+        access_format: access_format?,
+    })
 }
 
 /// Reads a level of the log.

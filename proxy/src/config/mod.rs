@@ -31,6 +31,7 @@ use crate::http::head::HeadLimits;
 
 pub use diff::{Diff, diff};
 pub use load::{Files, Loaded, control_socket, load};
+pub use logging::access_format::{ACCESS_FIELDS, AccessFormat, AccessPiece};
 pub(crate) use logging::log_filter;
 pub use logging::{LogFormat, LogTo, Logging};
 pub use parse::parse;

@@ -289,11 +289,20 @@ pub(super) struct Logging {
     /// Of so many requests that went well one is logged.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) sample_successes: u64,
+    /// The line of a request that is over, such as "%{client} %{user} %{method} %{target} %{status}". Left out: as format has it.
+    pub(super) access_format: Option<String>,
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Logging { format: LogFormat::Text, level: "info".into(), file: None, syslog: None, sample_successes: 1 }
+        Logging {
+            format: LogFormat::Text,
+            level: "info".into(),
+            file: None,
+            syslog: None,
+            sample_successes: 1,
+            access_format: None,
+        }
     }
 }
 

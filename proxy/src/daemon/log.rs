@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::config::{self, LogTo, Logging};
 use crate::core::time::Timestamp;
 use crate::core::upstream::UpstreamId;
-use crate::daemon::log_line::{Framing, LineFormat};
+use crate::daemon::log_line::{FINISHED, Framing, LineFormat};
 use crate::daemon::log_out::{LogOut, Reopen};
 use crate::daemon::log_queue::LogQueue;
 use crate::event::{Event, Observer, Phase, Phases, Summary};
@@ -134,7 +134,7 @@ fn lines_with_level(
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<(Dispatch, SetFilter), String> {
     let filter = EnvFilter::try_new(&logging.level).map_err(|error| format!("logging.level: {error}"))?;
-    let format = LineFormat { shape: logging.format, framing: framing(logging) };
+    let format = LineFormat { shape: logging.format, framing: framing(logging), access: logging.access_format.clone() };
     // A log that can't be written is no reason to stop, and there is nowhere left to say so.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     let builder = builder.event_format(format).with_filter_reloading();
@@ -288,6 +288,7 @@ fn finished(event: &str, summary: &Summary) {
     let phases = summary.tries().next_back().map_or_else(Phases::default, |attempt| attempt.phases);
     let [lookup_ms, tcp_ms, tls_ms, reply_ms] = told(phases);
     info!(
+        name: FINISHED,
         request = summary.request,
         client = %summary.client,
         user = summary.user.as_deref(),
@@ -321,7 +322,70 @@ fn finished(event: &str, summary: &Summary) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Metadata, Subscriber, dispatcher};
+
     use super::*;
+    use crate::config::ACCESS_FIELDS;
+
+    /// Takes down the names of an event's fields.
+    struct Names(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Subscriber for Names {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            self.0.lock().unwrap().extend(event.metadata().fields().iter().map(|field| field.name()));
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_format_may_name_every_field_of_a_request_that_is_over_and_no_other() {
+        let names = Arc::new(Mutex::new(Vec::new()));
+        let summary = Summary {
+            request: 1,
+            client: SocketAddr::from(([127, 0, 0, 1], 1)),
+            user: None,
+            method: "CONNECT".into(),
+            target: "t:1".into(),
+            config_epoch: 1,
+            status: 200,
+            outcome: "ok",
+            blame: None,
+            attempt: None,
+            failed_attempts: Vec::new(),
+            cause: None,
+            attempts: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            end: None,
+        };
+        dispatcher::with_default(&Dispatch::new(Names(Arc::clone(&names))), || {
+            Log::default().on(Timestamp::ZERO, &Event::Finished(&summary));
+        });
+        let mut names = names.lock().unwrap().clone();
+        names.retain(|name| !["event", "message"].contains(name));
+        assert_eq!(names, ACCESS_FIELDS[1..]);
+        assert_eq!(ACCESS_FIELDS[0], "timestamp", "the one of the line itself");
+    }
 
     #[test]
     fn the_first_of_so_many_is_taken_and_the_others_are_counted() {

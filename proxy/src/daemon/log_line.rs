@@ -3,6 +3,8 @@
 //! Text: `2026-11-26T21:46:45.785893Z  INFO request status=200 end="closed"`. JSON: one flat object, the message among
 //! its fields.
 
+mod access;
+
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Write};
 use std::time::UNIX_EPOCH;
@@ -13,14 +15,20 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::LogFormat;
+use crate::config::{AccessFormat, LogFormat};
 use crate::env::os::wall;
+use access::Values;
+
+/// The name in tracing of the event that tells of a request which is over.
+pub(super) const FINISHED: &str = "finished";
 
 /// How a line is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LineFormat {
     pub(super) shape: LogFormat,
     pub(super) framing: Framing,
+    /// That of a request which is over, where it has one of its own.
+    pub(super) access: Option<AccessFormat>,
 }
 
 /// What stands around a line.
@@ -62,11 +70,25 @@ struct Scratch {
     second: u64,
     /// `2026-11-26T21:46:45.`
     stamp: String,
+    values: Values,
+}
+
+impl Scratch {
+    const fn new() -> Self {
+        Scratch { line: String::new(), second: u64::MAX, stamp: String::new(), values: Values::new() }
+    }
+
+    /// Makes `stamp` that of `second`.
+    fn set_second(&mut self, second: u64) {
+        if self.second != second {
+            self.second = second;
+            self.stamp = stamp(second);
+        }
+    }
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> =
-        const { RefCell::new(Scratch { line: String::new(), second: u64::MAX, stamp: String::new() }) };
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
 impl<S, N> FormatEvent<S, N> for LineFormat
@@ -77,10 +99,25 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.line.clear();
-            self.begin(scratch, now(), event.metadata().level());
-            event.record(&mut Line { text: &mut scratch.line, format: self.shape, has_fields: false });
-            if self.shape == LogFormat::Json {
-                scratch.line.push('}');
+            let metadata = event.metadata();
+            self.begin(scratch, metadata.level());
+            match self.access.as_ref().filter(|_| metadata.name() == FINISHED) {
+                Some(format) => {
+                    let (second, micros) = now();
+                    scratch.set_second(second);
+                    let Scratch { line, stamp, values, .. } = scratch;
+                    values.clear();
+                    values.add("timestamp", format_args!("{stamp}{micros:06}Z"));
+                    event.record(values);
+                    values.write(format, line);
+                }
+                None => {
+                    self.lead(scratch, now(), metadata.level());
+                    event.record(&mut Line { text: &mut scratch.line, format: self.shape, has_fields: false });
+                    if self.shape == LogFormat::Json {
+                        scratch.line.push('}');
+                    }
+                }
             }
             scratch.line.push(char::from(self.framing.end()));
             writer.write_str(&scratch.line)
@@ -95,16 +132,18 @@ fn now() -> (u64, u32) {
 }
 
 impl LineFormat {
-    fn begin(self, scratch: &mut Scratch, (second, micros): (u64, u32), level: &Level) {
-        if scratch.second != second {
-            scratch.second = second;
-            scratch.stamp = stamp(second);
-        }
-        let line = &mut scratch.line;
+    /// What a line begins with, whatever it says.
+    fn begin(&self, scratch: &mut Scratch, level: &Level) {
         if self.framing == Framing::Syslog {
             // Writing to a string does not fail.
-            let _ = write!(line, "<{}>netdrift[{}]: ", priority(*level), std::process::id());
+            let _ = write!(scratch.line, "<{}>netdrift[{}]: ", priority(*level), std::process::id());
         }
+    }
+
+    /// What leads a line's fields.
+    fn lead(&self, scratch: &mut Scratch, (second, micros): (u64, u32), level: &Level) {
+        scratch.set_second(second);
+        let line = &mut scratch.line;
         if self.shape == LogFormat::Json {
             line.push_str("{\"timestamp\":\"");
         }
@@ -301,13 +340,13 @@ mod tests {
     }
 
     fn lines_of(shape: LogFormat) -> LineFormat {
-        LineFormat { shape, framing: Framing::Line }
+        LineFormat { shape, framing: Framing::Line, access: None }
     }
 
     #[test]
     fn syslog_is_told_how_grave_a_line_is_and_who_says_it() {
         let written = Written::default();
-        let format = LineFormat { shape: LogFormat::Json, framing: Framing::Syslog };
+        let format = LineFormat { shape: LogFormat::Json, framing: Framing::Syslog, access: None };
         let builder = tracing_subscriber::fmt().with_writer(written.clone()).with_max_level(Level::TRACE);
         dispatcher::with_default(&builder.event_format(format).finish().into(), || {
             error!("a\nb\0c");
@@ -361,8 +400,8 @@ mod tests {
     #[test]
     fn a_line_begins_with_its_time() {
         let begun = |shape: LogFormat, at| {
-            let mut scratch = Scratch { line: String::new(), second: u64::MAX, stamp: String::new() };
-            lines_of(shape).begin(&mut scratch, at, &Level::WARN);
+            let mut scratch = Scratch::new();
+            lines_of(shape).lead(&mut scratch, at, &Level::WARN);
             scratch.line
         };
         assert_eq!(begun(LogFormat::Text, (1_795_729_605, 785_093)), "2026-11-26T21:46:45.785093Z  WARN ");

@@ -171,3 +171,33 @@ fn one_success_in_so_many_is_told_and_every_failure() {
     };
     assert_eq!((told("status=200"), told("status=503")), (3, 4), "{:?}", proxy.lines);
 }
+
+#[test]
+fn the_line_of_a_request_may_have_a_format_of_its_own_which_no_client_can_break() {
+    let mut place = Place::before(echo());
+    let users = [json!({ "username": "eve \" 200", "password": "p" })];
+    place.config["authentication"] = json!({ "enabled": true, "users": users });
+    for format in ["text", "json"] {
+        let access = "=%{client} \"%{user}\" %{user} %{method} %{target} %{status} %{outcome} %{tls_ms}";
+        place.config["logging"] = json!({ "format": format, "access_format": access });
+        let mut proxy = Running::from({
+            place.write();
+            Running::command(place.folder.path(), &place.file())
+        });
+        let started = proxy.line("listen");
+        assert_eq!(started.starts_with('{'), format == "json", "all other lines are as ever: {started}");
+        // eve " 200:p
+        let (status, stream) = tunnel_with(place.address, "Proxy-Authorization: Basic ZXZlICIgMjAwOnA=\r\n");
+        assert_eq!(status, 200);
+        let client = stream.local_addr().unwrap();
+        drop(stream);
+        let line = proxy.line("=127.");
+        let (quoted, bare) = ("\"eve \\\" 200\"", "eve\\u{20}\\\"\\u{20}200");
+        assert_eq!(line, format!("={client} {quoted} {bare} CONNECT a.test:80 200 ok -"));
+        let (status, _) = tunnel_with(place.address, "");
+        assert_eq!(status, 407);
+        assert!(proxy.line("=127.").ends_with(" \"-\" - CONNECT a.test:80 407 no_credentials -"));
+        proxy.signal(Signal::TERM);
+        assert_eq!(proxy.end(), 0);
+    }
+}

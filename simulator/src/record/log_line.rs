@@ -253,6 +253,7 @@ mod tests {
             level: "info,proxy=debug".to_owned(),
             to: LogTo::Stderr,
             sample_successes: NonZeroU64::MIN,
+            access_format: None,
         };
         let writer = Written(Arc::clone(&written));
         let log = lines(&logging, move || writer.clone()).unwrap();

@@ -148,7 +148,13 @@ fn every_default_is_the_documented_one() {
     assert_eq!(config.limits, limits);
     assert_eq!(
         config.logging,
-        Logging { format: LogFormat::Text, level: "info".into(), to: LogTo::Stderr, sample_successes: NonZeroU64::MIN }
+        Logging {
+            format: LogFormat::Text,
+            level: "info".into(),
+            to: LogTo::Stderr,
+            sample_successes: NonZeroU64::MIN,
+            access_format: None,
+        }
     );
     assert_eq!(config.warnings, [""; 0]);
 }

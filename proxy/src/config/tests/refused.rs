@@ -118,6 +118,10 @@ fn single_problems_are_said_in_these_words() {
             json!({ "server": { "stats_hosts": ["ok.example", "not ok"] } }),
             "server.stats_hosts[1]: the host is not a valid name (letters, digits, hyphens, underscores and dots)",
         ),
+        (
+            json!({ "logging": { "access_format": "%{client} 100%" } }),
+            "logging.access_format: a \"%\" begins a value, such as \"%{status}\"; a percent sign is \"%%\"",
+        ),
         (json!({ "server": { "name": "a\nb" } }), "server.name: must not contain control characters"),
         (
             json!({ "server": { "name": null } }),

@@ -173,6 +173,7 @@ fn logged(event: &Event<'_>) -> Value {
         level: "debug".to_owned(),
         to: LogTo::Stderr,
         sample_successes: NonZeroU64::MIN,
+        access_format: None,
     };
     let writer = written.clone();
     let log = lines(&logging, move || writer.clone()).unwrap();
