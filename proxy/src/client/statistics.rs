@@ -191,6 +191,12 @@ struct UpstreamOut {
     /// Until its next probe, while it is ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe_in_ms: Option<u64>,
+    /// A probe of it is under way, while it is ejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probing: Option<bool>,
+    /// How often its back-off has grown since it was ejected, while it is: once for each probe that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_probes: Option<u32>,
     /// When it was ejected, while it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     ejected_at: Option<String>,
@@ -280,6 +286,8 @@ fn upstream_out<S>(one: &UpstreamReading<S>, started: SystemTime, now: Timestamp
         healthy: health.is_eligible(),
         failures: health.failures(),
         probe_in_ms: health.ejection().map(|ejection| millis(ejection.until.since(now))),
+        probing: health.ejection().map(|ejection| ejection.probing),
+        failed_probes: health.ejection().map(|ejection| ejection.round),
         ejected_at: health.ejection().map(|ejection| rfc3339(started + ejection.since.since(Timestamp::ZERO))),
         suspected: health.ejection().is_some_and(|ejection| ejection.suspected),
         last_failure: figures.last_failure().map(|last| LastFailureOut::read(last, started)),

@@ -10,6 +10,5 @@ mod log_queue;
 pub mod pidfile;
 pub mod serve;
 pub mod service_manager;
-pub mod story;
 pub mod view;
 pub mod watch;

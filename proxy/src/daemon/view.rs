@@ -1,5 +1,9 @@
 //! Shows people what the running proxy has counted, and its open tunnels.
 
+mod columns;
+mod health;
+pub mod story;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -7,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::cli::View;
+use columns::columns;
 
 /// What the table needs of the page of statistics.
 #[derive(Deserialize)]
@@ -84,6 +89,8 @@ pub fn show(view: View, page: &str) -> Result<String, serde_json::Error> {
         }
         View::Upstreams => serde_json::from_str(page).map(|page| table(&page)),
         View::Tunnels => serde_json::from_str(page).map(tunnels),
+        View::Health => health::table(page),
+        View::HealthAsJson => health::json(page),
     }
 }
 
@@ -139,23 +146,6 @@ fn tunnels(page: TunnelsPage) -> String {
     if page.more > 0 {
         // Writing to a string does not fail.
         let _ = writeln!(text, "and {} more", page.more);
-    }
-    text
-}
-
-/// `rows` below each other, two spaces between their columns.
-pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let widths: [usize; N] =
-        std::array::from_fn(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default());
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            // Writing to a string does not fail.
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
     }
     text
 }

@@ -188,3 +188,27 @@ fn what_a_reload_would_change_is_shown_and_not_done() {
     let (code, _, err) = check("proxy.json");
     assert!(code == Some(1) && err.contains("no proxy runs behind this control socket"), "{err}");
 }
+
+#[test]
+fn the_health_of_each_upstream_is_shown_with_its_reason_and_its_next_probe() {
+    let mut place = place();
+    place.config["health_check"] = json!({ "backoff_base": "1h", "backoff_max": "1h" });
+    let _proxy = place.start();
+    said(&place, &["upstream", "disable", "b"], "upstream b disabled");
+    let (code, out, err) = outcome(&mut place.command(&["upstream", "eject", "a"]));
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, out, err) = outcome(&mut place.command(&["health"]));
+    assert_eq!((code, err.as_str(), out.lines().count()), (Some(0), "", 3), "{out}");
+    let cells = |line: usize| -> Vec<&str> {
+        let cells = out.lines().nth(line).unwrap().split("  ").map(str::trim);
+        cells.filter(|cell| !cell.is_empty()).collect()
+    };
+    let (a, b) = (cells(1), cells(2));
+    assert_eq!((a[..2].to_vec(), a[4]), (vec!["a", "ejected"], "0"), "{out}");
+    assert!(a[5].starts_with("in ") && a[6] == "by hand", "{out}");
+    assert_eq!(b, ["b", "disabled", "-", "0", "-", "-"], "{out}");
+    let (_, out, _) = outcome(&mut place.command(&["health", "--json"]));
+    let list: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&list[0]["health"], &list[1]["health"]), (&json!("ejected"), &json!("disabled")), "{out}");
+    assert!(list[0]["probe_in_ms"].as_u64().unwrap() > 0, "{out}");
+}

@@ -108,6 +108,10 @@ pub enum View {
     Upstreams,
     /// The upstreams as JSON.
     UpstreamsAsJson,
+    /// A table of the upstreams' health.
+    Health,
+    /// The same as JSON.
+    HealthAsJson,
     /// A table of the open tunnels.
     Tunnels,
     /// The open tunnels as JSON.

@@ -90,6 +90,14 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the health of the running proxy's upstreams: who is out since when and why, and when it is probed next
+    Health {
+        #[command(flatten)]
+        shown: Shown,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the running proxy's open tunnels, the oldest first, or close some
     #[command(args_conflicts_with_subcommands = true)]
     Tunnels {
@@ -193,6 +201,9 @@ impl Invocation {
             Some(Verb::Stats(shown)) => shown.of(View::Statistics, config),
             Some(Verb::Upstreams { shown, json }) => {
                 shown.of(if json { View::UpstreamsAsJson } else { View::Upstreams }, config)
+            }
+            Some(Verb::Health { shown, json }) => {
+                shown.of(if json { View::HealthAsJson } else { View::Health }, config)
             }
             Some(Verb::Tunnels { verb: Some(TunnelsVerb::Close { running, which }), .. }) => {
                 Command::CloseTunnels { proxy: running.or(config), which: which.filter()? }
@@ -431,6 +442,8 @@ mod tests {
             (&["stats"], show(View::Statistics, false)),
             (&["stats", "--watch"], show(View::Statistics, true)),
             (&["upstreams"], show(View::Upstreams, false)),
+            (&["health"], show(View::Health, false)),
+            (&["health", "--watch", "--json"], show(View::HealthAsJson, true)),
             (&["upstreams", "--json", "--watch"], show(View::UpstreamsAsJson, true)),
         ] {
             assert_eq!(read(args, Some("a.json")).unwrap(), command, "{args:?}");

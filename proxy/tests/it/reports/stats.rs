@@ -269,6 +269,8 @@ fn an_ejected_upstream_is_not_healthy() {
         let [dead, good] = &stats["total"]["upstream_metrics"].as_array().unwrap()[..] else { panic!("{stats}") };
         assert_eq!((&dead["healthy"], &dead["failures"]), (&json!(false), &json!(2)));
         assert!(dead["probe_in_ms"].as_u64().unwrap() > 0);
+        assert_eq!((&dead["probing"], &dead["failed_probes"]), (&json!(false), &json!(0)));
+        assert_eq!((good.get("probing"), good.get("failed_probes")), (None, None));
         assert_eq!((&good["healthy"], &good["failures"], good.get("probe_in_ms")), (&json!(true), &json!(0), None));
     });
 }

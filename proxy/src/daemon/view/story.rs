@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
+use super::columns::columns;
+
 /// A page of requests, as far as the table needs it.
 #[derive(Deserialize)]
 struct ListPage {
@@ -91,7 +93,7 @@ pub fn table(page: String) -> Result<String, serde_json::Error> {
             one.attempt_count.to_string(),
         ]);
     }
-    let mut text = super::view::columns(&rows);
+    let mut text = columns(&rows);
     if page.missed > 0 {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{} more could not be remembered because somebody was reading", page.missed);
