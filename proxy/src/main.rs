@@ -1,7 +1,9 @@
 //! The proxy binary: arguments → configuration → operating system → run → exit code.
 
-use std::io::{Read, Write};
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use proxy::config::{self, Loaded, Problems};
 use proxy::daemon::activation;
 use proxy::daemon::cli::{self, Command, Invocation, RunningProxy, View};
 use proxy::daemon::control::{self, Answer, Request};
+use proxy::daemon::flight::Recorder;
 use proxy::daemon::log;
 use proxy::daemon::serve::{Process, ProcessSignals, serve};
 use proxy::daemon::service_manager::ServiceManager;
@@ -115,6 +118,7 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
         Command::Requests { proxy, failed, json } => {
             tell(proxy, Request::Requests { failed }, if json { Ok } else { story::table })
         }
+        Command::Record { proxy, out } => record(proxy, out),
         Command::Explain { proxy, request, json } => {
             tell(proxy, Request::Explain { request }, if json { Ok } else { story::told })
         }
@@ -123,12 +127,36 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
 
 /// Asks a running proxy over its control socket.
 fn ask(proxy: RunningProxy, request: Request, patience: Duration) -> Result<Answer, CommandError> {
-    let path = match proxy {
-        RunningProxy::Socket(path) => path,
-        RunningProxy::Config(config) => config::control_socket(&config).map_err(CommandError::Other)?,
-    };
+    let path = control_socket(proxy)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)?;
     runtime.block_on(control::ask(&path, request, patience)).map_err(CommandError::Other)
+}
+
+fn control_socket(proxy: RunningProxy) -> Result<PathBuf, CommandError> {
+    match proxy {
+        RunningProxy::Socket(path) => Ok(path),
+        RunningProxy::Config(config) => config::control_socket(&config).map_err(CommandError::Other),
+    }
+}
+
+/// Writes the last events of a running proxy to a new file, or to standard output.
+fn record(proxy: RunningProxy, out: Option<PathBuf>) -> Result<ExitCode, CommandError> {
+    let path = control_socket(proxy)?;
+    let open = || -> io::Result<Box<dyn Write>> {
+        let Some(out) = &out else { return Ok(Box::new(io::stdout())) };
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(out);
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", out.display()));
+        Ok(Box::new(file.map_err(named)?))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)?;
+    let recorded = runtime.block_on(control::record(&path, open, HEALTH_WAIT)).map_err(CommandError::Other)?;
+    if recorded.missed > 0 {
+        print_error(format_args!("proxy: warning: {} events could not be remembered since the start", recorded.missed));
+    }
+    if let Some(out) = out {
+        print(format_args!("{}: {} events", out.display(), recorded.events));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn healthcheck(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
@@ -279,6 +307,7 @@ fn run(path: &Path, take_over: bool, warning: Option<String>) -> Result<ExitCode
     let Loaded { outcome, files } = config::load(path);
     let config = outcome?;
     let log::Installed { log, control, flush } = log::install(&config.logging).map_err(CommandError::Other)?;
+    let recorder = config.flight_recorder.as_ref().map(Recorder::new).transpose().map_err(CommandError::Other)?;
     let manager = Arc::new(ServiceManager::from_env());
     if let Some(warning) = warning {
         warn!("{warning}");
@@ -294,7 +323,8 @@ fn run(path: &Path, take_over: bool, warning: Option<String>) -> Result<ExitCode
         let _runtime = runtime.enter();
         ProcessSignals::handle().map_err(other)?
     };
-    let process = Process { signals, log, log_control: control, manager, listener, take_over };
+    let process =
+        Process { signals, log, log_control: control, recorder: recorder.map(Arc::new), manager, listener, take_over };
     let served = runtime.block_on(serve(path, config, files, process));
     // A name lookup or a read from a dead file system may hang: what still runs here is not waited for.
     runtime.shutdown_background();

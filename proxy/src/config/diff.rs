@@ -72,6 +72,7 @@ impl Config {
         self.limits.max_connections = old.limits.max_connections;
         self.limits.remembered_requests = old.limits.remembered_requests;
         self.logging = old.logging.clone();
+        self.flight_recorder = old.flight_recorder.clone();
         kept
     }
 }
@@ -86,6 +87,7 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
     let access = |config: &Config| {
         config.logging.access_format.as_ref().map_or("as logging.format".to_owned(), |format| format.to_string())
     };
+    let recorder = |config: &Config| config.flight_recorder.as_ref().map_or("off".to_owned(), ToString::to_string);
     for (name, old, new) in [
         ("admin.listen_address", admin(old), admin(new)),
         ("server.listen_address", old.server.listen.to_string(), new.server.listen.to_string()),
@@ -97,6 +99,7 @@ fn restart_only(old: &Config, new: &Config) -> Vec<String> {
         ("logging.access_format", access(old), access(new)),
         ("logging.level", old.logging.level.clone(), new.logging.level.clone()),
         ("logging to", old.logging.to.to_string(), new.logging.to.to_string()),
+        ("flight_recorder", recorder(old), recorder(new)),
         (
             "logging.sample_successes",
             old.logging.sample_successes.to_string(),
@@ -284,6 +287,7 @@ mod tests {
             "failover": { "max_attempts": 2 },
             "logging": { "level": "debug", "format": "json", "file": "x.log", "sample_successes": 10, "access_format": "%{status}" },
             "stats": { "require_auth": true },
+            "flight_recorder": { "directory": "records", "on_ejection": true, "on_failures": 5 },
         });
         let found = diff(&config(&base()), &config(&new));
         assert_eq!(
@@ -318,6 +322,7 @@ mod tests {
                 "logging.access_format: as logging.format → %{status}",
                 "logging.level: info → debug",
                 "logging to: standard error → the file x.log",
+                "flight_recorder: off → 8000000 bytes, 5m, written to records on ejection on 5 failures",
                 "logging.sample_successes: 1 → 10",
             ]
         );

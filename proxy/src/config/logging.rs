@@ -1,6 +1,7 @@
-//! Reads the `logging` section.
+//! Reads the `logging` section; beside it the one of what is remembered of the log, to be written when it is needed.
 
 pub(super) mod access_format;
+pub(super) mod flight_recorder;
 
 use std::fmt;
 use std::num::NonZeroU64;

@@ -32,6 +32,7 @@ use crate::http::head::HeadLimits;
 pub use diff::{Diff, diff};
 pub use load::{Files, Loaded, control_socket, load};
 pub use logging::access_format::{ACCESS_FIELDS, AccessFormat, AccessPiece};
+pub use logging::flight_recorder::FlightRecorder;
 pub(crate) use logging::log_filter;
 pub use logging::{LogFormat, LogTo, Logging};
 pub use parse::parse;
@@ -63,6 +64,8 @@ pub struct Config {
     pub limits: Limits,
     /// How logs are written.
     pub logging: Logging,
+    /// What is remembered of the last minutes, if anything.
+    pub flight_recorder: Option<FlightRecorder>,
     /// Things that will run but probably not as meant, each as `path: text`.
     pub warnings: Vec<String>,
 }

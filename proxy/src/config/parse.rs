@@ -66,6 +66,7 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
     let timeouts = read_timeouts(&raw.timeouts, raw.upstream_timeout);
     let health = read_health(raw.health_check, reading);
     let logging = logging::read(raw.logging, reading);
+    let flight_recorder = logging::flight_recorder::read(raw.flight_recorder, reading);
     let (server, authentication) = (server?, authentication?);
     check_exposure(&server, &authentication, open_to_all, reading);
 
@@ -91,6 +92,7 @@ fn read(bytes: &[u8], reading: &mut Reading<'_>) -> Option<Config> {
             remembered_requests: raw.limits.remembered_requests,
         },
         logging: logging?,
+        flight_recorder: flight_recorder?,
         warnings: std::mem::take(&mut reading.warnings),
     };
     let more = warn::warnings(&config);

@@ -77,6 +77,9 @@ pub(super) struct Config {
     /// How logs are written, to standard error.
     #[serde(default)]
     pub(super) logging: Logging,
+    /// Remembers the last events, for `proxy record` and for when something goes wrong. Left out: it is off.
+    #[serde(default)]
+    pub(super) flight_recorder: Option<FlightRecorder>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -311,6 +314,30 @@ impl Default for Logging {
 pub(super) enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct FlightRecorder {
+    /// Bytes for the events, such as "8MB"; from "1MB" to "1GB".
+    pub(super) memory: String,
+    /// How far back a record goes, as far as the memory does. None is written by itself within this time behind another.
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "1day"))]
+    pub(super) keep: Span,
+    /// Where records go that are written by themselves.
+    pub(super) directory: Option<String>,
+    /// Write a record where an upstream is ejected.
+    pub(super) on_ejection: bool,
+    /// Write one where so many requests fail by an upstream's fault, or the proxy's own, within ten seconds.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) on_failures: Option<u32>,
+}
+
+impl Default for FlightRecorder {
+    fn default() -> Self {
+        let (directory, on_ejection, on_failures) = (None, false, None);
+        FlightRecorder { memory: "8MB".into(), keep: Span::from_secs(5 * 60), directory, on_ejection, on_failures }
+    }
 }
 
 fn yes() -> bool {

@@ -164,7 +164,7 @@ impl LineFormat {
 }
 
 /// A second of Unix time up to the point before its fraction.
-fn stamp(second: u64) -> String {
+pub(super) fn stamp(second: u64) -> String {
     let (days, of_day) = (second / 86_400, second % 86_400);
     // Eras of 400 years that begin in March, so that a leap day is the last of its year.
     let days = days + 719_468;

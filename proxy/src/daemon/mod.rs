@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod cli;
 pub mod control;
+pub mod flight;
 pub mod log;
 mod log_line;
 mod log_out;

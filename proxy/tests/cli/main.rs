@@ -8,6 +8,7 @@ mod hand_over;
 mod log;
 mod pid_file;
 mod questions;
+mod record;
 mod reload;
 mod service;
 mod steer;

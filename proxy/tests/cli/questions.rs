@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Place, Running, WATCHDOG, echo, outcome, page, tunnel, tunnel_with};
+use crate::support::{Place, Running, control, echo, outcome, page, tunnel, tunnel_with};
 
 #[test]
 fn healthcheck_asks_without_credentials() {
@@ -207,17 +207,6 @@ fn a_draining_proxy_says_so_and_reloads_no_more() {
     assert_eq!((code, out.as_str()), (Some(0), "draining (configuration 1)\n"), "it lives, so no engine restarts it");
     let (code, _, err) = outcome(&mut place.command(&["reload"]));
     assert!(code == Some(1) && err.contains("the proxy is stopping"), "{err}");
-}
-
-/// Writes `bytes` to the control socket; what comes back, as JSON.
-fn control(place: &Place, bytes: &[u8]) -> Value {
-    let mut stream = UnixStream::connect(place.path("proxy.sock")).unwrap();
-    stream.set_read_timeout(Some(WATCHDOG)).unwrap();
-    stream.write_all(bytes).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer.matches('\n').count(), 1, "{answer}");
-    serde_json::from_str(&answer).unwrap()
 }
 
 #[test]

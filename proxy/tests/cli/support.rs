@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -241,4 +242,15 @@ pub(crate) fn echo() -> SocketAddr {
         }
     });
     address
+}
+
+/// Writes `bytes` to the control socket; what comes back, as JSON.
+pub(crate) fn control(place: &Place, bytes: &[u8]) -> Value {
+    let mut stream = UnixStream::connect(place.path("proxy.sock")).unwrap();
+    stream.set_read_timeout(Some(WATCHDOG)).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer.matches('\n').count(), 1, "{answer}");
+    serde_json::from_str(&answer).unwrap()
 }

@@ -35,7 +35,7 @@ fn all_problems_of_a_file_come_at_once() {
             "upstream_proxies[2].wieght: unknown field; did you mean \"weight\"?",
             "upstream_proxies[3].weight: must be a whole number from 0 to 10000 (got 1.5)",
             "upstream_proxies[4]: must be an object (got a string)",
-            "xyzzy: unknown field; known here: admin, authentication, failover, health_check, limits, logging, server, stats, \
+            "xyzzy: unknown field; known here: admin, authentication, failover, flight_recorder, health_check, limits, logging, server, stats, \
              timeouts, upstream_proxies, upstream_timeout",
             "server.via: must be \"off\" or one word of letters, digits and \"-\" (got \"two words\")",
             "authentication.users: needs at least one user where authentication is enabled",
@@ -121,6 +121,22 @@ fn single_problems_are_said_in_these_words() {
         (
             json!({ "logging": { "access_format": "%{client} 100%" } }),
             "logging.access_format: a \"%\" begins a value, such as \"%{status}\"; a percent sign is \"%%\"",
+        ),
+        (
+            json!({ "flight_recorder": { "on_failures": 5 } }),
+            "flight_recorder.directory: is missing: it says where records go that are written by themselves",
+        ),
+        (
+            json!({ "flight_recorder": { "on_ejection": true, "directory": "" } }),
+            "flight_recorder.directory: must not be empty",
+        ),
+        (
+            json!({ "flight_recorder": { "memory": "8" } }),
+            "flight_recorder.memory: must be an amount of bytes with a unit, from \"1MB\" to \"1GB\", such as \"8MB\" or \"16MiB\" (got \"8\")",
+        ),
+        (
+            json!({ "flight_recorder": { "keep": "2days" } }),
+            "flight_recorder.keep: must be 1day or less (got \"2days\")",
         ),
         (json!({ "server": { "name": "a\nb" } }), "server.name: must not contain control characters"),
         (
@@ -239,7 +255,7 @@ fn single_problems_are_said_in_these_words() {
         ),
         (
             json!({ "we ird\n": 1 }),
-            "[\"we ird\\n\"]: unknown field; known here: admin, authentication, failover, health_check, limits, logging, server, stats, timeouts, upstream_proxies, upstream_timeout",
+            "[\"we ird\\n\"]: unknown field; known here: admin, authentication, failover, flight_recorder, health_check, limits, logging, server, stats, timeouts, upstream_proxies, upstream_timeout",
         ),
     ];
     for (more, line) in table {

@@ -86,6 +86,13 @@ pub enum Command {
         /// As JSON.
         json: bool,
     },
+    /// Write the last events of the running proxy.
+    Record {
+        /// Which proxy.
+        proxy: RunningProxy,
+        /// To a new file; none for standard output.
+        out: Option<PathBuf>,
+    },
     /// Tell why a request of the running proxy went where it did.
     Explain {
         /// Which proxy.

@@ -131,6 +131,14 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Write the last events that the running proxy's flight recorder remembers, as a log of JSON lines (exit 0 or 1)
+    Record {
+        #[command(flatten)]
+        running: Running,
+        /// A new file, for its owner alone [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Set one upstream of the running proxy by hand, until its configuration is read again (exit 0 or 1)
     #[command(subcommand)]
     Upstream(Steering),
@@ -217,6 +225,7 @@ impl Invocation {
             Some(Verb::Explain { request, running, json }) => {
                 Command::Explain { proxy: running.or(config), request, json }
             }
+            Some(Verb::Record { running, out }) => Command::Record { proxy: running.or(config), out },
             Some(Verb::Upstream(steering)) => {
                 let (running, upstream, order) = steering.order();
                 Command::Steer { proxy: running.or(config), upstream, order }
@@ -420,6 +429,8 @@ mod tests {
         let steer = |order| Command::Steer { proxy: proxy.clone(), upstream: "a".to_owned(), order };
         for (args, command) in [
             (&["drain"][..], Command::Drain { proxy: proxy.clone() }),
+            (&["record"], Command::Record { proxy: proxy.clone(), out: None }),
+            (&["record", "--out", "x"], Command::Record { proxy: proxy.clone(), out: Some("x".into()) }),
             (&["log-level"], Command::LogLevel { proxy: proxy.clone(), level: None }),
             (&["log-level", "off"], Command::LogLevel { proxy: proxy.clone(), level: Some("off".to_owned()) }),
             (&["upstream", "drain", "a"], steer(Order::Drain)),

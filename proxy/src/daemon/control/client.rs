@@ -4,11 +4,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Answer, MAX_ANSWER, MAX_REQUEST, Request};
+use super::{Answer, MAX_ANSWER, MAX_REQUEST, Recorded, Request};
 
 /// Asks the proxy behind the control socket at `path`, and waits for its answer for at most `patience`.
 ///
@@ -18,6 +18,47 @@ pub async fn ask(path: &Path, request: Request, patience: Duration) -> Result<An
     let answer = timeout(patience, exchange(path, request)).await;
     let answer = answer.map_err(|_| format!("{}: the proxy did not answer in time", path.display()))?;
     read_answer(path, &answer.map_err(|error| unreachable(path, &error, "--control-socket names another one"))?)
+}
+
+/// Has the proxy behind the control socket at `path` write the last events to what `open` opens, once it is known that there are some.
+/// Waits for as long as some come within `patience`.
+///
+/// # Errors
+/// A sentence that says why there are none, or why they are not whole.
+pub async fn record<W: io::Write>(
+    path: &Path,
+    open: impl FnOnce() -> io::Result<W>,
+    patience: Duration,
+) -> Result<Recorded, String> {
+    let late = || format!("{}: the proxy did not answer in time", path.display());
+    let begun = timeout(patience, async {
+        let mut stream = UnixStream::connect(path).await?;
+        send_request(&mut stream, Request::Record {}).await?;
+        let (mut stream, mut line) = (BufReader::new(stream), Vec::new());
+        (&mut stream).take(MAX_ANSWER as u64).read_until(b'\n', &mut line).await?;
+        Ok((stream, line))
+    });
+    let begun: io::Result<_> = begun.await.map_err(|_| late())?;
+    let (mut stream, line) = begun.map_err(|error| unreachable(path, &error, "--control-socket names another one"))?;
+    let recorded = match read_answer(path, &line)? {
+        Answer::Recorded(recorded) => recorded,
+        answer => return Err(format!("{}: the proxy answered another question: {answer:?}", path.display())),
+    };
+    let mut out = open().map_err(|error| error.to_string())?;
+    let mut left = recorded.bytes;
+    while left > 0 {
+        let some = timeout(patience, stream.fill_buf()).await.map_err(|_| late())?;
+        let some = some.map_err(|error| format!("{}: {error}", path.display()))?;
+        let count = some.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if count == 0 {
+            return Err(format!("{}: the record is cut short", path.display()));
+        }
+        out.write_all(some.get(..count).unwrap_or_default()).map_err(|error| error.to_string())?;
+        stream.consume(count);
+        left -= count as u64;
+    }
+    out.flush().map_err(|error| error.to_string())?;
+    Ok(recorded)
 }
 
 async fn exchange(path: &Path, request: Request) -> io::Result<Vec<u8>> {

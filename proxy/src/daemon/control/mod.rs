@@ -20,6 +20,8 @@
 //! | | or `refused` as above |
 //! | `{"command":"log_level"}` | `{"result":"log_level","level":"info"}`; with `"level":"debug"` that is set, and what is answered is |
 //! | | the one before |
+//! | `{"command":"record"}` | `{"result":"recorded","bytes":12345,"events":100,"missed":0}`, and behind it so many bytes: the last events |
+//! | | as a log of JSON lines, from the flight recorder |
 //! | `{"command":"drain"}` | `{"result":"draining"}`: as SIGTERM |
 //! | `{"command":"hand_over"}` | `{"result":"handed_over"}` with descriptors beside it; then `{"command":"took_over"}` on the same |
 //! | | connection, and its answer `{"result":"retired"}`: `hand_over.rs` |
@@ -38,7 +40,7 @@ use crate::context::Health;
 use crate::event::RequestId;
 use crate::proxy::{Order, TunnelFilter};
 
-pub use client::ask;
+pub use client::{ask, record};
 pub use hand_over::{Handed, Holdings, TakeOver};
 pub use server::{Pending, PendingHandOver, PendingReload, serve};
 pub use socket::{ControlSocket, ControlSocketError};
@@ -88,6 +90,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         level: Option<String>,
     },
+    /// The last events, as the flight recorder has them.
+    Record {},
     /// Drain, and end.
     Drain {},
     /// Hand over what only one process can have.
@@ -145,6 +149,8 @@ pub enum Answer {
         /// A word or a filter.
         level: String,
     },
+    /// The last events come behind this answer, as a log of JSON lines.
+    Recorded(Recorded),
     /// It drains.
     Draining {},
     /// The configuration was read and is in force.
@@ -176,6 +182,17 @@ pub enum Answer {
         /// Why.
         error: String,
     },
+}
+
+/// What the flight recorder has remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The length of the log that comes behind it.
+    pub bytes: u64,
+    /// Its lines.
+    pub events: usize,
+    /// Events that could not be remembered since the start.
+    pub missed: u64,
 }
 
 /// The longest request in bytes, line break included.

@@ -11,8 +11,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::{Answer, ControlSocket, Holdings, MAX_REQUEST, Request, hand_over};
+use super::{Answer, ControlSocket, Holdings, MAX_REQUEST, Recorded, Request, hand_over};
 use crate::config;
+use crate::daemon::flight::Recorder;
 use crate::daemon::log::LogControl;
 use crate::env::Env;
 use crate::env::os::Os;
@@ -26,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a reload may take before whoever asked for it is told that it has not ended yet.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a record may take to be read: it may be much, and its reader may write it to a slow disk.
+const RECORD_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long accepting pauses where the system can't (out of descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -78,6 +82,7 @@ struct Service {
     pending: mpsc::Sender<Pending>,
     holdings: Holdings,
     log: LogControl,
+    recorder: Option<Arc<Recorder>>,
     /// Held by the one process that is taking over, and kept by it once it has.
     successor: Semaphore,
 }
@@ -91,11 +96,11 @@ pub fn serve(
     socket: &ControlSocket,
     proxy: Arc<Proxy<Os>>,
     holdings: Holdings,
-    log: LogControl,
+    (log, recorder): (LogControl, Option<Arc<Recorder>>),
 ) -> io::Result<mpsc::Receiver<Pending>> {
     let listener = UnixListener::from_std(socket.listener()?)?;
     let (sender, pending) = mpsc::channel(MAX_CONNECTIONS);
-    let service = Service { proxy, pending: sender, holdings, log, successor: Semaphore::new(1) };
+    let service = Service { proxy, pending: sender, holdings, log, recorder, successor: Semaphore::new(1) };
     let env = Os::new();
     env.clone().spawn(accept(env, listener, Arc::new(service)));
     Ok(pending)
@@ -150,6 +155,10 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
                             Err(what) => error(format!("the level {what}")),
                         }
                     }
+                    Ok(Request::Record {}) => match record(&mut stream, service).await {
+                        Ok(()) => return,
+                        Err(what) => error(what),
+                    },
                     Ok(Request::Drain {}) => match service.pending.send(Pending::Drain).await {
                         Ok(()) => Answer::Draining {},
                         Err(_) => error("the proxy is stopping already".to_owned()),
@@ -170,6 +179,24 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
         Err(what) => error(format!("who asks can't be told: {what}")),
     };
     say(&mut stream, &answer).await;
+}
+
+/// Writes the last events to `stream`. The sentence says why there are none.
+async fn record(stream: &mut UnixStream, service: &Service) -> Result<(), String> {
+    let off = "the flight recorder is off; flight_recorder in the configuration turns it on, with the next start";
+    let record = service.recorder.as_ref().ok_or(off)?.read().await?;
+    let (bytes, events, missed) = (record.text.len() as u64, record.events, record.missed);
+    let answer = Answer::Recorded(Recorded { bytes, events, missed });
+    let mut line = serde_json::to_vec(&answer).map_err(|error| error.to_string())?;
+    line.push(b'\n');
+    // Whoever asked may have gone, and sees that it is not whole if it has not.
+    let _ = timeout(RECORD_PATIENCE, async {
+        stream.write_all(&line).await?;
+        stream.write_all(&record.text).await?;
+        stream.shutdown().await
+    })
+    .await;
+    Ok(())
 }
 
 /// Answers, and ends the connection.

@@ -15,11 +15,13 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Files, Server};
 use crate::daemon::control::{self, Handed, Holdings, Pending, PendingHandOver, PendingReload, TakeOver};
+use crate::daemon::flight::Recorder;
 use crate::daemon::log::{Log, LogControl};
 use crate::daemon::pidfile::PidFile;
 use crate::daemon::service_manager::ServiceManager;
 use crate::env::Env;
 use crate::env::os::{ListenerHandle, Os, OsListener};
+use crate::event::Observer;
 use crate::proxy::{Listeners, Proxy, StartError};
 
 use claims::{Claims, Locks};
@@ -37,6 +39,8 @@ pub struct Process {
     pub log: Log,
     /// What can be changed of the log.
     pub log_control: LogControl,
+    /// Who remembers its last events, if anybody does.
+    pub recorder: Option<Arc<Recorder>>,
     /// Who started it.
     pub manager: Arc<ServiceManager>,
     /// The listening socket that it was started with; without one it opens its own.
@@ -69,7 +73,7 @@ enum End {
 /// # Errors
 /// A sentence: it can't start.
 pub async fn serve(path: &Path, config: Config, files: Files, process: Process) -> Result<(), String> {
-    let Process { mut signals, log, log_control, manager, listener, take_over } = process;
+    let Process { mut signals, log, log_control, recorder, manager, listener, take_over } = process;
     let fed = Arc::clone(&manager);
     Os::new().spawn(async move { fed.feed_watchdog().await });
     let (name, upstreams, server) = (config.server.name.clone(), config.upstreams.len(), config.server.clone());
@@ -92,13 +96,14 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
     };
     let ways = (clients.handle(), admin.as_ref().map(OsListener::handle));
     let listeners = Listeners { clients, admin };
-    let proxy = Proxy::start_on(listeners, config, Os::new(), Arc::new(log)).map_err(|error| error.to_string())?;
+    let observer = observer(log, recorder.as_ref());
+    let proxy = Proxy::start_on(listeners, config, Os::new(), observer).map_err(|error| error.to_string())?;
     let proxy = Arc::new(proxy);
     if locks.is_some() {
         claims = Some(Claims::make(&server, &signals, locks)?);
     }
-    let mut commands =
-        open(claims.as_ref(), ways, &proxy, &log_control).map_err(|error| format!("the control socket: {error}"))?;
+    let mut commands = open(claims.as_ref(), ways, &proxy, (&log_control, recorder))
+        .map_err(|error| format!("the control socket: {error}"))?;
     let mut source = Source::watch(path, files);
     info!(
         name,
@@ -142,6 +147,14 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
         () = signals.stop.next() => warn!("stopped at once by a second signal"),
     }
     Ok(())
+}
+
+/// Who hears what the proxy tells of itself: the log, and behind it the flight recorder, which begins to write by itself.
+fn observer(log: Log, recorder: Option<&Arc<Recorder>>) -> Arc<dyn Observer> {
+    let Some(recorder) = recorder else { return Arc::new(log) };
+    Os::new().spawn(Arc::clone(recorder).write_by_itself());
+    let both: Vec<Arc<dyn Observer>> = vec![Arc::new(log), Arc::clone(recorder) as Arc<dyn Observer>];
+    Arc::new(both)
 }
 
 /// Does what signals, commands and files ask for, until the proxy is to serve no longer.
@@ -209,14 +222,14 @@ fn open(
     claims: Option<&Claims>,
     (listener, admin): (ListenerHandle, Option<ListenerHandle>),
     proxy: &Arc<Proxy<Os>>,
-    log: &LogControl,
+    (log, recorder): (&LogControl, Option<Arc<Recorder>>),
 ) -> io::Result<mpsc::Receiver<Pending>> {
     let Some((socket, claims)) = claims.and_then(|claims| claims.control.as_ref().zip(Some(claims))) else {
         return Ok(mpsc::channel(1).1);
     };
     let pid_file = claims.pid_file.as_ref().map(PidFile::share).transpose()?;
     let holdings = Holdings { listener, admin, control_lock: socket.lock()?, pid_file };
-    control::serve(socket, Arc::clone(proxy), holdings, log.clone())
+    control::serve(socket, Arc::clone(proxy), holdings, (log.clone(), recorder))
 }
 
 /// Listens on the socket that was passed, or else on one of our own.
