@@ -322,8 +322,6 @@ fn finished(event: &str, summary: &Summary) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Metadata, Subscriber, dispatcher};
 
@@ -358,26 +356,7 @@ mod tests {
     #[test]
     fn a_format_may_name_every_field_of_a_request_that_is_over_and_no_other() {
         let names = Arc::new(Mutex::new(Vec::new()));
-        let summary = Summary {
-            request: 1,
-            client: SocketAddr::from(([127, 0, 0, 1], 1)),
-            user: None,
-            method: "CONNECT".into(),
-            target: "t:1".into(),
-            config_epoch: 1,
-            status: 200,
-            outcome: "ok",
-            blame: None,
-            attempt: None,
-            failed_attempts: Vec::new(),
-            cause: None,
-            attempts: 0,
-            bytes_up: 0,
-            bytes_down: 0,
-            latency: Duration::ZERO,
-            duration: Duration::ZERO,
-            end: None,
-        };
+        let summary = Summary::example("ok", None);
         dispatcher::with_default(&Dispatch::new(Names(Arc::clone(&names))), || {
             Log::default().on(Timestamp::ZERO, &Event::Finished(&summary));
         });

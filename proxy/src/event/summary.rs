@@ -248,6 +248,33 @@ impl Summary {
 }
 
 #[cfg(test)]
+impl Summary {
+    /// That of a CONNECT which came to this, after one attempt of which nothing is told.
+    pub(crate) fn example(outcome: &'static str, blame: Option<Blame>) -> Self {
+        Summary {
+            request: 1,
+            client: SocketAddr::from(([127, 0, 0, 1], 1)),
+            user: None,
+            method: "CONNECT".into(),
+            target: "t:1".into(),
+            config_epoch: 1,
+            status: 200,
+            outcome,
+            blame,
+            attempt: None,
+            failed_attempts: Vec::new(),
+            cause: None,
+            attempts: 1,
+            bytes_up: 0,
+            bytes_down: 0,
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            end: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

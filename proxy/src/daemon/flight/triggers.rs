@@ -72,37 +72,12 @@ impl Triggers {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
     use crate::core::upstream::UpstreamId;
     use crate::event::Summary;
 
     fn triggers(on_ejection: bool, on_failures: u32) -> Triggers {
         Triggers { on_ejection, on_failures: NonZeroU32::new(on_failures), failures: AtomicU64::new(0) }
-    }
-
-    fn finished(outcome: &'static str, blame: Option<Blame>) -> Summary {
-        Summary {
-            request: 1,
-            client: SocketAddr::from(([127, 0, 0, 1], 1)),
-            user: None,
-            method: "CONNECT".into(),
-            target: "t:1".into(),
-            config_epoch: 1,
-            status: 200,
-            outcome,
-            blame,
-            attempt: None,
-            failed_attempts: Vec::new(),
-            cause: None,
-            attempts: 1,
-            bytes_up: 0,
-            bytes_down: 0,
-            latency: Duration::ZERO,
-            duration: Duration::ZERO,
-            end: None,
-        }
     }
 
     fn at(seconds: u64) -> Timestamp {
@@ -122,7 +97,7 @@ mod tests {
     #[test]
     fn so_many_failures_of_ours_within_ten_seconds_are_a_reason_once() {
         let set = triggers(false, 3);
-        let hear = |seconds, outcome, blame| set.hear(at(seconds), &Event::Finished(&finished(outcome, blame)));
+        let hear = |seconds, outcome, blame| set.hear(at(seconds), &Event::Finished(&Summary::example(outcome, blame)));
         let ours = |seconds| hear(seconds, "connect_refused", Some(Blame::Upstream));
         for (outcome, blame) in [
             ("ok", None),
@@ -135,6 +110,9 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5].map(ours), [None, None, Some(Why::Failures), None, None]);
         assert_eq!([18, 19, 20, 21].map(ours), [None; 4], "of two spans");
         assert_eq!(hear(22, "no_resources", Some(Blame::Netdrift)), Some(Why::Failures));
-        assert_eq!(triggers(false, 0).hear(at(1), &Event::Finished(&finished("closed", Some(Blame::Upstream)))), None);
+        assert_eq!(
+            triggers(false, 0).hear(at(1), &Event::Finished(&Summary::example("closed", Some(Blame::Upstream)))),
+            None
+        );
     }
 }

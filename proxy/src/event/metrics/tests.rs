@@ -1,7 +1,5 @@
 //! Tests of the counters and of the page.
 
-use std::net::SocketAddr;
-
 use super::*;
 use crate::core::attribution::{Blame, Rule};
 use crate::event::{AttemptSummary, Pick, Summary, UpstreamLabel};
@@ -38,26 +36,7 @@ fn gauges(names: &[&str]) -> Gauges {
 }
 
 fn finished(outcome: &'static str, blame: Option<Blame>, attempts: u32) -> Summary {
-    Summary {
-        request: 1,
-        client: SocketAddr::from(([127, 0, 0, 1], 1)),
-        user: None,
-        method: "CONNECT".into(),
-        target: "t:1".into(),
-        config_epoch: 1,
-        status: 200,
-        outcome,
-        blame,
-        attempt: None,
-        failed_attempts: Vec::new(),
-        cause: None,
-        attempts,
-        bytes_up: 0,
-        bytes_down: 0,
-        latency: Duration::from_millis(20),
-        duration: Duration::ZERO,
-        end: None,
-    }
+    Summary { attempts, latency: Duration::from_millis(20), ..Summary::example(outcome, blame) }
 }
 
 fn failed(phases: Phases) -> FailedAttemptSummary {
