@@ -1,7 +1,7 @@
 //! The flight recorder: remembers the last minutes of events as the log would tell them at level `debug`, as JSON, and writes them
 //! when somebody asks, or by itself when something has gone wrong.
 //!
-//! It hears the same events as the log, and its lines are made by the same code. Nobody waits for it: [`memory`] says how.
+//! It hears the same events as the log, and its lines are made by the same code. Nobody waits for it: `memory.rs` says how.
 
 mod files;
 mod memory;
