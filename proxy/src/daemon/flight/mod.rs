@@ -150,7 +150,8 @@ impl Recorder {
                     );
                 }
             }
-            sleep(self.keep).await;
+            // The next one reaches back to this one.
+            sleep(self.keep.saturating_sub(AFTERMATH)).await;
         }
     }
 
