@@ -362,7 +362,15 @@ mod tests {
     fn failovers_are_a_share_of_the_requests_of_ten_seconds_and_a_floor() {
         let policy = RetryBudgetPolicy { percent: 50, min_per_second: 2 };
         let mut budget = RetryBudget::default();
-        let taken = |budget: &mut RetryBudget, now| (0..1000).take_while(|_| budget.take(&policy, now)).count();
+        let taken = |budget: &mut RetryBudget, now| {
+            // Whether it allows one is said beforehand, and is so.
+            let take = |_: &i32| {
+                let allowed = budget.allows(&policy, now);
+                assert_eq!(budget.take(&policy, now), allowed);
+                allowed
+            };
+            (0..1000).take_while(take).count()
+        };
         assert_eq!(taken(&mut budget, at(0)), 20, "the floor");
         for _ in 0..100 {
             budget.request(at(5));
