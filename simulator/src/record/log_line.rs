@@ -1,7 +1,5 @@
 //! A line of the proxy's JSON log is read as the event that it tells of.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use proxy::core::upstream::UpstreamId;
@@ -9,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::clock::micros;
 use super::proxy_event::{Finished, ProxyEvent};
+use super::words::known;
 use crate::scenario::HostName;
 
 /// The event that `line` tells of, `since_start` after the proxy's start; `name` says what an upstream is called, and `url`
@@ -31,6 +30,8 @@ pub fn parse(
         Some(if text.is_empty() { Vec::new() } else { text.split("; ").map(str::to_owned).collect() })
     };
     let upstream = || upstream_id(text("id")?).map(&name);
+    // `Some(None)` where there is no such field, `None` for a text that is none of the proxy's words.
+    let word = |field: &str| text(field).map_or(Some(None), |text| known(text).map(Some));
     Some(match text("event")? {
         "started" => ProxyEvent::Started { config_epoch: 1 },
         "epoch_started" => {
@@ -53,12 +54,10 @@ pub fn parse(
         "attempt_ended" => ProxyEvent::AttemptEnded {
             request: number("request"),
             upstream: upstream()?,
-            failure: text("failure").map(word),
+            failure: word("failure")?,
             took_us: span("took_ms")?,
         },
-        "blamed" => {
-            ProxyEvent::Blamed { upstream: upstream()?, blame: word(text("blame")?), rule: word(text("rule")?) }
-        }
+        "blamed" => ProxyEvent::Blamed { upstream: upstream()?, blame: word("blame")??, rule: word("rule")?? },
         "suspected" => ProxyEvent::Suspected { upstream: upstream()?, failures: small("failures")? },
         "ejected" => {
             ProxyEvent::Ejected { upstream: upstream()?, failures: small("failures")?, until_us: due("probe_in_ms")? }
@@ -67,7 +66,7 @@ pub fn parse(
         "recovered" => ProxyEvent::Recovered { upstream: upstream()?, after_us: span("after_ms")? },
         "verdict" => ProxyEvent::Decided { request: number("request")?, success: flag("success")? },
         "finished" => {
-            let failed = |pair: &str| pair.rsplit_once('=').map(|(place, why)| (url(place), word(why)));
+            let failed = |pair: &str| pair.rsplit_once('=').and_then(|(place, why)| Some((url(place), known(why)?)));
             ProxyEvent::Finished(Finished {
                 request: number("request")?,
                 client: text("client")?.to_owned(),
@@ -75,8 +74,8 @@ pub fn parse(
                 method: text("method")?.to_owned(),
                 target: text("target")?.to_owned(),
                 status: u16::try_from(number("status")?).ok()?,
-                outcome: word(text("outcome")?),
-                blame: text("blame").map(word),
+                outcome: word("outcome")??,
+                blame: word("blame")?,
                 upstream: text("upstream").map(&url),
                 failed_attempts: text("failed")?.split_whitespace().map(failed).collect::<Option<_>>()?,
                 attempts: small("attempts")?,
@@ -84,7 +83,7 @@ pub fn parse(
                 bytes_down: number("bytes_down")?,
                 latency_us: span("latency_ms")?,
                 duration_us: span("duration_ms")?,
-                end: text("end").map(word),
+                end: word("end")?,
             })
         }
         "reloaded" => ProxyEvent::Reloaded {
@@ -110,23 +109,12 @@ fn upstream_id(text: &str) -> Option<UpstreamId> {
     text.strip_prefix('u')?.parse().ok().map(UpstreamId::new)
 }
 
-/// The proxy's words are few and fixed in its code, so each is kept once, for good.
-fn word(text: &str) -> &'static str {
-    static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(word) = words.get(text) {
-        return word;
-    }
-    let word: &'static str = Box::leak(text.to_owned().into_boxed_str());
-    words.insert(word);
-    word
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::SocketAddr;
     use std::num::NonZeroU64;
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use proxy::config::{LogFormat, LogTo, Logging};
     use proxy::core::attribution::{Blame, Rule};
@@ -191,7 +179,7 @@ mod tests {
             blame: whole.then_some(Blame::Client),
             attempt: whole.then(|| attempt(1, "http://b:8080")),
             failed_attempts: if whole {
-                vec![failed(0, "http://a:8080", "refused"), failed(2, "http://c:8080", "closed")]
+                vec![failed(0, "http://a:8080", "connect_refused"), failed(2, "http://c:8080", "closed_before_head")]
             } else {
                 Vec::new()
             },
@@ -287,5 +275,16 @@ mod tests {
             })
             .collect();
         assert_eq!(read, heard);
+    }
+    #[test]
+    fn a_word_that_is_none_of_the_proxys_is_refused() {
+        let lines = logged();
+        let line = lines.iter().find(|line| line["event"] == "finished").unwrap();
+        for field in ["outcome", "blame", "end", "failed"] {
+            let mut altered = line.clone();
+            altered[field] = Json::from("http://a:8080=hunter2");
+            let read = |line| parse(line, Duration::ZERO, |id| HostName::new(&id.to_string()), str::to_owned);
+            assert!(read(line).is_some() && read(&altered).is_none(), "{field}");
+        }
     }
 }

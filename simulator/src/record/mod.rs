@@ -10,6 +10,7 @@ mod proxy_event;
 mod recorder;
 mod run_record;
 mod trace;
+pub mod words;
 
 pub use client_event::{ClientEvent, ClientResult, Phases};
 pub use clock::{Clock, micros};

@@ -3,15 +3,8 @@
 use std::collections::BTreeSet;
 
 use faulty_upstream::CATALOGUE;
-use proxy::authentication::Refusal;
-use proxy::core::attribution::{Blame, Failure, Rule};
-use proxy::env::RelayEnd;
-use proxy::http::authority::AuthorityError;
-use proxy::http::body::BodyError;
-use proxy::http::head::HeadError;
-use proxy::http::target::TargetError;
 
-use crate::record::ProxyEvent;
+use crate::record::{ProxyEvent, words};
 use crate::scenario::Action;
 
 /// Something that can happen, by a name such as `rule/failed_alike` or `fault/refuse/ejected/drain`.
@@ -21,18 +14,6 @@ pub type Item = String;
 const HEALTHS: [&str; 2] = ["eligible", "ejected"];
 /// What the proxy is doing when a fault strikes.
 const SITUATIONS: [&str; 4] = ["normal", "idle", "reload", "drain"];
-
-/// The values of an enumeration. It does not compile unless each variant is listed.
-macro_rules! every {
-    ($type:ty { $($pattern:pat => $value:expr),* $(,)? }) => {{
-        const fn listed(one: &$type) {
-            match one { $($pattern => ()),* }
-        }
-        let list = [$($value),*];
-        list.iter().for_each(listed);
-        list
-    }};
-}
 
 /// The words of an enumeration, and the function that tells them. It does not compile unless each variant is listed.
 macro_rules! words {
@@ -70,25 +51,6 @@ words! {
 /// What chance does to the proxy's machine.
 const CHANCES: [&str; 5] = ["accept-error", "no-descriptor", "dns-failure", "dns-addresses", "offload-busy"];
 
-/// Outcomes of requests that stand in no public enumeration of the proxy. One that is missing here is told as unknown when it is reached.
-const OWN_OUTCOMES: &[&str] = &[
-    "ok",
-    "client_gone",
-    "no_upstream",
-    "body_cut",
-    "header_timeout",
-    "body_timeout",
-    "loop",
-    "ourselves",
-    "overloaded",
-    "pages_only",
-    "stats_forbidden",
-    "reply_cut",
-    "reply_malformed",
-    "reply_timeout",
-    "drain_deadline",
-];
-
 /// Everything that can happen.
 pub fn catalogue() -> BTreeSet<Item> {
     let mut all = BTreeSet::new();
@@ -98,11 +60,11 @@ pub fn catalogue() -> BTreeSet<Item> {
     add("action", &mut ACTIONS.iter().copied());
     add("event", &mut ProxyEvent::WORDS.iter().copied());
     add("chance", &mut CHANCES.iter().copied());
-    add("failure", &mut failures().into_iter());
-    add("rule", &mut rules().iter().map(|rule| rule.as_str()));
-    add("blame", &mut blames().iter().map(|blame| blame.as_str()));
-    add("end", &mut ends().iter().map(|end| end.as_str()));
-    add("outcome", &mut outcomes().into_iter());
+    add("failure", &mut words::failures().into_iter());
+    add("rule", &mut words::rules().into_iter());
+    add("blame", &mut words::blames().into_iter());
+    add("end", &mut words::ends().into_iter());
+    add("outcome", &mut words::outcomes().into_iter());
     for fault in CATALOGUE {
         for health in HEALTHS {
             for situation in SITUATIONS {
@@ -117,128 +79,6 @@ pub fn catalogue() -> BTreeSet<Item> {
 /// the fault.
 pub(super) fn fault_item(fault: &str, health: &str, situation: &str) -> Item {
     format!("fault/{fault}/{health}/{situation}")
-}
-
-fn failures() -> BTreeSet<&'static str> {
-    let listed = every!(Failure {
-        Failure::ClientGone => Failure::ClientGone,
-        Failure::OwnResources => Failure::OwnResources,
-        Failure::NameUnresolved => Failure::NameUnresolved,
-        Failure::NameTimeout => Failure::NameTimeout,
-        Failure::CutShort => Failure::CutShort,
-        Failure::ConnectRefused => Failure::ConnectRefused,
-        Failure::ConnectTimeout => Failure::ConnectTimeout,
-        Failure::ConnectFailed => Failure::ConnectFailed,
-        Failure::TlsFailed => Failure::TlsFailed,
-        Failure::MalformedHead => Failure::MalformedHead,
-        Failure::EmptyTunnel => Failure::EmptyTunnel,
-        Failure::ReplyTimeout => Failure::ReplyTimeout,
-        Failure::ClosedBeforeHead => Failure::ClosedBeforeHead,
-        Failure::ResetBeforeHead => Failure::ResetBeforeHead,
-        Failure::Status(_) => Failure::Status(407),
-    });
-    let statuses = (300..600).map(Failure::Status);
-    listed.into_iter().chain(statuses).map(Failure::as_str).collect()
-}
-
-fn rules() -> Vec<Rule> {
-    every!(Rule {
-        Rule::ClientWentAway => Rule::ClientWentAway,
-        Rule::OwnResources => Rule::OwnResources,
-        Rule::Resolver => Rule::Resolver,
-        Rule::OwnNetwork => Rule::OwnNetwork,
-        Rule::CutShort => Rule::CutShort,
-        Rule::Unreachable => Rule::Unreachable,
-        Rule::Tls => Rule::Tls,
-        Rule::MalformedHead => Rule::MalformedHead,
-        Rule::CredentialsRefused => Rule::CredentialsRefused,
-        Rule::OpenedElsewhere => Rule::OpenedElsewhere,
-        Rule::DeliveredElsewhere => Rule::DeliveredElsewhere,
-        Rule::FailedAlike => Rule::FailedAlike,
-        Rule::StoodAlone => Rule::StoodAlone,
-    })
-    .to_vec()
-}
-
-fn blames() -> Vec<Blame> {
-    every!(Blame {
-        Blame::Client => Blame::Client,
-        Blame::Netdrift => Blame::Netdrift,
-        Blame::Upstream => Blame::Upstream,
-        Blame::Target => Blame::Target,
-        Blame::Unknown => Blame::Unknown,
-    })
-    .to_vec()
-}
-
-fn ends() -> Vec<RelayEnd> {
-    every!(RelayEnd {
-        RelayEnd::Closed => RelayEnd::Closed,
-        RelayEnd::ClientReset => RelayEnd::ClientReset,
-        RelayEnd::UpstreamReset => RelayEnd::UpstreamReset,
-        RelayEnd::UpstreamClosed => RelayEnd::UpstreamClosed,
-        RelayEnd::Idle => RelayEnd::Idle,
-        RelayEnd::HalfClosedIdle => RelayEnd::HalfClosedIdle,
-        RelayEnd::Stopped => RelayEnd::Stopped,
-    })
-    .to_vec()
-}
-
-/// The words for how a request ends, errors of clients among them.
-fn outcomes() -> BTreeSet<&'static str> {
-    let heads = every!(HeadError {
-        HeadError::BareCr => HeadError::BareCr,
-        HeadError::BareLf => HeadError::BareLf,
-        HeadError::ControlByte => HeadError::ControlByte,
-        HeadError::Folded => HeadError::Folded,
-        HeadError::EmptyLines => HeadError::EmptyLines,
-        HeadError::Incomplete => HeadError::Incomplete,
-        HeadError::TooLarge => HeadError::TooLarge,
-        HeadError::StartLineTooLong => HeadError::StartLineTooLong,
-        HeadError::TooManyFields => HeadError::TooManyFields,
-        HeadError::RequestLine => HeadError::RequestLine,
-        HeadError::StatusLine => HeadError::StatusLine,
-        HeadError::Version => HeadError::Version,
-        HeadError::Field => HeadError::Field,
-        HeadError::NoHost => HeadError::NoHost,
-        HeadError::ManyHosts => HeadError::ManyHosts,
-        HeadError::Host(_) => HeadError::Host(AuthorityError::NoHost),
-        HeadError::LengthAndCoding => HeadError::LengthAndCoding,
-        HeadError::ManyLengths => HeadError::ManyLengths,
-        HeadError::Length => HeadError::Length,
-        HeadError::CodingInHttp10 => HeadError::CodingInHttp10,
-        HeadError::Coding => HeadError::Coding,
-        HeadError::UnknownCoding => HeadError::UnknownCoding,
-        HeadError::UnexpectedBody => HeadError::UnexpectedBody,
-    });
-    let targets = every!(TargetError {
-        TargetError::Authority(_) => TargetError::Authority(AuthorityError::NoHost),
-        TargetError::Https => TargetError::Https,
-        TargetError::Scheme => TargetError::Scheme,
-        TargetError::Fragment => TargetError::Fragment,
-        TargetError::Form => TargetError::Form,
-    });
-    let bodies = every!(BodyError {
-        BodyError::ChunkSize => BodyError::ChunkSize,
-        BodyError::ChunkExtension => BodyError::ChunkExtension,
-        BodyError::ChunkOverhead => BodyError::ChunkOverhead,
-        BodyError::ChunkEnd => BodyError::ChunkEnd,
-        BodyError::ChunkLine(_) => BodyError::ChunkLine(HeadError::BareLf),
-        BodyError::Trailers(_) => BodyError::Trailers(HeadError::Field),
-    });
-    let refusals = every!(Refusal {
-        Refusal::Missing => Refusal::Missing,
-        Refusal::Malformed => Refusal::Malformed,
-        Refusal::Wrong => Refusal::Wrong,
-        Refusal::Busy => Refusal::Busy,
-    });
-    let mut all: BTreeSet<&'static str> = failures();
-    all.extend(OWN_OUTCOMES);
-    all.extend(heads.into_iter().map(HeadError::token));
-    all.extend(targets.into_iter().map(TargetError::token));
-    all.extend(bodies.into_iter().map(BodyError::token));
-    all.extend(refusals.into_iter().map(Refusal::token));
-    all
 }
 
 #[cfg(test)]
