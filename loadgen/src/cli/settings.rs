@@ -89,7 +89,7 @@ impl RunArgs {
         let seed = self.seed.unwrap_or_else(fresh_seed);
         let max_in_flight = match &pace {
             Pace::Closed { clients, .. } => *clients,
-            Pace::Open { .. } => self.max_in_flight.max(1),
+            Pace::Open { .. } | Pace::Listed(_) => self.max_in_flight.max(1),
         };
         let mut workload = Workload::new(seed, pace, Stop { requests: self.requests, after }, mix);
         workload.id_prefix = format!("r{:06x}x", seed & 0xff_ffff);
@@ -181,6 +181,7 @@ impl RunArgs {
         let mut words: Vec<_> = workload.mix.entries().iter().map(ToString::to_string).collect();
         words.push(match &workload.pace {
             Pace::Closed { clients, .. } => format!("closed loop, {clients} clients"),
+            Pace::Listed(times) => format!("open loop, {} listed arrivals", times.len()),
             Pace::Open { stages, poisson } => {
                 let arrivals = if *poisson { "independent arrivals" } else { "even arrivals" };
                 let stages = if stages.len() == 1 { String::new() } else { format!(" in {} stages", stages.len()) };
@@ -200,6 +201,7 @@ impl RunArgs {
 fn load_end(workload: &Workload) -> Duration {
     let end = match &workload.pace {
         Pace::Open { stages, .. } => stages.iter().map(|stage| stage.span).sum(),
+        Pace::Listed(times) => times.last().copied().unwrap_or_default(),
         Pace::Closed { .. } => Duration::MAX,
     };
     workload.stop.after.map_or(end, |after| end.min(after))

@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::shard::Shard;
 use crate::workload::{Arrivals, Pace, Workload};
 
+/// When the requests of an open loop are due, in order.
+type Due = Box<dyn Iterator<Item = Duration> + Send>;
+
 /// A request that may begin.
 pub(super) struct Start {
     pub(super) index: u64,
@@ -26,7 +29,7 @@ pub(super) struct Starts {
 
 enum Paced {
     Open {
-        arrivals: Box<Arrivals>,
+        arrivals: Due,
         next: Option<Duration>,
     },
     /// Clients that are free, with the time from which they are, earliest first.
@@ -36,15 +39,21 @@ enum Paced {
     },
 }
 
+impl Paced {
+    fn open(mut arrivals: Due, shard: Shard) -> Self {
+        let next = arrivals.nth(shard.number as usize);
+        Paced::Open { arrivals, next }
+    }
+}
+
 impl Starts {
     pub(super) fn new(workload: &Workload, shard: Shard) -> Self {
         let end = workload.stop.requests.unwrap_or(u64::MAX);
         let pace = match &workload.pace {
             Pace::Open { stages, poisson } => {
-                let mut arrivals = Box::new(Arrivals::new(stages, *poisson, workload.seed));
-                let next = arrivals.nth(shard.number as usize);
-                Paced::Open { arrivals, next }
+                Paced::open(Box::new(Arrivals::new(stages, *poisson, workload.seed)), shard)
             }
+            Pace::Listed(times) => Paced::open(Box::new(times.clone().into_iter()), shard),
             Pace::Closed { clients, ramp_up, think } => {
                 let all = (*clients).max(1) as u64;
                 let client = |place| {

@@ -268,6 +268,21 @@ async fn a_request_that_had_to_wait_counts_from_when_it_was_due() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn listed_requests_are_due_at_their_times_whatever_becomes_of_others() {
+    let mut workload = closed(1, 9, "connect");
+    workload.pace = Pace::Listed([0, 30, 30, 700].map(Duration::from_millis).into());
+    let begun = tokio::time::Instant::now();
+    let done = against(&workload, |stream| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        answer(stream, "HTTP/1.1 200 OK\r\n\r\n").await;
+    })
+    .await;
+    let intended: Vec<_> = done.iter().map(|one| one.intended.as_millis()).collect();
+    assert_eq!(intended, [0, 30, 30, 700]);
+    assert_eq!(begun.elapsed().as_millis(), 1700);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_loop_does_not_wait_for_answers() {
     let stages = vec![Stage { from: 100_000, to: 100_000, span: Duration::from_secs(1) }];
     let mut workload = closed(1, 100, "connect");

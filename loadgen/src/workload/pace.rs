@@ -15,6 +15,8 @@ pub enum Pace {
         /// Whether arrivals are independent (Poisson) instead of even.
         poisson: bool,
     },
+    /// At these times from the run's begin, none before the one in front of it: an open loop too.
+    Listed(Vec<Duration>),
     /// Each client sends the next when the last is over: a closed loop.
     Closed {
         /// The number of clients.

@@ -31,6 +31,9 @@ pub struct Client {
     /// Open loop in stages: "100x10s,100..500x30s".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stages: Option<Written<Stages>>,
+    /// Open loop: when each request begins, counted from `from`. None may stand before an earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrivals: Vec<Span>,
     /// Open loop: independent arrivals instead of even ones.
     #[serde(default, skip_serializing_if = "is_default")]
     pub poisson: bool,
@@ -98,7 +101,7 @@ impl Client {
 
     /// Whether it is an open loop: requests begin on time, whether or not earlier ones have ended.
     pub fn is_open_loop(&self) -> bool {
-        self.rate.is_some() || self.stages.is_some()
+        self.rate.is_some() || self.stages.is_some() || !self.arrivals.is_empty()
     }
 
     /// Its load, as loadgen wants it, for `span` at most.
@@ -110,6 +113,9 @@ impl Client {
             (None, Some(rate)) => {
                 let rate = rate.thousandths();
                 Pace::Open { stages: vec![Stage { from: rate, to: rate, span }], poisson }
+            }
+            (None, None) if !self.arrivals.is_empty() => {
+                Pace::Listed(self.arrivals.iter().map(|arrival| arrival.get()).collect())
             }
             (None, None) => Pace::Closed {
                 clients: self.clients.map_or(1, count),

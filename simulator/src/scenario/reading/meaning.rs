@@ -154,6 +154,18 @@ impl<'a> Checker<'a> {
         if client.rate.is_some_and(|rate| rate.thousandths() == 0) {
             self.problem(&join(path, "rate"), "must be above 0");
         }
+        if !client.arrivals.is_empty() {
+            for (field, given) in
+                [("rate", client.rate.is_some()), ("stages", client.stages.is_some()), ("poisson", client.poisson)]
+            {
+                if given {
+                    self.problem(&join(path, field), "does not go with arrivals, which say when each request begins");
+                }
+            }
+            if !client.arrivals.is_sorted() {
+                self.problem(&join(path, "arrivals"), "must be in order, the earliest first");
+            }
+        }
         let open = client.is_open_loop();
         for (field, given, of_open) in [
             ("poisson", client.poisson, true),
@@ -163,12 +175,19 @@ impl<'a> Checker<'a> {
             ("ramp_up", !client.ramp_up.get().is_zero(), false),
         ] {
             if given && of_open != open {
-                let text = if of_open { "goes with rate or stages" } else { "does not go with rate or stages" };
+                let text = if of_open {
+                    "goes with rate, stages or arrivals"
+                } else {
+                    "goes with none of rate, stages and arrivals"
+                };
                 self.problem(&join(path, field), text);
             }
         }
         if !open && client.requests.is_none() && client.think.get().is_zero() {
-            self.problem(path, "give requests, rate, stages or think: without any of them it would never pause");
+            self.problem(
+                path,
+                "give requests, rate, stages, arrivals or think: without any of them it would never pause",
+            );
         }
         let last = client.until.unwrap_or(self.scenario.duration);
         if client.from > last {

@@ -106,7 +106,10 @@ mod tests {
                 r#""clients": [{"name": "a", "do": "echo", "requests": 1}]"#,
                 r#"clients[0].name: "a" is taken by another host"#,
             ),
-            (r#""clients": [{"name": "c", "do": "echo"}]"#, "clients[0]: give requests, rate, stages or think"),
+            (
+                r#""clients": [{"name": "c", "do": "echo"}]"#,
+                "clients[0]: give requests, rate, stages, arrivals or think",
+            ),
             (r#""clients": [{"name": "c", "requests": 1}]"#, "clients[0].do: is missing"),
             (
                 r#""clients": [{"name": "c", "do": "ecko", "requests": 1}]"#,
@@ -129,11 +132,11 @@ mod tests {
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "rate": 1, "think": "1s"}]"#,
-                "clients[0].think: does not go with rate or stages",
+                "clients[0].think: goes with none of rate, stages and arrivals",
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1, "poisson": true}]"#,
-                "clients[0].poisson: goes with rate or stages",
+                "clients[0].poisson: goes with rate, stages or arrivals",
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1, "clients": 0}]"#,
