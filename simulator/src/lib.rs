@@ -10,13 +10,15 @@
 //! | `world` | where a scenario is played: engines, hosts, programs, the director | `scenario`, `record` |
 //! | `judge` | whether a run is as it should be: the history, the laws, the expectations | `scenario`, `record`, `world` |
 //! | `explore` | many runs: batches, sweeps, shrinking, engines side by side | `scenario`, `record`, `world`, `judge` |
-//! | `report` | what is shown of runs: text, JSON, JUnit, Markdown, the timeline page | `scenario`, `record`, `world`, `judge`, `explore` |
-//! | `cli` | the command line of the binary, which is not part of the library | `scenario`, `world`, `judge`, `explore`, `report` |
+//! | `incident` | a recorded day: read from the log, held against its replay, played under other settings | `scenario`, `record`, `world`, `judge`, `explore` |
+//! | `report` | what is shown of runs: text, JSON, JUnit, Markdown, the timeline page | `scenario`, `record`, `world`, `judge`, `explore`, `incident` |
+//! | `cli` | the command line of the binary, which is not part of the library | `scenario`, `world`, `judge`, `explore`, `incident`, `report` |
 //!
 //! [`judge::run`] plays and judges one scenario; [`judge::LAWS`] must hold in every run, and [`judge::run_with`] adds laws of
 //! your own (`examples/custom_law.rs`).
 
 pub mod explore;
+pub mod incident;
 pub mod judge;
 pub mod record;
 pub mod report;

@@ -9,7 +9,7 @@ use simulator::scenario;
 
 use cli::arguments::{Cli, Command};
 use cli::failure::{Failed, STALLED, USAGE};
-use cli::{engines, files, play, results, search};
+use cli::{engines, files, incident, play, results, search};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -37,6 +37,10 @@ fn main() -> ExitCode {
         Command::Merge(args) => results::merge(&args),
         Command::Coverage { results } => results::coverage(&results),
         Command::Shrink(args) => search::shrink(&args),
+        Command::Diff { one, other } => play::diff(&one, &other),
+        Command::Record(args) => incident::record(&args),
+        Command::Fidelity(args) => incident::fidelity(&args),
+        Command::WhatIf(args) => incident::what_if(&args),
         Command::Schema => files::print(&format!("{:#}\n", scenario::schema().as_value())),
     };
     match ended {

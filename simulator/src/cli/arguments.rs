@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use simulator::explore::shard::Shard;
+use simulator::incident::{Bound, REQUESTS};
 use simulator::world::EngineKind;
 
 /// Plays stories about the netdrift proxy in a simulated network, or on real sockets
@@ -59,6 +60,19 @@ pub(crate) enum Command {
     },
     /// Find the smallest scenario that still fails as this one does, and write it down.
     Shrink(Shrink),
+    /// Tell how two traces differ: the first line that does, and what became of requests.
+    Diff {
+        /// What `trace` has written.
+        one: PathBuf,
+        /// The same of another run.
+        other: PathBuf,
+    },
+    /// Make a scenario of the proxy's log, which replays what happened.
+    Record(Record),
+    /// Replay a recorded day, and tell what differs from what was seen on it.
+    Fidelity(Fidelity),
+    /// Play a recorded day under other settings, and show what they would have changed.
+    WhatIf(WhatIf),
     /// Print the JSON Schema of scenario files.
     Schema,
 }
@@ -263,6 +277,66 @@ pub(crate) struct Shrink {
     /// Runs at most.
     #[arg(long, default_value_t = 2000)]
     pub(crate) runs: usize,
+}
+
+/// Record a day
+#[derive(Debug, Args)]
+pub(crate) struct Record {
+    /// The proxy's log as JSON, complete at level debug; rotated files too, in any order.
+    #[arg(required = true)]
+    pub(crate) logs: Vec<PathBuf>,
+    /// The configuration that the proxy had when the log begins. Names and addresses are replaced, secrets are left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Where the scenario is written.
+    #[arg(long, default_value = "incident.json", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// A file whose bytes are the key of the names, so that several recordings have the same names. Left out: a key that nobody knows.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Keep so many requests at most. Of more, an even part is taken.
+    #[arg(long, default_value_t = REQUESTS, value_name = "N", value_parser = at_least_one)]
+    pub(crate) most: usize,
+}
+
+/// Hold a replay against the day
+#[derive(Debug, Args)]
+pub(crate) struct Fidelity {
+    /// What is replayed.
+    #[command(flatten)]
+    pub(crate) one: OneRun,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Play a day under other settings
+#[derive(Debug, Args)]
+pub(crate) struct WhatIf {
+    /// The recorded day, or any other scenario.
+    pub(crate) file: PathBuf,
+    /// A configuration to try, which may leave out what stays as it was; give it again for more.
+    #[arg(long = "config", required = true, value_name = "FILE")]
+    pub(crate) configs: Vec<PathBuf>,
+    /// The key of the recording, so that upstreams are known by their addresses.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Every seed from A to B, both included.
+    #[arg(long, value_name = "A..B", default_value = "1..20")]
+    pub(crate) seeds: Seeds,
+    /// A bound on the mean of a figure under each candidate, such as "harmed<=10"; give it again for more.
+    #[arg(long = "expect", value_name = "BOUND")]
+    pub(crate) bounds: Vec<Bound>,
+    /// Runs at once. Left out: one for each core.
+    #[arg(long)]
+    pub(crate) jobs: Option<usize>,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| format!("must be 1 or more (got {text:?})"))
 }
 
 /// `A..B` or `A..=B`, which mean the same: both ends are included.

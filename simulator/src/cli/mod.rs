@@ -4,6 +4,7 @@ pub(crate) mod arguments;
 pub(crate) mod engines;
 pub(crate) mod failure;
 pub(crate) mod files;
+pub(crate) mod incident;
 pub(crate) mod pipeline;
 pub(crate) mod play;
 pub(crate) mod results;

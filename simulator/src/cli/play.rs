@@ -1,8 +1,9 @@
 //! Some commands play scenarios: many of them, or a single one that is shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use simulator::explore::TraceDiff;
 use simulator::explore::base::SinceBase;
 use simulator::explore::batch::{Job, judge_sometimes, run_all, sometimes};
 use simulator::explore::coverage::{self, Reached};
@@ -14,7 +15,7 @@ use simulator::scenario::Scenario;
 
 use super::arguments::{OneRun, Run, Timeline};
 use super::engines::{prepare, sorted, threads};
-use super::failure::{Failed, unwritten};
+use super::failure::{DATA, Failed, unwritten};
 use super::files::{all_scaled, load_scaled, print};
 use super::pipeline;
 
@@ -143,6 +144,16 @@ pub(crate) fn trace(one: &OneRun) -> Result<u8, Failed> {
     print(&lines)?;
     eprintln!("digest {}", report.digest);
     Ok(report.verdict.exit_code())
+}
+
+/// Prints how two traces differ; the exit code is 1 where they do.
+pub(crate) fn diff(one: &Path, other: &Path) -> Result<u8, Failed> {
+    let wrong = |text: String| Failed { code: DATA, text: format!("{text}\n") };
+    let read =
+        |path: &Path| std::fs::read_to_string(path).map_err(|error| wrong(format!("{}: {error}", path.display())));
+    let diff = TraceDiff::of(&read(one)?, &read(other)?).map_err(wrong)?;
+    print(&diff.to_string())?;
+    Ok(u8::from(!diff.is_empty()))
 }
 
 /// Runs one scenario and draws it.

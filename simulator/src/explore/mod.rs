@@ -10,3 +10,6 @@ pub mod shard;
 pub mod shrink;
 pub mod swarm;
 pub mod sweep;
+mod trace_diff;
+
+pub use trace_diff::TraceDiff;

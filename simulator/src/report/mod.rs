@@ -2,6 +2,7 @@
 
 mod annotations;
 mod coverage;
+mod fidelity;
 mod json;
 mod junit;
 mod markdown;
@@ -10,9 +11,11 @@ mod place;
 mod progress;
 mod text;
 mod timeline;
+mod what_if;
 
 pub use annotations::{github, github_problems};
 pub use coverage::coverage;
+pub use fidelity::{fidelity, fidelity_json};
 pub use json::json;
 pub use junit::junit;
 pub use markdown::markdown;
@@ -20,3 +23,4 @@ pub use parity::{comparison_json, comparison_markdown, comparison_text};
 pub use progress::Progress;
 pub use text::{failure, laws, line, replay_command};
 pub use timeline::page as timeline_page;
+pub use what_if::{what_if, what_if_json};

@@ -15,6 +15,7 @@ use super::client::Client;
 use super::expectation::Expectation;
 use super::host::PROXY;
 use super::network::Network;
+use super::seen::Seen;
 use super::timeline::Entry;
 use super::values::left_out::{is_default, is_null};
 
@@ -65,6 +66,9 @@ pub struct Scenario {
     /// What must hold of the run, beside the laws.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
+    /// Of a recorded day: what was seen on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
 }
 
 /// An aspect in which the outcomes of engines are compared

@@ -8,6 +8,7 @@ mod file;
 mod host;
 mod network;
 mod reading;
+mod seen;
 mod timeline;
 mod values;
 
@@ -20,5 +21,6 @@ pub use host::{HostName, LIVENESS, PROXY, PROXY_PORT, UPSTREAM_PORT, own_client}
 pub use network::{Network, NetworkLink, Reorder};
 pub use proxy::config::text::Span;
 pub use reading::{load, load_scaled, parse};
+pub use seen::{Percentiles, Piece, Seen, Turn};
 pub use timeline::{Action, Entry};
 pub use values::{ClockJump, Notation, Rate, Written};

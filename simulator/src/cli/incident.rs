@@ -1,0 +1,110 @@
+//! Some commands are about incidents: a recorded day, and its replay.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use simulator::incident::{self, Candidate, Key, Recording};
+use simulator::judge::run_on;
+use simulator::report::{self, Progress};
+
+use super::arguments::{Fidelity, Record, WhatIf};
+use super::engines::{prepare, threads};
+use super::failure::{DATA, Failed, unwritten};
+use super::files::{load, load_scaled, print};
+
+fn read(path: &Path) -> Result<Vec<u8>, Failed> {
+    std::fs::read(path).map_err(|error| wrong(path, &error.to_string()))
+}
+
+fn wrong(path: &Path, text: &str) -> Failed {
+    Failed { code: DATA, text: format!("{}: {text}\n", path.display()) }
+}
+
+/// The key in `file`, or one that nobody knows.
+fn key(file: Option<&Path>) -> Result<Key, Failed> {
+    match file {
+        Some(path) => Key::new(&read(path)?).map_err(|text| wrong(path, &text)),
+        None => Key::random().map_err(|text| Failed { code: DATA, text: format!("{text}\n") }),
+    }
+}
+
+/// Makes a scenario of logs, and says what had to be guessed.
+pub(crate) fn record(args: &Record) -> Result<u8, Failed> {
+    let (config, key) = (read(&args.config)?, key(args.key_file.as_deref())?);
+    let shown = io::stderr().is_terminal();
+    let watch = |lines| {
+        if shown {
+            // Where nobody looks, nothing is lost.
+            let _ = write!(io::stderr(), "\r{lines} lines");
+        }
+    };
+    let recorded = incident::record(&args.logs, &config, &key, args.most, watch);
+    if shown {
+        let _ = write!(io::stderr(), "\r\u{1b}[K");
+    }
+    let Recording { scenario, text, logs } =
+        recorded.map_err(|text| Failed { code: DATA, text: format!("{text}\n") })?;
+    std::fs::write(&args.out, text).map_err(|error| unwritten(&args.out, &error))?;
+    let seen = scenario.seen.unwrap_or_default();
+    let mut told = String::new();
+    for (number, path) in (1..).zip(&logs) {
+        told.push_str(&format!("log {number} is {}\n", path.display()));
+    }
+    seen.guessed.iter().for_each(|one| told.push_str(&format!("{one}\n")));
+    eprint!("{told}");
+    print(&format!(
+        "{}: {} requests in {}, {} failed, {} failed over, {} ejections and recoveries; {} clients\n",
+        args.out.display(),
+        seen.requests,
+        scenario.duration,
+        seen.failed,
+        seen.failovers,
+        seen.turns.len(),
+        scenario.clients.len()
+    ))
+}
+
+/// Replays a recorded day and prints what differs; the exit code is 1 where something does.
+pub(crate) fn fidelity(args: &Fidelity) -> Result<u8, Failed> {
+    let one = &args.one;
+    prepare(one.engine.engine, &one.engine.play)?;
+    let scenario = load_scaled(&one.file, one.engine.play.scale)?;
+    let Some(seen) = &scenario.seen else {
+        return Err(wrong(&one.file, "it does not say what was seen on its day: make it by `simulator record`"));
+    };
+    let run = run_on(one.engine.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let fidelity = incident::Fidelity::of(seen, &run.trace);
+    if args.json {
+        print(&report::fidelity_json(&fidelity))?;
+    } else {
+        print(&format!("{}\n{}", report::line(&run), report::fidelity(&fidelity, seen)))?;
+    }
+    Ok(u8::from(fidelity.differences().next().is_some()))
+}
+
+/// Plays a day under other settings and prints the figures side by side; the exit code is 1 where a bound does not hold.
+pub(crate) fn what_if(args: &WhatIf) -> Result<u8, Failed> {
+    let day = load(&args.file)?;
+    let key = args.key_file.as_deref().map(|path| key(Some(path))).transpose()?;
+    let mut candidates = Vec::new();
+    for path in &args.configs {
+        let Candidate { scenario, notes } =
+            Candidate::new(&day, &read(path)?, key.as_ref()).map_err(|text| wrong(path, &text))?;
+        notes.iter().for_each(|note| eprintln!("{}: {note}", path.display()));
+        candidates.push((path.display().to_string(), scenario));
+    }
+    let seeds = args.seeds.0.clone();
+    let runs = seeds.clone().count() * (candidates.len() + 1);
+    let progress = Progress::new(u64::try_from(runs).ok());
+    let found = incident::what_if(&day, &candidates, seeds, threads(args.jobs), |_| progress.ended(false, ""));
+    drop(progress);
+    print(&if args.json { report::what_if_json(&found) } else { report::what_if(&found) })?;
+    let mut code = 0;
+    for (place, name) in found.candidates.iter().enumerate() {
+        for broken in args.bounds.iter().filter_map(|bound| bound.broken(&found.figures, place)) {
+            eprintln!("{name}: {broken}");
+            code = 1;
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,205 @@
+//! Log files are read a line at a time, in the order of their first lines' times.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde_json::Value as Json;
+
+/// The most bytes of a line. The proxy's own are shorter: heads are limited, and causes are cut.
+const LONGEST: u64 = 1 << 20;
+/// Lines that are searched for a first time.
+const FIRST_LINES: usize = 1000;
+
+/// A place in the logs: the file's number from 1, in the order in which files are read, and the line's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::incident) struct Place {
+    /// Which file.
+    pub log: usize,
+    /// Which line of it, from 1.
+    pub line: u64,
+}
+
+/// Why a line tells nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::incident) enum Unread {
+    /// It is longer than any line of the proxy.
+    TooLong,
+    /// It is no UTF-8.
+    NoText,
+    /// It is no JSON object: of another program, of a log in text form, or cut in the middle.
+    NoJson,
+    /// It has no time.
+    NoTime,
+    /// It tells no event: a remark, or of another program.
+    NoEvent,
+    /// Its event is unknown here: of another version.
+    UnknownEvent,
+    /// Its event lacks fields, or they are not as they should be.
+    OtherFields,
+}
+
+impl Unread {
+    /// What such lines are, for people.
+    pub(in crate::incident) const fn in_words(self) -> &'static str {
+        match self {
+            Unread::TooLong => "longer than a line of the proxy",
+            Unread::NoText => "no text",
+            Unread::NoJson => "no JSON, such as lines that were cut",
+            Unread::NoTime => "without a time",
+            Unread::NoEvent => "without an event, such as remarks",
+            Unread::UnknownEvent => "of an event that this version does not know",
+            Unread::OtherFields => "of an event whose fields are not as they should be",
+        }
+    }
+}
+
+/// A line of a log that is an object with a time.
+#[derive(Debug)]
+pub(in crate::incident) struct LogLine {
+    /// Where it stands.
+    pub at: Place,
+    /// When it was written.
+    pub time: SystemTime,
+    /// All of it.
+    pub json: Json,
+}
+
+/// `files` in the order of the times at which they begin; those without any come last.
+///
+/// # Errors
+/// A file can't be read; told with its path.
+pub(in crate::incident) fn in_order(files: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let mut begun = Vec::new();
+    for file in files {
+        let mut lines = Lines::open(file, 0)?;
+        let mut first = None;
+        for _ in 0..FIRST_LINES {
+            match lines.next_line()? {
+                None => break,
+                Some(Err(_)) => {}
+                Some(Ok(line)) => {
+                    first = Some(line.time);
+                    break;
+                }
+            }
+        }
+        begun.push((first.is_none(), first, file.clone()));
+    }
+    begun.sort_by_key(|(none, first, _)| (*none, *first));
+    Ok(begun.into_iter().map(|(_, _, file)| file).collect())
+}
+
+/// The lines of one file.
+pub(in crate::incident) struct Lines {
+    reader: BufReader<File>,
+    buffer: Vec<u8>,
+    at: Place,
+    path: PathBuf,
+}
+
+impl Lines {
+    /// The lines of the file at `path`, which is number `log`.
+    ///
+    /// # Errors
+    /// It can't be opened; told with its path.
+    pub(in crate::incident) fn open(path: &Path, log: usize) -> io::Result<Self> {
+        let file = File::open(path).map_err(|error| told(path, &error))?;
+        let (reader, path) = (BufReader::with_capacity(1 << 16, file), path.to_owned());
+        Ok(Lines { reader, buffer: Vec::new(), at: Place { log, line: 0 }, path })
+    }
+
+    /// The next line, or why it tells nothing and where it stands; `None` at the end.
+    ///
+    /// # Errors
+    /// The file can't be read on.
+    pub(in crate::incident) fn next_line(&mut self) -> io::Result<Option<Result<LogLine, (Place, Unread)>>> {
+        self.buffer.clear();
+        let read = (&mut self.reader).take(LONGEST).read_until(b'\n', &mut self.buffer);
+        if read.map_err(|error| told(&self.path, &error))? == 0 {
+            return Ok(None);
+        }
+        self.at.line += 1;
+        if self.buffer.len() as u64 == LONGEST && self.buffer.last() != Some(&b'\n') {
+            self.skip().map_err(|error| told(&self.path, &error))?;
+            return Ok(Some(Err((self.at, Unread::TooLong))));
+        }
+        Ok(Some(read_line(&self.buffer, self.at).map_err(|why| (self.at, why))))
+    }
+
+    /// Reads to the line's end and keeps nothing.
+    fn skip(&mut self) -> io::Result<()> {
+        loop {
+            let piece = self.reader.fill_buf()?;
+            let end = piece.iter().position(|byte| *byte == b'\n');
+            let (used, over) = (end.map_or(piece.len(), |end| end + 1), end.is_some() || piece.is_empty());
+            self.reader.consume(used);
+            if over {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn told(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn read_line(bytes: &[u8], at: Place) -> Result<LogLine, Unread> {
+    let text = str::from_utf8(bytes).map_err(|_| Unread::NoText)?;
+    // What a container or a syslog daemon has written in front of the object.
+    let begin = text.find('{').ok_or(Unread::NoJson)?;
+    let json: Json = serde_json::from_str(&text[begin..]).map_err(|_| Unread::NoJson)?;
+    let time = json.get("timestamp").and_then(Json::as_str).ok_or(Unread::NoTime)?;
+    let time = humantime::parse_rfc3339(time).map_err(|_| Unread::NoTime)?;
+    Ok(LogLine { at, time, json })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn read_all(path: &Path) -> Vec<Result<String, Unread>> {
+        let mut lines = Lines::open(path, 1).unwrap();
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_line().unwrap() {
+            all.push(line.map(|line| line.json["event"].to_string()).map_err(|(_, why)| why));
+        }
+        all
+    }
+
+    #[test]
+    fn what_can_be_read_is_and_the_rest_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let good = r#"{"timestamp":"2026-01-01T00:00:00.5Z","event":"drained","reset":0}"#;
+        let mut bytes = format!("{good}\n<30>netdrift[1]: {good}\n{}\nplain text\n{{}}\n", &good[..30]).into_bytes();
+        bytes.extend_from_slice(b"\xff\xfe\n");
+        bytes.extend(std::iter::repeat_n(b'x', 3 << 20));
+        bytes.extend_from_slice(format!("\n{}", &good).as_bytes());
+        fs::write(&path, bytes).unwrap();
+        let event = || Ok("\"drained\"".to_owned());
+        let (cut, none) = (Err(Unread::NoJson), Err(Unread::NoTime));
+        let wanted = [event(), event(), cut.clone(), cut, none, Err(Unread::NoText), Err(Unread::TooLong), event()];
+        assert_eq!(read_all(&path), wanted);
+    }
+
+    #[test]
+    fn rotated_files_come_in_the_order_of_their_times_and_those_without_come_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let line = |day: u32| format!("noise\n{{\"timestamp\":\"2026-01-{day:02}T00:00:00Z\"}}\n");
+        let (now, before) = (write("a.log", &line(9)), write("a.log.1", &line(3)));
+        let (empty, oldest) = (write("b", ""), write("a.log.2", &line(1)));
+        let files = [now.clone(), empty.clone(), before.clone(), oldest.clone()];
+        assert_eq!(in_order(&files).unwrap(), [oldest, before, now, empty]);
+        assert!(in_order(&[folder.path().join("none")]).unwrap_err().to_string().contains("none: "));
+    }
+}

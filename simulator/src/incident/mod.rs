@@ -1,0 +1,17 @@
+//! This room is about incidents: a day that was recorded from the proxy's log as a scenario, with what was seen on it.
+//!
+//! [`record`] makes a scenario of a log, [`Fidelity`] holds its replay against what was seen, and [`what_if`] plays it under other settings.
+
+mod day;
+mod fidelity;
+mod key;
+mod log;
+mod notes;
+mod recording;
+mod settings;
+mod what_if;
+
+pub use fidelity::{Fidelity, Figure};
+pub use key::Key;
+pub use recording::{REQUESTS, Recording, record};
+pub use what_if::{Bound, Candidate, Compared, Figures, LEVEL, Spread, Under, WhatIf, figures_of, what_if};

@@ -1,0 +1,111 @@
+//! What was recorded of a run replays as the run was.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use simulator::incident::{Fidelity, Key, Recording, record};
+use simulator::judge::run;
+use simulator::scenario::{self, ConfigFile, PROXY, Scenario};
+
+use crate::log;
+
+/// Scenarios whose replay is not the same or not tried, and why.
+const OTHERWISE: &[(&str, &str)] = &[
+    ("brown-out", "a slow upstream is put aside again and again, and how often follows from drawn back-offs"),
+    ("chain-of-proxies", "the upstream of one proxy is another, whose own upstreams are not in this log"),
+    ("dead-target", "turns are taken by whichever of two requests of the same instant comes first"),
+    ("descriptors-used-up", "the proxy's machine was at fault"),
+    ("expect-continue", "the log does not tell whether a request waited for 100 (Continue)"),
+    ("hostile-clients", "requests that the proxy turns away for their form are not replayed"),
+    ("odd-pages", "the log does not tell apart what an upstream does to CONNECT and to plain HTTP"),
+    ("plain-faults", "replies that break off behind their head are not replayed"),
+    ("thundering-herd", "nothing: it is merely too large to be played twice more in every gate"),
+    ("ring-of-proxies", "requests that have passed through the proxy before are turned away"),
+];
+
+fn shipped(name: &str) -> Scenario {
+    scenario::load(&log::scenarios().join(name).with_extension("json")).unwrap()
+}
+
+/// Plays a scenario, records its log, and plays the recording with another seed.
+fn replayed(scenario: &Scenario, debug: bool) -> (Recording, Fidelity) {
+    let day = run(scenario, scenario.seed);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.log");
+    fs::write(&path, log::of(scenario, &day.trace, debug)).unwrap();
+    let config = ConfigFile::first(scenario, PROXY).text;
+    // With another key upstreams would have other names, and draws would be others.
+    let key = Key::new(b"the key of these tests").unwrap();
+    let recording = record(&[path], config.as_bytes(), &key, 5000, |_| {}).unwrap();
+    let replay = run(&recording.scenario, 7);
+    let fidelity = Fidelity::of(recording.scenario.seen.as_ref().unwrap(), &replay.trace);
+    (recording, fidelity)
+}
+
+/// What is not the same, for people.
+fn differences(fidelity: &Fidelity) -> Vec<String> {
+    fidelity
+        .differences()
+        .map(|one| format!("{}: {} recorded, {} replayed", one.what, one.recorded, one.replayed))
+        .collect()
+}
+
+fn all_names() -> Vec<String> {
+    let files = fs::read_dir(log::scenarios()).unwrap().map(|entry| entry.unwrap().path());
+    let scenarios = files.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    let mut names: Vec<String> = scenarios.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    names.retain(|name| Path::new(name) != Path::new("schema"));
+    names.sort();
+    names
+}
+
+/// Which of these scenarios differ in their replays, and how.
+fn differing(names: &[String], debug: bool) -> BTreeMap<String, Vec<String>> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (_, fidelity) = replayed(&shipped(name), debug);
+                    let told = differences(&fidelity);
+                    if !told.is_empty() {
+                        found.lock().unwrap().insert(name.clone(), told);
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+#[test]
+fn a_complete_log_of_each_shipped_scenario_replays_as_it_was() {
+    let mut names = all_names();
+    names.retain(|name| OTHERWISE.iter().all(|(other, _)| other != name));
+    assert!(names.len() > 50, "{}", names.len());
+    let differing = differing(&names, true);
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[test]
+fn a_log_at_level_info_replays_ejections_and_failures_as_well() {
+    let names =
+        ["all-down-then-back", "black-hole", "one-refuses", "flapping", "proxy-restart", "reload-adds", "upstream-407"];
+    let differing = differing(&names.map(str::to_owned), false);
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[test]
+fn a_replay_that_is_not_the_day_is_told_from_it() {
+    let scenario = shipped("one-refuses");
+    let (recording, _) = replayed(&scenario, true);
+    let mut other = recording.scenario;
+    let seen = other.seen.take().unwrap();
+    other.upstreams.iter_mut().for_each(|upstream| upstream.plan = serde_json::Value::Null);
+    let fidelity = Fidelity::of(&seen, &run(&other, 7).trace);
+    let told = differences(&fidelity);
+    assert!(told.iter().any(|one| one.starts_with("ejections of ")), "{told:?}");
+}
