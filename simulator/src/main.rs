@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Record(args) => incident::record(&args),
         Command::Fidelity(args) => incident::fidelity(&args),
         Command::WhatIf(args) => incident::what_if(&args),
+        Command::New(args) => incident::new(&args),
         Command::Schema => files::print(&format!("{:#}\n", scenario::schema().as_value())),
     };
     match ended {

@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Fidelity(Fidelity),
     /// Play a recorded day under other settings, and show what they would have changed.
     WhatIf(WhatIf),
+    /// Write a first scenario for a pool of one's own, from the configuration of its proxy.
+    New(New),
     /// Print the JSON Schema of scenario files.
     Schema,
 }
@@ -297,6 +299,20 @@ pub(crate) struct Record {
     /// Keep so many requests at most. Of more, an even part is taken.
     #[arg(long, default_value_t = REQUESTS, value_name = "N", value_parser = at_least_one)]
     pub(crate) most: usize,
+}
+
+/// Write a first scenario
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// The configuration of the proxy. Addresses, users and tags are replaced, secrets are left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// What the scenario is called: letters, digits and dashes.
+    #[arg(long, default_value = "first")]
+    pub(crate) name: String,
+    /// Where it is written; a file that is there already is left alone. Left out: NAME.json.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Hold a replay against the day

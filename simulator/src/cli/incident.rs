@@ -1,13 +1,14 @@
 //! Some commands are about incidents: a recorded day, and its replay.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use simulator::incident::{self, Candidate, Key, Recording};
+use simulator::incident::{self, Candidate, First, Key, Recording};
 use simulator::judge::run_on;
 use simulator::report::{self, Progress};
 
-use super::arguments::{Fidelity, Record, WhatIf};
+use super::arguments::{Fidelity, New, Record, WhatIf};
 use super::engines::{prepare, threads};
 use super::failure::{DATA, Failed, unwritten};
 use super::files::{load, load_scaled, print};
@@ -62,6 +63,17 @@ pub(crate) fn record(args: &Record) -> Result<u8, Failed> {
         seen.turns.len(),
         scenario.clients.len()
     ))
+}
+
+/// Writes a first scenario, and says how to play it.
+pub(crate) fn new(args: &New) -> Result<u8, Failed> {
+    let First { scenario, text, left_out } =
+        incident::first(&read(&args.config)?, &args.name).map_err(|text| wrong(&args.config, &text))?;
+    let out = args.out.clone().unwrap_or_else(|| format!("{}.json", args.name).into());
+    let written = File::create_new(&out).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| unwritten(&out, &error))?;
+    left_out.iter().for_each(|one| eprintln!("left out: {one}"));
+    print(&format!("{0}: {1}\nplay it: simulator run {0}\n", out.display(), scenario.story))
 }
 
 /// Replays a recorded day and prints what differs; the exit code is 1 where something does.

@@ -1,9 +1,11 @@
 //! This room is about incidents: a day that was recorded from the proxy's log as a scenario, with what was seen on it.
 //!
 //! [`record`] makes a scenario of a log, [`Fidelity`] holds its replay against what was seen, and [`what_if`] plays it under other settings.
+//! [`first`] makes a scenario of a configuration alone, for who has no log yet.
 
 mod day;
 mod fidelity;
+mod first;
 mod key;
 mod log;
 mod notes;
@@ -12,6 +14,7 @@ mod settings;
 mod what_if;
 
 pub use fidelity::{Fidelity, Figure};
+pub use first::{First, first};
 pub use key::Key;
 pub use recording::{REQUESTS, Recording, record};
 pub use what_if::{Bound, Candidate, Compared, Figures, LEVEL, Spread, Under, WhatIf, figures_of, what_if};
