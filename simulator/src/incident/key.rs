@@ -46,7 +46,7 @@ impl Key {
     /// The key that a file holds.
     ///
     /// # Errors
-    /// It is shorter than [`LEAST_KEY_BYTES`].
+    /// It is shorter than 16 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() < LEAST_KEY_BYTES {
             return Err(format!("a key has at least {LEAST_KEY_BYTES} bytes (got {})", bytes.len()));

@@ -58,6 +58,8 @@ const SHOWN_OF_WARM: &[&str] = &["max", "max_age"];
 
 /// What every replaced password is.
 pub(in crate::incident) const PASSWORD: &str = "replaced";
+/// A user whom no log names. Its requests come with a wrong password.
+pub(in crate::incident) const NOBODY: &str = "nobody";
 /// The target of checks in a replay.
 const ENDPOINT: &str = "echo.mock:80";
 

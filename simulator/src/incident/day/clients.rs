@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::plan::dead_zone;
-use crate::incident::settings::PASSWORD;
+use crate::incident::settings::{NOBODY, PASSWORD};
 use crate::scenario::Span;
 
 /// The most clients. Where there would be more, sizes and times are rounded more.
@@ -116,7 +116,7 @@ fn client(number: usize, does: Does, requests: &[&Asked], names: NamesOf<'_>) ->
         "timeout": Span::from(timeout),
     });
     let users = match does {
-        Does::Outsider { wrong: true } => vec!["nobody:wrong".to_owned()],
+        Does::Outsider { wrong: true } => vec![format!("{NOBODY}:wrong")],
         Does::Outsider { wrong: false } => Vec::new(),
         _ => users(requests, names.users),
     };

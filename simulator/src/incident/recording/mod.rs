@@ -15,7 +15,7 @@ use self::day::Day;
 use super::day::{NamesOf, can_play, clients, plan};
 use super::key::Key;
 use super::log::{Lines, Place, in_order};
-use super::settings::{Settings, list_users};
+use super::settings::{NOBODY, Settings, list_users};
 use crate::scenario::{self, Scenario, Span};
 
 /// How many requests a recording has if nobody says.
@@ -87,9 +87,9 @@ pub fn record(
 fn scenario_of(mut day: Day<'_>, settings: &mut Settings) -> Json {
     let duration = day.last + REST;
     if !day.told_attempts {
-        day.notes.say("the log tells of no single attempts (it has them at level debug): they were taken from the ends of requests, \
-             their times were guessed, and probes and checks are not known",
-        );
+        let what = "the log tells of no single attempts (it has them at level debug): they were taken from the ends of \
+                    requests, their times were guessed, and probes and checks are not known";
+        day.notes.say(what);
     }
     for what in &settings.left_out {
         day.notes.say(format!("of the configuration is left out: {what}"));
@@ -97,6 +97,10 @@ fn scenario_of(mut day: Day<'_>, settings: &mut Settings) -> Json {
     if let Some(users) = &mut settings.users {
         // Those that come from variables have names in the log alone.
         users.extend(day.users.names.iter().cloned());
+        if users.is_empty() {
+            // A proxy that asks has to know somebody.
+            users.insert(NOBODY.to_owned());
+        }
         list_users(&mut settings.proxy, users);
     }
     let dead: BTreeSet<&'static str> = day.dead_by.iter().copied().collect();
@@ -144,7 +148,7 @@ fn scenario_of(mut day: Day<'_>, settings: &mut Settings) -> Json {
 fn upstreams(day: &mut Day<'_>, dead: &BTreeSet<&'static str>) -> Vec<Json> {
     let mut behaviours = std::mem::take(&mut day.attempts).by_upstream();
     let configured = day.upstreams.configured().map(str::to_owned);
-    let brought = day.upstreams.strangers().filter(|host| day.timeline.names(host)).map(str::to_owned);
+    let brought = day.timeline.brought().map(str::to_owned);
     let hosts: Vec<String> = configured.chain(brought).collect();
     let mut upstreams = Vec::new();
     for host in hosts {

@@ -1,5 +1,6 @@
 //! What was done to the proxy on the day becomes the timeline of the scenario.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -12,7 +13,7 @@ use crate::incident::settings::{Change, change};
 use crate::scenario::{PROXY, Span, UPSTREAM_PORT};
 
 /// The most entries that are told.
-const MOST_ENTRIES: usize = 5000;
+const MOST_ENTRIES: usize = 1000;
 
 /// What was done to the proxy.
 #[derive(Debug)]
@@ -20,13 +21,15 @@ pub(super) struct Timeline {
     entries: Vec<(Duration, Json)>,
     /// The configuration in force, as far as it is known.
     proxy: Json,
+    /// Upstreams that a reload has brought, and that the first configuration lacks.
+    brought: BTreeSet<String>,
     /// Whether a process runs.
     runs: bool,
 }
 
 impl Timeline {
     pub(super) fn new(proxy: Json) -> Self {
-        Timeline { entries: Vec::new(), proxy, runs: true }
+        Timeline { entries: Vec::new(), proxy, brought: BTreeSet::new(), runs: true }
     }
 
     fn put(&mut self, at: Duration, mut entry: Json, notes: &mut Notes, place: Place) {
@@ -112,6 +115,9 @@ impl Timeline {
                     (Some(fields), place) => {
                         let place = place.unwrap_or_else(|| {
                             entries.push(json!({ "url": url }));
+                            if !upstreams.configured().any(|one| one == host) {
+                                self.brought.insert(host.clone());
+                            }
                             entries.len() - 1
                         });
                         fields.into_iter().for_each(|(name, value)| entries[place][name] = value);
@@ -122,10 +128,9 @@ impl Timeline {
         }
     }
 
-    /// Whether an entry names the upstream on `host`.
-    pub(super) fn names(&self, host: &str) -> bool {
-        let place = format!("//{host}:");
-        self.entries.iter().any(|(_, entry)| entry["proxy"].to_string().contains(&place))
+    /// The upstreams that a reload has brought.
+    pub(super) fn brought(&self) -> impl Iterator<Item = &str> {
+        self.brought.iter().map(String::as_str)
     }
 
     /// The entries in order. What is done at the same time stays in the order in which it was told.

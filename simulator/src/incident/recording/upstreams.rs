@@ -106,9 +106,4 @@ impl Upstreams {
     pub(super) fn configured(&self) -> impl Iterator<Item = &str> {
         self.configured.iter().map(|one| one.host.as_str())
     }
-
-    /// Those that the log alone names.
-    pub(super) fn strangers(&self) -> impl Iterator<Item = &str> {
-        self.strangers.iter().map(String::as_str)
-    }
 }
