@@ -21,7 +21,16 @@ const MOST_USERS: usize = 1000;
 const MOST_DEAD: usize = 24;
 
 /// Events of the proxy's process that say nothing of requests.
-const OF_THE_PROCESS: &[&str] = &["took_over", "handed_over", "log_level_set"];
+const OF_THE_PROCESS: &[&str] = &[
+    "took_over",
+    "handed_over",
+    "hand_over_broken_off",
+    "successor_started",
+    "log_level_set",
+    "log_reopened",
+    "flight_recorded",
+    "flight_record_failed",
+];
 
 /// What is known of a day.
 pub(super) struct Day<'a> {
@@ -113,7 +122,9 @@ impl<'a> Day<'a> {
             self.notes.count(what, place);
         }
         if OF_THE_PROCESS.contains(&word) {
-            return self.notes.count("hand-overs and changes of the log's level, which are not replayed", place);
+            return self
+                .notes
+                .count("what the process told of itself, such as hand-overs, which is not replayed", place);
         }
         if word == "log_lines_dropped" {
             let lines = line.json.get("lines").and_then(Json::as_u64).unwrap_or(1);
