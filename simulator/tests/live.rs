@@ -12,9 +12,10 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use faulty_upstream::Listener;
-use simulator::judge::{Verdict, run_on};
+use simulator::judge::{Verdict, run_on, run_subject};
 use simulator::record::{Clock, ProxyEvent, Recorder, What};
 use simulator::scenario::{self, ConfigFile, HostName};
+use simulator::subject;
 use simulator::world::live::{Live, use_proxy};
 use simulator::world::{Engine, EngineKind, Host, Patience, RunsProxy};
 use tokio::io::AsyncReadExt;
@@ -218,4 +219,94 @@ fn engines_agree_on_a_scenario_that_both_can_play() {
         "{table}"
     );
     assert!(table.contains("can't: network.loss: loopback loses no packet"), "{table}");
+}
+
+/// A subject of which nothing is known: netdrift's binary, with a configuration made of a template and a log that nobody reads. It is started
+/// by a shell, as programs are that have several processes.
+fn unheard(folder: &Path) -> std::sync::Arc<subject::Subject> {
+    let start = format!(
+        "{} --config \"$0\" & trap 'kill $!' TERM; trap 'kill -HUP $!' HUP; while ! wait; do :; done",
+        proxy().display()
+    );
+    let file = serde_json::json!({
+        "title": "Unheard", "about": "x", "install": "x", "template": "proxy.json", "start": ["sh", "-c", start, "{{ config }}"],
+        "version": [proxy(), "--version"], "reload": { "signal": "HUP", "takes": "500ms" }, "comes_back_within": "5s",
+        "lacks": { "exact-shares": "this test asks for none", "back-off": "nor for this", "health-pages": "nor for these" }
+    });
+    let template = r#"{ "server": { "listen_address": "{{ listen.address }}:{{ listen.port }}", "allow_unauthenticated_clients": true,
+        "pid_file": "" }, "upstream_proxies": [{% for upstream in upstreams %}{{ "," if not loop.first }}
+        { "url": "http://{{ upstream.address }}:{{ upstream.port }}" }{% endfor %}] }"#;
+    std::fs::write(folder.join("subject.json"), file.to_string()).unwrap();
+    std::fs::write(folder.join("proxy.json"), template).unwrap();
+    subject::named(folder.to_str().unwrap()).unwrap()
+}
+
+#[test]
+fn a_proxy_that_tells_nothing_is_judged_by_what_clients_and_upstreams_saw() {
+    let folder = tempfile::tempdir().unwrap();
+    let subject = unheard(folder.path());
+    let scenario = r#"{ "name": "x", "story": "x", "duration": "3s", "upstreams": [{ "name": "a" }, { "name": "b" }],
+        "clients": [{ "name": "c", "do": "echo", "requests": 20, "rate": 10 }],
+        "timeline": [{ "at": "500ms", "do": "reload", "proxy": { "upstream_proxies": [{ "url": "http://a:8080" }] } }],
+        "expect": [{ "what": "requests", "outcome": "ok", "exactly": 20 }, { "what": "seen", "event": "reloaded" },
+                   { "what": "reached", "upstream": "b", "at_least": 1 },
+                   { "what": "reached", "upstream": "b", "at_most": 0, "from": "1200ms" }] }"#;
+    let scenario = scenario::parse(scenario).unwrap();
+    let report = run_subject(EngineKind::Live, &subject, &scenario, 1);
+    assert_eq!(report.verdict, Verdict::Passed, "{:#?}", report.violations);
+    assert!(!report.trace.lines.iter().any(|line| matches!(line.what, What::Proxy(_))), "it tells nothing");
+    let why = |of: &str| report.skipped.iter().find(|one| one.of == of).map(|one| one.why.as_str());
+    assert_eq!(why("statistics"), Some("Unheard tells nothing of itself"));
+    assert_eq!(why("left-alone"), Some("Unheard lacks back-off: nor for this"));
+    assert_eq!(why("expect[1]"), Some("Unheard tells nothing of itself"), "else it would not hold");
+    assert!(why("answered").is_none() && report.laws.iter().any(|law| law.law == "answered" && law.cases >= 20));
+    let broken = scenario::parse(
+        &QUIET
+            .replace("\"1h\"", "\"500ms\"")
+            .replace(r#"[{ "name": "a" }]"#, r#"[{ "name": "a", "plan": { "faults": [{ "fault": "garbage" }] } }]"#),
+    );
+    let broken = scenario::Scenario {
+        expect: vec![serde_json::from_str(r#"{ "what": "requests", "outcome": "ok", "exactly": 1 }"#).unwrap()],
+        ..broken.unwrap()
+    };
+    let report = run_subject(EngineKind::Live, &subject, &broken, 1);
+    assert_eq!(report.verdict, Verdict::Violated, "{:#?}", report.violations);
+}
+
+#[test]
+fn all_processes_of_a_killed_proxy_are_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = scenario::parse(QUIET).unwrap();
+    let hosts = ["proxy", "a", "c"].map(HostName::new);
+    let mut engine = Live::new(&hosts, &scenario, 1, Patience::new("x", 1)).unwrap();
+    engine.set_subject(unheard(folder.path()));
+    engine.start_proxy(&hosts[0], &ConfigFile::first(&scenario, scenario::PROXY), Recorder::new(engine.clock()), 1);
+    engine.begin();
+    let address = (engine.address(&hosts[0]), scenario::PROXY_PORT);
+    assert!(TcpStream::connect(address).is_ok(), "it is ready when it listens: {:?}", engine.panics());
+    engine.crash(&hosts[0]);
+    let watchdog = engine.clock().now() + std::time::Duration::from_secs(60);
+    while TcpStream::connect(address).is_ok() && engine.clock().now() < watchdog {
+        engine.settle();
+    }
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_subject_that_is_wrong_or_not_installed_is_told_of() {
+    let run = |name: &str| simulator(&["run", "--engine", "live", "--subject", name, "exact-weights.json"]);
+    let wrong = run("no-such-proxy");
+    assert_eq!(wrong.status.code(), Some(65));
+    assert!(text(&wrong).contains("no-such-proxy: no such subject"), "{}", text(&wrong));
+    let folder = tempfile::tempdir().unwrap();
+    let file = r#"{ "title": "X", "about": "x", "install": "get x", "template": "x.conf", "start": ["no-such-x"], "version": ["no-such-x"],
+        "comes_back_within": "1s", "lacks": { "reload": "x" } }"#;
+    std::fs::write(folder.path().join("subject.json"), file).unwrap();
+    std::fs::write(folder.path().join("x.conf"), "").unwrap();
+    let missing = run(folder.path().to_str().unwrap());
+    assert_eq!(missing.status.code(), Some(69));
+    assert_eq!(text(&missing), "no-such-x: not installed; get x\n");
+    let simulated = simulator(&["run", "--subject", "haproxy", "exact-weights.json"]);
+    assert_eq!(simulated.status.code(), Some(69));
+    assert!(text(&simulated).contains("subject: HAProxy is a program"), "{}", text(&simulated));
 }

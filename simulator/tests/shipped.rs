@@ -10,6 +10,7 @@ use std::sync::Arc;
 use simulator::explore::batch::{Job, run_all};
 use simulator::judge::Verdict;
 use simulator::scenario::{self, Scenario};
+use simulator::subject::Subject;
 use simulator::world::EngineKind;
 
 /// What turmoil plays here: resets, jitter and crashes. It takes too long without optimisation to play all;
@@ -27,7 +28,7 @@ fn shipped(engine: EngineKind) -> Vec<Job> {
     let job = |file: PathBuf| {
         let scenario = scenario::load(&file).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
         let seed = scenario.seed;
-        Job { file, scenario: Arc::new(scenario), seed, engine }
+        Job { file, scenario: Arc::new(scenario), seed, engine, subject: Subject::netdrift() }
     };
     files.into_iter().map(job).collect()
 }

@@ -149,6 +149,9 @@ pub(crate) struct EngineArgs {
     /// The engine that plays it: a simulated network in virtual time, or real sockets in real time.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) engine: EngineKind,
+    /// The proxy under test, for the live engine: one of simulator/subjects, or another folder like these.
+    #[arg(long, default_value = "netdrift", value_name = "NAME|FOLDER")]
+    pub(crate) subject: String,
     /// The arguments that are the same for all engines.
     #[command(flatten)]
     pub(crate) play: PlayArgs,
@@ -174,6 +177,9 @@ pub(crate) struct List {
     /// Say instead whether this engine can play it, and if not, why.
     #[arg(long, value_enum)]
     pub(crate) engine: Option<EngineKind>,
+    /// The same with this proxy.
+    #[arg(long, default_value = "netdrift", value_name = "NAME|FOLDER", requires = "engine")]
+    pub(crate) subject: String,
     /// The same with every length of time multiplied.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = factor, requires = "engine")]
     pub(crate) scale: f64,

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use simulator::explore::parity::{Subject, compare};
+use simulator::explore::parity::{Story, compare};
 use simulator::judge::Verdict;
 use simulator::report;
 use simulator::scenario::{self, Scenario};
+use simulator::subject::{self, Subject};
 use simulator::world::{EngineKind, live};
 
-use super::arguments::{List, Parity, PlayArgs};
-use super::failure::{Failed, unwritten};
+use super::arguments::{EngineArgs, List, Parity, PlayArgs};
+use super::failure::{DATA, Failed, unwritten};
 use super::files::{all, print};
 
 /// How many runs are played at once.
@@ -20,23 +21,35 @@ pub(crate) fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()))
 }
 
-/// Makes sure that `engine` can play at all.
-pub(crate) fn prepare(engine: EngineKind, play: &PlayArgs) -> Result<(), Failed> {
+/// The subject called `name`, or that of the folder `name`.
+pub(crate) fn subject(name: &str) -> Result<Arc<Subject>, Failed> {
+    subject::named(name).map_err(|text| Failed { code: DATA, text: format!("{text}\n") })
+}
+
+/// Makes sure that an engine can play at all, and returns the proxy that it plays with.
+pub(crate) fn prepare(args: &EngineArgs) -> Result<Arc<Subject>, Failed> {
+    let subject = subject(&args.subject)?;
+    prepare_with(args.engine, &subject, &args.play)?;
+    Ok(subject)
+}
+
+/// Makes sure that `engine` can play with `subject` at all.
+pub(crate) fn prepare_with(engine: EngineKind, subject: &Subject, play: &PlayArgs) -> Result<(), Failed> {
     if let Some(path) = &play.proxy {
         live::use_proxy(path.clone());
     }
     let code = Verdict::Unsupported.exit_code();
-    engine.prepare().map_err(|error| Failed { code, text: format!("{error}\n") })
+    engine.prepare(subject).map_err(|error| Failed { code, text: format!("{error}\n") })
 }
 
 /// Scenarios by their files, and the names of those that can't be played, with why.
 pub(crate) type Sorted = (Vec<(PathBuf, Arc<Scenario>)>, Vec<(String, String)>);
 
-/// The scenarios at `paths` that `engine` can play with that scale, and the others.
-pub(crate) fn sorted(paths: &[PathBuf], engine: EngineKind, scale: f64) -> Result<Sorted, Failed> {
+/// The scenarios at `paths` that `engine` can play with `subject` and that scale, and the others.
+pub(crate) fn sorted(paths: &[PathBuf], engine: EngineKind, subject: &Subject, scale: f64) -> Result<Sorted, Failed> {
     let (mut playable, mut others) = (Vec::new(), Vec::new());
     for (file, scenario) in all(paths)? {
-        let mut why = engine.unsupported(&scenario);
+        let mut why = engine.unsupported_with(subject, &scenario);
         match scenario::load_scaled(&file, scale) {
             Ok(scaled) if why.is_empty() => playable.push((file, Arc::new(scaled))),
             Ok(_) => {}
@@ -53,19 +66,19 @@ pub(crate) fn sorted(paths: &[PathBuf], engine: EngineKind, scale: f64) -> Resul
 pub(crate) fn parity(args: &Parity) -> Result<u8, Failed> {
     let engines = if args.engines.is_empty() { EngineKind::value_variants() } else { &args.engines };
     for engine in engines {
-        prepare(*engine, &args.play)?;
+        prepare_with(*engine, &Subject::netdrift(), &args.play)?;
     }
-    let subjects = all(&args.paths)?.into_iter().map(|(file, scenario)| {
+    let stories = all(&args.paths)?.into_iter().map(|(file, scenario)| {
         match scenario::load_scaled(&file, args.play.scale) {
-            Ok(scaled) => Subject { file, scenario: Arc::new(scaled), unscaled: None },
+            Ok(scaled) => Story { file, scenario: Arc::new(scaled), unscaled: None },
             // It is played as it is rather than not at all.
             Err(problems) => {
                 let why = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                Subject { file, scenario, unscaled: Some(why) }
+                Story { file, scenario, unscaled: Some(why) }
             }
         }
     });
-    let comparison = compare(&subjects.collect::<Vec<_>>(), engines, threads(args.jobs), |engine, report| {
+    let comparison = compare(&stories.collect::<Vec<_>>(), engines, threads(args.jobs), |engine, report| {
         // If nobody reads this, the files and the exit code still tell.
         let _ = writeln!(io::stdout().lock(), "{:<12} {}", engine.to_string(), report::line(report));
     });
@@ -96,7 +109,7 @@ pub(crate) fn list(args: &List) -> Result<u8, Failed> {
         let lines = scenarios.map(|(_, scenario)| format!("{:<28} {}\n", scenario.name, scenario.story));
         return print(&lines.collect::<String>());
     };
-    let (playable, others) = sorted(&args.paths, engine, args.scale)?;
+    let (playable, others) = sorted(&args.paths, engine, &*subject(&args.subject)?, args.scale)?;
     let can = playable.iter().map(|(_, scenario)| format!("can    {}\n", scenario.name));
     let cannot = others.iter().map(|(name, why)| format!("can't  {name}: {why}\n"));
     print(&can.chain(cannot).collect::<String>())

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use simulator::incident::{self, Candidate, First, Key, Recording};
-use simulator::judge::run_on;
+use simulator::judge::run_subject;
 use simulator::report::{self, Progress};
 
 use super::arguments::{Fidelity, New, Record, WhatIf};
@@ -79,12 +79,12 @@ pub(crate) fn new(args: &New) -> Result<u8, Failed> {
 /// Replays a recorded day and prints what differs; the exit code is 1 where something does.
 pub(crate) fn fidelity(args: &Fidelity) -> Result<u8, Failed> {
     let one = &args.one;
-    prepare(one.engine.engine, &one.engine.play)?;
+    let subject = prepare(&one.engine)?;
     let scenario = load_scaled(&one.file, one.engine.play.scale)?;
     let Some(seen) = &scenario.seen else {
         return Err(wrong(&one.file, "it does not say what was seen on its day: make it by `simulator record`"));
     };
-    let run = run_on(one.engine.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let run = run_subject(one.engine.engine, &subject, &scenario, one.seed.unwrap_or(scenario.seed));
     let fidelity = incident::Fidelity::of(seen, &run.trace);
     if args.json {
         print(&report::fidelity_json(&fidelity))?;

@@ -9,9 +9,10 @@ use simulator::explore::batch::{Job, judge_sometimes, run_all, sometimes};
 use simulator::explore::coverage::{self, Reached};
 use simulator::explore::results::{self, Results, Source};
 use simulator::explore::shard::Shard;
-use simulator::judge::{LawTotals, Verdict, run_on};
+use simulator::judge::{LawTotals, Verdict, run_subject};
 use simulator::report::{self, Progress, timeline_page};
 use simulator::scenario::Scenario;
+use simulator::subject::Subject;
 
 use super::arguments::{OneRun, Run, Timeline};
 use super::engines::{prepare, sorted, threads};
@@ -24,10 +25,10 @@ const TAIL: usize = 20;
 
 /// Runs scenarios and writes the reports that were asked for.
 pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
-    prepare(args.engine.engine, &args.engine.play)?;
+    let subject = prepare(&args.engine)?;
     let engine = args.engine.engine;
     let base = args.base.as_ref().map(|file| pipeline::read_base(file, engine)).transpose()?;
-    let scenarios = match (scenarios(args), args.annotations) {
+    let scenarios = match (scenarios(args, &subject), args.annotations) {
         (Err(failed), Some(how)) => {
             pipeline::annotate_wrong(how, args)?;
             return Err(failed);
@@ -41,7 +42,13 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
             (None, Some(seed)) => seed..=seed,
             (None, None) => scenario.seed..=scenario.seed,
         };
-        let job = |seed| Job { file: file.clone(), scenario: Arc::clone(&scenario), seed, engine };
+        let job = |seed| Job {
+            file: file.clone(),
+            scenario: Arc::clone(&scenario),
+            seed,
+            engine,
+            subject: Arc::clone(&subject),
+        };
         jobs.extend(seeds.map(job));
     }
     let jobs = args.shard.pick(jobs);
@@ -110,21 +117,21 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
 }
 
 /// What is to be played.
-fn scenarios(args: &Run) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
+fn scenarios(args: &Run, subject: &Subject) -> Result<Vec<(PathBuf, Arc<Scenario>)>, Failed> {
     let scale = args.engine.play.scale;
     if !args.where_possible {
         return all_scaled(&args.paths, scale);
     }
-    let (playable, others) = sorted(&args.paths, args.engine.engine, scale)?;
+    let (playable, others) = sorted(&args.paths, args.engine.engine, subject, scale)?;
     print(&others.iter().map(|(name, why)| format!("left out    {name}: {why}\n")).collect::<String>())?;
     Ok(playable)
 }
 
 /// Runs one scenario and shows the end of its trace.
 pub(crate) fn replay(one: &OneRun) -> Result<u8, Failed> {
-    prepare(one.engine.engine, &one.engine.play)?;
+    let subject = prepare(&one.engine)?;
     let scenario = load_scaled(&one.file, one.engine.play.scale)?;
-    let report = run_on(one.engine.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let report = run_subject(one.engine.engine, &subject, &scenario, one.seed.unwrap_or(scenario.seed));
     let from = report.trace.lines.len().saturating_sub(TAIL);
     let mut text = format!("{}: {}\n", scenario.name, scenario.story);
     for line in &report.trace.lines[from..] {
@@ -137,9 +144,9 @@ pub(crate) fn replay(one: &OneRun) -> Result<u8, Failed> {
 
 /// Runs one scenario and prints its trace.
 pub(crate) fn trace(one: &OneRun) -> Result<u8, Failed> {
-    prepare(one.engine.engine, &one.engine.play)?;
+    let subject = prepare(&one.engine)?;
     let scenario = load_scaled(&one.file, one.engine.play.scale)?;
-    let report = run_on(one.engine.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let report = run_subject(one.engine.engine, &subject, &scenario, one.seed.unwrap_or(scenario.seed));
     let lines: String = report.trace.lines.iter().map(|line| line.to_json() + "\n").collect();
     print(&lines)?;
     eprintln!("digest {}", report.digest);
@@ -159,9 +166,9 @@ pub(crate) fn diff(one: &Path, other: &Path) -> Result<u8, Failed> {
 /// Runs one scenario and draws it.
 pub(crate) fn timeline(args: &Timeline) -> Result<u8, Failed> {
     let Timeline { one, to } = args;
-    prepare(one.engine.engine, &one.engine.play)?;
+    let subject = prepare(&one.engine)?;
     let scenario = load_scaled(&one.file, one.engine.play.scale)?;
-    let report = run_on(one.engine.engine, &scenario, one.seed.unwrap_or(scenario.seed));
+    let report = run_subject(one.engine.engine, &subject, &scenario, one.seed.unwrap_or(scenario.seed));
     let page = timeline_page(&scenario, &report, &one.file);
     match to {
         Some(file) => {

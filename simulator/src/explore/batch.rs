@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::results::Sometimes;
-use crate::judge::{RunReport, Verdict, run_on};
+use crate::judge::{RunReport, Verdict, run_subject};
 use crate::scenario::{Expectation, Scenario};
+use crate::subject::Subject;
 use crate::world::EngineKind;
 
 /// A scenario, where it comes from, and a seed.
@@ -21,6 +22,8 @@ pub struct Job {
     pub seed: u64,
     /// Where it is played.
     pub engine: EngineKind,
+    /// The proxy.
+    pub subject: Arc<Subject>,
 }
 
 /// Runs `jobs` on `threads` threads. `done` hears of each as it ends; the reports come back in the order of `jobs`,
@@ -34,7 +37,7 @@ pub fn run_all(jobs: &[Job], threads: usize, done: impl Fn(&Job, &RunReport) + S
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(index) else { return };
-                    let mut report = run_on(job.engine, &job.scenario, job.seed);
+                    let mut report = run_subject(job.engine, &job.subject, &job.scenario, job.seed);
                     done(job, &report);
                     report.trace = Default::default();
                     reports.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(report);
@@ -97,7 +100,13 @@ mod tests {
             "expect": [{{"what": "sometimes", "event": "{event}", "with": "status-503"}}]}}"#
         );
         let scenario = Arc::new(scenario::parse(&text).unwrap());
-        let job = |seed| Job { file: "x".into(), scenario: Arc::clone(&scenario), seed, engine: EngineKind::default() };
+        let job = |seed| Job {
+            file: "x".into(),
+            scenario: Arc::clone(&scenario),
+            seed,
+            engine: EngineKind::default(),
+            subject: Subject::netdrift(),
+        };
         let jobs: Vec<Job> = seeds.map(job).collect();
         let reports = run_all(&jobs, 2, |_, _| {});
         assert!(reports.iter().all(|report| report.verdict == Verdict::Passed), "{reports:#?}");

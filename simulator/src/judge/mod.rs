@@ -8,6 +8,7 @@ mod laws;
 mod part;
 mod requests;
 mod run;
+mod skipped;
 mod violation;
 mod witnesses;
 
@@ -16,7 +17,8 @@ pub use excuse::Excuse;
 pub use history::{History, id_of};
 pub use laws::{Check, LAWS, Law, check};
 pub use requests::{Pick, ProxyProcess, ProxyRequest};
-pub use run::{RunReport, Verdict, run, run_on, run_with};
+pub use run::{RunReport, Verdict, run, run_on, run_subject, run_with};
+pub use skipped::Skipped;
 pub use violation::Violation;
 pub use witnesses::{
     ClientRequest, Configurations, Connection, Convergence, Crowd, Disturbances, Harm, HostJournal, JournalEntry,

@@ -1,6 +1,7 @@
 //! A run with several proxies has a part for each of them. It is judged as a run of its own, with what concerns that proxy.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mock_upstreams::journal::Event;
 
@@ -51,6 +52,7 @@ impl Part {
         };
         let record = RunRecord {
             trace: Trace { lines },
+            subject: Arc::clone(&record.subject),
             // A panic names its host in its text only.
             panics: if proxy == PROXY { record.panics.clone() } else { Vec::new() },
             left: of(&record.left),

@@ -1,5 +1,7 @@
 //! A run is played in an engine and then judged; the report says what came of it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::checked::LawCounts;
@@ -8,10 +10,12 @@ use super::history::History;
 use super::laws::process::liveness;
 use super::laws::{LAWS, Law, check};
 use super::part::{Part, check_parts};
+use super::skipped::{Skipped, judging, undecided};
 use super::violation::Violation;
 use super::witnesses::Witnesses;
 use crate::record::{RunRecord, ScenarioEvent, Trace, What};
 use crate::scenario::Scenario;
+use crate::subject::Subject;
 use crate::world::EngineKind;
 
 /// How a run ended, worst first.
@@ -72,6 +76,8 @@ pub struct RunReport {
     pub seed: u64,
     /// The engine in which it was played.
     pub engine: EngineKind,
+    /// The proxy under test.
+    pub subject: String,
     /// How it ended.
     pub verdict: Verdict,
     /// The digest of its trace.
@@ -86,6 +92,8 @@ pub struct RunReport {
     pub violations: Vec<Violation>,
     /// How many cases of each law were checked, and how many were excused and why.
     pub laws: Vec<LawCounts>,
+    /// The laws and expectations by which it was not judged, and why not.
+    pub skipped: Vec<Skipped>,
     /// Everything that happened.
     #[serde(skip)]
     pub trace: Trace,
@@ -103,10 +111,20 @@ pub fn run_on(engine: EngineKind, scenario: &Scenario, seed: u64) -> RunReport {
 
 /// Plays `scenario` with `seed` on `engine` and judges it by all laws of this crate and by `more`.
 pub fn run_with(engine: EngineKind, scenario: &Scenario, seed: u64, more: &[Law]) -> RunReport {
+    play(engine, &Subject::netdrift(), scenario, seed, more)
+}
+
+/// Plays `scenario` with `seed` on `engine`, with `subject` as the proxy, and judges it.
+pub fn run_subject(engine: EngineKind, subject: &Arc<Subject>, scenario: &Scenario, seed: u64) -> RunReport {
+    play(engine, subject, scenario, seed, &[])
+}
+
+fn play(engine: EngineKind, subject: &Arc<Subject>, scenario: &Scenario, seed: u64, more: &[Law]) -> RunReport {
     let mut report = RunReport {
         scenario: scenario.name.clone(),
         seed,
         engine,
+        subject: subject.name().to_owned(),
         verdict: Verdict::Unsupported,
         digest: String::new(),
         requests: 0,
@@ -114,9 +132,10 @@ pub fn run_with(engine: EngineKind, scenario: &Scenario, seed: u64, more: &[Law]
         unseen: Vec::new(),
         violations: Vec::new(),
         laws: Vec::new(),
+        skipped: Vec::new(),
         trace: Trace::default(),
     };
-    match engine.play(scenario, seed) {
+    match engine.play_with(subject, scenario, seed) {
         Ok(record) => report.judge(scenario, record, &[LAWS, more].concat()),
         Err(why) => report.violations = why.into_iter().map(|text| unsupported(text, Vec::new())).collect(),
     }
@@ -146,11 +165,16 @@ impl RunReport {
         });
         self.violations = asked.collect();
         if self.violations.is_empty() {
+            let (laws, skipped) = judging(laws, &record.subject);
+            let undecided = undecided(scenario, &record.subject);
+            self.skipped = [skipped, undecided.clone()].concat();
+            let decided = |place: &str| !undecided.iter().any(|one| one.of == place);
             self.unseen = expectations::unseen(&history);
+            self.unseen.retain(|index| decided(&format!("expect[{index}]")));
             let parts = Part::all(scenario, &record);
             (self.violations, self.laws) =
-                if parts.is_empty() { check(&history, laws) } else { check_parts(&parts, laws) };
-            self.violations.extend(expectations::check(&history, &parts));
+                if parts.is_empty() { check(&history, &laws) } else { check_parts(&parts, &laws) };
+            self.violations.extend(expectations::check(&history, &parts).into_iter().filter(|one| decided(&one.of)));
             self.verdict = if !record.panics.is_empty() {
                 Verdict::Crashed
             } else if self.violations.is_empty() {

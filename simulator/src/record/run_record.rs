@@ -1,16 +1,20 @@
 //! A run leaves a record behind, by which it is judged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::gave_up::GaveUp;
 use super::trace::Trace;
 use crate::scenario::HostName;
+use crate::subject::Subject;
 
 /// All that a run leaves behind.
 #[derive(Debug, Default)]
 pub struct RunRecord {
     /// All that happened, in order.
     pub trace: Trace,
+    /// The proxy under test.
+    pub subject: Arc<Subject>,
     /// What tasks panicked with.
     pub panics: Vec<String>,
     /// Tasks and connections of a proxy that were left when it had stopped, and clients that did not finish, each by its host.

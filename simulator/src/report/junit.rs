@@ -57,6 +57,7 @@ mod tests {
         let passed = RunReport {
             scenario: "s".to_owned(),
             engine: Default::default(),
+            subject: "netdrift".to_owned(),
             seed: 1,
             verdict: Verdict::Passed,
             digest: String::new(),
@@ -65,6 +66,7 @@ mod tests {
             unseen: Vec::new(),
             violations: Vec::new(),
             laws: Vec::new(),
+            skipped: Vec::new(),
             trace: Trace::default(),
         };
         let violations = vec![violation("a<b", "\"x\" & \u{1}"), violation("drain", "never")];

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::judge::{LawTotals, MOST_EXCUSED, RunReport, Verdict};
+use crate::subject::NETDRIFT;
 use crate::world::EngineKind;
 
 /// Lines shown around each that disagrees.
@@ -18,8 +19,12 @@ pub fn line(report: &RunReport) -> String {
     let seconds = virtual_ms / 1000;
     let late = report.engine.tolerance();
     let allowed = if late.is_zero() { String::new() } else { format!(", up to {late:?} late allowed") };
+    let skipped = match report.skipped.len() {
+        0 => String::new(),
+        number => format!(", not judged by {number} laws and expectations"),
+    };
     format!(
-        "{:<11} {scenario} seed {seed}: {requests} requests in {seconds} s, digest {digest}{allowed}",
+        "{:<11} {scenario} seed {seed}: {requests} requests in {seconds} s, digest {digest}{allowed}{skipped}",
         verdict.as_str()
     )
 }
@@ -74,7 +79,11 @@ pub fn replay_command(report: &RunReport, file: &Path) -> String {
         engine if engine == EngineKind::default() => String::new(),
         engine => format!(" --engine {engine}"),
     };
-    format!("simulator replay {} --seed {}{engine}", file.display(), report.seed)
+    let subject = match report.subject.as_str() {
+        NETDRIFT => String::new(),
+        subject => format!(" --subject {subject}"),
+    };
+    format!("simulator replay {} --seed {}{engine}{subject}", file.display(), report.seed)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::LinkChange;
@@ -10,6 +11,7 @@ use super::patience::Patience;
 use super::wall_clock::WallClock;
 use crate::record::{Clock, GaveUp, Recorder};
 use crate::scenario::{ConfigFile, HostName, Scenario};
+use crate::subject::Subject;
 
 /// A world of hosts, and the time that passes in it.
 pub trait Engine: Sized {
@@ -89,6 +91,11 @@ pub trait Engine: Sized {
 
 /// An engine that can run proxies, each on a host of its own.
 pub trait RunsProxy: Engine {
+    /// Says which proxy is started from now on. A simulated engine has only netdrift's code.
+    fn set_subject(&mut self, subject: Arc<Subject>) {
+        let _ = subject;
+    }
+
     /// Starts a proxy on `host`. The proxy itself records when it has started.
     /// Where the engine can decide it, the proxy's random numbers follow from `seed`.
     fn start_proxy(&mut self, host: &HostName, file: &ConfigFile, recorder: Recorder, seed: u64);

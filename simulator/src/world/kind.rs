@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -14,6 +15,7 @@ use super::simulated::turmoil::Turmoil;
 use super::simulated::turmoil_net::TurmoilNet;
 use crate::record::RunRecord;
 use crate::scenario::Scenario;
+use crate::subject::Subject;
 
 /// The kinds of engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -38,21 +40,32 @@ impl fmt::Display for EngineKind {
 impl EngineKind {
     /// What `scenario` asks for and this engine can't do.
     pub fn unsupported(self, scenario: &Scenario) -> Vec<String> {
-        match self {
+        self.unsupported_with(&Subject::netdrift(), scenario)
+    }
+
+    /// What `scenario` asks for and this engine can't do, or `subject` can't.
+    pub fn unsupported_with(self, subject: &Subject, scenario: &Scenario) -> Vec<String> {
+        let mut all = match self {
             EngineKind::TurmoilNet => TurmoilNet::unsupported(scenario),
             EngineKind::Turmoil => Turmoil::unsupported(scenario),
             EngineKind::Live => Live::unsupported(scenario),
+        };
+        if self != EngineKind::Live && !subject.tells() {
+            let title = &subject.file().title;
+            all.push(format!("subject: {title} is a program, and only the engine live runs programs"));
         }
+        all.extend(subject.unsupported(scenario));
+        all
     }
 
-    /// Checks that the machine has what the engine needs: for the live engine, the proxy's binary.
+    /// Checks that the machine has what the engine needs: for the live engine, the binary of `subject`.
     ///
     /// # Errors
     /// The binary is missing. The text says how to get it.
-    pub fn prepare(self) -> io::Result<()> {
+    pub fn prepare(self, subject: &Subject) -> io::Result<()> {
         match self {
             EngineKind::TurmoilNet | EngineKind::Turmoil => Ok(()),
-            EngineKind::Live => live::find_proxy().map(|_| ()),
+            EngineKind::Live => live::is_installed(subject),
         }
     }
 
@@ -70,18 +83,26 @@ impl EngineKind {
     /// # Errors
     /// The engine can't do what the scenario asks for, or the machine lacks something. The texts name it.
     pub fn play(self, scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
+        self.play_with(&Subject::netdrift(), scenario, seed)
+    }
+
+    /// Plays `scenario` with `seed`, and with `subject` as the proxy.
+    ///
+    /// # Errors
+    /// The engine or the subject can't do what the scenario asks for, or the machine lacks something. The texts name it.
+    pub fn play_with(self, subject: &Arc<Subject>, scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
+        let unsupported = self.unsupported_with(subject, scenario);
+        if !unsupported.is_empty() {
+            return Err(unsupported);
+        }
         match self {
-            EngineKind::TurmoilNet => play_on::<TurmoilNet>(scenario, seed),
-            EngineKind::Turmoil => play_on::<Turmoil>(scenario, seed),
-            EngineKind::Live => play_on::<Live>(scenario, seed),
+            EngineKind::TurmoilNet => play_on::<TurmoilNet>(subject, scenario, seed),
+            EngineKind::Turmoil => play_on::<Turmoil>(subject, scenario, seed),
+            EngineKind::Live => play_on::<Live>(subject, scenario, seed),
         }
     }
 }
 
-fn play_on<E: RunsProxy>(scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
-    let unsupported = E::unsupported(scenario);
-    if !unsupported.is_empty() {
-        return Err(unsupported);
-    }
-    play::<E>(scenario, seed).map_err(|error| vec![format!("this machine can't play it: {error}")])
+fn play_on<E: RunsProxy>(subject: &Arc<Subject>, scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
+    play::<E>(subject, scenario, seed).map_err(|error| vec![format!("this machine can't play it: {error}")])
 }

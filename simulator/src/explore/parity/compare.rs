@@ -12,6 +12,7 @@ use crate::explore::batch::{Job, run_all};
 use crate::judge::{RunReport, Verdict};
 use crate::record::micros;
 use crate::scenario::{Aspect, Scenario};
+use crate::subject::Subject;
 use crate::world::EngineKind;
 
 /// Shares further apart than this differ: of successes among requests, and of an upstream among first picks while nobody
@@ -27,7 +28,7 @@ const LATENCY_APART: Duration = Duration::from_millis(250);
 
 /// A scenario to compare engines by.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct Story {
     /// Its file.
     pub file: PathBuf,
     /// What is in it.
@@ -82,25 +83,25 @@ pub struct Comparison {
 /// Plays every scenario with its own seed in every engine that can, one engine after the other, so that none disturbs
 /// another's clock; `jobs` at once. `told` hears of each run as it ends.
 pub fn compare(
-    subjects: &[Subject],
+    stories: &[Story],
     engines: &[EngineKind],
     jobs: usize,
     told: impl Fn(EngineKind, &RunReport) + Sync,
 ) -> Comparison {
-    let mut rows: Vec<Row> = subjects
+    let mut rows: Vec<Row> = stories
         .iter()
-        .map(|subject| Row {
-            scenario: subject.scenario.name.clone(),
+        .map(|story| Row {
+            scenario: story.scenario.name.clone(),
             outcomes: Vec::new(),
             differences: Vec::new(),
-            unscaled: subject.unscaled.clone(),
+            unscaled: story.unscaled.clone(),
         })
         .collect();
     for engine in engines {
-        let mut played = play(subjects, *engine, jobs, &told);
-        for (row, subject) in rows.iter_mut().zip(subjects) {
-            let unsupported = engine.unsupported(&subject.scenario);
-            let outcome = match played.remove(&subject.file) {
+        let mut played = play(stories, *engine, jobs, &told);
+        for (row, story) in rows.iter_mut().zip(stories) {
+            let unsupported = engine.unsupported(&story.scenario);
+            let outcome = match played.remove(&story.file) {
                 Some(figures) if figures.verdict != Verdict::Unsupported => EngineOutcome::Played(figures),
                 Some(figures) => EngineOutcome::Cant(figures.first_violation.unwrap_or_default()),
                 None => EngineOutcome::Cant(unsupported.join("; ")),
@@ -108,25 +109,26 @@ pub fn compare(
             row.outcomes.push((*engine, outcome));
         }
     }
-    for (row, subject) in rows.iter_mut().zip(subjects) {
-        row.differences = differences(&row.outcomes, &subject.scenario.parity);
+    for (row, story) in rows.iter_mut().zip(stories) {
+        row.differences = differences(&row.outcomes, &story.scenario.parity);
     }
     Comparison { engines: engines.to_vec(), rows }
 }
 
 fn play(
-    subjects: &[Subject],
+    stories: &[Story],
     engine: EngineKind,
     jobs: usize,
     told: &(impl Fn(EngineKind, &RunReport) + Sync),
 ) -> BTreeMap<PathBuf, Figures> {
-    let able = subjects.iter().filter(|subject| engine.unsupported(&subject.scenario).is_empty());
+    let able = stories.iter().filter(|story| engine.unsupported(&story.scenario).is_empty());
     let able: Vec<Job> = able
-        .map(|Subject { file, scenario, .. }| Job {
+        .map(|Story { file, scenario, .. }| Job {
             file: file.clone(),
             scenario: Arc::clone(scenario),
             seed: scenario.seed,
             engine,
+            subject: Subject::netdrift(),
         })
         .collect();
     let played = Mutex::new(BTreeMap::new());

@@ -3,5 +3,5 @@
 mod compare;
 mod figures;
 
-pub use compare::{Comparison, Difference, EngineOutcome, Row, Subject, compare};
+pub use compare::{Comparison, Difference, EngineOutcome, Row, Story, compare};
 pub use figures::Figures;

@@ -17,6 +17,7 @@ pub use measure::{Figures, figures_of};
 use crate::explore::batch::{Job, run_all};
 use crate::judge::{RunReport, Verdict};
 use crate::scenario::Scenario;
+use crate::subject::Subject;
 use crate::world::EngineKind;
 
 /// The same day under several settings.
@@ -54,6 +55,7 @@ pub fn what_if(
                 scenario: Arc::clone(scenario),
                 seed,
                 engine: EngineKind::default(),
+                subject: Subject::netdrift(),
             };
             scenarios.iter().enumerate().map(job).collect::<Vec<_>>()
         })

@@ -2,12 +2,23 @@
 
 use super::law::Law;
 use super::{process, requests, upstreams};
+use crate::subject::Feature;
 
 /// The laws that have to know all clients of a proxy. They can't judge one that another proxy asks.
 pub(in crate::judge) const NEED_ALL_CLIENTS: [&str; 3] = ["once", "conservation", "statistics"];
 
 /// The laws that have to know what became of each request at its upstream. They can't judge a proxy that asks another one.
 pub(in crate::judge) const NEED_ALL_UPSTREAMS: [&str; 1] = ["once"];
+
+/// The black-box laws that rest on a feature: they can't judge a subject that lacks it.
+pub(in crate::judge) const NEED_FEATURES: [(&str, Feature); 6] = [
+    ("outsiders", Feature::ClientAuthentication),
+    ("left-alone", Feature::BackOff),
+    ("converged", Feature::ExactShares),
+    ("health", Feature::HealthPages),
+    ("abuse", Feature::HeaderTimeout),
+    ("limit", Feature::ConnectionLimit),
+];
 
 /// All laws: black-box first, then what the proxy tells, then what it tells of itself alone.
 pub const LAWS: &[Law] = &[

@@ -9,5 +9,5 @@ mod twin;
 mod upstreams;
 
 pub use all::LAWS;
-pub(super) use all::{NEED_ALL_CLIENTS, NEED_ALL_UPSTREAMS};
+pub(super) use all::{NEED_ALL_CLIENTS, NEED_ALL_UPSTREAMS, NEED_FEATURES};
 pub use law::{Check, Law, check};

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::stage::{Proxy, Stage};
 use crate::record::{ClientEvent, ProxyEvent, Recorder, ScenarioEvent, What, micros};
 use crate::scenario::HostName;
+use crate::subject::Feature;
 use crate::world::engine::RunsProxy;
 
 /// How much longer than its longest back-off an upstream may take to recover: it needs a request or a check, and the answer.
@@ -26,6 +27,9 @@ impl<E: RunsProxy> Stage<'_, E> {
         let Proxy { host, config, draining, .. } = self.proxies[place].clone();
         if draining {
             return;
+        }
+        if !self.subject.tells() {
+            return self.converge_unheard(place, &host, &config);
         }
         let own = self.proxies[place].own_client();
         let limit = time_to_come_back(&config);
@@ -50,6 +54,27 @@ impl<E: RunsProxy> Stage<'_, E> {
         let eligible = weighted(&config).filter(|name| !missing.contains(name)).collect();
         let converged = ScenarioEvent::Converged { eligible, missing, limit_us: micros(limit), round, rounds };
         self.recorder.write(&host, What::Scenario(converged));
+        self.ask_rounds(place, &config, round, rounds);
+    }
+
+    /// The same with a proxy that tells nothing: it has as long as its subject says, and then the upstreams' journals tell. One that is not
+    /// said to keep exact shares is asked for none.
+    fn converge_unheard(&mut self, place: usize, host: &HostName, config: &Config) {
+        let round = round(config);
+        if self.subject.lacks(Feature::ExactShares).is_some() || ROUNDS * round > MOST_REQUESTS {
+            return;
+        }
+        let limit = self.subject.file().comes_back_within.get();
+        self.engine.wait(limit, |_| false);
+        let eligible = weighted(config).collect();
+        let converged =
+            ScenarioEvent::Converged { eligible, missing: Vec::new(), limit_us: micros(limit), round, rounds: ROUNDS };
+        self.recorder.write(host, What::Scenario(converged));
+        self.ask_rounds(place, config, round, ROUNDS);
+    }
+
+    fn ask_rounds(&mut self, place: usize, config: &Config, round: u64, rounds: u64) {
+        let own = self.proxies[place].own_client();
         if rounds > 0 {
             let until = self.clock.now() + ROUNDS_LIMIT;
             // A connection may last a little longer at the proxy than at its client.

@@ -1,18 +1,24 @@
 //! A play has four phases: the timeline of the scenario, a demand for progress, a demand for convergence, and the end.
 
 use std::io;
+use std::sync::Arc;
 
 use super::stage::Stage;
 use crate::record::RunRecord;
 use crate::scenario::Scenario;
+use crate::subject::Subject;
 use crate::world::engine::RunsProxy;
 
-/// Plays `scenario` with `seed` on an engine.
+/// Plays `scenario` with `seed` on an engine, with `subject` as the proxy.
 ///
 /// # Errors
 /// The machine lacks what the engine needs.
-pub(in crate::world) fn play<E: RunsProxy>(scenario: &Scenario, seed: u64) -> io::Result<RunRecord> {
-    Ok(act(Stage::<E>::set(scenario, seed)?))
+pub(in crate::world) fn play<E: RunsProxy>(
+    subject: &Arc<Subject>,
+    scenario: &Scenario,
+    seed: u64,
+) -> io::Result<RunRecord> {
+    Ok(act(Stage::<E>::set(subject, scenario, seed)?))
 }
 
 fn act<E: RunsProxy>(mut stage: Stage<'_, E>) -> RunRecord {
@@ -45,7 +51,8 @@ fn act<E: RunsProxy>(mut stage: Stage<'_, E>) -> RunRecord {
     let mut trace = stage.recorder.take();
     // Events of a live proxy are recorded when its log is read, which may be later than they happened.
     trace.lines.sort_by_key(|line| line.at_us);
-    RunRecord { trace, panics, left, stuck, gave_up, clock_skew: E::CLOCK_SKEW, tolerance: E::TOLERANCE }
+    let subject = stage.subject;
+    RunRecord { trace, subject, panics, left, stuck, gave_up, clock_skew: E::CLOCK_SKEW, tolerance: E::TOLERANCE }
 }
 
 #[cfg(test)]
@@ -61,7 +68,7 @@ mod tests {
         let text = r#"{"name": "x", "story": "x", "duration": "5s", "upstreams": [{"name": "a"}],
             "clients": [{"name": "k", "do": "echo", "requests": 5, "rate": 10}]}"#;
         let scenario = scenario::parse(text).unwrap();
-        let mut stage = Stage::<E>::set(&scenario, 1).unwrap();
+        let mut stage = Stage::<E>::set(&Subject::netdrift(), &scenario, 1).unwrap();
         stage.engine.spawn(&HostName::new(PROXY), move |_| async move {
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
             loop {

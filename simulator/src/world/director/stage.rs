@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
 use crate::scenario::{Client, ConfigFile, HostName, PROXY, Reorder, Scenario, Span, own_client};
+use crate::subject::Subject;
 use crate::world::engine::RunsProxy;
 use crate::world::link::{LinkChange, parts_per_million};
 use crate::world::patience::Patience;
@@ -50,6 +51,8 @@ impl Proxy {
 /// A scenario that is being played, and the engine in which it is.
 pub(super) struct Stage<'a, E> {
     pub(super) scenario: &'a Scenario,
+    /// The proxy under test.
+    pub(super) subject: Arc<Subject>,
     pub(super) engine: E,
     pub(super) clock: Clock,
     pub(super) wall: WallClock,
@@ -66,14 +69,15 @@ pub(super) struct Stage<'a, E> {
 }
 
 impl<'a, E: RunsProxy> Stage<'a, E> {
-    pub(super) fn set(scenario: &'a Scenario, seed: u64) -> io::Result<Self> {
+    pub(super) fn set(subject: &Arc<Subject>, scenario: &'a Scenario, seed: u64) -> io::Result<Self> {
         let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
         let clients = scenario.clients.iter().map(|client| client.name.as_str());
         let first = [PROXY].into_iter().chain(upstreams).chain(clients).map(HostName::new);
         let further = scenario.further_proxies.keys().map(|name| HostName::new(name));
         let hosts: Vec<HostName> = first.chain(scenario.proxies().map(own_client)).chain(further).collect();
         let mut seeds = ChaCha8Rng::seed_from_u64(seed);
-        let engine = E::new(&hosts, scenario, seeds.next_u64(), Patience::new(&scenario.name, seed))?;
+        let mut engine = E::new(&hosts, scenario, seeds.next_u64(), Patience::new(&scenario.name, seed))?;
+        engine.set_subject(Arc::clone(subject));
         let (clock, wall) = (engine.clock(), engine.wall());
         let recorder = Recorder::new(clock.clone());
         let proxies = scenario.proxies().map(|host| {
@@ -88,6 +92,7 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         });
         let mut stage = Stage {
             scenario,
+            subject: Arc::clone(subject),
             engine,
             clock,
             wall,

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::binary;
 use super::log::{Heard, Witness};
 use super::watchdog::Watched;
 use crate::record::Recorder;
@@ -29,7 +28,7 @@ pub(super) fn pid_file(folder: &Path) -> PathBuf {
     folder.join("proxy.pid")
 }
 
-/// A process of the proxy. It is killed when this is dropped.
+/// A process of the proxy, and those that it has started. They are killed when this is dropped.
 pub(super) struct ProxyChild {
     child: RefCell<Child>,
     pid: Pid,
@@ -41,6 +40,8 @@ pub(super) struct ProxyChild {
     ending: Ending,
     /// How many descriptors it held when it had started.
     at_start: Option<usize>,
+    /// Whether it is a netdrift, of which more is known than of another program.
+    tells: bool,
     _watched: Watched,
 }
 
@@ -66,11 +67,14 @@ struct State {
 }
 
 impl ProxyChild {
-    /// Starts the proxy with the configuration in `folder`. `witness` reads its log.
-    pub(super) fn start(folder: &Path, witness: Witness) -> io::Result<Self> {
-        let mut child = Command::new(binary::find()?)
-            .arg("--config")
-            .arg(config_file(folder))
+    /// Starts a proxy with `command` in `folder`. `witness` reads its log, if that tells anything.
+    pub(super) fn start(
+        mut command: Command,
+        folder: &Path,
+        recorder: &Recorder,
+        witness: Option<Witness>,
+    ) -> io::Result<Self> {
+        let mut child = command
             .env_remove("PROXY_CONFIG")
             .env("NO_COLOR", "1")
             .current_dir(folder)
@@ -83,7 +87,9 @@ impl ProxyChild {
         let pid = Pid::from_child(&child);
         let watched = Watched::new(pid, folder);
         let stderr = child.stderr.take();
-        let (heard, recorder) = (Arc::<State>::default(), witness.recorder().clone());
+        let heard = Arc::<State>::default();
+        let recorder = recorder.for_what_is_left();
+        let tells = witness.is_some();
         let mut process = ProxyChild {
             child: RefCell::new(child),
             pid,
@@ -93,10 +99,11 @@ impl ProxyChild {
             reader: None,
             ending: Ending::None,
             at_start: None,
+            tells,
             _watched: watched,
         };
         if let Some(stderr) = stderr {
-            let read = move || heard.read(stderr, &witness);
+            let read = move || heard.read(stderr, witness.as_ref());
             process.reader = Some(std::thread::Builder::new().name("proxy-log".to_owned()).spawn(read)?);
         }
         Ok(process)
@@ -111,6 +118,11 @@ impl ProxyChild {
         self.heard.ready.load(Ordering::Acquire)
     }
 
+    /// Notes that it listens.
+    pub(super) fn note_ready(&self) {
+        self.heard.ready.store(true, Ordering::Release);
+    }
+
     /// How many reloads have ended, whether the proxy has taken the configuration or refused it.
     pub(super) fn reloads(&self) -> usize {
         self.heard.reloads.load(Ordering::Acquire)
@@ -120,22 +132,21 @@ impl ProxyChild {
         self.heard.panics.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn hang_up(&self) -> io::Result<()> {
-        Ok(kill_process(self.pid, Signal::HUP)?)
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(self.pid, signal)?)
     }
 
-    pub(super) fn terminate(&mut self) -> io::Result<()> {
+    /// Notes that it is told to stop.
+    pub(super) fn note_stop(&mut self) {
         self.ending = Ending::Terminated;
-        Ok(kill_process(self.pid, Signal::TERM)?)
     }
 
-    /// Kills it, and reads its log to the end.
+    /// Kills it and the processes that it has started, and reads its log to the end.
     pub(super) fn kill(&mut self) {
         self.ending = Ending::Killed;
-        let child = self.child.get_mut();
         // Both fail only if it has ended already.
-        let _ = child.kill();
-        let _ = child.wait();
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        let _ = self.child.get_mut().wait();
         self.read_to_end();
     }
 
@@ -190,7 +201,7 @@ impl ProxyChild {
         let mut remains = Vec::new();
         match (self.status(), self.ending) {
             (None, _) => remains.push("the proxy's process has not ended".to_owned()),
-            (Some(status), Ending::Terminated) if !status.success() => {
+            (Some(status), Ending::Terminated) if self.tells && !status.success() => {
                 remains.push(format!("the proxy was told to stop and ended with {status}"));
             }
             (Some(_), Ending::Terminated) if pid_file(&self.folder).exists() => {
@@ -220,9 +231,10 @@ impl Drop for ProxyChild {
 }
 
 impl State {
-    fn read(&self, stderr: ChildStderr, witness: &Witness) {
+    /// Another program may write anything, which is no event and no panic.
+    fn read(&self, stderr: ChildStderr, witness: Option<&Witness>) {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            match witness.hear(&line) {
+            match witness.map_or(Heard::Remark, |witness| witness.hear(&line)) {
                 Heard::Started => self.ready.store(true, Ordering::Release),
                 Heard::Reloaded => {
                     self.reloads.fetch_add(1, Ordering::Release);
@@ -230,7 +242,7 @@ impl State {
                 Heard::Event => {}
                 Heard::Garbled(why) => self.panic(format!("a line of the proxy's log is {why}")),
                 Heard::Remark => {
-                    if line.contains("panicked at") {
+                    if witness.is_some() && line.contains("panicked at") {
                         self.panic(format!("the proxy: {line}"));
                     }
                     let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);

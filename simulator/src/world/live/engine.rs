@@ -1,12 +1,12 @@
-//! The live engine runs the proxy's binary as a child process, and upstreams and clients in this process, on loopback.
+//! The live engine runs a proxy's binary as a child process, and upstreams and clients in this process, on loopback.
 //!
-//! Every host has an address of its own in 127.0.0.0/8. The proxy's events are read from its log, which is JSON. A scenario that
-//! asks for what loopback can't do (delays, losses, partitions), or for a change of the machine (its clock, its names), is
+//! Every host has an address of its own in 127.0.0.0/8. netdrift's events are read from its log, which is JSON; another subject tells
+//! nothing. A scenario that asks for what loopback can't do (delays, losses, partitions), or for a change of the machine (its clock, its names), is
 //! refused, and the reason is named.
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,10 +20,12 @@ use super::address::Block;
 use super::child::{self, ProxyChild};
 use super::host::{Hosts, LiveHost};
 use super::log::Witness;
+use super::program::{self, Program, signal_of};
 use super::start::Start;
-use super::{binary, settings, unsupported};
+use super::{settings, unsupported};
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
 use crate::scenario::{CA_FILE, ConfigFile, HostName, PROXY, Scenario};
+use crate::subject::{Order, Subject};
 use crate::world::engine::{Engine, Host, RunsProxy};
 use crate::world::link::LinkChange;
 use crate::world::patience::Patience;
@@ -42,6 +44,7 @@ pub struct Live {
     tasks: LocalSet,
     runtime: Runtime,
     hosts: Hosts,
+    subject: Arc<Subject>,
     proxy: Option<ProxyChild>,
     /// What was said by proxies that have ended without being told to.
     died: Vec<String>,
@@ -64,7 +67,6 @@ impl Engine for Live {
     }
 
     fn new(hosts: &[HostName], _: &Scenario, _: u64, _: Patience) -> io::Result<Self> {
-        binary::find()?;
         // This process needs as many descriptors as the proxy: clients hold one end of each connection, upstreams the other.
         proxy::env::os::descriptors::raise_nofile()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -75,6 +77,7 @@ impl Engine for Live {
             tasks: LocalSet::new(),
             runtime,
             hosts: Hosts::new(hosts, Block::claim()?)?,
+            subject: Subject::netdrift(),
             proxy: None,
             died: Vec::new(),
             folder: folder()?,
@@ -157,35 +160,38 @@ impl Engine for Live {
 
 /// There is only the proxy on [`PROXY`]: a scenario with further ones was refused.
 impl RunsProxy for Live {
+    fn set_subject(&mut self, subject: Arc<Subject>) {
+        self.subject = subject;
+    }
+
     fn start_proxy(&mut self, _: &HostName, file: &ConfigFile, recorder: Recorder, _: u64) {
         let least = self.proxy.take().and_then(|process| process.at_start());
-        let witness = Witness::new(recorder.clone(), Arc::clone(&self.beginning), self.hosts.names());
-        let started = self.write(file).and_then(|()| ProxyChild::start(self.folder.path(), witness));
-        match started {
-            Ok(process) => {
-                self.proxy = Some(process);
-                self.wait_for_proxy(ProxyChild::is_ready);
-                let Some(process) = &mut self.proxy else { return };
-                if process.is_ready() {
-                    process.note_descriptors(least);
-                } else if !process.has_ended() {
-                    failed(&recorder, format!("the proxy did not get ready within {READY:?}"));
-                }
-            }
-            Err(error) => failed(&recorder, format!("the proxy could not be started: {error}")),
+        if let Err(error) = self.start(file, &recorder) {
+            return failed(&recorder, format!("the proxy could not be started: {error}"));
+        }
+        self.wait_for_proxy(ProxyChild::is_ready);
+        let Some(process) = &mut self.proxy else { return };
+        if process.is_ready() {
+            process.note_descriptors(least);
+        } else if !process.has_ended() {
+            failed(&recorder, format!("the proxy did not get ready within {READY:?}"));
         }
     }
 
     /// Writes the file and sends SIGHUP, as an operator would. Then it waits until the log tells of the reload, because the proxy would
-    /// take a second change that comes earlier together with this one.
+    /// take a second change that comes earlier together with this one. A proxy that tells nothing is given the time that its subject says.
     fn reload_proxy(&mut self, _: &HostName, file: &ConfigFile) {
+        let order = self.subject.file().reload.clone();
         let written = self.write(file);
         let Some(process) = &self.proxy else { return };
         let before = process.reloads();
-        let asked = written.and_then(|()| process.hang_up());
         let recorder = process.recorder();
-        if let Err(error) = asked {
+        if let Err(error) = written.and_then(|()| self.give(order.as_ref())) {
             return failed(&recorder, format!("the proxy could not be told of its new configuration: {error}"));
+        }
+        if !self.subject.tells() {
+            let takes = order.map_or(Duration::ZERO, |order| order.takes.get());
+            return self.wait(takes, |_| false);
         }
         self.wait_for_proxy(|process| process.reloads() > before);
         if self.proxy.as_ref().is_some_and(|process| process.reloads() == before) {
@@ -194,9 +200,12 @@ impl RunsProxy for Live {
     }
 
     fn drain_proxy(&mut self, _: &HostName) {
+        let order = self.subject.file().stop.clone();
         let Some(process) = &mut self.proxy else { return };
-        if let Err(error) = process.terminate() {
-            failed(&process.recorder(), format!("the proxy could not be told to stop: {error}"));
+        process.note_stop();
+        let recorder = process.recorder();
+        if let Err(error) = self.give(order.as_ref()) {
+            failed(&recorder, format!("the proxy could not be told to stop: {error}"));
         }
     }
 
@@ -208,7 +217,11 @@ impl RunsProxy for Live {
         self.proxy.as_ref().is_some_and(|process| !process.has_ended())
     }
 
+    /// How many descriptors another program may keep, nobody knows.
     fn proxy_at_rest(&mut self, _: &HostName, kept: Duration) -> Vec<String> {
+        if !self.subject.tells() {
+            return Vec::new();
+        }
         self.wait(kept + NOTICE, |live| live.proxy.as_ref().is_none_or(|process| process.more_descriptors() == 0));
         let more = self.proxy.as_ref().map_or(0, ProxyChild::more_descriptors);
         let text = format!("the proxy holds {more} descriptors more than at its start, though its clients have ended");
@@ -223,16 +236,59 @@ impl RunsProxy for Live {
 impl Live {
     /// Writes `file` for this engine's proxy and moves it into place in one step.
     fn write(&self, file: &ConfigFile) -> io::Result<()> {
-        let listen = self.address(&HostName::new(PROXY));
-        let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(self.folder.path()));
-        let beside = self.folder.path().join("proxy.json.new");
-        std::fs::write(self.folder.path().join(CA_FILE), authority_pem()?)?;
-        std::fs::write(&beside, text)?;
-        std::fs::rename(beside, child::config_file(self.folder.path()))
+        if !self.subject.tells() {
+            return self.configure(file).map(drop);
+        }
+        let (listen, folder) = (self.address(&HostName::new(PROXY)), self.folder.path());
+        let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(folder));
+        std::fs::write(folder.join(CA_FILE), authority_pem()?)?;
+        program::write(&child::config_file(folder), &text)
+    }
+
+    /// Writes `file` in the words of a subject that is no netdrift, and makes its commands.
+    fn configure(&self, file: &ConfigFile) -> io::Result<Program> {
+        let (listen, folder) = (self.address(&HostName::new(PROXY)), self.folder.path());
+        std::fs::write(folder.join(CA_FILE), authority_pem()?)?;
+        Program::configure(&self.subject, file, listen, &self.hosts.names(), folder).map_err(io::Error::other)
+    }
+
+    /// Starts the proxy; one that tells nothing is ready once its port accepts a connection, or once its own command says so.
+    fn start(&mut self, file: &ConfigFile, recorder: &Recorder) -> io::Result<()> {
+        let folder = self.folder.path().to_owned();
+        if self.subject.tells() {
+            self.write(file)?;
+            let witness = Witness::new(recorder.clone(), Arc::clone(&self.beginning), self.hosts.names());
+            let command = program::netdrift(&self.subject, &folder)?;
+            self.proxy = Some(ProxyChild::start(command, &folder, recorder, Some(witness))?);
+            return Ok(());
+        }
+        let Program { start, mut ready, listen } = self.configure(file)?;
+        self.proxy = Some(ProxyChild::start(start, &folder, recorder, None)?);
+        self.wait_for_proxy(|process| {
+            let serves = match &mut ready {
+                Some(command) => command.status().is_ok_and(|status| status.success()),
+                None => TcpStream::connect(listen).is_ok(),
+            };
+            if serves {
+                process.note_ready();
+            }
+            serves
+        });
+        Ok(())
+    }
+
+    /// Gives the proxy an order: a signal to its process, SIGTERM if nothing else is said, or a command.
+    fn give(&self, order: Option<&Order>) -> io::Result<()> {
+        let Some(words) = order.and_then(|order| order.command.as_deref()) else {
+            return self.proxy.as_ref().map_or(Ok(()), |process| process.signal(signal_of(order)));
+        };
+        let mut command = program::order(&self.subject, words, self.folder.path())?;
+        let status = command.status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("{}: {status}", words.join(" ")))) }
     }
 
     /// Lets the hosts run until `done`, for a bounded time, or until the process has ended.
-    fn wait_for_proxy(&mut self, done: impl Fn(&ProxyChild) -> bool) {
+    fn wait_for_proxy(&mut self, mut done: impl FnMut(&ProxyChild) -> bool) {
         let until = now() + READY;
         while self.proxy.as_ref().is_some_and(|process| !done(process) && !process.has_ended()) && until > now() {
             self.settle();

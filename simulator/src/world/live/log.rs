@@ -43,10 +43,6 @@ impl Witness {
         Witness { host: HostName::new(PROXY), recorder, beginning, names, first: OnceLock::new() }
     }
 
-    pub(super) fn recorder(&self) -> &Recorder {
-        &self.recorder
-    }
-
     /// Records the event that `line` names, if it names one.
     pub(super) fn hear(&self, line: &str) -> Heard {
         let Ok(json) = serde_json::from_str::<Json>(line) else { return Heard::Remark };

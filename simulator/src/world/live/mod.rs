@@ -1,4 +1,4 @@
-//! The live engine runs the proxy's own binary on real sockets and in real time.
+//! The live engine runs a proxy's own binary on real sockets and in real time: netdrift's, or that of another subject.
 
 mod address;
 mod binary;
@@ -6,6 +6,7 @@ mod child;
 mod engine;
 mod host;
 mod log;
+mod program;
 mod settings;
 mod start;
 mod stream;
@@ -14,3 +15,4 @@ mod watchdog;
 
 pub use binary::{find as find_proxy, use_proxy};
 pub use engine::Live;
+pub use program::{is_installed, version};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The children that are running, and the folder of each.
@@ -53,7 +53,7 @@ fn wait_for_interrupt() {
     if let Some(code) = code {
         for (pid, folder) in children().values() {
             // Both fail if the child has ended already, and then nothing has to be done.
-            let _ = kill_process(*pid, Signal::KILL);
+            let _ = kill_process_group(*pid, Signal::KILL);
             let _ = std::fs::remove_dir_all(folder);
         }
         std::process::exit(code);

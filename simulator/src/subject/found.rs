@@ -1,0 +1,123 @@
+//! Subjects are found by name among those that are shipped, or as a folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::folder::{FILE, NETDRIFT, Subject};
+
+/// Where shipped subjects are, from the root of the tree.
+const SHIPPED: &str = "simulator/subjects";
+
+/// The subject called `name`, or that of the folder `name`.
+///
+/// # Errors
+/// There is none, or something is wrong with its files.
+pub fn named(name: &str) -> Result<Arc<Subject>, String> {
+    if name == NETDRIFT {
+        return Ok(Subject::netdrift());
+    }
+    let read = |folder: &Path| Subject::read(name, folder).map(Arc::new).map_err(|problems| problems.to_string());
+    if Path::new(name).join(FILE).is_file() {
+        return read(Path::new(name));
+    }
+    let shipped = folder();
+    match shipped.iter().map(|folder| folder.join(name)).find(|folder| folder.join(FILE).is_file()) {
+        Some(folder) => read(&folder),
+        None => {
+            let known = shipped.map(|folder| names(&folder)).unwrap_or_default();
+            Err(format!("{name}: no such subject: neither a folder with a {FILE}, nor one of: {}", known.join(", ")))
+        }
+    }
+}
+
+/// All subjects that are shipped, netdrift first.
+///
+/// # Errors
+/// There are none, or something is wrong with the files of one.
+pub fn shipped() -> Result<Vec<Arc<Subject>>, String> {
+    let folder = folder().ok_or_else(|| format!("no folder {SHIPPED} here, nor above the working folder"))?;
+    let others = names(&folder).into_iter().filter(|name| name != NETDRIFT);
+    std::iter::once(NETDRIFT.to_owned()).chain(others).map(|name| named(&name)).collect()
+}
+
+/// The folder of shipped subjects: below the working folder, or one above it, or above this binary.
+fn folder() -> Option<PathBuf> {
+    let starts = [std::env::current_dir(), std::env::current_exe()];
+    let above = starts.iter().flatten().flat_map(|start| start.ancestors().map(Path::to_owned));
+    above.map(|folder| folder.join(SHIPPED)).find(|folder| folder.is_dir())
+}
+
+/// The names of the subjects in `folder`, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let subjects = entries.filter(|entry| entry.path().join(FILE).is_file());
+    let mut names: Vec<String> = subjects.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::scenario::{self, ConfigFile, HostName, PROXY};
+    use crate::subject::{Feature, Place, settings};
+
+    /// Every shipped subject: its files are read, its commands and its configuration can be made of every value that there is.
+    #[test]
+    fn shipped_subjects_are_sound() {
+        let all = shipped().unwrap();
+        let names: Vec<&str> = all.iter().map(|subject| subject.name()).collect();
+        assert_eq!(names, ["netdrift", "apache", "haproxy", "nginx", "squid", "tinyproxy"]);
+        let story = r#"{"name": "x", "story": "x", "duration": "1s", "upstreams": [{"name": "a"}, {"name": "b", "auth": "u:p"},
+            {"name": "c", "tls": true}], "clients": [{"name": "k", "do": "echo", "requests": 1}]}"#;
+        let config = ConfigFile::first(&scenario::parse(story).unwrap(), PROXY).config.unwrap();
+        let hosts = ["a", "b", "c"].map(HostName::new).into_iter();
+        let hosts: BTreeMap<_, _> = (1..).zip(hosts).map(|(last, name)| ([127, 0, 0, last].into(), name)).collect();
+        let folder = Path::new("/x");
+        let place = Place { listen: [127, 0, 0, 9].into(), folder, proxy: Path::new("/bin/true"), config: folder };
+        let values = settings(&config, &hosts, &place);
+        for subject in all {
+            let file = subject.file();
+            let rendered = subject.configuration(&values).unwrap();
+            assert_eq!(rendered.is_none(), subject.name() == NETDRIFT);
+            if let Some((_, text)) = rendered {
+                assert!(text.contains("127.0.0.9") && text.contains("127.0.0.1"), "{}:\n{text}", subject.name());
+                assert!(subject.lacks(Feature::SeveralUpstreams).is_some() || text.contains("127.0.0.3"), "{text}");
+            }
+            for words in [Some(&file.start), Some(&file.version), file.ready.as_ref()].into_iter().flatten() {
+                let made = subject.command(words, &values);
+                let installed = !made.as_ref().is_err_and(|error| error.contains("not installed"));
+                assert!(made.is_ok() || !installed, "{}: {made:?}", subject.name());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_folder_is_told_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().to_str().unwrap();
+        assert!(named("no-such-proxy").unwrap_err().contains("nor one of: "));
+        let write = |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
+        let subject = |start: &str| {
+            json!({"title": "X", "about": "x", "install": "x", "template": "x.conf", "start": [start], "version": ["x"],
+                "comes_back_within": "1s", "lacks": {"reload": "x"}})
+            .to_string()
+        };
+        write(FILE, &subject("{{ oh"));
+        assert!(named(name).unwrap_err().contains("subject.json: start[0]: "), "{:?}", named(name));
+        write(FILE, &subject("x"));
+        assert!(named(name).unwrap_err().contains("x.conf: can't read the file"), "{:?}", named(name));
+        write("x.conf", "{% for %}");
+        assert!(named(name).unwrap_err().contains("x.conf: "), "{:?}", named(name));
+        write("x.conf", "listen {{ lisen }}\n");
+        let read = named(name).unwrap();
+        assert!(read.configuration(&json!({ "listen": "x" })).unwrap_err().contains("x.conf: "), "an unknown value");
+        assert_eq!(read.configuration(&json!({ "lisen": "x" })).unwrap(), Some(("x.conf", "listen x\n".to_owned())));
+        let missing = read.command(&["no-such-program".to_owned()], &json!({})).unwrap_err();
+        assert_eq!(missing, "no-such-program: not installed; x");
+    }
+}

@@ -1,0 +1,119 @@
+//! What a scenario asks of the proxy, and a subject may lack.
+
+use std::collections::BTreeSet;
+
+use loadgen::ActionKind;
+use proxy::config::{Authentication, Config, Transport};
+
+use super::feature::Feature;
+use super::folder::Subject;
+use crate::scenario::{Action, Client, ConfigFile, PROXY, Scenario};
+
+impl Subject {
+    /// Everything that `scenario` asks for and this subject can't do. Each text begins with the place in the scenario file and says why.
+    pub fn unsupported(&self, scenario: &Scenario) -> Vec<String> {
+        let refused = wants(scenario).into_iter().filter_map(|(place, feature)| {
+            let why = self.lacks(feature)?;
+            Some(format!("{place}: {} lacks {feature}: {why}", self.file().title))
+        });
+        refused.chain(self.unreadable(scenario)).collect()
+    }
+
+    /// A configuration that is broken on purpose means something to netdrift alone.
+    fn unreadable(&self, scenario: &Scenario) -> Vec<String> {
+        let texts = scenario.timeline.iter().enumerate().filter(|(_, entry)| match &entry.action {
+            Action::Reload { proxy, text, .. } => {
+                !self.tells() && (text.is_some() || ConfigFile::complete(proxy, scenario).config.is_err())
+            }
+            _ => false,
+        });
+        let title = &self.file().title;
+        texts
+            .map(|(index, _)| format!("timeline[{index}]: {title} can't read a broken configuration of netdrift"))
+            .collect()
+    }
+}
+
+/// The features that `scenario` asks for, each with its place.
+fn wants(scenario: &Scenario) -> Vec<(String, Feature)> {
+    let mut wanted = Vec::new();
+    if let Ok(config) = &ConfigFile::first(scenario, PROXY).config {
+        of_configuration("proxy", config, scenario, &mut wanted);
+    }
+    for (index, client) in scenario.clients.iter().enumerate() {
+        wanted.extend(of_client(client).into_iter().map(|feature| (format!("clients[{index}].do"), feature)));
+    }
+    for (index, entry) in scenario.timeline.iter().enumerate() {
+        let place = format!("timeline[{index}]");
+        match &entry.action {
+            Action::Reload { proxy, text, .. } => {
+                wanted.push((place.clone(), Feature::Reload));
+                if let (None, Ok(config)) = (text, &ConfigFile::complete(proxy, scenario).config) {
+                    of_configuration(&format!("{place}.proxy"), config, scenario, &mut wanted);
+                }
+            }
+            Action::Drain { .. } => wanted.push((place, Feature::Drain)),
+            _ => {}
+        }
+    }
+    wanted
+}
+
+/// What a client asks of a proxy beyond CONNECT.
+fn of_client(client: &Client) -> BTreeSet<Feature> {
+    let asked = client.actions().filter_map(|action| match &action.value().action.kind {
+        ActionKind::Http { .. } | ActionKind::Websocket { .. } => Some(Feature::PlainHttp),
+        ActionKind::Page { .. } => Some(Feature::HealthPages),
+        ActionKind::Abuse { .. } => Some(Feature::HeaderTimeout),
+        _ => None,
+    });
+    asked.collect()
+}
+
+fn of_configuration(place: &str, config: &Config, scenario: &Scenario, wanted: &mut Vec<(String, Feature)>) {
+    let mut want = |asked: bool, field: &str, feature| {
+        if asked {
+            wanted.push((format!("{place}.{field}"), feature));
+        }
+    };
+    let used: Vec<_> = config.upstreams.iter().filter(|upstream| upstream.weight.get() > 0).collect();
+    want(used.len() > 1, "upstream_proxies", Feature::SeveralUpstreams);
+    want(used.iter().any(|one| one.weight != used[0].weight), "upstream_proxies", Feature::Weights);
+    let tls = |transport: &Transport| matches!(transport, Transport::Tls { .. });
+    want(used.iter().any(|one| tls(&one.transport)), "upstream_proxies", Feature::HttpsUpstreams);
+    want(used.iter().any(|one| one.credentials.is_some()), "upstream_proxies", Feature::UpstreamCredentials);
+    want(config.authentication != Authentication::Off, "server", Feature::ClientAuthentication);
+    // The director fills a limit in that no scenario comes near.
+    let limits = &scenario.proxy["limits"]["max_connections"];
+    want(!limits.is_null(), "limits.max_connections", Feature::ConnectionLimit);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario;
+    use crate::subject::named;
+
+    #[test]
+    fn what_a_scenario_asks_for_and_a_subject_lacks_is_refused_by_name() {
+        let asks = |subject: &str, more: &str| {
+            let text = format!(r#"{{"name": "x", "story": "x", "duration": "9s", {more}}}"#);
+            named(subject).unwrap().unsupported(&scenario::parse(&text).unwrap())
+        };
+        const CLIENTS: &str = r#""clients": [{"name": "k", "do": "echo", "requests": 1}]"#;
+        let plain = format!(r#""upstreams": [{{"name": "a"}}], {CLIENTS}"#);
+        let several = format!(r#""upstreams": [{{"name": "a"}}, {{"name": "b"}}], {CLIENTS}"#);
+        assert_eq!(asks("tinyproxy", &plain), [""; 0]);
+        assert_eq!(asks("haproxy", &several), [""; 0]);
+        let refused = asks("tinyproxy", &several);
+        assert!(refused[0].starts_with("proxy.upstream_proxies: Tinyproxy lacks several-upstreams: "), "{refused:?}");
+        let pages =
+            r#""upstreams": [{"name": "a"}], "clients": [{"name": "k", "do": "page:path=/healthz", "requests": 1}]"#;
+        let refused = asks("haproxy", pages);
+        assert!(refused[0].starts_with("clients[0].do: HAProxy lacks health-pages: "), "{refused:?}");
+        assert_eq!(asks("netdrift", pages), [""; 0]);
+        let broken = format!(r#"{plain}, "timeline": [{{"at": "1s", "do": "reload", "text": "oh"}}]"#);
+        let refused = asks("haproxy", &broken);
+        assert_eq!(refused.last().unwrap(), "timeline[0]: HAProxy can't read a broken configuration of netdrift");
+        assert_eq!(asks("netdrift", &broken), [""; 0]);
+    }
+}
