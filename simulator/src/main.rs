@@ -9,7 +9,7 @@ use simulator::scenario;
 
 use cli::arguments::{Cli, Command};
 use cli::failure::{Failed, STALLED, USAGE};
-use cli::{engines, files, incident, play, results, search};
+use cli::{conformance, engines, files, incident, play, results, search};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Timeline(args) => play::timeline(&args),
         Command::Sweep(args) => search::sweep(&args),
         Command::Merge(args) => results::merge(&args),
+        Command::Conformance(args) => conformance::conformance(&args),
         Command::Coverage { results } => results::coverage(&results),
         Command::Shrink(args) => search::shrink(&args),
         Command::Diff { one, other } => play::diff(&one, &other),

@@ -310,3 +310,21 @@ fn a_subject_that_is_wrong_or_not_installed_is_told_of() {
     assert_eq!(simulated.status.code(), Some(69));
     assert!(text(&simulated).contains("subject: HAProxy is a program"), "{}", text(&simulated));
 }
+
+#[test]
+fn netdrift_does_what_the_rfcs_demand_of_a_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    let junit = folder.path().join("junit.xml");
+    let check = |more: &[&str]| simulator(&[&["conformance", "--proxy", proxy().to_str().unwrap()], more].concat());
+    let strict = check(&["--strict", "--junit", junit.to_str().unwrap()]);
+    assert_eq!(strict.status.code(), Some(0), "{}", text(&strict));
+    assert!(text(&strict).contains(", broken: 0 of level MUST, 0 of level SHOULD\n"), "{}", text(&strict));
+    assert!(!text(&strict).contains("not checked"), "{}", text(&strict));
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert!(xml.contains(r#"classname="9110-7.6.3""#) && !xml.contains("<failure"), "{xml}");
+    let section = check(&["--section", "9110-7.6.1"]);
+    assert!(text(&section).ends_with("netdrift: 3 requirements, broken: 0 of level MUST, 0 of level SHOULD\n"));
+    let unknown = check(&["--section", "9110-99"]);
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(text(&unknown).contains("there are: 9110-5.1, "), "{}", text(&unknown));
+}

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Sweep(Sweep),
     /// Put the results of all shards together, and judge what no shard can judge alone.
     Merge(Merge),
+    /// Check a proxy on real sockets by the requirements of RFC 9110, 9112, 9209 and 9931 that are addressed to proxies.
+    Conformance(Conformance),
     /// Print what was never reached, by the results of runs and sweeps.
     Coverage {
         /// What `run --json` and `sweep --json` have written.
@@ -255,6 +257,26 @@ pub(crate) struct Sweep {
     /// Where scenarios that fail are written.
     #[arg(long, default_value = "sweep", value_name = "DIR")]
     pub(crate) keep: PathBuf,
+}
+
+/// Check a proxy by the RFCs
+#[derive(Debug, Args)]
+pub(crate) struct Conformance {
+    /// The proxy: one of simulator/subjects, or another folder like these.
+    #[arg(long, default_value = "netdrift", value_name = "NAME|FOLDER")]
+    pub(crate) subject: String,
+    /// netdrift's binary. Left out: the one beside the simulator's.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) proxy: Option<PathBuf>,
+    /// Fail on what SHOULD be as well, and not only on what MUST.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Only the requirements of this section and those in it, such as 9110-7.6.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "SECTION")]
+    pub(crate) section: String,
+    /// Write the results as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 /// Put the results of shards together

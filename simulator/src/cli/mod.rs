@@ -1,6 +1,7 @@
 //! The command line has arguments and commands.
 
 pub(crate) mod arguments;
+pub(crate) mod conformance;
 pub(crate) mod engines;
 pub(crate) mod failure;
 pub(crate) mod files;

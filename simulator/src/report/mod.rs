@@ -1,6 +1,7 @@
 //! This room shows runs: to people as text, Markdown and a page, and to machines as JSON and JUnit.
 
 mod annotations;
+mod conformance;
 mod coverage;
 mod fidelity;
 mod json;
@@ -14,6 +15,7 @@ mod timeline;
 mod what_if;
 
 pub use annotations::{github, github_problems};
+pub use conformance::{conformance, conformance_junit};
 pub use coverage::coverage;
 pub use fidelity::{fidelity, fidelity_json};
 pub use json::json;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
+    /// It reads the requests and replies that it passes on, as RFC 9110 demands of a proxy.
+    Http,
     /// It has several upstreams and shares requests among them.
     SeveralUpstreams,
     /// It shares requests by weights other than 1.
@@ -43,7 +45,8 @@ pub enum Feature {
 
 impl Feature {
     /// All features, in the order in which they are shown.
-    pub const ALL: [Feature; 15] = [
+    pub const ALL: [Feature; 16] = [
+        Feature::Http,
         Feature::SeveralUpstreams,
         Feature::Weights,
         Feature::ExactShares,
@@ -64,6 +67,7 @@ impl Feature {
     /// The word for it in a subject's file.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Feature::Http => "http",
             Feature::SeveralUpstreams => "several-upstreams",
             Feature::Weights => "weights",
             Feature::ExactShares => "exact-shares",
