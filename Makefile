@@ -15,7 +15,8 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
   test-integration test-metrics test-dashboard test-deploy test-docker dist test-package \
   test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test docker-harness fuzz \
-  docker-build docker-run docker-clean bench-peers bench-scale bench-far mutations canary nightly mutants search
+  docker-build docker-run docker-clean bench-peers bench-scale bench-far mutations canary nightly mutants search \
+  matrix
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -140,6 +141,9 @@ scenarios: tools ## Play the shipped scenarios in the simulator
 parity: build ## Play them in every engine and hold the outcomes against each other: bin/parity.md, bin/parity.json
 	$(simulator) parity --scale 0.25 --jobs 6 --markdown bin/parity.md --json bin/parity.json scenarios
 
+matrix: build ## Play every fault against every proxy that is installed, for a quarter of an hour: simulator/COMPARISON.md
+	$(simulator) matrix --json simulator/comparison.json --page simulator/COMPARISON.md
+
 bench-far: tools ## How long a tunnel through a far upstream takes to open, with warm connections and without
 	$(CARGO) bench --locked -p proxy --bench far
 
@@ -163,7 +167,7 @@ canary: tools ## Break the proxy in one way: do the stories that name it notice?
 fuzz: tools ## Feed every parser with made-up bytes for FUZZ seconds (60) each, from SEED: needs cargo-fuzz
 	@CARGO="$(CARGO)" SEED="$(SEED)" scripts/fuzz.sh
 
-nightly: build build-test build-loadgen ## Sweeps, mutations, parity, soak and fuzzing by the date's SEED; runs/index.html shows all of them
+nightly: build build-test build-loadgen ## Sweeps, mutations, parity, our column of the matrix, soak and fuzzing by the date's SEED; runs/index.html shows all of them
 	@CARGO="$(CARGO)" MAKE="$(MAKE)" scripts/nightly.sh
 
 SWEEP ?= 1m

@@ -11,7 +11,7 @@
 //! | `world` | where a scenario is played: engines, hosts, programs, the director | `scenario`, `subject`, `record` |
 //! | `conformance` | the requirements of the RFCs addressed to proxies, and their checks over real sockets | `scenario`, `subject`, `record`, `world` |
 //! | `judge` | whether a run is as it should be: the history, the laws, the expectations | `scenario`, `subject`, `record`, `world` |
-//! | `explore` | many runs: batches, sweeps, shrinking, engines side by side | `scenario`, `subject`, `record`, `world`, `judge` |
+//! | `explore` | many runs: batches, sweeps, shrinking, engines side by side, every fault against every subject | `scenario`, `subject`, `record`, `world`, `judge` |
 //! | `incident` | a recorded day: read from the log, held against its replay, played under other settings | `scenario`, `subject`, `record`, `world`, `judge`, `explore` |
 //! | `report` | what is shown of runs: text, JSON, JUnit, Markdown, the timeline page | `scenario`, `subject`, `record`, `world`, `conformance`, `judge`, `explore`, `incident` |
 //! | `cli` | the command line of the binary, which is not part of the library | `scenario`, `subject`, `world`, `conformance`, `judge`, `explore`, `incident`, `report` |

@@ -9,7 +9,7 @@ use simulator::scenario;
 
 use cli::arguments::{Cli, Command};
 use cli::failure::{Failed, STALLED, USAGE};
-use cli::{conformance, engines, files, incident, play, results, search};
+use cli::{conformance, engines, files, incident, matrix, play, results, search};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => search::sweep(&args),
         Command::Merge(args) => results::merge(&args),
         Command::Conformance(args) => conformance::conformance(&args),
+        Command::Matrix(args) => matrix::matrix(&args),
         Command::Coverage { results } => results::coverage(&results),
         Command::Shrink(args) => search::shrink(&args),
         Command::Diff { one, other } => play::diff(&one, &other),

@@ -312,6 +312,33 @@ fn a_subject_that_is_wrong_or_not_installed_is_told_of() {
 }
 
 #[test]
+fn a_cell_of_the_matrix_that_got_worse_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (now, page, stuck) = (path("now.json"), path("page.md"), path("stuck.json"));
+    let play = |more: &[&str]| {
+        let args = ["matrix", "--faults", "cut", "--subjects", "netdrift", "--proxy", proxy().to_str().unwrap()];
+        simulator(&[args.as_slice(), more].concat())
+    };
+    let played = play(&["--json", &now, "--page", &page]);
+    assert_eq!(played.status.code(), Some(0), "{}", text(&played));
+    assert!(text(&played).starts_with("netdrift     cut                      excused "), "{}", text(&played));
+    let table = std::fs::read_to_string(&page).unwrap();
+    assert!(table.contains("| `cut` | excused "), "{table}");
+    // As if requests did not succeed again now.
+    let mut worse: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&now).unwrap()).unwrap();
+    worse["cells"][0]["verdict"] = "stuck".into();
+    std::fs::write(&stuck, worse.to_string()).unwrap();
+    let held = |is: &str, was: &str| simulator(&["matrix", "--from", is, "--against", was]);
+    let worse = held(&stuck, &now);
+    assert_eq!(worse.status.code(), Some(1), "{}", text(&worse));
+    assert!(text(&worse).starts_with("worse: cut: was Excused and is Stuck"), "{}", text(&worse));
+    assert_eq!(held(&now, &stuck).status.code(), Some(0));
+    // Nothing is left to play, so this ends at once.
+    assert_eq!(text(&play(&["--resume", &now])), "");
+}
+
+#[test]
 fn netdrift_does_what_the_rfcs_demand_of_a_proxy() {
     let folder = tempfile::tempdir().unwrap();
     let junit = folder.path().join("junit.xml");

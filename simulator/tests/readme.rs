@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use simulator::explore::matrix;
 use simulator::judge::LAWS;
+use simulator::report::matrix_page;
 use simulator::scenario;
 
 #[test]
@@ -38,4 +40,15 @@ fn the_readme_has_a_row_for_each_law() {
         rows.map_while(|row| Some(row.strip_prefix("| ")?.split(" | ").take(2).collect::<Vec<_>>().join(" | ")));
     let laws = LAWS.iter().map(|law| format!("{} | {}", law.name, law.kind().as_str()));
     assert_eq!(named.collect::<Vec<_>>(), laws.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_comparison_is_the_page_of_its_results() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let results = matrix::read(&here.join("comparison.json")).unwrap();
+    let page = std::fs::read_to_string(here.join("COMPARISON.md")).unwrap();
+    assert!(
+        page == matrix_page(&results),
+        "simulator matrix --from simulator/comparison.json --page simulator/COMPARISON.md"
+    );
 }

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Merge(Merge),
     /// Check a proxy on real sockets by the requirements of RFC 9110, 9112, 9209 and 9931 that are addressed to proxies.
     Conformance(Conformance),
+    /// Play every fault of the faulty upstream against every proxy that is installed, on real sockets.
+    Matrix(Matrix),
     /// Print what was never reached, by the results of runs and sweeps.
     Coverage {
         /// What `run --json` and `sweep --json` have written.
@@ -277,6 +279,38 @@ pub(crate) struct Conformance {
     /// Write the results as JUnit XML.
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+}
+
+/// Play every fault against every proxy
+#[derive(Debug, Args)]
+pub(crate) struct Matrix {
+    /// Faults by name, with commas between them. Left out: all of the catalogue.
+    #[arg(long, value_delimiter = ',', value_name = "FAULT,…")]
+    pub(crate) faults: Vec<String>,
+    /// Subjects by name or folder, with commas between them. Left out: those of simulator/subjects that are installed.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub(crate) subjects: Vec<String>,
+    /// Cells at once.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) jobs: usize,
+    /// netdrift's binary. Left out: the one beside the simulator's.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) proxy: Option<PathBuf>,
+    /// Take over what an earlier run has written there, and play only what it lacks.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Play nothing: take what an earlier run has written there.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "faults", "subjects"])]
+    pub(crate) from: Option<PathBuf>,
+    /// Write the results as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the results as a page.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
+    /// Fail if a cell of netdrift is worse than in these results.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
 }
 
 /// Put the results of shards together

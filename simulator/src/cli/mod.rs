@@ -6,6 +6,7 @@ pub(crate) mod engines;
 pub(crate) mod failure;
 pub(crate) mod files;
 pub(crate) mod incident;
+pub(crate) mod matrix;
 pub(crate) mod pipeline;
 pub(crate) mod play;
 pub(crate) mod results;

@@ -1,9 +1,11 @@
-//! This room plays many runs: batches of scenarios, sweeps of made-up ones, ever smaller ones, and the same in several engines.
+//! This room plays many runs: batches of scenarios, sweeps of made-up ones, ever smaller ones, the same in several engines, and
+//! every fault against every subject.
 
 pub mod base;
 pub mod batch;
 mod corpus;
 pub mod coverage;
+pub mod matrix;
 pub mod parity;
 pub mod results;
 pub mod shard;

@@ -1,0 +1,117 @@
+//! A command plays every fault against every proxy and writes what came of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use faulty_upstream::{CATALOGUE, Fault};
+use simulator::explore::matrix::{self, Column, VERSION};
+use simulator::judge::Verdict;
+use simulator::report::{self, Progress};
+use simulator::subject::{self, Subject};
+use simulator::world::{EngineKind, live};
+
+use super::arguments::Matrix;
+use super::engines;
+use super::failure::{DATA, Failed, USAGE, unwritten};
+use super::files::print;
+
+/// Plays the matrix, writes its results, and holds them against earlier ones.
+pub(crate) fn matrix(args: &Matrix) -> Result<u8, Failed> {
+    if let Some(path) = &args.proxy {
+        live::use_proxy(path.clone());
+    }
+    let before = args.against.as_deref().map(read).transpose()?;
+    let whole = match &args.from {
+        Some(file) => read(file)?,
+        None => play(args)?,
+    };
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string_pretty(&whole).expect("plain strings and numbers always serialise") + "\n";
+        std::fs::write(file, text).map_err(|error| unwritten(file, &error))?;
+    }
+    if let Some(file) = &args.page {
+        std::fs::write(file, report::matrix_page(&whole)).map_err(|error| unwritten(file, &error))?;
+    }
+    let worse = before.map(|before| matrix::worse(&whole, &before)).unwrap_or_default();
+    for one in &worse {
+        print(&format!("worse: {}: {}\n", one.fault, one.text))?;
+    }
+    Ok(u8::from(!worse.is_empty()))
+}
+
+fn read(file: impl AsRef<Path>) -> Result<matrix::Matrix, Failed> {
+    matrix::read(file.as_ref()).map_err(wrong)
+}
+
+fn wrong(text: String) -> Failed {
+    Failed { code: DATA, text: format!("{text}\n") }
+}
+
+/// Plays all cells that were asked for and that earlier results lack.
+fn play(args: &Matrix) -> Result<matrix::Matrix, Failed> {
+    let earlier = args.resume.as_ref().map(read).transpose()?;
+    let faults = faults(&args.faults)?;
+    let subjects = subjects(&args.subjects)?;
+    let columns = subjects.iter().map(|subject| Column::of(subject)).collect::<Result<Vec<_>, _>>();
+    let columns = columns.map_err(|error| wrong(error.to_string()))?;
+    let mut whole = matrix::Matrix { version: VERSION, date: today(), columns, cells: Vec::new() };
+    if let Some(earlier) = earlier {
+        whole.take_over(earlier);
+    }
+    let due = |subject: &Subject| {
+        faults.iter().filter(|fault| whole.cell(fault.name, subject.name()).is_none()).copied().collect()
+    };
+    let due: Vec<(&Arc<Subject>, Vec<&Fault>)> = subjects.iter().map(|subject| (subject, due(subject))).collect();
+    let progress = Progress::new(Some(due.iter().map(|(_, faults)| faults.len() as u64).sum()));
+    let told = |cell: &matrix::Cell| {
+        progress.ended(false, "");
+        // If nobody reads this, the files and the exit code still tell.
+        let _ = print(&format!("{:<12} {:<24} {}\n", cell.subject, cell.fault, report::matrix_cell(Some(cell))));
+    };
+    for (subject, faults) in due {
+        whole.cells.extend(matrix::play(subject, &faults, args.jobs, told));
+    }
+    drop(progress);
+    whole.sort();
+    Ok(whole)
+}
+
+/// The faults called `names`; all if there are no names.
+fn faults(names: &[String]) -> Result<Vec<&'static Fault>, Failed> {
+    let named = |name: &String| {
+        CATALOGUE.iter().find(|fault| fault.name == *name).ok_or_else(|| Failed {
+            code: USAGE,
+            text: format!("--faults: no fault {name}; `faulty-upstream catalogue` lists them\n"),
+        })
+    };
+    if names.is_empty() { Ok(CATALOGUE.iter().collect()) } else { names.iter().map(named).collect() }
+}
+
+/// The subjects called `names`, which have to be installed; if there are no names, all shipped ones that are.
+fn subjects(names: &[String]) -> Result<Vec<Arc<Subject>>, Failed> {
+    if names.is_empty() {
+        let mut all = subject::shipped().map_err(wrong)?;
+        all.retain(|subject| match live::is_installed(subject) {
+            Ok(()) => true,
+            Err(error) => {
+                eprintln!("left out: {error}");
+                false
+            }
+        });
+        return Ok(all);
+    }
+    let code = Verdict::Unsupported.exit_code();
+    let installed = |subject: Arc<Subject>| match EngineKind::Live.prepare(&subject) {
+        Ok(()) => Ok(subject),
+        Err(error) => Err(Failed { code, text: format!("{error}\n") }),
+    };
+    names.iter().map(|name| engines::subject(name).and_then(installed)).collect()
+}
+
+/// The day, as `2026-01-31`.
+#[expect(clippy::disallowed_methods, reason = "the page names the day on which it was made")]
+fn today() -> String {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    now.split('T').next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,147 @@
+//! A cell says what came of one fault with one subject.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::story::{PLAIN, TUNNEL};
+use crate::judge::{RunReport, Verdict};
+use crate::record::{ClientEvent, What};
+
+/// The most texts of violations that a cell keeps.
+const TEXTS: usize = 2;
+
+/// What came of one fault with one subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The fault.
+    pub fault: String,
+    /// The subject.
+    pub subject: String,
+    /// How its run ended.
+    pub verdict: Verdict,
+    /// How often each law was broken.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub broken: BTreeMap<String, u64>,
+    /// What the client saw that opens tunnels.
+    pub tunnels: Tally,
+    /// What the client saw that asks for pages.
+    pub plain: Tally,
+    /// The first violations, or why the cell could not be played.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<String>,
+}
+
+/// What a client saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Its requests that ended.
+    pub asked: u64,
+    /// Those that failed, by how.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<String, u64>,
+}
+
+/// What a cell shows, the best last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shown {
+    /// It could not be played.
+    NotPlayed,
+    /// Requests did not succeed again once the fault was over.
+    Stuck,
+    /// A law was broken.
+    Broken,
+    /// Some requests failed, and no proxy could have helped it, by the laws' excuses.
+    Excused,
+    /// Every request of every client succeeded.
+    Whole,
+}
+
+impl Tally {
+    /// How many requests failed.
+    pub fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
+    fn of(report: &RunReport, client: &str) -> Self {
+        let mut tally = Tally::default();
+        for line in report.trace.lines.iter().filter(|line| line.host.as_str() == client) {
+            if let What::Client(ClientEvent::Ended(result)) = &line.what {
+                tally.asked += 1;
+                if let Some(failure) = result.failure {
+                    *tally.failed.entry(failure.to_string()).or_default() += 1;
+                }
+            }
+        }
+        tally
+    }
+}
+
+impl Cell {
+    /// The cell of `fault` by the report of its run.
+    pub fn of(fault: &str, report: &RunReport) -> Self {
+        let mut broken: BTreeMap<String, u64> = BTreeMap::new();
+        if report.verdict != Verdict::Unsupported {
+            for violation in &report.violations {
+                *broken.entry(violation.of.clone()).or_default() += 1;
+            }
+        }
+        let said = report.violations.iter().take(TEXTS).map(|one| match report.verdict {
+            Verdict::Unsupported => one.text.clone(),
+            _ => format!("{}: {}", one.of, one.text.lines().next().unwrap_or_default()),
+        });
+        Cell {
+            fault: fault.to_owned(),
+            subject: report.subject.clone(),
+            verdict: report.verdict,
+            broken,
+            tunnels: Tally::of(report, TUNNEL),
+            plain: Tally::of(report, PLAIN),
+            said: said.collect(),
+        }
+    }
+
+    /// What it shows.
+    pub fn shown(&self) -> Shown {
+        match self.verdict {
+            Verdict::Unsupported => Shown::NotPlayed,
+            Verdict::Stuck => Shown::Stuck,
+            Verdict::Crashed | Verdict::Endless | Verdict::Violated => Shown::Broken,
+            Verdict::Passed if self.tunnels.failures() + self.plain.failures() > 0 => Shown::Excused,
+            Verdict::Passed => Shown::Whole,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faulty_upstream::CATALOGUE;
+
+    use super::super::story::story;
+    use super::*;
+    use crate::judge::{Violation, run};
+    use crate::subject::Subject;
+
+    #[test]
+    fn a_cell_counts_what_clients_saw_and_what_does_not_hold() {
+        let of = |name: &str| {
+            let fault = CATALOGUE.iter().find(|fault| fault.name == name).unwrap();
+            run(&story(fault, &Subject::default()), 1)
+        };
+        let whole = of("refuse");
+        let cell = Cell::of("refuse", &whole);
+        assert_eq!((cell.shown(), cell.tunnels.failures(), cell.said.len()), (Shown::Whole, 0, 0), "{cell:?}");
+        assert!(cell.tunnels.asked > 20 && cell.plain.asked > 20, "the run's own requests are nobody's: {cell:?}");
+        let cut = Cell::of("cut", &of("cut"));
+        assert_eq!(cut.shown(), Shown::Excused, "{cut:?}");
+        assert!(cut.tunnels.failed.keys().all(|how| how.ends_with("in the data")), "{cut:?}");
+        let violation = |text: &str| Violation { of: "answered".to_owned(), text: text.to_owned(), lines: Vec::new() };
+        let violations = ["one", "two", "three"].map(violation).to_vec();
+        let broken = Cell::of("refuse", &RunReport { verdict: Verdict::Violated, violations, ..whole.clone() });
+        assert_eq!((broken.shown(), broken.broken["answered"]), (Shown::Broken, 3));
+        assert_eq!(broken.said, ["answered: one", "answered: two"]);
+        let violations = vec![violation("no")];
+        let refused = Cell::of("refuse", &RunReport { verdict: Verdict::Unsupported, violations, ..whole });
+        assert_eq!((refused.shown(), refused.said), (Shown::NotPlayed, vec!["no".to_owned()]));
+    }
+}

@@ -1,0 +1,184 @@
+//! Plays the cells of a matrix, several at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use faulty_upstream::{CATALOGUE, Fault};
+use serde::{Deserialize, Serialize};
+
+use super::cell::Cell;
+use super::story::story;
+use crate::explore::batch::{Job, run_all};
+use crate::subject::{Feature, Subject};
+use crate::world::{EngineKind, live};
+
+/// The version of the format of results.
+pub const VERSION: u32 = 1;
+
+/// The results of a matrix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matrix {
+    /// Of this format.
+    pub version: u32,
+    /// The day on which it was played last.
+    pub date: String,
+    /// The subjects, in the order in which they are shown.
+    pub columns: Vec<Column>,
+    /// What came of each fault with each subject, as far as it was played.
+    pub cells: Vec<Cell>,
+}
+
+/// A subject of a matrix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// The subject.
+    pub subject: String,
+    /// What it is called.
+    pub title: String,
+    /// What it is, and how it is used.
+    pub about: String,
+    /// What it says of its version.
+    pub version: String,
+    /// What it can't do, by its own file, and why.
+    pub lacks: BTreeMap<Feature, String>,
+}
+
+impl Column {
+    /// The column of `subject`.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn of(subject: &Subject) -> std::io::Result<Self> {
+        let file = subject.file();
+        Ok(Column {
+            subject: subject.name().to_owned(),
+            title: file.title.clone(),
+            about: file.about.clone(),
+            version: live::version(subject)?,
+            lacks: file.lacks.clone(),
+        })
+    }
+}
+
+impl Matrix {
+    /// The cell of `fault` with `subject`, if it was played.
+    pub fn cell(&self, fault: &str, subject: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.fault == fault && cell.subject == subject)
+    }
+
+    /// Puts the cells in the order of the columns and of the catalogue.
+    pub fn sort(&mut self) {
+        let place = |fault: &str| CATALOGUE.iter().position(|one| one.name == fault);
+        let column = |subject: &str| self.columns.iter().position(|column| column.subject == subject);
+        self.cells.sort_by_cached_key(|cell| (column(&cell.subject), place(&cell.fault)));
+    }
+
+    /// Takes over the cells and columns of `earlier` that this one lacks. Those of one subject belong together, so that a subject of another
+    /// version takes nothing over.
+    pub fn take_over(&mut self, earlier: Matrix) {
+        for cell in earlier.cells {
+            let version = |columns: &[Column]| {
+                columns.iter().find(|column| column.subject == cell.subject).map(|column| column.version.clone())
+            };
+            let same = version(&self.columns).is_none_or(|now| version(&earlier.columns) == Some(now));
+            if same && self.cell(&cell.fault, &cell.subject).is_none() {
+                self.cells.push(cell);
+            }
+        }
+        for column in earlier.columns {
+            if !self.columns.iter().any(|own| own.subject == column.subject) {
+                self.columns.push(column);
+            }
+        }
+    }
+}
+
+/// Plays each of `faults` with `subject`, `jobs` cells at once, and returns the cells. `told` hears of each as it ends.
+pub fn play(subject: &Arc<Subject>, faults: &[&Fault], jobs: usize, told: impl Fn(&Cell) + Sync) -> Vec<Cell> {
+    let cells: Vec<Job> = faults
+        .iter()
+        .map(|fault| {
+            let scenario = Arc::new(story(fault, subject));
+            let seed = scenario.seed;
+            // The name of the fault stands for a file, which there is none.
+            let file = PathBuf::from(fault.name);
+            Job { file, scenario, seed, engine: EngineKind::Live, subject: Arc::clone(subject) }
+        })
+        .collect();
+    let played = Mutex::new(Vec::new());
+    run_all(&cells, jobs, |job, report| {
+        let cell = Cell::of(&job.file.to_string_lossy(), report);
+        told(&cell);
+        played.lock().unwrap_or_else(PoisonError::into_inner).push(cell);
+    });
+    played.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads the results in `file`.
+///
+/// # Errors
+/// What is wrong with the file, with its name and the place in it.
+pub fn read(file: &Path) -> Result<Matrix, String> {
+    let said = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| said(&error))?;
+    let matrix: Matrix = serde_json::from_str(&text).map_err(|error| said(&error))?;
+    if matrix.version == VERSION {
+        Ok(matrix)
+    } else {
+        Err(said(&format!("version: is {}, but this simulator reads {VERSION}", matrix.version)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Verdict;
+
+    fn matrix(subject: &str, version: &str, faults: &[&str]) -> Matrix {
+        let cell = |fault: &&str| Cell {
+            fault: (*fault).to_owned(),
+            subject: subject.to_owned(),
+            verdict: Verdict::Passed,
+            broken: BTreeMap::new(),
+            tunnels: Default::default(),
+            plain: Default::default(),
+            said: vec![version.to_owned()],
+        };
+        let column = Column {
+            subject: subject.to_owned(),
+            title: String::new(),
+            about: String::new(),
+            version: version.to_owned(),
+            lacks: BTreeMap::new(),
+        };
+        Matrix {
+            version: VERSION,
+            date: String::new(),
+            columns: vec![column],
+            cells: faults.iter().map(cell).collect(),
+        }
+    }
+
+    #[test]
+    fn earlier_cells_of_the_same_version_are_taken_over() {
+        let mut now = matrix("x", "1", &["a"]);
+        now.take_over(matrix("x", "1", &["a", "b"]));
+        now.take_over(matrix("y", "2", &["a"]));
+        now.take_over(matrix("x", "0", &["c"]));
+        assert_eq!(now.columns.len(), 2);
+        assert!(now.cell("b", "x").is_some() && now.cell("a", "y").is_some() && now.cell("c", "x").is_none());
+        assert_eq!(now.cells.len(), 3);
+    }
+
+    #[test]
+    fn results_are_read_as_they_were_written_and_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.json");
+        let written = matrix("x", "1", &["a"]);
+        std::fs::write(&file, serde_json::to_string(&written).unwrap()).unwrap();
+        assert_eq!(read(&file).unwrap(), written);
+        std::fs::write(&file, serde_json::to_string(&Matrix { version: 0, ..written }).unwrap()).unwrap();
+        assert!(read(&file).unwrap_err().ends_with("m.json: version: is 0, but this simulator reads 1"));
+    }
+}
