@@ -58,6 +58,21 @@ impl Bench {
     }
 }
 
+/// The pool doesn't take its lock for what can change nothing.
+#[test]
+fn what_does_not_concern_the_sound_changes_nothing_of_them_and_the_rest_does() {
+    let results = [AttemptResult::Success, AttemptResult::Neutral, AttemptResult::Reached];
+    for result in results.into_iter().chain([FAILURE, DOUBT, EMPTY, AttemptResult::Delivered]) {
+        // A tunnel that brought nothing is counted beside failures, and forgotten once one has delivered.
+        let mut bench = Bench::new();
+        bench.ends(EMPTY, 1, false, 2);
+        assert!(bench.health.is_sound());
+        let before = bench.health;
+        bench.ends(result, 3, false, 4);
+        assert_eq!(bench.health != before, result.concerns_the_sound(), "{result:?}");
+    }
+}
+
 #[test]
 fn only_failures_in_a_row_eject() {
     let mut bench = Bench::new();

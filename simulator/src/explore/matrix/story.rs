@@ -56,7 +56,7 @@ pub fn story(fault: &Fault, subject: &Subject) -> Scenario {
 /// fault keeps it back. What only one side has left ends before the proxy is looked at.
 fn proxy() -> Json {
     json!({
-        "timeouts": { "connect": "500ms", "reply": "2s", "pool_idle": "500ms", "half_closed": "1s", "body": "2s" },
+        "timeouts": { "connect": "500ms", "reply": "2s", "pool_idle": "500ms", "half_closed": "3s", "body": "2s" },
         "health_check": { "failure_threshold": 3, "backoff_base": "500ms", "backoff_max": "1s" },
         "server": { "drain_timeout": "2s" },
     })
