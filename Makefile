@@ -14,7 +14,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
   test-integration test-metrics test-dashboard test-deploy test-docker dist test-package \
   test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
-  scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test docker-harness fuzz \
+  scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test docker-harness fuzz test-ten-minutes \
   docker-build docker-run docker-clean bench-peers bench-scale bench-far mutations canary nightly mutants search \
   matrix
 
@@ -86,6 +86,9 @@ test-integration: build ## Integration tests, the real binaries together, and th
 	@MAKE="$(MAKE)" scripts/test-runner.sh
 	$(simulator) run --engine live --scale 0.25 --jobs 6 --where-possible scenarios
 	$(simulator) run --engine live scenarios/recovery-by-check.json
+
+test-ten-minutes: tools ## The commands of "Ten minutes with your own pool" in simulator/README.md, beside a proxy with a bad minute
+	@CARGO="$(CARGO)" scripts/test-ten-minutes.sh
 
 test-metrics: build build-test ## The metrics, by promtool and a real Prometheus (Debian's package prometheus)
 	@scripts/test-metrics.sh
