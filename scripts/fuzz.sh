@@ -29,17 +29,24 @@ fi
 # libFuzzer takes seeds of 31 bits, and 0 means a random one.
 seed=$((${SEED:-1} % 2147483647 + 1))
 failed=()
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 for target in "${targets[@]}"; do
   if [ ! -f "fuzz_targets/$target.rs" ]; then
     echo "there is no target $target in fuzz/fuzz_targets" >&2
     exit 64
   fi
   mkdir -p "corpus/$target"
-  "$cargo" fuzz run --sanitizer none "$target" "corpus/$target" "seeds/$target" -- \
-    -max_len=8192 -max_total_time="${FUZZ:-60}" -seed="$seed" -print_final_stats=1 2>&1 |
-    grep -E '^(Done|stat::number_of_executed_units|SUMMARY|thread|==|artifact_prefix|error)|panicked' || true
-  if [ "${PIPESTATUS[0]}" -ne 0 ]; then failed+=("$target"); fi
-  echo "fuzzed      $target"
+  seeds=()
+  [ ! -d "seeds/$target" ] || seeds=("seeds/$target")
+  status=0
+  "$cargo" fuzz run --sanitizer none "$target" "corpus/$target" "${seeds[@]}" -- \
+    -max_len=8192 -max_total_time="${FUZZ:-60}" -seed="$seed" -print_final_stats=1 >"$said" 2>&1 || status=$?
+  grep -E '^(Done|stat::number_of_executed_units|SUMMARY|thread|==|artifact_prefix|error)|panicked' "$said" || true
+  if [ "$status" -eq 0 ]; then echo "fuzzed      $target"; else
+    echo "FAILED      $target"
+    failed+=("$target")
+  fi
 done
 if [ "${#failed[@]}" -gt 0 ]; then
   echo "failed: ${failed[*]}    the bytes are in fuzz/artifacts; play them again with: cargo fuzz run --sanitizer none TARGET FILE" >&2

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Plays the shipped scenarios on the simulator as it was at a revision and as it is in this tree, and tells what differs in what the
-# proxy, its clients and its upstreams did. Exit code 1 where something does, 69 where the old one can't be built.
+# proxy, its clients and its upstreams did. Exit code 1 where something does or could not be played, 69 where the old one can't be built.
 #
 #   scripts/old-new.sh REV [SCENARIO…]      SCENARIO: names such as one-refuses; all, if none is named
 set -eu
@@ -19,6 +19,7 @@ seconds=${RUN_SECONDS:-120}
 most=${MOST_LINES:-12}
 folder=$(mktemp -d)
 trap 'git worktree remove --force "$folder/old" 2>/dev/null || true; rm -rf "$folder"' EXIT
+trap 'exit 130' INT TERM
 git worktree add --quiet --detach "$folder/old" "$revision"
 # Each has a folder of its own to be built in, so that neither takes the other's for its own.
 if ! (cd "$folder/old" && CARGO_TARGET_DIR="$target/old-new" "$cargo" build --locked --release --quiet -p simulator --bins); then
@@ -31,7 +32,7 @@ new=$target/release/simulator
 if [ $# -eq 0 ]; then
   set -- scenarios/*.json
 fi
-played=0 differ=0
+played=0 differ=0 failed=0
 for scenario in "$@"; do
   name=$(basename "$scenario" .json)
   file=scenarios/$name.json
@@ -41,14 +42,27 @@ for scenario in "$@"; do
     echo "left out    $name: the old simulator can't read it"
     continue
   fi
-  timeout "$seconds" "$old" trace "$file" >"$folder/was" 2>/dev/null || [ $? -ne 124 ] || { echo "left out    $name: no end within ${seconds} s"; continue; }
-  timeout "$seconds" "$new" trace "$file" >"$folder/is" 2>/dev/null || [ $? -ne 124 ] || { echo "left out    $name: no end within ${seconds} s"; continue; }
+  # 1 to 4 are verdicts on a run that was played; with anything else there is no whole trace.
+  for side in was is; do
+    [ "$side" = was ] && simulator=$old || simulator=$new
+    status=0
+    timeout "$seconds" "$simulator" trace "$file" >"$folder/$side" 2>"$folder/why" || status=$?
+    [ "$status" -gt 4 ] || continue
+    echo "FAILED      $name: the $([ "$side" = was ] && echo old || echo new) simulator ended with $status: $(tail -n 1 "$folder/why")"
+    failed=$((failed + 1))
+    continue 2
+  done
   played=$((played + 1))
-  if ! "$new" diff "$folder/was" "$folder/is" >"$folder/diff" 2>&1; then
+  status=0
+  "$new" diff "$folder/was" "$folder/is" >"$folder/diff" 2>&1 || status=$?
+  if [ "$status" -gt 1 ]; then
+    echo "FAILED      $name: $(tail -n 1 "$folder/diff")"
+    failed=$((failed + 1))
+  elif [ "$status" -eq 1 ]; then
     differ=$((differ + 1))
     echo "differs     $name"
     head -n "$most" "$folder/diff" | cut -c1-400 | sed 's/^/            /'
   fi
 done
-echo "$played scenarios played on both, $differ differ"
-[ "$differ" -eq 0 ]
+echo "$played scenarios played on both, $differ differ, $failed failed"
+[ "$differ" -eq 0 ] && [ "$failed" -eq 0 ]

@@ -1,5 +1,6 @@
 //! The proxy binary: arguments → configuration → operating system → run → exit code.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -142,14 +143,22 @@ fn control_socket(proxy: RunningProxy) -> Result<PathBuf, CommandError> {
 /// Writes the last events of a running proxy to a new file, or to standard output.
 fn record(proxy: RunningProxy, out: Option<PathBuf>) -> Result<ExitCode, CommandError> {
     let path = control_socket(proxy)?;
+    let is_begun = Cell::new(false);
     let open = || -> io::Result<Box<dyn Write>> {
         let Some(out) = &out else { return Ok(Box::new(io::stdout())) };
         let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(out);
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", out.display()));
-        Ok(Box::new(file.map_err(named)?))
+        let file = file.map_err(named)?;
+        is_begun.set(true);
+        Ok(Box::new(file))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)?;
-    let recorded = runtime.block_on(control::record(&path, open, HEALTH_WAIT)).map_err(CommandError::Other)?;
+    let recorded = runtime.block_on(control::record(&path, open, HEALTH_WAIT));
+    if let (Err(_), true, Some(out)) = (&recorded, is_begun.get(), &out) {
+        // Half a record looks like a whole one.
+        let _ = std::fs::remove_file(out);
+    }
+    let recorded = recorded.map_err(CommandError::Other)?;
     if recorded.missed > 0 {
         print_error(format_args!("proxy: warning: {} events could not be remembered since the start", recorded.missed));
     }

@@ -37,7 +37,7 @@ pub(super) fn haproxy(page: &[u8]) -> Result<ProxyStatistics, String> {
         let url =
             named.map_or_else(|| format!("{}/{}", text(backend), text(server)), |address| format!("http://{address}"));
         let state = text(status);
-        current_requests += number(open)?;
+        current_requests = number(open)?.saturating_add(current_requests);
         upstreams.push(UpstreamStatistics {
             url,
             weight: number(weight)?,
@@ -45,7 +45,7 @@ pub(super) fn haproxy(page: &[u8]) -> Result<ProxyStatistics, String> {
             healthy: state.starts_with("UP") || state.starts_with("no check"),
             probe_in_ms: None,
             total_requests: number(picked)?,
-            failed_requests: number(unconnected)? + number(unanswered)?,
+            failed_requests: number(unconnected)?.saturating_add(number(unanswered)?),
         });
     }
     told(upstreams, current_requests)

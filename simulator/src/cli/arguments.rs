@@ -303,7 +303,7 @@ pub(crate) struct Record {
     /// The configuration that the proxy had when the log begins. Names and addresses are replaced, secrets are left out.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// Where the scenario is written.
+    /// Where the scenario is written; a file that is there already is left alone.
     #[arg(long, default_value = "incident.json", value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// A file whose bytes are the key of the names, so that several recordings have the same names. Left out: a key that nobody knows.

@@ -106,7 +106,8 @@ pub(crate) fn check(paths: &[PathBuf], engine: EngineKind) -> Result<u8, Failed>
 pub(crate) fn list(args: &List) -> Result<u8, Failed> {
     let Some(engine) = args.engine else {
         let scenarios = all(&args.paths)?.into_iter();
-        let lines = scenarios.map(|(_, scenario)| format!("{:<28} {}\n", scenario.name, scenario.story));
+        let lines =
+            scenarios.map(|(_, scenario)| format!("{:<28} {}\n", scenario.name, report::one_line(&scenario.story)));
         return print(&lines.collect::<String>());
     };
     let (playable, others) = sorted(&args.paths, engine, &*subject(&args.subject)?, args.scale)?;

@@ -4,12 +4,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use simulator::report;
 use simulator::scenario::{self, Scenario};
 
 use super::failure::{DATA, Failed, IO, unwritten};
 
 /// Prints `text`; the exit code is 0 also where nobody reads it.
 pub(crate) fn print(text: &str) -> Result<u8, Failed> {
+    // Files that others have written may hold what a terminal obeys.
+    let text = report::printable(text);
     match io::stdout().lock().write_all(text.as_bytes()) {
         // The reader has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),

@@ -21,6 +21,12 @@ fn wrong(path: &Path, text: &str) -> Failed {
     Failed { code: DATA, text: format!("{}: {text}\n", path.display()) }
 }
 
+/// Writes a file that was not there: a name mistyped must not cost anybody a log.
+fn write_new(path: &Path, text: &str) -> Result<(), Failed> {
+    let written = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| unwritten(path, &error))
+}
+
 /// The key in `file`, or one that nobody knows.
 fn key(file: Option<&Path>) -> Result<Key, Failed> {
     match file {
@@ -45,7 +51,7 @@ pub(crate) fn record(args: &Record) -> Result<u8, Failed> {
     }
     let Recording { scenario, text, logs } =
         recorded.map_err(|text| Failed { code: DATA, text: format!("{text}\n") })?;
-    std::fs::write(&args.out, text).map_err(|error| unwritten(&args.out, &error))?;
+    write_new(&args.out, &text)?;
     let seen = scenario.seen.unwrap_or_default();
     let mut told = String::new();
     for (number, path) in (1..).zip(&logs) {
@@ -70,8 +76,7 @@ pub(crate) fn new(args: &New) -> Result<u8, Failed> {
     let First { scenario, text, left_out } =
         incident::first(&read(&args.config)?, &args.name).map_err(|text| wrong(&args.config, &text))?;
     let out = args.out.clone().unwrap_or_else(|| format!("{}.json", args.name).into());
-    let written = File::create_new(&out).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| unwritten(&out, &error))?;
+    write_new(&out, &text)?;
     left_out.iter().for_each(|one| eprintln!("left out: {one}"));
     print(&format!("{0}: {1}\nplay it: simulator run {0}\n", out.display(), scenario.story))
 }

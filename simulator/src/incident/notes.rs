@@ -28,7 +28,8 @@ impl Notes {
     /// So many of these, here.
     pub(in crate::incident) fn add(&mut self, what: String, count: u64, at: Option<Place>) {
         if self.counted.len() < MOST_KINDS || self.counted.contains_key(&what) {
-            self.counted.entry(what).or_insert((0, at)).0 += count;
+            let counted = self.counted.entry(what).or_insert((0, at));
+            counted.0 = counted.0.saturating_add(count);
         }
     }
 

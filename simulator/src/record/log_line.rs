@@ -276,6 +276,7 @@ mod tests {
             .collect();
         assert_eq!(read, heard);
     }
+
     #[test]
     fn a_word_that_is_none_of_the_proxys_is_refused() {
         let lines = logged();

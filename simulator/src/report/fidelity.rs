@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::printable::one_line;
 use crate::incident::Fidelity;
 use crate::scenario::Seen;
 
@@ -11,7 +12,8 @@ pub fn fidelity(fidelity: &Fidelity, seen: &Seen) -> String {
     let mut text = format!("{:width$}  {:<28} {:<28}\n", "", "recorded", "replayed");
     for one in &fidelity.figures {
         let mark = if one.differs { "differs" } else { "" };
-        let line = format!("{:width$}  {:<28} {:<28} {mark}", one.what, one.recorded, one.replayed);
+        let (what, recorded) = (one_line(&one.what), one_line(&one.recorded));
+        let line = format!("{what:width$}  {recorded:<28} {:<28} {mark}", one.replayed);
         let _ = writeln!(text, "{}", line.trim_end());
     }
     let _ = writeln!(
@@ -22,7 +24,7 @@ pub fn fidelity(fidelity: &Fidelity, seen: &Seen) -> String {
         Fidelity::bounds()
     );
     for guess in &seen.guessed {
-        let _ = writeln!(text, "guessed: {guess}");
+        let _ = writeln!(text, "guessed: {}", one_line(guess));
     }
     text
 }
@@ -36,6 +38,14 @@ pub fn fidelity_json(fidelity: &Fidelity) -> String {
 mod tests {
     use super::*;
     use crate::incident::Figure;
+
+    /// Such a file is passed on, and comes from others.
+    #[test]
+    fn what_a_file_says_gives_no_terminal_and_no_pipeline_an_order() {
+        let seen = Seen { guessed: vec!["x\u{1b}[2J\n::error::y".to_owned()], ..Seen::default() };
+        let text = fidelity(&Fidelity { figures: Vec::new() }, &seen);
+        assert!(text.ends_with("guessed: x\\u{1b}[2J\\n::error::y\n"), "{text}");
+    }
 
     #[test]
     fn what_differs_is_marked_and_counted_and_guesses_are_told() {

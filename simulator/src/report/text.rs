@@ -1,5 +1,6 @@
 //! Writes reports of runs as text, for people.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -81,9 +82,16 @@ pub fn replay_command(report: &RunReport, file: &Path) -> String {
     };
     let subject = match report.subject.as_str() {
         NETDRIFT => String::new(),
-        subject => format!(" --subject {subject}"),
+        subject => format!(" --subject {}", word(subject)),
     };
-    format!("simulator replay {} --seed {}{engine}{subject}", file.display(), report.seed)
+    format!("simulator replay {} --seed {}{engine}{subject}", word(&file.display().to_string()), report.seed)
+}
+
+/// A word of a shell's command: a file may be called what a shell would obey.
+fn word(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    let is_word = !text.is_empty() && text.chars().all(plain);
+    if is_word { Cow::Borrowed(text) } else { Cow::Owned(format!("'{}'", text.replace('\'', "'\\''"))) }
 }
 
 #[cfg(test)]
@@ -91,6 +99,14 @@ mod tests {
     use super::*;
     use crate::judge::run_on;
     use crate::scenario;
+
+    #[test]
+    fn a_file_that_is_called_like_a_command_is_none() {
+        assert_eq!(word("sweep/swarm-1.json"), "sweep/swarm-1.json");
+        assert_eq!(word("a;curl x|sh.json"), "'a;curl x|sh.json'");
+        assert_eq!(word("it's $(x)"), r"'it'\''s $(x)'");
+        assert_eq!(word(""), "''");
+    }
 
     #[test]
     fn the_command_that_shows_it_again_names_an_engine_that_is_not_the_default() {

@@ -140,6 +140,17 @@ fn hostile_strings_do_no_harm_and_never_reach_a_terminal() {
         let mut line: serde_json::Value = serde_json::from_str(&finished(number, 21_000, "x:1")).unwrap();
         (line["bytes_up"], line["duration_ms"], line["latency_ms"]) = (json!(number), json!(1e300), json!(-5.0));
         text.push_str(&format!("{line}\n"));
+        // Figures that no sum and no percentile can hold.
+        (line["request"], line["latency_ms"]) =
+            (json!(21 + (number >> 63)), json!(if number == u64::MAX { 1e300 } else { 1e18 }));
+        text.push_str(&format!("{line}\n"));
+        let dropped = json!({ "timestamp": line["timestamp"], "event": "log_lines_dropped", "lines": u64::MAX });
+        text.push_str(&format!("{dropped}\n"));
+    }
+    for year in ["1970", "9999", "1970", "9999"] {
+        let mut line: serde_json::Value = serde_json::from_str(&finished(30, 22_000, "x:1")).unwrap();
+        line["timestamp"] = json!(format!("{year}-01-01T00:00:00.000000Z"));
+        text.push_str(&format!("{line}\n"));
     }
     let (folder, paths) = Logs::of(&[("a.log", text.into_bytes()), ("config.json", CONFIG.into())]);
     let out = folder.0.path().join("out.json");

@@ -168,7 +168,7 @@ fn action(does: Does, targets: &[String]) -> String {
     }
 }
 
-fn milliseconds(span: Duration) -> Duration {
+pub(in crate::incident) fn milliseconds(span: Duration) -> Duration {
     Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -135,7 +135,7 @@ fn percentile(latencies: &BTreeMap<u32, u64>, percent: u64) -> Duration {
     found.map_or(Duration::ZERO, |(bucket, _)| {
         let micros = (f64::from(*bucket) / BUCKETS).exp2();
         // More digits than it is good for would only pretend.
-        Duration::from_micros((micros / 10.0).round() as u64 * 10)
+        Duration::from_micros(((micros / 10.0).round() as u64).saturating_mul(10))
     })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::upstreams::Upstreams;
+use crate::incident::day::milliseconds;
 use crate::incident::key::Key;
 use crate::incident::log::Place;
 use crate::incident::notes::Notes;
@@ -142,8 +143,4 @@ impl Timeline {
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-}
-
-fn milliseconds(span: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
