@@ -1,5 +1,6 @@
 //! This room says what a scenario file may say. scenarios/README.md is its reference; [`schema`] is its JSON Schema.
 
+mod by_hand;
 mod chance;
 mod client;
 mod configuration;
@@ -12,6 +13,7 @@ mod seen;
 mod timeline;
 mod values;
 
+pub use by_hand::ByHand;
 pub use chance::Chance;
 pub use client::{Actions, Client};
 pub use configuration::{CA_FILE, ConfigFile};

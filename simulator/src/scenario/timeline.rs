@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::by_hand::ByHand;
 use super::host::PROXY;
 use super::values::clock_jump::ClockJump;
 use super::values::left_out::is_null;
@@ -92,6 +93,16 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
     },
+    /// An operator sets an upstream of a proxy by hand, until the proxy reads its configuration again.
+    Steer {
+        /// The proxy's host. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+        /// The host in the upstream's URL. Nothing is set if no URL in force has it.
+        upstream: String,
+        /// What is set.
+        order: ByHand,
+    },
     /// A proxy is told to finish and stop.
     Drain {
         /// The proxy's host. Left out: `proxy`.
@@ -130,7 +141,9 @@ impl Action {
     /// The host of the proxy that is told something, if one is.
     pub fn told(&self) -> Option<&str> {
         match self {
-            Action::Reload { host, .. } | Action::Drain { host } => Some(host.as_deref().unwrap_or(PROXY)),
+            Action::Reload { host, .. } | Action::Steer { host, .. } | Action::Drain { host } => {
+                Some(host.as_deref().unwrap_or(PROXY))
+            }
             _ => None,
         }
     }

@@ -16,21 +16,26 @@ impl Subject {
             let why = self.lacks(feature)?;
             Some(format!("{place}: {} lacks {feature}: {why}", self.file().title))
         });
-        refused.chain(self.unreadable(scenario)).collect()
+        refused.chain(self.foreign(scenario)).collect()
     }
 
-    /// A configuration that is broken on purpose means something to netdrift alone.
-    fn unreadable(&self, scenario: &Scenario) -> Vec<String> {
-        let texts = scenario.timeline.iter().enumerate().filter(|(_, entry)| match &entry.action {
-            Action::Reload { proxy, text, .. } => {
-                !self.tells() && (text.is_some() || ConfigFile::complete(proxy, scenario).config.is_err())
+    /// What means something to netdrift alone: a configuration that is broken on purpose, and what its operators set by hand.
+    fn foreign(&self, scenario: &Scenario) -> Vec<String> {
+        if self.tells() {
+            return Vec::new();
+        }
+        let entries = scenario.timeline.iter().enumerate();
+        let foreign = entries.filter_map(|(index, entry)| match &entry.action {
+            Action::Reload { proxy, text, .. }
+                if text.is_some() || ConfigFile::complete(proxy, scenario).config.is_err() =>
+            {
+                Some((index, "can't read a broken configuration of netdrift"))
             }
-            _ => false,
+            Action::Steer { .. } => Some((index, "has no operator who sets it as netdrift is set")),
+            _ => None,
         });
         let title = &self.file().title;
-        texts
-            .map(|(index, _)| format!("timeline[{index}]: {title} can't read a broken configuration of netdrift"))
-            .collect()
+        foreign.map(|(index, why)| format!("timeline[{index}]: {title} {why}")).collect()
     }
 }
 
@@ -115,5 +120,10 @@ mod tests {
         let refused = asks("haproxy", &broken);
         assert_eq!(refused.last().unwrap(), "timeline[0]: HAProxy can't read a broken configuration of netdrift");
         assert_eq!(asks("netdrift", &broken), [""; 0]);
+        let steered = r#""timeline": [{"at": "1s", "do": "steer", "upstream": "a", "order": "disable"}]"#;
+        let steered = format!("{plain}, {steered}");
+        let refused = asks("haproxy", &steered);
+        assert_eq!(refused, ["timeline[0]: HAProxy has no operator who sets it as netdrift is set"]);
+        assert_eq!(asks("netdrift", &steered), [""; 0]);
     }
 }

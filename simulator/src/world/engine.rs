@@ -10,7 +10,7 @@ use super::link::LinkChange;
 use super::patience::Patience;
 use super::wall_clock::WallClock;
 use crate::record::{Clock, GaveUp, Recorder};
-use crate::scenario::{ConfigFile, HostName, Scenario};
+use crate::scenario::{ByHand, ConfigFile, HostName, Scenario};
 use crate::subject::Subject;
 
 /// A world of hosts, and the time that passes in it.
@@ -102,6 +102,9 @@ pub trait RunsProxy: Engine {
 
     /// Changes the configuration file of the proxy on `host` to `file` and tells the proxy so.
     fn reload_proxy(&mut self, host: &HostName, file: &ConfigFile);
+
+    /// Has an operator set the upstream that the proxy on `host` calls `name`.
+    fn steer_proxy(&mut self, host: &HostName, name: &str, order: ByHand);
 
     /// Ends the faults of the machine on which the proxy on `host` runs. Real machines have none to end.
     fn heal_machine(&mut self, host: &HostName) {

@@ -40,6 +40,7 @@ words! {
         Action::Crash { .. } => "crash",
         Action::Restart { .. } => "restart",
         Action::Reload { .. } => "reload",
+        Action::Steer { .. } => "steer",
         Action::Drain { .. } => "drain",
         Action::ClockJump { .. } => "clock-jump",
         Action::Dns { .. } => "dns",

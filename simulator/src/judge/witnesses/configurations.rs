@@ -1,4 +1,6 @@
 //! The configurations that the proxy was given, and where the names in them led.
+//!
+//! What an operator sets by hand makes another configuration of the one in force, until a file is read again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,6 +29,7 @@ impl<'a> Configurations<'a> {
         let first = ConfigFile::complete(&scenario.proxy, scenario)
             .config
             .expect("the configuration was checked with the scenario");
+        let mut file = first.clone();
         let mut all = vec![(Duration::ZERO, first)];
         let from = |at| scenario.network.dns.iter().map(move |(name, hosts)| (at, name.as_str(), hosts.as_slice()));
         let mut names: Vec<_> = from(Duration::ZERO).collect();
@@ -35,15 +38,31 @@ impl<'a> Configurations<'a> {
         for (at, action) in played {
             match action {
                 Action::Crash { host } if host == proxy => down = true,
-                Action::Restart { host } if host == proxy => down = false,
+                Action::Restart { host } if host == proxy => {
+                    down = false;
+                    // A new process knows nothing of what was set by hand.
+                    if all.last().is_some_and(|(_, config)| *config != file) {
+                        all.push((*at, file.clone()));
+                    }
+                }
                 // A proxy that is down reads nothing, and the director does not keep the file for it.
                 Action::Reload { proxy, text, .. } if !down => {
-                    let file = match text {
+                    let config = match text {
                         Some(text) => ConfigFile::new(text.clone()),
                         None => ConfigFile::complete(proxy, scenario),
-                    };
-                    reloads.push((*at, file.config.is_ok()));
-                    all.extend(file.config.ok().map(|config| (*at, config)));
+                    }
+                    .config;
+                    reloads.push((*at, config.is_ok()));
+                    if let Ok(config) = config {
+                        file.clone_from(&config);
+                        all.push((*at, config));
+                    }
+                }
+                Action::Steer { upstream, order, .. } if !down => {
+                    let mut config = all.last().map_or(&file, |(_, config)| config).clone();
+                    if order.set(upstream, &mut config) {
+                        all.push((*at, config));
+                    }
                 }
                 Action::Dns { name, hosts } => names.push((*at, name, hosts)),
                 _ => {}
@@ -152,4 +171,39 @@ fn admits(authentication: &Authentication, pair: Option<&str>) -> Option<bool> {
 pub(super) fn credentials_fit(upstream: &Upstream, asked: Option<&str>) -> bool {
     let Some(asked) = asked else { return true };
     upstream.credentials.as_ref().is_some_and(|own| asked == format!("{}:{}", own.username, own.password.expose()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario;
+
+    fn weights(actions: &str) -> Vec<(u64, Vec<u32>)> {
+        let text = format!(
+            r#"{{ "name": "x", "story": "x", "duration": "9s", "clients": [{{ "name": "c", "do": "echo", "rate": 1 }}],
+            "upstreams": [{{ "name": "a" }}, {{ "name": "b" }}], "timeline": [{actions}] }}"#
+        );
+        let scenario = scenario::parse(&text).unwrap();
+        let played: Vec<_> = scenario.timeline.iter().map(|entry| (entry.at.get(), &entry.action)).collect();
+        let configurations = Configurations::new(&scenario, "proxy", &played, Duration::from_secs(9));
+        let given = configurations.given();
+        given.map(|(at, one)| (at.as_secs(), one.upstreams.iter().map(|one| one.weight.get()).collect())).collect()
+    }
+
+    #[test]
+    fn what_is_set_by_hand_is_in_force_until_a_file_is_read() {
+        let disabled = r#"{ "at": "1s", "do": "steer", "upstream": "a", "order": "disable" }"#;
+        let weight = r#"{ "at": "2s", "do": "steer", "upstream": "b", "order": { "weight": 3 } }"#;
+        let set = [(0, vec![1, 1]), (1, vec![0, 1]), (2, vec![0, 3])];
+        let and = |more: &str| weights(&format!("{disabled}, {weight}, {more}"));
+        let begin = |last: (u64, Vec<u32>)| set.iter().cloned().chain([last]).collect::<Vec<_>>();
+        assert_eq!(and(r#"{ "at": "3s", "do": "reload", "proxy": {} }"#), begin((3, vec![1, 1])));
+        assert_eq!(and(r#"{ "at": "4s", "do": "restart", "host": "proxy" }"#), begin((4, vec![1, 1])));
+        assert_eq!(and(r#"{ "at": "5s", "do": "steer", "upstream": "a", "order": "enable" }"#), begin((5, vec![1, 3])));
+        // What is so already changes nothing, nobody hears who is down, and a file that is refused is not read.
+        let down = r#"{ "at": "6s", "do": "crash", "host": "proxy" }, { "at": "6s", "do": "steer", "upstream": "a", "order": "enable" }"#;
+        for nothing in [disabled, down, r#"{ "at": "6s", "do": "reload", "text": "{" }"#] {
+            assert_eq!(and(nothing), set);
+        }
+    }
 }

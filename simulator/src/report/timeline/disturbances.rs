@@ -88,6 +88,11 @@ impl<'a> DisturbanceLanes<'a> {
             }
             Action::Crash { host } => self.crash(at, host),
             Action::Restart { host } => self.restart(at, host),
+            Action::Steer { upstream, order, .. } => {
+                let proxy = action.told().unwrap_or(PROXY);
+                let order = serde_json::to_string(order).unwrap_or_default().replace('"', "");
+                self.mark(at, proxy, Tone::Changed, "by hand", format!("{upstream} is set by hand: {order}"));
+            }
             // The proxy reports its reloads, which are drawn from these reports.
             Action::Reload { .. } => {}
             Action::Drain { .. } => {

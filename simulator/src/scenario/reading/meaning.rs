@@ -220,6 +220,21 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// The hosts of all upstreams that the proxy on `host` is ever given.
+    fn configured(&self, host: &str) -> impl Iterator<Item = String> {
+        let scenario = self.scenario;
+        let reloads = scenario.timeline.iter().filter(move |entry| entry.action.told() == Some(host));
+        let reloaded = reloads.filter_map(move |entry| match &entry.action {
+            Action::Reload { text: Some(text), .. } => Some(ConfigFile::new(text.clone())),
+            Action::Reload { proxy, .. } => Some(ConfigFile::complete(proxy, scenario)),
+            _ => None,
+        });
+        let known = scenario.proxies().any(|proxy| proxy == host);
+        let first = known.then(|| ConfigFile::first(scenario, host));
+        let configs = first.into_iter().chain(reloaded).filter_map(|file| file.config.ok());
+        configs.flat_map(|config| config.upstreams).map(|one| one.host.clone())
+    }
+
     fn action(&mut self, path: &str, action: &Action) {
         match action {
             Action::Partition { between } | Action::Hold { between } => self.pair(&join(path, "between"), between),
@@ -253,6 +268,16 @@ impl<'a> Checker<'a> {
                     let ids = plan.entries().iter().map(|entry| entry.id.as_str()).collect();
                     self.known(&join(path, "fault"), "fault", fault, ids);
                 }
+            }
+            Action::Steer { host, upstream, .. } => {
+                self.proxy(&join(path, "host"), host.as_deref());
+                let configured: BTreeSet<String> = self.configured(action.told().unwrap_or(PROXY)).collect();
+                self.known(
+                    &join(path, "upstream"),
+                    "upstream",
+                    upstream,
+                    configured.iter().map(String::as_str).collect(),
+                );
             }
             Action::Drain { host } => self.proxy(&join(path, "host"), host.as_deref()),
             Action::ClockJump { .. } => {}

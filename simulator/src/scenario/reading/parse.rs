@@ -228,6 +228,16 @@ mod tests {
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
+                    "timeline": [{"at": "0s", "do": "steer", "upstream": "aa", "order": "disable"}]"#,
+                r#"timeline[0].upstream: no upstream "aa"; did you mean "a"?"#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
+                    "timeline": [{"at": "0s", "do": "steer", "upstream": "a", "order": {"weight": 10001}}]"#,
+                "timeline[0].order.weight: must be 10000 or less (got 10001)",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
                     "expect": [{"what": "picks", "proxy": "c", "upstream": "a"}]"#,
                 r#"expect[0].proxy: no proxy "c""#,
             ),

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
-use crate::scenario::{Client, ConfigFile, HostName, PROXY, Reorder, Scenario, Span, own_client};
+use crate::scenario::{ByHand, Client, ConfigFile, HostName, PROXY, Reorder, Scenario, Span, own_client};
 use crate::subject::Subject;
 use crate::world::engine::RunsProxy;
 use crate::world::link::{LinkChange, parts_per_million};
@@ -34,8 +34,9 @@ pub(super) struct Proxy {
     pub(super) host: HostName,
     /// The recorder of its process.
     recorder: Recorder,
-    /// The newest valid configuration file, and what it means.
+    /// The newest valid configuration file.
     file: ConfigFile,
+    /// What it says, with what was set by hand since the proxy read it.
     pub(super) config: Config,
     /// Whether it was told to stop.
     pub(super) draining: bool,
@@ -212,6 +213,9 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         let recorder = self.recorder.process();
         let proxy = &mut self.proxies[place];
         (proxy.draining, proxy.recorder) = (false, recorder.clone());
+        if let Ok(config) = &proxy.file.config {
+            proxy.config = config.clone();
+        }
         recorder.configure(&proxy.config);
         let seed = self.seeds.next_u64();
         self.engine.start_proxy(&proxy.host, &proxy.file, recorder, seed);
@@ -302,6 +306,18 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
             proxy.file = file.clone();
         }
         self.engine.reload_proxy(&proxy.host, &file);
+        self.engine.settle();
+    }
+
+    pub(super) fn steer(&mut self, place: usize, upstream: &str, order: ByHand) {
+        let proxy = &mut self.proxies[place];
+        if self.down.contains(&proxy.host) {
+            return;
+        }
+        order.set(upstream, &mut proxy.config);
+        for one in proxy.config.upstreams.iter().filter(|one| one.host == upstream) {
+            self.engine.steer_proxy(&proxy.host, &one.name, order);
+        }
         self.engine.settle();
     }
 

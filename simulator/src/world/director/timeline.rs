@@ -36,6 +36,7 @@ impl<E: RunsProxy> Stage<'_, E> {
             Action::Crash { host } => self.crash(&HostName::new(host)),
             Action::Restart { host } => self.restart(&HostName::new(host)),
             Action::Reload { proxy, text, .. } => self.reload(self.told(action), proxy, text.as_deref()),
+            Action::Steer { upstream, order, .. } => self.steer(self.told(action), upstream, *order),
             Action::Drain { .. } => self.drain(self.told(action)),
             Action::ClockJump { by } => self.wall.jump(by.value().milliseconds()),
             Action::Dns { name, hosts } => self.set_name(name, hosts),

@@ -24,7 +24,7 @@ use super::program::{self, Program, signal_of};
 use super::start::Start;
 use super::{settings, unsupported};
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
-use crate::scenario::{CA_FILE, ConfigFile, HostName, PROXY, Scenario};
+use crate::scenario::{ByHand, CA_FILE, ConfigFile, HostName, PROXY, Scenario};
 use crate::subject::{Order, Subject};
 use crate::world::engine::{Engine, Host, RunsProxy};
 use crate::world::link::LinkChange;
@@ -196,6 +196,15 @@ impl RunsProxy for Live {
         self.wait_for_proxy(|process| process.reloads() > before);
         if self.proxy.as_ref().is_some_and(|process| process.reloads() == before) {
             failed(&recorder, format!("the proxy said nothing of its new configuration for {READY:?}"));
+        }
+    }
+
+    /// Runs the command of an operator, which asks over the control socket and waits for the answer.
+    fn steer_proxy(&mut self, _: &HostName, name: &str, order: ByHand) {
+        let Some(process) = &self.proxy else { return };
+        let name = settings::name_on_loopback(name, &self.hosts.names());
+        if let Err(error) = program::steer(&self.subject, self.folder.path(), &order.arguments(&name)) {
+            failed(&process.recorder(), format!("the proxy's upstream {name} could not be set by hand: {error}"));
         }
     }
 

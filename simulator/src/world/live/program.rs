@@ -89,6 +89,17 @@ pub(super) fn netdrift(subject: &Subject, folder: &Path) -> io::Result<Command> 
     order(subject, &subject.file().start, folder)
 }
 
+/// Runs the command `proxy upstream` with these `arguments` for the netdrift whose configuration is in `folder`.
+pub(super) fn steer(subject: &Subject, folder: &Path, arguments: &[String]) -> io::Result<()> {
+    let mut command = netdrift(subject, folder)?;
+    command.arg("upstream").args(arguments).env_remove("PROXY_CONFIG").env("NO_COLOR", "1").stdin(Stdio::null());
+    let done = command.output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned()))
+}
+
 /// A command of `subject` that names no value of its configuration.
 pub(super) fn order(subject: &Subject, words: &[String], folder: &Path) -> io::Result<Command> {
     let proxy = if subject.tells() { binary::find()? } else { PathBuf::new() };

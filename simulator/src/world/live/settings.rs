@@ -35,6 +35,11 @@ pub(super) fn on_loopback(text: &str, listen: IpAddr, names: &BTreeMap<IpAddr, H
     Json::Object(file).to_string()
 }
 
+/// What the live proxy calls the upstream whose name is `name`. It is called by its URL, or by a tag, which stays as it is.
+pub(super) fn name_on_loopback(name: &str, names: &BTreeMap<IpAddr, HostName>) -> String {
+    by_address(name, names).map_or_else(|| name.to_owned(), |(placed, _)| placed)
+}
+
 /// The section of that name, which is added if it is missing. `None` if it is not an object.
 fn section<'a>(file: &'a mut Map<String, Json>, name: &str) -> Option<&'a mut Map<String, Json>> {
     file.entry(name).or_insert_with(|| json!({})).as_object_mut()

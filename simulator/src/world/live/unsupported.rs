@@ -45,6 +45,7 @@ fn refusal(action: &Action) -> Option<&'static str> {
         | Action::Crash { .. }
         | Action::Restart { .. }
         | Action::Reload { .. }
+        | Action::Steer { .. }
         | Action::Drain { .. }
         | Action::Arm { .. }
         | Action::Disarm { .. } => None,

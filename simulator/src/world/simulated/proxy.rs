@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy::Proxy;
 use proxy::env::Env;
+use proxy::{Operator, Proxy};
 
 use super::chance::Machine;
 use super::env::SimEnv;
 use super::host::SimulatedHost;
 use crate::record::{ProxyEvent, Recorder, RecordingObserver, ScenarioEvent, What};
-use crate::scenario::{Chance, ConfigFile, HostName};
+use crate::scenario::{ByHand, Chance, ConfigFile, HostName};
 use crate::world::engine::{Engine, RunsProxy};
 
 /// Holds the proxies that have started, each by its host.
@@ -77,6 +77,17 @@ impl<E: Env> Proxies<E> {
         }
     }
 
+    /// A task that steers the proxy on `host`. It has to run there.
+    pub(super) fn steer(&self, host: &HostName, name: &str, order: ByHand) -> impl Future<Output = ()> + 'static {
+        let (running, host, name) = (self.running(host), host.clone(), name.to_owned());
+        async move {
+            let Some((proxy, recorder)) = running else { return };
+            if let Err(error) = proxy.steer(&name, order.order(), Operator { uid: 0, pid: None }) {
+                recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what: error.to_string() }));
+            }
+        }
+    }
+
     /// A task that drains the proxy on `host`. It has to run there.
     pub(super) fn drain(&self, host: &HostName) -> impl Future<Output = ()> + 'static {
         let running = self.running(host);
@@ -126,6 +137,11 @@ impl<E: InProcess> RunsProxy for E {
     fn reload_proxy(&mut self, host: &HostName, file: &ConfigFile) {
         let reload = self.proxies().reload(host, file);
         self.spawn(host, |_| reload);
+    }
+
+    fn steer_proxy(&mut self, host: &HostName, name: &str, order: ByHand) {
+        let steer = self.proxies().steer(host, name, order);
+        self.spawn(host, |_| steer);
     }
 
     fn heal_machine(&mut self, host: &HostName) {

@@ -100,6 +100,18 @@ mod tests {
         twin.fires();
     }
 
+    #[test]
+    fn fires_where_an_upstream_is_asked_that_was_disabled_by_hand() {
+        let mut twin = Twin::of_scenario(
+            &LAW,
+            r#"{ "name": "sound", "story": "An operator disables an upstream.", "duration": "2s",
+            "upstreams": [{ "name": "a" }, { "name": "b" }], "clients": [{ "name": "client", "do": "echo", "rate": 10, "from": "200ms" }],
+            "timeline": [{ "at": "100ms", "do": "steer", "upstream": "a", "order": "disable" }] }"#,
+        );
+        twin.rename_upstream("b", "a");
+        twin.fires();
+    }
+
     /// The target of a request serves as a probe's later, whatever a fault does to the tunnel that the probe opened.
     #[test]
     fn a_probe_that_a_fault_struck_is_nobodys_request() {

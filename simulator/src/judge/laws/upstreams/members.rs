@@ -58,7 +58,7 @@ fn process_of<'a>(history: &History<'a>, process: &ProxyProcess<'a>, checked: &m
                 out.push((upstream.as_str(), at));
             }
             ProxyEvent::Recovered { upstream, .. } => out.retain(|(name, _)| *name != upstream.as_str()),
-            ProxyEvent::Reloaded { .. } => {}
+            ProxyEvent::Reloaded { .. } | ProxyEvent::Steered { .. } => {}
             _ => continue,
         }
         changed = Some((line, at));
