@@ -60,6 +60,7 @@ pub(super) enum Feature {
     Abuse,
     ReloadUsers,
     QuietEnd,
+    Steer,
 }
 
 use Feature::*;
@@ -77,6 +78,8 @@ pub(super) enum Part {
     SecondProxy,
 }
 
+/// The first upstream.
+pub(super) const FIRST: &str = "u1";
 /// A name that leads to the first upstream, until it leads elsewhere.
 pub(super) const NAME: &str = "moving.test";
 
@@ -138,7 +141,7 @@ impl Genome {
         for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd => 6,
-                Pages | Abuse | ReloadUsers => 4,
+                Pages | Abuse | ReloadUsers | Steer => 4,
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
                 // Where it is on, the proxy may turn many away.

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::draw::Feature::*;
-use super::draw::{Draw, HASH, NAME, PASSWORD};
+use super::draw::{Draw, FIRST, HASH, NAME, PASSWORD};
 
 impl Draw {
     pub(super) fn network(&mut self) -> Json {
@@ -26,7 +26,7 @@ impl Draw {
         let tick = if self.has(FineTick) { 1 } else { self.number(3, 6) };
         network["tick"] = json!(format!("{tick}ms"));
         if self.has(Names) {
-            network["dns"] = json!({ NAME: ["u1"] });
+            network["dns"] = json!({ NAME: [FIRST] });
         }
         network
     }
@@ -105,12 +105,17 @@ impl Draw {
         upstream
     }
 
+    /// The host in the URL of the entry that leads to the upstream `name` at first.
+    pub(super) fn host_of_entry<'a>(&self, name: &'a str) -> &'a str {
+        if self.has(Names) && name == FIRST { NAME } else { name }
+    }
+
     pub(super) fn proxy(&mut self, upstreams: &[Json]) -> Json {
         let entries: Vec<Json> = (upstreams.iter().enumerate())
             .map(|(index, upstream)| {
                 let last = index + 1 == upstreams.len();
                 let name = upstream["name"].as_str().unwrap_or_default();
-                let host = if self.has(Names) && index == 0 { NAME } else { name };
+                let host = self.host_of_entry(name);
                 let user = match upstream["auth"].as_str() {
                     // Now and then the wrong one.
                     Some(_) if self.once_in(4) => format!("{name}:guessing@"),

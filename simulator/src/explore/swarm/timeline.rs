@@ -22,6 +22,7 @@ const EVENTS: &[Feature] = &[
     ReloadUsers,
     ClockJump,
     Outage,
+    Steer,
 ];
 
 impl Draw {
@@ -91,6 +92,21 @@ impl Draw {
                 (ReloadBroken, _) => {
                     let text = *self.one_of(&["", "{", "[]", "{\"upstream_proxies\": []}", "{\"servr\": {}}"]);
                     timeline.push(json!({ "at": at, "do": "reload", "host": proxy, "text": text }));
+                }
+                (Steer, Some(host)) => {
+                    let upstream = self.host_of_entry(&host).to_owned();
+                    let order = match self.number(1, 3) {
+                        1 => json!({ "weight": self.number(0, 9) }),
+                        2 => json!("drain"),
+                        _ => json!("disable"),
+                    };
+                    timeline
+                        .push(json!({ "at": at, "do": "steer", "host": proxy, "upstream": upstream, "order": order }));
+                    // Mostly it is enabled again, and else it stays so to the end, or to a reload.
+                    if !self.once_in(3) {
+                        let on = json!({ "at": until, "do": "steer", "host": proxy, "upstream": upstream, "order": "enable" });
+                        timeline.push(on);
+                    }
                 }
                 (CrashUpstream, Some(host)) => {
                     timeline.push(json!({ "at": at, "do": "crash", "host": host }));
