@@ -60,7 +60,6 @@ pub const UNREACHABLE: &[(&[&str], &str)] = &[
         &["failure/connect_failed", "outcome/connect_failed"],
         "a host of a simulated network accepts, refuses or is silent; nobody says that it can't be reached",
     ),
-    (&["end/idle"], "a tunnel may be silent for longer than a made-up scenario lasts"),
     (&["blame/client", "rule/client_went_away"], "an attempt whose client has gone is charged to nobody"),
     (
         &["failure/cut_short", "outcome/cut_short", "rule/cut_short"],

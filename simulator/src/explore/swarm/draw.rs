@@ -61,6 +61,8 @@ pub(super) enum Feature {
     ReloadUsers,
     QuietEnd,
     Steer,
+    SilentTunnels,
+    ReloadTimeouts,
 }
 
 use Feature::*;
@@ -85,6 +87,11 @@ pub(super) const NAME: &str = "moving.test";
 
 /// The host of the second proxy.
 pub(super) const SECOND: &str = "second";
+
+/// The time that a reply may take until a reload shortens it.
+pub(super) const LONG_REPLY: &str = "12s";
+/// The same behind such a reload.
+pub(super) const SHORT_REPLY: &str = "2s";
 
 /// The password that the proxy asks clients for.
 pub(super) const PASSWORD: &str = "correct-horse";
@@ -140,7 +147,8 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd => 6,
+                Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd
+                | SilentTunnels | ReloadTimeouts => 6,
                 Pages | Abuse | ReloadUsers | Steer => 4,
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
@@ -194,7 +202,7 @@ impl Genome {
         }
         // Whoever is cut off keeps its place, and nobody else knows for how long; the same where packets are lost.
         if on.contains(&Limit) {
-            on.retain(|feature| !matches!(feature, CutOffClient | Loss));
+            on.retain(|feature| !matches!(feature, CutOffClient | Loss | SilentTunnels));
         }
         // Many who come at once late would not be quiet.
         if on.contains(&QuietEnd) {

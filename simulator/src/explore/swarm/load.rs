@@ -53,6 +53,8 @@ impl Draw {
             (DeadTargets, "lost", "echo:target={id}.gone.example:80".to_owned()),
             (OddPages, "odd", "http:path=/status/407,status=502".to_owned()),
             (LongTunnels, "long", format!("hold:for={}s,every=1s", self.number(5, 30))),
+            // Longer than any time-out that is drawn for them.
+            (SilentTunnels, "silent", "hold:for=25s,every=25s".to_owned()),
             (TlsTargets, "sealed", format!("tls:method=POST,path=/echo,send={}", self.size(60_000))),
         ];
         for (feature, name, action) in also {

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::draw::Feature::*;
-use super::draw::{Draw, FIRST, HASH, NAME, PASSWORD};
+use super::draw::{Draw, FIRST, HASH, LONG_REPLY, NAME, PASSWORD};
 
 impl Draw {
     pub(super) fn network(&mut self) -> Json {
@@ -159,6 +159,13 @@ impl Draw {
             },
             "server": { "drain_timeout": format!("{}s", self.number(1, 20)) },
         });
+        if self.has(SilentTunnels) {
+            proxy["timeouts"]["idle_tunnel"] = json!(format!("{}s", self.number(3, 6)));
+        }
+        if self.has(ReloadTimeouts) {
+            // Reloads shorten it, and then it matters by how much.
+            proxy["timeouts"]["reply"] = json!(LONG_REPLY);
+        }
         if self.has(MaxAttempts) {
             proxy["failover"] = json!({ "max_attempts": self.number(1, 3) });
         } else if upstreams.len() > 3 && !self.once_in(4) {

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::draw::Feature::{self, *};
-use super::draw::{Draw, NAME, NEW_PASSWORD};
+use super::draw::{Draw, NAME, NEW_PASSWORD, SHORT_REPLY};
 use crate::scenario::PROXY;
 
 /// What happens in the course of a run.
@@ -20,6 +20,7 @@ const EVENTS: &[Feature] = &[
     ReloadMembers,
     ReloadBroken,
     ReloadUsers,
+    ReloadTimeouts,
     ClockJump,
     Outage,
     Steer,
@@ -85,7 +86,7 @@ impl Draw {
                     timeline.push(json!({ "at": at, "do": "arm", "upstream": host, "fault": "later" }));
                     timeline.push(json!({ "at": until, "do": "disarm", "upstream": host, "fault": "later" }));
                 }
-                (ReloadWeights | ReloadMembers | ReloadUsers, _) => {
+                (ReloadWeights | ReloadMembers | ReloadUsers | ReloadTimeouts, _) => {
                     let changed = self.changed(config, event);
                     timeline.push(json!({ "at": at, "do": "reload", "host": proxy, "proxy": changed }));
                 }
@@ -139,13 +140,17 @@ impl Draw {
         (host, config)
     }
 
-    /// `proxy` with another password, other weights, or other upstreams. The last upstream stays as it is.
+    /// `proxy` with another password, other weights, other upstreams, or less time for a reply. The last upstream stays as it is.
     fn changed(&mut self, proxy: &Json, how: Feature) -> Json {
         let mut changed = proxy.clone();
         if how == ReloadUsers {
             if self.has(ClientAuth) {
                 changed["authentication"]["users"][0]["password"] = json!(NEW_PASSWORD);
             }
+            return changed;
+        }
+        if how == ReloadTimeouts {
+            changed["timeouts"]["reply"] = json!(SHORT_REPLY);
             return changed;
         }
         let Some(entries) = changed["upstream_proxies"].as_array_mut() else { return changed };

@@ -25,6 +25,7 @@ pub const LAWS: &[Law] = &[
     process::no_panic::LAW,
     requests::answered::LAW,
     requests::bytes::LAW,
+    requests::idle::LAW,
     requests::once::LAW,
     requests::configured::LAW,
     requests::outsiders::LAW,

@@ -235,7 +235,24 @@ impl<'a> Witnesses<'a> {
             ActionKind::Http { exchange, .. } | ActionKind::Tls { exchange } => exchange.status.is_none(),
             _ => true,
         };
-        Builtin::named(asked.host()).is_some() && self.action_of(asked).is_none_or(expects_success)
+        Builtin::named(asked.host()).is_some()
+            && self.action_of(asked).is_none_or(expects_success)
+            && !self.may_fall_idle(asked)
+    }
+
+    /// For how long the client of a request lets nothing go through its tunnel, if it does so.
+    pub fn pause_of(&self, asked: &ClientRequest<'_>) -> Option<Duration> {
+        match self.action_of(asked)?.kind {
+            ActionKind::Hold { span, every, .. } => Some(span.min(every)),
+            _ => None,
+        }
+    }
+
+    /// Whether the tunnel of a request may be ended because nothing goes through it.
+    pub fn may_fall_idle(&self, asked: &ClientRequest<'_>) -> bool {
+        let Some(pause) = self.pause_of(asked) else { return false };
+        let longest = pause + self.one_way() * 2 + self.resending() + self.tolerance;
+        self.configurations.during(asked.began, self.end_of(asked)).any(|one| longest >= one.timeouts.idle_tunnel)
     }
 
     /// How long the client of a request waits for it.

@@ -62,6 +62,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let alike = alike || asked.action == "connect";
     // An answer that came whole may not be the one that was expected.
     let whole = seen.failure.is_none_or(|failure| matches!(failure.kind, FailureKind::Status(_)));
+    // Nothing was under way in a tunnel that has fallen idle.
+    let whole = whole || witnesses.may_fall_idle(asked);
     if whole && alike {
         return Some(Case::Holds);
     }

@@ -7,6 +7,7 @@ pub(in crate::judge) mod configured;
 pub(in crate::judge) mod conservation;
 pub(in crate::judge) mod credentials;
 pub(in crate::judge) mod failover;
+pub(in crate::judge) mod idle;
 pub(in crate::judge) mod once;
 pub(in crate::judge) mod outsiders;
 pub(in crate::judge) mod reload;

@@ -92,6 +92,10 @@ fn judge(
     if end.end == Some("client_reset") && hung_up() {
         return Case::Excused(Excuse::RequestStruck);
     }
+    let idle = || client.is_some_and(|client| history.witnesses.may_fall_idle(client));
+    if end.end == Some("idle") && idle() {
+        return Case::Holds;
+    }
     if end.end == Some("closed") || !soon || matches!(end.end, Some("upstream_closed" | "client_reset")) && served() {
         return Case::Holds;
     }
