@@ -148,7 +148,7 @@ impl Genome {
         for feature in Feature::value_variants() {
             let times = match feature {
                 Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd
-                | SilentTunnels | ReloadTimeouts => 6,
+                | SilentTunnels => 6,
                 Pages | Abuse | ReloadUsers | Steer => 4,
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
@@ -157,7 +157,7 @@ impl Genome {
                 // Where they are on, the proxy owes little.
                 Outage | FewDescriptors | MaxAttempts => 12,
                 AcceptErrors | DnsFailures | BusyOffload => 6,
-                CrashUpstream => 3,
+                CrashUpstream | ReloadTimeouts => 3,
                 _ => 2,
             };
             if draw.once_in(times) {
@@ -198,11 +198,11 @@ impl Genome {
         }
         // A fault that answers in the place of a target that does not work has the upstreams that tell the truth set aside.
         if on.contains(&Faults) || on.contains(&Arming) {
-            on.retain(|feature| !matches!(feature, DeadTargets | OddPages));
+            on.retain(|feature| !matches!(feature, DeadTargets | OddPages | ReloadTimeouts));
         }
         // Whoever is cut off keeps its place, and nobody else knows for how long; the same where packets are lost.
         if on.contains(&Limit) {
-            on.retain(|feature| !matches!(feature, CutOffClient | Loss | SilentTunnels));
+            on.retain(|feature| !matches!(feature, CutOffClient | Loss | SilentTunnels | ReloadTimeouts));
         }
         // Many who come at once late would not be quiet.
         if on.contains(&QuietEnd) {

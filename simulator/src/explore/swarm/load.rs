@@ -55,6 +55,7 @@ impl Draw {
             (LongTunnels, "long", format!("hold:for={}s,every=1s", self.number(5, 30))),
             // Longer than any time-out that is drawn for them.
             (SilentTunnels, "silent", "hold:for=25s,every=25s".to_owned()),
+            (ReloadTimeouts, "slow", "http:target={id}.d5000.slow.mock:80".to_owned()),
             (TlsTargets, "sealed", format!("tls:method=POST,path=/echo,send={}", self.size(60_000))),
         ];
         for (feature, name, action) in also {

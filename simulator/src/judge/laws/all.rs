@@ -26,6 +26,7 @@ pub const LAWS: &[Law] = &[
     requests::answered::LAW,
     requests::bytes::LAW,
     requests::idle::LAW,
+    requests::reply::LAW,
     requests::once::LAW,
     requests::configured::LAW,
     requests::outsiders::LAW,

@@ -238,6 +238,22 @@ impl<'a> Witnesses<'a> {
         Builtin::named(asked.host()).is_some()
             && self.action_of(asked).is_none_or(expects_success)
             && !self.may_fall_idle(asked)
+            && !self.may_come_too_late(asked)
+    }
+
+    /// How long the target of a request takes before it answers, if it makes the client wait for a reply.
+    pub fn reply_of(&self, asked: &ClientRequest<'_>) -> Option<Duration> {
+        match Builtin::named(asked.host())? {
+            Builtin::Slow { delay } if !asked.is_tunnel() => Some(delay),
+            _ => None,
+        }
+    }
+
+    /// Whether the target of a request may take longer than the proxy waits for a reply.
+    fn may_come_too_late(&self, asked: &ClientRequest<'_>) -> bool {
+        let Some(takes) = self.reply_of(asked) else { return false };
+        let longest = takes + self.one_way() * 4 + self.resending() + self.tolerance;
+        self.configurations.during(asked.began, self.end_of(asked)).any(|one| longest >= one.timeouts.reply)
     }
 
     /// For how long the client of a request lets nothing go through its tunnel, if it does so.

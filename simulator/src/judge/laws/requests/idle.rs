@@ -42,7 +42,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
     }
     let entries = witnesses.journals.of(id);
     let disturbances = &witnesses.disturbances;
-    let excuse = disturbances.of_client(asked.client, from, until);
+    // A reset that is lost is not sent again.
+    let excuse = witnesses.loses_packets().then_some(Excuse::ClientCutOff);
+    let excuse = excuse.or_else(|| disturbances.of_client(asked.client, from, until));
     let excuse = excuse.or_else(|| disturbances.of_proxy(from, until));
     let excuse = excuse.or_else(|| disturbances.stopped().filter(|at| *at <= until).map(|_| Excuse::ProxyStopping));
     let struck = entries.iter().any(|one| disturbances.harm(one) != Harm::Nothing);

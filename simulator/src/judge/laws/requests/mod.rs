@@ -11,4 +11,5 @@ pub(in crate::judge) mod idle;
 pub(in crate::judge) mod once;
 pub(in crate::judge) mod outsiders;
 pub(in crate::judge) mod reload;
+pub(in crate::judge) mod reply;
 pub(in crate::judge) mod users;
