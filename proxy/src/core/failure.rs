@@ -286,3 +286,32 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever asks for a request's story reads why a failure was charged to somebody.
+    #[test]
+    fn each_rule_is_told_in_a_sentence_of_its_own() {
+        let rules = [
+            (Rule::ClientWentAway, "client"),
+            (Rule::OwnResources, "descriptor"),
+            (Rule::Resolver, "looked up"),
+            (Rule::OwnNetwork, "network here"),
+            (Rule::CutShort, "deadline"),
+            (Rule::Unreachable, "TCP"),
+            (Rule::Tls, "TLS"),
+            (Rule::MalformedHead, "not HTTP"),
+            (Rule::CredentialsRefused, "407"),
+            (Rule::OpenedElsewhere, "then opened"),
+            (Rule::DeliveredElsewhere, "then delivered"),
+            (Rule::FailedAlike, "failed alike"),
+            (Rule::StoodAlone, "no other upstream"),
+        ];
+        for (rule, word) in rules {
+            let saying = rules.iter().filter(|(other, _)| other.in_words().contains(word)).map(|(other, _)| *other);
+            assert_eq!(saying.collect::<Vec<_>>(), [rule], "{word}");
+        }
+    }
+}

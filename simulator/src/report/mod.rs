@@ -7,7 +7,6 @@ mod json;
 mod junit;
 mod markdown;
 mod parity;
-mod place;
 mod printable;
 mod progress;
 mod proxies;

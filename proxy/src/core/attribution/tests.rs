@@ -66,30 +66,6 @@ fn plain_failures_are_blamed_at_once() {
     }
 }
 
-/// Whoever asks for a request's story reads why a failure was charged to somebody.
-#[test]
-fn each_rule_is_told_in_a_sentence_of_its_own() {
-    let rules = [
-        (Rule::ClientWentAway, "client"),
-        (Rule::OwnResources, "descriptor"),
-        (Rule::Resolver, "looked up"),
-        (Rule::OwnNetwork, "network here"),
-        (Rule::CutShort, "deadline"),
-        (Rule::Unreachable, "TCP"),
-        (Rule::Tls, "TLS"),
-        (Rule::MalformedHead, "not HTTP"),
-        (Rule::CredentialsRefused, "407"),
-        (Rule::OpenedElsewhere, "then opened"),
-        (Rule::DeliveredElsewhere, "then delivered"),
-        (Rule::FailedAlike, "failed alike"),
-        (Rule::StoodAlone, "no other upstream"),
-    ];
-    for (rule, word) in rules {
-        let saying = rules.iter().filter(|(other, _)| other.in_words().contains(word)).map(|(other, _)| *other);
-        assert_eq!(saying.collect::<Vec<_>>(), [rule], "{word}");
-    }
-}
-
 /// What is told of a failure is what others search their logs and graphs for.
 #[test]
 fn failures_have_names_and_some_show_that_the_upstream_is_there() {

@@ -261,7 +261,10 @@ mod tests {
         let page = drawn();
         assert!(svg_of(&page).contains("<a href=\"#wrong-1\">"), "{page}");
         assert!(page.contains("<li id=\"wrong-1\"><b>"), "{page}");
-        assert!(page.contains("simulator replay &#39;a story.json&#39; --seed 1") && page.contains(">violated<"), "{page}");
+        assert!(
+            page.contains("simulator replay &#39;a story.json&#39; --seed 1") && page.contains(">violated<"),
+            "{page}"
+        );
     }
 
     #[test]

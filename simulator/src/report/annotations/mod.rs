@@ -1,11 +1,13 @@
 //! What does not hold, as annotations of the scenario's file in a pipeline.
 
+mod place;
+
 use std::fmt::Write;
 use std::path::Path;
 
 use proxy::config::Problems;
 
-use super::place::line_of;
+use self::place::line_of;
 use super::text::replay_command;
 use crate::judge::{RunReport, Verdict};
 
