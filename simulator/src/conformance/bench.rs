@@ -5,15 +5,19 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::message::{Message, head_end, replies};
+use super::message::{Message, contains, head_end, replies};
 use crate::record::{Recorder, ScenarioEvent, What};
 use crate::scenario::{self, ConfigFile, HostName, PROXY, UPSTREAM_PORT};
 use crate::subject::Subject;
 use crate::world::live::Live;
 use crate::world::{Engine, Patience, RunsProxy};
 
-/// How long the bench waits for bytes before it takes a connection for one on which no more come.
+/// How long the bench waits for bytes before it takes a connection for one on which no more come, where it has seen what it waited for.
 const WATCHDOG: Duration = Duration::from_secs(2);
+/// How long a client waits for an answer. It is much longer than the proxy waits for its upstream.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The target that a subject's own health checks ask for. They are answered well, whatever the exchange is about.
+const HEALTH_CHECK: &[u8] = b"http.mock";
 /// The user of a bench whose proxy asks for credentials.
 const USER: &str = "ann";
 
@@ -23,6 +27,8 @@ pub(super) struct Bench {
     _live: Option<Live>,
     proxy: SocketAddr,
     upstream: Arc<Mutex<Upstream>>,
+    /// How long its client waits for an answer.
+    patience: Duration,
 }
 
 /// What the upstream is to say, and what it has seen since the exchange began.
@@ -40,6 +46,8 @@ pub(super) struct Seen {
     pub(super) raw: Vec<Vec<u8>>,
     /// All that the client got.
     pub(super) client: Vec<u8>,
+    /// What of that it had got when it began with the last step.
+    pub(super) before_last: Vec<u8>,
     /// Whether the proxy ended the connection.
     pub(super) ended: bool,
 }
@@ -55,7 +63,7 @@ impl Bench {
         );
         let story = format!(
             r#"{{ "name": "conformance", "story": "x", "duration": "1h", "upstreams": [{{ "name": "a" }}],
-                "proxy": {{ {} "timeouts": {{ "connect": "1s", "reply": "2s" }} }},
+                "proxy": {{ {} "timeouts": {{ "connect": "1s", "reply": "2s" }}, "health_check": {{ "failure_threshold": 100 }} }},
                 "clients": [{{ "name": "c", "do": "echo", "requests": 1 }}] }}"#,
             if with_user { users.as_str() } else { "" }
         );
@@ -80,7 +88,7 @@ impl Bench {
         let proxy = SocketAddr::new(live.address(&hosts[0]), port);
         let upstream = Arc::<Mutex<Upstream>>::default();
         serve(listener, &upstream).map_err(said)?;
-        Ok(Bench { _live: Some(live), proxy, upstream })
+        Ok(Bench { _live: Some(live), proxy, upstream, patience: PATIENCE })
     }
 
     /// A bench without any proxy: the client speaks to the upstream.
@@ -90,16 +98,30 @@ impl Bench {
         let proxy = listener.local_addr().unwrap();
         let upstream = Arc::<Mutex<Upstream>>::default();
         serve(listener, &upstream).unwrap();
-        Bench { _live: None, proxy, upstream }
+        Bench { _live: None, proxy, upstream, patience: PATIENCE }
     }
 
-    /// A bench with a proxy that ends every connection without a word.
+    /// A bench with a proxy that serves one connection after the other by `serve`. Where it says nothing, nothing comes later either, so that
+    /// its client need not wait.
     #[cfg(test)]
-    pub(super) fn mute() -> Self {
+    pub(super) fn of(serve: impl Fn(TcpStream) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = listener.local_addr().unwrap();
-        std::thread::spawn(move || listener.incoming().for_each(drop));
-        Bench { _live: None, proxy, upstream: Arc::default() }
+        std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
+        Bench { _live: None, proxy, upstream: Arc::default(), patience: Duration::from_millis(20) }
+    }
+
+    /// The same of a proxy that is gone behind its first connection.
+    #[cfg(test)]
+    pub(super) fn of_one_connection(serve: impl FnOnce(TcpStream) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let first = listener.accept();
+            drop(listener);
+            serve(first.unwrap().0);
+        });
+        Bench { _live: None, proxy, upstream: Arc::default(), patience: PATIENCE }
     }
 
     /// The client sends `request`; whatever reaches the upstream is answered with `reply`.
@@ -110,26 +132,36 @@ impl Bench {
     /// The same, where the client waits for a head before it sends the next of `steps`.
     pub(super) fn steps(&self, steps: &[&str], reply: &str) -> Result<Seen, String> {
         *lock(&self.upstream) = Upstream { reply: reply.as_bytes().to_vec(), saw: Vec::new() };
-        let (client, ended) =
-            self.play(steps).map_err(|error| format!("the client could not play its part: {error}"))?;
+        let mut seen = self.play(steps).map_err(|error| format!("the client could not play its part: {error}"))?;
+        if seen.client.is_empty() && !seen.ended {
+            return Err("the client got neither an answer nor an end".to_owned());
+        }
+        TcpStream::connect(self.proxy).map_err(|error| format!("the proxy accepts nobody any more: {error}"))?;
         let raw = std::mem::take(&mut lock(&self.upstream).saw);
         let requests = raw.iter().filter_map(|bytes| Message::read(bytes)).collect();
-        Ok(Seen { requests, raw, client, ended })
+        (seen.requests, seen.raw) = (requests, raw);
+        Ok(seen)
     }
 
-    fn play(&self, steps: &[&str]) -> io::Result<(Vec<u8>, bool)> {
+    /// What the client saw.
+    fn play(&self, steps: &[&str]) -> io::Result<Seen> {
         let mut stream = TcpStream::connect(self.proxy)?;
-        stream.set_read_timeout(Some(WATCHDOG))?;
-        let mut got = Vec::new();
+        stream.set_read_timeout(Some(self.patience))?;
+        let (mut got, mut before_last) = (Vec::new(), Vec::new());
         for (index, step) in steps.iter().enumerate() {
             if index > 0 {
                 read_until(&mut stream, &mut got, |got| head_end(got).is_some());
             }
+            before_last.clone_from(&got);
             // A proxy that has refused already may have closed its side.
             let _ = stream.write_all(step.as_bytes());
         }
-        let ended = read_until(&mut stream, &mut got, |_| false);
-        Ok((got, ended))
+        let answered = |got: &[u8]| replies(got).last().is_some_and(Message::is_final);
+        let ended = read_until(&mut stream, &mut got, answered) || {
+            stream.set_read_timeout(Some(WATCHDOG.min(self.patience)))?;
+            read_until(&mut stream, &mut got, |_| false)
+        };
+        Ok(Seen { requests: Vec::new(), raw: Vec::new(), client: got, before_last, ended })
     }
 }
 
@@ -157,6 +189,9 @@ fn answer(mut stream: TcpStream, upstream: &Mutex<Upstream>) -> io::Result<()> {
         }
         return Ok(());
     };
+    if contains(head.head.as_bytes(), HEALTH_CHECK) {
+        return stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
     if head.has("expect") && !head.is_whole() {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
@@ -206,7 +241,7 @@ impl Seen {
 
     /// The final reply that the client got.
     pub(super) fn reply(&self) -> Result<Message, String> {
-        let last = self.replies().pop().filter(|last| last.status().is_some_and(|status| status >= 200));
+        let last = self.replies().pop().filter(Message::is_final);
         last.ok_or_else(|| "the client got no answer".to_owned())
     }
 

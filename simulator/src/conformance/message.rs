@@ -27,6 +27,11 @@ impl Message {
         self.start().split(' ').nth(1)?.parse().ok()
     }
 
+    /// Whether it is a reply behind which no other comes.
+    pub(super) fn is_final(&self) -> bool {
+        self.status().is_some_and(|status| status >= 200)
+    }
+
     /// The values of the fields called `name`, in their order.
     pub(super) fn values(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));

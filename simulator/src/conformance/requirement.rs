@@ -26,6 +26,8 @@ pub enum Level {
     Must,
     /// SHOULD, and SHOULD NOT.
     Should,
+    /// MAY.
+    May,
 }
 
 impl Level {
@@ -34,6 +36,16 @@ impl Level {
         match self {
             Level::Must => "MUST",
             Level::Should => "SHOULD",
+            Level::May => "MAY",
+        }
+    }
+
+    /// Whether what is broken counts: what MUST be always, what SHOULD be where it is `strict`, and what MAY be never.
+    pub const fn counts(self, strict: bool) -> bool {
+        match self {
+            Level::Must => true,
+            Level::Should => strict,
+            Level::May => false,
         }
     }
 }

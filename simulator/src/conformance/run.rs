@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bench::Bench;
-use super::requirement::{Level, Requirement};
+use super::requirement::Requirement;
 use super::requirements::all;
 use crate::subject::{Feature, Subject};
 
@@ -29,9 +29,8 @@ pub struct Results {
 impl Results {
     /// How many requirements are broken that count: those of level MUST, and where it is `strict` the others as well.
     pub fn broken(&self, strict: bool) -> usize {
-        let counts = |requirement: &Requirement| strict || requirement.level == Level::Must;
         let broken = self.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Broken(_)));
-        broken.filter(|(requirement, _)| counts(requirement)).count()
+        broken.filter(|(requirement, _)| requirement.level.counts(strict)).count()
     }
 }
 
@@ -78,7 +77,11 @@ fn is_in(section: &str, within: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
     use super::*;
+    use crate::conformance::Level;
 
     #[test]
     fn a_section_has_its_parts() {
@@ -97,7 +100,7 @@ mod tests {
     /// Without a proxy nothing is mended, refused or marked; a mute one passes nothing on. No check holds with both.
     #[test]
     fn every_check_is_broken_without_a_proxy_or_by_a_mute_one() {
-        let (direct, mute) = (Bench::direct(), Bench::mute());
+        let (direct, mute) = (Bench::direct(), Bench::of(drop));
         let blind = all().filter(|one| [&direct, &mute].iter().all(|bench| (one.check)(bench).is_ok()));
         assert_eq!(blind.map(|one| (one.section, one.text)).collect::<Vec<_>>(), []);
         let passed_on = all().filter(|one| (one.check)(&direct).is_ok()).map(|one| one.section);
@@ -106,12 +109,50 @@ mod tests {
     }
 
     #[test]
+    fn no_check_holds_with_a_proxy_that_neither_answers_nor_ends() {
+        let (held, holds) = std::sync::mpsc::channel();
+        let silent = Bench::of(move |stream| drop(held.send(stream)));
+        let blind = all().filter(|one| (one.check)(&silent).is_ok());
+        assert_eq!(blind.map(|one| (one.section, one.text)).collect::<Vec<_>>(), []);
+        drop(holds);
+    }
+
+    #[test]
+    fn no_check_holds_with_a_proxy_that_is_gone_afterwards() {
+        for one in all() {
+            let refuses = |mut stream: TcpStream| {
+                let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write(b"HTTP/1.1 400 Bad\r\n\r\n"));
+            };
+            let bench = Bench::of_one_connection(refuses);
+            assert!((one.check)(&bench).is_err(), "{} {}", one.section, one.text);
+        }
+    }
+
+    /// It reads the whole request before it answers, so that its client waits in vain for a word behind Expect.
+    #[test]
+    fn an_expectation_that_is_swallowed_is_broken() {
+        let swallows = Bench::of(|mut stream: TcpStream| {
+            let (mut got, mut buffer) = (Vec::new(), [0; 4096]);
+            while !got.ends_with(b"hello") {
+                match stream.read(&mut buffer) {
+                    Ok(0) | Err(_) => return,
+                    Ok(length) => got.extend_from_slice(&buffer[..length]),
+                }
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        });
+        let expect = all().find(|one| one.section == "9110-10.1.1").unwrap();
+        assert!((expect.check)(&swallows).is_err());
+    }
+
+    #[test]
     fn what_should_be_counts_where_it_is_strict() {
         let of = |level| all().find(|one| one.level == level).unwrap();
         let broken = || Outcome::Broken("x".to_owned());
         let outcomes =
             vec![(of(Level::Must), broken()), (of(Level::Should), broken()), (of(Level::Must), Outcome::Holds)];
+        let outcomes = [outcomes, vec![(of(Level::May), broken())]].concat();
         let results = Results { title: "x".to_owned(), outcomes };
-        assert_eq!((results.broken(false), results.broken(true)), (1, 2));
+        assert_eq!((results.broken(false), results.broken(true)), (1, 2), "what may be never counts");
     }
 }

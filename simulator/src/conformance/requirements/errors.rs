@@ -7,7 +7,7 @@ use crate::conformance::requirement::{Level, Requirement};
 pub(super) const RFC_9209_AND_9931: &[Requirement] = &[
     Requirement {
         section: "9209-2",
-        level: Level::Should,
+        level: Level::May,
         text: "An answer that the proxy makes up in place of an upstream's has a Proxy-Status with an error.",
         held_by: "when_everything_fails_the_client_hears_what_and_how_often",
         needs: None,
@@ -19,7 +19,7 @@ pub(super) const RFC_9209_AND_9931: &[Requirement] = &[
     },
     Requirement {
         section: "9209-2",
-        level: Level::Must,
+        level: Level::Should,
         text: "The member of another proxy is kept, and stands in front of the proxy's own.",
         held_by: "what_every_gateway_says_is_passed_on_and_ejects_nobody",
         needs: None,

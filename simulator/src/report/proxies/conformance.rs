@@ -47,7 +47,7 @@ fn one_line(text: &str) -> String {
     text.trim_end().escape_debug().to_string()
 }
 
-/// As JUnit's XML: a case for each requirement. One of level SHOULD that is broken fails where it is `strict`, and is skipped else.
+/// As JUnit's XML: a case for each requirement. One that is broken and does not count is skipped.
 pub fn conformance_junit(results: &Results, strict: bool) -> String {
     let mut suite = TestSuite::new(format!("conformance of {}", results.title));
     for (requirement, outcome) in &results.outcomes {
@@ -59,7 +59,7 @@ pub fn conformance_junit(results: &Results, strict: bool) -> String {
         let status = match outcome {
             Outcome::Holds => TestCaseStatus::success(),
             Outcome::NotChecked(why) => skipped(why),
-            Outcome::Broken(seen) if strict || requirement.level == Level::Must => {
+            Outcome::Broken(seen) if requirement.level.counts(strict) => {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
                 status.set_type(requirement.level.as_str()).set_message(one_line(seen));
                 status
