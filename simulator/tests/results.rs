@@ -112,6 +112,12 @@ fn a_pipeline_is_told_which_lines_do_not_hold_and_what_is_new() {
     let engine = ["run", "x.json", "--engine", "turmoil", "--base", "base.json"];
     let (code, text) = said(&simulator(here, &engine));
     assert_eq!((code, text.as_str()), (Some(65), "base.json: engine: is turmoil-net, but turmoil plays now\n"));
+    let base = std::fs::read_to_string(here.join("base.json")).unwrap();
+    let of_another = base.replace(r#""subject": "netdrift""#, r#""subject": "haproxy""#);
+    assert!(of_another != base);
+    std::fs::write(here.join("base.json"), of_another).unwrap();
+    let (code, text) = said(&simulator(here, &["run", "x.json", "--base", "base.json"]));
+    assert_eq!((code, text.as_str()), (Some(65), "base.json: subject: is haproxy, but netdrift plays now\n"));
     std::fs::write(here.join("x.json"), STORY.replace("\"story\": \"x\"", "\"story\": 3")).unwrap();
     let (code, text) = said(&simulator(here, &["run", "x.json", "--annotations", "github"]));
     assert_eq!(code, Some(65), "{text}");

@@ -8,6 +8,7 @@ use simulator::explore::results;
 use simulator::judge::{RunReport, Verdict};
 use simulator::report;
 use simulator::scenario;
+use simulator::subject::Subject;
 use simulator::world::EngineKind;
 
 use super::arguments::{Annotations, Run};
@@ -41,11 +42,16 @@ fn text_of(file: &Path) -> String {
 }
 
 /// The results to hold those of now against.
-pub(crate) fn read_base(file: &Path, engine: EngineKind) -> Result<results::Read, Failed> {
+pub(crate) fn read_base(file: &Path, engine: EngineKind, subject: &Subject) -> Result<results::Read, Failed> {
     let wrong = |text: String| Failed { code: DATA, text };
     let base = results::read(file).map_err(|problem| wrong(format!("{problem}\n")))?;
     if base.engine != engine {
         let text = format!("{}: engine: is {}, but {engine} plays now\n", file.display(), base.engine);
+        return Err(wrong(text));
+    }
+    let now = subject.name();
+    if base.subject != now {
+        let text = format!("{}: subject: is {}, but {now} plays now\n", file.display(), base.subject);
         return Err(wrong(text));
     }
     Ok(base)

@@ -27,7 +27,7 @@ const TAIL: usize = 20;
 pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
     let subject = prepare(&args.engine)?;
     let engine = args.engine.engine;
-    let base = args.base.as_ref().map(|file| pipeline::read_base(file, engine)).transpose()?;
+    let base = args.base.as_ref().map(|file| pipeline::read_base(file, engine, &subject)).transpose()?;
     let scenarios = match (scenarios(args, &subject), args.annotations) {
         (Err(failed), Some(how)) => {
             pipeline::annotate_wrong(how, args)?;
@@ -103,6 +103,7 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
             version: results::VERSION,
             source: Source::Run,
             engine,
+            subject: subject.name().to_owned(),
             seed: None,
             shard: args.shard,
             runs: reports.len() as u64,

@@ -6,6 +6,7 @@ use simulator::explore::{shrink, sweep};
 use simulator::judge::{RunReport, Verdict, run_on};
 use simulator::record::Trace;
 use simulator::report::{self, Progress};
+use simulator::subject::NETDRIFT;
 use simulator::world::EngineKind;
 
 use super::arguments::{Shrink, Sweep};
@@ -51,6 +52,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
             version: results::VERSION,
             source: Source::Sweep,
             engine,
+            subject: NETDRIFT.to_owned(),
             seed: Some(seed),
             shard,
             runs: totals.runs,

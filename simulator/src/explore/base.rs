@@ -89,6 +89,7 @@ mod tests {
             version: VERSION,
             source: Source::Run,
             engine: EngineKind::default(),
+            subject: crate::subject::NETDRIFT.to_owned(),
             seed: None,
             shard: Shard::WHOLE,
             runs: 4,

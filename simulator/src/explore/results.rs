@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::coverage::Reached;
 use super::shard::Shard;
 use crate::judge::{LawTotals, Verdict, Violation};
+use crate::subject::NETDRIFT;
 use crate::world::EngineKind;
 
 /// The version of the format. Another simulator may write another.
@@ -33,6 +34,9 @@ pub struct Results<R> {
     pub source: Source,
     /// Where the runs were played.
     pub engine: EngineKind,
+    /// The subject that they were played with. Results that say nothing of it are netdrift's.
+    #[serde(default = "netdrift")]
+    pub subject: String,
     /// The seed of a sweep.
     pub seed: Option<u64>,
     /// Which part of the runs they are of.
@@ -47,6 +51,10 @@ pub struct Results<R> {
     pub reached: Reached,
     /// What the laws have checked in all runs.
     pub laws: LawTotals,
+}
+
+fn netdrift() -> String {
+    NETDRIFT.to_owned()
 }
 
 /// Something that must come in one of many runs of a scenario.
@@ -131,6 +139,7 @@ pub fn merge(parts: Vec<(PathBuf, Read)>) -> Result<Read, Vec<String>> {
         };
         differs("source", format!("{:?}", part.source), format!("{:?}", first.source));
         differs("engine", part.engine.to_string(), first.engine.to_string());
+        differs("subject", part.subject.clone(), first.subject.clone());
         differs("seed", format!("{:?}", part.seed), format!("{:?}", first.seed));
         differs("shard", format!("one of {}", part.shard.of()), format!("one of {}", first.shard.of()));
         if let Some(other) = seen.insert(part.shard.index(), file) {
@@ -203,6 +212,7 @@ mod tests {
             version: VERSION,
             source: Source::Sweep,
             engine: EngineKind::TurmoilNet,
+            subject: netdrift(),
             seed: Some(7),
             shard: shard.parse().unwrap(),
             runs: 10,
