@@ -3,7 +3,7 @@
 use simulator::conformance;
 use simulator::judge::Verdict;
 use simulator::report;
-use simulator::world::{EngineKind, live};
+use simulator::world::EngineKind;
 
 use super::arguments::Conformance;
 use super::engines;
@@ -12,12 +12,9 @@ use super::files::print;
 
 /// Checks a subject by the requirements that were asked for, and prints what came of each.
 pub(crate) fn conformance(args: &Conformance) -> Result<u8, Failed> {
-    if let Some(path) = &args.proxy {
-        live::use_proxy(path.clone());
-    }
     let subject = engines::subject(&args.subject)?;
+    engines::prepare_with(EngineKind::Live, &subject, args.proxy.as_deref())?;
     let code = Verdict::Unsupported.exit_code();
-    EngineKind::Live.prepare(&subject).map_err(|error| Failed { code, text: format!("{error}\n") })?;
     let results = conformance::check(&subject, &args.section);
     let results = results.map_err(|text| Failed { code, text: format!("{text}\n") })?;
     if results.outcomes.is_empty() {

@@ -1,7 +1,7 @@
 //! Some commands are about engines: which can play what, and how they compare.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -12,7 +12,7 @@ use simulator::scenario::{self, Scenario};
 use simulator::subject::{self, Subject};
 use simulator::world::{EngineKind, live};
 
-use super::arguments::{EngineArgs, List, Parity, PlayArgs};
+use super::arguments::{EngineArgs, List, Parity};
 use super::failure::{DATA, Failed, unwritten};
 use super::files::{all, print};
 
@@ -29,14 +29,14 @@ pub(crate) fn subject(name: &str) -> Result<Arc<Subject>, Failed> {
 /// Makes sure that an engine can play at all, and returns the proxy that it plays with.
 pub(crate) fn prepare(args: &EngineArgs) -> Result<Arc<Subject>, Failed> {
     let subject = subject(&args.subject)?;
-    prepare_with(args.engine, &subject, &args.play)?;
+    prepare_with(args.engine, &subject, args.play.proxy.as_deref())?;
     Ok(subject)
 }
 
-/// Makes sure that `engine` can play with `subject` at all.
-pub(crate) fn prepare_with(engine: EngineKind, subject: &Subject, play: &PlayArgs) -> Result<(), Failed> {
-    if let Some(path) = &play.proxy {
-        live::use_proxy(path.clone());
+/// Makes sure that `engine` can play with `subject` at all. `proxy` is netdrift's binary, if it is not the one beside the simulator's.
+pub(crate) fn prepare_with(engine: EngineKind, subject: &Subject, proxy: Option<&Path>) -> Result<(), Failed> {
+    if let Some(path) = proxy {
+        live::use_proxy(path.to_owned());
     }
     let code = Verdict::Unsupported.exit_code();
     engine.prepare(subject).map_err(|error| Failed { code, text: format!("{error}\n") })
@@ -66,7 +66,7 @@ pub(crate) fn sorted(paths: &[PathBuf], engine: EngineKind, subject: &Subject, s
 pub(crate) fn parity(args: &Parity) -> Result<u8, Failed> {
     let engines = if args.engines.is_empty() { EngineKind::value_variants() } else { &args.engines };
     for engine in engines {
-        prepare_with(*engine, &Subject::netdrift(), &args.play)?;
+        prepare_with(*engine, &Subject::netdrift(), args.play.proxy.as_deref())?;
     }
     let stories = all(&args.paths)?.into_iter().map(|(file, scenario)| {
         match scenario::load_scaled(&file, args.play.scale) {

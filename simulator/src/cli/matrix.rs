@@ -6,10 +6,9 @@ use std::time::SystemTime;
 
 use faulty_upstream::{CATALOGUE, Fault};
 use simulator::explore::matrix::{self, Column, VERSION};
-use simulator::judge::Verdict;
 use simulator::report::{self, Progress};
 use simulator::subject::{self, Subject};
-use simulator::world::{EngineKind, live};
+use simulator::world::EngineKind;
 
 use super::arguments::Matrix;
 use super::engines;
@@ -18,9 +17,6 @@ use super::files::print;
 
 /// Plays the matrix, writes its results, and holds them against earlier ones.
 pub(crate) fn matrix(args: &Matrix) -> Result<u8, Failed> {
-    if let Some(path) = &args.proxy {
-        live::use_proxy(path.clone());
-    }
     let before = args.against.as_deref().map(read).transpose()?;
     let whole = match &args.from {
         Some(file) => read(file)?,
@@ -52,7 +48,7 @@ fn wrong(text: String) -> Failed {
 fn play(args: &Matrix) -> Result<matrix::Matrix, Failed> {
     let earlier = args.resume.as_ref().map(read).transpose()?;
     let faults = faults(&args.faults)?;
-    let subjects = subjects(&args.subjects)?;
+    let subjects = subjects(&args.subjects, args.proxy.as_deref())?;
     let columns = subjects.iter().map(|subject| Column::of(subject)).collect::<Result<Vec<_>, _>>();
     let columns = columns.map_err(|error| wrong(error.to_string()))?;
     let mut whole = matrix::Matrix { version: VERSION, date: today(), columns, cells: Vec::new() };
@@ -89,23 +85,20 @@ fn faults(names: &[String]) -> Result<Vec<&'static Fault>, Failed> {
 }
 
 /// The subjects called `names`, which have to be installed; if there are no names, all shipped ones that are.
-fn subjects(names: &[String]) -> Result<Vec<Arc<Subject>>, Failed> {
+fn subjects(names: &[String], proxy: Option<&Path>) -> Result<Vec<Arc<Subject>>, Failed> {
+    let prepare = |subject: &Subject| engines::prepare_with(EngineKind::Live, subject, proxy);
     if names.is_empty() {
         let mut all = subject::shipped().map_err(wrong)?;
-        all.retain(|subject| match live::is_installed(subject) {
+        all.retain(|subject| match prepare(subject) {
             Ok(()) => true,
-            Err(error) => {
-                eprintln!("left out: {error}");
+            Err(failed) => {
+                eprint!("left out: {}", failed.text);
                 false
             }
         });
         return Ok(all);
     }
-    let code = Verdict::Unsupported.exit_code();
-    let installed = |subject: Arc<Subject>| match EngineKind::Live.prepare(&subject) {
-        Ok(()) => Ok(subject),
-        Err(error) => Err(Failed { code, text: format!("{error}\n") }),
-    };
+    let installed = |subject: Arc<Subject>| prepare(&subject).map(|()| subject);
     names.iter().map(|name| engines::subject(name).and_then(installed)).collect()
 }
 

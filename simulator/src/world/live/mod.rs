@@ -15,4 +15,5 @@ mod watchdog;
 
 pub use binary::{find as find_proxy, use_proxy};
 pub use engine::Live;
-pub use program::{is_installed, version};
+pub(super) use program::is_installed;
+pub use program::version;
