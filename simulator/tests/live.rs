@@ -199,7 +199,8 @@ fn a_descriptor_that_the_proxy_keeps_is_told_of() {
     drop(held);
     assert_eq!(engine.proxy_at_rest(&proxy, std::time::Duration::ZERO), [""; 0]);
     engine.drain_proxy(&proxy);
-    while engine.proxy_works(&proxy) {
+    let watchdog = engine.clock().now() + std::time::Duration::from_secs(60);
+    while engine.proxy_works(&proxy) && engine.clock().now() < watchdog {
         engine.settle();
     }
     assert_eq!(engine.proxy_remains(&proxy, std::time::Duration::ZERO), [""; 0]);
@@ -228,6 +229,11 @@ fn unheard(folder: &Path) -> std::sync::Arc<subject::Subject> {
         "{} --config \"$0\" & trap 'kill $!' TERM; trap 'kill -HUP $!' HUP; while ! wait; do :; done",
         proxy().display()
     );
+    started_by(&start, folder)
+}
+
+/// The same, started by another script.
+fn started_by(start: &str, folder: &Path) -> std::sync::Arc<subject::Subject> {
     let file = serde_json::json!({
         "title": "Unheard", "about": "x", "install": "x", "template": "proxy.json", "start": ["sh", "-c", start, "{{ config }}"],
         "version": [proxy(), "--version"], "reload": { "signal": "HUP", "takes": "500ms" }, "comes_back_within": "5s",
@@ -290,6 +296,20 @@ fn all_processes_of_a_killed_proxy_are_killed() {
         engine.settle();
     }
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_process_that_outlives_its_proxy_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = format!("sleep 600 & exec {} --config \"$0\"", proxy().display());
+    let report = run_subject(
+        EngineKind::Live,
+        &started_by(&start, folder.path()),
+        &scenario::parse(&QUIET.replace("\"1h\"", "\"500ms\"")).unwrap(),
+        1,
+    );
+    let found: Vec<&str> = report.violations.iter().map(|one| one.text.as_str()).collect();
+    assert_eq!(found, ["the proxy has ended, and 1 processes that it has started have not"]);
 }
 
 #[test]

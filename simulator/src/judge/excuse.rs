@@ -36,6 +36,8 @@ pub enum Excuse {
     NoTime,
     /// An upstream at fault may have acted on the request, so that nobody may send it again.
     ActedUpon,
+    /// Another upstream had to be asked behind a reply, which the subject lacks by its own file.
+    NotClaimed,
     /// The sound upstream was at fault a while ago and may still be left alone.
     Recovering,
     /// The configuration changed in the middle.
@@ -65,6 +67,7 @@ impl Excuse {
             Excuse::AttemptLimit => "attempt limit",
             Excuse::NoTime => "no time",
             Excuse::ActedUpon => "acted upon",
+            Excuse::NotClaimed => "not claimed",
             Excuse::Recovering => "recovering",
             Excuse::Reloaded => "reloaded",
             Excuse::NameMoved => "name moved",

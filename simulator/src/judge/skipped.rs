@@ -26,6 +26,10 @@ pub(super) fn judging(laws: &[Law], subject: &Subject) -> (Vec<Law>, Vec<Skipped
             Some(why) => skipped.push(Skipped { of: law.name.to_owned(), why }),
         }
     }
+    if !subject.tells() {
+        // The rest of that law judges it: its processes have to end.
+        skipped.push(Skipped { of: "leftovers: descriptors".to_owned(), why: untold(subject) });
+    }
     (able, skipped)
 }
 
@@ -78,7 +82,7 @@ mod tests {
         let of = |name: &str| judging(LAWS, &named(name).unwrap());
         assert_eq!((of("netdrift").0.len(), of("netdrift").1.len()), (LAWS.len(), 0));
         let (able, skipped) = of("haproxy");
-        assert_eq!(able.len() + skipped.len(), LAWS.len());
+        assert_eq!(able.len() + skipped.len(), LAWS.len() + 1, "one is judged in part");
         assert!(able.iter().all(|law| law.kind() == Kind::BlackBox));
         let judged: BTreeSet<&str> = able.iter().map(|law| law.name).collect();
         assert!(
@@ -86,6 +90,8 @@ mod tests {
             "{judged:?}"
         );
         let why = |name: &str| skipped.iter().find(|one| one.of == name).unwrap().why.as_str();
+        assert!(judged.contains("leftovers"));
+        assert_eq!(why("leftovers: descriptors"), "HAProxy tells nothing of itself");
         assert_eq!(why("statistics"), "HAProxy tells nothing of itself");
         assert_eq!(why("health"), "HAProxy lacks health-pages: it has other pages");
     }

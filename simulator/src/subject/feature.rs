@@ -19,8 +19,10 @@ pub enum Feature {
     ExactShares,
     /// It tries another upstream when one can't be reached.
     Failover,
-    /// It tries another upstream when one answers with an error.
-    FailoverByReply,
+    /// It tries another upstream when one answers a CONNECT with an error.
+    ConnectFailoverByReply,
+    /// It tries another upstream when one answers a plain request with an error.
+    PlainFailoverByReply,
     /// It leaves an upstream alone that has failed in a row, for ever longer.
     BackOff,
     /// It takes requests for plain HTTP.
@@ -45,13 +47,14 @@ pub enum Feature {
 
 impl Feature {
     /// All features, in the order in which they are shown.
-    pub const ALL: [Feature; 16] = [
+    pub const ALL: [Feature; 17] = [
         Feature::Http,
         Feature::SeveralUpstreams,
         Feature::Weights,
         Feature::ExactShares,
         Feature::Failover,
-        Feature::FailoverByReply,
+        Feature::ConnectFailoverByReply,
+        Feature::PlainFailoverByReply,
         Feature::BackOff,
         Feature::PlainHttp,
         Feature::HttpsUpstreams,
@@ -72,7 +75,8 @@ impl Feature {
             Feature::Weights => "weights",
             Feature::ExactShares => "exact-shares",
             Feature::Failover => "failover",
-            Feature::FailoverByReply => "failover-by-reply",
+            Feature::ConnectFailoverByReply => "connect-failover-by-reply",
+            Feature::PlainFailoverByReply => "plain-failover-by-reply",
             Feature::BackOff => "back-off",
             Feature::PlainHttp => "plain-http",
             Feature::HttpsUpstreams => "https-upstreams",

@@ -38,6 +38,9 @@ pub struct SubjectFile {
     /// What makes it stop. Left out: SIGTERM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Order>,
+    /// The user as whom it works where it is started by root, which it gives up. Left out: it writes as whoever has started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// How long it may take, once everything is healed, until requests succeed again and every upstream gets its share.
     pub comes_back_within: Span,
     /// What it can't do, with the reasons. Scenarios that ask for it are refused, and laws that rest on it don't judge it.

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use proxy::config::Problems;
+use ring::digest::{Context, SHA256};
 use serde_json::Value as Json;
 
 use super::feature::Feature;
@@ -18,20 +20,27 @@ pub(super) const FILE: &str = "subject.json";
 pub const NETDRIFT: &str = "netdrift";
 
 /// A proxy under test.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Subject {
     name: String,
     file: SubjectFile,
     /// The name and the text of the template of its configuration.
     template: Option<(String, String)>,
+    /// SHA-256 of both files.
+    digest: String,
 }
 
 impl Default for Subject {
     /// netdrift itself.
     fn default() -> Self {
-        let text = include_bytes!("../../subjects/netdrift/subject.json");
+        let text: &[u8] = include_bytes!("../../subjects/netdrift/subject.json");
         let file = SubjectFile::read(Path::new("subjects/netdrift/subject.json"), text);
-        Subject { name: NETDRIFT.to_owned(), file: file.expect("a test reads it"), template: None }
+        Subject {
+            name: NETDRIFT.to_owned(),
+            file: file.expect("a test reads it"),
+            template: None,
+            digest: digest(&[text]),
+        }
     }
 }
 
@@ -76,12 +85,26 @@ impl Subject {
                 Some((name.clone(), text))
             }
         };
-        Ok(Subject { name: name.to_owned(), file, template })
+        let text = template.as_ref().map_or("", |(_, text)| text.as_str());
+        let digest = digest(&[bytes.as_slice(), text.as_bytes()]);
+        Ok(Subject { name: name.to_owned(), file, template, digest })
     }
 
     /// Its name, as the command line takes it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// SHA-256 of its files, as hexadecimal digits: who plays with another digest plays with another configuration.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The same with another limit for coming back.
+    #[must_use]
+    pub fn that_comes_back_within(&self, limit: Duration) -> Self {
+        let file = SubjectFile { comes_back_within: limit.into(), ..self.file.clone() };
+        Subject { file, ..self.clone() }
     }
 
     /// What its file says.
@@ -120,6 +143,16 @@ impl Subject {
     pub fn lacks(&self, feature: Feature) -> Option<&str> {
         self.file.lacks.get(&feature).map(String::as_str)
     }
+}
+
+/// SHA-256 of `texts`, each with its length in front, so that none runs into the next.
+fn digest(texts: &[&[u8]]) -> String {
+    let mut context = Context::new(&SHA256);
+    for text in texts {
+        context.update(&text.len().to_be_bytes());
+        context.update(text);
+    }
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Problems> {

@@ -15,18 +15,18 @@ use crate::scenario::{CA_FILE, HostName};
 pub struct Place<'a> {
     /// The address at which it listens.
     pub listen: IpAddr,
-    /// The folder of the run, in which it may write.
+    /// A folder of the run in which it may write.
     pub folder: &'a Path,
     /// netdrift's binary.
     pub proxy: &'a Path,
-    /// Its configuration file.
+    /// Its configuration file. That of the certificate authority is beside it.
     pub config: &'a Path,
 }
 
 impl Place<'_> {
     /// The values that commands may name whatever the configuration says.
     pub fn values(&self) -> Json {
-        let ca_file = self.folder.join(CA_FILE);
+        let ca_file = self.config.with_file_name(CA_FILE);
         json!({ "folder": self.folder, "proxy": self.proxy, "config": self.config, "ca_file": ca_file })
     }
 }

@@ -14,7 +14,7 @@ pub struct Worse {
 }
 
 /// The cells of netdrift in `now` that are worse than in `before`: a law is broken that held, requests don't succeed again, or it can't be played
-/// any more. How many requests failed that no proxy could have helped is a matter of chance.
+/// any more. How many requests failed of which the laws demand nothing is a matter of chance, unless all of them did.
 pub fn worse(now: &Matrix, before: &Matrix) -> Vec<Worse> {
     let own = now.cells.iter().filter(|cell| cell.subject == NETDRIFT);
     let pairs = own.filter_map(|cell| Some((cell, before.cell(&cell.fault, NETDRIFT)?)));
@@ -26,7 +26,10 @@ fn compare(now: &Cell, before: &Cell) -> Option<String> {
     if was == Shown::NotPlayed {
         return None;
     }
-    if is < was.min(Shown::Excused) {
+    // One request that fails by chance makes a cell excused; that none succeeds does not come by chance.
+    let failed = |cell: &Cell| cell.tunnels.failures() + cell.plain.failures();
+    let all_fail = was == Shown::Whole && failed(now) == now.tunnels.asked + now.plain.asked && failed(now) > 0;
+    if all_fail || is < was.min(Shown::Excused) {
         return Some(format!("was {was:?} and is {is:?}: {}", now.said.join("; ")));
     }
     let mut laws = now.broken.keys().filter(|law| !before.broken.contains_key(*law));
@@ -60,6 +63,7 @@ mod tests {
             ("better", Verdict::Violated, 0, "answered"),
             ("same", Verdict::Passed, 0, ""),
             ("fails", Verdict::Passed, 0, ""),
+            ("all-fail", Verdict::Passed, 0, ""),
             ("breaks", Verdict::Passed, 3, ""),
             ("another-law", Verdict::Violated, 0, "answered"),
             ("was-not-played", Verdict::Unsupported, 0, ""),
@@ -69,6 +73,7 @@ mod tests {
             ("better", Verdict::Passed, 0, ""),
             ("same", Verdict::Passed, 0, ""),
             ("fails", Verdict::Passed, 1, ""),
+            ("all-fail", Verdict::Passed, 9, ""),
             ("breaks", Verdict::Violated, 3, "bytes"),
             ("another-law", Verdict::Violated, 0, "answered once"),
             ("was-not-played", Verdict::Violated, 0, "bytes"),
@@ -76,9 +81,10 @@ mod tests {
         ]);
         let found = worse(&now, &before);
         let faults: Vec<&str> = found.iter().map(|one| one.fault.as_str()).collect();
-        assert_eq!(faults, ["breaks", "another-law"]);
-        assert!(found[0].text.starts_with("was Excused and is Broken"), "{found:?}");
-        assert!(found[1].text.starts_with("breaks the law once"), "{found:?}");
+        assert_eq!(faults, ["all-fail", "breaks", "another-law"]);
+        assert!(found[0].text.starts_with("was Whole and is Excused"), "{found:?}");
+        assert!(found[1].text.starts_with("was Excused and is Broken"), "{found:?}");
+        assert!(found[2].text.starts_with("breaks the law once"), "{found:?}");
         let refused = worse(&matrix(&[("same", Verdict::Unsupported, 0, "")]), &before);
         assert_eq!(refused[0].text, "was Whole and is NotPlayed: ");
     }

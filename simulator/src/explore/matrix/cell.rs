@@ -51,7 +51,7 @@ pub enum Shown {
     Stuck,
     /// A law was broken.
     Broken,
-    /// Some requests failed, and no proxy could have helped it, by the laws' excuses.
+    /// Some requests failed, and the laws demand nothing there.
     Excused,
     /// Every request of every client succeeded.
     Whole,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use faulty_upstream::{CATALOGUE, Fault};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,10 @@ use crate::world::{EngineKind, live};
 
 /// The version of the format of results.
 pub const VERSION: u32 = 1;
+
+/// How long every subject has, once the fault is over, until requests succeed again, whatever its own file says: several times the longest
+/// back-off of a cell.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The results of a matrix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +45,8 @@ pub struct Column {
     pub about: String,
     /// What it says of its version.
     pub version: String,
+    /// SHA-256 of its folder, as hexadecimal digits.
+    pub digest: String,
     /// What it can't do, by its own file, and why.
     pub lacks: BTreeMap<Feature, String>,
 }
@@ -56,6 +63,7 @@ impl Column {
             title: file.title.clone(),
             about: file.about.clone(),
             version: live::version(subject)?,
+            digest: subject.digest().to_owned(),
             lacks: file.lacks.clone(),
         })
     }
@@ -75,13 +83,14 @@ impl Matrix {
     }
 
     /// Takes over the cells and columns of `earlier` that this one lacks. Those of one subject belong together, so that a subject of another
-    /// version takes nothing over.
+    /// version, or that is played in another way, takes nothing over.
     pub fn take_over(&mut self, earlier: Matrix) {
         for cell in earlier.cells {
-            let version = |columns: &[Column]| {
-                columns.iter().find(|column| column.subject == cell.subject).map(|column| column.version.clone())
+            let played = |columns: &[Column]| {
+                let column = columns.iter().find(|column| column.subject == cell.subject)?;
+                Some((column.version.clone(), column.digest.clone()))
             };
-            let same = version(&self.columns).is_none_or(|now| version(&earlier.columns) == Some(now));
+            let same = played(&self.columns).is_none_or(|now| played(&earlier.columns) == Some(now));
             if same && self.cell(&cell.fault, &cell.subject).is_none() {
                 self.cells.push(cell);
             }
@@ -96,6 +105,7 @@ impl Matrix {
 
 /// Plays each of `faults` with `subject`, `jobs` cells at once, and returns the cells. `told` hears of each as it ends.
 pub fn play(subject: &Arc<Subject>, faults: &[&Fault], jobs: usize, told: impl Fn(&Cell) + Sync) -> Vec<Cell> {
+    let subject = &Arc::new(subject.that_comes_back_within(COMES_BACK_WITHIN));
     let cells: Vec<Job> = faults
         .iter()
         .map(|fault| {
@@ -135,7 +145,9 @@ mod tests {
     use super::*;
     use crate::judge::Verdict;
 
+    /// What is behind the colon of `version` is the digest.
     fn matrix(subject: &str, version: &str, faults: &[&str]) -> Matrix {
+        let (version, digest) = version.split_once(':').unwrap_or((version, ""));
         let cell = |fault: &&str| Cell {
             fault: (*fault).to_owned(),
             subject: subject.to_owned(),
@@ -150,6 +162,7 @@ mod tests {
             title: String::new(),
             about: String::new(),
             version: version.to_owned(),
+            digest: digest.to_owned(),
             lacks: BTreeMap::new(),
         };
         Matrix {
@@ -166,6 +179,7 @@ mod tests {
         now.take_over(matrix("x", "1", &["a", "b"]));
         now.take_over(matrix("y", "2", &["a"]));
         now.take_over(matrix("x", "0", &["c"]));
+        now.take_over(matrix("x", "1:another", &["c"]));
         assert_eq!(now.columns.len(), 2);
         assert!(now.cell("b", "x").is_some() && now.cell("a", "y").is_some() && now.cell("c", "x").is_none());
         assert_eq!(now.cells.len(), 3);

@@ -27,6 +27,7 @@ use proxy::config::{Config, Transport, Upstream};
 use crate::judge::excuse::Excuse;
 use crate::record::{ClientEvent, RunRecord, ScenarioEvent, What};
 use crate::scenario::{Action, Client, HostName, LIVENESS, Scenario, Span, Written};
+use crate::subject::Subject;
 
 /// How long a name is not looked up again that could not be resolved.
 const NO_LOOKUP: Duration = Duration::from_millis(1200);
@@ -45,6 +46,8 @@ pub(in crate::judge) const RECOVERY_MARGIN: Duration = Duration::from_secs(5);
 pub struct Witnesses<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
+    /// The proxy as its folder describes it.
+    pub subject: &'a Subject,
     /// The host of the proxy.
     pub proxy: &'a str,
     /// The configurations that the proxy was given.
@@ -185,6 +188,7 @@ impl<'a> Witnesses<'a> {
         );
         Witnesses {
             scenario,
+            subject: &record.subject,
             proxy,
             configurations,
             crowd,

@@ -61,9 +61,10 @@ const LEGEND: &str = "
 One command shows a cell again: `simulator matrix --faults FAULT --subjects SUBJECT`, with their names as they stand in the tables.
 
 - `whole`: every request of every client succeeded, and all laws hold.
-- `excused 5/46`: all laws hold. 5 of 46 requests failed, and no proxy could have helped it, such as where a tunnel breaks off behind its 200.
+- `excused 5/46`: all laws hold. 5 of 46 requests failed, and the laws demand nothing there: a tunnel breaks off behind its 200, an upstream answers a
+  page with an error that may be the target's own, every upstream of the subject has the fault, or the subject lacks what would have helped.
 - **`answered 3`**: this law was broken three times. The [laws](README.md#the-laws) say what that means.
-- **`stuck`**: once the fault was over, requests did not succeed again within the time that the subject's file names.
+- **`stuck`**: once the fault was over, requests did not succeed again within 5 s.
 - `n/a`: the subject can't do what the cell asks; the reasons are below the tables.
 
 ";
@@ -117,20 +118,7 @@ fn found(page: &mut String, matrix: &Matrix) {
     for column in matrix.columns.iter().filter(|column| column.subject != NETDRIFT) {
         let cells = matrix.cells.iter().filter(|cell| cell.subject == column.subject);
         let cells = cells.filter(|cell| matches!(cell.shown(), Shown::Broken | Shown::Stuck));
-        let (claimed, unclaimed): (Vec<_>, Vec<_>) = cells.partition(|cell| is_claimed(column, cell));
-        if let Some(why) = column.lacks.get(&Feature::FailoverByReply).filter(|_| !unclaimed.is_empty()) {
-            let faults: Vec<String> = unclaimed.iter().map(|cell| format!("`{}`", cell.fault)).collect();
-            let (title, number) = (&column.title, faults.len());
-            none = false;
-            let _ = writeln!(
-                page,
-                "- {title} does not claim {}: {}. So with {number} faults clients got what the faulty upstream said: {}.",
-                Feature::FailoverByReply,
-                escaped(why),
-                faults.join(", ")
-            );
-        }
-        for cell in claimed {
+        for cell in cells {
             none = false;
             let _ = writeln!(page, "- {} (`{}`), {}.", column.title, cell.fault, saw(cell));
             for text in &cell.said {
@@ -142,14 +130,6 @@ fn found(page: &mut String, matrix: &Matrix) {
         page.push_str("None.\n");
     }
     page.push('\n');
-}
-
-/// Whether what is broken is something that the subject says it does: one that tries no other upstream behind a reply passes on whatever the
-/// faulty one said.
-fn is_claimed(column: &Column, cell: &Cell) -> bool {
-    let refused = CATALOGUE.iter().any(|one| one.name == cell.fault && one.strikes() == Strikes::Listener);
-    let answered_alone = cell.broken.keys().eq(["answered"]);
-    refused || !answered_alone || !column.lacks.contains_key(&Feature::FailoverByReply)
 }
 
 fn saw(cell: &Cell) -> String {
@@ -172,10 +152,15 @@ struct Evidence {
 }
 
 /// The features that the matrix shows.
-const EVIDENCE: [Evidence; 5] = [
+const EVIDENCE: [Evidence; 6] = [
     Evidence { feature: Feature::ExactShares, law: "converged", shows: |_| true },
     Evidence { feature: Feature::Failover, law: "answered", shows: |fault| fault.strikes() == Strikes::Listener },
-    Evidence { feature: Feature::FailoverByReply, law: "answered", shows: |fault| fault.family == Family::Reply },
+    Evidence {
+        feature: Feature::ConnectFailoverByReply,
+        law: "answered",
+        shows: |fault| fault.family == Family::Reply,
+    },
+    Evidence { feature: Feature::PlainFailoverByReply, law: "answered", shows: |fault| fault.family == Family::Reply },
     Evidence { feature: Feature::BackOff, law: "left-alone", shows: |_| true },
     Evidence {
         feature: Feature::HttpsUpstreams,
@@ -247,6 +232,7 @@ mod tests {
             title: subject.to_uppercase(),
             about: "a | b".to_owned(),
             version: "1.0".to_owned(),
+            digest: String::new(),
             lacks: lacks.iter().map(|feature| (*feature, "so".to_owned())).collect(),
         }
     }
@@ -256,7 +242,7 @@ mod tests {
         let matrix = Matrix {
             version: VERSION,
             date: "2026-01-31".to_owned(),
-            columns: vec![column(NETDRIFT, &[]), column("other", &[Feature::FailoverByReply])],
+            columns: vec![column(NETDRIFT, &[]), column("other", &[Feature::ConnectFailoverByReply])],
             cells: vec![
                 cell(NETDRIFT, "refuse", Verdict::Passed, 0),
                 cell(NETDRIFT, "accept-close", Verdict::Violated, 1),
@@ -273,9 +259,9 @@ mod tests {
             "| `accept-reset` | not run | excused 2/40 |",
             "- OTHER (`refuse`), 3 of 20 tunnels failed (reset in the data: 3), 0 of 20 pages failed.",
             "  - answered: x-1 failed \\| so",
-            "- OTHER does not claim failover-by-reply: so. So with 1 faults clients got what the faulty upstream said: `garbage`.",
+            "- OTHER (`garbage`), 4 of 20 tunnels failed (reset in the data: 4), 0 of 20 pages failed.",
             "| failover | claimed; answered held with 1 of 1 | claimed; answered held with 0 of 1 |",
-            "| failover-by-reply | claimed; answered held with 0 of 0 | not claimed |",
+            "| connect-failover-by-reply | claimed; answered held with 0 of 0 | not claimed |",
             "| weights | claimed | claimed |",
         ] {
             assert!(page.lines().any(|one| one == line), "{line}\n{page}");

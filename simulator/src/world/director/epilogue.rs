@@ -141,7 +141,8 @@ impl<E: RunsProxy> Stage<'_, E> {
                 self.read_pages(&host, &config.server);
             }
             self.drain(place);
-            let limit = config.server.drain_delay + config.server.drain_timeout + GRACE;
+            let takes = self.subject.file().stop.as_ref().map_or(Duration::ZERO, |order| order.takes.get());
+            let limit = (config.server.drain_delay + config.server.drain_timeout + GRACE).max(takes);
             self.engine.wait(limit, |engine| !engine.proxy_works(&host));
         }
         left.extend(self.engine.proxy_remains(&host, config.timeouts.pool_idle + GRACE));

@@ -196,6 +196,13 @@ impl ProxyChild {
         Some(open.flatten().filter(|one| !leads_to_pipe(one.path())).count())
     }
 
+    /// How many processes have not ended that it has started, or that these have, as far as they have stayed in its group.
+    pub(super) fn group(&self) -> usize {
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let stats = all.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+        stats.filter(|stat| runs_in_group(stat, self.pid)).count()
+    }
+
     /// Kills it if it still runs, and says what is wrong with how it ended.
     pub(super) fn remains(&mut self) -> Vec<String> {
         let mut remains = Vec::new();
@@ -208,6 +215,10 @@ impl ProxyChild {
                 remains.push("the proxy has left its PID file".to_owned());
             }
             _ => {}
+        }
+        let more = self.group();
+        if self.has_ended() && self.ending == Ending::Terminated && more > 0 {
+            remains.push(format!("the proxy has ended, and {more} processes that it has started have not"));
         }
         let ending = self.ending;
         self.kill();
@@ -222,6 +233,16 @@ impl ProxyChild {
             let _ = reader.join();
         }
     }
+}
+
+/// Whether a process runs and belongs to the group of `leader`, by what the system says in its file `stat` (proc_pid_stat(5)). The name in
+/// parentheses may hold anything.
+fn runs_in_group(stat: &str, leader: Pid) -> bool {
+    let Some((_, fields)) = stat.rsplit_once(')') else { return false };
+    let mut fields = fields.split_whitespace();
+    let runs = fields.next().is_some_and(|state| !matches!(state, "Z" | "X"));
+    let group = fields.nth(1).and_then(|text| text.parse::<i32>().ok());
+    runs && group == Some(leader.as_raw_nonzero().get())
 }
 
 impl Drop for ProxyChild {
@@ -257,5 +278,24 @@ impl State {
 
     fn panic(&self, text: String) {
         self.panics.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_group_and_one_that_has_ended_counts_no_more() {
+        let leader = Pid::from_raw(7).unwrap();
+        for (stat, counts) in [
+            ("9 (a) S 1 7 7 0", true),
+            ("9 (a) 9) R 1 7 7 0", true),
+            ("9 (a) Z 1 7 7 0", false),
+            ("9 (a) S 7 8 8 0", false),
+            ("", false),
+        ] {
+            assert_eq!(runs_in_group(stat, leader), counts, "{stat}");
+        }
     }
 }

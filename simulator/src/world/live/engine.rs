@@ -4,9 +4,11 @@
 //! nothing. A scenario that asks for what loopback can't do (delays, losses, partitions), or for a change of the machine (its clock, its names), is
 //! refused, and the reason is named.
 
+use std::fs::Permissions;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -238,6 +240,9 @@ impl RunsProxy for Live {
     }
 
     fn proxy_remains(&mut self, _: &HostName, _: Duration) -> Vec<String> {
+        self.wait(NOTICE, |live| {
+            live.proxy.as_ref().is_none_or(|process| !process.has_ended() || process.group() == 0)
+        });
         self.proxy.as_mut().map_or_else(Vec::new, ProxyChild::remains)
     }
 }
@@ -250,14 +255,14 @@ impl Live {
         }
         let (listen, folder) = (self.address(&HostName::new(PROXY)), self.folder.path());
         let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(folder));
-        std::fs::write(folder.join(CA_FILE), authority_pem()?)?;
+        program::write(&folder.join(CA_FILE), &authority_pem()?)?;
         program::write(&child::config_file(folder), &text)
     }
 
     /// Writes `file` in the words of a subject that is no netdrift, and makes its commands.
     fn configure(&self, file: &ConfigFile) -> io::Result<Program> {
         let (listen, folder) = (self.address(&HostName::new(PROXY)), self.folder.path());
-        std::fs::write(folder.join(CA_FILE), authority_pem()?)?;
+        program::write(&folder.join(CA_FILE), &authority_pem()?)?;
         Program::configure(&self.subject, file, listen, &self.hosts.names(), folder).map_err(io::Error::other)
     }
 
@@ -275,7 +280,7 @@ impl Live {
         self.proxy = Some(ProxyChild::start(start, &folder, recorder, None)?);
         self.wait_for_proxy(|process| {
             let serves = match &mut ready {
-                Some(command) => command.status().is_ok_and(|status| status.success()),
+                Some(command) => program::run(command).is_ok_and(|output| output.status.success()),
                 None => TcpStream::connect(listen).is_ok(),
             };
             if serves {
@@ -292,7 +297,7 @@ impl Live {
             return self.proxy.as_ref().map_or(Ok(()), |process| process.signal(signal_of(order)));
         };
         let mut command = program::order(&self.subject, words, self.folder.path())?;
-        let status = command.status()?;
+        let status = program::run(&mut command)?.status;
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("{}: {status}", words.join(" ")))) }
     }
 
@@ -314,10 +319,10 @@ impl Live {
     }
 }
 
-/// The folder of a run. It is in memory where the system allows it, since a busy disk would delay the proxy.
-fn folder() -> io::Result<TempDir> {
+/// The folder of a run, which is nobody else's. It is in memory where the system allows it, since a busy disk would delay the proxy.
+pub(super) fn folder() -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
-    let builder = builder.prefix("netdrift-live-");
+    let builder = builder.prefix("netdrift-live-").permissions(Permissions::from_mode(0o700));
     builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir())
 }
 

@@ -1,24 +1,33 @@
 //! Makes of a subject what the system has to be told: its command, its configuration file, its signals.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions};
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use serde_json::json;
 
 use super::{binary, child};
 use crate::scenario::{ConfigFile, HostName};
 use crate::subject::{Order, Place, Subject, UnixSignal, settings};
 
+/// How long a subject's own command may take to end.
+const COMMAND: Duration = Duration::from_secs(10);
+/// The folder in a run's folder in which another program may write.
+const OWN: &str = "own";
+
 /// Checks that the program of `subject` is installed.
 ///
 /// # Errors
 /// It is not. The text says how to install it.
-pub fn is_installed(subject: &Subject) -> io::Result<()> {
+pub(in crate::world) fn is_installed(subject: &Subject) -> io::Result<()> {
     if subject.tells() {
         return binary::find().map(|_| ());
     }
@@ -33,7 +42,7 @@ pub fn version(subject: &Subject) -> io::Result<String> {
     let proxy = if subject.tells() { binary::find()? } else { PathBuf::new() };
     let (program, arguments) =
         subject.command(&subject.file().version, &json!({ "proxy": proxy })).map_err(io::Error::other)?;
-    let said = Command::new(program).args(arguments).stdin(Stdio::null()).output()?;
+    let said = run(Command::new(program).args(arguments))?;
     let said = [said.stdout, said.stderr].concat();
     let first =
         String::from_utf8_lossy(&said).lines().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
@@ -63,12 +72,12 @@ impl Program {
         let config = file.config.as_ref().map_err(Clone::clone)?;
         let name = subject.file().template.as_deref().unwrap_or_default();
         let path = folder.join(name);
-        let place = Place { listen, folder, proxy: Path::new(""), config: &path };
+        let own = folder.join(OWN);
+        let place = Place { listen, folder: &own, proxy: Path::new(""), config: &path };
         let values = settings(config, hosts, &place);
         if let Some((_, text)) = subject.configuration(&values)? {
-            // Some programs give up root at their start, and must still read and write here.
-            let opened = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777));
-            opened.and_then(|()| write(&path, &text)).map_err(|error| error.to_string())?;
+            let made = own_folder(folder, subject.file().user.as_deref());
+            made.and_then(|()| write(&path, &text)).map_err(|error| error.to_string())?;
         }
         let command = |words: &[String]| {
             let (program, arguments) = subject.command(words, &values)?;
@@ -107,18 +116,68 @@ pub(super) fn order(subject: &Subject, words: &[String], folder: &Path) -> io::R
         Some(name) => folder.join(name),
         None => child::config_file(folder),
     };
-    let place = Place { listen: IpAddr::from([127, 0, 0, 1]), folder, proxy: &proxy, config: &config };
+    let own = folder.join(OWN);
+    let place = Place { listen: IpAddr::from([127, 0, 0, 1]), folder: &own, proxy: &proxy, config: &config };
     let (program, arguments) = subject.command(words, &place.values()).map_err(io::Error::other)?;
     let mut command = Command::new(program);
     command.args(arguments);
     Ok(command)
 }
 
-/// Writes `text` to `file` in one step.
+/// Makes the folder in the run's folder in which the program may write. It is that of `user`, as whom the program works once it has given up
+/// root; the run's folder itself stays ours, and that user may only pass through it.
+fn own_folder(folder: &Path, user: Option<&str>) -> io::Result<()> {
+    let own = folder.join(OWN);
+    if own.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().mode(0o700).create(&own)?;
+    let Some(user) = user.filter(|_| geteuid().is_root()) else { return Ok(()) };
+    let users = std::fs::read_to_string("/etc/passwd")?;
+    let (user, group) = ids(&users, user).ok_or_else(|| io::Error::other(format!("there is no user {user}")))?;
+    set_permissions(folder, Permissions::from_mode(0o711))?;
+    chown(own, Some(user), Some(group))
+}
+
+/// The numbers of a user and of its group in the text of passwd(5).
+fn ids(users: &str, user: &str) -> Option<(u32, u32)> {
+    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == user)?;
+    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+}
+
+/// Writes `text` to `file` in one step. Nobody's link is followed.
 pub(super) fn write(file: &Path, text: &str) -> io::Result<()> {
     let beside = file.with_extension("new");
-    std::fs::write(&beside, text)?;
+    if let Err(error) = std::fs::remove_file(&beside)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    OpenOptions::new().write(true).create_new(true).open(&beside)?.write_all(text.as_bytes())?;
     std::fs::rename(beside, file)
+}
+
+/// Runs a command of a subject to its end and returns what it has said.
+///
+/// # Errors
+/// It can't be run, or has not ended in time and was killed.
+pub(super) fn run(command: &mut Command) -> io::Result<Output> {
+    run_within(command, COMMAND)
+}
+
+fn run_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let child = command.spawn()?;
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel();
+    // If nobody waits for the end any more, nobody has to hear of it.
+    std::thread::Builder::new().name("command".to_owned()).spawn(move || ended.send(child.wait_with_output()))?;
+    end.recv_timeout(limit).unwrap_or_else(|_| {
+        // It fails only if all of them have ended meanwhile.
+        let _ = kill_process_group(pid, Signal::KILL);
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("{name} has not ended within {limit:?}")))
+    })
 }
 
 /// The signal of `order`; SIGTERM where nothing else is said.
@@ -131,5 +190,39 @@ pub(super) fn signal_of(order: Option<&Order>) -> Signal {
         Some(UnixSignal::Usr2) => Signal::USR2,
         Some(UnixSignal::Winch) => Signal::WINCH,
         Some(UnixSignal::Term) | None => Signal::TERM,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_does_not_end_is_killed_and_named() {
+        let said = run(Command::new("echo").arg("1.0")).unwrap();
+        assert_eq!((said.status.success(), said.stdout.as_slice()), (true, &b"1.0\n"[..]));
+        let late = run_within(Command::new("sleep").arg("600"), Duration::from_millis(1)).unwrap_err();
+        assert_eq!(late.to_string(), "sleep has not ended within 1ms");
+    }
+
+    #[test]
+    fn a_file_is_written_through_nobodys_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("x.conf"), folder.path().join("other"));
+        std::fs::write(&other, "theirs").unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("x.new")).unwrap();
+        write(&file, "ours").unwrap();
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "theirs");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "ours");
+    }
+
+    #[test]
+    fn only_the_programs_own_folder_is_for_its_user() {
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let folder = super::super::engine::folder().unwrap();
+        own_folder(folder.path(), None).unwrap();
+        assert_eq!((mode(folder.path()), mode(&folder.path().join(OWN))), (0o700, 0o700));
+        let users = "root:x:0:0:root:/root:/bin/sh\nproxy:x:13:14:proxy:/bin:/bin/sh\n";
+        assert_eq!((ids(users, "proxy"), ids(users, "prox")), (Some((13, 14)), None));
     }
 }

@@ -23,7 +23,8 @@ impl Watched {
         let number = pid.as_raw_nonzero().get();
         children().insert(number, (pid, folder.to_owned()));
         BEGUN.call_once(|| {
-            // If the thread can't be started, an interrupt simply ends this process. The child ends when it can't write its log any more.
+            // If the thread can't be started, an interrupt simply ends this process, as SIGKILL does whatever we try. A netdrift then
+            // ends when it can't write its log any more; another program stays behind.
             let _ = std::thread::Builder::new().name("interrupts".to_owned()).spawn(wait_for_interrupt);
         });
         Watched(number)

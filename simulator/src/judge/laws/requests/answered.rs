@@ -15,6 +15,7 @@ use crate::judge::witnesses::{
     ClientRequest, Harm, JournalEntry, RECOVERY_MARGIN, RESERVE, Witnesses, fault_of, harm_of,
 };
 use crate::scenario::LIVENESS;
+use crate::subject::Feature;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "answered",
@@ -141,6 +142,9 @@ fn due(
     };
     let astray = entries.is_empty() || !entries.iter().all(well);
     none((bad > 0 && astray && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
+    let claimed = if asked.is_tunnel() { Feature::ConnectFailoverByReply } else { Feature::PlainFailoverByReply };
+    let unclaimed = bad > 0 && astray && !refused_alone && witnesses.subject.lacks(claimed).is_some();
+    none(unclaimed.then_some(Excuse::NotClaimed))?;
     let each = config.timeouts.connect + config.timeouts.reply;
     let waits = each * waiting;
     let due = waits + slowest * 2 + target_takes(asked) + witnesses.one_way() * ROUNDS + SLACK;
@@ -288,6 +292,7 @@ mod tests {
     use crate::judge::laws::twin::Twin;
     use crate::record::{ClientEvent, ClientResult, Line, ScenarioEvent, What};
     use crate::scenario::HostName;
+    use crate::subject::named;
 
     fn ended(what: &What) -> bool {
         matches!(what, What::Client(ClientEvent::Ended(_)))
@@ -350,6 +355,22 @@ mod tests {
         Twin::of_scenario(&LAW, &wrong(refused, "", one, "echo")).excuses(Excuse::AttemptLimit);
         let post = "http:method=POST,path=/echo,send=10";
         Twin::of_scenario(&LAW, &wrong(r#"{ "fault": "reply-reset" }"#, "", "", post)).excuses(Excuse::ActedUpon);
+        let garbage = r#"{ "fault": "garbage" }"#;
+        for (action, subject, claimed) in [
+            ("echo", "haproxy", false),
+            ("echo", "nginx", false),
+            ("http:bytes=10", "nginx", false),
+            ("http:bytes=10", "haproxy", true),
+            ("echo", "squid", true),
+        ] {
+            let mut twin = Twin::of_scenario(&LAW, &wrong(garbage, "", "", action));
+            twin.record.subject = named(subject).unwrap();
+            let checked = twin.checked();
+            assert_eq!(!checked.excused.contains_key(&Excuse::NotClaimed), claimed, "{action} {subject}: {checked:?}");
+        }
+        let mut twin = Twin::of_scenario(&LAW, &wrong(refused, "", "", "echo"));
+        twin.record.subject = named("nginx").unwrap();
+        assert_eq!(twin.checked().excused(), 0, "it claims to ask another where one refuses");
         Twin::of_scenario(&LAW, &wrong(r#"{ "fault": "cut" }"#, "", "", "echo")).excuses(Excuse::RequestStruck);
         let alone = r#""upstream_proxies": [{ "url": "http://a:8080" }]"#;
         Twin::of_scenario(&LAW, &wrong(refused, "", alone, "echo")).excuses(Excuse::NoSoundUpstream);
