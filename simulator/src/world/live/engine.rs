@@ -255,14 +255,14 @@ impl Live {
         }
         let (listen, folder) = (self.address(&HostName::new(PROXY)), self.folder.path());
         let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(folder));
-        program::write(&folder.join(CA_FILE), &authority_pem()?)?;
+        program::write(&folder.join(CA_FILE), authority_pem()?)?;
         program::write(&child::config_file(folder), &text)
     }
 
     /// Writes `file` in the words of a subject that is no netdrift, and makes its commands.
     fn configure(&self, file: &ConfigFile) -> io::Result<Program> {
         let (listen, folder) = (self.address(&HostName::new(PROXY)), self.folder.path());
-        program::write(&folder.join(CA_FILE), &authority_pem()?)?;
+        program::write(&folder.join(CA_FILE), authority_pem()?)?;
         Program::configure(&self.subject, file, listen, &self.hosts.names(), folder).map_err(io::Error::other)
     }
 
