@@ -40,6 +40,8 @@ pub enum Excuse {
     NotClaimed,
     /// The sound upstream was at fault a while ago and may still be left alone.
     Recovering,
+    /// The proxy may have ended the tunnel for its silence when its client was about to send.
+    FellIdle,
     /// The configuration changed in the middle.
     Reloaded,
     /// A name led elsewhere in the middle.
@@ -69,6 +71,7 @@ impl Excuse {
             Excuse::ActedUpon => "acted upon",
             Excuse::NotClaimed => "not claimed",
             Excuse::Recovering => "recovering",
+            Excuse::FellIdle => "fell idle",
             Excuse::Reloaded => "reloaded",
             Excuse::NameMoved => "name moved",
             Excuse::Untold => "untold",

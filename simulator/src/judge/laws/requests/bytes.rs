@@ -75,6 +75,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let excuse = excuse.or_else(|| disturbances.of_proxy(asked.began, over));
     // Who had to wait for room may have no time left.
     let excuse = excuse.or_else(|| witnesses.crowded(asked, RESERVE));
+    let excuse = excuse.or_else(|| witnesses.may_fall_idle(asked).then_some(Excuse::FellIdle));
     let stopped = || disturbances.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
     match (excuse.or_else(stopped), seen.failure) {
         (Some(why), _) => Some(Case::Excused(why)),
@@ -191,6 +192,28 @@ mod tests {
             let what = What::Upstream(Event::Opened { connection: 99, peer: None });
             twin.record.trace.lines.insert(0, Line { at_us: 0, host, what });
             twin.excuses(Excuse::Untold);
+        }
+    }
+
+    /// The second block was on its way to a proxy that had just given the tunnel up.
+    #[test]
+    fn what_was_sent_into_a_tunnel_that_fell_idle_may_be_lost() {
+        let silent = |idle: &str| {
+            format!(
+                r#"{{ "name": "silent", "story": "Clients pause.", "duration": "9s",
+                "proxy": {{ "timeouts": {{ "idle_tunnel": "{idle}" }} }}, "upstreams": [{{ "name": "a" }}],
+                "clients": [{{ "name": "c", "do": "hold:for=6s,every=4s,bytes=10", "requests": 1 }}] }}"#
+            )
+        };
+        for (idle, excused) in [("4s", true), ("20s", false)] {
+            let mut twin = Twin::of_scenario(&LAW, &silent(idle));
+            let is_its =
+                |what: &What| matches!(what, What::Upstream(Event::Request(one)) if one.id.as_deref() == Some("c-0"));
+            let at = twin.find(is_its);
+            if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+                record.up = checksum::Transferred::of(b"less");
+            }
+            if excused { twin.excuses(Excuse::FellIdle) } else { twin.fires() }
         }
     }
 
