@@ -251,12 +251,12 @@ fn started_by(start: &str, folder: &Path) -> std::sync::Arc<subject::Subject> {
 fn a_proxy_that_tells_nothing_is_judged_by_what_clients_and_upstreams_saw() {
     let folder = tempfile::tempdir().unwrap();
     let subject = unheard(folder.path());
-    let scenario = r#"{ "name": "x", "story": "x", "duration": "3s", "upstreams": [{ "name": "a" }, { "name": "b" }],
-        "clients": [{ "name": "c", "do": "echo", "requests": 20, "rate": 10 }],
+    let scenario = r#"{ "name": "x", "story": "x", "duration": "5s", "upstreams": [{ "name": "a" }, { "name": "b" }],
+        "clients": [{ "name": "c", "do": "echo", "requests": 40, "rate": 10 }],
         "timeline": [{ "at": "500ms", "do": "reload", "proxy": { "upstream_proxies": [{ "url": "http://a:8080" }] } }],
-        "expect": [{ "what": "requests", "outcome": "ok", "exactly": 20 }, { "what": "seen", "event": "reloaded" },
+        "expect": [{ "what": "requests", "outcome": "ok", "exactly": 40 }, { "what": "seen", "event": "reloaded" },
                    { "what": "reached", "upstream": "b", "at_least": 1 },
-                   { "what": "reached", "upstream": "b", "at_most": 0, "from": "1200ms" }] }"#;
+                   { "what": "reached", "upstream": "b", "at_most": 0, "from": "3s" }] }"#;
     let scenario = scenario::parse(scenario).unwrap();
     let report = run_subject(EngineKind::Live, &subject, &scenario, 1);
     assert_eq!(report.verdict, Verdict::Passed, "{:#?}", report.violations);

@@ -170,33 +170,12 @@ fn changed(head: u64, slot: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use super::*;
 
     fn carried(request: RequestId) -> Carried {
-        let summary = Summary {
-            request,
-            client: "127.0.0.1:1".parse().unwrap(),
-            user: None,
-            method: Cow::Borrowed("CONNECT"),
-            target: "a.test:80".into(),
-            config_epoch: 1,
-            status: 200,
-            outcome: "ok",
-            blame: None,
-            attempt: None,
-            failed_attempts: Vec::new(),
-            cause: None,
-            attempts: 1,
-            bytes_up: 0,
-            bytes_down: 0,
-            latency: Duration::ZERO,
-            duration: Duration::ZERO,
-            end: None,
-        };
+        let summary = Summary { request, target: "a.test:80".into(), ..Summary::example("ok", None) };
         Carried::new(&summary, None, Traffic::default())
     }
 

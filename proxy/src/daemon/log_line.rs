@@ -117,6 +117,39 @@ where
     }
 }
 
+/// Writes a whole number, in fewer instructions than `core::fmt` takes.
+fn push_number(text: &mut String, value: u64) {
+    let (mut digits, mut at, mut rest) = ([0; 20], 20, value);
+    while at == 20 || rest > 0 {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    text.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+}
+
+/// Writes a number that has no more than three places behind the point, as all times in milliseconds have, just as `{:?}` does;
+/// `false` for any other one. A line has half a dozen of them, and the shortest digits of any number take long to find.
+fn push_thousandths(text: &mut String, value: f64) -> bool {
+    let thousandths = (value * 1e3).round();
+    if !value.is_sign_positive() || thousandths >= 1e15 || thousandths / 1e3 != value {
+        return false;
+    }
+    let (whole, rest) = (thousandths as u64 / 1000, thousandths as u64 % 1000);
+    push_number(text, whole);
+    let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| char::from(b'0' + digit as u8));
+    let places = if rest % 100 == 0 {
+        1
+    } else if rest % 10 == 0 {
+        2
+    } else {
+        3
+    };
+    text.push('.');
+    text.extend(&digits[..places]);
+    true
+}
+
 /// Tells of a request in a format of its own. Apart, since what a line without one costs is counted (BENCHMARKS.md).
 #[cold]
 #[inline(never)]
@@ -234,13 +267,7 @@ impl Visit for Line<'_> {
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.name(field);
-        let (mut digits, mut at, mut rest) = ([0; 20], 20, value);
-        while at == 20 || rest > 0 {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        self.text.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+        push_number(self.text, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -255,6 +282,9 @@ impl Visit for Line<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.name(field);
+        if push_thousandths(self.text, value) {
+            return;
+        }
         // JSON has no word for what is no number.
         match value.is_finite() || self.format == LogFormat::Text {
             true => self.write(format_args!("{value:?}")),
@@ -321,6 +351,8 @@ mod tests {
     use tracing::{Dispatch, dispatcher, error, info, trace, warn};
     use tracing_subscriber::fmt::MakeWriter;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -346,6 +378,21 @@ mod tests {
 
     fn lines_of(shape: LogFormat) -> LineFormat {
         LineFormat { shape, framing: Framing::Line, access: None }
+    }
+
+    proptest! {
+        #[test]
+        fn times_are_written_as_any_number_is(thousandths in 0u64..1 << 52, other in any::<f64>()) {
+            for value in [thousandths as f64 / 1e3, (thousandths % 5000) as f64 / 1e3, other, -other, 0.0, -0.0] {
+                let mut text = String::new();
+                if push_thousandths(&mut text, value) {
+                    prop_assert_eq!(&text, &format!("{value:?}"));
+                } else {
+                    prop_assert!(text.is_empty());
+                }
+            }
+            prop_assert!(push_thousandths(&mut String::new(), (thousandths % 1_000_000_000) as f64 / 1e3));
+        }
     }
 
     #[test]
