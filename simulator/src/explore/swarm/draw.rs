@@ -203,6 +203,10 @@ impl Genome {
         // Whoever is cut off keeps its place, and nobody else knows for how long; the same where packets are lost.
         if on.contains(&Limit) {
             on.retain(|feature| !matches!(feature, CutOffClient | Loss | SilentTunnels | ReloadTimeouts));
+            // Above the limit a reserve answers the pages: who asks for none can't tell that it is there.
+            if !on.contains(&Pages) {
+                on.push(Pages);
+            }
         }
         // Many who come at once late would not be quiet.
         if on.contains(&QuietEnd) {
