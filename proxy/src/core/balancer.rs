@@ -243,19 +243,19 @@ impl Balancer {
         has_target: impl Fn(UpstreamId, Charge) -> bool,
         now: Timestamp,
     ) -> Option<UpstreamId> {
-        let wanting = |id: UpstreamId| {
-            let ejection = self.health.get(&id).and_then(UpstreamHealth::ejection);
-            ejection.is_some_and(|ejection| ejection.reached && has_target(id, ejection.charge))
-        };
+        let ejection = |id: UpstreamId| self.health.get(&id).and_then(UpstreamHealth::ejection);
+        let has_target = |id| ejection(id).is_some_and(|ejection| has_target(id, ejection.charge));
+        let wanting = |id| ejection(id).is_some_and(|ejection| ejection.wants_target()) && has_target(id);
         let mut due: Vec<_> = self.probes_due().collect();
         due.sort();
         let (_, id) = due.into_iter().find(|(due, id)| *due <= now || wanting(*id))?;
-        self.health.get_mut(&id)?.take_probe(true, now).then_some(id)
+        let has_target = has_target(id);
+        self.health.get_mut(&id)?.take_probe(has_target, now).then_some(id)
     }
 
     /// Whether an upstream waits for a target to be probed with.
     pub fn wants_target(&self) -> bool {
-        self.health.values().filter_map(UpstreamHealth::ejection).any(|ejection| ejection.reached && !ejection.probing)
+        self.health.values().filter_map(UpstreamHealth::ejection).any(|ejection| ejection.wants_target())
     }
 
     /// Whether a request could be served now, by an upstream as a last resort if need be.

@@ -139,8 +139,10 @@ pub struct Ejection {
     pub charge: Charge,
     /// Nothing but evidence that a target could have caused; the first probe decides.
     pub suspected: bool,
-    /// It was reached since, which did not disprove the charge: a probe of a target is wanted as soon as there is one.
+    /// It was reached since, which did not disprove the charge.
     pub reached: bool,
+    /// The last probe had no target to ask for.
+    pub without_target: bool,
     successes: u32,
 }
 
@@ -234,14 +236,15 @@ impl UpstreamHealth {
         self.ejection().filter(|ejection| !ejection.probing).map(|ejection| ejection.until)
     }
 
-    /// Takes the probe if it is due, or if a target is wanted for it and there is one. Whoever gets `true` reports an
-    /// [`Attempt`] with `probe` set, whatever comes of it.
+    /// Takes the probe if it is due, or if only a target was wanting and `has_target` says that there is one now. Whoever gets
+    /// `true` reports an [`Attempt`] with `probe` set, whatever comes of it.
     pub fn take_probe(&mut self, has_target: bool, now: Timestamp) -> bool {
         match &mut self.state {
             HealthState::Ejected(ejection)
-                if !ejection.probing && (ejection.until <= now || (ejection.reached && has_target)) =>
+                if !ejection.probing && (ejection.until <= now || (ejection.wants_target() && has_target)) =>
             {
                 ejection.probing = true;
+                ejection.without_target = !has_target;
                 true
             }
             _ => false,
@@ -338,13 +341,27 @@ impl UpstreamHealth {
 
     fn leave(&mut self, charge: Charge, suspected: bool, (since, until): (Timestamp, Timestamp)) {
         self.failures.count = self.failures.count.max(std::mem::take(&mut self.empty_tunnels));
-        let (round, probing, reached, successes) = (0, false, false, 0);
-        self.state =
-            HealthState::Ejected(Ejection { since, until, round, probing, charge, suspected, reached, successes });
+        self.state = HealthState::Ejected(Ejection {
+            since,
+            until,
+            round: 0,
+            probing: false,
+            charge,
+            suspected,
+            reached: false,
+            without_target: false,
+            successes: 0,
+        });
     }
 }
 
 impl Ejection {
+    /// A probe of a target is wanted as soon as there is one. Once a target was asked for, the next probe waits for the back-off
+    /// again, whatever came of that one.
+    pub fn wants_target(&self) -> bool {
+        self.reached && self.without_target && !self.probing
+    }
+
     /// Whether `attempt` began under it. A probe always did, though maybe in the same instant.
     fn is_news(&self, attempt: Attempt) -> bool {
         attempt.started > self.since || (attempt.probe && attempt.started == self.since)

@@ -184,6 +184,14 @@ fn an_upstream_that_was_reached_is_probed_as_soon_as_there_is_a_target() {
     let for_it = |id: UpstreamId, charge| id.number() == 0 && charge == Charge::BadAnswer;
     assert_eq!(balancer.take_probe(for_it, at(10)), Some(id(0)));
     assert!(!balancer.wants_target(), "it is under way");
+    let probe = Attempt { upstream: id(0), started: at(10), probe: true };
+    assert_eq!(balancer.report(probe, AttemptResult::Neutral, 0, 0, at(10)), None);
+    assert!(!balancer.wants_target(), "there was one");
+    assert_eq!(
+        balancer.take_probe(for_it, at(10)),
+        None,
+        "what the proxy lacks itself does not have it ask without end"
+    );
 }
 
 #[test]

@@ -306,11 +306,14 @@ fn to_be_reached_disproves_that_it_can_not_be_reached_and_nothing_else() {
     assert_eq!(bench.health.probe_due(), Some(at(21)));
     assert!(!bench.health.take_probe(false, at(17)));
     assert!(bench.health.take_probe(true, at(17)), "it is probed with the first target that there is");
+    assert_eq!(bench.ends(AttemptResult::Neutral, 17, true, 17), None);
+    assert!(!bench.health.take_probe(true, at(17)), "a probe that could not be sent is not sent again at once");
+    assert!(bench.health.take_probe(true, at(22)));
     assert!(matches!(
-        bench.ends(AttemptResult::Failure(Charge::BadAnswer), 17, true, 18),
+        bench.ends(AttemptResult::Failure(Charge::BadAnswer), 22, true, 23),
         Some(Change::BackedOff { .. })
     ));
-    assert!(!bench.health.take_probe(true, at(19)), "a failed probe has its back-off");
+    assert!(!bench.health.take_probe(true, at(24)), "a failed probe has its back-off");
 }
 
 #[derive(Clone, Debug)]

@@ -30,6 +30,8 @@ pub(super) struct Out {
     pub(super) charge: Charge,
     pub(super) suspected: bool,
     pub(super) reached: bool,
+    /// The last probe had no target to ask for.
+    pub(super) without_target: bool,
     pub(super) successes: u32,
 }
 
@@ -122,6 +124,7 @@ impl Heard {
             charge,
             suspected: !is_certain,
             reached: false,
+            without_target: false,
             successes: 0,
         });
         if is_certain { Due::Ejected(0) } else { Due::Suspected(self.row.0) }
@@ -129,6 +132,11 @@ impl Heard {
 }
 
 impl Out {
+    /// Only a target is wanting: it was reached, and the last probe could do no more than that.
+    pub(super) fn wants_target(&self) -> bool {
+        self.reached && self.without_target && !self.probing
+    }
+
     fn hear(&mut self, policy: &HealthPolicy, attempt: Attempt, result: AttemptResult, now: Timestamp) -> Due {
         if attempt.probe {
             self.probing = false;

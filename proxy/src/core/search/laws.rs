@@ -317,7 +317,7 @@ impl Laws {
             .usable()
             .filter(|id| {
                 let out = self.upstreams.get(id).and_then(|heard| heard.out.as_ref());
-                out.is_some_and(|out| !out.probing && (out.until <= now || (out.reached && has_target(*id))))
+                out.is_some_and(|out| !out.probing && (out.until <= now || (out.wants_target() && has_target(*id))))
             })
             .collect();
         law(taken.is_some() != wanting.is_empty(), || {
@@ -327,6 +327,7 @@ impl Laws {
         law(wanting.contains(&taken), || format!("a probe of {taken} is given and not of {wanting:?}"))?;
         if let Some(out) = self.upstreams.get_mut(&taken).and_then(|heard| heard.out.as_mut()) {
             out.probing = true;
+            out.without_target = !has_target(taken);
         }
         Ok(())
     }

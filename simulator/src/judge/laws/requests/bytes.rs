@@ -41,10 +41,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     {
         return Some(Case::Excused(Excuse::RequestStruck));
     }
-    // Where another upstream never told what it carried, this entry may be a probe's.
+    // Where an upstream never told what it carried, this entry may be a probe's: be it this one, which was killed and came back.
     let untold = |host: &str| witnesses.disturbances.untold(host, asked.began, end.at);
-    let others = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str()).filter(|host| *host != entry.host);
-    if asked.is_foreign_to(record) && others().any(untold) {
+    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    if asked.is_foreign_to(record) && hosts.any(untold) {
         return Some(Case::Excused(Excuse::Untold));
     }
     // Whatever was done to anybody, nothing is made up.
@@ -171,10 +171,13 @@ mod tests {
         (record.up, record.down) = (checksum::Transferred::of(b""), checksum::Transferred::of(b""));
         let probed = line.host.clone();
         twin.fires();
-        let host = ["alpha", "beta"].map(HostName::new).into_iter().find(|name| *name != probed).unwrap();
-        let what = What::Upstream(Event::Opened { connection: 99, peer: None });
-        twin.record.trace.lines.insert(0, Line { at_us: 0, host, what });
-        twin.excuses(Excuse::Untold);
+        let other = ["alpha", "beta"].map(HostName::new).into_iter().find(|name| *name != probed).unwrap();
+        for host in [other, probed] {
+            let what = What::Upstream(Event::Opened { connection: 99, peer: None });
+            twin.record.trace.lines.insert(0, Line { at_us: 0, host, what });
+            twin.excuses(Excuse::Untold);
+            twin.record.trace.lines.remove(0);
+        }
     }
 
     /// An attempt that opened the tunnel when its time was over is all that was written down, since whoever carried it was killed.
