@@ -1,6 +1,7 @@
 //! Which certificates of upstreams are taken.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -34,6 +35,34 @@ fn is_authority_as_server(error: &Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Says in days and dates that a certificate is out of date; the library tells seconds since 1970.
+pub(super) fn out_of_date(error: &Error) -> Option<String> {
+    let Error::InvalidCertificate(error) = error else { return None };
+    match error {
+        CertificateError::ExpiredContext { time, not_after } => {
+            Some(format!("certificate expired {} ago, at {}", days_between(*not_after, *time), date(*not_after)))
+        }
+        CertificateError::NotValidYetContext { time, not_before } => Some(format!(
+            "certificate not valid for another {}, until {}",
+            days_between(*time, *not_before),
+            date(*not_before)
+        )),
+        _ => None,
+    }
+}
+
+fn days_between(earlier: UnixTime, later: UnixTime) -> String {
+    match later.as_secs().saturating_sub(earlier.as_secs()) / 86_400 {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
+fn date(time: UnixTime) -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(time.as_secs()))
 }
 
 impl ServerCertVerifier for Verifier {
@@ -74,5 +103,31 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chains.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_out_of_date_is_told_in_days() {
+        const DAY: u64 = 86_400;
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let said = |error| out_of_date(&Error::InvalidCertificate(error));
+        let expired = |seconds| {
+            let now = 20_000 * DAY;
+            said(CertificateError::ExpiredContext { time: at(now), not_after: at(now - seconds) }).unwrap()
+        };
+        assert_eq!(expired(3 * DAY + 5), "certificate expired 3 days ago, at 2024-09-30T23:59:55Z");
+        assert_eq!(expired(DAY), "certificate expired 1 day ago, at 2024-10-03T00:00:00Z");
+        assert_eq!(expired(DAY - 1), "certificate expired less than a day ago, at 2024-10-03T00:00:01Z");
+        // The last moment that a certificate can name.
+        let last = at(253_402_300_799);
+        assert_eq!(
+            said(CertificateError::NotValidYetContext { time: at(20_000 * DAY), not_before: last }).as_deref(),
+            Some("certificate not valid for another 2912896 days, until 9999-12-31T23:59:59Z")
+        );
+        assert_eq!(said(CertificateError::UnknownIssuer), None);
     }
 }

@@ -18,6 +18,7 @@ use crate::http::authority::Authority;
 use crate::http::head::{Fields, HeadLimits, Method, ResponseHead, response_framing};
 use crate::http::inbox::Inbox;
 use crate::http::replies::{Replies, ReplyError};
+use crate::upstream::certificate;
 use crate::upstream::clock::PhaseClock;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
@@ -233,7 +234,10 @@ fn unresolved(error: io::Error) -> FailedAttempt {
 }
 
 fn tls_failed(error: io::Error) -> FailedAttempt {
-    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let of_tls: Option<&rustls::Error> = error.get_ref().and_then(|inner| inner.downcast_ref());
+    if let Some(said) = of_tls.and_then(certificate::out_of_date) {
+        return FailedAttempt::new(Failure::TlsFailed, said);
+    }
     if let Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) = of_tls {
         return FailedAttempt::new(Failure::TlsFailed, format_args!("speaks no TLS on an https:// port: {error}"));
     }
