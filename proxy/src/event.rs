@@ -232,6 +232,8 @@ pub enum Event<'a> {
     },
     /// A connection could not be accepted; accepting goes on after a pause.
     AcceptFailed {
+        /// What this machine lacked, where that is why: a bounded set of words.
+        reason: &'static str,
         /// The operating system's error.
         error: &'a str,
     },

@@ -232,7 +232,9 @@ impl Observer for Log {
             }
             Event::DrainStarted { open } => info!(open, event, "draining"),
             Event::Drained { reset } => info!(reset, event, "drained"),
-            Event::AcceptFailed { error } => warn!(error, event, "can't accept connections for the moment"),
+            Event::AcceptFailed { reason, error } => {
+                warn!(reason, error, event, "can't accept connections for the moment");
+            }
             Event::EpochStarted { number, offset, members } => {
                 debug!(number, offset, members = weights(members), event, "epoch started");
             }

@@ -230,7 +230,7 @@ mod tests {
         see(&Event::ReloadFailed { problems: "proxy.json: not JSON:\n\"x\" = 5" });
         see(&Event::DrainStarted { open: 12 });
         see(&Event::Drained { reset: 2 });
-        see(&Event::AcceptFailed { error: "Too many open files (os error 24)" });
+        see(&Event::AcceptFailed { reason: "descriptors", error: "Too many open files (os error 24)" });
     }
 
     /// The lines of `every_event` in the format that the live engine asks for.

@@ -254,6 +254,6 @@ pub(super) fn from_event(event: &Event<'_>, name: impl Fn(UpstreamId) -> HostNam
         Event::ReloadFailed { problems } => ProxyEvent::ReloadFailed { problems: (*problems).to_owned() },
         Event::DrainStarted { open } => ProxyEvent::DrainStarted { open: *open },
         Event::Drained { reset } => ProxyEvent::Drained { reset: *reset },
-        Event::AcceptFailed { error } => ProxyEvent::AcceptFailed { error: (*error).to_owned() },
+        Event::AcceptFailed { error, .. } => ProxyEvent::AcceptFailed { error: (*error).to_owned() },
     }
 }

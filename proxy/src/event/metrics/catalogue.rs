@@ -68,8 +68,8 @@ metrics! {
     CONNECTIONS: Gauge "netdrift_connections" [];
     /// How many connections of clients may be open
     CONNECTION_LIMIT: Gauge "netdrift_connection_limit" [];
-    /// Times that a connection could not be accepted
-    FAILED_ACCEPTS: Counter "netdrift_failed_accepts" [];
+    /// Times that a connection could not be accepted, by what was lacking: descriptors, memory, other
+    FAILED_ACCEPTS: Counter "netdrift_failed_accepts" ["reason"];
     /// Lines of the log that were lost, since nobody may wait for the log
     LOG_LINES_DROPPED: Counter "netdrift_log_lines_dropped" [];
     /// Requests under way, tunnels included

@@ -71,7 +71,8 @@ pub(crate) struct Metrics {
     failovers: Count,
     reloads: Count,
     refused_reloads: Count,
-    failed_accepts: Count,
+    /// By what was lacking.
+    failed_accepts: Counts<1>,
     /// A copy is made for each upstream that is new, which is seldom.
     upstreams: ArcSwap<BTreeMap<UpstreamId, Arc<UpstreamMetrics>>>,
 }
@@ -202,7 +203,7 @@ impl Observer for Metrics {
             }
             Event::Reloaded { .. } => self.reloads.up(),
             Event::ReloadFailed { .. } => self.refused_reloads.up(),
-            Event::AcceptFailed { .. } => self.failed_accepts.up(),
+            Event::AcceptFailed { reason, .. } => self.failed_accepts.up([reason]),
             Event::EpochStarted { .. }
             | Event::ProbeAsked { .. }
             | Event::Verdict { .. }

@@ -163,7 +163,8 @@ impl Page<'_> {
         self.gauge(&metric::READY, gauges.ready.into())?;
         self.gauge(&metric::CONNECTIONS, gauges.connections)?;
         self.gauge(&metric::CONNECTION_LIMIT, gauges.connection_limit)?;
-        self.counters(&metric::FAILED_ACCEPTS, [(vec![], metrics.failed_accepts.get())])?;
+        let failed_accepts = metrics.failed_accepts.read();
+        self.counters(&metric::FAILED_ACCEPTS, failed_accepts.iter().map(|(words, count)| (words.to_vec(), *count)))?;
         self.counters(&metric::LOG_LINES_DROPPED, [(vec![], gauges.log_lines_dropped)])
     }
 

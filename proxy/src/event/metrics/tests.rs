@@ -86,6 +86,7 @@ fn the_page_says_what_was_heard() {
             Event::Finished(&Summary { failed_attempts: vec![failed(phases)], ..finished("ok", None, 2) }),
             Event::Finished(&finished("cut_short", Some(Blame::Target), 1)),
             Event::Finished(&finished("bad_credentials", Some(Blame::Client), 0)),
+            Event::AcceptFailed { reason: "descriptors", error: "what the system says is no label" },
         ],
     );
     let text = text(&metrics, &["a", "b"], Format::Prometheus);
@@ -100,6 +101,7 @@ fn the_page_says_what_was_heard() {
         "netdrift_upstream_probes_total{upstream=\"a\"} 1",
         "netdrift_upstream_recoveries_total{upstream=\"a\"} 1",
         "netdrift_failovers_total 1",
+        "netdrift_failed_accepts_total{reason=\"descriptors\"} 1",
         "netdrift_requests_total{outcome=\"ok\",blame=\"\"} 2",
         "netdrift_attempt_phase_seconds_count{phase=\"tcp\"} 2",
         "netdrift_attempt_phase_seconds_count{phase=\"tls\"} 0",
@@ -116,7 +118,7 @@ fn the_page_says_what_was_heard() {
     ] {
         assert!(text.lines().any(|one| one == line), "{line}\n{text}");
     }
-    assert!(!text.contains("library"), "{text}");
+    assert!(!text.contains("says is no label"), "{text}");
 }
 
 #[test]

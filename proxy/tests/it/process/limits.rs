@@ -111,6 +111,10 @@ fn running_out_of_descriptors_is_survived_without_spinning() {
         let failed = binary.log().iter().filter(|line| line.contains("can't accept connections")).count();
         // Ten a second; the watchdog gives this test a minute.
         assert!(failed <= 600, "{failed} failed accepts");
+        inside.send(format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", binary.addr)).await;
+        let page = String::from_utf8(inside.response().await.1).unwrap();
+        let counted = "netdrift_failed_accepts_total{reason=\"descriptors\"} ";
+        assert!(page.lines().any(|line| line.starts_with(counted)), "{page}");
         binary.stop().await;
     });
 }
