@@ -76,3 +76,17 @@ fn a_pod_is_out_before_it_stops_serving_and_not_for_one_lost_probe() {
         assert!(of(probe, "failureThreshold") >= 3, "{probe}");
     }
 }
+
+/// The operator's own schema is no part of Kubernetes.
+#[test]
+fn the_service_monitor_finds_the_service_and_its_port() {
+    let (monitor, manifest) = (shipped("deploy/servicemonitor.yaml"), shipped("deploy/kubernetes.yaml"));
+    let service = manifest.split("\n---\n").find(|part| part.contains("\nkind: Service\n")).unwrap();
+    let (_, behind) = monitor.split_once("matchLabels: ").unwrap();
+    let labels = behind.lines().next().unwrap();
+    assert!(service.contains(&format!("  labels: {labels}\n")), "{labels}");
+    let (_, behind) = monitor.split_once("- port: ").unwrap();
+    let port = behind.lines().next().unwrap();
+    assert!(service.contains(&format!("{{ name: {port}, port: ")), "{port}");
+    assert!(monitor.contains("path: /metrics\n") && in_manifest()["admin"]["listen_address"] == "0.0.0.0:9130");
+}

@@ -69,6 +69,24 @@ fn an_upstream_is_taken_out_and_back_in_and_the_log_says_by_whom() {
 }
 
 #[test]
+fn what_is_watched_shows_what_changes() {
+    let place = place();
+    let _proxy = place.start();
+    for view in ["upstreams", "health"] {
+        let mut watch = std::process::Command::new("sh");
+        watch.args(["-c", "exec \"$0\" \"$1\" --watch --config \"$2\" >&2", env!("CARGO_BIN_EXE_proxy"), view]);
+        let mut watch = Running::from({
+            watch.arg(place.file()).current_dir(place.folder.path()).env_remove("PROXY_CONFIG");
+            watch
+        });
+        assert!(watch.line("b ").contains("healthy"), "{view}");
+        said(&place, &["upstream", "disable", "b"], "upstream b disabled");
+        watch.line("disabled");
+        said(&place, &["upstream", "enable", "b"], "upstream b enabled, weight 1");
+    }
+}
+
+#[test]
 fn the_last_upstream_may_go_and_the_answer_warns() {
     let place = place();
     let _proxy = place.start();
