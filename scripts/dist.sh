@@ -70,8 +70,11 @@ debian() { # BINARY
 
 bom() { # TARGET
   if ! command -v cargo-cyclonedx >/dev/null; then lacks cargo-cyclonedx "cargo install --locked cargo-cyclonedx" && return; fi
-  "$cargo" cyclonedx --quiet --manifest-path proxy/Cargo.toml --format json --target "$1" --override-filename netdrift-dist
-  mv proxy/netdrift-dist.json "$out/netdrift-$version-$1.cdx.json"
+  "$cargo" cyclonedx --quiet --manifest-path proxy/Cargo.toml --format json --spec-version 1.5 --no-build-deps --target "$1" \
+    --override-filename netdrift-dist
+  # Where it was built is nobody's business, and the same tree gives the same file wherever that is.
+  sed "s|path+file://$PWD/|path+file:///|g" proxy/netdrift-dist.json >"$out/netdrift-$version-$1.cdx.json"
+  if grep -F "$PWD" "$out/netdrift-$version-$1.cdx.json"; then lacks "an SBOM without paths of this machine" "see scripts/dist.sh"; fi
   # It writes one beside every manifest of the workspace.
   rm -f ./*/netdrift-dist.json
 }
@@ -82,7 +85,10 @@ if [ -n "${TARGET:-}" ]; then target=$TARGET; elif has_static; then target=$stat
 pack "$target" "$(build "$target")"
 bom "$target"
 # For a package of a distribution the system's own C library: it follows nsswitch.conf, and its updates reach us.
-if [ "$host" = x86_64-unknown-linux-gnu ]; then debian "$(build "$host")"; fi
+if [ "$host" = x86_64-unknown-linux-gnu ]; then
+  debian "$(build "$host")"
+  if [ "$target" != "$host" ]; then bom "$host"; fi
+fi
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 ls -l "$out"
 if [ ${#missing[@]} -gt 0 ]; then
