@@ -213,11 +213,14 @@ fn the_admin_listener_asks_foreigners_for_credentials_unless_it_is_open_to_all()
             json["authentication"] = json!({ "enabled": true, "users": [{ "username": "u", "password": "p" }] });
         };
         let foreign = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: evil.test");
-        let (_proxy, admin) = with_admin(users).await;
+        let (proxy, admin) = with_admin(users).await;
         for path in ["/stats", "/metrics"] {
             assert_eq!(ask(admin, &foreign(path)).await.0, 401, "{path}");
             assert_eq!(ask(admin, &(foreign(path) + "\r\nAuthorization: Basic dTpw")).await.0, 200, "{path}");
             assert_eq!(ask(admin, &(foreign(path) + "\r\nAuthorization: Basic dTpx")).await.0, 401, "{path}");
+        }
+        for (number, outcome) in (1..).zip(["no_credentials", "wrong_credentials"].repeat(2)) {
+            assert_eq!(proxy.ear.finished(number).await.outcome, outcome, "who is refused is logged and counted");
         }
         let (_proxy, admin) = with_admin(|_| {}).await;
         assert_eq!(ask(admin, &foreign("/metrics")).await.0, 403);
