@@ -32,9 +32,10 @@ has_static() {
   command -v musl-gcc >/dev/null || { lacks musl-gcc "apt-get install musl-tools" && return 1; }
 }
 
-# build TARGET: the path of the binary.
+# build TARGET: the path of the binary. The places that a panic of it names are not folders of this machine.
 build() {
-  CC_x86_64_unknown_linux_musl=musl-gcc "$cargo" build --locked --release --target "$1" -p proxy >&2
+  local places="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/crates --remap-path-prefix=$PWD=/netdrift"
+  CC_x86_64_unknown_linux_musl=musl-gcc RUSTFLAGS="${RUSTFLAGS:-} $places" "$cargo" build --locked --release --target "$1" -p proxy >&2
   echo "${CARGO_TARGET_DIR:-target}/$1/release/proxy"
 }
 
