@@ -71,7 +71,7 @@ mod tests {
     fn shipped_subjects_are_sound() {
         let all = shipped().unwrap();
         let names: Vec<&str> = all.iter().map(|subject| subject.name()).collect();
-        assert_eq!(names, ["netdrift", "apache", "haproxy", "nginx", "squid", "tinyproxy"]);
+        assert_eq!(names, ["netdrift", "apache", "envoy", "haproxy", "nginx", "sing-box", "squid", "tinyproxy"]);
         let story = r#"{"name": "x", "story": "x", "duration": "1s", "upstreams": [{"name": "a"}, {"name": "b", "auth": "u:p"},
             {"name": "c", "tls": true}], "clients": [{"name": "k", "do": "echo", "requests": 1}]}"#;
         let config = ConfigFile::first(&scenario::parse(story).unwrap(), PROXY).config.unwrap();

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use proxy::config::{Config, Transport};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use proxy::config::{Authentication, Config, Password, Transport};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde_json::{Value as Json, json};
 
 use crate::scenario::{CA_FILE, HostName};
@@ -47,6 +50,7 @@ pub fn settings(config: &Config, hosts: &BTreeMap<IpAddr, HostName>, place: &Pla
             "tls": matches!(upstream.transport, Transport::Tls { .. }),
             "user": credentials.map(|own| &own.username),
             "password": credentials.map(|own| own.password.expose()),
+            "basic": credentials.map(|own| STANDARD.encode(format!("{}:{}", own.username, own.password.expose()))),
         })
     });
     let timeouts = &config.timeouts;
@@ -54,6 +58,7 @@ pub fn settings(config: &Config, hosts: &BTreeMap<IpAddr, HostName>, place: &Pla
     let configured = json!({
         "listen": { "address": place.listen, "port": config.server.listen.port() },
         "upstreams": upstreams.collect::<Vec<_>>(),
+        "users": users(config),
         "attempts": config.failover.max_attempts,
         "failures": config.health.policy.failure_threshold,
         "max_connections": config.limits.max_connections,
@@ -76,6 +81,20 @@ pub fn settings(config: &Config, hosts: &BTreeMap<IpAddr, HostName>, place: &Pla
     values
 }
 
+/// Those whom it lets in, if it asks for credentials. A user of whom only a hash is known is left out: scenarios with one are refused.
+fn users(config: &Config) -> Vec<Json> {
+    let Authentication::Basic { users, .. } = &config.authentication else { return Vec::new() };
+    let known = users.iter().filter_map(|user| match &user.password {
+        Password::Plain(password) => {
+            let password = password.expose();
+            let sha1 = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes()));
+            Some(json!({ "name": user.name, "password": password, "sha1": sha1 }))
+        }
+        Password::Bcrypt(_) | Password::Argon2(_) => None,
+    });
+    known.collect()
+}
+
 /// A length of time in milliseconds, and in whole seconds, rounded up, of which there is at least one.
 fn span(length: Duration) -> Json {
     let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
@@ -90,7 +109,8 @@ mod tests {
     #[test]
     fn upstreams_stand_by_address_and_those_without_weight_are_left_out() {
         let story = r#"{"name": "x", "story": "x", "duration": "1s", "upstreams": [{"name": "a", "auth": "u:p"}, {"name": "b"}],
-            "proxy": {"timeouts": {"connect": "1500ms"}, "upstream_proxies": [{"url": "http://u:p@a:8080", "weight": 3},
+            "proxy": {"authentication": {"enabled": true, "users": [{"username": "k", "password": "p"}]},
+            "timeouts": {"connect": "1500ms"}, "upstream_proxies": [{"url": "http://u:p@a:8080", "weight": 3},
             {"url": "http://b:8080", "weight": 0}]}, "clients": [{"name": "k", "do": "echo", "requests": 1}]}"#;
         let config = ConfigFile::first(&scenario::parse(story).unwrap(), PROXY).config.unwrap();
         let hosts = BTreeMap::from([([127, 0, 0, 7].into(), HostName::new("a"))]);
@@ -99,8 +119,11 @@ mod tests {
         let values = settings(&config, &hosts, &place);
         assert_eq!(
             values["upstreams"],
-            json!([{"name": "a", "address": "127.0.0.7", "port": 8080, "weight": 3, "tls": false, "user": "u", "password": "p"}])
+            json!([{"name": "a", "address": "127.0.0.7", "port": 8080, "weight": 3, "tls": false, "user": "u", "password": "p",
+                "basic": "dTpw"}])
         );
+        let sha1 = "UWuXg/ylF+7L0dBk2i0WUxCxl1k=";
+        assert_eq!(values["users"], json!([{"name": "k", "password": "p", "sha1": sha1}]));
         assert_eq!(values["listen"], json!({"address": "127.0.0.1", "port": 3130}));
         assert_eq!(values["timeouts"]["connect"], json!({"ms": 1500, "s": 2}));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use loadgen::ActionKind;
-use proxy::config::{Authentication, Config, Transport};
+use proxy::config::{Authentication, Config, Password, Transport};
 
 use super::feature::Feature;
 use super::folder::Subject;
@@ -24,6 +24,13 @@ impl Subject {
         if self.tells() {
             return Vec::new();
         }
+        let title = &self.file().title;
+        let hashed = configurations(scenario).into_iter().filter_map(|(place, config)| {
+            let text = || {
+                format!("{place}.authentication.users: {title} can't be told a password of which only a hash is known")
+            };
+            has_hashed_users(&config).then(text)
+        });
         let entries = scenario.timeline.iter().enumerate();
         let foreign = entries.filter_map(|(index, entry)| match &entry.action {
             Action::Reload { proxy, text, .. }
@@ -34,16 +41,35 @@ impl Subject {
             Action::Steer { .. } => Some((index, "has no operator who sets it as netdrift is set")),
             _ => None,
         });
-        let title = &self.file().title;
-        foreign.map(|(index, why)| format!("timeline[{index}]: {title} {why}")).collect()
+        foreign.map(|(index, why)| format!("timeline[{index}]: {title} {why}")).chain(hashed).collect()
+    }
+}
+
+/// The configurations that `scenario` gives its proxy and that can be read, each with its place.
+fn configurations(scenario: &Scenario) -> Vec<(String, Config)> {
+    let first = ("proxy".to_owned(), ConfigFile::first(scenario, PROXY));
+    let entries = scenario.timeline.iter().enumerate();
+    let later = entries.filter_map(|(index, entry)| match &entry.action {
+        Action::Reload { proxy, text: None, .. } => {
+            Some((format!("timeline[{index}].proxy"), ConfigFile::complete(proxy, scenario)))
+        }
+        _ => None,
+    });
+    [first].into_iter().chain(later).filter_map(|(place, file)| Some((place, file.config.ok()?))).collect()
+}
+
+fn has_hashed_users(config: &Config) -> bool {
+    match &config.authentication {
+        Authentication::Off => false,
+        Authentication::Basic { users, .. } => users.iter().any(|user| !matches!(user.password, Password::Plain(_))),
     }
 }
 
 /// The features that `scenario` asks for, each with its place.
 fn wants(scenario: &Scenario) -> Vec<(String, Feature)> {
     let mut wanted = Vec::new();
-    if let Ok(config) = &ConfigFile::first(scenario, PROXY).config {
-        of_configuration("proxy", config, scenario, &mut wanted);
+    for (place, config) in configurations(scenario) {
+        of_configuration(&place, &config, scenario, &mut wanted);
     }
     for (index, client) in scenario.clients.iter().enumerate() {
         wanted.extend(of_client(client).into_iter().map(|feature| (format!("clients[{index}].do"), feature)));
@@ -51,12 +77,7 @@ fn wants(scenario: &Scenario) -> Vec<(String, Feature)> {
     for (index, entry) in scenario.timeline.iter().enumerate() {
         let place = format!("timeline[{index}]");
         match &entry.action {
-            Action::Reload { proxy, text, .. } => {
-                wanted.push((place.clone(), Feature::Reload));
-                if let (None, Ok(config)) = (text, &ConfigFile::complete(proxy, scenario).config) {
-                    of_configuration(&format!("{place}.proxy"), config, scenario, &mut wanted);
-                }
-            }
+            Action::Reload { .. } => wanted.push((place, Feature::Reload)),
             Action::Drain { .. } => wanted.push((place, Feature::Drain)),
             _ => {}
         }
@@ -120,6 +141,14 @@ mod tests {
         let refused = asks("haproxy", &broken);
         assert_eq!(refused.last().unwrap(), "timeline[0]: HAProxy can't read a broken configuration of netdrift");
         assert_eq!(asks("netdrift", &broken), [""; 0]);
+        let users = |password: &str| {
+            let user = format!(r#"{{"username": "k", "password": "{password}"}}"#);
+            format!(r#""proxy": {{"authentication": {{"enabled": true, "users": [{user}]}}}}, {plain}"#)
+        };
+        let hash = "$2b$04$ZzhYf2fRyGkJgCZBeMiUCOu4Mx3Bx6hcAlCqcGyJYLbR6ZqJ1mEYe";
+        let refused = asks("haproxy", &users(hash));
+        assert!(refused[0].starts_with("proxy.authentication.users: HAProxy can't be told a password"), "{refused:?}");
+        assert_eq!((asks("haproxy", &users("p")), asks("netdrift", &users(hash))), (Vec::new(), Vec::new()));
         let steered = r#""timeline": [{"at": "1s", "do": "steer", "upstream": "a", "order": "disable"}]"#;
         let steered = format!("{plain}, {steered}");
         let refused = asks("haproxy", &steered);

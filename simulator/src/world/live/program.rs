@@ -44,9 +44,18 @@ pub fn version(subject: &Subject) -> io::Result<String> {
         subject.command(&subject.file().version, &json!({ "proxy": proxy })).map_err(io::Error::other)?;
     let said = run(Command::new(program).args(arguments))?;
     let said = [said.stdout, said.stderr].concat();
-    let first =
-        String::from_utf8_lossy(&said).lines().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
-    Ok(first.split(" - ").next().unwrap_or_default().trim().to_owned())
+    Ok(first_words(&String::from_utf8_lossy(&said)))
+}
+
+/// The first line of `said` up to its first dash, without the folder of a program that names itself by its path.
+fn first_words(said: &str) -> String {
+    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let words = first.split(" - ").next().unwrap_or_default().split_whitespace();
+    let names = words.map(|word| match word.starts_with('/') {
+        true => word.rsplit('/').next().unwrap_or_default(),
+        false => word,
+    });
+    names.collect::<Vec<_>>().join(" ")
 }
 
 /// A subject whose configuration is in force or about to be.
@@ -203,6 +212,11 @@ mod tests {
         assert_eq!((said.status.success(), said.stdout.as_slice()), (true, &b"1.0\n"[..]));
         let late = run_within(Command::new("sleep").arg("600"), Duration::from_millis(1)).unwrap_err();
         assert_eq!(late.to_string(), "sleep has not ended within 1ms");
+    }
+
+    #[test]
+    fn a_version_says_nothing_of_the_machine() {
+        assert_eq!(first_words("\n/home/me/bin/x  version: 1/2.0 - built today\nmore"), "x version: 1/2.0");
     }
 
     #[test]

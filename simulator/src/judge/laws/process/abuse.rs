@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadgen::{Abuse, ActionKind};
+use loadgen::{Abuse, ActionKind, Failure, FailureKind};
 
 use super::health::{excuse, in_time};
 use crate::judge::checked::{Case, Checked};
@@ -40,6 +40,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abu
             format!("{id} was turned away after {:?} only", until - from)
         }
         Some(result) => match &result.failure {
+            Some(failure) if turns_away_its_own_way(witnesses, failure) => return Case::Holds,
             Some(failure) => format!("{id} was turned away otherwise: {failure}"),
             None => return Case::Holds,
         },
@@ -50,6 +51,12 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abu
     }
 }
 
+/// netdrift says 408 to whoever has begun a head, and nothing to whoever has not; others may do as they like (RFC 9110, 15.5.9).
+fn turns_away_its_own_way(witnesses: &Witnesses<'_>, failure: &Failure) -> bool {
+    let kind = failure.kind;
+    !witnesses.subject.tells() && matches!(kind, FailureKind::Status(408) | FailureKind::Cut | FailureKind::Reset)
+}
+
 #[cfg(test)]
 mod tests {
     use loadgen::{FailureKind, Phase};
@@ -58,6 +65,7 @@ mod tests {
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
     use crate::record::{ClientEvent, What};
+    use crate::subject::named;
 
     fn abused(rest: &str) -> Twin {
         let text = format!(
@@ -84,6 +92,19 @@ mod tests {
             }
             twin.fires();
         }
+    }
+
+    /// Another proxy may close without a word where netdrift says 408.
+    #[test]
+    fn other_subjects_turn_away_in_their_own_way() {
+        let mut twin = abused("");
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id.starts_with("half")));
+        if let What::Client(ClientEvent::Ended(one)) = &mut twin.record.trace.lines[at].what {
+            one.failure = Some(FailureKind::Cut.at(Phase::Reply));
+        }
+        twin.fires();
+        twin.record.subject = named("squid").unwrap();
+        assert_eq!(twin.checked().violations, []);
     }
 
     #[test]
