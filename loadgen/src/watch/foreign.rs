@@ -1,4 +1,6 @@
-//! Reads what other proxies tell of their upstreams: HAProxy's statistics as CSV, and the peers of Squid's cache manager.
+//! Reads what other proxies tell of their upstreams: HAProxy's statistics as CSV, the peers of Squid's cache manager, and Envoy's clusters.
+
+use serde::Deserialize;
 
 use super::statistics::{ProxyStatistics, RequestTotals, UpstreamStatistics};
 
@@ -92,6 +94,91 @@ pub(super) fn squid(page: &[u8]) -> Result<ProxyStatistics, String> {
     told(upstreams, 0)
 }
 
+/// Reads Envoy's page `/clusters?format=json`. A host is called by its address.
+///
+/// # Errors
+/// It is not that page, or names no host.
+pub(super) fn envoy(page: &[u8]) -> Result<ProxyStatistics, String> {
+    let clusters: Clusters = serde_json::from_slice(page).map_err(|error| error.to_string())?;
+    let hosts = clusters.cluster_statuses.iter().flat_map(|cluster| &cluster.host_statuses);
+    let (mut upstreams, mut current_requests) = (Vec::new(), 0);
+    for host in hosts {
+        let Socket { address, port_value } = &host.address.socket_address;
+        let url = format!("http://{address}:{port_value}");
+        let number = |name: &str| -> Result<u64, String> {
+            let stat = host.stats.iter().find(|one| one.name == name).ok_or_else(|| format!("{url}: no {name}"))?;
+            stat.value.parse().map_err(|error| format!("{url}: {name}: {error} (got {:?})", stat.value))
+        };
+        let state = &host.health_status;
+        let failed = state.failed_active_health_check || state.failed_outlier_check;
+        current_requests = number("rq_active")?.saturating_add(current_requests);
+        upstreams.push(UpstreamStatistics {
+            weight: host.weight,
+            enabled: state.eds_health_status != "DRAINING",
+            healthy: !failed && matches!(state.eds_health_status.as_str(), "HEALTHY" | "UNKNOWN"),
+            probe_in_ms: None,
+            total_requests: number("rq_total")?,
+            failed_requests: number("rq_error")?.saturating_add(number("cx_connect_fail")?),
+            url,
+        });
+    }
+    told(upstreams, current_requests)
+}
+
+/// Envoy leaves out what is zero, empty or false, and writes numbers of 64 bits as texts.
+#[derive(Deserialize)]
+struct Clusters {
+    #[serde(default)]
+    cluster_statuses: Vec<Cluster>,
+}
+
+#[derive(Deserialize)]
+struct Cluster {
+    #[serde(default)]
+    host_statuses: Vec<Host>,
+}
+
+#[derive(Deserialize)]
+struct Host {
+    address: Address,
+    #[serde(default)]
+    stats: Vec<Stat>,
+    #[serde(default)]
+    health_status: Health,
+    #[serde(default)]
+    weight: u64,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    socket_address: Socket,
+}
+
+#[derive(Deserialize)]
+struct Socket {
+    address: String,
+    port_value: u16,
+}
+
+#[derive(Deserialize)]
+struct Stat {
+    name: String,
+    #[serde(default = "zero")]
+    value: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Health {
+    eds_health_status: String,
+    failed_active_health_check: bool,
+    failed_outlier_check: bool,
+}
+
+fn zero() -> String {
+    "0".to_owned()
+}
+
 /// They tell nothing of requests that a verdict could rest on.
 fn told(upstream_metrics: Vec<UpstreamStatistics>, current_requests: u64) -> Result<ProxyStatistics, String> {
     if upstream_metrics.is_empty() {
@@ -131,6 +218,32 @@ mod tests {
         let peers: Vec<_> = read.total.upstream_metrics.iter().map(of).collect();
         let all = [("http://127.0.0.1:3025", 12, 3, true), ("http://up.example:3026", 4, 1, false)];
         assert_eq!(peers, all.map(|(url, picked, weight, up)| (url.to_owned(), picked, weight, up)));
+    }
+
+    #[test]
+    fn hosts_are_read_from_the_clusters_of_envoy() {
+        let host = |port: u16, health: &str| {
+            format!(
+                r#"{{"address": {{"socket_address": {{"address": "127.0.0.1", "port_value": {port}}}}}, "weight": 3, "health_status": {{{health}}},
+                "stats": [{{"name": "cx_connect_fail"}}, {{"name": "rq_error", "value": "2"}}, {{"name": "rq_total", "value": "{port}"}},
+                {{"type": "GAUGE", "value": "1", "name": "rq_active"}}]}}"#
+            )
+        };
+        let page = format!(
+            r#"{{"cluster_statuses": [{{"name": "x", "host_statuses": [{}, {}]}}, {{"name": "none"}}]}}"#,
+            host(3025, r#""eds_health_status": "HEALTHY""#),
+            host(3026, r#""eds_health_status": "HEALTHY", "failed_outlier_check": true"#)
+        );
+        let read = envoy(page.as_bytes()).unwrap();
+        let of =
+            |one: &UpstreamStatistics| (one.url.clone(), one.total_requests, one.failed_requests, one.live_weight());
+        let hosts: Vec<_> = read.total.upstream_metrics.iter().map(of).collect();
+        let all = [("http://127.0.0.1:3025", 3025, 2, 3), ("http://127.0.0.1:3026", 3026, 2, 0)];
+        assert_eq!(hosts, all.map(|(url, picked, failed, weight)| (url.to_owned(), picked, failed, weight)));
+        assert_eq!(read.current_requests, 2);
+        assert_eq!(envoy(b"{}").unwrap_err(), "it names no upstream");
+        let many = page.replace("\"3026\"", "\"many\"");
+        assert!(envoy(many.as_bytes()).unwrap_err().starts_with("http://127.0.0.1:3026: rq_total: "));
     }
 
     #[test]

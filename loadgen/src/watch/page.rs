@@ -1,4 +1,4 @@
-//! Where the proxy's statistics stand, and whose they are: ours, HAProxy's or Squid's.
+//! Where the proxy's statistics stand, and whose they are: ours, HAProxy's, Squid's or Envoy's.
 
 use clap::ValueEnum;
 
@@ -27,6 +27,8 @@ pub enum StatisticsOf {
     Haproxy,
     /// Squid: the list of peers of its cache manager, `/squid-internal-mgr/server_list`.
     Squid,
+    /// Envoy: the hosts of its clusters, `/clusters?format=json` at its admin address.
+    Envoy,
 }
 
 impl StatisticsOf {
@@ -36,6 +38,7 @@ impl StatisticsOf {
             StatisticsOf::Netdrift => "/stats",
             StatisticsOf::Haproxy => "/stats;csv",
             StatisticsOf::Squid => "/squid-internal-mgr/server_list",
+            StatisticsOf::Envoy => "/clusters?format=json",
         }
     }
 
@@ -45,6 +48,7 @@ impl StatisticsOf {
             StatisticsOf::Netdrift => "netdrift",
             StatisticsOf::Haproxy => "haproxy",
             StatisticsOf::Squid => "squid",
+            StatisticsOf::Envoy => "envoy",
         }
     }
 
@@ -75,6 +79,8 @@ impl StatisticsPage {
                 .map_err(|error| wrong("statistics of HAProxy", error)),
             StatisticsOf::Squid => foreign::squid(&get(self.at(proxy), &self.path, authorization).await?)
                 .map_err(|error| wrong("the peers of Squid", error)),
+            StatisticsOf::Envoy => foreign::envoy(&get(self.at(proxy), &self.path, authorization).await?)
+                .map_err(|error| wrong("the clusters of Envoy", error)),
         }
     }
 }
