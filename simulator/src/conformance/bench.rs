@@ -14,6 +14,8 @@ use crate::world::{Engine, Patience, RunsProxy};
 
 /// How long the bench waits for bytes before it takes a connection for one on which no more come, where it has seen what it waited for.
 const WATCHDOG: Duration = Duration::from_secs(2);
+/// How long the upstream looks whether more comes behind a CONNECT before it answers that.
+const AHEAD: Duration = Duration::from_millis(300);
 /// How long a client waits for an answer. It is much longer than the proxy waits for its upstream.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The target that a subject's own health checks ask for. They are answered well, whatever the exchange is about.
@@ -73,6 +75,9 @@ impl Bench {
         let mut live = Live::new(&hosts, &story, 1, Patience::new("conformance", 1)).map_err(said)?;
         live.set_subject(Arc::clone(subject));
         let listener = TcpListener::bind((live.address(&hosts[1]), UPSTREAM_PORT)).map_err(said)?;
+        // A proxy may look whether its upstream is there before it serves.
+        let upstream = Arc::<Mutex<Upstream>>::default();
+        serve(listener, &upstream).map_err(said)?;
         let recorder = Recorder::new(live.clock());
         let file = ConfigFile::first(&story, PROXY);
         live.start_proxy(&hosts[0], &file, recorder.clone(), 1);
@@ -86,8 +91,6 @@ impl Bench {
         }
         let port = file.config.map_err(|error| error.to_string())?.server.listen.port();
         let proxy = SocketAddr::new(live.address(&hosts[0]), port);
-        let upstream = Arc::<Mutex<Upstream>>::default();
-        serve(listener, &upstream).map_err(said)?;
         Ok(Bench { _live: Some(live), proxy, upstream, patience: PATIENCE })
     }
 
@@ -194,6 +197,11 @@ fn answer(mut stream: TcpStream, upstream: &Mutex<Upstream>) -> io::Result<()> {
     }
     if head.has("expect") && !head.is_whole() {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    if head.is_connect() {
+        stream.set_read_timeout(Some(AHEAD))?;
+        read_until(&mut stream, &mut got, |_| false);
+        stream.set_read_timeout(Some(WATCHDOG))?;
     }
     read_until(&mut stream, &mut got, |got| Message::read(got).is_some_and(|message| message.is_whole()));
     let reply = {

@@ -27,6 +27,11 @@ impl Message {
         self.start().split(' ').nth(1)?.parse().ok()
     }
 
+    /// Whether it asks for a tunnel.
+    pub(super) fn is_connect(&self) -> bool {
+        self.start().starts_with("CONNECT ")
+    }
+
     /// Whether it is a reply behind which no other comes.
     pub(super) fn is_final(&self) -> bool {
         self.status().is_some_and(|status| status >= 200)
@@ -50,7 +55,7 @@ impl Message {
 
     /// Whether `body` holds all of its body, by its own head.
     pub(super) fn is_whole(&self) -> bool {
-        if self.start().starts_with("CONNECT ") {
+        if self.is_connect() {
             return true;
         }
         if self.is_chunked() {

@@ -1,6 +1,7 @@
 //! RFC 9110: what a proxy does with messages.
 
 use super::probe::{demand, forwarded, get, ok, post, returned};
+use super::trailers;
 use crate::conformance::bench::Bench;
 use crate::conformance::message::{Message, contains, replies};
 use crate::conformance::requirement::{Level, Requirement};
@@ -42,6 +43,32 @@ pub(super) const RFC_9110: &[Requirement] = &[
         },
     },
     Requirement {
+        section: "9110-6.5",
+        level: Level::May,
+        text: "The trailers of a reply reach a client that says TE: trailers.",
+        held_by: "chunks_are_written_anew_and_trailers_kept_both_ways",
+        needs: None,
+        check: |bench| trailers::of_a_reply(bench, "", "X-Late: 1", trailers::are_there),
+    },
+    Requirement {
+        section: "9110-6.5.1",
+        level: Level::Must,
+        text: "No trailer of a reply stands in the head that the client gets.",
+        held_by: "trailers_that_belong_into_a_head_are_dropped",
+        needs: None,
+        check: |bench| {
+            trailers::of_a_reply(bench, "", "X-Late: 1\r\nETag: \"1\"\r\nX-Head: 2", trailers::stay_out_of_the_head)
+        },
+    },
+    Requirement {
+        section: "9110-6.5.1",
+        level: Level::Must,
+        text: "No trailer of a request stands in the head that is passed on.",
+        held_by: "trailers_that_belong_into_a_head_are_dropped",
+        needs: None,
+        check: trailers::of_a_request,
+    },
+    Requirement {
         section: "9110-6.6.1",
         level: Level::Must,
         text: "A reply without Date gets one.",
@@ -73,6 +100,14 @@ pub(super) const RFC_9110: &[Requirement] = &[
             let reply = returned(bench, reply)?;
             demand(reply.has("x-end") && ends_hop(&reply), || reply.head.clone())
         },
+    },
+    Requirement {
+        section: "9110-7.6.1",
+        level: Level::Must,
+        text: "A trailer that Connection names is removed from a reply.",
+        held_by: "trailers_named_by_connection_end_here",
+        needs: None,
+        check: |bench| trailers::of_a_reply(bench, ", X-Late", "X-Late: 1", |seen| !trailers::are_there(seen)),
     },
     Requirement {
         section: "9110-7.6.1",

@@ -4,6 +4,7 @@ mod errors;
 mod messages;
 mod probe;
 mod syntax;
+mod trailers;
 
 use super::requirement::Requirement;
 
