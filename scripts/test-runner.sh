@@ -88,20 +88,19 @@ check() {
   [ "$failures" -eq 0 ]
 }
 
-# hand_over FOLDER: another process takes over from the running proxy while clients come one after another.
+# hand_over FOLDER: the proxy is upgraded: another process takes over from the running proxy while clients come one after another.
 hand_over() {
-  local old new loads=() n
+  local old said loads=() n
   old=$(pid_in proxy.pid)
   for n in 1 2 3 4; do
     (while [ ! -e "$1/over" ]; do code -x "http://$credentials@127.0.0.1:$port" http://http.mock/ip; done) >"$1/codes-$n" &
     loads+=($!)
   done
-  bin/proxy --config configs/us.json --take-over >"$1/proxy-2.log" 2>&1 &
-  new=$!
+  said=$(bin/proxy upgrade --config configs/us.json) || failures=$((failures + 1))
   wait_for "the proxy that was taken over from to end" gone "$old" || failures=$((failures + 1))
   touch "$1/over"
   wait "${loads[@]}"
-  expect "whom the PID file names behind a hand-over" "$new" "$(pid_in proxy.pid)"
+  expect "what the upgrade says, and whom the PID file names" "process $(pid_in proxy.pid) has taken over" "$said"
   expect "answers to clients that came during it" 200 "$(sort -u "$1"/codes-* | xargs)"
   [ "$failures" -eq 0 ]
 }

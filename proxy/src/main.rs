@@ -31,6 +31,9 @@ const WATCH: Duration = Duration::from_secs(2);
 /// How long `proxy reload` waits for the running proxy to take the configuration over; longer than that proxy does.
 const RELOAD_WAIT: Duration = Duration::from_secs(65);
 
+/// How long `proxy upgrade` waits for the next process to serve; longer than the running proxy does.
+const UPGRADE_WAIT: Duration = Duration::from_secs(65);
+
 fn main() -> ExitCode {
     let invocation = match Invocation::read(std::env::args_os(), std::env::var_os(cli::CONFIG_VARIABLE)) {
         Ok(invocation) => invocation,
@@ -108,6 +111,13 @@ fn carry_out(Invocation { command, warning }: Invocation) -> Result<ExitCode, Co
         Command::Drain { proxy } => match ask(proxy, Request::Drain {}, HEALTH_WAIT)? {
             Answer::Draining {} => {
                 print("draining");
+                Ok(ExitCode::SUCCESS)
+            }
+            answer => Err(unexpected(&answer)),
+        },
+        Command::Upgrade { proxy } => match ask(proxy, Request::Upgrade {}, UPGRADE_WAIT)? {
+            Answer::Upgraded { pid } => {
+                print(format_args!("process {pid} has taken over"));
                 Ok(ExitCode::SUCCESS)
             }
             answer => Err(unexpected(&answer)),

@@ -19,7 +19,7 @@ fn every_command_has_a_manual_page_and_every_shell_its_completions() {
     manual::write(folder.path(), "netdrift").unwrap();
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     assert!(read("man/netdrift.1").contains("take\\-over"));
-    for command in ["healthcheck", "reload", "hash-password"] {
+    for command in ["healthcheck", "reload", "upgrade", "hash-password"] {
         assert!(read(&format!("man/netdrift-{command}.1")).contains("SYNOPSIS"), "{command}");
     }
     for name in ["netdrift.bash", "_netdrift", "netdrift.fish"] {

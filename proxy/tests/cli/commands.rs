@@ -27,7 +27,9 @@ fn help_and_version_with_one_dash_and_two() {
     for word in ["--help", "-help", "-h"] {
         let (code, text, _) = outcome(&mut proxy(&[word]));
         assert_eq!(code, Some(0), "{word}");
-        for named in ["--config", "--check", "--schema", "--version", "healthcheck", "reload", "hash-password"] {
+        for named in
+            ["--config", "--check", "--schema", "--version", "healthcheck", "reload", "upgrade", "hash-password"]
+        {
             assert!(text.contains(named), "{word} does not tell of {named}: {text}");
         }
     }

@@ -208,18 +208,32 @@ fn one_that_cannot_take_over_says_why_and_harms_nobody() {
     }
 }
 
-/// As `systemctl kill -s USR2 --kill-whom=main` does behind a new binary.
+/// Kills the process that the PID file names by then, so that none outlives a test that fails.
+struct Last<'a>(&'a Place);
+
+impl Drop for Last<'_> {
+    fn drop(&mut self) {
+        let named = fs::read_to_string(self.0.path("proxy.pid")).ok();
+        if let Some(pid) = named.and_then(|text| text.trim().parse().ok()).and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// As deploy/debian/postinst does behind a new binary.
 #[test]
-fn a_signal_starts_the_next_process_and_the_service_manager_follows() {
+fn an_upgrade_starts_the_next_process_and_the_service_manager_follows() {
     let place = Place::before(echo());
+    let _last = Last(&place);
     let manager = Manager::of(&place);
     let mut proxy = Running::from(managed(&place));
     manager.wait_for("READY=1");
     let mut held = tunnel(place.address);
-    proxy.signal(Signal::USR2);
+    let (code, out, err) = outcome(&mut place.command(&["upgrade"]));
+    let next = named(&place);
+    assert_eq!((code, out, err.as_str()), (Some(0), format!("process {next} has taken over\n"), ""));
     let told = manager.wait_for("MAINPID=");
     manager.wait_for("READY=1");
-    let next = named(&place);
     assert!(next != proxy.child.id() && told.contains(&format!("MAINPID={next}\n")), "{next}: {told}");
     assert_open(&mut held);
     drop(held);
@@ -232,15 +246,55 @@ fn a_signal_starts_the_next_process_and_the_service_manager_follows() {
 }
 
 #[test]
-fn a_next_process_that_cannot_start_is_told_of_and_nothing_else_happens() {
+fn whoever_asks_for_an_upgrade_is_told_even_where_nothing_else_is_open() {
+    let place = Place::new();
+    let _last = Last(&place);
+    let mut proxy = place.start();
+    let (code, out, err) = outcome(&mut place.command(&["upgrade"]));
+    let next = named(&place);
+    assert_eq!((code, out, err.as_str()), (Some(0), format!("process {next} has taken over\n"), ""));
+    assert!(proxy.child.wait().unwrap().success());
+    kill_process(Pid::from_raw(next as i32).unwrap(), Signal::TERM).unwrap();
+    proxy.end();
+}
+
+#[test]
+fn an_upgrade_to_a_process_that_cannot_start_says_so_and_nothing_else_happens() {
     let place = Place::before(echo());
     let mut proxy = place.start();
     let mut held = tunnel(place.address);
+    let socket = place.path("proxy.sock");
     for _ in 0..2 {
         fs::write(place.file(), "{").unwrap();
-        proxy.signal(Signal::USR2);
+        let (code, out, err) =
+            outcome(&mut crate::support::proxy(&["upgrade", "--control-socket", socket.to_str().unwrap()]));
+        assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1));
+        assert!(err.contains("the process that was to take over has ended (exit status: 78)"), "{err}");
         proxy.line("the process that was to take over has ended (exit status: 78); this one serves on");
     }
     assert_open(&mut held);
     assert_eq!(named(&place), proxy.child.id());
+}
+
+#[test]
+fn an_upgrade_while_the_next_process_starts_or_the_proxy_drains_says_why_not() {
+    let place = Place::before(echo());
+    let mut proxy = place.start();
+    let _held = tunnel(place.address);
+    // The next process waits for its configuration, which nobody writes.
+    fs::remove_file(place.file()).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, place.file(), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let mut first = control(&place);
+    writeln!(first, r#"{{"command":"upgrade"}}"#).unwrap();
+    let line = proxy.line("was started to take over");
+    let next = line.split("pid=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let second = say(&mut control(&place), r#"{"command":"upgrade"}"#);
+    assert!(second.contains(&format!("process {next} was started to take over already")), "{second}");
+    proxy.signal(Signal::TERM);
+    let mut answer = String::new();
+    BufReader::new(first).read_line(&mut answer).unwrap();
+    assert!(answer.contains("the proxy is stopping"), "{answer}");
+    kill_process(Pid::from_raw(next.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    let late = say(&mut control(&place), r#"{"command":"upgrade"}"#);
+    assert!(late.contains("the proxy is stopping"), "{late}");
 }

@@ -214,7 +214,16 @@ fn whatever_comes_over_the_control_socket_is_answered_by_one_line() {
     let place = Place::new();
     let _proxy = place.start();
     let long = [b'x'; 4096];
-    for bytes in [&b"\n"[..], b"{}\n", b"null\n", b"{\"command\":\"stop\"}\n", b"\xff\xfe\n", b"[[[[[[\n", &long] {
+    for bytes in [
+        &b"\n"[..],
+        b"{}\n",
+        b"null\n",
+        b"{\"command\":\"stop\"}\n",
+        b"{\"command\":\"upgrade\",\"program\":\"/bin/sh\"}\n",
+        b"\xff\xfe\n",
+        b"[[[[[[\n",
+        &long,
+    ] {
         let answer = control(&place, bytes);
         assert_eq!(answer["result"], "error", "{bytes:?}: {answer}");
     }

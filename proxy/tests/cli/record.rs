@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Place, Running, control, echo, outcome, tunnel, tunnel_with};
@@ -83,6 +84,53 @@ fn an_ejection_and_a_burst_of_failures_have_a_record_written_with_what_came_of_t
         assert!(Path::new(&path).starts_with(&records), "{path}");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!((count(&told, "ejected"), count(&told, "finished")), (1, 2), "{told:?}");
+    }
+}
+
+/// As `proxy record` does, where nobody can say where to.
+#[test]
+fn the_signal_writes_a_record_as_often_as_it_comes_and_during_a_drain() {
+    let mut place = Place::before(echo());
+    let records = place.path("records");
+    std::fs::create_dir(&records).unwrap();
+    place.config["flight_recorder"] = json!({ "directory": records });
+    let mut proxy = place.start();
+    let _held = tunnel(place.address);
+    drop(tunnel(place.address));
+    proxy.line("event=\"finished\"");
+    for draining in [false, false, true] {
+        if draining {
+            proxy.signal(Signal::TERM);
+            proxy.line("draining");
+        }
+        let (_, by_command, _) = outcome(&mut place.command(&["record"]));
+        proxy.signal(Signal::USR2);
+        let (path, told) = written(&mut proxy, "signal");
+        assert!(Path::new(&path).starts_with(&records) && path.ends_with("-signal.jsonl"), "{path}");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(told, events(&by_command));
+        assert_eq!((count(&told, "verdict"), count(&told, "finished")), (2, 1), "{told:?}");
+    }
+    assert_eq!(std::fs::read_dir(&records).unwrap().count(), 3);
+}
+
+#[test]
+fn where_a_signal_can_have_no_record_written_one_line_says_what_to_set() {
+    for (recorder, expected) in [
+        (Value::Null, "the flight recorder is off; flight_recorder in the configuration turns it on"),
+        (json!({}), "SIGUSR2 needs flight_recorder.directory in the configuration"),
+    ] {
+        let mut place = Place::new();
+        if !recorder.is_null() {
+            place.config["flight_recorder"] = recorder;
+        }
+        let mut proxy = place.start();
+        proxy.signal(Signal::USR2);
+        let line = proxy.line("flight_record_failed");
+        assert!(line.contains("WARN") && line.contains("why=\"signal\"") && line.contains(expected), "{line}");
+        proxy.signal(Signal::TERM);
+        assert_eq!(proxy.end(), 0);
+        assert_eq!(proxy.lines.iter().filter(|line| line.contains("flight_record")).count(), 1, "{:?}", proxy.lines);
     }
 }
 

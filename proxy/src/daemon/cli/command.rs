@@ -86,6 +86,11 @@ pub enum Command {
         /// As JSON.
         json: bool,
     },
+    /// Have the running proxy start its program anew, which takes over.
+    Upgrade {
+        /// Which proxy.
+        proxy: RunningProxy,
+    },
     /// Write the last events of the running proxy.
     Record {
         /// Which proxy.

@@ -80,6 +80,8 @@ enum Verb {
     Reload(Running),
     /// Have the running proxy drain and end, as SIGTERM does (exit 0 once it drains)
     Drain(Running),
+    /// Have the running proxy start its program anew, which takes over: for a new version (exit 0 once it serves, or 1)
+    Upgrade(Running),
     /// Print the running proxy's statistics as JSON
     Stats(Shown),
     /// Print the running proxy's upstreams with their health, shares and last failures
@@ -206,6 +208,7 @@ impl Invocation {
             Some(Verb::Healthcheck(running)) => Command::Healthcheck { proxy: running.or(config) },
             Some(Verb::Reload(running)) => Command::Reload { proxy: running.or(config) },
             Some(Verb::Drain(running)) => Command::Drain { proxy: running.or(config) },
+            Some(Verb::Upgrade(running)) => Command::Upgrade { proxy: running.or(config) },
             Some(Verb::Stats(shown)) => shown.of(View::Statistics, config),
             Some(Verb::Upstreams { shown, json }) => {
                 shown.of(if json { View::UpstreamsAsJson } else { View::Upstreams }, config)
@@ -367,6 +370,7 @@ mod tests {
             &["--check", "--schema"],
             &["--check", "reload"],
             &["--take-over", "reload"],
+            &["--take-over", "upgrade"],
             &["--take-over", "--check"],
             &["extra"],
             &["--unknown"],
@@ -429,6 +433,7 @@ mod tests {
         let steer = |order| Command::Steer { proxy: proxy.clone(), upstream: "a".to_owned(), order };
         for (args, command) in [
             (&["drain"][..], Command::Drain { proxy: proxy.clone() }),
+            (&["upgrade"], Command::Upgrade { proxy: proxy.clone() }),
             (&["record"], Command::Record { proxy: proxy.clone(), out: None }),
             (&["record", "--out", "x"], Command::Record { proxy: proxy.clone(), out: Some("x".into()) }),
             (&["log-level"], Command::LogLevel { proxy: proxy.clone(), level: None }),

@@ -23,6 +23,7 @@
 //! | `{"command":"record"}` | `{"result":"recorded","bytes":12345,"events":100,"missed":0}`, and behind it so many bytes: the last events |
 //! | | as a log of JSON lines, from the flight recorder |
 //! | `{"command":"drain"}` | `{"result":"draining"}`: as SIGTERM |
+//! | `{"command":"upgrade"}` | `{"result":"upgraded","pid":7}`: the program was started anew, and that process serves now |
 //! | `{"command":"hand_over"}` | `{"result":"handed_over"}` with descriptors beside it; then `{"command":"took_over"}` on the same |
 //! | | connection, and its answer `{"result":"retired"}`: `hand_over.rs` |
 //! | anything else | `{"result":"error","error":"…"}` |
@@ -42,7 +43,7 @@ use crate::proxy::{Order, TunnelFilter};
 
 pub use client::{ask, record};
 pub use hand_over::{Handed, Holdings, TakeOver};
-pub use server::{Pending, PendingHandOver, PendingReload, serve};
+pub use server::{Pending, PendingHandOver, PendingReload, PendingUpgrade, serve};
 pub use socket::{ControlSocket, ControlSocketError};
 
 /// What may be asked of a running proxy. A field that is not known is refused: it may change what is meant.
@@ -94,6 +95,8 @@ pub enum Request {
     Record {},
     /// Drain, and end.
     Drain {},
+    /// Start the program anew, and answer once it has taken over, or could not.
+    Upgrade {},
     /// Hand over what only one process can have.
     HandOver {},
     /// The process that asked for a hand-over serves now: the one that is asked ends with its last connection.
@@ -168,6 +171,11 @@ pub enum Answer {
     Refused {
         /// All that is wrong with it, a line each.
         problems: String,
+    },
+    /// Another process serves in this one's place, which ends with its last connection.
+    Upgraded {
+        /// Its process id.
+        pid: i32,
     },
     /// Descriptors come with this answer. Both processes may accept clients from now on.
     HandedOver {

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::{Answer, ControlSocket, Holdings, MAX_REQUEST, Recorded, Request, hand_over};
 use crate::config;
-use crate::daemon::flight::Recorder;
+use crate::daemon::flight::{self, Recorder};
 use crate::daemon::log::LogControl;
 use crate::env::Env;
 use crate::env::os::Os;
@@ -27,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a reload may take before whoever asked for it is told that it has not ended yet.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a program that was started anew may take before whoever asked for it is told that it does not serve yet: longer than
+/// a hand-over waits for it.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a record may take to be read: it may be much, and its reader may write it to a slow disk.
 const RECORD_PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +47,8 @@ pub enum Pending {
     Drain,
     /// Leaving the clients to another process.
     HandOver(PendingHandOver),
+    /// Starting that process.
+    Upgrade(PendingUpgrade),
 }
 
 /// Another process serves with our listening socket and waits for us to leave it alone.
@@ -60,6 +66,27 @@ impl PendingHandOver {
     pub async fn retired(self) {
         // Whoever tells it may have given up.
         let _ = self.retired.send(());
+        let _ = self.told.await;
+    }
+}
+
+/// A start of the program anew that somebody waits for. Dropped unanswered it tells that the proxy is stopping.
+#[derive(Debug)]
+pub struct PendingUpgrade {
+    answer: oneshot::Sender<Answer>,
+    told: oneshot::Receiver<()>,
+}
+
+impl PendingUpgrade {
+    /// Tells whoever waits what came of it.
+    pub fn answer(self, answer: Answer) {
+        // Nobody may wait any more.
+        let _ = self.answer.send(answer);
+    }
+
+    /// The same, and returns once it was told: this process may have nothing else to wait for.
+    pub async fn told(self, answer: Answer) {
+        let _ = self.answer.send(answer);
         let _ = self.told.await;
     }
 }
@@ -164,6 +191,7 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
                         Err(_) => error("the proxy is stopping already".to_owned()),
                     },
                     Ok(Request::Reload {}) => reload(&service.pending).await,
+                    Ok(Request::Upgrade {}) => return upgrade(&mut stream, service).await,
                     Ok(Request::HandOver {}) => match hand_over_to(&mut stream, service).await {
                         Ok(()) => return,
                         Err(what) => error(what),
@@ -183,8 +211,7 @@ async fn serve_one(mut stream: UnixStream, service: &Service) {
 
 /// Writes the last events to `stream`. The sentence says why there are none.
 async fn record(stream: &mut UnixStream, service: &Service) -> Result<(), String> {
-    let off = "the flight recorder is off; flight_recorder in the configuration turns it on, with the next start";
-    let record = service.recorder.as_ref().ok_or(off)?.read().await?;
+    let record = service.recorder.as_ref().ok_or(flight::OFF)?.read().await?;
     let (bytes, events, missed) = (record.text.len() as u64, record.events, record.missed);
     let answer = Answer::Recorded(Recorded { bytes, events, missed });
     let mut line = serde_json::to_vec(&answer).map_err(|error| error.to_string())?;
@@ -264,6 +291,25 @@ async fn hand_over_to(stream: &mut UnixStream, service: &Service) -> Result<(), 
     Ok(())
 }
 
+/// Has the program started anew, and says what came of it.
+async fn upgrade(stream: &mut UnixStream, service: &Service) {
+    let (answer, answered) = oneshot::channel();
+    let (tells, told) = oneshot::channel();
+    let outcome = timeout(UPGRADE_PATIENCE, async {
+        service.pending.send(Pending::Upgrade(PendingUpgrade { answer, told })).await.ok()?;
+        answered.await.ok()
+    })
+    .await;
+    let error = |text: &str| Answer::Error { error: text.to_owned() };
+    let answer = match outcome {
+        Ok(Some(answer)) => answer,
+        Ok(None) => error("the proxy is stopping, or has handed over already"),
+        Err(_) => error("the new process does not serve yet; the log will say what comes of it"),
+    };
+    say(stream, &answer).await;
+    drop(tells);
+}
+
 /// What a reload with the file at `path` would change.
 async fn compare(proxy: &Proxy<Os>, path: PathBuf) -> Answer {
     #[expect(clippy::disallowed_methods, reason = "files are read off the runtime; nothing here is simulated")]
@@ -333,6 +379,8 @@ mod tests {
         assert_eq!(parse(r#"{"command":"reload","dry_run":true}"#), None);
         assert_eq!(parse(r#"{"command":"Reload"}"#), None);
         assert_eq!(parse(r#"{"command":"hand_over","to":1}"#), None);
+        assert_eq!(parse(r#"{"command":"upgrade"}"#), Some(Request::Upgrade {}));
+        assert_eq!(parse(r#"{"command":"upgrade","program":"/bin/sh"}"#), None);
         let steer = |order| Some(Request::Steer { upstream: "a".to_owned(), order });
         assert_eq!(parse(r#"{"command":"steer","upstream":"a","order":"drain"}"#), steer(Order::Drain));
         assert_eq!(parse(r#"{"command":"steer","upstream":"a","order":{"weight":7}}"#), steer(Order::Weight(7)));

@@ -1,4 +1,4 @@
-//! The files of records that are written by themselves: a bounded number of them, for the proxy's own user alone.
+//! The files of records that are written to a directory: a bounded number of them, for the proxy's own user alone.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
 //! The flight recorder: remembers the last minutes of events as the log would tell them at level `debug`, as JSON, and writes them
-//! when somebody asks, or by itself when something has gone wrong.
+//! when somebody asks, at SIGUSR2, or by itself when something has gone wrong.
 //!
 //! It hears the same events as the log, and its lines are made by the same code. Nobody waits for it: `memory.rs` says how.
 
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use tokio::signal::unix::Signal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 use tracing::{Dispatch, Level, dispatcher, info, warn};
@@ -34,6 +35,13 @@ const AFTERMATH: Duration = Duration::from_secs(1);
 /// Where the stamp begins in a line: behind `{"timestamp":"`.
 const STAMP: usize = 14;
 
+/// Why there is no record, and what to do.
+pub const OFF: &str =
+    "the flight recorder is off; flight_recorder in the configuration turns it on, with the next start";
+
+/// Why a signal has no record written, and what to do.
+const NO_DIRECTORY: &str = "SIGUSR2 needs flight_recorder.directory in the configuration, with the next start; `proxy record` writes a record now";
+
 /// A recorder that runs.
 pub struct Recorder {
     memory: Arc<Memory>,
@@ -43,21 +51,17 @@ pub struct Recorder {
     keep: Duration,
     triggers: Triggers,
     asked: mpsc::Sender<Why>,
+    /// Taken by what writes records by themselves, when it is started.
+    to_write: Mutex<Option<mpsc::Receiver<Why>>>,
     /// Held by whoever reads: each reading takes as much memory again.
     reader: Arc<Semaphore>,
-    automatic: Mutex<Option<Automatic>>,
+    files: Option<Arc<Files>>,
 }
 
 impl std::fmt::Debug for Recorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recorder").field("keep", &self.keep).finish_non_exhaustive()
     }
-}
-
-/// What writes records by themselves, until it is started.
-struct Automatic {
-    asked: mpsc::Receiver<Why>,
-    files: Files,
 }
 
 /// What was remembered at one moment.
@@ -84,7 +88,6 @@ impl Recorder {
         let lines = builder.event_format(format).with_writer(Writer(Arc::clone(&memory))).finish().into();
         let (asked, receiver) = mpsc::channel(1);
         let files = config.directory.clone().map(Files::new).transpose()?;
-        let automatic = files.map(|files| Automatic { asked: receiver, files });
         Ok(Recorder {
             memory,
             lines,
@@ -92,8 +95,9 @@ impl Recorder {
             keep: config.keep,
             triggers: Triggers::of(config),
             asked,
+            to_write: Mutex::new(Some(receiver)),
             reader: Arc::new(Semaphore::new(1)),
-            automatic: Mutex::new(automatic),
+            files: files.map(Arc::new),
         })
     }
 
@@ -124,45 +128,24 @@ impl Recorder {
     /// Writes records by themselves, for as long as this is polled; ends at once where none are asked for. No two are written within
     /// the time for which events are kept: what happens meanwhile is in the next one.
     pub async fn write_by_itself(self: Arc<Self>) {
-        let automatic = self.automatic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Automatic { mut asked, files }) = automatic else { return };
-        let files = Arc::new(files);
+        let asked = self.to_write.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(mut asked), Some(files)) = (asked, &self.files) else { return };
         while let Some(why) = asked.recv().await {
             sleep(AFTERMATH).await;
-            match self.write(why, &files).await {
-                Ok((path, events, missed)) => {
-                    let path = path.display().to_string();
-                    info!(
-                        path,
-                        why = why.as_str(),
-                        events,
-                        missed,
-                        event = "flight_recorded",
-                        "the last events were written"
-                    );
-                }
-                Err(error) => {
-                    warn!(
-                        why = why.as_str(),
-                        error,
-                        event = "flight_record_failed",
-                        "the last events can't be written"
-                    );
-                }
-            }
+            tell(why, self.write(why, files).await);
             // The next one reaches back to this one.
             sleep(self.keep.saturating_sub(AFTERMATH)).await;
         }
     }
 
-    async fn write(self: &Arc<Self>, why: Why, files: &Arc<Files>) -> Result<(PathBuf, usize, u64), String> {
+    async fn write(self: &Arc<Self>, why: Why, files: &Arc<Files>) -> Result<Written, String> {
         let turn = Arc::clone(&self.reader).acquire_owned().await.map_err(|closed| closed.to_string())?;
         let record = self.read_with(turn).await?;
         let files = Arc::clone(files);
         #[expect(clippy::disallowed_methods, reason = "files are written off the runtime; nothing here is simulated")]
         let written = tokio::task::spawn_blocking(move || {
             let path = files.write(why, wall(), &record.text).map_err(|error| error.to_string())?;
-            Ok((path, record.events, record.missed))
+            Ok(Written { path, events: record.events, missed: record.missed })
         });
         written.await.map_err(|failed| failed.to_string())?
     }
@@ -175,6 +158,38 @@ impl Observer for Recorder {
             // Where one waits to be written already, this event will be in it.
             let _ = self.asked.try_send(why);
         }
+    }
+}
+
+/// A file with a record.
+struct Written {
+    path: PathBuf,
+    events: usize,
+    missed: u64,
+}
+
+/// Logs what came of a record that nobody waits for.
+fn tell(why: Why, outcome: Result<Written, String>) {
+    let why = why.as_str();
+    match outcome {
+        Ok(Written { path, events, missed }) => {
+            let path = path.display().to_string();
+            info!(path, why, events, missed, event = "flight_recorded", "the last events were written");
+        }
+        Err(error) => warn!(why, error, event = "flight_record_failed", "the last events can't be written"),
+    }
+}
+
+/// Writes a record of `recorder` at each signal, for as long as this is polled; logs what to set where that can't be. However many come
+/// while one is written, one more follows.
+pub async fn write_at(mut signal: Signal, recorder: Option<Arc<Recorder>>) {
+    while signal.recv().await.is_some() {
+        let outcome = match recorder.as_ref().map(|recorder| (recorder, &recorder.files)) {
+            Some((recorder, Some(files))) => recorder.write(Why::Signal, files).await,
+            Some((_, None)) => Err(NO_DIRECTORY.to_owned()),
+            None => Err(OFF.to_owned()),
+        };
+        tell(Why::Signal, outcome);
     }
 }
 

@@ -12,13 +12,15 @@ use crate::event::Event;
 /// The span in which failures are a burst.
 const BURST: Duration = Duration::from_secs(10);
 
-/// Why a record is written by itself.
+/// Why a record is written to the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// An upstream was ejected.
     Ejection,
     /// Many requests have failed.
     Failures,
+    /// Somebody sent SIGUSR2.
+    Signal,
 }
 
 impl Why {
@@ -27,6 +29,7 @@ impl Why {
         match self {
             Why::Ejection => "ejection",
             Why::Failures => "failures",
+            Why::Signal => "signal",
         }
     }
 }

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Files, Server};
 use crate::daemon::control::{self, Handed, Holdings, Pending, PendingHandOver, PendingReload, TakeOver};
-use crate::daemon::flight::Recorder;
+use crate::daemon::flight::{self, Recorder};
 use crate::daemon::log::{Log, LogControl};
 use crate::daemon::pidfile::PidFile;
 use crate::daemon::service_manager::ServiceManager;
@@ -63,8 +63,8 @@ enum Trigger {
 enum End {
     /// A signal or a command.
     Stop,
-    /// Another process has taken over.
-    HandOver(PendingHandOver),
+    /// Another process has taken over; it may be the one that was started for that.
+    HandOver(PendingHandOver, Successor),
 }
 
 /// Serves with `config`, which was read from `path` and depends on `files`, until a signal ends it and the drain is over, or
@@ -102,9 +102,12 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
     if locks.is_some() {
         claims = Some(Claims::make(&server, &signals, locks)?);
     }
-    let mut commands = open(claims.as_ref(), ways, &proxy, (&log_control, recorder))
+    let mut commands = open(claims.as_ref(), ways, &proxy, (&log_control, recorder.clone()))
         .map_err(|error| format!("the control socket: {error}"))?;
     let mut source = Source::watch(path, files);
+    if let Some(asked) = signals.record.take() {
+        Os::new().spawn(flight::write_at(asked, recorder));
+    }
     info!(
         name,
         listen = %proxy.local_addr(),
@@ -124,12 +127,13 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
     let end = run((&mut signals, &log_control), &mut commands, &mut source, &proxy, &manager).await;
     // Whoever waits for a reload is told that there will be none.
     drop(commands);
-    if let End::HandOver(hand_over) = end {
+    if let End::HandOver(hand_over, successor) = end {
         let to = hand_over.to;
         manager.main_process(to);
         proxy.hand_over().await;
         hand_over.retired().await;
         info!(to, event = "handed_over", "handed over to process {to}; what is open goes on here until it ends");
+        successor.took_over(to).await;
         tokio::select! {
             biased;
             () = proxy.ended() => {
@@ -178,23 +182,16 @@ async fn run(
                 }
                 continue;
             }
-            _ = signals.successor.recv() => {
-                match successor.start() {
-                    Ok(pid) => info!(pid, event = "successor_started", "process {pid} was started to take over"),
-                    Err(error) => warn!("no process can be started to take over: {error}"),
-                }
-                continue;
-            }
-            ended = successor.ended() => {
-                let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-                warn!("the process that was to take over has ended ({how}); this one serves on");
-                continue;
-            }
+            () = successor.ended() => continue,
             _ = signals.hangup.recv() => Trigger::Signal,
             Some(pending) = commands.recv() => match pending {
                 Pending::Reload(reload) => Trigger::Command(reload),
                 Pending::Drain => return End::Stop,
-                Pending::HandOver(hand_over) => return End::HandOver(hand_over),
+                Pending::HandOver(hand_over) => return End::HandOver(hand_over, successor),
+                Pending::Upgrade(asked) => {
+                    successor.start(asked);
+                    continue;
+                }
             },
             () = source.changed() => Trigger::Files,
         };

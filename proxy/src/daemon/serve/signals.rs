@@ -11,8 +11,8 @@ pub struct ProcessSignals {
     pub hangup: Signals,
     /// Those that end a proxy.
     pub stop: StopSignals,
-    /// SIGUSR2: start the program anew, to take over from this process. nginx has the same.
-    pub successor: Signals,
+    /// SIGUSR2: write the flight record. Whoever hears it takes it, so that it is heard for as long as the process lives.
+    pub record: Option<Signals>,
     /// SIGUSR1: open the log's file again, as other servers do.
     pub reopen: Signals,
 }
@@ -30,7 +30,7 @@ impl ProcessSignals {
                 interrupt: signal(SignalKind::interrupt())?,
                 quit: signal(SignalKind::quit())?,
             },
-            successor: signal(SignalKind::user_defined2())?,
+            record: Some(signal(SignalKind::user_defined2())?),
             reopen: signal(SignalKind::user_defined1())?,
         })
     }
