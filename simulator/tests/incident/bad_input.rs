@@ -109,6 +109,48 @@ fn rotated_files_restarts_and_a_clock_that_is_set_back_are_one_day() {
 }
 
 #[test]
+fn logs_of_several_processes_at_once_are_refused_by_name() {
+    let of = |from: u64, step: u64| -> String {
+        (0..60).map(|number| finished(number + 1, from + number * step, "x:1")).collect()
+    };
+    // Of two proxies, in two files.
+    let files = [("a.log", of(0, 1000).into_bytes()), ("b.log", of(30_000, 1000).into_bytes())];
+    let error = recorded(&files, 100).unwrap_err();
+    assert!(error.contains("a.log ends at 2023-11-14T22:14:19Z, and ") && error.contains("b.log begins at"), "{error}");
+    // In one file, line by line.
+    let mut lines: Vec<String> = (of(0, 1000) + &of(10, 900)).lines().map(|line| format!("{line}\n")).collect();
+    lines.sort_by_key(|line| line.split("timestamp\":\"").nth(1).unwrap()[..27].to_owned());
+    let error = recorded(&[("a.log", lines.concat().into_bytes())], 100).unwrap_err();
+    assert!(error.starts_with("several processes have written into one log at once"), "{error}");
+    // One behind the other is a rotation.
+    let files = [("a.log", of(0, 1000).into_bytes()), ("b.log", of(60_000, 1000).into_bytes())];
+    assert!(recorded(&files[1..], 100).is_ok());
+}
+
+#[test]
+fn a_hand_over_is_no_crash_and_the_former_process_ends_what_it_had() {
+    let said = |millis, event| line(Duration::from_millis(millis), json!({ "event": event }));
+    let mut text = said(0, "started");
+    (0..50).for_each(|number| text.push_str(&finished(number + 1, 1000 + number * 100, "x:1")));
+    text.push_str(&(said(7000, "started") + &said(7010, "took_over") + &said(7020, "handed_over")));
+    for number in 0..50 {
+        text.push_str(&finished(number + 1, 8000 + number * 100, "x:1"));
+        // Tunnels that stood since.
+        let mut old: serde_json::Value =
+            serde_json::from_str(&finished(51 + number, 8010 + number * 100, "x:1")).unwrap();
+        old["duration_ms"] = json!(2500.0 + number as f64 * 100.0);
+        text.push_str(&format!("{old}\n"));
+    }
+    let recording = recorded(&[("a.log", text.into_bytes())], 1000).unwrap();
+    assert!(recording.scenario.timeline.is_empty(), "{:?}", recording.scenario.timeline);
+    let seen = recording.scenario.seen.unwrap();
+    assert_eq!(seen.requests, 150);
+    let notes = seen.guessed.join("\n");
+    assert!(notes.contains("1 hand-overs") && notes.contains("50 requests of the former ones"), "{notes}");
+    assert!(!notes.contains("whose end is not in the log"), "{notes}");
+}
+
+#[test]
 fn a_hundred_thousand_targets_are_no_more_to_keep_than_one_and_rates_stay() {
     let mut text = String::new();
     for number in 0..100_000_u64 {

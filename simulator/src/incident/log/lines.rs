@@ -1,9 +1,9 @@
 //! Log files are read a line at a time, in the order of their first lines' times.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value as Json;
 
@@ -11,6 +11,10 @@ use serde_json::Value as Json;
 const LONGEST: u64 = 1 << 20;
 /// Lines that are searched for a first time.
 const FIRST_LINES: usize = 1000;
+/// Bytes at the end of a file that are searched for its last time.
+const LAST: u64 = 4 * LONGEST;
+/// Files whose times overlap by so much are not of one process. Where a log is rotated, lines of several threads are under way.
+const OVERLAP: Duration = Duration::from_secs(5);
 
 /// A place in the logs: the file's number from 1, in the order in which files are read, and the line's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +73,7 @@ pub(in crate::incident) struct LogLine {
 /// `files` in the order of the times at which they begin; those without any come last.
 ///
 /// # Errors
-/// A file can't be read; told with its path.
+/// A file can't be read; told with its path. Or two tell of the same time, so that they are of two processes.
 pub(in crate::incident) fn in_order(files: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut begun = Vec::new();
     for file in files {
@@ -88,7 +92,34 @@ pub(in crate::incident) fn in_order(files: &[PathBuf]) -> io::Result<Vec<PathBuf
         begun.push((first.is_none(), first, file.clone()));
     }
     begun.sort_by_key(|(none, first, _)| (*none, *first));
+    for two in begun.windows(2) {
+        let [(_, _, one), (_, Some(next), other)] = two else { continue };
+        let last = last_time(one)?;
+        if let Some(last) = last.filter(|last| *last > *next + OVERLAP) {
+            let (one, other) = (one.display(), other.display());
+            let [until, from] = [last, *next].map(humantime::format_rfc3339_seconds);
+            return Err(io::Error::other(format!(
+                "{one} ends at {until}, and {other} begins at {from}: they are of several proxies or processes, or the clock was set back between \
+                 them; record the log of each by itself"
+            )));
+        }
+    }
     Ok(begun.into_iter().map(|(_, _, file)| file).collect())
+}
+
+/// The last time in the last part of `file`; none where nothing there has one, or where it can't be read from its end.
+fn last_time(file: &Path) -> io::Result<Option<SystemTime>> {
+    let mut lines = Lines::open(file, 0)?;
+    let reader = &mut lines.reader;
+    let length = reader.get_ref().metadata().map_err(|error| told(file, &error))?.len();
+    if reader.seek(SeekFrom::Start(length.saturating_sub(LAST))).is_err() {
+        return Ok(None);
+    }
+    let mut last = None;
+    while let Some(line) = lines.next_line()? {
+        last = line.map(|line| line.time).ok().or(last);
+    }
+    Ok(last)
 }
 
 /// The lines of one file.

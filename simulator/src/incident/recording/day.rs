@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::attempts::{Attempts, came};
+use super::processes::Processes;
 use super::timeline::Timeline;
 use super::upstreams::Upstreams;
 use crate::incident::day::{Asked, Does, MOST_BYTES, Sight, Thin, begun};
@@ -22,7 +23,6 @@ const MOST_DEAD: usize = 24;
 
 /// Events of the proxy's process that say nothing of requests.
 const OF_THE_PROCESS: &[&str] = &[
-    "took_over",
     "handed_over",
     "hand_over_broken_off",
     "successor_started",
@@ -42,6 +42,7 @@ pub(super) struct Day<'a> {
     pub(super) upstreams: Upstreams,
     pub(super) attempts: Attempts,
     pub(super) timeline: Timeline,
+    pub(super) processes: Processes,
     pub(super) requests: Thin<Asked>,
     pub(super) users: Listed,
     pub(super) dead: Listed,
@@ -94,6 +95,7 @@ impl<'a> Day<'a> {
             upstreams: Upstreams::new(settings.upstreams.clone()),
             attempts: Attempts::default(),
             timeline: Timeline::new(settings.proxy.clone()),
+            processes: Processes::default(),
             requests: Thin::to(most),
             users: Listed::up_to(MOST_USERS),
             dead: Listed::up_to(MOST_DEAD),
@@ -120,6 +122,11 @@ impl<'a> Day<'a> {
         if step.is_some() {
             let what = "steps of the clock back by more than a second, or files that overlap: what follows is placed right behind";
             self.notes.count(what, place);
+        }
+        if word == "took_over" {
+            // The process before has not ended with the start of this one.
+            self.processes.handed_over();
+            return self.timeline.took_over();
         }
         if OF_THE_PROCESS.contains(&word) {
             return self
@@ -188,6 +195,7 @@ impl<'a> Day<'a> {
         if self.events == 0 {
             return;
         }
+        self.processes.started(at);
         self.attempts.process_ended(at);
         self.upstreams.started();
         self.count_missing(place);
@@ -205,10 +213,12 @@ impl<'a> Day<'a> {
     fn finished(&mut self, at: Duration, end: &Finished, line: &LogLine) {
         let place = line.at;
         let begun = begun(at, end);
-        self.numbers = Some(match self.numbers {
-            None => (1, end.request, end.request),
-            Some((count, least, most)) => (count + 1, least.min(end.request), most.max(end.request)),
-        });
+        if self.processes.ended(end.request, begun) {
+            self.numbers = Some(match self.numbers {
+                None => (1, end.request, end.request),
+                Some((count, least, most)) => (count + 1, least.min(end.request), most.max(end.request)),
+            });
+        }
         self.attempts.finished(end, begun, &line.json);
         if begun.is_zero() && at < Duration::from_micros(end.duration_us) {
             return self.notes.count("requests that began before the log: they are seen and not replayed", place);

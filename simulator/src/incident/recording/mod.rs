@@ -2,6 +2,7 @@
 
 mod attempts;
 mod day;
+mod processes;
 mod timeline;
 mod upstreams;
 
@@ -40,7 +41,7 @@ pub struct Recording {
 /// are kept. `watch` is told now and then how many lines were read.
 ///
 /// # Errors
-/// A file can't be read, or no event is in any; the configuration is no JSON.
+/// A file can't be read, or no event is in any; several processes wrote at once; the configuration is no JSON.
 pub fn record(
     logs: &[PathBuf],
     config: &[u8],
@@ -70,6 +71,12 @@ pub fn record(
         }
     }
     day.count_missing(place);
+    if let Some(why) = day.processes.several() {
+        return Err(why);
+    }
+    if let Some(note) = day.processes.notes() {
+        day.notes.say(note);
+    }
     if day.events == 0 {
         let notes = day.notes.sentences().join("; ");
         return Err(format!(

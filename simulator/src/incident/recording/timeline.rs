@@ -63,6 +63,15 @@ impl Timeline {
         notes.count("starts of the proxy: each is taken to have the configuration that was in force before it", place);
     }
 
+    /// The process that has just started took over from the one before: to clients nothing has happened.
+    pub(super) fn took_over(&mut self) {
+        for does in ["restart", "crash"] {
+            if self.entries.last().is_some_and(|(_, entry)| entry["do"] == does) {
+                self.entries.pop();
+            }
+        }
+    }
+
     pub(super) fn drained(&mut self, at: Duration, notes: &mut Notes, place: Place) {
         self.put(at, json!({ "do": "drain" }), notes, place);
     }

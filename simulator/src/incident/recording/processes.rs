@@ -1,0 +1,167 @@
+//! Whether one process at a time has written the log. A process numbers its requests as they come, so that each that has ended stands
+//! between its neighbours in number and in time; of two processes that write side by side, those of the one don't fit the other's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How far a request may be from its neighbours: threads number and write at once.
+const SLACK: Duration = Duration::from_secs(1);
+/// Requests that are remembered to find the neighbours of others. Where there would be more, every second one goes.
+const MOST: usize = 4096;
+/// So many that don't fit may come of a clock that was set, and this part of all.
+const CHANCE: u64 = 10;
+const PART: f64 = 0.02;
+
+/// Follows the numbers of requests.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    /// When the present process started, if there was one before.
+    started: Option<Duration>,
+    /// When requests of the present process began, by their numbers; of these, the multiples of `stride`.
+    begun: BTreeMap<u64, Duration>,
+    stride: u64,
+    /// Of the present process: requests, the least and the greatest number of them.
+    numbers: Option<(u64, u64, u64)>,
+    requests: u64,
+    /// Requests that fit no single process.
+    strange: u64,
+    /// Requests that had begun before their process started, as they do where the one before ends its last ones.
+    of_the_former: u64,
+    hand_overs: u64,
+}
+
+impl Processes {
+    /// Another process has started.
+    pub(super) fn started(&mut self, at: Duration) {
+        self.started = Some(at);
+        self.begun.clear();
+        self.count_twice();
+    }
+
+    /// A process has said that it took over from the one before.
+    pub(super) fn handed_over(&mut self) {
+        self.hand_overs += 1;
+    }
+
+    /// A request has ended. Tells whether it is one of the present process.
+    pub(super) fn ended(&mut self, number: u64, begun: Duration) -> bool {
+        self.requests += 1;
+        // Both accept clients for a moment.
+        if self.started.is_some_and(|started| begun < started + SLACK) {
+            let former = self.started.is_some_and(|started| begun + SLACK < started);
+            self.of_the_former += u64::from(former);
+            return !former;
+        }
+        self.numbers = Some(match self.numbers {
+            None => (1, number, number),
+            Some((count, least, most)) => (count + 1, least.min(number), most.max(number)),
+        });
+        let before = self.begun.range(..number).next_back().is_some_and(|(_, at)| begun + SLACK < *at);
+        let behind = self.begun.range(number.saturating_add(1)..).next().is_some_and(|(_, at)| begun > *at + SLACK);
+        if before || behind {
+            self.strange += 1;
+            return true;
+        }
+        self.stride = self.stride.max(1);
+        if number.is_multiple_of(self.stride) {
+            self.begun.insert(number, begun);
+        }
+        if self.begun.len() > MOST {
+            self.stride = self.stride.saturating_mul(2);
+            let stride = self.stride;
+            self.begun.retain(|number, _| number.is_multiple_of(stride));
+        }
+        true
+    }
+
+    /// Of the present process no more comes: numbers that it would have given twice are others'.
+    fn count_twice(&mut self) {
+        if let Some((count, least, most)) = self.numbers.take() {
+            self.strange += count.saturating_sub((most - least).saturating_add(1));
+        }
+    }
+
+    /// Why the log can't be the work of one process at a time, if it can't.
+    pub(super) fn several(&mut self) -> Option<String> {
+        self.count_twice();
+        let former = if self.hand_overs == 0 { self.of_the_former } else { 0 };
+        let strange = self.strange + former;
+        let many = strange >= CHANCE && strange as f64 >= self.requests as f64 * PART;
+        many.then(|| {
+            format!(
+                "several processes have written into one log at once: {strange} of {} requests don't stand in the order of their numbers; record \
+                 the log of each process by itself",
+                self.requests
+            )
+        })
+    }
+
+    /// What a hand-over leaves out of the replay.
+    pub(super) fn notes(&self) -> Option<String> {
+        (self.hand_overs > 0).then(|| {
+            format!(
+                "{} hand-overs from one process to the next, which are not replayed: {} requests of the former ones ended behind them",
+                self.hand_overs, self.of_the_former
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENTH: Duration = Duration::from_millis(100);
+
+    /// Requests at these rates in a second, from these numbers on, for five minutes.
+    fn several(processes: &[(u32, u64)]) -> Option<String> {
+        let mut all: Vec<(Duration, u64)> = Vec::new();
+        for (rate, first) in processes {
+            all.extend((0..rate * 300).map(|place| (Duration::from_secs(1) / *rate * place, first + u64::from(place))));
+        }
+        all.sort();
+        let mut seen = Processes::default();
+        all.iter().for_each(|(begun, number)| drop(seen.ended(*number, *begun)));
+        seen.several()
+    }
+
+    #[test]
+    fn one_process_is_one_and_two_at_once_are_told_from_it_whatever_their_numbers() {
+        for one in [[(50, 1)], [(1, 70_000)], [(2000, 1)]] {
+            assert_eq!(several(&one), None);
+        }
+        for two in
+            [[(10, 1), (10, 1)], [(10, 1), (1, 1)], [(20, 50_000), (1, 1)], [(1, 50_000), (20, 1)], [(5, 1), (5, 200)]]
+        {
+            assert!(several(&two).is_some_and(|text| text.starts_with("several processes")), "{two:?}");
+        }
+    }
+
+    #[test]
+    fn requests_that_end_in_another_order_and_a_clock_that_is_set_are_one_process() {
+        let mut seen = Processes::default();
+        for number in (0..1000).rev() {
+            seen.ended(number, TENTH * number as u32);
+        }
+        for number in 1000..2000 {
+            seen.ended(number, Duration::from_secs(3600) + TENTH * number as u32);
+        }
+        assert_eq!(seen.several(), None);
+    }
+
+    #[test]
+    fn a_start_begins_anew_and_what_the_former_process_ends_behind_it_needs_a_hand_over() {
+        for (hand_over, several) in [(true, false), (false, true)] {
+            let mut seen = Processes::default();
+            (0..100).for_each(|number| drop(seen.ended(number, TENTH * number as u32)));
+            seen.started(Duration::from_secs(20));
+            if hand_over {
+                seen.handed_over();
+            }
+            let mine: Vec<bool> = (100..120).map(|number| seen.ended(number, TENTH * number as u32)).collect();
+            assert_eq!(mine, [false; 20]);
+            (0..100).for_each(|number| assert!(seen.ended(number, Duration::from_secs(21) + TENTH * number as u32)));
+            assert_eq!((seen.several().is_some(), seen.notes().is_some()), (several, hand_over));
+        }
+    }
+}
