@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Command::Matrix(args) => matrix::matrix(&args),
         Command::Coverage { results } => results::coverage(&results),
         Command::Shrink(args) => search::shrink(&args),
-        Command::Diff { one, other } => play::diff(&one, &other),
+        Command::Diff { one, other, results } => play::diff(&one, &other, results.as_deref()),
         Command::Record(args) => incident::record(&args),
         Command::Fidelity(args) => incident::fidelity(&args),
         Command::WhatIf(args) => incident::what_if(&args),

@@ -67,12 +67,15 @@ pub(crate) enum Command {
     },
     /// Find the smallest scenario that still fails as this one does, and write it down.
     Shrink(Shrink),
-    /// Tell how two traces differ: the first line that does, and what became of requests.
+    /// Tell how two traces differ: the first line that does, what became of requests, and what the laws say of it.
     Diff {
         /// What `trace` has written.
         one: PathBuf,
         /// The same of another run.
         other: PathBuf,
+        /// What `run --json` has written of the same two runs: differences are told in the words of the laws as well.
+        #[arg(long, num_args = 2, value_names = ["ONE", "OTHER"])]
+        results: Option<Vec<PathBuf>>,
     },
     /// Make a scenario of the proxy's log, which replays what happened.
     Record(Record),

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use simulator::explore::TraceDiff;
 use simulator::explore::base::SinceBase;
 use simulator::explore::batch::{Job, judge_sometimes, run_all, sometimes};
 use simulator::explore::coverage::{self, Reached};
 use simulator::explore::results::{self, Results, Source};
+use simulator::explore::{TraceDiff, law_differences};
 use simulator::explore::shard::Shard;
 use simulator::judge::{LawTotals, Verdict, run_subject};
 use simulator::report::{self, Progress, timeline_page};
@@ -155,7 +155,7 @@ pub(crate) fn trace(one: &OneRun) -> Result<u8, Failed> {
 }
 
 /// Prints how two traces differ; the exit code is 1 where they do.
-pub(crate) fn diff(one: &Path, other: &Path) -> Result<u8, Failed> {
+pub(crate) fn diff(one: &Path, other: &Path, results: Option<&[PathBuf]>) -> Result<u8, Failed> {
     let wrong = |text: String| Failed { code: DATA, text: format!("{text}\n") };
     let read =
         |path: &Path| std::fs::read_to_string(path).map_err(|error| wrong(format!("{}: {error}", path.display())));
@@ -165,6 +165,11 @@ pub(crate) fn diff(one: &Path, other: &Path) -> Result<u8, Failed> {
 }
 
 /// Runs one scenario and draws it.
+    if let Some([one, other]) = results {
+        for sentence in law_differences(&read(one)?, &read(other)?).map_err(wrong)? {
+            print(&format!("{sentence}\n"))?;
+        }
+    }
 pub(crate) fn timeline(args: &Timeline) -> Result<u8, Failed> {
     let Timeline { one, to } = args;
     let subject = prepare(&one.engine)?;

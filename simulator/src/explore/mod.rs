@@ -5,6 +5,7 @@ pub mod base;
 pub mod batch;
 mod corpus;
 pub mod coverage;
+mod law_diff;
 pub mod matrix;
 pub mod parity;
 pub mod results;
@@ -14,4 +15,5 @@ pub mod swarm;
 pub mod sweep;
 mod trace_diff;
 
+pub use law_diff::law_differences;
 pub use trace_diff::TraceDiff;

@@ -70,3 +70,10 @@ fn two_traces_are_told_apart_by_the_binary() {
     assert!(told.starts_with("the first difference is in line "), "{told}");
     assert_eq!(simulator(folder, &["diff", "1", "none"]).0, Some(65));
 }
+    let results = |seed: &str| {
+        let json = format!("{seed}.json");
+        assert_eq!(simulator(folder, &["run", file.to_str().unwrap(), "--seed", "1", "--json", &json]).0, Some(0));
+        json
+    };
+    let (code, told, _) = simulator(folder, &["diff", "1", "2", "--results", &results("1"), &results("2")]);
+    assert!(code == Some(1) && told.ends_with("every law found, counted and excused what it did before\n"), "{told}");
