@@ -16,7 +16,7 @@ docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-ar
   test-faultyproxy test-faultyproxy-full test-faultyproxy-bench check bench bench-guard tunnels \
   scenarios parity sweep bench-simulator stress tunnels-10k bench-memory bench-loadgen soak docker-prod docker-test docker-harness fuzz test-ten-minutes \
   docker-build docker-run docker-clean bench-peers bench-scale bench-far mutations canary nightly mutants search \
-  matrix
+  matrix fidelity old-new
 
 help: tools ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -144,6 +144,9 @@ scenarios: tools ## Play the shipped scenarios in the simulator
 parity: build ## Play them in every engine and hold the outcomes against each other: bin/parity.md, bin/parity.json
 	$(simulator) parity --scale 0.25 --jobs 6 --markdown bin/parity.md --json bin/parity.json scenarios
 
+fidelity: build ## Play them on real sockets, record the proxy's own logs and replay these: the same ejections, recoveries and failures, within stated bounds
+	$(simulator) fidelity --live --scale 0.25 --jobs 6 scenarios
+
 matrix: build ## Play every fault against every proxy that is installed, for a quarter of an hour: simulator/COMPARISON.md
 	$(simulator) matrix --json simulator/comparison.json --page simulator/COMPARISON.md
 
@@ -170,7 +173,11 @@ canary: tools ## Break the proxy in one way: do the stories that name it notice?
 fuzz: tools ## Feed every parser with made-up bytes for FUZZ seconds (60) each, from SEED: needs cargo-fuzz
 	@CARGO="$(CARGO)" SEED="$(SEED)" scripts/fuzz.sh
 
-nightly: build build-test build-loadgen ## Sweeps, mutations, parity, our column of the matrix, soak and fuzzing by the date's SEED; runs/index.html shows all of them
+old-new: tools ## Play the scenarios as they were at REV and as they are now, and tell what differs in the words of the laws; SCENARIOS names some
+	@test -n "$(REV)" || { echo "usage: make old-new REV=HEAD~30 [SCENARIOS='one-refuses flapping']" >&2; exit 64; }
+	@CARGO="$(CARGO)" scripts/old-new.sh "$(REV)" $(SCENARIOS)
+
+nightly: build build-test build-loadgen ## Sweeps, mutations, parity, fidelity, our column of the matrix, soak and fuzzing by the date's SEED; runs/index.html shows all of them
 	@CARGO="$(CARGO)" MAKE="$(MAKE)" scripts/nightly.sh
 
 SWEEP ?= 1m

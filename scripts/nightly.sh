@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything that takes too long for the gate, from one seed: sweeps on both simulated engines, mutations, parity, netdrift's
+# Everything that takes too long for the gate, from one seed: sweeps on both simulated engines, mutations, parity, fidelity, netdrift's
 # column of the matrix, soak, fuzzing. What each step says is kept in runs/COMMIT-SEED/; runs/index.html is one page over all of these folders.
 #
 #   scripts/nightly.sh                all steps
-#   scripts/nightly.sh STEP…          these: sweep, sweep-turmoil, mutations, parity, matrix, soak, fuzz
+#   scripts/nightly.sh STEP…          these: sweep, sweep-turmoil, mutations, parity, fidelity, matrix, soak, fuzz
 #   scripts/nightly.sh page           only write the page anew
 #
 # SEED is what all follows from: the date (20261126) if left out, so that every night plays something else, and a night can
@@ -14,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seed=${SEED:-$(date -u +%Y%m%d)}
 cargo=${CARGO:-cargo}
-steps=(sweep sweep-turmoil mutations parity matrix soak fuzz)
+steps=(sweep sweep-turmoil mutations parity fidelity matrix soak fuzz)
 [[ $seed =~ ^[0-9]+$ ]] || { echo "nightly: SEED must be a whole number, not '$seed'" >&2; exit 64; }
 commit=$(git rev-parse --short=12 HEAD)
 # What is not committed can't be played again from the commit.
@@ -61,6 +61,7 @@ play() {
     sweep-turmoil) sweep sweep-turmoil --engine turmoil ;;
     mutations) SEED=$seed scripts/mutations.sh ;;
     parity) make --no-print-directory parity && cp bin/parity.md bin/parity.json "$folder/" ;;
+    fidelity) make --no-print-directory fidelity ;;
     # Fails where a cell of ours is worse than in the results that COMPARISON.md was made from.
     matrix)
       "$cargo" run --quiet --locked --release -p simulator -- matrix --subjects netdrift --json "$folder/matrix.json" \

@@ -53,6 +53,23 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
+fn what_the_proxy_logs_of_a_run_on_real_sockets_replays_as_it_was() {
+    proxy();
+    let played =
+        simulator(&["fidelity", "--live", "--scale", "0.25", "one-refuses.json", "proxy-restart.json", "loss.json"]);
+    let told = text(&played);
+    assert_eq!(played.status.code(), Some(0), "{told}");
+    for line in [
+        "left out    loss: ",
+        "the same    one-refuses",
+        "the same    proxy-restart",
+        "2 logs of runs on real sockets replayed, 0 differ",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+}
+
+#[test]
 fn scenarios_hold_with_the_real_proxy_on_real_sockets() {
     proxy();
     for name in ["exact-weights", "proxy-restart", "reload-broken", "steered"] {

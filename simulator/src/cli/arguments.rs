@@ -79,7 +79,7 @@ pub(crate) enum Command {
     },
     /// Make a scenario of the proxy's log, which replays what happened.
     Record(Record),
-    /// Replay a recorded day, and tell what differs from what was seen on it.
+    /// Replay recorded days, and tell what differs from what was seen on them.
     Fidelity(Fidelity),
     /// Play a recorded day under other settings, and show what they would have changed.
     WhatIf(WhatIf),
@@ -331,13 +331,25 @@ pub(crate) struct New {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Hold a replay against the day
+/// Hold replays against their days
 #[derive(Debug, Args)]
 pub(crate) struct Fidelity {
-    /// What is replayed.
+    /// Files, or directories of *.json.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// One seed for all. Left out: each its own.
+    #[arg(long, conflicts_with = "live")]
+    pub(crate) seed: Option<u64>,
+    /// The engine that replays them.
     #[command(flatten)]
-    pub(crate) one: OneRun,
-    /// Print the report as JSON.
+    pub(crate) engine: EngineArgs,
+    /// They are any scenarios: play each on real sockets first, and record the proxy's own log of that.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// With `--live`: so many at once. Left out: one for each core.
+    #[arg(long, requires = "live")]
+    pub(crate) jobs: Option<usize>,
+    /// Print the reports as JSON, one after the other.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -365,6 +377,9 @@ pub(crate) struct WhatIf {
     /// Print the figures as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Draw the days under each other on a page.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -3,15 +3,18 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use simulator::incident::{self, Candidate, First, Key, Recording};
 use simulator::judge::run_subject;
 use simulator::report::{self, Progress};
+use simulator::subject::Subject;
+use simulator::world::EngineKind;
 
-use super::arguments::{Fidelity, New, Record, WhatIf};
-use super::engines::{prepare, threads};
+use super::arguments::{EngineArgs, Fidelity, New, Record, WhatIf};
+use super::engines::{prepare, prepare_with, sorted, threads};
 use super::failure::{DATA, Failed, unwritten};
-use super::files::{load, load_scaled, print};
+use super::files::{all_scaled, load, print};
 
 fn read(path: &Path) -> Result<Vec<u8>, Failed> {
     std::fs::read(path).map_err(|error| wrong(path, &error.to_string()))
@@ -81,22 +84,60 @@ pub(crate) fn new(args: &New) -> Result<u8, Failed> {
     print(&format!("{0}: {1}\nplay it: simulator run {0}\n", out.display(), scenario.story))
 }
 
-/// Replays a recorded day and prints what differs; the exit code is 1 where something does.
+/// Replays recorded days and prints what differs; the exit code is 1 where something does.
 pub(crate) fn fidelity(args: &Fidelity) -> Result<u8, Failed> {
-    let one = &args.one;
-    let subject = prepare(&one.engine)?;
-    let scenario = load_scaled(&one.file, one.engine.play.scale)?;
-    let Some(seen) = &scenario.seen else {
-        return Err(wrong(&one.file, "it does not say what was seen on its day: make it by `simulator record`"));
-    };
-    let run = run_subject(one.engine.engine, &subject, &scenario, one.seed.unwrap_or(scenario.seed));
-    let fidelity = incident::Fidelity::of(seen, &run.trace);
-    if args.json {
-        print(&report::fidelity_json(&fidelity))?;
-    } else {
-        print(&format!("{}\n{}", report::line(&run), report::fidelity(&fidelity, seen)))?;
+    if args.live {
+        return of_live_logs(args);
     }
-    Ok(u8::from(fidelity.differences().next().is_some()))
+    let subject = prepare(&args.engine)?;
+    let mut code = 0;
+    for (file, scenario) in all_scaled(&args.paths, args.engine.play.scale)? {
+        let Some(seen) = &scenario.seen else {
+            return Err(wrong(&file, "it does not say what was seen on its day: make it by `simulator record`"));
+        };
+        let run = run_subject(args.engine.engine, &subject, &scenario, args.seed.unwrap_or(scenario.seed));
+        let fidelity = incident::Fidelity::of(seen, &run.trace);
+        if args.json {
+            print(&report::fidelity_json(&fidelity))?;
+        } else {
+            print(&format!("{}\n{}", report::line(&run), report::fidelity(&fidelity, seen)))?;
+        }
+        code = code.max(u8::from(fidelity.differs()));
+    }
+    Ok(code)
+}
+
+/// Plays scenarios on real sockets, records the proxy's logs of them and replays these; the exit code is 1 where a replay differs and its
+/// scenario does not say why.
+fn of_live_logs(args: &Fidelity) -> Result<u8, Failed> {
+    let EngineArgs { play, .. } = &args.engine;
+    let subject = Subject::netdrift();
+    prepare_with(EngineKind::Live, &subject, play.proxy.as_deref())?;
+    let (playable, others) = sorted(&args.paths, EngineKind::Live, &subject, play.scale)?;
+    for (name, why) in &others {
+        print(&format!("left out    {name}: {why}\n"))?;
+    }
+    let progress = Progress::logged(u64::try_from(playable.len()).ok());
+    let (next, unlike) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..threads(args.jobs).clamp(1, playable.len().max(1)) {
+            scope.spawn(|| {
+                while let Some((_, scenario)) = playable.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = incident::of_live_log(scenario);
+                    let (text, failed) = report::live_fidelity(scenario, &found, args.json);
+                    unlike.fetch_add(usize::from(failed), Ordering::Relaxed);
+                    progress.ended(failed, &report::printable(&text));
+                }
+            });
+        }
+    });
+    drop(progress);
+    let (all, unlike) = (playable.len(), unlike.into_inner());
+    print(&format!(
+        "{all} logs of runs on real sockets replayed, {unlike} differ without a reason ({})\n",
+        incident::Fidelity::bounds()
+    ))?;
+    Ok(u8::from(unlike > 0))
 }
 
 /// Plays a day under other settings and prints the figures side by side; the exit code is 1 where a bound does not hold.
@@ -116,6 +157,10 @@ pub(crate) fn what_if(args: &WhatIf) -> Result<u8, Failed> {
     let found = incident::what_if(&day, &candidates, seeds, threads(args.jobs), |_| progress.ended(false, ""));
     drop(progress);
     print(&if args.json { report::what_if_json(&found) } else { report::what_if(&found) })?;
+    if let Some(path) = &args.html {
+        let page = report::what_if_page(&day, &found);
+        std::fs::write(path, page).map_err(|error| unwritten(path, &error))?;
+    }
     let mut code = 0;
     for (place, name) in found.candidates.iter().enumerate() {
         for broken in args.bounds.iter().filter_map(|bound| bound.broken(&found.figures, place)) {

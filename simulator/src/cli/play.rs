@@ -7,8 +7,8 @@ use simulator::explore::base::SinceBase;
 use simulator::explore::batch::{Job, judge_sometimes, run_all, sometimes};
 use simulator::explore::coverage::{self, Reached};
 use simulator::explore::results::{self, Results, Source};
-use simulator::explore::{TraceDiff, law_differences};
 use simulator::explore::shard::Shard;
+use simulator::explore::{TraceDiff, law_differences};
 use simulator::judge::{LawTotals, Verdict, run_subject};
 use simulator::report::{self, Progress, timeline_page};
 use simulator::scenario::Scenario;
@@ -56,7 +56,11 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
     let reached = Mutex::new(Reached::new());
     let undrawn = Mutex::new(None);
     let mut reports = run_all(&jobs, threads(args.jobs), |job, report| {
-        let text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
+        let mut text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
+        // How true a recorded day replays differs little from seed to seed.
+        if jobs.iter().find(|one| one.file == job.file).is_some_and(|first| first.seed == job.seed) {
+            text.push_str(&report::printable(&report::fidelity_of(&job.scenario, report)));
+        }
         progress.ended(report.verdict != Verdict::Passed, &text);
         if let Some(Err(failed)) = args.timelines.as_ref().map(|folder| pipeline::draw(folder, job, report)) {
             *undrawn.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
@@ -139,6 +143,7 @@ pub(crate) fn replay(one: &OneRun) -> Result<u8, Failed> {
         text.push_str(&format!("  {}\n", line.to_json()));
     }
     text.push_str(&format!("{}\n{}", report::line(&report), report::failure(&report, &one.file)));
+    text.push_str(&report::fidelity_of(&scenario, &report));
     print(&text)?;
     Ok(report.verdict.exit_code())
 }
@@ -161,15 +166,15 @@ pub(crate) fn diff(one: &Path, other: &Path, results: Option<&[PathBuf]>) -> Res
         |path: &Path| std::fs::read_to_string(path).map_err(|error| wrong(format!("{}: {error}", path.display())));
     let diff = TraceDiff::of(&read(one)?, &read(other)?).map_err(wrong)?;
     print(&diff.to_string())?;
-    Ok(u8::from(!diff.is_empty()))
-}
-
-/// Runs one scenario and draws it.
     if let Some([one, other]) = results {
         for sentence in law_differences(&read(one)?, &read(other)?).map_err(wrong)? {
             print(&format!("{sentence}\n"))?;
         }
     }
+    Ok(u8::from(!diff.is_empty()))
+}
+
+/// Runs one scenario and draws it.
 pub(crate) fn timeline(args: &Timeline) -> Result<u8, Failed> {
     let Timeline { one, to } = args;
     let subject = prepare(&one.engine)?;

@@ -108,6 +108,11 @@ impl Fidelity {
         self.figures.iter().filter(|one| one.differs)
     }
 
+    /// Whether there are any.
+    pub fn differs(&self) -> bool {
+        self.differences().next().is_some()
+    }
+
     fn put(&mut self, what: &str, recorded: impl ToString, replayed: impl ToString, differs: bool) {
         let (recorded, replayed) = (recorded.to_string(), replayed.to_string());
         self.figures.push(Figure { what: what.to_owned(), recorded, replayed, differs });

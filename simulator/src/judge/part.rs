@@ -60,6 +60,8 @@ impl Part {
             gave_up: record.gave_up.clone(),
             clock_skew: record.clock_skew,
             tolerance: record.tolerance,
+            // No law reads it.
+            log: None,
         };
         Part { proxy: HostName::new(proxy), links, scenario: own, record, places }
     }

@@ -20,5 +20,5 @@ pub use log_line::parse as parse_log_line;
 pub use observer::RecordingObserver;
 pub use proxy_event::{Finished, ProxyEvent};
 pub use recorder::Recorder;
-pub use run_record::RunRecord;
+pub use run_record::{ProxyLog, RunRecord};
 pub use trace::{Digest, Line, Trace};

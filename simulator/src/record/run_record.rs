@@ -27,4 +27,15 @@ pub struct RunRecord {
     pub clock_skew: Duration,
     /// How late the engine may do what is due. Zero in a simulation.
     pub tolerance: Duration,
+    /// What a proxy on real sockets has logged itself.
+    pub log: Option<ProxyLog>,
+}
+
+/// The log of a proxy's processes, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct ProxyLog {
+    /// The configuration file that the first of them began with.
+    pub config: String,
+    /// Its lines, complete.
+    pub lines: String,
 }

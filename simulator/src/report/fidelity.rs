@@ -4,18 +4,12 @@ use std::fmt::Write;
 
 use super::printable::one_line;
 use crate::incident::Fidelity;
-use crate::scenario::Seen;
+use crate::judge::RunReport;
+use crate::scenario::{Scenario, Seen};
 
 /// The report as a table, with what counts as the same and what the recording had to guess.
 pub fn fidelity(fidelity: &Fidelity, seen: &Seen) -> String {
-    let width = fidelity.figures.iter().map(|one| one.what.chars().count()).max().unwrap_or(0);
-    let mut text = format!("{:width$}  {:<28} {:<28}\n", "", "recorded", "replayed");
-    for one in &fidelity.figures {
-        let mark = if one.differs { "differs" } else { "" };
-        let (what, recorded) = (one_line(&one.what), one_line(&one.recorded));
-        let line = format!("{what:width$}  {recorded:<28} {:<28} {mark}", one.replayed);
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
+    let mut text = table(fidelity);
     let _ = writeln!(
         text,
         "{} of {} figures differ ({})",
@@ -27,6 +21,42 @@ pub fn fidelity(fidelity: &Fidelity, seen: &Seen) -> String {
         let _ = writeln!(text, "guessed: {}", one_line(guess));
     }
     text
+}
+
+/// What a run shows of the day that `scenario` was recorded of; empty where it was not.
+pub fn fidelity_of(scenario: &Scenario, run: &RunReport) -> String {
+    scenario.seen.as_ref().map_or(String::new(), |seen| fidelity(&Fidelity::of(seen, &run.trace), seen))
+}
+
+fn table(fidelity: &Fidelity) -> String {
+    let width = fidelity.figures.iter().map(|one| one.what.chars().count()).max().unwrap_or(0);
+    let mut text = format!("{:width$}  {:<28} {:<28}\n", "", "recorded", "replayed");
+    for one in &fidelity.figures {
+        let mark = if one.differs { "differs" } else { "" };
+        let (what, recorded) = (one_line(&one.what), one_line(&one.recorded));
+        let line = format!("{what:width$}  {recorded:<28} {:<28} {mark}", one.replayed);
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// How the replay of a recording of the proxy's own log of `scenario` came out, and whether that fails: it differs, or could not be
+/// made, and the scenario does not say why.
+pub fn live_fidelity(scenario: &Scenario, found: &Result<(Seen, Fidelity), String>, json: bool) -> (String, bool) {
+    let name = &scenario.name;
+    let why = scenario.replay_differs.as_deref();
+    let (word, told) = match found {
+        Ok((_, report)) if json => return (fidelity_json(report), why.is_none() && report.differs()),
+        Ok((_, report)) if !report.differs() => return (format!("the same    {name}\n"), false),
+        Ok((_, report)) => {
+            let differing = Fidelity { figures: report.differences().cloned().collect() };
+            ("differs", table(&differing))
+        }
+        Err(error) => ("not played", format!("{}\n", one_line(error))),
+    };
+    let explained = why.map_or(String::new(), |why| format!(": {}", one_line(why)));
+    let told: String = told.lines().map(|line| format!("            {line}\n")).collect();
+    (format!("{word:<11} {name}{explained}\n{told}"), why.is_none())
 }
 
 /// The report as JSON.
@@ -45,6 +75,30 @@ mod tests {
         let seen = Seen { guessed: vec!["x\u{1b}[2J\n::error::y".to_owned()], ..Seen::default() };
         let text = fidelity(&Fidelity { figures: Vec::new() }, &seen);
         assert!(text.ends_with("guessed: x\\u{1b}[2J\\n::error::y\n"), "{text}");
+    }
+
+    #[test]
+    fn a_replay_of_a_live_log_that_differs_fails_unless_its_scenario_says_why() {
+        let scenario = |why: &str| {
+            let text = format!(
+                r#"{{"name": "x", "story": "x", "duration": "1s", {why} "upstreams": [{{"name": "a"}}],
+                "clients": [{{"name": "c", "do": "echo", "requests": 1, "rate": 1}}]}}"#
+            );
+            crate::scenario::parse(&text).unwrap()
+        };
+        let found = |differs| {
+            let (recorded, replayed) = ("1".to_owned(), "2".to_owned());
+            let figures = vec![Figure { what: "failed".to_owned(), recorded, replayed, differs }];
+            Ok((Seen::default(), Fidelity { figures }))
+        };
+        let (plain, excused) = (scenario(""), scenario(r#""replay_differs": "x\u001by","#));
+        assert_eq!(live_fidelity(&plain, &found(false), false), ("the same    x\n".to_owned(), false));
+        let (text, fails) = live_fidelity(&plain, &found(true), false);
+        assert!(fails && text.starts_with("differs     x\n") && text.contains("failed  1"), "{text}");
+        let (text, fails) = live_fidelity(&excused, &found(true), false);
+        assert!(!fails && text.starts_with("differs     x: x\\u{1b}y\n"), "{text}");
+        let (text, fails) = live_fidelity(&plain, &Err("no port".to_owned()), false);
+        assert!(fails && text == "not played  x\n            no port\n", "{text}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod what_if;
 
 pub use annotations::{github, github_problems};
 pub use coverage::coverage;
-pub use fidelity::{fidelity, fidelity_json};
+pub use fidelity::{fidelity, fidelity_json, fidelity_of, live_fidelity};
 pub use json::json;
 pub use junit::junit;
 pub use markdown::markdown;
@@ -26,4 +26,4 @@ pub use progress::Progress;
 pub use proxies::{conformance, conformance_junit, matrix_cell, matrix_page};
 pub use text::{failure, laws, line, replay_command};
 pub use timeline::page as timeline_page;
-pub use what_if::{what_if, what_if_json};
+pub use what_if::{page as what_if_page, what_if, what_if_json};

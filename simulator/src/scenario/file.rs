@@ -33,6 +33,9 @@ pub struct Scenario {
     /// Why the outcome may differ between engines, by the aspect in which it may. Any other difference fails `simulator parity`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parity: BTreeMap<Aspect, String>,
+    /// Why the replay of a recording of the proxy's log may differ from the run itself. Any other that does fails `simulator fidelity --live`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_differs: Option<String>,
     /// Ways to break the proxy (simulator/mutations/). The scenario must notice at least one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catches: Vec<String>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::link::LinkChange;
 use super::patience::Patience;
 use super::wall_clock::WallClock;
-use crate::record::{Clock, GaveUp, Recorder};
+use crate::record::{Clock, GaveUp, ProxyLog, Recorder};
 use crate::scenario::{ByHand, ConfigFile, HostName, Scenario};
 use crate::subject::Subject;
 
@@ -132,6 +132,11 @@ pub trait RunsProxy: Engine {
 
     /// Waits for `kept` at most and returns what is left of a proxy on `host` that has stopped.
     fn proxy_remains(&mut self, host: &HostName, kept: Duration) -> Vec<String>;
+
+    /// What the proxy has logged itself, once it has stopped. A simulated one has no log.
+    fn proxy_log(&mut self) -> Option<ProxyLog> {
+        None
+    }
 }
 
 /// How a program sees the host it runs on.

@@ -36,12 +36,20 @@ fn from_a_log_to_what_another_setting_would_have_done() {
     let (code, told, _) = simulator(folder, &["fidelity", "incident.json"]);
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("0 of ") && told.contains("requests that failed"), "{told}");
+    // Whoever plays it is shown the same, once for all seeds.
+    for (command, times) in [(&["run", "incident.json", "--seeds", "1..3"][..], 1), (&["replay", "incident.json"], 1)] {
+        let (code, told, _) = simulator(folder, command);
+        assert!(code == Some(0) && told.matches(" figures differ (").count() == times, "{command:?}: {told}");
+    }
 
     let (what_if, tried) = (["what-if", "incident.json", "--config", "candidate.json", "--seeds", "1..8"], "--expect");
-    let args = [&what_if[..], &[tried, "harmed<=0", tried, "failovers<=1"]].concat();
+    let args = [&what_if[..], &[tried, "harmed<=0", tried, "failovers<=1", "--html", "days.html"]].concat();
     let (code, told, complaint) = simulator(folder, &args);
     assert_eq!((code, complaint.as_str()), (Some(1), "candidate.json: failovers<=1: the mean is 3.000\n"));
     let harmed = told.lines().find(|line| line.starts_with("harmed")).unwrap();
+    let page = fs::read_to_string(folder.join("days.html")).unwrap();
+    assert!(page.contains("<h2>as it was recorded</h2>\n<p>100 requests, 3 failed, 1 ejections</p>"), "{page}");
+    assert!(page.contains("<h2>candidate.json</h2>\n<p>100 requests, 0 failed, 1 ejections</p>"), "{page}");
     assert!(harmed.contains("3.00 (") && harmed.ends_with("0.00 (0.00..0.00) *"), "{told}");
     // Upstreams are known by their addresses under the key of the recording.
     let (code, _, complaint) = simulator(
@@ -69,7 +77,6 @@ fn two_traces_are_told_apart_by_the_binary() {
     assert_eq!(code, Some(1));
     assert!(told.starts_with("the first difference is in line "), "{told}");
     assert_eq!(simulator(folder, &["diff", "1", "none"]).0, Some(65));
-}
     let results = |seed: &str| {
         let json = format!("{seed}.json");
         assert_eq!(simulator(folder, &["run", file.to_str().unwrap(), "--seed", "1", "--json", &json]).0, Some(0));
@@ -77,3 +84,4 @@ fn two_traces_are_told_apart_by_the_binary() {
     };
     let (code, told, _) = simulator(folder, &["diff", "1", "2", "--results", &results("1"), &results("2")]);
     assert!(code == Some(1) && told.ends_with("every law found, counted and excused what it did before\n"), "{told}");
+}

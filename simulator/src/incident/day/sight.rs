@@ -29,8 +29,7 @@ pub(in crate::incident) struct Sight {
 
 impl Default for Sight {
     fn default() -> Self {
-        let (seen, pieces, latencies, out, untold) = Default::default();
-        Sight { seen, piece: MINUTE, pieces, latencies, out, untold }
+        Self::in_pieces_of(MINUTE)
     }
 }
 
@@ -46,6 +45,12 @@ pub(in crate::incident) fn host_of(url: &str) -> &str {
 }
 
 impl Sight {
+    /// One that tells the day in pieces as long as `piece`, or longer ones where the day is long.
+    pub(in crate::incident) fn in_pieces_of(piece: Duration) -> Self {
+        let (seen, pieces, latencies, out, untold) = Default::default();
+        Sight { seen, piece, pieces, latencies, out, untold }
+    }
+
     /// `event` was told at `at`.
     pub(in crate::incident) fn see(&mut self, at: Duration, event: &ProxyEvent) {
         match event {

@@ -2,8 +2,10 @@
 
 mod candidate;
 mod compare;
+mod course;
 mod measure;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +14,7 @@ use serde::Serialize;
 
 pub use candidate::Candidate;
 pub use compare::{Bound, Compared, LEVEL, Spread, Under};
+pub use course::Course;
 pub use measure::{Figures, figures_of};
 
 use crate::explore::batch::{Job, run_all};
@@ -29,6 +32,9 @@ pub struct WhatIf {
     pub seeds: (u64, u64),
     /// Each figure.
     pub figures: Vec<Compared>,
+    /// The day as it was played with the first seed, and under each candidate; none where it could not be.
+    #[serde(skip)]
+    pub courses: Vec<Option<Course>>,
     /// Runs that could not be played to their end; their figures are missing.
     pub unplayed: usize,
 }
@@ -60,10 +66,15 @@ pub fn what_if(
             scenarios.iter().enumerate().map(job).collect::<Vec<_>>()
         })
         .collect();
-    let found = Mutex::new(std::collections::BTreeMap::new());
+    let found = Mutex::new(BTreeMap::new());
+    let courses = Mutex::new(BTreeMap::new());
     let reports = run_all(&jobs, threads, |job, report| {
         if report.verdict != Verdict::Endless && report.verdict != Verdict::Unsupported {
             let figures = figures_of(&report.trace);
+            if job.seed == *seeds.start() {
+                let course = Course::played(&job.scenario, &report.trace);
+                courses.lock().unwrap_or_else(PoisonError::into_inner).insert(job.file.clone(), course);
+            }
             found.lock().unwrap_or_else(PoisonError::into_inner).insert((job.file.clone(), job.seed), figures);
         }
         told(report);
@@ -74,12 +85,15 @@ pub fn what_if(
         let file = PathBuf::from(place.to_string());
         seeds.clone().map(|seed| found.remove(&(file.clone(), seed)).unwrap_or_default()).collect()
     };
+    let mut courses = courses.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let courses = (0..scenarios.len()).map(|place| courses.remove(&PathBuf::from(place.to_string()))).collect();
     let was = of(0);
     let others: Vec<Vec<Figures>> = (1..scenarios.len()).map(&mut of).collect();
     WhatIf {
         candidates: candidates.iter().map(|(name, _)| name.clone()).collect(),
         seeds: (*seeds.start(), *seeds.end()),
         figures: compare::compare(&was, &others),
+        courses,
         unplayed,
     }
 }

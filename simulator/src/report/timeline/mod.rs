@@ -9,4 +9,6 @@ mod requests;
 mod scale;
 mod svg;
 
+pub(in crate::report) use page::STYLE;
 pub use page::page;
+pub(in crate::report) use picture::clock;

@@ -12,7 +12,8 @@ use crate::record::{Line, ScenarioEvent, What};
 use crate::report::text::replay_command;
 use crate::scenario::{LIVENESS, PROXY, Scenario};
 
-const STYLE: &str = include_str!("page.css");
+/// Colours for light and dark, and what all pages have.
+pub(in crate::report) const STYLE: &str = include_str!("page.css");
 /// How many violations the page names, how many lines of the trace it shows for each, and how many events it lists. The trace has all.
 const VIOLATIONS: usize = 50;
 const LINES: usize = 12;

@@ -120,7 +120,7 @@ impl Picture {
 }
 
 /// A time in seconds, as text.
-pub(super) fn clock(micros: u64) -> String {
+pub(in crate::report) fn clock(micros: u64) -> String {
     let text = format!("{}.{:03}", micros / 1_000_000, micros / 1000 % 1000);
     format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
 }

@@ -1,5 +1,8 @@
 //! Shows a day under several settings, side by side.
 
+mod chart;
+mod page;
+
 use std::fmt::Write;
 
 use crate::incident::{LEVEL, Spread, WhatIf};
@@ -39,6 +42,8 @@ fn shown(spread: Option<Spread>) -> String {
     )
 }
 
+pub use page::page;
+
 /// The figures as JSON.
 pub fn what_if_json(what_if: &WhatIf) -> String {
     serde_json::to_string_pretty(what_if).expect("plain strings and numbers always serialise") + "\n"
@@ -61,6 +66,7 @@ mod tests {
                 as_it_was: spread(7.5),
                 candidates: vec![under(spread(1.0), true), under(None, false)],
             }],
+            courses: Vec::new(),
             unplayed: 2,
         };
         let text = what_if(&what);

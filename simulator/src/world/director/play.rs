@@ -51,8 +51,9 @@ fn act<E: RunsProxy>(mut stage: Stage<'_, E>) -> RunRecord {
     let mut trace = stage.recorder.take();
     // Events of a live proxy are recorded when its log is read, which may be later than they happened.
     trace.lines.sort_by_key(|line| line.at_us);
-    let subject = stage.subject;
-    RunRecord { trace, subject, panics, left, stuck, gave_up, clock_skew: E::CLOCK_SKEW, tolerance: E::TOLERANCE }
+    let (subject, log) = (stage.subject, stage.engine.proxy_log());
+    let (clock_skew, tolerance) = (E::CLOCK_SKEW, E::TOLERANCE);
+    RunRecord { trace, subject, panics, left, stuck, gave_up, clock_skew, tolerance, log }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use mock_upstreams::tls::authority_pem;
@@ -25,7 +25,7 @@ use super::log::Witness;
 use super::program::{self, Program, signal_of};
 use super::start::Start;
 use super::{settings, unsupported};
-use crate::record::{Clock, Recorder, ScenarioEvent, What};
+use crate::record::{Clock, ProxyLog, Recorder, ScenarioEvent, What};
 use crate::scenario::{ByHand, CA_FILE, ConfigFile, HostName, PROXY, Scenario};
 use crate::subject::{Order, Subject};
 use crate::world::engine::{Engine, Host, RunsProxy};
@@ -52,6 +52,9 @@ pub struct Live {
     died: Vec<String>,
     folder: TempDir,
     beginning: Arc<OnceLock<Start>>,
+    /// What the processes of the proxy have logged, and the file that the first of them began with.
+    lines: Arc<Mutex<String>>,
+    first_config: Option<String>,
     clock: Clock,
     wall: WallClock,
 }
@@ -85,6 +88,8 @@ impl Engine for Live {
             folder: folder()?,
             wall: WallClock::new(clock.clone()),
             beginning,
+            lines: Arc::default(),
+            first_config: None,
             clock,
         })
     }
@@ -245,16 +250,26 @@ impl RunsProxy for Live {
         });
         self.proxy.as_mut().map_or_else(Vec::new, ProxyChild::remains)
     }
+
+    fn proxy_log(&mut self) -> Option<ProxyLog> {
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        self.first_config.take().map(|config| ProxyLog { config, lines })
+    }
 }
 
 impl Live {
+    fn on_loopback(&self, file: &ConfigFile) -> String {
+        let listen = self.address(&HostName::new(PROXY));
+        settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(self.folder.path()))
+    }
+
     /// Writes `file` for this engine's proxy and moves it into place in one step.
     fn write(&self, file: &ConfigFile) -> io::Result<()> {
         if !self.subject.tells() {
             return self.configure(file).map(drop);
         }
-        let (listen, folder) = (self.address(&HostName::new(PROXY)), self.folder.path());
-        let text = settings::on_loopback(&file.text, listen, &self.hosts.names(), &child::pid_file(folder));
+        let folder = self.folder.path();
+        let text = self.on_loopback(file);
         program::write(&folder.join(CA_FILE), authority_pem()?)?;
         program::write(&child::config_file(folder), &text)
     }
@@ -271,7 +286,11 @@ impl Live {
         let folder = self.folder.path().to_owned();
         if self.subject.tells() {
             self.write(file)?;
-            let witness = Witness::new(recorder.clone(), Arc::clone(&self.beginning), self.hosts.names());
+            if self.first_config.is_none() {
+                self.first_config = Some(self.on_loopback(file));
+            }
+            let lines = Arc::clone(&self.lines);
+            let witness = Witness::new(recorder.clone(), Arc::clone(&self.beginning), self.hosts.names(), lines);
             let command = program::netdrift(&self.subject, &folder)?;
             self.proxy = Some(ProxyChild::start(command, &folder, recorder, Some(witness))?);
             return Ok(());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use serde_json::Value as Json;
@@ -17,6 +17,8 @@ pub(super) struct Witness {
     recorder: Recorder,
     beginning: Arc<OnceLock<Start>>,
     names: BTreeMap<IpAddr, HostName>,
+    /// All lines of it and of the processes before it.
+    lines: Arc<Mutex<String>>,
     /// When the process wrote its first event.
     first: OnceLock<SystemTime>,
 }
@@ -37,14 +39,23 @@ pub(super) enum Heard {
 }
 
 impl Witness {
-    pub(super) fn new(recorder: Recorder, beginning: Arc<OnceLock<Start>>, names: BTreeMap<IpAddr, HostName>) -> Self {
+    pub(super) fn new(
+        recorder: Recorder,
+        beginning: Arc<OnceLock<Start>>,
+        names: BTreeMap<IpAddr, HostName>,
+        lines: Arc<Mutex<String>>,
+    ) -> Self {
         // The log of a killed process is read after its death, and what it wrote before counts.
         let recorder = recorder.for_what_is_left();
-        Witness { host: HostName::new(PROXY), recorder, beginning, names, first: OnceLock::new() }
+        Witness { host: HostName::new(PROXY), recorder, beginning, names, lines, first: OnceLock::new() }
     }
 
     /// Records the event that `line` names, if it names one.
     pub(super) fn hear(&self, line: &str) -> Heard {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push_str(line);
+        lines.push('\n');
+        drop(lines);
         let Ok(json) = serde_json::from_str::<Json>(line) else { return Heard::Remark };
         if json.get("event").is_none() {
             return Heard::Remark;
@@ -88,7 +99,7 @@ mod tests {
     fn a_line_that_is_not_as_its_event_should_be_is_told_of() {
         let recorder = Recorder::new(Clock::new(|| Duration::ZERO));
         let names = BTreeMap::from([([127, 128, 3, 4].into(), HostName::new("alpha"))]);
-        let witness = Witness::new(recorder.clone(), Arc::default(), names);
+        let witness = Witness::new(recorder.clone(), Arc::default(), names, Arc::default());
         assert_eq!(witness.hear("not JSON"), Heard::Remark);
         assert_eq!(witness.hear(r#"{"timestamp":"2026-01-01T00:00:00.000001Z","message":"hello"}"#), Heard::Remark);
         let pick = r#"{"timestamp":"2026-01-01T00:00:00.000001Z","event":"pick_made","epoch":0}"#;
