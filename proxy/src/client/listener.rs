@@ -1,6 +1,6 @@
 //! Accepts clients within the connection limit, and keeps a reserve above it for health checks.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::client::connection::Entrance;
 use crate::client::session;
 use crate::context::ConnectionSlot;
 use crate::context::Context;
-use crate::env::{Env, Listener, Stop};
+use crate::env::{Env, Lack, Listener, Stop};
 use crate::event::Event;
 
 /// How many connections are answered above the limit, so that health checks and statistics work and other clients get a
@@ -71,19 +71,10 @@ async fn accept_one<E: Env>(
         // Only this client left before it was accepted, so there is no reason to rest.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
         Err(error) => {
-            context.pool.emit(&Event::AcceptFailed { reason: reason(&error), error: &error.to_string() });
+            let reason = Lack::of(&error).map_or("other", Lack::as_str);
+            context.pool.emit(&Event::AcceptFailed { reason, error: &error.to_string() });
             tokio::time::sleep(REST).await;
         }
-    }
-}
-
-/// What was lacking for a connection.
-fn reason(error: &io::Error) -> &'static str {
-    // Linux numbers: EMFILE, ENFILE; ENOMEM, ENOBUFS.
-    match error.raw_os_error() {
-        Some(24 | 23) => "descriptors",
-        Some(12 | 105) => "memory",
-        _ => "other",
     }
 }
 

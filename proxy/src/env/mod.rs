@@ -3,6 +3,7 @@
 //! Static dispatch, nothing boxed on the byte path. `os` is the only implementation that ships; the simulator
 //! brings its own. Intervals use `tokio::time`, which follows paused time, so clocks are not part of this.
 
+mod lack;
 mod lock;
 pub mod os;
 mod relay;
@@ -17,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use lack::Lack;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use lock::watched;
 pub(crate) use lock::{Held, Lock};

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::core::attribution::Failure;
 use crate::core::failover::{Allowance, Limit};
-use crate::env::Env;
+use crate::env::{Env, Lack};
 use crate::event::Phase;
 use crate::http::authority::Authority;
 use crate::http::head::{Fields, HeadLimits, Method, ResponseHead, response_framing};
@@ -23,7 +23,6 @@ use crate::upstream::clock::PhaseClock;
 use crate::upstream::failed::FailedAttempt;
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::{Pool, Upstream};
-use crate::upstream::resolver::is_own_lack;
 
 /// What every attempt of a request shares.
 #[derive(Clone, Copy)]
@@ -253,7 +252,7 @@ fn connect_failure(error: &io::Error) -> Failure {
     match error.kind() {
         // No port is left, or no address of the family.
         AddrNotAvailable => Failure::OwnResources,
-        _ if is_own_lack(error) => Failure::OwnResources,
+        _ if Lack::of(error).is_some() => Failure::OwnResources,
         ConnectionRefused => Failure::ConnectRefused,
         // It stood, and was reset before we could look: the same as a moment later.
         ConnectionReset => Failure::ResetBeforeHead,

@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::env::{Env, Held, Lock};
+use crate::env::{Env, Held, Lack, Lock};
 
 /// The time between two connection attempts while none has failed: RFC 8305 section 8, "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
@@ -330,16 +330,9 @@ fn interleave(found: &[SocketAddr]) -> Vec<IpAddr> {
 
 /// Keeps in `lack` what `error` says, if it is that this side lacked something.
 fn note(error: &io::Error, lack: &OnceLock<io::Error>) {
-    if is_own_lack(error) {
+    if Lack::of(error).is_some() {
         lack.get_or_init(|| error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
     }
-}
-
-/// Whether `error` says that this process or its machine lacked something for a connection, whoever was at the other end.
-pub(super) fn is_own_lack(error: &io::Error) -> bool {
-    // Linux numbers: EMFILE, ENFILE, ENOBUFS.
-    const LACKS: [i32; 3] = [24, 23, 105];
-    error.kind() == io::ErrorKind::OutOfMemory || error.raw_os_error().is_some_and(|number| LACKS.contains(&number))
 }
 
 type Connecting<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send + 'a>>;

@@ -1,0 +1,33 @@
+//! What this process or its machine may lack for a connection, whoever is at the other end.
+
+use std::io::{self, ErrorKind};
+
+use rustix::io::Errno;
+
+/// What is lacking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Descriptors, of this process or of the system.
+    Descriptors,
+    /// Memory, or room in the system's buffers.
+    Memory,
+}
+
+impl Lack {
+    /// What `error` says is lacking; `None` where it says anything else.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE) => Some(Lack::Descriptors),
+            Some(Errno::NOMEM | Errno::NOBUFS) => Some(Lack::Memory),
+            _ => (error.kind() == ErrorKind::OutOfMemory).then_some(Lack::Memory),
+        }
+    }
+
+    /// The word for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Lack::Descriptors => "descriptors",
+            Lack::Memory => "memory",
+        }
+    }
+}
