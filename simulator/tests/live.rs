@@ -354,22 +354,36 @@ fn a_cell_of_the_matrix_that_got_worse_fails() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (now, page, stuck) = (path("now.json"), path("page.md"), path("stuck.json"));
     let play = |more: &[&str]| {
-        let args = ["matrix", "--faults", "cut", "--subjects", "netdrift", "--proxy", proxy().to_str().unwrap()];
+        let args = [
+            "matrix",
+            "--faults",
+            "cut",
+            "--features",
+            "weights",
+            "--subjects",
+            "netdrift",
+            "--proxy",
+            proxy().to_str().unwrap(),
+        ];
         simulator(&[args.as_slice(), more].concat())
     };
     let played = play(&["--json", &now, "--page", &page]);
     assert_eq!(played.status.code(), Some(0), "{}", text(&played));
-    assert!(text(&played).starts_with("netdrift     cut                      excused "), "{}", text(&played));
+    assert!(text(&played).contains("netdrift     cut                      excused "), "{}", text(&played));
+    assert!(text(&played).contains("netdrift     weights                  whole\n"), "{}", text(&played));
     let table = std::fs::read_to_string(&page).unwrap();
     assert!(table.contains("| `cut` | excused "), "{table}");
+    assert!(table.contains("| weights | claimed; whole (a 120, b 40) |"), "{table}");
     // As if requests did not succeed again now.
     let mut worse: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&now).unwrap()).unwrap();
     worse["cells"][0]["verdict"] = "stuck".into();
+    worse["cells"][1]["verdict"] = "unsupported".into();
     std::fs::write(&stuck, worse.to_string()).unwrap();
     let held = |is: &str, was: &str| simulator(&["matrix", "--from", is, "--against", was]);
     let worse = held(&stuck, &now);
     assert_eq!(worse.status.code(), Some(1), "{}", text(&worse));
     assert!(text(&worse).starts_with("worse: cut: was Excused and is Stuck"), "{}", text(&worse));
+    assert!(text(&worse).contains("worse: weights: was Whole and is NotPlayed"), "{}", text(&worse));
     assert_eq!(held(&now, &stuck).status.code(), Some(0));
     // Nothing is left to play, so this ends at once.
     assert_eq!(text(&play(&["--resume", &now])), "");
@@ -387,7 +401,7 @@ fn netdrift_does_what_the_rfcs_demand_of_a_proxy() {
     let xml = std::fs::read_to_string(junit).unwrap();
     assert!(xml.contains(r#"classname="9110-7.6.3""#) && !xml.contains("<failure"), "{xml}");
     let section = check(&["--section", "9110-7.6.1"]);
-    assert!(text(&section).ends_with("netdrift: 3 requirements, broken: 0 of level MUST, 0 of level SHOULD\n"));
+    assert!(text(&section).ends_with("netdrift: 4 requirements, broken: 0 of level MUST, 0 of level SHOULD\n"));
     let unknown = check(&["--section", "9110-99"]);
     assert_eq!(unknown.status.code(), Some(64));
     assert!(text(&unknown).contains("there are: 9110-5.1, "), "{}", text(&unknown));

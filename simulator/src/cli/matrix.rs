@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use faulty_upstream::{CATALOGUE, Fault};
-use simulator::explore::matrix::{self, Column, VERSION};
+use simulator::explore::matrix::{self, Column, Trial, VERSION};
 use simulator::report::{self, Progress};
 use simulator::subject::{self, Subject};
 use simulator::world::EngineKind;
@@ -31,7 +30,7 @@ pub(crate) fn matrix(args: &Matrix) -> Result<u8, Failed> {
     }
     let worse = before.map(|before| matrix::worse(&whole, &before)).unwrap_or_default();
     for one in &worse {
-        print(&format!("worse: {}: {}\n", one.fault, one.text))?;
+        print(&format!("worse: {}: {}\n", one.trial, one.text))?;
     }
     Ok(u8::from(!worse.is_empty()))
 }
@@ -47,7 +46,7 @@ fn wrong(text: String) -> Failed {
 /// Plays all cells that were asked for and that earlier results lack.
 fn play(args: &Matrix) -> Result<matrix::Matrix, Failed> {
     let earlier = args.resume.as_ref().map(read).transpose()?;
-    let faults = faults(&args.faults)?;
+    let trials = trials(&args.faults, &args.features)?;
     let subjects = subjects(&args.subjects, args.proxy.as_deref())?;
     let columns = subjects.iter().map(|subject| Column::of(subject)).collect::<Result<Vec<_>, _>>();
     let columns = columns.map_err(|error| wrong(error.to_string()))?;
@@ -56,32 +55,44 @@ fn play(args: &Matrix) -> Result<matrix::Matrix, Failed> {
         whole.take_over(earlier);
     }
     let due = |subject: &Subject| {
-        faults.iter().filter(|fault| whole.cell(fault.name, subject.name()).is_none()).copied().collect()
+        trials.iter().filter(|trial| whole.cell(trial.name(), subject.name()).is_none()).copied().collect()
     };
-    let due: Vec<(&Arc<Subject>, Vec<&Fault>)> = subjects.iter().map(|subject| (subject, due(subject))).collect();
-    let progress = Progress::new(Some(due.iter().map(|(_, faults)| faults.len() as u64).sum()));
+    let due: Vec<(&Arc<Subject>, Vec<Trial>)> = subjects.iter().map(|subject| (subject, due(subject))).collect();
+    let progress = Progress::new(Some(due.iter().map(|(_, trials)| trials.len() as u64).sum()));
     let told = |cell: &matrix::Cell| {
         progress.ended(false, "");
         // If nobody reads this, the files and the exit code still tell.
-        let _ = print(&format!("{:<12} {:<24} {}\n", cell.subject, cell.fault, report::matrix_cell(Some(cell))));
+        let _ = print(&format!("{:<12} {:<24} {}\n", cell.subject, cell.trial, report::matrix_cell(Some(cell))));
     };
-    for (subject, faults) in due {
-        whole.cells.extend(matrix::play(subject, &faults, args.jobs, told));
+    for (subject, trials) in due {
+        whole.cells.extend(matrix::play(subject, &trials, args.jobs, told));
     }
     drop(progress);
     whole.sort();
     Ok(whole)
 }
 
-/// The faults called `names`; all if there are no names.
-fn faults(names: &[String]) -> Result<Vec<&'static Fault>, Failed> {
-    let named = |name: &String| {
-        CATALOGUE.iter().find(|fault| fault.name == *name).ok_or_else(|| Failed {
-            code: USAGE,
-            text: format!("--faults: no fault {name}; `faulty-upstream catalogue` lists them\n"),
+/// The faults and the features that are named; all of both if none is.
+fn trials(faults: &[String], features: &[String]) -> Result<Vec<Trial>, Failed> {
+    if faults.is_empty() && features.is_empty() {
+        return Ok(Trial::all().collect());
+    }
+    let faults = faults.iter().map(|name| {
+        named(Trial::faults(), name)
+            .ok_or_else(|| format!("--faults: no fault {name}; `faulty-upstream catalogue` lists them"))
+    });
+    let features = features.iter().map(|name| {
+        named(Trial::features(), name).ok_or_else(|| {
+            let all: Vec<&str> = Trial::features().map(|trial| trial.name()).collect();
+            format!("--features: no run shows {name}; there are {}", all.join(", "))
         })
-    };
-    if names.is_empty() { Ok(CATALOGUE.iter().collect()) } else { names.iter().map(named).collect() }
+    });
+    let named: Result<Vec<Trial>, String> = faults.chain(features).collect();
+    named.map_err(|text| Failed { code: USAGE, text: text + "\n" })
+}
+
+fn named(mut all: impl Iterator<Item = Trial>, name: &str) -> Option<Trial> {
+    all.find(|trial| trial.name() == name)
 }
 
 /// The subjects called `names`, which have to be installed; if there are no names, all shipped ones that are.

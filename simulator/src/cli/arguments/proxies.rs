@@ -24,12 +24,15 @@ pub(crate) struct Conformance {
     pub(crate) junit: Option<PathBuf>,
 }
 
-/// Play every fault against every proxy
+/// Play every fault against every proxy, and ask each for the features that it claims
 #[derive(Debug, Args)]
 pub(crate) struct Matrix {
-    /// Faults by name, with commas between them. Left out: all of the catalogue.
+    /// Faults by name, with commas between them. Left out: all of the catalogue, unless `--features` are named.
     #[arg(long, value_delimiter = ',', value_name = "FAULT,…")]
     pub(crate) faults: Vec<String>,
+    /// Features by name, with commas between them. Left out: all that a run shows, unless `--faults` are named.
+    #[arg(long, value_delimiter = ',', value_name = "FEATURE,…")]
+    pub(crate) features: Vec<String>,
     /// Subjects by name or folder, with commas between them. Left out: those of simulator/subjects that are installed.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub(crate) subjects: Vec<String>,
@@ -43,7 +46,7 @@ pub(crate) struct Matrix {
     #[arg(long, value_name = "FILE")]
     pub(crate) resume: Option<PathBuf>,
     /// Play nothing: take what an earlier run has written there.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "faults", "subjects"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "faults", "features", "subjects"])]
     pub(crate) from: Option<PathBuf>,
     /// Write the results as JSON.
     #[arg(long, value_name = "FILE")]

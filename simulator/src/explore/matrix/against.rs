@@ -7,8 +7,8 @@ use crate::subject::NETDRIFT;
 /// A cell that is worse than it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worse {
-    /// The fault.
-    pub fault: String,
+    /// What it tries.
+    pub trial: String,
     /// What is worse.
     pub text: String,
 }
@@ -17,8 +17,8 @@ pub struct Worse {
 /// any more. How many requests failed of which the laws demand nothing is a matter of chance, unless all of them did.
 pub fn worse(now: &Matrix, before: &Matrix) -> Vec<Worse> {
     let own = now.cells.iter().filter(|cell| cell.subject == NETDRIFT);
-    let pairs = own.filter_map(|cell| Some((cell, before.cell(&cell.fault, NETDRIFT)?)));
-    pairs.filter_map(|(now, before)| Some(Worse { fault: now.fault.clone(), text: compare(now, before)? })).collect()
+    let pairs = own.filter_map(|cell| Some((cell, before.cell(&cell.trial, NETDRIFT)?)));
+    pairs.filter_map(|(now, before)| Some(Worse { trial: now.trial.clone(), text: compare(now, before)? })).collect()
 }
 
 fn compare(now: &Cell, before: &Cell) -> Option<String> {
@@ -45,13 +45,14 @@ mod tests {
     use crate::judge::Verdict;
 
     fn matrix(cells: &[(&str, Verdict, u64, &str)]) -> Matrix {
-        let cell = |(fault, verdict, failed, law): &(&str, Verdict, u64, &str)| Cell {
-            fault: (*fault).to_owned(),
+        let cell = |(trial, verdict, failed, law): &(&str, Verdict, u64, &str)| Cell {
+            trial: (*trial).to_owned(),
             subject: NETDRIFT.to_owned(),
             verdict: *verdict,
             broken: law.split_whitespace().map(|law| (law.to_owned(), 1)).collect(),
             tunnels: Tally { asked: 9, failed: BTreeMap::from([("x".to_owned(), *failed)]) },
             plain: Tally::default(),
+            counted: BTreeMap::new(),
             said: Vec::new(),
         };
         Matrix { version: VERSION, date: String::new(), columns: Vec::new(), cells: cells.iter().map(cell).collect() }
@@ -80,8 +81,8 @@ mod tests {
             ("new", Verdict::Violated, 0, "bytes"),
         ]);
         let found = worse(&now, &before);
-        let faults: Vec<&str> = found.iter().map(|one| one.fault.as_str()).collect();
-        assert_eq!(faults, ["all-fail", "breaks", "another-law"]);
+        let trials: Vec<&str> = found.iter().map(|one| one.trial.as_str()).collect();
+        assert_eq!(trials, ["all-fail", "breaks", "another-law"]);
         assert!(found[0].text.starts_with("was Whole and is Excused"), "{found:?}");
         assert!(found[1].text.starts_with("was Excused and is Broken"), "{found:?}");
         assert!(found[2].text.starts_with("breaks the law once"), "{found:?}");

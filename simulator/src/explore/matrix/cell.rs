@@ -1,9 +1,12 @@
-//! A cell says what came of one fault with one subject.
+//! A cell says what came of one trial with one subject.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use mock_upstreams::journal::Event;
+
+use super::feature_story::COUNTED;
 use super::story::{PLAIN, TUNNEL};
 use crate::judge::{RunReport, Verdict};
 use crate::record::{ClientEvent, What};
@@ -11,11 +14,11 @@ use crate::record::{ClientEvent, What};
 /// The most texts of violations that a cell keeps.
 const TEXTS: usize = 2;
 
-/// What came of one fault with one subject.
+/// What came of one trial with one subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
-    /// The fault.
-    pub fault: String,
+    /// What was tried: a fault, or a feature.
+    pub trial: String,
     /// The subject.
     pub subject: String,
     /// How its run ended.
@@ -27,6 +30,9 @@ pub struct Cell {
     pub tunnels: Tally,
     /// What the client saw that asks for pages.
     pub plain: Tally,
+    /// How many of the counted requests reached each upstream, by the upstreams' journals.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counted: BTreeMap<String, u64>,
     /// The first violations, or why the cell could not be played.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<String>,
@@ -78,8 +84,8 @@ impl Tally {
 }
 
 impl Cell {
-    /// The cell of `fault` by the report of its run.
-    pub fn of(fault: &str, report: &RunReport) -> Self {
+    /// The cell of `trial` by the report of its run.
+    pub fn of(trial: &str, report: &RunReport) -> Self {
         let mut broken: BTreeMap<String, u64> = BTreeMap::new();
         if report.verdict != Verdict::Unsupported {
             for violation in &report.violations {
@@ -91,12 +97,13 @@ impl Cell {
             _ => format!("{}: {}", one.of, one.text.lines().next().unwrap_or_default()),
         });
         Cell {
-            fault: fault.to_owned(),
+            trial: trial.to_owned(),
             subject: report.subject.clone(),
             verdict: report.verdict,
             broken,
             tunnels: Tally::of(report, TUNNEL),
             plain: Tally::of(report, PLAIN),
+            counted: counted(report),
             said: said.collect(),
         }
     }
@@ -113,11 +120,25 @@ impl Cell {
     }
 }
 
+/// How many requests of [`COUNTED`] each upstream saw.
+fn counted(report: &RunReport) -> BTreeMap<String, u64> {
+    let mut counted = BTreeMap::new();
+    for line in &report.trace.lines {
+        if let What::Upstream(Event::Request(record)) = &line.what
+            && let Some((client, _)) = record.id.as_deref().and_then(|id| id.rsplit_once('-'))
+            && client == COUNTED
+        {
+            *counted.entry(line.host.as_str().to_owned()).or_default() += 1;
+        }
+    }
+    counted
+}
+
 #[cfg(test)]
 mod tests {
     use faulty_upstream::CATALOGUE;
 
-    use super::super::story::story;
+    use super::super::{Trial, story};
     use super::*;
     use crate::judge::{Violation, run};
     use crate::subject::Subject;
@@ -135,6 +156,9 @@ mod tests {
         let cut = Cell::of("cut", &of("cut"));
         assert_eq!(cut.shown(), Shown::Excused, "{cut:?}");
         assert!(cut.tunnels.failed.keys().all(|how| how.ends_with("in the data")), "{cut:?}");
+        let weights = Trial::features().find(|trial| trial.name() == "weights").unwrap();
+        let weights = Cell::of("weights", &run(&weights.story(&Subject::default()), 1));
+        assert_eq!(weights.counted, BTreeMap::from([("a".to_owned(), 120), ("b".to_owned(), 40)]), "{weights:?}");
         let violation = |text: &str| Violation { of: "answered".to_owned(), text: text.to_owned(), lines: Vec::new() };
         let violations = ["one", "two", "three"].map(violation).to_vec();
         let broken = Cell::of("refuse", &RunReport { verdict: Verdict::Violated, violations, ..whole.clone() });

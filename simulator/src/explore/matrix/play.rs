@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use faulty_upstream::{CATALOGUE, Fault};
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
-use super::story::story;
+use super::trial::Trial;
 use crate::explore::batch::{Job, run_all};
 use crate::subject::{Feature, Subject};
 use crate::world::{EngineKind, live};
 
 /// The version of the format of results.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How long every subject has, once the fault is over, until requests succeed again, whatever its own file says: several times the longest
 /// back-off of a cell.
@@ -30,7 +29,7 @@ pub struct Matrix {
     pub date: String,
     /// The subjects, in the order in which they are shown.
     pub columns: Vec<Column>,
-    /// What came of each fault with each subject, as far as it was played.
+    /// What came of each trial with each subject, as far as it was played.
     pub cells: Vec<Cell>,
 }
 
@@ -70,16 +69,16 @@ impl Column {
 }
 
 impl Matrix {
-    /// The cell of `fault` with `subject`, if it was played.
-    pub fn cell(&self, fault: &str, subject: &str) -> Option<&Cell> {
-        self.cells.iter().find(|cell| cell.fault == fault && cell.subject == subject)
+    /// The cell of `trial` with `subject`, if it was played.
+    pub fn cell(&self, trial: &str, subject: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.trial == trial && cell.subject == subject)
     }
 
-    /// Puts the cells in the order of the columns and of the catalogue.
+    /// Puts the cells in the order of the columns and of the trials.
     pub fn sort(&mut self) {
-        let place = |fault: &str| CATALOGUE.iter().position(|one| one.name == fault);
+        let place = |trial: &str| Trial::all().position(|one| one.name() == trial);
         let column = |subject: &str| self.columns.iter().position(|column| column.subject == subject);
-        self.cells.sort_by_cached_key(|cell| (column(&cell.subject), place(&cell.fault)));
+        self.cells.sort_by_cached_key(|cell| (column(&cell.subject), place(&cell.trial)));
     }
 
     /// Takes over the cells and columns of `earlier` that this one lacks. Those of one subject belong together, so that a subject of another
@@ -91,7 +90,7 @@ impl Matrix {
                 Some((column.version.clone(), column.digest.clone()))
             };
             let same = played(&self.columns).is_none_or(|now| played(&earlier.columns) == Some(now));
-            if same && self.cell(&cell.fault, &cell.subject).is_none() {
+            if same && self.cell(&cell.trial, &cell.subject).is_none() {
                 self.cells.push(cell);
             }
         }
@@ -103,16 +102,16 @@ impl Matrix {
     }
 }
 
-/// Plays each of `faults` with `subject`, `jobs` cells at once, and returns the cells. `told` hears of each as it ends.
-pub fn play(subject: &Arc<Subject>, faults: &[&Fault], jobs: usize, told: impl Fn(&Cell) + Sync) -> Vec<Cell> {
+/// Plays each of `trials` with `subject`, `jobs` cells at once, and returns the cells. `told` hears of each as it ends.
+pub fn play(subject: &Arc<Subject>, trials: &[Trial], jobs: usize, told: impl Fn(&Cell) + Sync) -> Vec<Cell> {
     let subject = &Arc::new(subject.that_comes_back_within(COMES_BACK_WITHIN));
-    let cells: Vec<Job> = faults
+    let cells: Vec<Job> = trials
         .iter()
-        .map(|fault| {
-            let scenario = Arc::new(story(fault, subject));
+        .map(|trial| {
+            let scenario = Arc::new(trial.story(subject));
             let seed = scenario.seed;
-            // The name of the fault stands for a file, which there is none.
-            let file = PathBuf::from(fault.name);
+            // The name of the trial stands for a file, which there is none.
+            let file = PathBuf::from(trial.name());
             Job { file, scenario, seed, engine: EngineKind::Live, subject: Arc::clone(subject) }
         })
         .collect();
@@ -146,15 +145,16 @@ mod tests {
     use crate::judge::Verdict;
 
     /// What is behind the colon of `version` is the digest.
-    fn matrix(subject: &str, version: &str, faults: &[&str]) -> Matrix {
+    fn matrix(subject: &str, version: &str, trials: &[&str]) -> Matrix {
         let (version, digest) = version.split_once(':').unwrap_or((version, ""));
-        let cell = |fault: &&str| Cell {
-            fault: (*fault).to_owned(),
+        let cell = |trial: &&str| Cell {
+            trial: (*trial).to_owned(),
             subject: subject.to_owned(),
             verdict: Verdict::Passed,
             broken: BTreeMap::new(),
             tunnels: Default::default(),
             plain: Default::default(),
+            counted: BTreeMap::new(),
             said: vec![version.to_owned()],
         };
         let column = Column {
@@ -169,7 +169,7 @@ mod tests {
             version: VERSION,
             date: String::new(),
             columns: vec![column],
-            cells: faults.iter().map(cell).collect(),
+            cells: trials.iter().map(cell).collect(),
         }
     }
 
@@ -193,6 +193,6 @@ mod tests {
         std::fs::write(&file, serde_json::to_string(&written).unwrap()).unwrap();
         assert_eq!(read(&file).unwrap(), written);
         std::fs::write(&file, serde_json::to_string(&Matrix { version: 0, ..written }).unwrap()).unwrap();
-        assert!(read(&file).unwrap_err().ends_with("m.json: version: is 0, but this simulator reads 1"));
+        assert!(read(&file).unwrap_err().ends_with("m.json: version: is 0, but this simulator reads 2"));
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use faulty_upstream::fault::{Family, Strikes};
 use faulty_upstream::{CATALOGUE, Fault};
 
-use crate::explore::matrix::{Cell, Column, Matrix, Shown, Tally};
+use crate::explore::matrix::{Cell, Column, Matrix, Shown, Tally, Trial};
 use crate::subject::{Feature, NETDRIFT};
 
 const FAMILIES: [Family; 6] =
@@ -75,9 +75,10 @@ fn escaped(text: &str) -> String {
 
 fn not_run(page: &mut String, matrix: &Matrix) {
     for Column { title, subject, .. } in &matrix.columns {
-        let missing = CATALOGUE.iter().filter(|fault| matrix.cell(fault.name, subject).is_none()).count();
+        let missing = Trial::all().filter(|trial| matrix.cell(trial.name(), subject).is_none()).count();
         if missing > 0 {
-            let _ = writeln!(page, "Not run with {title}: {missing} of {} faults.\n", CATALOGUE.len());
+            let _ =
+                writeln!(page, "Not run with {title}: {missing} of {} faults and features.\n", Trial::all().count());
         }
     }
 }
@@ -100,7 +101,8 @@ fn table(page: &mut String, matrix: &Matrix, family: Family) {
 
 /// The cells that could not be played, by why.
 fn not_played(page: &mut String, matrix: &Matrix) {
-    let cells = matrix.cells.iter().filter(|cell| cell.shown() == Shown::NotPlayed);
+    let faults = || matrix.cells.iter().filter(|cell| Trial::faults().any(|trial| trial.name() == cell.trial));
+    let cells = faults().filter(|cell| cell.shown() == Shown::NotPlayed);
     let whys: BTreeSet<&String> = cells.flat_map(|cell| &cell.said).collect();
     if !whys.is_empty() {
         page.push_str("Why cells are `n/a`:\n\n");
@@ -120,7 +122,7 @@ fn found(page: &mut String, matrix: &Matrix) {
         let cells = cells.filter(|cell| matches!(cell.shown(), Shown::Broken | Shown::Stuck));
         for cell in cells {
             none = false;
-            let _ = writeln!(page, "- {} (`{}`), {}.", column.title, cell.fault, saw(cell));
+            let _ = writeln!(page, "- {} (`{}`), {}.", column.title, cell.trial, saw(cell));
             for text in &cell.said {
                 let _ = writeln!(page, "  - {}", escaped(text));
             }
@@ -172,8 +174,11 @@ const EVIDENCE: [Evidence; 6] = [
 fn features(page: &mut String, matrix: &Matrix) {
     page.push_str(
         "## Features claimed beside features shown\n\n\
-         A subject claims what its file does not say it lacks. What is shown is the law that would break without the feature, and with how many \
-         of the faults it held.\n\n",
+         A subject claims what its file does not say it lacks; what it lacks stands below the table with the reason. What is shown is either the run \
+         that asks for the feature, with what it would say in the tables above (`expect[1]` is the second of what its scenario expects beyond the laws) and how many of the counted requests each upstream saw: `simulator \
+         matrix --features FEATURE --subjects SUBJECT` shows it again. Or it is the law that would break without the feature, and with how many of the \
+         faults it held. Shares count as shown if they are exact where the subject claims that, else if chi-square at a level of 0.001 does not speak \
+         against them. `http` is what `simulator conformance --subject SUBJECT` is about.\n\n",
     );
     let titles: Vec<&str> = matrix.columns.iter().map(|column| column.title.as_str()).collect();
     let _ = writeln!(page, "| Feature | {} |\n|---|{}", titles.join(" | "), "---|".repeat(titles.len()));
@@ -181,11 +186,28 @@ fn features(page: &mut String, matrix: &Matrix) {
         let evidence = EVIDENCE.iter().find(|evidence| evidence.feature == feature);
         let cells = matrix.columns.iter().map(|column| match (column.lacks.contains_key(&feature), evidence) {
             (true, _) => "not claimed".to_owned(),
-            (false, None) => "claimed".to_owned(),
             (false, Some(evidence)) => format!("claimed; {}", held(matrix, column, evidence)),
+            (false, None) if Trial::features().any(|trial| trial.name() == feature.as_str()) => {
+                format!("claimed; {}", asked(matrix.cell(feature.as_str(), &column.subject)))
+            }
+            (false, None) => "claimed".to_owned(),
         });
         let _ = writeln!(page, "| {feature} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
+    page.push_str("\nWhat is not claimed, and why:\n\n");
+    for column in &matrix.columns {
+        for (feature, why) in &column.lacks {
+            let _ = writeln!(page, "- {}, {feature}: {}", column.title, escaped(why));
+        }
+    }
+}
+
+/// What the run says that asks for a feature, and the shares in it.
+fn asked(cell: Option<&Cell>) -> String {
+    let shares = cell.into_iter().flat_map(|cell| &cell.counted);
+    let shares: Vec<String> = shares.map(|(upstream, count)| format!("{upstream} {count}")).collect();
+    let shares = if shares.is_empty() { String::new() } else { format!(" ({})", shares.join(", ")) };
+    matrix_cell(cell) + &shares
 }
 
 /// With how many of the faults the law of `evidence` held.
@@ -206,14 +228,14 @@ mod tests {
     use crate::explore::matrix::VERSION;
     use crate::judge::Verdict;
 
-    fn cell(subject: &str, fault: &str, verdict: Verdict, failed: u64) -> Cell {
+    fn cell(subject: &str, trial: &str, verdict: Verdict, failed: u64) -> Cell {
         let broken = if verdict == Verdict::Violated {
             BTreeMap::from([("answered".to_owned(), failed)])
         } else {
             BTreeMap::new()
         };
         Cell {
-            fault: fault.to_owned(),
+            trial: trial.to_owned(),
             subject: subject.to_owned(),
             verdict,
             said: broken.keys().map(|law| format!("{law}: x-1 failed | so")).collect(),
@@ -223,6 +245,7 @@ mod tests {
                 failed: (failed > 0).then(|| ("reset in the data".to_owned(), failed)).into_iter().collect(),
             },
             plain: Tally { asked: 20, failed: BTreeMap::new() },
+            counted: BTreeMap::new(),
         }
     }
 
@@ -239,6 +262,7 @@ mod tests {
 
     #[test]
     fn the_page_tells_what_was_seen_and_what_was_not_run() {
+        let weights = cell(NETDRIFT, "weights", Verdict::Passed, 0);
         let matrix = Matrix {
             version: VERSION,
             date: "2026-01-31".to_owned(),
@@ -249,6 +273,8 @@ mod tests {
                 cell("other", "refuse", Verdict::Violated, 3),
                 cell("other", "accept-reset", Verdict::Passed, 2),
                 cell("other", "garbage", Verdict::Violated, 4),
+                Cell { counted: BTreeMap::from([("a".to_owned(), 30), ("b".to_owned(), 10)]), ..weights },
+                cell("other", "drain", Verdict::Violated, 4),
             ],
         };
         let page = matrix_page(&matrix);
@@ -262,12 +288,17 @@ mod tests {
             "- OTHER (`garbage`), 4 of 20 tunnels failed (reset in the data: 4), 0 of 20 pages failed.",
             "| failover | claimed; answered held with 1 of 1 | claimed; answered held with 0 of 1 |",
             "| connect-failover-by-reply | claimed; answered held with 0 of 0 | not claimed |",
-            "| weights | claimed | claimed |",
+            "| weights | claimed; whole (a 30, b 10) | claimed; not run |",
+            "| drain | claimed; not run | claimed; **answered 4** |",
+            "| http | claimed | claimed |",
+            "- OTHER (`drain`), 4 of 20 tunnels failed (reset in the data: 4), 0 of 20 pages failed.",
+            "- OTHER, connect-failover-by-reply: so",
         ] {
             assert!(page.lines().any(|one| one == line), "{line}\n{page}");
         }
-        let all = CATALOGUE.len();
-        assert!(page.contains(&format!("Not run with OTHER: {} of {all} faults.", all - 3)), "{page}");
+        let all = Trial::all().count();
+        let missing = format!("Not run with OTHER: {} of {all} faults and features.", all - 4);
+        assert!(page.contains(&missing), "{page}");
         assert!(!page.contains("NETDRIFT (`accept-close`)"), "our own are in the tables: {page}");
         for fault in CATALOGUE {
             assert!(page.contains(&format!("| `{}` |", fault.name)), "{}", fault.name);
