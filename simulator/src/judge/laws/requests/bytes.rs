@@ -9,7 +9,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RESERVE, RequestEnd, Witnesses};
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RESERVE, RequestEnd, Witnesses, struck_by};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "bytes",
@@ -22,6 +22,21 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     ended.filter_map(|(id, asked, end)| judge(witnesses, id, asked, &end)).collect()
 }
 
+/// Faults that end a page before it is whole, so that whoever reads it by its framing can tell.
+const CUT_SHORT: [&str; 4] = ["cut-body", "body-reset", "length-too-long", "broken-chunk"];
+
+/// Whether a client got a page for a whole one that no upstream sent to its end. It can't tell by itself where only the end of its
+/// connection says how long a page is.
+fn took_short_for_whole(entries: &[JournalEntry<'_>], asked: &ClientRequest<'_>, end: &RequestEnd<'_>) -> bool {
+    let mut answers = entries.iter().filter(|one| one.is_success()).peekable();
+    let may_have_bodies = !asked.is_tunnel() && asked.method != "HEAD";
+    may_have_bodies
+        && end.result.failure.is_none()
+        && end.result.status.is_some_and(|status| (200..300).contains(&status))
+        && answers.peek().is_some()
+        && answers.all(|one| struck_by(one.record, &CUT_SHORT))
+}
+
 /// `None` where no upstream answered with what the client saw, so that there is nothing to compare.
 fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &RequestEnd<'_>) -> Option<Case> {
     let entries = witnesses.journals.of(id);
@@ -32,6 +47,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     // byte that is lost or altered by themselves.
     let sealed = asked.action == "tls";
     let alike = sealed || (same(record.up, seen.up) && same(record.down, seen.down));
+    if took_short_for_whole(entries, asked, end) {
+        return broken(format!("{id} took for whole what {} had cut short", entry.host));
+    }
     // What a fault answers in the upstream's place is not written down. Where it is that upstream's answer which the client got, the
     // entry may be another's.
     let struck = |one: &JournalEntry<'_>| witnesses.disturbances.harm(one) == Harm::Answer;
@@ -245,6 +263,18 @@ mod tests {
         line.host = others.into_iter().find(|name| *name != line.host).unwrap();
         twin.record.trace.lines.push(line);
         twin.fires();
+    }
+
+    #[test]
+    fn fires_where_a_page_that_was_cut_short_is_taken_for_a_whole_one() {
+        for (action, is_found) in [("http:version=1.0,path=/chunked/3000", true), ("http:method=HEAD", false)] {
+            let mut twin = Twin::of_clients_that(&LAW, action);
+            let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+            let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what else { panic!() };
+            (record.faults, record.outcome) = (vec!["cut-body".into()], Outcome::Faulted);
+            record.down = checksum::Transferred::of(b"ten bytes.");
+            if is_found { twin.fires() } else { twin.excuses(Excuse::RequestStruck) }
+        }
     }
 
     #[test]
