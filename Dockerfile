@@ -1,18 +1,22 @@
-# The production image: the proxy alone. Base images are arguments, so that no registry is needed where local
-# images exist: docker build --build-arg BUILD_IMAGE=my-rust --build-arg RUN_IMAGE=my-debian .
-ARG BUILD_IMAGE=rust:1-bookworm
-ARG RUN_IMAGE=debian:bookworm-slim
+# The production image: the proxy alone, as a static program on nothing. Base images are arguments, so that no registry is needed where
+# local images exist: docker build --build-arg BUILD_IMAGE=my-rust .
+#
+# The build image makes static programs, as rust:1-alpine does by itself; another one says for which target in CARGO_BUILD_TARGET. With one that
+# doesn't (rust:1-bookworm), RUN_IMAGE has to bring the C library (debian:bookworm-slim).
+ARG BUILD_IMAGE=rust:1-alpine
+ARG RUN_IMAGE=scratch
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
+ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 COPY . .
 # The other two images begin with the same lines, so that all of them take one built layer.
-RUN cargo build --locked --release -p proxy && mkdir -p /empty
+RUN cargo build --locked --release -p proxy && mkdir /empty /built && cp "target/$CARGO_BUILD_TARGET/release/proxy" /built/
 
 FROM ${RUN_IMAGE}
 # The system's root certificates, for https:// upstreams, come from the build image: nothing is fetched here.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /src/target/release/proxy /usr/local/bin/proxy
+COPY --from=build /built/proxy /usr/local/bin/proxy
 COPY configs /app/configs
 # For the control socket, which is how the health check finds the proxy. With a read-only root, mount a tmpfs here that
 # this user may write.

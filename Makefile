@@ -3,12 +3,14 @@
 CARGO ?= cargo
 DOCKER ?= docker
 IMAGE ?= netdrift
-# The base images, for where no registry can be reached: make docker-prod BUILD_IMAGE=my-rust RUN_IMAGE=my-debian
-BUILD_IMAGE ?= rust:1-bookworm
-RUN_IMAGE ?= debian:bookworm-slim
+# The base images, for where no registry can be reached: make docker-prod BUILD_IMAGE=my-rust. Dockerfile says what they have to bring.
+BUILD_IMAGE ?= rust:1-alpine
+RUN_IMAGE ?= scratch
+# That of the harness, with a shell.
+SHELL_IMAGE ?= debian:bookworm-slim
 
 release := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
-docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-arg RUN_IMAGE=$(RUN_IMAGE)
+docker_build = $(DOCKER) build --build-arg BUILD_IMAGE=$(BUILD_IMAGE) --build-arg RUN_IMAGE=
 
 .DEFAULT_GOAL := help
 .PHONY: help tools build build-test build-faulty build-loadgen clean demo run-proxy run-test-proxies test test-unit \
@@ -202,13 +204,13 @@ soak: build build-test build-faulty build-loadgen ## Faults and reloads under lo
 	@scripts/soak.sh
 
 docker-prod: ## Build the production image (proxy only)
-	$(docker_build) -f Dockerfile -t $(IMAGE):latest .
+	$(docker_build)$(RUN_IMAGE) -f Dockerfile -t $(IMAGE):latest .
 
 docker-test: ## Build the test image (proxy and mock upstreams)
-	$(docker_build) -f Dockerfile.test -t $(IMAGE):test .
+	$(docker_build)$(RUN_IMAGE) -f Dockerfile.test -t $(IMAGE):test .
 
 docker-harness: ## Build the image of the harness, netdrift-harness: all five programs
-	$(docker_build) -f Dockerfile.harness -t $(IMAGE)-harness:latest .
+	$(docker_build)$(SHELL_IMAGE) -f Dockerfile.harness -t $(IMAGE)-harness:latest .
 
 docker-build: docker-prod ## The same as docker-prod
 
