@@ -126,6 +126,19 @@ tunnel() {
 
 reloads() { testing logs proxy 2>&1 | grep -c "configuration reloaded"; }
 
+# starts_with_https ARGUMENT…: whether a container with an https:// upstream comes up, which it doesn't where there are no root certificates.
+starts_with_https() {
+  local result
+  echo '{ "upstream_proxies": [{ "url": "https://upstream.invalid" }] }' >configs/https.json
+  docker run -d --name https -v "$PWD/configs:/app/configs:ro,z" -e PROXY_CONFIG=/app/configs/https.json "$@" netdrift:latest
+  within 5 'docker exec https proxy healthcheck'
+  result=$?
+  docker logs https
+  docker rm -f https
+  rm configs/https.json
+  return "$result"
+}
+
 # layers IMAGE: one a line.
 layers() { docker image inspect "$1" --format '{{range .RootFS.Layers}}{{println .}}{{end}}' | grep .; }
 
@@ -145,6 +158,7 @@ check_images() {
   [ "$failed" = 0 ] || return
   check "a container with nothing set ends with 78 and says which variable is missing" \
     'docker run --rm netdrift:latest >out 2>&1; test $? = 78 && grep PROXY_PASSWORD out'
+  check "the root certificates for https:// upstreams are in it" 'starts_with_https && ! starts_with_https -e SSL_CERT_FILE=/nowhere'
 }
 
 check_test_stack() {
