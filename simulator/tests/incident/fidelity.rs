@@ -7,8 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use simulator::incident::{Fidelity, Key, Recording, record};
-use simulator::judge::run;
+use simulator::record::Trace;
 use simulator::scenario::{self, ConfigFile, PROXY, Scenario};
+use simulator::world::EngineKind;
 
 use crate::log;
 
@@ -19,18 +20,23 @@ fn shipped(name: &str) -> Scenario {
     scenario::load(&log::scenarios().join(name).with_extension("json")).unwrap()
 }
 
+/// What happens in a run, which nobody judges here: tests/shipped.rs does.
+fn played(scenario: &Scenario, seed: u64) -> Trace {
+    EngineKind::default().play(scenario, seed).unwrap().trace
+}
+
 /// Plays a scenario, records its log, and plays the recording with another seed.
 fn replayed(scenario: &Scenario, debug: bool) -> (Recording, Fidelity) {
-    let day = run(scenario, scenario.seed);
+    let day = played(scenario, scenario.seed);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("proxy.log");
-    fs::write(&path, log::of(scenario, &day.trace, debug)).unwrap();
+    fs::write(&path, log::of(scenario, &day, debug)).unwrap();
     let config = ConfigFile::first(scenario, PROXY).text;
     // With another key upstreams would have other names, and draws would be others.
     let key = Key::new(b"the key of these tests").unwrap();
     let recording = record(&[path], config.as_bytes(), &key, 5000, |_| {}).unwrap();
-    let replay = run(&recording.scenario, 7);
-    let fidelity = Fidelity::of(recording.scenario.seen.as_ref().unwrap(), &replay.trace);
+    let replay = played(&recording.scenario, 7);
+    let fidelity = Fidelity::of(recording.scenario.seen.as_ref().unwrap(), &replay);
     (recording, fidelity)
 }
 
@@ -94,7 +100,7 @@ fn a_replay_that_is_not_the_day_is_told_from_it() {
     let mut other = recording.scenario;
     let seen = other.seen.take().unwrap();
     other.upstreams.iter_mut().for_each(|upstream| upstream.plan = serde_json::Value::Null);
-    let fidelity = Fidelity::of(&seen, &run(&other, 7).trace);
+    let fidelity = Fidelity::of(&seen, &played(&other, 7));
     let told = differences(&fidelity);
     assert!(told.iter().any(|one| one.starts_with("ejections of ")), "{told:?}");
 }
