@@ -47,6 +47,8 @@ fn the_control_socket_lies_where_a_read_only_root_lets_it() {
     let unit = shipped("deploy/netdrift.service");
     let socket = config("configs/production.json")["server"]["control_socket"].as_str().unwrap().to_owned();
     assert!(unit.contains(&format!("proxy reload --control-socket {socket}\n")), "{unit}");
+    let upgrade = format!("netdrift upgrade --control-socket {socket} ");
+    assert!(shipped("deploy/debian/postinst").contains(&upgrade), "{upgrade}");
     assert!(unit.contains("\nRuntimeDirectory=netdrift\n") && socket.starts_with("/run/netdrift/"), "{unit}");
 }
 

@@ -63,8 +63,8 @@ enum Trigger {
 enum End {
     /// A signal or a command.
     Stop,
-    /// Another process has taken over; it may be the one that was started for that.
-    HandOver(PendingHandOver, Successor),
+    /// Another process has taken over.
+    HandOver(PendingHandOver),
 }
 
 /// Serves with `config`, which was read from `path` and depends on `files`, until a signal ends it and the drain is over, or
@@ -124,10 +124,11 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
         }
     }
     manager.ready(&source::status(&proxy));
-    let end = run((&mut signals, &log_control), &mut commands, &mut source, &proxy, &manager).await;
+    let mut successor = Successor::default();
+    let end = run((&mut signals, &log_control), &mut commands, &mut source, &proxy, &manager, &mut successor).await;
     // Whoever waits for a reload is told that there will be none.
     drop(commands);
-    if let End::HandOver(hand_over, successor) = end {
+    if let End::HandOver(hand_over) = end {
         let to = hand_over.to;
         manager.main_process(to);
         proxy.hand_over().await;
@@ -143,6 +144,8 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
             () = signals.stop.next() => {}
         }
     } else {
+        // Whoever waits for an upgrade is told likewise.
+        drop(successor);
         manager.stopping("Draining: open requests and tunnels may end");
     }
     tokio::select! {
@@ -168,8 +171,8 @@ async fn run(
     source: &mut Source,
     proxy: &Proxy<Os>,
     manager: &ServiceManager,
+    successor: &mut Successor,
 ) -> End {
-    let mut successor = Successor::default();
     loop {
         let trigger = tokio::select! {
             biased;
@@ -187,7 +190,7 @@ async fn run(
             Some(pending) = commands.recv() => match pending {
                 Pending::Reload(reload) => Trigger::Command(reload),
                 Pending::Drain => return End::Stop,
-                Pending::HandOver(hand_over) => return End::HandOver(hand_over, successor),
+                Pending::HandOver(hand_over) => return End::HandOver(hand_over),
                 Pending::Upgrade(asked) => {
                     successor.start(asked);
                     continue;
