@@ -134,8 +134,9 @@ fn of_live_logs(args: &Fidelity) -> Result<u8, Failed> {
     drop(progress);
     let (all, unlike) = (playable.len(), unlike.into_inner());
     print(&format!(
-        "{all} logs of runs on real sockets replayed, {unlike} differ without a reason ({})\n",
-        incident::Fidelity::bounds()
+        "{all} logs of runs on real sockets replayed, {unlike} differ without a reason ({}, and {:?} for this machine)\n",
+        incident::Fidelity::bounds(),
+        EngineKind::Live.tolerance()
     ))?;
     Ok(u8::from(unlike > 0))
 }

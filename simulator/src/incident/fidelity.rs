@@ -77,6 +77,11 @@ impl Fidelity {
 
     /// Holds `trace` against what was seen.
     pub fn of(recorded: &Seen, trace: &Trace) -> Self {
+        Self::of_late(recorded, trace, Duration::ZERO)
+    }
+
+    /// The same for a day on a machine that may have been late by so much.
+    pub(super) fn of_late(recorded: &Seen, trace: &Trace, late: Duration) -> Self {
         let replayed = &sight_of(trace);
         let mut report = Fidelity { figures: Vec::new() };
         let wanted = recorded.requests as f64 / recorded.one_in.max(1.0);
@@ -99,7 +104,7 @@ impl Fidelity {
         }
         report.turns(&recorded.turns, &replayed.turns, end_of(trace));
         report.pieces(recorded, replayed);
-        report.latencies(recorded.latency, replayed.latency);
+        report.latencies(recorded.latency, replayed.latency, LATENCY.max(late));
         report
     }
 
@@ -170,14 +175,14 @@ impl Fidelity {
         }
     }
 
-    fn latencies(&mut self, recorded: Percentiles, replayed: Percentiles) {
+    fn latencies(&mut self, recorded: Percentiles, replayed: Percentiles, apart: Duration) {
         for (what, one, other) in [
             ("p50", recorded.p50, replayed.p50),
             ("p90", recorded.p90, replayed.p90),
             ("p99", recorded.p99, replayed.p99),
         ] {
             let (less, more) = (one.get().min(other.get()), one.get().max(other.get()));
-            let differs = more - less > LATENCY && more.as_secs_f64() > less.as_secs_f64() * FACTOR;
+            let differs = more - less > apart && more.as_secs_f64() > less.as_secs_f64() * FACTOR;
             let shown = |span: Duration| format!("{:.1} ms", span.as_secs_f64() * 1e3);
             self.put(&format!("time to the verdict, {what}"), shown(one.get()), shown(other.get()), differs);
         }
@@ -258,7 +263,7 @@ mod tests {
         let differing = |one: Seen, other: Seen| {
             let mut report = Fidelity { figures: Vec::new() };
             report.share("failed", &one, &other, |seen| seen.failed);
-            report.latencies(one.latency, other.latency);
+            report.latencies(one.latency, other.latency, LATENCY);
             report.differences().map(|one| one.what.clone()).collect::<Vec<_>>()
         };
         assert_eq!(differing(seen(100, 100), seen(149, 249)), [""; 0]);

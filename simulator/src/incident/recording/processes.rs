@@ -121,7 +121,9 @@ mod tests {
         }
         all.sort();
         let mut seen = Processes::default();
-        all.iter().for_each(|(begun, number)| drop(seen.ended(*number, *begun)));
+        for (begun, number) in all {
+            seen.ended(number, begun);
+        }
         seen.several()
     }
 
@@ -141,10 +143,10 @@ mod tests {
     fn requests_that_end_in_another_order_and_a_clock_that_is_set_are_one_process() {
         let mut seen = Processes::default();
         for number in (0..1000).rev() {
-            seen.ended(number, TENTH * number as u32);
+            seen.ended(number.into(), TENTH * number);
         }
         for number in 1000..2000 {
-            seen.ended(number, Duration::from_secs(3600) + TENTH * number as u32);
+            seen.ended(number.into(), Duration::from_secs(3600) + TENTH * number);
         }
         assert_eq!(seen.several(), None);
     }
@@ -153,14 +155,18 @@ mod tests {
     fn a_start_begins_anew_and_what_the_former_process_ends_behind_it_needs_a_hand_over() {
         for (hand_over, several) in [(true, false), (false, true)] {
             let mut seen = Processes::default();
-            (0..100).for_each(|number| drop(seen.ended(number, TENTH * number as u32)));
+            for number in 0..100 {
+                seen.ended(number.into(), TENTH * number);
+            }
             seen.started(Duration::from_secs(20));
             if hand_over {
                 seen.handed_over();
             }
-            let mine: Vec<bool> = (100..120).map(|number| seen.ended(number, TENTH * number as u32)).collect();
+            let mine: Vec<bool> = (100..120).map(|number| seen.ended(number.into(), TENTH * number)).collect();
             assert_eq!(mine, [false; 20]);
-            (0..100).for_each(|number| assert!(seen.ended(number, Duration::from_secs(21) + TENTH * number as u32)));
+            for number in 0..100 {
+                assert!(seen.ended(number.into(), Duration::from_secs(21) + TENTH * number));
+            }
             assert_eq!((seen.several().is_some(), seen.notes().is_some()), (several, hand_over));
         }
     }

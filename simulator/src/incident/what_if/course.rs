@@ -12,6 +12,8 @@ const PIECES: u32 = 100;
 /// A day over time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
+    /// One in so many requests is replayed. Pieces count all.
+    pub one_in: f64,
     /// How long each piece is.
     pub piece: Duration,
     /// What was seen in each, from the first one on.
@@ -23,7 +25,12 @@ pub struct Course {
 impl Course {
     /// That of a recorded day.
     pub fn recorded(seen: &Seen) -> Self {
-        Course { piece: seen.piece.get(), pieces: seen.pieces.clone(), turns: seen.turns.clone() }
+        Course {
+            one_in: seen.one_in.max(1.0),
+            piece: seen.piece.get(),
+            pieces: seen.pieces.clone(),
+            turns: seen.turns.clone(),
+        }
     }
 
     /// That of a run of `scenario`, up to the end of its story.

@@ -24,7 +24,11 @@ const AXIS: f64 = 16.0;
 pub(super) const COLOURS: usize = 6;
 /// Letters of a name that have room left of a row.
 const LETTERS: usize = 17;
-const TICKS: u32 = 5;
+/// Room for half of a tick's text.
+const LETTER_ROOM: f64 = 20.0;
+/// The most ticks, and the seconds from one to the next.
+const TICKS: u64 = 8;
+const STEPS: [u64; 15] = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 
 /// What all days have in common.
 pub(super) struct Frame {
@@ -47,8 +51,9 @@ impl Frame {
         let serving = courses.iter().flat_map(|course| &course.pieces).flat_map(|piece| piece.served.keys().cloned());
         let upstreams: BTreeSet<String> = serving.chain(out.iter().cloned()).collect();
         let mut frame = Frame { end, peak: 0.0, upstreams: upstreams.into_iter().collect(), out };
-        let rates =
-            courses.iter().flat_map(|course| frame.spans(course).map(|(from, until, piece)| rate(from, until, piece)));
+        let rates = courses.iter().flat_map(|course| {
+            frame.spans(course).map(|(from, until, piece)| rate(from, until, piece) / course.one_in)
+        });
         frame.peak = rates.fold(1e-9, f64::max);
         frame
     }
@@ -93,23 +98,18 @@ pub(super) fn chart(frame: &Frame, course: &Course, name: &str) -> String {
     row(&mut svg, REQUESTS / 2.0, "requests a second");
     row(&mut svg, REQUESTS / 2.0 + 12.0, &format!("at most {:.1}", frame.peak));
     row(&mut svg, shares + SHARES / 2.0 + 3.0, "shares");
-    for tick in 0..=TICKS {
-        let at = frame.end * tick / TICKS;
+    for at in ticks(frame.end) {
         let (x, bottom) = (frame.x(at), height - AXIS);
-        let anchor = if tick == TICKS { " style=\"text-anchor: end\"" } else { "" };
+        let anchor = if x > RIGHT - LETTER_ROOM { " style=\"text-anchor: end\"" } else { "" };
         let _ = writeln!(svg, "<line class=\"tick\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{bottom:.1}\"/>");
-        let _ = writeln!(
-            svg,
-            "<text class=\"tick-label\"{anchor} x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
-            height - 4.0,
-            shown(Duration::from_millis(u64::try_from(at.as_millis()).unwrap_or(u64::MAX)))
-        );
+        let (y, text) = (height - 4.0, humantime::format_duration(at));
+        let _ = writeln!(svg, "<text class=\"tick-label\"{anchor} x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>");
     }
     for (from, until, piece) in frame.spans(course) {
         let x = (frame.x(from), frame.x(until));
         let title =
             format!("{} to {}: {} requests, {} failed", shown(from), shown(until), piece.requests, piece.failed);
-        let whole = REQUESTS * rate(from, until, piece) / frame.peak;
+        let whole = REQUESTS * rate(from, until, piece) / course.one_in / frame.peak;
         let part = if piece.requests == 0 { 0.0 } else { piece.failed as f64 / piece.requests as f64 };
         let bad = if piece.failed > 0 { (whole * part).max(1.5) } else { 0.0 };
         rect(&mut svg, "good", x, (REQUESTS - whole.max(bad), whole.max(bad) - bad), &title);
@@ -133,6 +133,13 @@ pub(super) fn chart(frame: &Frame, course: &Course, name: &str) -> String {
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// The times of the ticks of a day that ends at `end`.
+fn ticks(end: Duration) -> impl Iterator<Item = Duration> {
+    let fits = STEPS.into_iter().find(|step| end.as_secs() / step <= TICKS);
+    let step = fits.unwrap_or_else(|| (end.as_secs() / TICKS / 86_400 + 1) * 86_400);
+    (0..=end.as_secs() / step).map(move |tick| Duration::from_secs(tick * step))
 }
 
 /// When `upstream` was out.

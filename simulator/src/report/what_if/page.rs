@@ -41,7 +41,9 @@ pub fn page(scenario: &Scenario, found: &WhatIf) -> String {
         };
         let (requests, failed) = course.requests();
         let ejections = course.turns.iter().filter(|turn| turn.to == crate::scenario::UpstreamState::Ejected).count();
-        let _ = writeln!(page, "<p>{requests} requests, {failed} failed, {ejections} ejections</p>");
+        let part =
+            if course.one_in > 1.0 { format!(" (one in {:.1} is replayed)", course.one_in) } else { String::new() };
+        let _ = writeln!(page, "<p>{requests} requests{part}, {failed} failed, {ejections} ejections</p>");
         page.push_str(&chart(&frame, course, name));
     }
     page.push_str("</div>\n");
@@ -164,6 +166,7 @@ mod tests {
         let (candidates, figures) = (vec!["c".to_owned()], Vec::new());
         let served = (0..40).map(|number| (format!("u{number}"), 1)).collect();
         let course = Course {
+            one_in: 1.0,
             piece: std::time::Duration::from_secs(1),
             pieces: vec![crate::scenario::Piece { requests: 40, failed: 0, served }],
             turns: Vec::new(),
