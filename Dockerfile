@@ -12,6 +12,10 @@ ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 COPY . .
 # The other two images begin with the same lines, so that all of them take one built layer.
 RUN cargo build --locked --release -p proxy && mkdir /empty /built && cp "target/$CARGO_BUILD_TARGET/release/proxy" /built/
+# On nothing, a program that asks for the C library's loader can't start.
+ARG RUN_IMAGE
+RUN if [ "$RUN_IMAGE" = scratch ] && grep -aq /ld-linux /built/proxy; then \
+    echo "error: this build image makes dynamic programs, which need RUN_IMAGE=debian:bookworm-slim or the like" >&2; exit 1; fi
 
 FROM ${RUN_IMAGE}
 # The system's root certificates, for https:// upstreams, come from the build image: nothing is fetched here.

@@ -35,8 +35,17 @@ has_static() {
 # build TARGET: the path of the binary. The places that a panic of it names are not folders of this machine.
 build() {
   local places="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/crates --remap-path-prefix=$PWD=/netdrift"
-  CC_x86_64_unknown_linux_musl=musl-gcc RUSTFLAGS="${RUSTFLAGS:-} $places" "$cargo" build --locked --release --target "$1" -p proxy >&2
+  CC_x86_64_unknown_linux_musl=musl-gcc RUSTFLAGS="${RUSTFLAGS:-} $places" "$cargo" build --locked --release --target "$1" -p proxy >&2 || return
+  names_no_folder "${CARGO_TARGET_DIR:-target}/$1/release/proxy" >&2 || return
   echo "${CARGO_TARGET_DIR:-target}/$1/release/proxy"
+}
+
+# names_no_folder FILE: it names neither this folder nor cargo's.
+names_no_folder() {
+  if grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" "$1" | sort | uniq -c; then
+    echo "error: $1 names folders of this machine"
+    return 1
+  fi
 }
 
 pack() { # TARGET BINARY
@@ -75,7 +84,7 @@ bom() { # TARGET
     --override-filename netdrift-dist
   # Where it was built is nobody's business, and the same tree gives the same file wherever that is.
   sed "s|path+file://$PWD/|path+file:///|g" proxy/netdrift-dist.json >"$out/netdrift-$version-$1.cdx.json"
-  if grep -F "$PWD" "$out/netdrift-$version-$1.cdx.json"; then lacks "an SBOM without paths of this machine" "see scripts/dist.sh"; fi
+  names_no_folder "$out/netdrift-$version-$1.cdx.json" >&2
   # It writes one beside every manifest of the workspace.
   rm -f ./*/netdrift-dist.json
 }
@@ -83,11 +92,14 @@ bom() { # TARGET
 rm -rf "$out"
 mkdir "$out"
 if [ -n "${TARGET:-}" ]; then target=$TARGET; elif has_static; then target=$static; else target=$host; fi
-pack "$target" "$(build "$target")"
+# A substitution that fails ends the script only where it stands alone.
+binary=$(build "$target")
+pack "$target" "$binary"
 bom "$target"
 # For a package of a distribution the system's own C library: it follows nsswitch.conf, and its updates reach us.
 if [ "$host" = x86_64-unknown-linux-gnu ]; then
-  debian "$(build "$host")"
+  binary=$(build "$host")
+  debian "$binary"
   if [ "$target" != "$host" ]; then bom "$host"; fi
 fi
 (cd "$out" && sha256sum -- * >SHA256SUMS)

@@ -71,8 +71,7 @@ async fn accept_one<E: Env>(
         // Only this client left before it was accepted, so there is no reason to rest.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
         Err(error) => {
-            let reason = Lack::of(&error).map_or("other", Lack::as_str);
-            context.pool.emit(&Event::AcceptFailed { reason, error: &error.to_string() });
+            context.pool.emit(&Event::AcceptFailed { reason: Lack::reason(&error), error: &error.to_string() });
             tokio::time::sleep(REST).await;
         }
     }

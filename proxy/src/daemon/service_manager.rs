@@ -193,10 +193,10 @@ mod tests {
         assert_eq!(messages(&far), ["WATCHDOG=1"; 7]);
     }
 
-    /// It belongs to a task of the runtime, whose threads run the sessions and the accept loop: where all of them are stuck,
-    /// nobody polls it.
+    /// `serve` gives it to the runtime whose threads run the sessions and the accept loop: where all of them are stuck, nobody
+    /// polls it.
     #[tokio::test(start_paused = true)]
-    async fn a_runtime_whose_threads_are_all_stuck_feeds_no_watchdog() {
+    async fn nothing_feeds_the_watchdog_while_its_task_is_not_polled() {
         let (manager, far) = manager(Some(Duration::from_secs(10)));
         let mut feeding = pin!(manager.feed_watchdog());
         let mut poll_once = async || {

@@ -23,11 +23,16 @@ impl Lack {
         }
     }
 
-    /// The word for it.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Lack::Descriptors => "descriptors",
-            Lack::Memory => "memory",
+    /// The words of [`reason`](Self::reason).
+    pub(crate) const REASONS: [&'static str; 3] = ["descriptors", "memory", "other"];
+
+    /// The word for what `error` says is lacking; `other` where it says anything else.
+    pub(crate) fn reason(error: &io::Error) -> &'static str {
+        let [descriptors, memory, other] = Lack::REASONS;
+        match Lack::of(error) {
+            Some(Lack::Descriptors) => descriptors,
+            Some(Lack::Memory) => memory,
+            None => other,
         }
     }
 }

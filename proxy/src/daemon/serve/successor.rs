@@ -36,6 +36,7 @@ impl Successor {
     }
 
     fn spawn() -> io::Result<Child> {
+        outlives(std::process::id())?;
         let mut args = std::env::args_os();
         let program = args.next().ok_or_else(|| io::Error::other("this process does not know its own name"))?;
         let mut command = Command::new(program);
@@ -56,10 +57,37 @@ impl Successor {
         }
     }
 
-    /// Tells whoever asked, if anybody did, that process `to` serves in this one's place.
+    /// Tells whoever asked, if anybody did, that process `to` serves in this one's place: the one that was started, or another
+    /// that came before it.
     pub(super) async fn took_over(self, to: i32) {
-        if let Some((_, asked)) = self.0 {
-            asked.told(Answer::Upgraded { pid: to }).await;
-        }
+        let Some((child, asked)) = self.0 else { return };
+        let started = child.id().and_then(|id| i32::try_from(id).ok());
+        let answer = if started == Some(to) {
+            Answer::Upgraded { pid: to }
+        } else {
+            Answer::Error { error: format!("process {to} has taken over, which was started by somebody else") }
+        };
+        asked.told(answer).await;
+    }
+}
+
+/// Whether a process that this one starts goes on when this one, of number `me`, ends.
+fn outlives(me: u32) -> io::Result<()> {
+    // The kernel ends all that runs in a container with its first process.
+    let ends_all = me == 1;
+    let why =
+        "this is the first process of its container, which ends with it; start another container of the new version";
+    if ends_all { Err(io::Error::other(why)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_process_of_a_container_is_not_upgraded_since_the_next_one_would_end_with_it() {
+        let error = outlives(1).unwrap_err();
+        assert!(error.to_string().contains("start another container"), "{error}");
+        assert!(outlives(2).is_ok());
     }
 }

@@ -14,7 +14,7 @@ use super::catalogue::{self as metric, Kind, Metric};
 use super::histogram::Histogram;
 use super::{Metrics, UpstreamMetrics};
 use crate::core::upstream::UpstreamId;
-use crate::env::ProcessFigures;
+use crate::env::{Lack, ProcessFigures};
 use crate::event::Phase;
 
 /// The text formats.
@@ -163,8 +163,10 @@ impl Page<'_> {
         self.gauge(&metric::READY, gauges.ready.into())?;
         self.gauge(&metric::CONNECTIONS, gauges.connections)?;
         self.gauge(&metric::CONNECTION_LIMIT, gauges.connection_limit)?;
-        let failed_accepts = metrics.failed_accepts.read();
-        self.counters(&metric::FAILED_ACCEPTS, failed_accepts.iter().map(|(words, count)| (words.to_vec(), *count)))?;
+        // A series that comes with its first event hides that event from whoever looks for an increase.
+        let failed = metrics.failed_accepts.read();
+        let count = |reason| failed.iter().find(|(words, _)| *words == [reason]).map_or(0, |(_, count)| *count);
+        self.counters(&metric::FAILED_ACCEPTS, Lack::REASONS.map(|reason| (vec![reason], count(reason))))?;
         self.counters(&metric::LOG_LINES_DROPPED, [(vec![], gauges.log_lines_dropped)])
     }
 

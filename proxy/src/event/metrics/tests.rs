@@ -102,6 +102,7 @@ fn the_page_says_what_was_heard() {
         "netdrift_upstream_recoveries_total{upstream=\"a\"} 1",
         "netdrift_failovers_total 1",
         "netdrift_failed_accepts_total{reason=\"descriptors\"} 1",
+        "netdrift_failed_accepts_total{reason=\"other\"} 0",
         "netdrift_requests_total{outcome=\"ok\",blame=\"\"} 2",
         "netdrift_attempt_phase_seconds_count{phase=\"tcp\"} 2",
         "netdrift_attempt_phase_seconds_count{phase=\"tls\"} 0",

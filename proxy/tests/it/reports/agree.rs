@@ -105,7 +105,7 @@ fn config(obedient: &Double, plain: &Double, refusing: SocketAddr) -> Value {
         ],
         "health_check": { "failure_threshold": 1_000 },
         "failover": { "max_attempts": 2, "retry_budget_min_per_second": 1_000 },
-        "timeouts": { "header": "200ms", "reply": "200ms", "body": "200ms" },
+        "timeouts": { "header": "200ms", "reply": "1s", "body": "200ms" },
         "limits": { "max_connections": 8 },
         "logging": { "level": "debug", "format": "json" },
     })
