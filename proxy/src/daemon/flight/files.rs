@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::triggers::Why;
 
-/// Files that stay, the newest ones.
+/// Files that stay for each reason, the newest ones: what somebody asks for by a signal pushes no evidence out.
 const MOST_FILES: usize = 16;
 
 /// What their names begin and end with.
@@ -34,7 +34,7 @@ impl Files {
         }
     }
 
-    /// Writes a record, and removes the oldest ones where there are too many.
+    /// Writes a record, and removes the oldest ones with the same reason where there are too many.
     ///
     /// # Errors
     /// Those of the file system.
@@ -47,16 +47,18 @@ impl Files {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        self.remove_old()?;
+        self.remove_old(why)?;
         Ok(path)
     }
 
-    fn remove_old(&self) -> io::Result<()> {
+    fn remove_old(&self, why: Why) -> io::Result<()> {
+        let end = format!("-{}{END}", why.as_str());
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let name = entry?.file_name();
-            names
-                .extend(name.to_str().filter(|name| name.starts_with(BEGIN) && name.ends_with(END)).map(str::to_owned));
+            names.extend(
+                name.to_str().filter(|name| name.starts_with(BEGIN) && name.ends_with(&end)).map(str::to_owned),
+            );
         }
         // Their names begin with the time.
         names.sort_unstable();
@@ -84,6 +86,8 @@ mod tests {
         assert_eq!(fs::read(&first).unwrap(), b"{}\n");
         let paths: Vec<_> = (2..=MOST_FILES as u64).map(write).collect();
         assert!(first.exists());
+        let signalled = files.write(Why::Signal, UNIX_EPOCH + Duration::from_secs(99), b"{}\n").unwrap();
+        assert!(first.exists() && signalled.exists(), "each reason has room of its own");
         let last = write(100);
         assert!(!first.exists() && paths.iter().all(|path| path.exists()) && last.exists());
         assert!(folder.path().join("other.jsonl").exists(), "what is not ours is left alone");
