@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use simulator::incident::{Bound, REQUESTS};
 
-use super::{EngineArgs, Seeds};
+use super::play::{EngineArgs, Seeds};
 
 /// Record a day
 #[derive(Debug, Args)]
