@@ -16,7 +16,7 @@ target=${CARGO_TARGET_DIR:-target}
 case $target in /*) ;; *) target=$PWD/$target ;; esac
 # How long one run may take, and how many lines of a difference are shown.
 seconds=${RUN_SECONDS:-120}
-most=${MOST_LINES:-12}
+most=${MOST_LINES:-24}
 folder=$(mktemp -d)
 trap 'git worktree remove --force "$folder/old" 2>/dev/null || true; rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM

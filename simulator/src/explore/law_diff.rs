@@ -99,7 +99,8 @@ fn counts(law: &Counts) -> String {
 
 /// Such files come from others: nothing of them gives a terminal or a pipeline an order.
 fn shown(text: &str) -> String {
-    text.escape_debug().to_string()
+    // Quotes are none, and expectations are full of them.
+    text.escape_debug().to_string().replace("\\\"", "\"")
 }
 
 #[cfg(test)]
