@@ -36,7 +36,8 @@ pub(crate) fn prepare(args: &EngineArgs) -> Result<Arc<Subject>, Failed> {
 /// Makes sure that `engine` can play with `subject` at all. `proxy` is netdrift's binary, if it is not the one beside the simulator's.
 pub(crate) fn prepare_with(engine: EngineKind, subject: &Subject, proxy: Option<&Path>) -> Result<(), Failed> {
     if let Some(path) = proxy {
-        live::use_proxy(path.to_owned());
+        // It is started in a folder of its own.
+        live::use_proxy(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     }
     let code = Verdict::Unsupported.exit_code();
     engine.prepare(subject).map_err(|error| Failed { code, text: format!("{error}\n") })
