@@ -153,7 +153,7 @@ impl Genome {
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
                 // Where it is on, the proxy may turn many away.
-                Limit => 30,
+                Limit => 40,
                 // Where they are on, the proxy owes little.
                 Outage | FewDescriptors | MaxAttempts => 12,
                 AcceptErrors | DnsFailures | BusyOffload => 6,

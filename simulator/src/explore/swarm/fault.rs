@@ -21,7 +21,7 @@ impl Draw {
     pub(super) fn fault(&mut self, tls: bool) -> Json {
         let handshake = tls && self.once_in(3);
         // Of a cut reply to plain HTTP few clients can say that it was not whole, so that these faults have to strike often.
-        let plain = !handshake && self.once_in(3);
+        let plain = !handshake && self.once_in(5);
         let wanted = |fault: &&Fault| {
             (fault.strikes() == Strikes::Handshakes) == handshake && (!plain || fault.family == Family::Plain)
         };
