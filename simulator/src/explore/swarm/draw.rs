@@ -153,7 +153,7 @@ impl Genome {
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
                 // Where it is on, the proxy may turn many away.
-                Limit => 40,
+                Limit => 25,
                 // Where they are on, the proxy owes little.
                 Outage | FewDescriptors | MaxAttempts => 12,
                 AcceptErrors | DnsFailures | BusyOffload => 6,
@@ -203,9 +203,13 @@ impl Genome {
         // Whoever is cut off keeps its place, and nobody else knows for how long; the same where packets are lost.
         if on.contains(&Limit) {
             on.retain(|feature| !matches!(feature, CutOffClient | Loss | SilentTunnels | ReloadTimeouts));
+            // Who stays for long makes it crowded for good, and then the proxy owes nobody anything; many who come at once do not.
+            on.retain(|feature| !matches!(feature, LongTunnels | QuietEnd));
             // Above the limit a reserve answers the pages: who asks for none can't tell that it is there.
-            if !on.contains(&Pages) {
-                on.push(Pages);
+            for wanted in [Herd, Pages] {
+                if !on.contains(&wanted) {
+                    on.push(wanted);
+                }
             }
         }
         // Many who come at once late would not be quiet.

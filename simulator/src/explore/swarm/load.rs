@@ -88,7 +88,10 @@ impl Draw {
             1 => format!("http:method=POST,path=/echo,send={bytes}"),
             2 => format!("http:target={{id}}.n{bytes}.source.mock:80,pattern={bytes}"),
             3 => format!("download:bytes={bytes},send={block}"),
-            4 => format!("hold:for={}s,every={}s,bytes={block}", self.number(1, 8), self.number(1, 4)),
+            4 => {
+                let longest = if self.has(Limit) { 1 } else { 8 };
+                format!("hold:for={}s,every={}s,bytes={block}", self.number(1, longest), self.number(1, 4))
+            }
             5 => format!("echo:rounds={},bytes={block},early", self.number(1, 3)),
             6 => format!("upload:bytes={bytes}"),
             7 => "connect".to_owned(),

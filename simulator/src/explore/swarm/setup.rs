@@ -168,12 +168,12 @@ impl Draw {
         }
         if self.has(MaxAttempts) {
             proxy["failover"] = json!({ "max_attempts": self.number(1, 3) });
-        } else if upstreams.len() > 3 && !self.once_in(4) {
+        } else if upstreams.len() > 3 && !self.once_in(8) {
             // The default may end before the one that is left alone.
             proxy["failover"] = json!({ "max_attempts": upstreams.len() });
         }
         if self.has(Limit) {
-            proxy["limits"] = json!({ "max_connections": self.number(12, 48) });
+            proxy["limits"] = json!({ "max_connections": self.number(24, 64) });
         }
         if self.has(Abuse) {
             proxy["timeouts"]["header"] = json!(format!("{}s", self.number(1, 5)));
