@@ -21,6 +21,22 @@ fn finished(request: u64, millis: u64, target: &str) -> String {
     line(Duration::from_millis(millis), fields)
 }
 
+/// The process has stopped accepting, and so many connections are open.
+fn draining(millis: u64, open: u64) -> String {
+    line(Duration::from_millis(millis), json!({ "event": "drain_started", "open": open }))
+}
+
+fn drained(millis: u64) -> String {
+    line(Duration::from_millis(millis), json!({ "event": "drained", "reset": 0 }))
+}
+
+/// What was done to the proxy on the day of that log.
+fn done(log: String) -> Vec<String> {
+    let scenario = recorded(&[("a.log", log.into_bytes())], 1000).unwrap().scenario;
+    let entries = scenario.timeline.iter().map(|entry| serde_json::to_value(entry).unwrap());
+    entries.map(|entry| format!("{} at {}", entry["do"].as_str().unwrap(), entry["at"].as_str().unwrap())).collect()
+}
+
 struct Logs(tempfile::TempDir);
 
 impl Logs {
@@ -132,7 +148,7 @@ fn a_hand_over_is_no_crash_and_the_former_process_ends_what_it_had() {
     let said = |millis, event| line(Duration::from_millis(millis), json!({ "event": event }));
     let mut text = said(0, "started");
     (0..50).for_each(|number| text.push_str(&finished(number + 1, 1000 + number * 100, "x:1")));
-    text.push_str(&(said(7000, "started") + &said(7010, "took_over") + &said(7020, "handed_over")));
+    text.push_str(&(said(7000, "started") + &draining(7010, 50) + &said(7020, "handed_over") + &said(7020, "took_over")));
     for number in 0..50 {
         text.push_str(&finished(number + 1, 8000 + number * 100, "x:1"));
         // Tunnels that stood since.
@@ -141,12 +157,58 @@ fn a_hand_over_is_no_crash_and_the_former_process_ends_what_it_had() {
         old["duration_ms"] = json!(2500.0 + number as f64 * 100.0);
         text.push_str(&format!("{old}\n"));
     }
-    let recording = recorded(&[("a.log", text.into_bytes())], 1000).unwrap();
+    text.push_str(&drained(14_000));
+    let recording = recorded(&[("a.log", text.clone().into_bytes())], 1000).unwrap();
     assert!(recording.scenario.timeline.is_empty(), "{:?}", recording.scenario.timeline);
     let seen = recording.scenario.seen.unwrap();
     assert_eq!(seen.requests, 150);
     let notes = seen.guessed.join("\n");
     assert!(notes.contains("1 hand-overs") && notes.contains("50 requests of the former ones"), "{notes}");
+    assert!(!notes.contains("whose end is not in the log"), "{notes}");
+    // The successor runs on when the former process is done: its own death is one.
+    text.push_str(&(finished(51, 15_000, "x:1") + &said(16_000, "started")));
+    assert_eq!(done(text), ["crash at 15s", "restart at 16s"]);
+}
+
+/// Each process writes its log by a thread of its own, so that the lines of a hand-over come in any order.
+#[test]
+fn a_hand_over_is_one_in_whatever_order_its_lines_are_written() {
+    let said = |millis, event| line(Duration::from_millis(millis), json!({ "event": event }));
+    let (takes, drains, ends) = (said(7020, "took_over"), draining(7010, 0), drained(7015));
+    let orders = [[&drains, &takes, &ends], [&drains, &ends, &takes], [&takes, &drains, &ends]];
+    for order in orders.map(|lines| lines.map(String::as_str).concat()) {
+        let text = said(0, "started") + &finished(1, 1000, "x:1") + &said(7000, "started") + &order;
+        let text = text + &finished(1, 9000, "x:1") + &draining(10_000, 0) + &drained(10_100) + &said(11_000, "started");
+        assert_eq!(done(text), ["drain at 10s", "restart at 11s"], "{order}");
+    }
+}
+
+/// Whoever reads the successor's log alone finds no former process in it.
+#[test]
+fn the_log_of_a_successor_by_itself_has_its_own_drain() {
+    let said = |millis, event| line(Duration::from_millis(millis), json!({ "event": event }));
+    let text = said(0, "started") + &said(10, "took_over") + &finished(1, 5000, "x:1") + &draining(6000, 0);
+    assert_eq!(done(text + &drained(6100)), ["drain at 6s"]);
+}
+
+#[test]
+fn a_kept_connection_that_asks_the_former_process_once_more_does_not_make_two_of_one_log() {
+    let said = |millis, event| line(Duration::from_millis(millis), json!({ "event": event }));
+    let mut text = said(0, "started");
+    (1..=5000).for_each(|number| text.push_str(&finished(number, 1000 + number, "x:1")));
+    text.push_str(&(said(7000, "started") + &finished(5001, 7005, "x:1") + &draining(7010, 2) + &said(7020, "took_over")));
+    // The one is in flight, and the other asks once more.
+    text.push_str(&finished(5003, 7030, "x:1"));
+    for number in 1..=3000 {
+        text.push_str(&finished(number, 7100 + number * 5, "x:1"));
+        if number == 400 {
+            text.push_str(&finished(5002, 9100, "x:1"));
+        }
+    }
+    text.push_str(&drained(23_000));
+    let recording = recorded(&[("a.log", text.into_bytes())], 1000).unwrap();
+    let notes = recording.scenario.seen.unwrap().guessed.join("\n");
+    assert!(notes.contains("1 hand-overs"), "{notes}");
     assert!(!notes.contains("whose end is not in the log"), "{notes}");
 }
 

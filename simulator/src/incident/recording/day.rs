@@ -124,8 +124,9 @@ impl<'a> Day<'a> {
             self.notes.count(what, place);
         }
         if word == "took_over" {
-            // The process before has not ended with the start of this one.
+            // The process before has not ended with the start of this one, and which of the two has ended requests since is not known.
             self.processes.handed_over();
+            self.numbers = None;
             return self.timeline.took_over();
         }
         if OF_THE_PROCESS.contains(&word) {
@@ -179,8 +180,16 @@ impl<'a> Day<'a> {
             }
             ProxyEvent::Steered { .. } => self.steered(at, line),
             ProxyEvent::ReloadFailed { .. } => self.timeline.reload_refused(at, &mut self.notes, place),
-            ProxyEvent::DrainStarted { .. } => self.timeline.drained(at, &mut self.notes, place),
-            ProxyEvent::Drained { .. } => self.timeline.ended(),
+            ProxyEvent::DrainStarted { open } => {
+                if !self.processes.drains(*open as u64) {
+                    self.timeline.drained(at, &mut self.notes, place);
+                }
+            }
+            ProxyEvent::Drained { .. } => {
+                if !self.processes.drained() {
+                    self.timeline.ended();
+                }
+            }
             ProxyEvent::TunnelsClosed { .. } => {
                 self.notes.count("tunnels closed by hand, which are not replayed", place)
             }

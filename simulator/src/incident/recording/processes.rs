@@ -11,6 +11,25 @@ const MOST: usize = 4096;
 /// So many that don't fit may come of a clock that was set, and this part of all.
 const CHANCE: u64 = 10;
 const PART: f64 = 0.02;
+/// Former processes that are remembered at once.
+const MOST_FORMER: usize = 16;
+
+/// A process from which another has taken over, or may have.
+#[derive(Debug, Default)]
+struct Former {
+    /// The greatest number of a request of it.
+    most: u64,
+    /// How many connections were open when it stopped accepting, if it has said that. Each may bring one more request.
+    open: Option<u64>,
+    drained: bool,
+}
+
+impl Former {
+    /// Whether it may have given that number behind the hand-over.
+    fn may_have(&self, number: u64) -> bool {
+        number > self.most && self.open.is_none_or(|open| number <= self.most.saturating_add(open))
+    }
+}
 
 /// Follows the numbers of requests.
 #[derive(Debug, Default)]
@@ -28,6 +47,12 @@ pub(super) struct Processes {
     /// Requests that had begun before their process started, as they do where the one before ends its last ones.
     of_the_former: u64,
     hand_overs: u64,
+    /// The greatest number of the present process.
+    most: u64,
+    /// The process before the present one, until it is known who took over from it.
+    before: Option<Former>,
+    /// Those that have handed over and are not done.
+    former: Vec<Former>,
 }
 
 impl Processes {
@@ -35,12 +60,38 @@ impl Processes {
     pub(super) fn started(&mut self, at: Duration) {
         self.started = Some(at);
         self.begun.clear();
+        self.stride = 1;
         self.count_twice();
+        self.before = Some(Former { most: std::mem::take(&mut self.most), ..Former::default() });
     }
 
     /// A process has said that it took over from the one before.
     pub(super) fn handed_over(&mut self) {
         self.hand_overs += 1;
+        self.former.extend(self.before.take().filter(|before| !before.drained));
+        if self.former.len() > MOST_FORMER {
+            self.former.remove(0);
+        }
+    }
+
+    /// A process has stopped accepting, with so many connections open. Tells whether it is one that has handed over.
+    pub(super) fn drains(&mut self, open: u64) -> bool {
+        let handed_over = self.former.iter_mut().find(|one| one.open.is_none());
+        let is_former = handed_over.is_some();
+        if let Some(one) = handed_over.or(self.before.as_mut()) {
+            one.open.get_or_insert(open);
+        }
+        is_former
+    }
+
+    /// A process is done. Tells whether it is one that has handed over.
+    pub(super) fn drained(&mut self) -> bool {
+        if self.former.is_empty() {
+            self.before.iter_mut().for_each(|before| before.drained = true);
+            return false;
+        }
+        self.former.remove(0);
+        true
     }
 
     /// A request has ended. Tells whether it is one of the present process.
@@ -50,8 +101,16 @@ impl Processes {
         if self.started.is_some_and(|started| begun < started + SLACK) {
             let former = self.started.is_some_and(|started| begun + SLACK < started);
             self.of_the_former += u64::from(former);
-            return !former;
+            if let Some(before) = self.before.as_mut() {
+                before.most = before.most.max(number);
+            }
+            return !former && self.former.is_empty();
         }
+        if self.former.iter().any(|one| one.may_have(number)) {
+            self.of_the_former += 1;
+            return false;
+        }
+        self.most = self.most.max(number);
         self.numbers = Some(match self.numbers {
             None => (1, number, number),
             Some((count, least, most)) => (count + 1, least.min(number), most.max(number)),

@@ -26,11 +26,13 @@ pub(super) struct Timeline {
     brought: BTreeSet<String>,
     /// Whether a process runs.
     runs: bool,
+    /// How many entries there were before the last start.
+    before_start: Option<usize>,
 }
 
 impl Timeline {
     pub(super) fn new(proxy: Json) -> Self {
-        Timeline { entries: Vec::new(), proxy, brought: BTreeSet::new(), runs: true }
+        Timeline { entries: Vec::new(), proxy, brought: BTreeSet::new(), runs: true, before_start: None }
     }
 
     fn put(&mut self, at: Duration, mut entry: Json, notes: &mut Notes, place: Place) {
@@ -55,6 +57,7 @@ impl Timeline {
 
     /// Another process has started; the one before had written its last line at `last`.
     pub(super) fn restarted(&mut self, last: Duration, at: Duration, notes: &mut Notes, place: Place) {
+        self.before_start = Some(self.entries.len());
         if self.runs {
             self.put(last, json!({ "do": "crash", "host": PROXY }), notes, place);
         }
@@ -63,13 +66,14 @@ impl Timeline {
         notes.count("starts of the proxy: each is taken to have the configuration that was in force before it", place);
     }
 
-    /// The process that has just started took over from the one before: to clients nothing has happened.
+    /// The process that has just started took over from the one before: to clients nothing has happened. The one before stops accepting,
+    /// and may be done, before the other says so.
     pub(super) fn took_over(&mut self) {
-        for does in ["restart", "crash"] {
-            if self.entries.last().is_some_and(|(_, entry)| entry["do"] == does) {
-                self.entries.pop();
-            }
+        if let Some(before) = self.before_start.take() {
+            let since = self.entries.split_off(before);
+            self.entries.extend(since.into_iter().filter(|(_, entry)| entry["do"] == "reload"));
         }
+        self.runs = true;
     }
 
     pub(super) fn drained(&mut self, at: Duration, notes: &mut Notes, place: Place) {
