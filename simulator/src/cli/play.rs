@@ -58,7 +58,8 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
     let mut reports = run_all(&jobs, threads(args.jobs), |job, report| {
         let mut text = format!("{}\n{}", report::line(report), report::failure(report, &job.file));
         // How true a recorded day replays differs little from seed to seed.
-        if jobs.iter().find(|one| one.file == job.file).is_some_and(|first| first.seed == job.seed) {
+        let is_day = job.scenario.seen.is_some();
+        if is_day && jobs.iter().find(|one| one.file == job.file).is_some_and(|first| first.seed == job.seed) {
             text.push_str(&report::printable(&report::fidelity_of(&job.scenario, report)));
         }
         progress.ended(report.verdict != Verdict::Passed, &text);
@@ -159,19 +160,23 @@ pub(crate) fn trace(one: &OneRun) -> Result<u8, Failed> {
     Ok(report.verdict.exit_code())
 }
 
-/// Prints how two traces differ; the exit code is 1 where they do.
+/// Prints how two traces differ, and what the laws say of them; the exit code is 1 where either differs.
 pub(crate) fn diff(one: &Path, other: &Path, results: Option<&[PathBuf]>) -> Result<u8, Failed> {
     let wrong = |text: String| Failed { code: DATA, text: format!("{text}\n") };
     let read =
         |path: &Path| std::fs::read_to_string(path).map_err(|error| wrong(format!("{}: {error}", path.display())));
     let diff = TraceDiff::of(&read(one)?, &read(other)?).map_err(wrong)?;
     print(&diff.to_string())?;
+    let mut differs = !diff.is_empty();
     if let Some([one, other]) = results {
-        for sentence in law_differences(&read(one)?, &read(other)?).map_err(wrong)? {
-            print(&format!("{sentence}\n"))?;
+        let sentences = law_differences(&read(one)?, &read(other)?).map_err(wrong)?;
+        differs |= !sentences.is_empty();
+        sentences.iter().try_for_each(|sentence| print(&format!("{sentence}\n")).map(drop))?;
+        if sentences.is_empty() {
+            print("every law found, counted and excused what it did before\n")?;
         }
     }
-    Ok(u8::from(!diff.is_empty()))
+    Ok(u8::from(differs))
 }
 
 /// Runs one scenario and draws it.

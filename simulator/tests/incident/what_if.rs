@@ -84,4 +84,10 @@ fn two_traces_are_told_apart_by_the_binary() {
     };
     let (code, told, _) = simulator(folder, &["diff", "1", "2", "--results", &results("1"), &results("2")]);
     assert!(code == Some(1) && told.ends_with("every law found, counted and excused what it did before\n"), "{told}");
+    // Where the traces are the same, what was judged decides.
+    assert_eq!(simulator(folder, &["diff", "1", "1", "--results", "1.json", "2.json"]).0, Some(0));
+    let judged = fs::read_to_string(folder.join("2.json")).unwrap().replace(r#""passed""#, r#""violated""#);
+    fs::write(folder.join("2.json"), judged).unwrap();
+    let (code, told, _) = simulator(folder, &["diff", "1", "1", "--results", "1.json", "2.json"]);
+    assert!(code == Some(1) && told.ends_with("disabled-upstream seed 1: passed → violated\n"), "{told}");
 }
