@@ -189,7 +189,11 @@ mod tests {
         let told = |one: &str, other: &str| law_differences(one, other).unwrap();
         let one = found(&["a"]);
         assert_eq!(told(&one, &one), [""; 0]);
-        assert!(told(&one, &found(&["a", "b"]))[0].ends_with("found 1 → 2: b"), "{:?}", told(&one, &found(&["a", "b"])));
+        assert!(
+            told(&one, &found(&["a", "b"]))[0].ends_with("found 1 → 2: b"),
+            "{:?}",
+            told(&one, &found(&["a", "b"]))
+        );
         assert!(told(&one, &found(&["b"]))[0].ends_with("found 1 → 1: b"));
         assert!(told(&found(&["b", "b"]), &found(&["b"]))[0].ends_with("found 2 → 1: b"));
         let many = told(&sound, &found(&["a", "b", "c", "d", "e"]));

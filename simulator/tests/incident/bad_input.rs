@@ -148,7 +148,9 @@ fn a_hand_over_is_no_crash_and_the_former_process_ends_what_it_had() {
     let said = |millis, event| line(Duration::from_millis(millis), json!({ "event": event }));
     let mut text = said(0, "started");
     (0..50).for_each(|number| text.push_str(&finished(number + 1, 1000 + number * 100, "x:1")));
-    text.push_str(&(said(7000, "started") + &draining(7010, 50) + &said(7020, "handed_over") + &said(7020, "took_over")));
+    text.push_str(
+        &(said(7000, "started") + &draining(7010, 50) + &said(7020, "handed_over") + &said(7020, "took_over")),
+    );
     for number in 0..50 {
         text.push_str(&finished(number + 1, 8000 + number * 100, "x:1"));
         // Tunnels that stood since.
@@ -178,7 +180,8 @@ fn a_hand_over_is_one_in_whatever_order_its_lines_are_written() {
     let orders = [[&drains, &takes, &ends], [&drains, &ends, &takes], [&takes, &drains, &ends]];
     for order in orders.map(|lines| lines.map(String::as_str).concat()) {
         let text = said(0, "started") + &finished(1, 1000, "x:1") + &said(7000, "started") + &order;
-        let text = text + &finished(1, 9000, "x:1") + &draining(10_000, 0) + &drained(10_100) + &said(11_000, "started");
+        let text =
+            text + &finished(1, 9000, "x:1") + &draining(10_000, 0) + &drained(10_100) + &said(11_000, "started");
         assert_eq!(done(text), ["drain at 10s", "restart at 11s"], "{order}");
     }
 }
@@ -196,7 +199,9 @@ fn a_kept_connection_that_asks_the_former_process_once_more_does_not_make_two_of
     let said = |millis, event| line(Duration::from_millis(millis), json!({ "event": event }));
     let mut text = said(0, "started");
     (1..=5000).for_each(|number| text.push_str(&finished(number, 1000 + number, "x:1")));
-    text.push_str(&(said(7000, "started") + &finished(5001, 7005, "x:1") + &draining(7010, 2) + &said(7020, "took_over")));
+    text.push_str(
+        &(said(7000, "started") + &finished(5001, 7005, "x:1") + &draining(7010, 2) + &said(7020, "took_over")),
+    );
     // The one is in flight, and the other asks once more.
     text.push_str(&finished(5003, 7030, "x:1"));
     for number in 1..=3000 {

@@ -181,12 +181,14 @@ impl<'a> Day<'a> {
             ProxyEvent::Steered { .. } => self.steered(at, line),
             ProxyEvent::ReloadFailed { .. } => self.timeline.reload_refused(at, &mut self.notes, place),
             ProxyEvent::DrainStarted { open } => {
-                if !self.processes.drains(*open as u64) {
+                let handed_over = self.processes.drains(*open as u64);
+                if !handed_over {
                     self.timeline.drained(at, &mut self.notes, place);
                 }
             }
             ProxyEvent::Drained { .. } => {
-                if !self.processes.drained() {
+                let handed_over = self.processes.drained();
+                if !handed_over {
                     self.timeline.ended();
                 }
             }

@@ -104,7 +104,8 @@ impl Processes {
             if let Some(before) = self.before.as_mut() {
                 before.most = before.most.max(number);
             }
-            return !former && self.former.is_empty();
+            // Whose it is that began in that moment is known where nobody took over.
+            return !former && self.before.is_some();
         }
         if self.former.iter().any(|one| one.may_have(number)) {
             self.of_the_former += 1;
