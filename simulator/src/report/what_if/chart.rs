@@ -33,8 +33,10 @@ const STEPS: [u64; 15] = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 
 /// What all days have in common.
 pub(super) struct Frame {
     end: Duration,
-    /// Requests a second where there are the most.
+    /// Requests a second where there are the most, as they are replayed.
     peak: f64,
+    /// Whether some day had more requests than are replayed of it.
+    thinned: bool,
     /// All upstreams that served or were out.
     pub(super) upstreams: Vec<String>,
     /// Those that were out on some day.
@@ -50,7 +52,8 @@ impl Frame {
         let out: BTreeSet<String> = turns.map(|turn| turn.upstream.clone()).collect();
         let serving = courses.iter().flat_map(|course| &course.pieces).flat_map(|piece| piece.served.keys().cloned());
         let upstreams: BTreeSet<String> = serving.chain(out.iter().cloned()).collect();
-        let mut frame = Frame { end, peak: 0.0, upstreams: upstreams.into_iter().collect(), out };
+        let thinned = courses.iter().any(|course| course.one_in > 1.0);
+        let mut frame = Frame { end, peak: 0.0, thinned, upstreams: upstreams.into_iter().collect(), out };
         let rates = courses.iter().flat_map(|course| {
             frame.spans(course).map(|(from, until, piece)| rate(from, until, piece) / course.one_in)
         });
@@ -97,6 +100,9 @@ pub(super) fn chart(frame: &Frame, course: &Course, name: &str) -> String {
     let bands = shares + SHARES + SPACE;
     row(&mut svg, REQUESTS / 2.0, "requests a second");
     row(&mut svg, REQUESTS / 2.0 + 12.0, &format!("at most {:.1}", frame.peak));
+    if frame.thinned {
+        row(&mut svg, REQUESTS / 2.0 + 24.0, "as replayed");
+    }
     row(&mut svg, shares + SHARES / 2.0 + 3.0, "shares");
     for at in ticks(frame.end) {
         let (x, bottom) = (frame.x(at), height - AXIS);
@@ -107,8 +113,11 @@ pub(super) fn chart(frame: &Frame, course: &Course, name: &str) -> String {
     }
     for (from, until, piece) in frame.spans(course) {
         let x = (frame.x(from), frame.x(until));
-        let title =
+        let mut title =
             format!("{} to {}: {} requests, {} failed", shown(from), shown(until), piece.requests, piece.failed);
+        if course.one_in > 1.0 {
+            let _ = write!(title, "; one in {:.1} is replayed", course.one_in);
+        }
         let whole = REQUESTS * rate(from, until, piece) / course.one_in / frame.peak;
         let part = if piece.requests == 0 { 0.0 } else { piece.failed as f64 / piece.requests as f64 };
         let bad = if piece.failed > 0 { (whole * part).max(1.5) } else { 0.0 };

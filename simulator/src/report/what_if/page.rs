@@ -116,7 +116,11 @@ mod tests {
             "guessed": []}}"#;
 
     fn drawn() -> String {
-        let day = scenario::parse(DAY).unwrap();
+        drawn_of(DAY)
+    }
+
+    fn drawn_of(day: &str) -> String {
+        let day = scenario::parse(day).unwrap();
         let mut candidate = day.clone();
         candidate.proxy =
             serde_json::json!({"failover": {"max_attempts": 2}, "health_check": {"failure_threshold": 2}});
@@ -141,6 +145,16 @@ mod tests {
         assert!(day(1).contains("class=\"failed\"") && day(1).contains("alpha was out from 3."), "{}", day(1));
         assert!(!day(2).contains("class=\"failed\"") && day(2).contains("class=\"ejected\""), "{}", day(2));
         assert!(page[places[3]..].contains("<tr><td>harmed</td>"), "{page}");
+    }
+
+    /// Its rate is drawn on the scale of the replays, and its counts are those of the day.
+    #[test]
+    fn a_day_that_is_thinned_says_so_beside_its_rate_and_its_counts() {
+        let thinned = drawn_of(&DAY.replace(r#""one_in": 1,"#, r#""one_in": 3,"#));
+        assert!(thinned.contains(">as replayed</text>"), "{thinned}");
+        assert!(thinned.contains(": 90 requests, 9 failed; one in 3.0 is replayed</title>"), "{thinned}");
+        let whole = drawn();
+        assert!(!whole.contains(">as replayed<") && !whole.contains("is replayed</title>"), "{whole}");
     }
 
     #[test]
