@@ -1,10 +1,7 @@
 //! The proxy's own log of a run on real sockets is recorded, and its replay held against it.
 
-use std::sync::Arc;
-
 use super::{Fidelity, Key, Recording, record};
 use crate::scenario::{Scenario, Seen};
-use crate::subject::Subject;
 use crate::world::EngineKind;
 
 /// Names are the same each time, so that a log replays in the same way.
@@ -18,8 +15,7 @@ const MOST: usize = 100_000;
 /// # Errors
 /// The scenario can't be played on real sockets, or its log can't be recorded. The sentence says why.
 pub fn of_live_log(scenario: &Scenario) -> Result<(Seen, Fidelity), String> {
-    let subject: Arc<Subject> = Subject::netdrift();
-    let played = EngineKind::Live.play_with(&subject, scenario, scenario.seed).map_err(|why| why.join("; "))?;
+    let played = EngineKind::Live.play_and_keep_log(scenario).map_err(|why| why.join("; "))?;
     let log = played.log.ok_or("the proxy has no log")?;
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let path = folder.path().join("proxy.log");

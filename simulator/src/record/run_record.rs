@@ -27,7 +27,7 @@ pub struct RunRecord {
     pub clock_skew: Duration,
     /// How late the engine may do what is due. Zero in a simulation.
     pub tolerance: Duration,
-    /// What a proxy on real sockets has logged itself.
+    /// What a proxy on real sockets has logged itself, if it was to be kept.
     pub log: Option<ProxyLog>,
 }
 

@@ -96,6 +96,9 @@ pub trait RunsProxy: Engine {
         let _ = subject;
     }
 
+    /// Has what the proxy logs kept from now on, for [`RunsProxy::proxy_log`]. A simulated one has no log.
+    fn keep_log(&mut self) {}
+
     /// Starts a proxy on `host`. The proxy itself records when it has started.
     /// Where the engine can decide it, the proxy's random numbers follow from `seed`.
     fn start_proxy(&mut self, host: &HostName, file: &ConfigFile, recorder: Recorder, seed: u64);
@@ -133,7 +136,7 @@ pub trait RunsProxy: Engine {
     /// Waits for `kept` at most and returns what is left of a proxy on `host` that has stopped.
     fn proxy_remains(&mut self, host: &HostName, kept: Duration) -> Vec<String>;
 
-    /// What the proxy has logged itself, once it has stopped. A simulated one has no log.
+    /// What the proxy has logged itself, once it has stopped; nothing if it was not to be kept.
     fn proxy_log(&mut self) -> Option<ProxyLog> {
         None
     }

@@ -91,18 +91,41 @@ impl EngineKind {
     /// # Errors
     /// The engine or the subject can't do what the scenario asks for, or the machine lacks something. The texts name it.
     pub fn play_with(self, subject: &Arc<Subject>, scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
+        self.play_and(subject, scenario, seed, false)
+    }
+
+    /// Plays `scenario` with its own seed, and leaves the proxy's own log in the record as well, all of it. A simulated proxy has none.
+    ///
+    /// # Errors
+    /// The engine can't do what the scenario asks for, or the machine lacks something. The texts name it.
+    pub fn play_and_keep_log(self, scenario: &Scenario) -> Result<RunRecord, Vec<String>> {
+        self.play_and(&Subject::netdrift(), scenario, scenario.seed, true)
+    }
+
+    fn play_and(
+        self,
+        subject: &Arc<Subject>,
+        scenario: &Scenario,
+        seed: u64,
+        keeps_log: bool,
+    ) -> Result<RunRecord, Vec<String>> {
         let unsupported = self.unsupported_with(subject, scenario);
         if !unsupported.is_empty() {
             return Err(unsupported);
         }
         match self {
-            EngineKind::TurmoilNet => play_on::<TurmoilNet>(subject, scenario, seed),
-            EngineKind::Turmoil => play_on::<Turmoil>(subject, scenario, seed),
-            EngineKind::Live => play_on::<Live>(subject, scenario, seed),
+            EngineKind::TurmoilNet => play_on::<TurmoilNet>(subject, scenario, seed, keeps_log),
+            EngineKind::Turmoil => play_on::<Turmoil>(subject, scenario, seed, keeps_log),
+            EngineKind::Live => play_on::<Live>(subject, scenario, seed, keeps_log),
         }
     }
 }
 
-fn play_on<E: RunsProxy>(subject: &Arc<Subject>, scenario: &Scenario, seed: u64) -> Result<RunRecord, Vec<String>> {
-    play::<E>(subject, scenario, seed).map_err(|error| vec![format!("this machine can't play it: {error}")])
+fn play_on<E: RunsProxy>(
+    subject: &Arc<Subject>,
+    scenario: &Scenario,
+    seed: u64,
+    keeps_log: bool,
+) -> Result<RunRecord, Vec<String>> {
+    play::<E>(subject, scenario, seed, keeps_log).map_err(|error| vec![format!("this machine can't play it: {error}")])
 }

@@ -9,7 +9,7 @@ use crate::scenario::Scenario;
 use crate::subject::Subject;
 use crate::world::engine::RunsProxy;
 
-/// Plays `scenario` with `seed` on an engine, with `subject` as the proxy.
+/// Plays `scenario` with `seed` on an engine, with `subject` as the proxy, and keeps what the proxy logs if that is asked for.
 ///
 /// # Errors
 /// The machine lacks what the engine needs.
@@ -17,8 +17,9 @@ pub(in crate::world) fn play<E: RunsProxy>(
     subject: &Arc<Subject>,
     scenario: &Scenario,
     seed: u64,
+    keeps_log: bool,
 ) -> io::Result<RunRecord> {
-    Ok(act(Stage::<E>::set(subject, scenario, seed)?))
+    Ok(act(Stage::<E>::set(subject, scenario, seed, keeps_log)?))
 }
 
 fn act<E: RunsProxy>(mut stage: Stage<'_, E>) -> RunRecord {
@@ -69,7 +70,7 @@ mod tests {
         let text = r#"{"name": "x", "story": "x", "duration": "5s", "upstreams": [{"name": "a"}],
             "clients": [{"name": "k", "do": "echo", "requests": 5, "rate": 10}]}"#;
         let scenario = scenario::parse(text).unwrap();
-        let mut stage = Stage::<E>::set(&Subject::netdrift(), &scenario, 1).unwrap();
+        let mut stage = Stage::<E>::set(&Subject::netdrift(), &scenario, 1, false).unwrap();
         stage.engine.spawn(&HostName::new(PROXY), move |_| async move {
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
             loop {

@@ -70,7 +70,7 @@ pub(super) struct Stage<'a, E> {
 }
 
 impl<'a, E: RunsProxy> Stage<'a, E> {
-    pub(super) fn set(subject: &Arc<Subject>, scenario: &'a Scenario, seed: u64) -> io::Result<Self> {
+    pub(super) fn set(subject: &Arc<Subject>, scenario: &'a Scenario, seed: u64, keeps_log: bool) -> io::Result<Self> {
         let upstreams = scenario.upstreams.iter().map(|upstream| upstream.name.as_str());
         let clients = scenario.clients.iter().map(|client| client.name.as_str());
         let first = [PROXY].into_iter().chain(upstreams).chain(clients).map(HostName::new);
@@ -79,6 +79,9 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         let mut seeds = ChaCha8Rng::seed_from_u64(seed);
         let mut engine = E::new(&hosts, scenario, seeds.next_u64(), Patience::new(&scenario.name, seed))?;
         engine.set_subject(Arc::clone(subject));
+        if keeps_log {
+            engine.keep_log();
+        }
         let (clock, wall) = (engine.clock(), engine.wall());
         let recorder = Recorder::new(clock.clone());
         let proxies = scenario.proxies().map(|host| {

@@ -52,8 +52,8 @@ pub struct Live {
     died: Vec<String>,
     folder: TempDir,
     beginning: Arc<OnceLock<Start>>,
-    /// What the processes of the proxy have logged, and the file that the first of them began with.
-    lines: Arc<Mutex<String>>,
+    /// What the processes of the proxy have logged, if it is to be kept, and the file that the first of them began with.
+    lines: Option<Arc<Mutex<String>>>,
     first_config: Option<String>,
     clock: Clock,
     wall: WallClock,
@@ -88,7 +88,7 @@ impl Engine for Live {
             folder: folder()?,
             wall: WallClock::new(clock.clone()),
             beginning,
-            lines: Arc::default(),
+            lines: None,
             first_config: None,
             clock,
         })
@@ -169,6 +169,10 @@ impl Engine for Live {
 impl RunsProxy for Live {
     fn set_subject(&mut self, subject: Arc<Subject>) {
         self.subject = subject;
+    }
+
+    fn keep_log(&mut self) {
+        self.lines = Some(Arc::default());
     }
 
     fn start_proxy(&mut self, _: &HostName, file: &ConfigFile, recorder: Recorder, _: u64) {
@@ -252,7 +256,8 @@ impl RunsProxy for Live {
     }
 
     fn proxy_log(&mut self) -> Option<ProxyLog> {
-        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        let lines = self.lines.take()?;
+        let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
         self.first_config.take().map(|config| ProxyLog { config, lines })
     }
 }
@@ -289,7 +294,7 @@ impl Live {
             if self.first_config.is_none() {
                 self.first_config = Some(self.on_loopback(file));
             }
-            let lines = Arc::clone(&self.lines);
+            let lines = self.lines.clone();
             let witness = Witness::new(recorder.clone(), Arc::clone(&self.beginning), self.hosts.names(), lines);
             let command = program::netdrift(&self.subject, &folder)?;
             self.proxy = Some(ProxyChild::start(command, &folder, recorder, Some(witness))?);

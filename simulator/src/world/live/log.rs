@@ -17,8 +17,8 @@ pub(super) struct Witness {
     recorder: Recorder,
     beginning: Arc<OnceLock<Start>>,
     names: BTreeMap<IpAddr, HostName>,
-    /// All lines of it and of the processes before it.
-    lines: Arc<Mutex<String>>,
+    /// All lines of it and of the processes before it, if they are to be kept.
+    lines: Option<Arc<Mutex<String>>>,
     /// When the process wrote its first event.
     first: OnceLock<SystemTime>,
 }
@@ -43,7 +43,7 @@ impl Witness {
         recorder: Recorder,
         beginning: Arc<OnceLock<Start>>,
         names: BTreeMap<IpAddr, HostName>,
-        lines: Arc<Mutex<String>>,
+        lines: Option<Arc<Mutex<String>>>,
     ) -> Self {
         // The log of a killed process is read after its death, and what it wrote before counts.
         let recorder = recorder.for_what_is_left();
@@ -52,10 +52,11 @@ impl Witness {
 
     /// Records the event that `line` names, if it names one.
     pub(super) fn hear(&self, line: &str) -> Heard {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push_str(line);
-        lines.push('\n');
-        drop(lines);
+        if let Some(lines) = &self.lines {
+            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.push_str(line);
+            lines.push('\n');
+        }
         let Ok(json) = serde_json::from_str::<Json>(line) else { return Heard::Remark };
         if json.get("event").is_none() {
             return Heard::Remark;
@@ -99,7 +100,7 @@ mod tests {
     fn a_line_that_is_not_as_its_event_should_be_is_told_of() {
         let recorder = Recorder::new(Clock::new(|| Duration::ZERO));
         let names = BTreeMap::from([([127, 128, 3, 4].into(), HostName::new("alpha"))]);
-        let witness = Witness::new(recorder.clone(), Arc::default(), names, Arc::default());
+        let witness = Witness::new(recorder.clone(), Arc::default(), names, None);
         assert_eq!(witness.hear("not JSON"), Heard::Remark);
         assert_eq!(witness.hear(r#"{"timestamp":"2026-01-01T00:00:00.000001Z","message":"hello"}"#), Heard::Remark);
         let pick = r#"{"timestamp":"2026-01-01T00:00:00.000001Z","event":"pick_made","epoch":0}"#;
