@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use simulator::incident::{self, Candidate, First, Key, Recording};
-use simulator::judge::run_subject;
+use simulator::judge::{Verdict, run_subject};
 use simulator::report::{self, Progress};
 use simulator::subject::Subject;
 use simulator::world::EngineKind;
@@ -98,7 +98,7 @@ pub(crate) fn fidelity(args: &Fidelity) -> Result<u8, Failed> {
         let run = run_subject(args.engine.engine, &subject, &scenario, args.seed.unwrap_or(scenario.seed));
         let fidelity = incident::Fidelity::of(seen, &run.trace);
         if args.json {
-            print(&report::fidelity_json(&fidelity))?;
+            print(&report::fidelity_json(&scenario.name, &fidelity))?;
         } else {
             print(&format!("{}\n{}", report::line(&run), report::fidelity(&fidelity, seen)))?;
         }
@@ -114,13 +114,25 @@ fn of_live_logs(args: &Fidelity) -> Result<u8, Failed> {
     let subject = Subject::netdrift();
     prepare_with(EngineKind::Live, &subject, play.proxy.as_deref())?;
     let (playable, others) = sorted(&args.paths, EngineKind::Live, &subject, play.scale)?;
+    // Among reports in JSON nothing but these is printed.
+    let say = |text: &str| {
+        if !args.json {
+            return print(text);
+        }
+        eprint!("{text}");
+        Ok(0)
+    };
     for (name, why) in &others {
-        print(&format!("left out    {name}: {why}\n"))?;
+        say(&format!("left out    {name}: {why}\n"))?;
+    }
+    if playable.is_empty() {
+        let text = "none of these scenarios can be played on real sockets: nothing was compared\n".to_owned();
+        return Err(Failed { code: Verdict::Unsupported.exit_code(), text });
     }
     let progress = Progress::logged(u64::try_from(playable.len()).ok());
     let (next, unlike) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..threads(args.jobs).clamp(1, playable.len().max(1)) {
+        for _ in 0..threads(args.jobs).clamp(1, playable.len()) {
             scope.spawn(|| {
                 while let Some((_, scenario)) = playable.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let found = incident::of_live_log(scenario);
@@ -133,7 +145,7 @@ fn of_live_logs(args: &Fidelity) -> Result<u8, Failed> {
     });
     drop(progress);
     let (all, unlike) = (playable.len(), unlike.into_inner());
-    print(&format!(
+    say(&format!(
         "{all} logs of runs on real sockets replayed, {unlike} differ without a reason ({}, and {:?} for this machine)\n",
         incident::Fidelity::bounds(),
         EngineKind::Live.tolerance()

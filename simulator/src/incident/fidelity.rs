@@ -15,6 +15,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 const WITHIN_PART: f64 = 0.5;
 /// Shares of requests, from 0 to 1, are the same up to this.
 const SHARE: f64 = 0.05;
+/// Of all requests so many may be more or fewer in any case.
+const FEW: f64 = 5.0;
 /// The same of upstreams in a piece of the day.
 const SERVED: f64 = 0.15;
 /// Requests of a piece below which shares are chance.
@@ -67,8 +69,9 @@ impl Fidelity {
     /// What counts as the same, for people.
     pub fn bounds() -> String {
         format!(
-            "the same: ejections within {WITHIN:?}, recoveries within {WITHIN:?} or {:.0} % of the time out, shares within {:.0} points \
-             ({:.0} for an upstream's in a piece of the day), latencies within a factor of {FACTOR} or {LATENCY:?}",
+            "the same: requests within {:.0} % or {FEW:.0}, ejections within {WITHIN:?}, recoveries within {WITHIN:?} or {:.0} % of the time out, shares within {:.0} points \
+             ({:.0} for an upstream's in a piece of the day with {ENOUGH} requests), latencies within a factor of {FACTOR} or {LATENCY:?}",
+            SHARE * 100.0,
             WITHIN_PART * 100.0,
             SHARE * 100.0,
             SERVED * 100.0
@@ -85,7 +88,7 @@ impl Fidelity {
         let replayed = &sight_of(trace);
         let mut report = Fidelity { figures: Vec::new() };
         let wanted = recorded.requests as f64 / recorded.one_in.max(1.0);
-        let off = (wanted - replayed.requests as f64).abs() > (wanted * SHARE).max(5.0);
+        let off = (wanted - replayed.requests as f64).abs() > (wanted * SHARE).max(FEW);
         report.put(
             "requests",
             format!("{} (one in {:.1} is replayed)", recorded.requests, recorded.one_in),

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
+
 use super::printable::one_line;
-use crate::incident::Fidelity;
+use crate::incident::{Fidelity, Figure};
 use crate::judge::RunReport;
 use crate::scenario::{Scenario, Seen};
 
@@ -45,8 +47,12 @@ fn table(fidelity: &Fidelity) -> String {
 pub fn live_fidelity(scenario: &Scenario, found: &Result<(Seen, Fidelity), String>, json: bool) -> (String, bool) {
     let name = &scenario.name;
     let why = scenario.replay_differs.as_deref();
+    if json {
+        let failed = why.is_none() && found.as_ref().map_or(true, |(_, report)| report.differs());
+        let told = found.as_ref().map(|(_, report)| report.figures.as_slice());
+        return (told_as_json(name, why, told.map_err(String::as_str)), failed);
+    }
     let (word, told) = match found {
-        Ok((_, report)) if json => return (fidelity_json(report), why.is_none() && report.differs()),
         Ok((_, report)) if !report.differs() => return (format!("the same    {name}\n"), false),
         Ok((_, report)) => {
             let differing = Fidelity { figures: report.differences().cloned().collect() };
@@ -59,15 +65,29 @@ pub fn live_fidelity(scenario: &Scenario, found: &Result<(Seen, Fidelity), Strin
     (format!("{word:<11} {name}{explained}\n{told}"), why.is_none())
 }
 
-/// The report as JSON.
-pub fn fidelity_json(fidelity: &Fidelity) -> String {
-    serde_json::to_string_pretty(fidelity).expect("plain strings always serialise") + "\n"
+/// The report on the scenario of that name as JSON.
+pub fn fidelity_json(scenario: &str, fidelity: &Fidelity) -> String {
+    told_as_json(scenario, None, Ok(&fidelity.figures))
+}
+
+/// What was compared, or why nothing was; `why` is what the scenario says of differences.
+fn told_as_json(scenario: &str, why: Option<&str>, found: Result<&[Figure], &str>) -> String {
+    let mut told = json!({ "scenario": scenario });
+    if let Some(why) = why {
+        told["replay_differs"] = json!(why);
+    }
+    match found {
+        Ok(figures) => told["figures"] = json!(figures),
+        Err(error) => told["not_played"] = json!(error),
+    }
+    format!("{told:#}\n")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value as Json;
+
     use super::*;
-    use crate::incident::Figure;
 
     /// Such a file is passed on, and comes from others.
     #[test]
@@ -99,6 +119,15 @@ mod tests {
         assert!(!fails && text.starts_with("differs     x: x\\u{1b}y\n"), "{text}");
         let (text, fails) = live_fidelity(&plain, &Err("no port".to_owned()), false);
         assert!(fails && text == "not played  x\n            no port\n", "{text}");
+        let json = |scenario: &Scenario, found| {
+            let (text, fails) = live_fidelity(scenario, &found, true);
+            (serde_json::from_str::<Json>(&text).unwrap(), fails)
+        };
+        let (told, fails) = json(&excused, found(true));
+        assert!(!fails && told["scenario"] == "x" && told["replay_differs"] == "x\u{1b}y", "{told}");
+        assert_eq!(told["figures"][0]["differs"], true);
+        let (told, fails) = json(&plain, Err("no port".to_owned()));
+        assert!(fails && told["scenario"] == "x" && told["not_played"] == "no port", "{told}");
     }
 
     #[test]
@@ -116,6 +145,7 @@ mod tests {
         assert!(lines[1].starts_with("a       1") && !lines[1].contains("differs"), "{text}");
         assert!(lines[2].ends_with("differs") && lines[3].starts_with("1 of 2 figures differ"), "{text}");
         assert_eq!(lines[4], "guessed: times");
-        assert!(fidelity_json(&report).contains("\"differs\": true"));
+        let json = fidelity_json("x", &report);
+        assert!(json.contains("\"scenario\": \"x\"") && json.contains("\"differs\": true"), "{json}");
     }
 }

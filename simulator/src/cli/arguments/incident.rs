@@ -53,13 +53,13 @@ pub(crate) struct Fidelity {
     /// The engine that replays them.
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
-    /// They are any scenarios: play each on real sockets first, and record the proxy's own log of that.
-    #[arg(long)]
+    /// They are any scenarios: play each on real sockets first, with netdrift, and record the proxy's own log of that.
+    #[arg(long, conflicts_with_all = ["engine", "subject"])]
     pub(crate) live: bool,
     /// With `--live`: so many at once. Left out: one for each core.
     #[arg(long, requires = "live")]
     pub(crate) jobs: Option<usize>,
-    /// Print the reports as JSON, one after the other.
+    /// Print the reports as JSON, one after the other, each with the name of its scenario.
     #[arg(long)]
     pub(crate) json: bool,
 }
