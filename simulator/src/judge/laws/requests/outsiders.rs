@@ -30,6 +30,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         // Whoever comes after the end of accepting may be told so, or nothing.
         _ if !witnesses.reaches_the_proxy(asked) => Case::Holds,
         _ if witnesses.crowded(asked, 0).is_some() => Case::Excused(Excuse::Crowded),
+        Some(status @ (401 | 403)) => {
+            broken(format!("{id} was refused with {status} and not with 407"), vec![asked.last_line()])
+        }
         Some(status) => broken(
             format!("{id} was answered with {status}, though its credentials are not good"),
             vec![asked.last_line()],
@@ -77,6 +80,21 @@ mod tests {
             record.id = Some("out-0".to_owned());
         }
         twin.fires();
+    }
+
+    #[test]
+    fn one_that_is_refused_in_another_way_is_not_said_to_be_let_in() {
+        let mut twin = Twin::of_scenario(&LAW, OUTSIDE);
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id == "out-0"));
+        let mut said_of = |status: u16| {
+            if let What::Client(ClientEvent::Ended(one)) = &mut twin.record.trace.lines[at].what {
+                one.status = Some(status);
+            }
+            twin.checked().violations.remove(0).text
+        };
+        assert_eq!(said_of(401), "out-0 was refused with 401 and not with 407");
+        assert_eq!(said_of(403), "out-0 was refused with 403 and not with 407");
+        assert_eq!(said_of(200), "out-0 was answered with 200, though its credentials are not good");
     }
 
     #[test]
