@@ -93,7 +93,8 @@ mod tests {
         assert!(judged.contains("leftovers"));
         assert_eq!(why("leftovers: descriptors"), "HAProxy tells nothing of itself");
         assert_eq!(why("statistics"), "HAProxy tells nothing of itself");
-        assert_eq!(why("health"), "HAProxy lacks health-pages: it has other pages");
+        let reason = "it asks a failed server again at one interval, which does not grow";
+        assert_eq!(why("left-alone"), format!("HAProxy lacks back-off: {reason}"));
     }
 
     #[test]

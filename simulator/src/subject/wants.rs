@@ -134,8 +134,8 @@ mod tests {
         assert!(refused[0].starts_with("proxy.upstream_proxies: Tinyproxy lacks several-upstreams: "), "{refused:?}");
         let pages =
             r#""upstreams": [{"name": "a"}], "clients": [{"name": "k", "do": "page:path=/healthz", "requests": 1}]"#;
-        let refused = asks("haproxy", pages);
-        assert!(refused[0].starts_with("clients[0].do: HAProxy lacks health-pages: "), "{refused:?}");
+        let refused = asks("squid", pages);
+        assert!(refused[0].starts_with("clients[0].do: Squid lacks health-pages: "), "{refused:?}");
         assert_eq!(asks("netdrift", pages), [""; 0]);
         let broken = format!(r#"{plain}, "timeline": [{{"at": "1s", "do": "reload", "text": "oh"}}]"#);
         let refused = asks("haproxy", &broken);
