@@ -18,12 +18,15 @@
 //! lengthen it, and a failure of an attempt started before a recovery no longer counts.
 
 mod by_hand;
+mod charge;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::time::Timestamp;
 use super::upstream::Attempt;
+
+pub use charge::Charge;
 
 /// The figures that health follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,29 +52,6 @@ impl HealthPolicy {
         let whole = nanos(self.backoff_base).saturating_mul(factor).min(nanos(self.backoff_max)).max(1);
         let fifth = whole / 5;
         Duration::from_nanos((whole - fifth).saturating_add(random % (2 * fifth + 1)))
-    }
-}
-
-/// What an upstream is charged with, ordered by what it takes to disprove it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Charge {
-    /// It can't be reached by TCP or TLS; reaching it disproves that.
-    Unreachable,
-    /// It answered our CONNECT with what can't be read, or with 407.
-    BadAnswer,
-    /// It did not bring a page that another upstream brought; the target could have caused that.
-    Page,
-    /// It did not open a tunnel to a target that another upstream opened; the target could have caused that.
-    Tunnel,
-    /// It opened a tunnel that brought nothing from a target that another upstream delivers from; the target could
-    /// have caused that.
-    EmptyTunnel,
-}
-
-impl Charge {
-    /// Only the upstream can have caused it.
-    pub const fn is_certain(self) -> bool {
-        matches!(self, Charge::Unreachable | Charge::BadAnswer)
     }
 }
 
