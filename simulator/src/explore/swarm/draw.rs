@@ -153,9 +153,10 @@ impl Genome {
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
                 // Where it is on, the proxy may turn many away.
-                Limit => 25,
+                Limit => 40,
                 // Where they are on, the proxy owes little.
-                Outage | FewDescriptors | MaxAttempts => 12,
+                Outage => 12,
+                FewDescriptors | MaxAttempts => 20,
                 AcceptErrors | DnsFailures | BusyOffload => 6,
                 CrashUpstream | ReloadTimeouts => 3,
                 _ => 2,
