@@ -101,6 +101,11 @@ fn judge(
     }
     let disturbances = &history.witnesses.disturbances;
     let ended = history.lines[line].at();
+    // Who waits so long for the other side is given up at that time, reload or not.
+    let half_closed = history.witnesses.configurations.during(began, ended).map(|config| config.timeouts.half_closed);
+    if end.end == Some("half_closed_idle") && half_closed.min().is_some_and(|span| began + span <= ended) {
+        return Case::Holds;
+    }
     let hosts = || history.scenario.upstreams.iter().map(|one| one.name.as_str());
     let behind = |name: &str| {
         hosts()
@@ -137,7 +142,11 @@ mod tests {
 
     /// A run in which the proxy says that its tunnel ended so, right behind a reload, and its client that it failed so.
     fn ended_behind_a_reload(end: &'static str, failure: Option<FailureKind>) -> Twin {
-        let mut twin = Twin::of_scenario(&LAW, RELOADED);
+        ended_so(RELOADED, end, failure)
+    }
+
+    fn ended_so(scenario: &str, end: &'static str, failure: Option<FailureKind>) -> Twin {
+        let mut twin = Twin::of_scenario(&LAW, scenario);
         let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Finished(_))));
         if let What::Proxy(ProxyEvent::Finished(finished)) = &mut twin.record.trace.lines[at].what {
             finished.end = Some(end);
@@ -157,6 +166,18 @@ mod tests {
     fn a_client_that_hangs_up_on_strange_bytes_ends_its_tunnel_itself() {
         ended_behind_a_reload("client_reset", Some(FailureKind::Corrupt)).excuses(Excuse::RequestStruck);
         ended_behind_a_reload("client_reset", Some(FailureKind::Reset)).fires();
+    }
+
+    #[test]
+    fn a_half_closed_tunnel_that_has_waited_for_long_enough_ends_reload_or_not() {
+        let waits = |span: &str| {
+            RELOADED.replace(
+                "\"upstreams\"",
+                &format!("\"proxy\": {{ \"timeouts\": {{ \"half_closed\": {span} }} }}, \"upstreams\""),
+            )
+        };
+        assert_eq!(ended_so(&waits("\"1s\""), "half_closed_idle", None).checked().violations, []);
+        ended_so(&waits("\"30s\""), "half_closed_idle", None).fires();
     }
 
     #[test]
