@@ -111,7 +111,7 @@ fn without_a_proxy_nothing_is_played_and_the_way_to_build_one_is_told() {
     let none = simulator(&["run", "--engine", "live", "--proxy", "nowhere/proxy", "exact-weights.json"]);
     assert_eq!(none.status.code(), Some(69));
     assert!(
-        text(&none).starts_with("nowhere/proxy: ") && text(&none).contains("cargo build -p proxy"),
+        text(&none).contains("/nowhere/proxy: no proxy there") && text(&none).contains("cargo build -p proxy"),
         "{}",
         text(&none)
     );
