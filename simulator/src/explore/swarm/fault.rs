@@ -17,9 +17,9 @@ fn is_played(fault: &Fault, engine: EngineKind) -> bool {
 }
 
 impl Draw {
-    /// An entry of a plan, for an upstream that speaks `tls` or does not. Where there are handshakes, a third of the faults strike them.
+    /// An entry of a plan, for an upstream that speaks `tls` or does not. Where there are handshakes, half of the faults strike them.
     pub(super) fn fault(&mut self, tls: bool) -> Json {
-        let handshake = tls && self.once_in(3);
+        let handshake = tls && self.once_in(2);
         // Of a cut reply to plain HTTP few clients can say that it was not whole, so that these faults have to strike often.
         let plain = !handshake && self.once_in(5);
         let wanted = |fault: &&Fault| {

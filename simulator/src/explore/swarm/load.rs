@@ -75,7 +75,9 @@ impl Draw {
             (Feature::Abuse, "bad", format!("abuse:by={}", self.one_of(&loadgen::Abuse::ALL))),
         ] {
             if self.has(feature) {
-                let rate = self.number(1, 4);
+                // A crowd does not last, and the pages have to be asked for in the middle of it.
+                let often = if self.has(Limit) { 10 } else { 1 };
+                let rate = self.number(1, 4) * often;
                 clients.push(json!({ "name": name, "do": action, "rate": rate, "until": format!("{seconds}s") }));
             }
         }
