@@ -1,4 +1,4 @@
-# The production image: the proxy alone, as a static program on nothing. Base images are arguments, so that no registry is needed where
+# The production image: the proxy alone, as a static program on an empty image. Base images are arguments, so that no registry is needed where
 # local images exist: docker build --build-arg BUILD_IMAGE=my-rust .
 #
 # The build image makes static programs, as rust:1-alpine does by itself; another one says for which target in CARGO_BUILD_TARGET. With one that
@@ -12,7 +12,7 @@ ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 COPY . .
 # The other two images begin with the same lines, so that all of them take one built layer.
 RUN cargo build --locked --release -p proxy && mkdir /empty /built && cp "target/$CARGO_BUILD_TARGET/release/proxy" /built/
-# On nothing, a program that asks for the C library's loader can't start.
+# On an empty image a program that asks for the C library's loader can't start.
 ARG RUN_IMAGE
 RUN if [ "$RUN_IMAGE" = scratch ] && grep -aq /ld-linux /built/proxy; then \
     echo "error: this build image makes dynamic programs, which need RUN_IMAGE=debian:bookworm-slim or the like" >&2; exit 1; fi
