@@ -67,6 +67,14 @@ impl<'a> ClientRequest<'a> {
         self.end.map(|end| end.result)
     }
 
+    /// When its client ended its side of a tunnel through which everything had come back, and began to wait for the other end.
+    pub fn half_closed(&self) -> Option<Duration> {
+        let result = self.result()?;
+        let waits = self.is_tunnel() && matches!(self.action, "echo" | "hold") && result.phases.last_byte_us.is_some();
+        // It knows its outcome by then, unless the other end sends what nobody asked for.
+        waits.then(|| self.began + Duration::from_micros(result.took_us))
+    }
+
     /// The line of its end, or of its begin where it never ended.
     pub fn last_line(&self) -> usize {
         self.end.map_or(self.line, |end| end.line)
