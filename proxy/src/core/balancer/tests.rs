@@ -195,6 +195,19 @@ fn an_upstream_that_was_reached_is_probed_as_soon_as_there_is_a_target() {
 }
 
 #[test]
+fn one_that_has_its_back_off_keeps_no_other_from_its_target() {
+    let mut balancer = balancer(&[1, 1, 1]);
+    balancer.ends(1, AttemptResult::Failure(Charge::BadAnswer), 1, 1);
+    assert_eq!(balancer.take_probe(no_target, at(9)), Some(id(1)));
+    balancer.ends(0, AttemptResult::Failure(Charge::BadAnswer), 9, 9);
+    let probe = Attempt { upstream: id(1), started: at(9), probe: true };
+    balancer.report(probe, AttemptResult::Reached, 0, 0, at(9));
+    let due = |n| balancer.health(id(n)).unwrap().probe_due();
+    assert!(due(0) <= due(1), "it is the first in line");
+    assert_eq!(balancer.take_probe(|_, _| true, at(10)), Some(id(1)), "and has to wait all the same");
+}
+
+#[test]
 fn what_can_not_tell_takes_no_more_than_its_share_of_the_weight_out() {
     let out = |weights: &[u32]| {
         let mut balancer = balancer(weights);
