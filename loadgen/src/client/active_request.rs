@@ -12,7 +12,7 @@ use super::connector::Connector;
 use super::open_tunnels::OpenTunnels;
 use super::outcome::{Failure, FailureKind, Outcome, Phase};
 use super::record::{PhaseTimes, RequestRecord};
-use super::response::BufferedStream;
+use super::response::{BufferedStream, ResponseHead};
 use crate::workload::{Action, Request, Throttle, Workload};
 
 /// How long to wait for the other side's end where the outcome is known already.
@@ -34,12 +34,21 @@ pub(super) struct ActiveRequest<'a, N: Connector> {
 pub(super) struct Measured {
     pub(super) phases: PhaseTimes,
     pub(super) status: Option<u16>,
+    pub(super) proxy_status: bool,
     pub(super) up: Transferred,
     pub(super) down: Transferred,
     pub(super) exit: Option<String>,
     pub(super) reused: bool,
     /// When the outcome was known. None: it is known when the request is over.
     pub(super) ended: Option<Instant>,
+}
+
+impl Measured {
+    /// That head is the proxy's answer.
+    pub(super) fn answered_by(&mut self, head: &ResponseHead) {
+        self.status = Some(head.status);
+        self.proxy_status = head.field("proxy-status").is_some();
+    }
 }
 
 /// A connection that the next request may use, where there is one.
@@ -60,7 +69,7 @@ impl<'a, N: Connector> ActiveRequest<'a, N> {
     /// Turns what was measured into the record of the request; `epoch` is the time from which a run counts.
     pub(super) fn into_record(self, outcome: Outcome, intended: Duration, epoch: Instant) -> RequestRecord {
         let ended = self.measured.ended.unwrap_or_else(Instant::now);
-        let Measured { phases, status, up, down, exit, reused, .. } = self.measured;
+        let Measured { phases, status, proxy_status, up, down, exit, reused, .. } = self.measured;
         let (started, ended) = (self.began - epoch, ended - epoch);
         let tunnel = self.workload.mix.action(self.request.action).is_tunnel();
         RequestRecord {
@@ -71,6 +80,7 @@ impl<'a, N: Connector> ActiveRequest<'a, N> {
             phases,
             outcome,
             status,
+            proxy_status,
             up,
             down,
             exit,

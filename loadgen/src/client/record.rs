@@ -38,6 +38,8 @@ pub struct RequestRecord {
     pub outcome: Outcome,
     /// The status of the reply to CONNECT, or of the response to a plain request.
     pub status: Option<u16>,
+    /// Whether that answer had the field Proxy-Status, by which a proxy says what it met (RFC 9209).
+    pub proxy_status: bool,
     /// Bytes sent to the target: in the tunnel, or of the request's body.
     pub up: Transferred,
     /// Bytes from the target: of the tunnel, or of the response's body.

@@ -72,7 +72,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
         let before = Instant::now();
         let reply = bounded(self.deadline, Phase::Reply, wire.head()).await?;
         self.measured.phases.reply = Some(before.elapsed());
-        self.measured.status = Some(reply.status);
+        self.measured.answered_by(&reply);
         if (200..300).contains(&reply.status) {
             Ok(())
         } else {

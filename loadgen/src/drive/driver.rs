@@ -98,6 +98,7 @@ pub async fn drive<N: Connector>(
             phases: Default::default(),
             outcome,
             status: None,
+            proxy_status: false,
             up: Default::default(),
             down: Default::default(),
             exit: None,

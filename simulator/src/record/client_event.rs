@@ -40,6 +40,8 @@ pub struct ClientResult {
     pub failure: Option<Failure>,
     /// The status of the proxy's or the target's answer.
     pub status: Option<u16>,
+    /// That answer had the field Proxy-Status (RFC 9209).
+    pub proxy_status: bool,
     /// Bytes the client sent behind the head.
     pub up: Transferred,
     /// Bytes that came behind the answer's head.

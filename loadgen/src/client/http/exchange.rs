@@ -107,7 +107,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
         head: &ResponseHead,
     ) -> Exchanged {
         if is_the_proxys(action) {
-            self.measured.status = Some(head.status);
+            self.measured.answered_by(head);
         }
         if let Err(failure) = self.body(action, wire, exchange, head).await {
             return (Err(failure), false);

@@ -76,6 +76,7 @@ fn result(done: RequestRecord) -> ClientResult {
     ClientResult {
         failure: done.outcome.err(),
         status: done.status,
+        proxy_status: done.proxy_status,
         up: done.up,
         down: done.down,
         phases: Phases::of(&done.phases),
