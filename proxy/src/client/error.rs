@@ -123,6 +123,7 @@ impl RequestError {
             RequestError::Auth(Refusal::Busy, _) | RequestError::StatsAuth(Refusal::Busy, _) => ErrorReply {
                 blame: Blame::Netdrift,
                 extra: Some(("Retry-After", "1".into())),
+                proxy_status: Some(ProxyStatus::error("http_request_denied")),
                 ..client(503, Refusal::Busy.token(), "too many passwords to check at once; try again".into())
             },
             RequestError::Auth(refusal, challenge) => ErrorReply {

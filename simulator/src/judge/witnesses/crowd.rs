@@ -75,12 +75,14 @@ impl Crowd {
         let limits = limits?;
         let span = |asked: &ClientRequest<'_>| {
             let Some(end) = &asked.end else { return (asked.began, Duration::MAX) };
-            // Where the client left first, the other side of a tunnel may be given time to notice.
+            // Where the client left first, the other side of a tunnel may be given time to notice; a page of which nothing comes any more is
+            // waited for, since a client that has ended its own side may still read.
             let refused = end.result.status.is_some_and(|status| status >= 400);
-            let left = if end.result.failure.is_some() && !refused {
-                configurations.at(end.at).timeouts.half_closed
-            } else {
-                Duration::ZERO
+            let timeouts = &configurations.at(end.at).timeouts;
+            let left = match end.result.failure.is_some() && !refused {
+                true if asked.is_tunnel() => timeouts.half_closed,
+                true => timeouts.half_closed.max(timeouts.body),
+                false => Duration::ZERO,
             };
             let parting = one_way * 4 + PARTING + resending;
             (asked.began, end.at + left + parting)

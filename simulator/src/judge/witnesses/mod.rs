@@ -25,7 +25,7 @@ use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Transport, Upstream};
 
 use crate::judge::excuse::Excuse;
-use crate::record::{ClientEvent, RunRecord, ScenarioEvent, What};
+use crate::record::{ClientEvent, ProxyEvent, RunRecord, ScenarioEvent, What};
 use crate::scenario::{Action, Client, HostName, LIVENESS, Scenario, Span, Written};
 use crate::subject::Subject;
 
@@ -72,6 +72,8 @@ pub struct Witnesses<'a> {
     pub accept_errors: Vec<Duration>,
     /// When the proxy's machine failed to look a name up, and which.
     pub failed_lookups: Vec<(Duration, &'a str)>,
+    /// What the pages of health answered when all was healed and quiet, by the line in the trace.
+    pub last_pages: Vec<(usize, &'a str, u16)>,
     /// When the last thing was witnessed.
     pub over: Duration,
     /// What the scenario asked for and could not be done, by its line in the trace.
@@ -113,10 +115,13 @@ impl<'a> Witnesses<'a> {
         let mut machine_faults = Vec::new();
         let mut accept_errors = Vec::new();
         let mut failed_lookups = Vec::new();
+        let mut last_pages = Vec::new();
         let mut liveness = scenario.duration.get();
         let mut convergence = None;
         for (place, line) in lines.iter().enumerate() {
             match &line.what {
+                // What it answers to whoever asks is no word of its own about a request.
+                What::Proxy(ProxyEvent::Page { path, status }) => last_pages.push((place, path.as_str(), *status)),
                 What::Proxy(_) => {}
                 What::Client(ClientEvent::Asked { id, action, method, target, user, .. }) => {
                     let (client, began) = (line.host.as_str(), line.at());
@@ -146,13 +151,9 @@ impl<'a> Witnesses<'a> {
                     convergence = Some(Convergence { line: place, at: line.at(), round: *round, rounds: *rounds });
                 }
                 What::Scenario(ScenarioEvent::Failed { what }) => failed_actions.push((place, what.as_str())),
-                // Failing lookups, full queues and a want of descriptors; a failing accept costs time only, and other addresses some of it.
+                // A failing accept costs time only, and other addresses some of it.
                 What::Scenario(ScenarioEvent::Chance { of: "dns-failure", what }) => {
                     failed_lookups.push((line.at(), what.as_str()));
-                    machine_faults.push((line.at(), line.at() + NO_LOOKUP));
-                }
-                What::Scenario(ScenarioEvent::Chance { of: "offload-busy", .. }) => {
-                    machine_faults.push((line.at(), line.at()));
                 }
                 What::Scenario(ScenarioEvent::Chance { of: "no-descriptor", .. }) => {
                     machine_faults.push((line.at(), line.at() + REST));
@@ -201,6 +202,7 @@ impl<'a> Witnesses<'a> {
             convergence,
             accept_errors,
             failed_lookups,
+            last_pages,
             over,
             failed_actions,
             panics: &record.panics,
@@ -346,6 +348,11 @@ impl<'a> Witnesses<'a> {
         let connected = asked.result().and_then(|result| result.phases.connect_us);
         let until = connected.map_or(self.end_of(asked), |us| asked.began + Duration::from_micros(us) + self.one_way());
         crowd.exceeds(reserve, asked.began, until).then_some(Excuse::Crowded)
+    }
+
+    /// Whether `name` could not be looked up at some time from `from` to `until`, so that who it leads to could not be asked.
+    pub fn lookup_failed(&self, name: &str, from: Duration, until: Duration) -> bool {
+        self.failed_lookups.iter().any(|(at, whose)| *whose == name && *at <= until && *at + NO_LOOKUP >= from)
     }
 
     /// How long a connection may have waited in the backlog, from `from` to `until`, because the proxy's machine failed to accept some.

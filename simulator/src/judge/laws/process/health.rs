@@ -13,7 +13,7 @@ use crate::judge::witnesses::{ClientRequest, RESERVE, Witnesses};
 pub(in crate::judge) const LAW: Law = Law {
     name: "health",
     text: "The proxy says in time that it is alive, and that it is ready while an upstream exists to which nothing was ever done, until it \
-           is told to stop; more clients than it serves change nothing.",
+           is told to stop; more clients than it serves change nothing. Once all is healed it is ready.",
     check: Check::BlackBox(check),
 };
 
@@ -45,7 +45,21 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
         ActionKind::Page { exchange, .. } => judge(witnesses, id, asked, &exchange.path),
         _ => None,
     });
-    pages.collect()
+    pages.chain(at_last(witnesses)).collect()
+}
+
+/// Once all is healed, the proxy is ready if anybody serves.
+fn at_last<'w>(witnesses: &'w Witnesses<'_>) -> impl Iterator<Item = Case> + 'w {
+    let config = witnesses.configurations.at(witnesses.over);
+    let serves = config.upstreams.iter().filter(|one| one.weight.get() > 0).any(|one| {
+        let hosts = witnesses.configurations.hosts_of(&one.host, witnesses.over, witnesses.over);
+        hosts.iter().any(|host| witnesses.serves(one, host, config))
+    });
+    let pages = witnesses.last_pages.iter().filter(move |(_, path, _)| serves || *path == "/healthz");
+    pages.map(|(line, path, status)| {
+        let text = || format!("{path} answered {status} when all was healed and quiet");
+        Case::of((*status != 200).then(|| Violation::found(text(), [*line])))
+    })
 }
 
 /// `None` for any other page.
@@ -92,7 +106,7 @@ mod tests {
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{ClientEvent, What};
+    use crate::record::{ClientEvent, ProxyEvent, What};
 
     fn asked(rest: &str) -> Twin {
         let text = format!(
@@ -130,6 +144,16 @@ mod tests {
         let mut twin =
             asked(r#""proxy": { "server": { "drain_delay": "6s" } }, "timeline": [{ "at": "4s", "do": "drain" }],"#);
         answer(&mut twin, "ready", Some(200), 0);
+        twin.fires();
+    }
+
+    #[test]
+    fn fires_where_a_healed_proxy_is_not_ready() {
+        let mut twin = asked("");
+        let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Page { path, .. }) if path == "/readyz"));
+        if let What::Proxy(ProxyEvent::Page { status, .. }) = &mut twin.record.trace.lines[at].what {
+            *status = 503;
+        }
         twin.fires();
     }
 

@@ -1,6 +1,6 @@
 //! The law `statistics`: the statistics page says what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use loadgen::{ActionKind, FailureKind};
@@ -28,6 +28,8 @@ pub(in crate::judge) const LAW: Law = Law {
 struct Told<'a> {
     verdicts: u64,
     successes: u64,
+    /// Requests that were refused for what they ask or who asks them.
+    rejected: u64,
     /// Attempts and successful attempts, by the upstream that was picked.
     attempts: BTreeMap<&'a str, (u64, u64)>,
 }
@@ -36,9 +38,11 @@ fn check(history: &History<'_>) -> Checked {
     let mut checked = Checked::default();
     for process in &history.processes {
         let mut told = Told::default();
+        let mut decided = BTreeSet::new();
         for (line, at, event) in history.proxy_lines(process) {
             match event {
-                ProxyEvent::Decided { success, .. } => {
+                ProxyEvent::Decided { request, success } => {
+                    decided.insert(*request);
                     told.verdicts += 1;
                     told.successes += u64::from(*success);
                 }
@@ -47,6 +51,11 @@ fn check(history: &History<'_>) -> Checked {
                     let (attempts, served) = told.attempts.entry(upstream.as_str()).or_default();
                     *attempts += 1;
                     *served += u64::from(failure.is_none());
+                }
+                // What is refused for what it asks or who asks it has no verdict.
+                ProxyEvent::Finished(end) => {
+                    let refused = end.attempts == 0 && end.status >= 400 && !decided.contains(&end.request);
+                    told.rejected += u64::from(refused);
                 }
                 ProxyEvent::Statistics { page } => {
                     sums(history, &told, page, (line, at), &mut checked);
@@ -66,7 +75,11 @@ fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, place: (usize, Dura
     let total = |field: &str| number(page, &["total", field]);
     let sum = |field: &str| sum_of_upstreams(page, field);
     let (attempts, served) = told.attempts.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    // The window is longer than every run, but for one whose clock jumped.
+    let recent = |field: &str| number(page, &["recent_15m", field]);
     let facts = [
+        ("rejected_requests", number(page, &["rejected_requests"]), told.rejected),
+        ("total_requests of recent_15m", recent("total_requests"), told.verdicts),
         ("total_requests", total("total_requests"), told.verdicts),
         ("success_requests", total("success_requests"), told.successes),
         ("failed_requests", total("failed_requests"), told.verdicts - told.successes),
@@ -108,6 +121,8 @@ fn each<'a>(
         // A request that its client gave up may have reached the upstream or not.
         let excuse = excuse.or_else(|| witnesses.disturbances.of_anything(name, since, at));
         let excuse = excuse.or_else(|| witnesses.disturbances.of_proxy(Duration::ZERO, at));
+        let unknown = witnesses.lookup_failed(name, Duration::ZERO, at);
+        let excuse = excuse.or(unknown.then_some(Excuse::MachineFault));
         let unsure = witnesses.configurations.is_alias(name)
             || has_alias(history, name)
             || gone(history) > 0
@@ -205,7 +220,13 @@ mod tests {
 
     #[test]
     fn fires_where_a_request_was_counted_twice() {
-        for path in ["/total/total_requests", "/total/upstream_metrics/0/success_requests", "/current_requests"] {
+        for path in [
+            "/total/total_requests",
+            "/total/upstream_metrics/0/success_requests",
+            "/current_requests",
+            "/recent_15m/total_requests",
+            "/rejected_requests",
+        ] {
             let mut twin = Twin::of(&LAW);
             let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Statistics { .. })));
             if let What::Proxy(ProxyEvent::Statistics { page }) = &mut twin.record.trace.lines[at].what {

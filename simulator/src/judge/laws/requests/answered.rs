@@ -258,8 +258,10 @@ impl Standing {
                 || !witnesses.serves(upstream, host, config)
         };
         let unsettled = !names.is_settled(&upstream.host, known_since(config, from), until);
-        if unsettled || hosts.iter().any(|host| harmed(host)) {
-            self.bad += 1;
+        // Nothing is sent to whoever could not be looked up, and that is known at once.
+        let unknown = witnesses.lookup_failed(&upstream.host, known_since(config, from), until);
+        let harmed = unsettled || hosts.iter().any(|host| harmed(host));
+        if harmed {
             let refused = |host: &str| witnesses.disturbances.only_refused(host, from, until);
             let refused_alone = !unsettled && hosts.iter().all(|host| refused(host));
             self.refused_alone &= refused_alone;
@@ -269,6 +271,9 @@ impl Standing {
             let mut asked = hosts.iter().map(|host| entries.iter().filter(|one| one.host == *host));
             let at_once = !unsettled && asked.all(|mut mine| mine.clone().next().is_some() && mine.all(at_once));
             self.waiting += u32::from(!refused_alone && !at_once);
+        }
+        if harmed || unknown {
+            self.bad += 1;
         } else if led.iter().any(|host| witnesses.disturbances.of_anything(host, before, from).is_some()) {
             self.recovering += 1;
         } else if witnesses
@@ -438,10 +443,10 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_fails_and_an_upstream_that_may_still_be_out_excuse() {
+    fn names_that_nobody_can_look_up_and_an_upstream_that_may_still_be_out_excuse() {
         let lookups =
-            wrong("", "", "", "echo").replace(r#""timeline""#, r#""chance": { "dns_failures": 0.5 }, "timeline""#);
-        Twin::of_scenario(&LAW, &lookups).excuses(Excuse::MachineFault);
+            wrong("", "", "", "echo").replace(r#""timeline""#, r#""chance": { "dns_failures": 1 }, "timeline""#);
+        Twin::of_scenario(&LAW, &lookups).excuses(Excuse::NoSoundUpstream);
         let both = r#"{ "at": "1s", "do": "crash", "host": "a" }, { "at": "2s", "do": "restart", "host": "a" },
             { "at": "2500ms", "do": "crash", "host": "b" }"#;
         Twin::of_scenario(&LAW, &wrong("", both, "", "echo")).excuses(Excuse::Recovering);

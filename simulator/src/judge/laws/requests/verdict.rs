@@ -8,7 +8,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, Witnesses};
+use crate::judge::witnesses::{ClientRequest, Harm, Witnesses};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "verdict",
@@ -51,6 +51,11 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
         let overtaken = failure.is_none_or(|one| matches!(one.kind, FailureKind::Reset | FailureKind::Timeout));
         if overtaken && witnesses.loses_packets() {
             return Some(Case::Excused(Excuse::ClientCutOff));
+        }
+        // What an upstream wrote in the target's place may be no HTTP to a client that is strict.
+        let strange = failure.is_some_and(|one| one.kind == FailureKind::Malformed);
+        if strange && witnesses.journals.of(id).iter().any(|one| witnesses.disturbances.harm(one) == Harm::Answer) {
+            return Some(Case::Excused(Excuse::RequestStruck));
         }
         let gave_up = failure.is_none_or(|one| matches!(one.kind, FailureKind::Timeout | FailureKind::Unfinished));
         if gave_up && until - from < due {
@@ -167,6 +172,13 @@ mod tests {
         let mut twin = changed("tunnel", |result| result.proxy_status = false);
         twin.record.subject = named("squid").unwrap();
         assert_eq!(twin.checked().cases, 0);
+    }
+
+    #[test]
+    fn a_page_that_an_upstream_spoils_excuses() {
+        let strange =
+            refused("").replace(r#""fault": "status-502""#, r#""fault": "status", "with": { "status": 973 }"#);
+        Twin::of_scenario(&LAW, &strange).excuses(Excuse::RequestStruck);
     }
 
     #[test]
