@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proxy::config::Config;
+
 use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
 use crate::judge::laws::law::{Check, Law};
@@ -50,7 +52,10 @@ fn deserved(witnesses: &Witnesses<'_>, name: &str, at: Duration) -> bool {
         let entries = names.during(since, at).flat_map(|config| config.upstreams.iter().map(move |one| (config, one)));
         entries.filter(|(_, one)| one.host == name).all(|(config, one)| witnesses.serves(one, host, config))
     };
+    // The reset that says that a warm connection was closed may be lost, and is not sent again.
+    let warm = |config: &Config| config.upstreams.iter().any(|one| one.host == name && one.warm_connections.is_some());
     !names.is_settled(name, since.saturating_sub(config.timeouts.dns), at)
+        || (witnesses.loses_packets() && names.during(since, at).any(warm))
         || names.hosts_of(name, since, at).iter().any(|host| {
             let disturbances = &witnesses.disturbances;
             disturbances.of_anything(host, since, until).is_some()
