@@ -71,7 +71,10 @@ mod tests {
     fn shipped_subjects_are_sound() {
         let all = shipped().unwrap();
         let names: Vec<&str> = all.iter().map(|subject| subject.name()).collect();
-        assert_eq!(names, ["netdrift", "apache", "envoy", "haproxy", "nginx", "sing-box", "squid", "tinyproxy"]);
+        assert_eq!(
+            names,
+            ["netdrift", "3proxy", "apache", "envoy", "haproxy", "nginx", "sing-box", "squid", "tinyproxy"]
+        );
         let story = r#"{"name": "x", "story": "x", "duration": "1s", "upstreams": [{"name": "a"}, {"name": "b", "auth": "u:p"},
             {"name": "c", "tls": true}], "clients": [{"name": "k", "do": "echo", "requests": 1}]}"#;
         let config = ConfigFile::first(&scenario::parse(story).unwrap(), PROXY).config.unwrap();
@@ -93,6 +96,48 @@ mod tests {
                 let installed = !made.as_ref().is_err_and(|error| error.contains("not installed"));
                 assert!(made.is_ok() || !installed, "{}: {made:?}", subject.name());
             }
+        }
+    }
+
+    /// 3proxy takes a weight of 1 to 1000, and begins another group, a further hop, where one has reached 1000.
+    #[test]
+    fn the_parents_of_3proxy_are_one_group_whatever_the_weights() {
+        let subject = named("3proxy").unwrap();
+        let configured = |weights: &[u32]| {
+            let upstreams: Vec<_> = (1..).zip(weights).map(|(last, weight)| {
+                json!({"address": format!("127.0.0.{last}"), "port": 8080, "weight": weight, "user": "u", "password": "a\"b"})
+            }).collect();
+            let span = json!({"ms": 1500, "s": 2});
+            let timeouts = ["header", "reply", "tunnel", "connect"].map(|name| (name.to_owned(), span.clone()));
+            let values = json!({"upstreams": upstreams, "users": [], "listen": {"address": "127.0.0.9", "port": 3130}, "attempts": 3,
+                "max_connections": null, "folder": "/x", "timeouts": serde_json::Map::from_iter(timeouts)});
+            subject.configuration(&values).unwrap().unwrap().1
+        };
+        let parents = |weights: &[u32]| -> Vec<u32> {
+            let text = configured(weights);
+            let lines = text.lines().filter_map(|line| line.strip_prefix("parent "));
+            lines.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+        };
+        assert_eq!(parents(&[7]), [1000]);
+        assert_eq!(parents(&[1, 1, 1]), [333, 333, 334]);
+        assert_eq!(parents(&[3, 1]), [750, 250]);
+        assert_eq!(parents(&[1, 10_000]), [1000], "less than a thousandth");
+        for weights in [vec![1; 20], vec![5, 3, 2, 1], (1..=60).collect(), vec![10_000, 1, 9_999, 17]] {
+            let made = parents(&weights);
+            assert_eq!(made.iter().sum::<u32>(), 1000, "{weights:?}");
+            let all: u32 = weights.iter().sum();
+            if made.len() == weights.len() {
+                let apart = |(made, weight): (&u32, &u32)| (made * all).abs_diff(weight * 1000) < all;
+                assert!(made.iter().zip(&weights).all(apart), "{weights:?}: {made:?}");
+            }
+        }
+        let text = configured(&[1]);
+        for lines in [
+            "\nusers \"k:CL:p q\"\nauth strong\nallow *\n",
+            "\nparent 1000 http 127.0.0.1 8080 \"u\" \"a\"\"b\"\n",
+            "\nproxy -a -i127.0.0.9 -p3130\n",
+        ] {
+            assert!(text.contains(lines), "{lines}: {text}");
         }
     }
 

@@ -237,7 +237,7 @@ mod tests {
     /// A subject is refused for what it lacks, and for nothing else.
     #[test]
     fn whoever_lacks_the_feature_is_not_asked_for_it() {
-        for subject in ["nginx", "tinyproxy", "sing-box", "squid"].map(|name| named(name).unwrap()) {
+        for subject in ["3proxy", "nginx", "tinyproxy", "sing-box", "squid"].map(|name| named(name).unwrap()) {
             for feature in told() {
                 let refused = subject.unsupported(&story(feature, &subject));
                 let lacks = subject.lacks(feature).is_some();

@@ -34,7 +34,7 @@ pub(in crate::world) fn is_installed(subject: &Subject) -> io::Result<()> {
     subject.command(&subject.file().version, &json!({ "proxy": "" })).map(|_| ()).map_err(io::Error::other)
 }
 
-/// The first line of what `subject` says of its version; empty if it says nothing.
+/// The line of what `subject` says of its version; empty if it says nothing.
 ///
 /// # Errors
 /// It is not installed, or its binary can't be run.
@@ -47,10 +47,14 @@ pub fn version(subject: &Subject) -> io::Result<String> {
     Ok(first_words(&String::from_utf8_lossy(&said)))
 }
 
-/// The first line of `said` up to its first dash, without the folder of a program that names itself by its path.
+/// The first line of `said` that holds a version number, else the first, up to its first dash and without the folder of a program that names
+/// itself by its path. 3proxy knows no option for its version and tells it below its usage.
 fn first_words(said: &str) -> String {
-    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let words = first.split(" - ").next().unwrap_or_default().split_whitespace();
+    let has_number =
+        |line: &&str| line.as_bytes().windows(3).any(|three| matches!(three, [b'0'..=b'9', b'.', b'0'..=b'9']));
+    let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+    let line = lines.clone().find(has_number).or_else(|| lines.next()).unwrap_or_default();
+    let words = line.split(" - ").next().unwrap_or_default().split_whitespace();
     let names = words.map(|word| match word.starts_with('/') {
         true => word.rsplit('/').next().unwrap_or_default(),
         false => word,
@@ -217,6 +221,11 @@ mod tests {
     #[test]
     fn a_version_says_nothing_of_the_machine() {
         assert_eq!(first_words("\n/opt/x/bin/x  version: 1/2.0 - built today\nmore"), "x version: 1/2.0");
+        assert_eq!(
+            first_words("Usage: 3proxy [file]\n\n3proxy tiny proxy server 3proxy-0.9.4\n"),
+            "3proxy tiny proxy server 3proxy-0.9.4"
+        );
+        assert_eq!(first_words("x nightly\nmore"), "x nightly");
     }
 
     #[test]
