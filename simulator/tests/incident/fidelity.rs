@@ -27,6 +27,11 @@ fn played(scenario: &Scenario, seed: u64) -> Trace {
 
 /// Plays a scenario, records its log, and plays the recording with another seed.
 fn replayed(scenario: &Scenario, debug: bool) -> (Recording, Fidelity) {
+    replayed_of(scenario, debug, 5000)
+}
+
+/// The same with at most so many requests.
+fn replayed_of(scenario: &Scenario, debug: bool, most: usize) -> (Recording, Fidelity) {
     let day = played(scenario, scenario.seed);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("proxy.log");
@@ -34,7 +39,7 @@ fn replayed(scenario: &Scenario, debug: bool) -> (Recording, Fidelity) {
     let config = ConfigFile::first(scenario, PROXY).text;
     // With another key upstreams would have other names, and draws would be others.
     let key = Key::new(b"the key of these tests").unwrap();
-    let recording = record(&[path], config.as_bytes(), &key, 5000, |_| {}).unwrap();
+    let recording = record(&[path], config.as_bytes(), &key, most, |_| {}).unwrap();
     let replay = played(&recording.scenario, 7);
     let fidelity = Fidelity::of(recording.scenario.seen.as_ref().unwrap(), &replay);
     (recording, fidelity)
@@ -91,6 +96,23 @@ fn a_log_at_level_info_replays_ejections_and_failures_as_well() {
         ["all-down-then-back", "black-hole", "one-refuses", "flapping", "proxy-restart", "reload-adds", "upstream-407"];
     let differing = differing(&names.map(str::to_owned), false);
     assert!(differing.is_empty(), "{differing:#?}");
+}
+
+/// One upstream of four refuses for a while, and 150 requests come a second: three failures in a row take no time.
+const BUSY: &str = r#"{ "name": "busy", "story": "One upstream refuses.", "duration": "30s",
+    "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "refuse", "when": { "from": "10s", "until": "20s" } }] } },
+        { "name": "b" }, { "name": "c" }, { "name": "d" }],
+    "clients": [{ "name": "busy", "do": "connect", "rate": 150, "until": "29s" }] }"#;
+
+/// With one request in fifty the three would take four seconds.
+#[test]
+fn a_thinned_day_ejects_when_the_day_did() {
+    let scenario = scenario::parse(BUSY).unwrap();
+    let (recording, fidelity) = replayed_of(&scenario, true, 29 * 150 / 50);
+    let seen = recording.scenario.seen.as_ref().unwrap();
+    assert!((seen.one_in - 50.0).abs() < 1.0, "{}", seen.one_in);
+    assert!(seen.turns.len() >= 2, "it is ejected and comes back: {:?}", seen.turns);
+    assert_eq!(differences(&fidelity), [""; 0], "{:?}", seen.guessed);
 }
 
 #[test]

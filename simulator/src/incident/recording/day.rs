@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::attempts::{Attempts, came};
 use super::processes::Processes;
+use super::rows::Rows;
 use super::timeline::Timeline;
 use super::upstreams::Upstreams;
 use crate::incident::day::{Asked, Does, MOST_BYTES, Sight, Thin, begun};
@@ -44,6 +45,7 @@ pub(super) struct Day<'a> {
     pub(super) timeline: Timeline,
     pub(super) processes: Processes,
     pub(super) requests: Thin<Asked>,
+    rows: Rows,
     pub(super) users: Listed,
     pub(super) dead: Listed,
     /// How targets failed through every upstream.
@@ -102,6 +104,7 @@ impl<'a> Day<'a> {
             dead_by: Vec::new(),
             numbers: None,
             starting: false,
+            rows: Rows::default(),
             told_attempts: false,
             events: 0,
         }
@@ -165,7 +168,9 @@ impl<'a> Day<'a> {
                 self.told_attempts = true;
                 let took = Duration::from_micros(*took_us);
                 let came = came(*failure, line.json.get("cause").and_then(Json::as_str), took);
-                let forgotten = self.attempts.ended(*request, upstream, at.saturating_sub(took), came);
+                let begun = at.saturating_sub(took);
+                self.rows.ended(upstream, begun, failure.is_some());
+                let forgotten = self.attempts.ended(*request, upstream, begun, came);
                 if forgotten > 0 {
                     let what = "attempts of requests that were open when too many were".to_owned();
                     self.notes.add(what, forgotten, Some(place));
@@ -173,7 +178,12 @@ impl<'a> Day<'a> {
             }
             ProxyEvent::Decided { request, success: true } => self.attempts.served(*request),
             ProxyEvent::Finished(end) => self.finished(at, end, line),
-            ProxyEvent::Ejected { upstream, failures, .. } => self.attempts.ejected(upstream, at, *failures),
+            ProxyEvent::Ejected { upstream, failures, .. } => {
+                self.attempts.ejected(upstream, at, *failures);
+                if let Some(time) = self.rows.ejected(upstream) {
+                    self.requests.keep_all_of(&time);
+                }
+            }
             ProxyEvent::Recovered { upstream, .. } => self.attempts.recovered(upstream, at),
             ProxyEvent::Reloaded { changes, .. } => {
                 self.timeline.reloaded(at, changes, &mut self.upstreams, self.key, &mut self.notes, place);
@@ -216,6 +226,7 @@ impl<'a> Day<'a> {
     /// What is set by hand is replayed as a reload with that change.
     fn steered(&mut self, at: Duration, line: &LogLine) {
         let text = |field: &str| line.json.get(field).and_then(Json::as_str).unwrap_or_default();
+        self.rows.process_ended();
         let what = text("change").strip_prefix("upstream ").and_then(|rest| rest.strip_prefix(text("name")));
         let change = what.map(|what| format!("upstream {}{what}", text("upstream")));
         self.timeline.reloaded(at, change.as_slice(), &mut self.upstreams, self.key, &mut self.notes, line.at);
@@ -246,7 +257,7 @@ impl<'a> Day<'a> {
             }
             listed
         });
-        self.requests.add(end.outcome, Asked { at: begun, does, user });
+        self.requests.add(end.outcome, begun, Asked { at: begun, does, user });
     }
 
     /// What a client did; `None` where that can't be replayed.

@@ -3,6 +3,7 @@
 mod attempts;
 mod day;
 mod processes;
+mod rows;
 mod timeline;
 mod upstreams;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use self::day::Day;
-use super::day::{NamesOf, can_play, clients, plan};
+use super::day::{NamesOf, Thinned, can_play, clients, plan};
 use super::key::Key;
 use super::log::{Lines, Place, in_order};
 use super::settings::{NOBODY, Settings, list_users};
@@ -121,12 +122,16 @@ fn scenario_of(mut day: Day<'_>, settings: &mut Settings) -> Json {
     if untold > 0 {
         day.notes.say(format!("{untold} ejections and recoveries are not told: there were too many"));
     }
-    let (requests, one_in) = day.requests.end();
+    let Thinned { left: requests, one_in, refused } = day.requests.end();
     if one_in > 1.0 {
-        day.notes.say(format!(
-            "one in {one_in:.1} requests is replayed: rates are lower by that, so that what ejects by failures in a row does so \
-             later"
-        ));
+        let row = match day.told_attempts {
+            true => "but where failures in a row ejected an upstream: there all are",
+            false => "so that what ejects by failures in a row does so later",
+        };
+        day.notes.say(format!("one in {one_in:.1} requests is replayed: rates are lower by that, {row}"));
+        if refused > 0 {
+            day.notes.say(format!("{refused} ejections may come later in the replay: too many requests led to them"));
+        }
     }
     seen.one_in = one_in;
     seen.guessed = day.notes.sentences();
