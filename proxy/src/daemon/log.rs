@@ -230,8 +230,9 @@ impl Observer for Log {
             Event::ReloadFailed { problems } => {
                 error!(event, "configuration not reloaded, the old one stays in force:\n{problems}");
             }
-            Event::DrainStarted { open } => info!(open, event, "draining"),
-            Event::Drained { reset } => info!(reset, event, "drained"),
+            // A log may be that of a hand-over, in which two processes write.
+            Event::DrainStarted { open } => info!(open, pid = std::process::id(), event, "draining"),
+            Event::Drained { reset } => info!(reset, pid = std::process::id(), event, "drained"),
             Event::AcceptFailed { reason, error } => {
                 warn!(reason, error, event, "can't accept connections for the moment");
             }

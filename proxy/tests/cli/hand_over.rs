@@ -156,6 +156,15 @@ fn one_that_has_handed_over_drains_on_a_signal() {
     first.signal(Signal::TERM);
     assert_eq!(held.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(first.end(), 0);
+    // In a log that both write, their lines are told apart by the process.
+    let own = format!(" pid={} ", first.child.id());
+    let told = first.lines.iter().filter(|line| {
+        [" event=\"started\"", " event=\"drain_started\"", " event=\"drained\""]
+            .iter()
+            .any(|event| line.contains(event))
+    });
+    let told: Vec<&String> = told.collect();
+    assert!(told.len() == 4 && told.iter().all(|line| line.contains(&own)), "{told:#?}");
     assert!(is_healthy(&place), "the new one is another process");
 }
 

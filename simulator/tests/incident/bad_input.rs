@@ -186,6 +186,22 @@ fn a_hand_over_is_one_in_whatever_order_its_lines_are_written() {
     }
 }
 
+/// A second stop is what a service manager sends that waits for the former process no longer.
+#[test]
+fn a_process_that_is_stopped_behind_its_hand_over_is_no_drain_of_the_next() {
+    let said = |millis, pid: u64, event| {
+        line(Duration::from_millis(millis), json!({ "event": event, "pid": pid, "open": 1, "reset": 0 }))
+    };
+    let text = said(0, 10, "started") + &finished(1, 1000, "x:1");
+    let text = text + &said(7000, 20, "started") + &said(7010, 10, "drain_started") + &said(7020, 20, "took_over");
+    let text = text + &finished(1, 9000, "x:1");
+    let former = said(9500, 10, "drain_started") + &said(9600, 10, "drained") + &finished(2, 9700, "x:1");
+    assert_eq!(done(text.clone() + &former), [""; 0]);
+    // The present one may be stopped while the former has tunnels left.
+    let present = said(9500, 20, "drain_started") + &said(9600, 20, "drained") + &said(9700, 10, "drained");
+    assert_eq!(done(text + &present + &said(11_000, 30, "started")), ["drain at 9s 500ms", "restart at 11s"]);
+}
+
 /// Whoever reads the successor's log alone finds no former process in it.
 #[test]
 fn the_log_of_a_successor_by_itself_has_its_own_drain() {

@@ -113,6 +113,7 @@ pub async fn serve(path: &Path, config: Config, files: Files, process: Process) 
         listen = %proxy.local_addr(),
         upstreams,
         config = %path.display(),
+        pid = std::process::id(),
         event = "started",
         "netdrift {}",
         env!("CARGO_PKG_VERSION")

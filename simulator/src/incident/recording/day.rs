@@ -86,6 +86,11 @@ impl Listed {
     }
 }
 
+/// The process that wrote `line`, where it says so. Older versions do not.
+fn pid_in(line: &LogLine) -> Option<u64> {
+    line.json.get("pid").and_then(Json::as_u64)
+}
+
 impl<'a> Day<'a> {
     pub(super) fn new(settings: &Settings, key: &'a Key, most: usize) -> Self {
         Day {
@@ -99,12 +104,12 @@ impl<'a> Day<'a> {
             timeline: Timeline::new(settings.proxy.clone()),
             processes: Processes::default(),
             requests: Thin::to(most),
+            rows: Rows::default(),
             users: Listed::up_to(MOST_USERS),
             dead: Listed::up_to(MOST_DEAD),
             dead_by: Vec::new(),
             numbers: None,
             starting: false,
-            rows: Rows::default(),
             told_attempts: false,
             events: 0,
         }
@@ -149,6 +154,9 @@ impl<'a> Day<'a> {
             return self.unread(if known { Unread::OtherFields } else { Unread::UnknownEvent }, place);
         };
         self.happened(at, &event, line);
+        if word == "started" {
+            self.processes.runs_as(pid_in(line));
+        }
         self.events += 1;
         self.last = at;
     }
@@ -191,13 +199,13 @@ impl<'a> Day<'a> {
             ProxyEvent::Steered { .. } => self.steered(at, line),
             ProxyEvent::ReloadFailed { .. } => self.timeline.reload_refused(at, &mut self.notes, place),
             ProxyEvent::DrainStarted { open } => {
-                let handed_over = self.processes.drains(*open as u64);
+                let handed_over = self.processes.drains(*open as u64, pid_in(line));
                 if !handed_over {
                     self.timeline.drained(at, &mut self.notes, place);
                 }
             }
             ProxyEvent::Drained { .. } => {
-                let handed_over = self.processes.drained();
+                let handed_over = self.processes.drained(pid_in(line));
                 if !handed_over {
                     self.timeline.ended();
                 }
@@ -218,6 +226,7 @@ impl<'a> Day<'a> {
         }
         self.processes.started(at);
         self.attempts.process_ended(at);
+        self.rows.process_ended();
         self.upstreams.started();
         self.count_missing(place);
         self.timeline.restarted(self.last, at, &mut self.notes, place);
@@ -226,7 +235,6 @@ impl<'a> Day<'a> {
     /// What is set by hand is replayed as a reload with that change.
     fn steered(&mut self, at: Duration, line: &LogLine) {
         let text = |field: &str| line.json.get(field).and_then(Json::as_str).unwrap_or_default();
-        self.rows.process_ended();
         let what = text("change").strip_prefix("upstream ").and_then(|rest| rest.strip_prefix(text("name")));
         let change = what.map(|what| format!("upstream {}{what}", text("upstream")));
         self.timeline.reloaded(at, change.as_slice(), &mut self.upstreams, self.key, &mut self.notes, line.at);

@@ -17,6 +17,8 @@ const MOST_FORMER: usize = 16;
 /// A process from which another has taken over, or may have.
 #[derive(Debug, Default)]
 struct Former {
+    /// Its number, if it has said that.
+    pid: Option<u64>,
     /// The greatest number of a request of it.
     most: u64,
     /// How many connections were open when it stopped accepting, if it has said that. Each may bring one more request.
@@ -36,6 +38,8 @@ impl Former {
 pub(super) struct Processes {
     /// When the present process started, if there was one before.
     started: Option<Duration>,
+    /// Its number, if it has said that.
+    pid: Option<u64>,
     /// When requests of the present process began, by their numbers; of these, the multiples of `stride`.
     begun: BTreeMap<u64, Duration>,
     stride: u64,
@@ -62,7 +66,24 @@ impl Processes {
         self.begun.clear();
         self.stride = 1;
         self.count_twice();
-        self.before = Some(Former { most: std::mem::take(&mut self.most), ..Former::default() });
+        self.before = Some(Former { pid: self.pid.take(), most: std::mem::take(&mut self.most), ..Former::default() });
+    }
+
+    /// The process that has just started has said its number, if it has one in this log.
+    pub(super) fn runs_as(&mut self, pid: Option<u64>) {
+        self.pid = pid;
+    }
+
+    /// Whether the process of that number is the present one, where both are known and it is known who took over from whom.
+    fn is_present(&self, pid: Option<u64>) -> Option<bool> {
+        let is_present = self.pid? == pid?;
+        (is_present || self.before.is_none()).then_some(is_present)
+    }
+
+    /// The place of the process of that number among those that have handed over. One may have started before the log.
+    fn former(&self, pid: Option<u64>) -> Option<usize> {
+        let of = |pid| self.former.iter().position(|one| one.pid == pid);
+        of(pid).or_else(|| of(None))
     }
 
     /// A process has said that it took over from the one before.
@@ -74,8 +95,15 @@ impl Processes {
         }
     }
 
-    /// A process has stopped accepting, with so many connections open. Tells whether it is one that has handed over.
-    pub(super) fn drains(&mut self, open: u64) -> bool {
+    /// A process has stopped accepting, with so many connections open. Tells whether it is one that has handed over: that may be told to stop
+    /// once more.
+    pub(super) fn drains(&mut self, open: u64, pid: Option<u64>) -> bool {
+        if let Some(is_present) = self.is_present(pid) {
+            if let Some(place) = self.former(pid).filter(|_| !is_present) {
+                self.former[place].open.get_or_insert(open);
+            }
+            return !is_present;
+        }
         let handed_over = self.former.iter_mut().find(|one| one.open.is_none());
         let is_former = handed_over.is_some();
         if let Some(one) = handed_over.or(self.before.as_mut()) {
@@ -85,7 +113,13 @@ impl Processes {
     }
 
     /// A process is done. Tells whether it is one that has handed over.
-    pub(super) fn drained(&mut self) -> bool {
+    pub(super) fn drained(&mut self, pid: Option<u64>) -> bool {
+        if let Some(is_present) = self.is_present(pid) {
+            if let Some(place) = self.former(pid).filter(|_| !is_present) {
+                self.former.remove(place);
+            }
+            return !is_present;
+        }
         if self.former.is_empty() {
             self.before.iter_mut().for_each(|before| before.drained = true);
             return false;
