@@ -307,3 +307,29 @@ fn an_upgrade_while_the_next_process_starts_or_the_proxy_drains_says_why_not() {
     let late = say(&mut control(&place), r#"{"command":"upgrade"}"#);
     assert!(late.contains("the proxy is stopping"), "{late}");
 }
+
+#[test]
+fn whoever_asks_for_an_upgrade_is_told_where_somebody_else_has_taken_over() {
+    let place = Place::before(echo());
+    let mut proxy = place.start();
+    // The process that is started waits for its configuration, and another one, which has its own, comes before it.
+    fs::rename(place.file(), place.path("other.json")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, place.file(), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let mut asked = control(&place);
+    writeln!(asked, r#"{{"command":"upgrade"}}"#).unwrap();
+    let line = proxy.line("was started to take over");
+    let started = line.split("pid=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let mut command = Running::command(place.folder.path(), &place.path("other.json"));
+    command.arg("--take-over");
+    let mut other = Running::from(command);
+    other.line("took over");
+    let mut answer = String::new();
+    BufReader::new(asked).read_line(&mut answer).unwrap();
+    let wanted = format!("process {} has taken over, which was started by somebody else", other.child.id());
+    assert!(answer.contains(&wanted), "{answer}");
+    assert!(proxy.child.wait().unwrap().success());
+    kill_process(Pid::from_raw(started.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    assert_eq!(named(&place), other.child.id());
+    other.signal(Signal::TERM);
+    assert_eq!(other.end(), 0);
+}
