@@ -14,7 +14,7 @@ COPY . .
 RUN cargo build --locked --release -p proxy && mkdir /empty /built && cp "target/$CARGO_BUILD_TARGET/release/proxy" /built/
 # On an empty image a program that asks for the C library's loader can't start.
 ARG RUN_IMAGE
-RUN if [ "$RUN_IMAGE" = scratch ] && grep -aq /ld-linux /built/proxy; then \
+RUN if [ "$RUN_IMAGE" = scratch ] && grep -aEq "/ld-(linux|musl)" /built/proxy; then \
     echo "error: this build image makes dynamic programs, which need RUN_IMAGE=debian:bookworm-slim or the like" >&2; exit 1; fi
 
 FROM ${RUN_IMAGE}

@@ -1,6 +1,7 @@
 //! Tests that what is shipped for servers fits together: configuration, folders, probes.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -50,6 +51,32 @@ fn the_control_socket_lies_where_a_read_only_root_lets_it() {
     let upgrade = format!("netdrift upgrade --control-socket {socket} ");
     assert!(shipped("deploy/debian/postinst").contains(&upgrade), "{upgrade}");
     assert!(unit.contains("\nRuntimeDirectory=netdrift\n") && socket.starts_with("/run/netdrift/"), "{unit}");
+}
+
+/// The step of the images in which a program that could not start there is refused, run as the engine runs it.
+#[test]
+fn a_program_that_asks_for_a_loader_comes_on_no_empty_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("proxy");
+    for image in ["Dockerfile", "Dockerfile.test"] {
+        let text = shipped(image);
+        let (_, step) = text.split_once("RUN if [ \"$RUN_IMAGE\" = scratch ]").unwrap();
+        let (step, _) = step.split_once("; fi\n").unwrap();
+        let step =
+            format!("if [ \"$RUN_IMAGE\" = scratch ]{step}; fi").replace("/built/proxy", program.to_str().unwrap());
+        let is_taken = |bytes: &[u8], base: &str| {
+            std::fs::write(&program, bytes).unwrap();
+            let step = Command::new("sh").args(["-c", &step]).env("RUN_IMAGE", base).output().unwrap();
+            assert!(step.status.success() || String::from_utf8_lossy(&step.stderr).contains("makes dynamic programs"));
+            step.status.success()
+        };
+        for loader in ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-x86_64.so.1"] {
+            let dynamic = [b"\x7fELF\0", loader.as_bytes(), b"\0"].concat();
+            assert!(!is_taken(&dynamic, "scratch"), "{image}: {loader}");
+            assert!(is_taken(&dynamic, "debian:bookworm-slim"), "{image}: {loader}");
+        }
+        assert!(is_taken(b"\x7fELF\0static\0", "scratch"), "{image}");
+    }
 }
 
 #[test]
