@@ -99,6 +99,43 @@ mod tests {
         }
     }
 
+    /// What a subject claims by saying nothing has to come from its template: with another value there it is configured in another way.
+    #[test]
+    fn what_a_subject_claims_is_bound_to_a_value_of_its_template() {
+        let span = |seconds: u64| json!({"ms": seconds * 1000, "s": seconds});
+        let upstream = |last: u64| {
+            json!({"name": format!("u{last}"), "address": format!("127.0.0.{last}"), "port": 8080, "weight": 1,
+            "tls": false, "user": null, "password": null, "basic": null})
+        };
+        let names =
+            ["connect", "reply", "request", "header", "keep_alive", "body", "tunnel", "pool", "back_off", "drain"];
+        let timeouts: serde_json::Map<_, _> = names.map(|name| (name.to_owned(), span(3))).into_iter().collect();
+        let base = json!({"upstreams": [upstream(1), upstream(2)], "users": [], "listen": {"address": "127.0.0.9", "port": 3130},
+            "attempts": 3, "failures": 3, "max_connections": 500, "folder": "/x", "config": "/x/y", "ca_file": "/x/ca.pem", "timeouts": timeouts});
+        type Change = fn(&mut serde_json::Value);
+        let changes: [(Feature, Change); 8] = [
+            (Feature::SeveralUpstreams, |all| drop(all["upstreams"].as_array_mut().unwrap().pop())),
+            (Feature::Weights, |all| all["upstreams"][0]["weight"] = json!(7)),
+            (Feature::HttpsUpstreams, |all| all["upstreams"][0]["tls"] = json!(true)),
+            (Feature::UpstreamCredentials, |all| {
+                let own = json!({"user": "u", "password": "p", "basic": "dTpw"});
+                own.as_object().unwrap().iter().for_each(|(field, value)| all["upstreams"][0][field] = value.clone());
+            }),
+            (Feature::ClientAuthentication, |all| all["users"] = json!([{"name": "k", "password": "p", "sha1": "x"}])),
+            (Feature::ConnectionLimit, |all| all["max_connections"] = json!(10)),
+            (Feature::HeaderTimeout, |all| all["timeouts"]["header"] = json!({"ms": 9000, "s": 9})),
+            (Feature::Failover, |all| all["attempts"] = json!(2)),
+        ];
+        for subject in shipped().unwrap().into_iter().filter(|subject| !subject.tells()) {
+            let configured = |values: &serde_json::Value| subject.configuration(values).unwrap().unwrap().1;
+            for (feature, change) in changes.iter().filter(|(feature, _)| subject.lacks(*feature).is_none()) {
+                let mut other = base.clone();
+                change(&mut other);
+                assert_ne!(configured(&base), configured(&other), "{} claims {feature}", subject.name());
+            }
+        }
+    }
+
     /// 3proxy takes a weight of 1 to 1000, and begins another group, a further hop, where one has reached 1000.
     #[test]
     fn the_parents_of_3proxy_are_one_group_whatever_the_weights() {
@@ -109,7 +146,7 @@ mod tests {
             }).collect();
             let span = json!({"ms": 1500, "s": 2});
             let timeouts = ["header", "reply", "tunnel", "connect"].map(|name| (name.to_owned(), span.clone()));
-            let values = json!({"upstreams": upstreams, "users": [], "listen": {"address": "127.0.0.9", "port": 3130}, "attempts": 3,
+            let values = json!({"upstreams": upstreams, "users": [{"name": "k", "password": "p q"}], "listen": {"address": "127.0.0.9", "port": 3130}, "attempts": 3,
                 "max_connections": null, "folder": "/x", "timeouts": serde_json::Map::from_iter(timeouts)});
             subject.configuration(&values).unwrap().unwrap().1
         };
