@@ -84,7 +84,7 @@ impl<T: Copy> Thin<T> {
 
     /// All of `time` are to stay: those that came of late, and those that are yet to be added.
     pub(in crate::incident) fn keep_all_of(&mut self, time: &RangeInclusive<Duration>) {
-        if !self.has_room() {
+        if !self.has_room() || self.times.len() > self.most {
             self.refused += 1;
             return;
         }

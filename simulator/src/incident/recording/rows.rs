@@ -34,10 +34,10 @@ impl Rows {
 
     /// An attempt through `upstream` has ended.
     pub(super) fn ended(&mut self, upstream: &HostName, begun: Duration, failed: bool) {
-        if !self.rows.contains_key(upstream.as_str()) && self.rows.len() >= MOST {
-            return;
+        if !self.rows.contains_key(upstream.as_str()) && self.rows.len() < MOST {
+            self.rows.insert(upstream.as_str().to_owned(), Row::default());
         }
-        let row = self.rows.entry(upstream.as_str().to_owned()).or_default();
+        let Some(row) = self.rows.get_mut(upstream.as_str()) else { return };
         if !failed {
             *row = Row { well: Some(begun), failed: None };
             return;
