@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use simulator::explore::matrix;
+use simulator::incident::Fidelity;
 use simulator::judge::LAWS;
 use simulator::report::matrix_page;
 use simulator::scenario;
@@ -51,4 +52,11 @@ fn the_comparison_is_the_page_of_its_results() {
         page == matrix_page(&results),
         "simulator matrix --from simulator/comparison.json --page simulator/COMPARISON.md"
     );
+}
+
+/// `make test-ten-minutes` compares the whole line.
+#[test]
+fn the_ten_minutes_say_what_counts_as_the_same_in_a_replay() {
+    let line = format!("figures differ ({})", Fidelity::bounds());
+    assert!(include_str!("../README.md").contains(&line), "{line}");
 }
