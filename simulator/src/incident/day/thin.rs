@@ -57,7 +57,7 @@ impl<T: Copy> Thin<T> {
         let seen = self.seen.entry(outcome).or_default();
         let number = *seen;
         *seen += 1;
-        if self.times.range(..=at).next_back().is_some_and(|(_, until)| at <= *until) && self.has_room() {
+        if self.room() > 0 && self.times.range(..=at).next_back().is_some_and(|(_, until)| at <= *until) {
             self.whole.insert((outcome, number), one);
             return;
         }
@@ -78,13 +78,16 @@ impl<T: Copy> Thin<T> {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.whole.len() < self.most / WHOLE
+    /// How many more may stay because all of their time do.
+    fn room(&self) -> usize {
+        (self.most / WHOLE).saturating_sub(self.whole.len())
     }
 
     /// All of `time` are to stay: those that came of late, and those that are yet to be added.
     pub(in crate::incident) fn keep_all_of(&mut self, time: &RangeInclusive<Duration>) {
-        if !self.has_room() || self.times.len() > self.most {
+        let kept = self.kept.values().flatten().filter(|(_, at, _)| time.contains(at)).count();
+        let recent = self.recent.iter().filter(|(_, at, _)| time.contains(at)).count();
+        if kept.max(recent) > self.room() || self.times.len() > self.most {
             self.refused += 1;
             return;
         }
@@ -220,6 +223,11 @@ mod tests {
     fn where_too_much_would_stay_whole_it_is_counted_and_what_stays_is_bounded() {
         let ejections: Vec<u64> = (0..40).map(|number| 310_000 + number * 1000).collect();
         let day = day(&ejections);
-        assert_eq!((day.left.len(), day.refused), (1000, 27), "250 of 1000, 20 each");
+        assert_eq!((day.left.len(), day.refused), (1000, 28), "250 of 1000, 20 each");
+        let mut thin = Thin::to(100);
+        (0..1000).for_each(|number| thin.add("ok", MILLISECOND * number, number));
+        thin.keep_all_of(&(Duration::ZERO..=MILLISECOND * 1000));
+        let day = thin.end();
+        assert_eq!((day.left.len(), day.refused), (100, 1), "a row of failures that took all day");
     }
 }
