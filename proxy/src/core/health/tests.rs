@@ -387,3 +387,17 @@ fn the_jitter_reaches_both_ends() {
     assert_eq!(policy.backoff(0, 2 * middle(BASE)), Duration::from_secs(6));
     assert_eq!(policy.backoff(0, u64::MAX), policy.backoff(0, u64::MAX % (2 * middle(BASE) + 1)));
 }
+
+#[test]
+fn one_that_has_failed_or_is_out_is_not_sound() {
+    let mut bench = Bench::new();
+    assert!(bench.health.is_sound());
+    assert_eq!(bench.ends(AttemptResult::Failure(Charge::BadAnswer), 1, false, 1), None);
+    assert!(bench.health.is_eligible() && !bench.health.is_sound(), "a success would change its count");
+    bench.ends(AttemptResult::Success, 2, false, 2);
+    assert!(bench.health.is_sound());
+    assert!(!Bench::ejected().health.is_sound());
+    let mut by_hand = Bench::new();
+    assert!(by_hand.health.take_out(&policy(), 0, at(11)).is_some());
+    assert!(!by_hand.health.is_sound(), "nothing has failed, but it takes no picks");
+}
