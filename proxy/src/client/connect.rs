@@ -27,8 +27,9 @@ pub(crate) async fn connect<E: Env>(
     let context = Arc::clone(&connection.context);
     let pool = &context.pool;
     let target = Arc::clone(&origin.target);
-    let mut attempts = Attempts::begin(pool, origin.request, Service::Tunnel, Arc::clone(&target));
-    let mut request = Request::begin(&context, origin);
+    let now = pool.now();
+    let mut attempts = Attempts::begin(pool, origin.request, (Service::Tunnel, Arc::clone(&target)), now);
+    let mut request = Request::begin(&context, origin, now);
     let via = settings.via.for_connect(&head.fields, head.version);
     let dial_settings =
         DialSettings { limits: settings.limits, dns: settings.config.timeouts.dns, via: via.as_deref() };
@@ -51,7 +52,7 @@ pub(crate) async fn connect<E: Env>(
     match sought {
         Ok(Some((lease, leg, surplus))) => {
             let (lease, record) = attempts.opened(lease);
-            request.goes_through(&lease);
+            request.goes_through(&lease, record.opened.unwrap_or_else(|| pool.now()));
             request.succeeded(record, 200);
             connection.become_tunnel(settings, ESTABLISHED, (leg, surplus), request, lease).await
         }

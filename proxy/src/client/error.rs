@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use crate::authentication::Refusal;
 use crate::core::attribution::{Blame, Failure};
 use crate::http::body::BodyError;
+use crate::http::date::http_date;
 use crate::http::head::{Fields, HeadError, ResponseHead, Version};
 use crate::http::target::TargetError;
 use crate::upstream::attempts::AttemptsRecord;
@@ -257,7 +258,7 @@ pub(crate) fn text_response(status: u16, mut fields: Fields, kind: &str, body: &
     fields.push("Content-Type", kind);
     fields.push("Content-Length", body.len().to_string());
     fields.push("Cache-Control", "no-store");
-    fields.push("Date", httpdate::fmt_http_date(answer.wall));
+    fields.push("Date", http_date(answer.wall));
     if answer.close {
         fields.push("Connection", "close");
     }

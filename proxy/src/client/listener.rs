@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,11 +33,13 @@ pub(crate) async fn accept<E: Env>(
     handed_over: Stop,
 ) {
     let most = context.max_connections;
+    // Registered once, and not for each client anew.
+    let (mut handed_over, mut closing) = (pin!(handed_over.wait()), pin!(context.connections.closing.wait()));
     loop {
         tokio::select! {
             biased;
-            () = handed_over.wait() => return,
-            () = context.connections.closing.wait() => break,
+            () = &mut handed_over => return,
+            () = &mut closing => break,
             () = accept_one(&context, &mut listener, (most, entrance)) => {}
         }
     }

@@ -73,27 +73,30 @@ pub(crate) fn rejected<E: Env>(pool: &Pool<E>, origin: Origin, reply: &ErrorRepl
 }
 
 impl<E: Env> Request<E> {
-    /// Begins a request whose head is complete and which is let in.
-    pub(crate) fn begin(context: &Context<E>, origin: Origin) -> Self {
+    /// Begins a request whose head is complete and which was let in at `started`.
+    pub(crate) fn begin(context: &Context<E>, origin: Origin, started: Timestamp) -> Self {
         let pool = &context.pool;
-        let started = pool.now();
         pool.stats.requests.entered();
         let summary = origin.into_summary();
         Request {
             pool: Arc::clone(pool),
             connections: Arc::clone(&context.connections),
             started,
-            carried: Carried::new(&summary, None, Traffic::default()),
+            carried: Carried::new(
+                &summary,
+                None,
+                Traffic::begun_at(pool.instant(started), Counter::default(), Counter::default()),
+            ),
             summary,
             has_verdict: false,
         }
     }
 
-    /// Counts the bytes from now on for this upstream.
-    pub(crate) fn goes_through(&mut self, lease: &Lease<E>) {
+    /// Counts the bytes for this upstream from `now` on.
+    pub(crate) fn goes_through(&mut self, lease: &Lease<E>, now: Timestamp) {
         let (figures, label) = (&lease.upstream.figures, &lease.upstream.label);
         let count = |sum| Counter::within(Arc::clone(sum));
-        let traffic = Traffic::new(count(&figures.bytes_up), count(&figures.bytes_down));
+        let traffic = Traffic::begun_at(self.pool.instant(now), count(&figures.bytes_up), count(&figures.bytes_down));
         if let Err(traffic) = self.carried.goes_through(label, traffic) {
             self.carried = Carried::new(&self.summary, Some(Arc::clone(label)), traffic);
         }
@@ -111,9 +114,10 @@ impl<E: Env> Request<E> {
 
     /// The request succeeded: an upstream opened the target, or brought a response head.
     pub(crate) fn succeeded(&mut self, record: AttemptsRecord, status: u16) {
+        let now = record.opened.unwrap_or_else(|| self.pool.now());
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) = (status, "ok", None);
-        self.reach_verdict(true);
+        self.reach_verdict(true, now);
     }
 
     /// The request failed: no upstream opened the target.
@@ -121,7 +125,7 @@ impl<E: Env> Request<E> {
         self.note(record);
         (self.summary.status, self.summary.outcome, self.summary.blame) =
             (reply.status, reply.token, Some(reply.blame));
-        self.reach_verdict(false);
+        self.reach_verdict(false, self.pool.now());
     }
 
     /// The client went away, or sent what can't be passed on, before there was a verdict.
@@ -137,7 +141,7 @@ impl<E: Env> Request<E> {
         }
         self.note(record);
         self.because(cause);
-        self.reach_verdict(false);
+        self.reach_verdict(false, self.pool.now());
     }
 
     /// Something went wrong behind the verdict.
@@ -164,9 +168,8 @@ impl<E: Env> Request<E> {
         self.summary.attempt = record.attempt;
     }
 
-    fn reach_verdict(&mut self, success: bool) {
+    fn reach_verdict(&mut self, success: bool, now: Timestamp) {
         self.has_verdict = true;
-        let now = self.pool.now();
         let latency = now.since(self.started);
         self.summary.latency = latency;
         self.pool.stats.requests.ended(success, latency);
@@ -180,7 +183,7 @@ impl<E: Env> Drop for Request<E> {
             if self.connections.reset.fired() {
                 (self.summary.outcome, self.summary.blame) = ("drain_deadline", Some(Blame::Netdrift));
             }
-            self.reach_verdict(false);
+            self.reach_verdict(false, self.pool.now());
         }
         self.connections.tunnels.leave(&self.carried);
         let now = self.pool.now();

@@ -125,16 +125,12 @@ impl<E: Env> Connection<E> {
     async fn next_head(&mut self, settings: &Settings) -> Result<Option<RequestHead>, (RequestError, bool)> {
         let timeouts = &settings.config.timeouts;
         let allowed = if self.overloaded { timeouts.header.min(RESERVE_PATIENCE) } else { timeouts.header };
-        let mut began = Instant::now();
+        // The first head is owed from the start, a later one from its first byte on.
+        let mut deadline = (self.requests == 0).then(|| Instant::now() + allowed);
         let patience = if self.requests == 0 { allowed } else { timeouts.keep_alive };
         if !self.head_begins(patience).await {
             return Ok(None);
         }
-        // The first head is owed from the start, a later one from its first byte on.
-        if self.requests > 0 {
-            began = Instant::now();
-        }
-        let deadline = began + allowed;
         loop {
             let read = |bytes: Head<'_>| {
                 let head = bytes.request(settings.limits).and_then(|head| check_request(&head).map(|()| head));
@@ -145,6 +141,8 @@ impl<E: Env> Connection<E> {
                 Ok(None) => {}
                 Err(error) => return Err((RequestError::Head(error), !asks_by_head(&self.inbox.bytes))),
             }
+            // Most come whole, and need no look at the clock.
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + allowed);
             let error = match timeout_at(deadline, self.inbox.fill(&mut self.stream)).await {
                 Ok(Ok(1..)) => continue,
                 Ok(Ok(_)) => RequestError::Head(HeadError::Incomplete),

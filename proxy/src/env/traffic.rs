@@ -70,11 +70,16 @@ impl Default for Traffic {
 impl Traffic {
     /// Traffic that begins now and counts with these.
     pub fn new(up: Counter, down: Counter) -> Self {
+        Traffic::begun_at(Instant::now(), up, down)
+    }
+
+    /// As [`Traffic::new`], by a caller who has looked at the clock.
+    pub fn begun_at(began: Instant, up: Counter, down: Counter) -> Self {
         Traffic {
             up,
             down,
             upstream_ended_first: AtomicBool::new(false),
-            began: Instant::now(),
+            began,
             moved: AtomicU64::new(0),
             state: AtomicU8::new(OPEN),
             waker: AtomicWaker::new(),

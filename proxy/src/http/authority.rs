@@ -118,14 +118,18 @@ fn is_name_and_port(written: &str, name: &str) -> bool {
 
 /// The host and the port of `host[:port]`.
 fn split(text: &str, default_port: Option<u16>) -> Result<(&str, u16), AuthorityError> {
-    // Byte by byte: to set up a search takes longer than texts of this length do.
-    if text.bytes().any(|byte| byte == b'@') {
-        return Err(AuthorityError::UserInfo);
+    let (mut colon, mut behind_bracket) = (None, None);
+    // Byte by byte, and once: to set up a search takes longer than texts of this length do.
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'@' => return Err(AuthorityError::UserInfo),
+            b':' if colon.is_none() => colon = Some(at),
+            b']' => behind_bracket = Some(at + 1),
+            _ => {}
+        }
     }
     // The colon before the port follows the bracket of an IPv6 address. Other hosts have no colon.
-    let colon = || text.bytes().position(|byte| byte == b':').unwrap_or(text.len());
-    let host_ends = text.bytes().rposition(|byte| byte == b']').map_or_else(colon, |bracket| bracket + 1);
-    let (host, port) = text.split_at(host_ends);
+    let (host, port) = text.split_at(behind_bracket.or(colon).unwrap_or(text.len()));
     let port = match port.strip_prefix(':') {
         Some(digits) => parse_port(digits)?,
         None if port.is_empty() => default_port.ok_or(AuthorityError::NoPort)?,
@@ -152,10 +156,8 @@ impl<'a> Spelling<'a> {
             return inside.and_then(|text| text.parse().ok()).map(Spelling::V6).ok_or(AuthorityError::Ipv6);
         }
         let name = text.strip_suffix('.').unwrap_or(text).as_bytes();
-        if name.len() > 253 || !name.split(|&byte| byte == b'.').all(is_label) {
-            return Err(AuthorityError::Name);
-        }
-        if name.rsplit(|&byte| byte == b'.').next().is_some_and(is_number) {
+        let last = last_label(name).filter(|_| name.len() <= 253).ok_or(AuthorityError::Name)?;
+        if is_number(last) {
             // A trailing dot is refused, too: resolvers differ on what an address with a dot means.
             return text.parse().map(Spelling::V4).map_err(|_| AuthorityError::Ipv4);
         }
@@ -202,8 +204,18 @@ fn parse_port(digits: &str) -> Result<u16, AuthorityError> {
     digits.parse().map_err(|_| AuthorityError::Port)
 }
 
-fn is_label(label: &[u8]) -> bool {
-    (1..=63).contains(&label.len()) && label.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+/// The last label of a name, if all of them are labels. In one pass: every request has two names.
+fn last_label(name: &[u8]) -> Option<&[u8]> {
+    let is_of_a_label = |length: usize| (1..=63).contains(&length);
+    let mut start = 0;
+    for (at, byte) in name.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => {}
+            b'.' if is_of_a_label(at - start) => start = at + 1,
+            _ => return None,
+        }
+    }
+    name.get(start..).filter(|label| is_of_a_label(label.len()))
 }
 
 /// Whether resolvers take this last label for a number (decimal, octal or hex), and therefore the whole name for an address.

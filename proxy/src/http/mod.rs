@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod body;
 pub(crate) mod carry;
+pub(crate) mod date;
 pub mod head;
 pub(crate) mod inbox;
 pub(crate) mod replies;

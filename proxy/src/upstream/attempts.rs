@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Rule, Service};
 use crate::core::failover::{Allowance, Budget, BudgetSpent};
+use crate::core::time::Timestamp;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 use crate::event::{AttemptSummary, FailedAttemptSummary, Phases, RequestId};
@@ -18,6 +19,8 @@ pub(crate) struct Attempts<E: Env> {
     /// `host:port`.
     target: Arc<str>,
     budget: Budget,
+    /// When the next attempt begins, where the clock has been looked at for that.
+    now: Option<Timestamp>,
     /// How many could be tried when it began.
     candidates: usize,
     evidence: Evidence,
@@ -62,14 +65,22 @@ pub(crate) struct AttemptsRecord {
     pub(crate) failures: Vec<Failed>,
     /// The request's time was over.
     pub(crate) deadline_passed: bool,
+    /// When it opened its target; `None` where it did not.
+    pub(crate) opened: Option<Timestamp>,
 }
 
 impl<E: Env> Attempts<E> {
-    /// For a request whose head is complete now.
-    pub(crate) fn begin(pool: &Arc<Pool<E>>, request: RequestId, asked: Service, target: Arc<str>) -> Self {
+    /// For a request whose head is complete `now`, and whose first attempt begins at the same moment.
+    pub(crate) fn begin(
+        pool: &Arc<Pool<E>>,
+        request: RequestId,
+        (asked, target): (Service, Arc<str>),
+        now: Timestamp,
+    ) -> Self {
         let (policy, candidates) = pool.failover_policy();
         Attempts {
-            budget: Budget::new(policy, pool.now()),
+            budget: Budget::new(policy, now),
+            now: Some(now),
             candidates,
             pool: Arc::clone(pool),
             request,
@@ -88,12 +99,13 @@ impl<E: Env> Attempts<E> {
     /// The next upstream and what it may take; `None` when the budget or the upstreams are used up.
     pub(crate) fn next(&mut self) -> Option<(Lease<E>, Allowance)> {
         let candidates = if self.tried.is_empty() { self.candidates } else { self.pool.untried(&self.tried) };
-        match self.budget.next(candidates.saturating_sub(1), self.pool.now()) {
+        let now = self.now.take().unwrap_or_else(|| self.pool.now());
+        match self.budget.next(candidates.saturating_sub(1), now) {
             Ok(allowance) => {
                 let (lease, pick) = if self.tried.is_empty() {
-                    self.pool.pick_first(self.request)?
+                    self.pool.pick_first(self.request, now)?
                 } else {
-                    self.pool.pick_behind(self.request, self.tried.len() as u32, &self.tried)?
+                    self.pool.pick_behind(self.request, (self.tried.len() as u32, &self.tried), now)?
                 };
                 self.begun += 1;
                 self.clock = PhaseClock::default();
@@ -128,10 +140,11 @@ impl<E: Env> Attempts<E> {
 
     /// An attempt opened the target. The lease is kept for as long as what it opened lasts.
     pub(crate) fn opened(mut self, mut lease: Lease<E>) -> (Lease<E>, AttemptsRecord) {
-        let evidence = self.take_evidence();
-        let blamed = self.pool.opened(FailureMemory::Requests, &self.target, (&mut lease, &mut self.clock), evidence);
+        let (now, evidence) = (self.pool.now(), self.take_evidence());
+        let opening = (&mut lease, &mut self.clock);
+        let blamed = self.pool.opened(FailureMemory::Requests, &self.target, opening, evidence, now);
         self.note_end();
-        (lease, self.record(blamed))
+        (lease, AttemptsRecord { opened: Some(now), ..self.record(blamed) })
     }
 
     /// An attempt brought a reply that is passed on although it may be the upstream's own failure (a gateway's 5xx).
@@ -179,6 +192,7 @@ impl<E: Env> Attempts<E> {
             attempt: self.last,
             failures: self.failures,
             deadline_passed: self.deadline_passed,
+            opened: None,
         }
     }
 }

@@ -147,7 +147,8 @@ impl<E: Env> Prober<'_, E> {
         for target in endpoints {
             let mut evidence = Evidence::new(Service::Tunnel);
             let Err(failed) = self.open((&lease.upstream, &mut clock), &target).await else {
-                self.pool.opened(FailureMemory::Checks, &target.to_string(), (&mut lease, &mut clock), evidence);
+                let opening = (&mut lease, &mut clock);
+                self.pool.opened(FailureMemory::Checks, &target.to_string(), opening, evidence, self.pool.now());
                 return;
             };
             let decided = self.pool.failed(&mut evidence, lease.attempt(), failed.failure).is_some();

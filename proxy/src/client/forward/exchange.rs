@@ -129,9 +129,8 @@ where
         Some(Outbox::holding(head))
     };
     let mut state = State { alone, gate_open, refused: None, replies: Replies::default(), client_ended: false };
-    client.deadline.set(bounds.reply.span);
     let mut gate = pin!((!state.gate_open).then(|| sleep(CONTINUE_WAIT)));
-    let mut progress = (false, 0);
+    let mut progress = None;
     poll_fn(|cx| {
         if !state.gate_open && gate.as_mut().as_pin_mut().is_none_or(|gate| gate.poll(cx).is_ready()) {
             state.gate_open = true;
@@ -141,7 +140,7 @@ where
             return Poll::Ready(done);
         }
         let uploading = state.gate_open && state.refused.is_none() && !client.upload.is_finished();
-        let now = (uploading, client.sent.get());
+        let now = Some((uploading, client.sent.get()));
         if now != progress {
             progress = now;
             client.deadline.set(if uploading { bounds.stall } else { bounds.reply.span });

@@ -1,6 +1,5 @@
 //! Rewrites the heads of plain HTTP on their way through (RFC 9110 section 7.6).
 
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
@@ -8,6 +7,7 @@ use bytes::BytesMut;
 use crate::client::error::{Answer, text_response};
 use crate::context::Settings;
 use crate::http::authority::Authority;
+use crate::http::date::http_date;
 use crate::http::head::{Fields, Framing, RequestHead, ResponseHead, Version, write_line, write_request_line};
 use crate::http::via::Via;
 use crate::upstream::pool::Upstream;
@@ -89,7 +89,7 @@ pub(super) fn incoming(
     });
     if !switched && !is_dated {
         // A response without a Date gets the time at which it was received (RFC 9110 section 6.6.1).
-        let _ = write!(out, "Date: {}\r\n", httpdate::HttpDate::from(wall));
+        write_line(b"Date", &http_date(wall), &mut out);
     }
     write_line(b"Via", settings.via.entry(head.version).as_bytes(), &mut out);
     if switched {
@@ -118,7 +118,7 @@ pub(super) fn interim(mut head: ResponseHead, via: &Via) -> BytesMut {
 }
 
 /// Takes one hop off Max-Forwards. Returns our own answer if none is left (RFC 9110 section 7.6.2).
-pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMut> {
+pub(super) fn last_hop(head: &mut RequestHead, answer: impl FnOnce() -> Answer) -> Option<BytesMut> {
     let (options, trace) = (head.method == *"OPTIONS", head.method == *"TRACE");
     if !options && !trace {
         return None;
@@ -135,13 +135,13 @@ pub(super) fn last_hop(head: &mut RequestHead, answer: Answer) -> Option<BytesMu
         return None;
     }
     if options {
-        return Some(text_response(200, Fields::new(), "text/plain; charset=utf-8", "", answer));
+        return Some(text_response(200, Fields::new(), "text/plain; charset=utf-8", "", answer()));
     }
     let mut seen = head.clone();
     seen.fields.retain(|name| !SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes())));
     let mut text = BytesMut::with_capacity(1024);
     seen.write_to(&mut text);
-    Some(text_response(200, Fields::new(), "message/http", &String::from_utf8_lossy(&text), answer))
+    Some(text_response(200, Fields::new(), "message/http", &String::from_utf8_lossy(&text), answer()))
 }
 
 /// Fields that the answer to a TRACE leaves out: a page could have made somebody's browser send it (RFC 9110 section

@@ -3,21 +3,23 @@
 use super::{FailureMemory, Lease, Pool};
 use crate::core::attribution::{Attributed, Blame, Evidence, Failure, Service};
 use crate::core::health::AttemptResult;
+use crate::core::time::Timestamp;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 use crate::upstream::clock::PhaseClock;
 
 impl<E: Env> Pool<E> {
     /// The attempt of `lease` opened `target`: it has succeeded, and whoever failed on the target before is charged. While
-    /// nothing is held against anybody, as usual, that takes no lock.
+    /// nothing is held against anybody, as usual, that takes no lock. It is `now`.
     pub(crate) fn opened(
         &self,
         memory: FailureMemory,
         target: &str,
         (lease, clock): (&mut Lease<E>, &mut PhaseClock),
         evidence: Evidence,
+        now: Timestamp,
     ) -> Vec<Attributed> {
-        let (now, asked, upstream) = (self.now(), evidence.asked(), lease.upstream.id);
+        let (asked, upstream) = (evidence.asked(), lease.upstream.id);
         lease.end_attempt_at(None, clock, now);
         self.opened.note(asked, target, upstream, now);
         if evidence.is_empty() && self.state.is_quiet() && lease.upstream.figures.is_sound() {

@@ -28,15 +28,15 @@ impl<S> Default for Idle<S> {
 }
 
 impl<S> Idle<S> {
-    /// The connection that was added last, and when, if that was less than `within` ago: the others have been here for
+    /// The connection that was added last, and when, if that was less than `within` before `now`: the others have been here for
     /// longer. Those that `is_dead` finds ended are closed.
     pub(super) fn take(
         &mut self,
-        within: Duration,
+        (within, now): (Duration, Instant),
         mut is_dead: impl FnMut(&mut Leg<S>) -> bool,
     ) -> Option<(Leg<S>, Instant)> {
         let connections = self.connections.as_mut()?;
-        while let Some(mut last) = connections.pop_if(|last| last.since.elapsed() < within) {
+        while let Some(mut last) = connections.pop_if(|last| now.duration_since(last.since) < within) {
             if !is_dead(&mut last.leg) {
                 return Some((last.leg, last.since));
             }
@@ -132,7 +132,7 @@ mod tests {
 
     fn taken(idle: &mut Idle<u8>, within: u64, dead: u8) -> Option<u8> {
         let is_dead = |leg: &mut Leg<u8>| matches!(leg, Leg::Plain(number) if *number == dead);
-        match idle.take(Duration::from_secs(within), is_dead)?.0 {
+        match idle.take((Duration::from_secs(within), Instant::now()), is_dead)?.0 {
             Leg::Plain(number) => Some(number),
             Leg::Tls(_) => None,
         }

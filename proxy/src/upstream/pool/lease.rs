@@ -84,9 +84,11 @@ impl<E: Env> Lease<E> {
         self.upstream.figures.broke_off(LastFailure { failure, cause, at: self.pool.now() });
     }
 
-    /// A kept connection that has been idle for less than `idle_for`, and on which nothing has come since.
+    /// A kept connection that had been idle for less than `idle_for` when the attempt began, which is now, and on which nothing
+    /// has come since.
     pub(crate) async fn take_kept(&self, idle_for: Duration) -> Option<Leg<E::Stream>> {
-        poll_fn(|cx| Poll::Ready(self.upstream.take_idle(idle_for, |leg| leg.has_spoken(cx)))).await
+        let bounds = (idle_for, self.pool.instant(self.attempt.started));
+        poll_fn(|cx| Poll::Ready(self.upstream.take_idle(bounds, |leg| leg.has_spoken(cx)))).await
     }
 
     /// A warm connection on which nothing has come, for a CONNECT.

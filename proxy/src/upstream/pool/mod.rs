@@ -170,6 +170,11 @@ impl<E: Env> Pool<E> {
         Timestamp::ZERO.after(self.zero.elapsed())
     }
 
+    /// The same moment on the runtime's clock.
+    pub(crate) fn instant(&self, at: Timestamp) -> Instant {
+        self.zero + at.since(Timestamp::ZERO)
+    }
+
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.emit_at(self.now(), event);
     }

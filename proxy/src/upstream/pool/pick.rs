@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Lease, Pool, Upstream};
 use crate::core::attribution::{DEFAULT_MEMORY, Service};
 use crate::core::health::Charge;
+use crate::core::time::Timestamp;
 use crate::core::upstream::{Attempt, UpstreamId};
 use crate::env::Env;
 use crate::event::{Event, Pick, RequestId};
@@ -22,15 +23,15 @@ pub(crate) struct Probe<E: Env> {
 
 impl<E: Env> Pool<E> {
     /// The first pick of a request: whose turn it is, else the least-failed.
-    pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId) -> Option<(Lease<E>, Pick)> {
+    pub(crate) fn pick_first(self: &Arc<Self>, request: RequestId, now: Timestamp) -> Option<(Lease<E>, Pick)> {
         let current = self.current.load();
         let Some((ticket, upstream)) = current.turns.take() else {
             drop(current);
-            return self.pick_from_balancer(request, 0, &[]);
+            return self.pick_from_balancer(request, (0, &[]), now);
         };
         let upstream = current.get(upstream)?;
         let pick = Pick::new(Arc::clone(&current.standing), Some(ticket));
-        Some((self.lease(upstream, Some(request), 0, (pick.standing.epoch, Some(ticket)), false), pick))
+        Some((self.lease(upstream, Some(request), 0, (pick.standing.epoch, Some(ticket)), false, now), pick))
     }
 
     /// The pick of a request behind failed ones; `None` where nobody is left, or all requests together have failed over
@@ -38,12 +39,12 @@ impl<E: Env> Pool<E> {
     pub(crate) fn pick_behind(
         self: &Arc<Self>,
         request: RequestId,
-        attempt: u32,
-        tried: &[UpstreamId],
+        behind: (u32, &[UpstreamId]),
+        now: Timestamp,
     ) -> Option<(Lease<E>, Pick)> {
         let policy = self.current.load().failover.retry_budget;
-        let allowed = self.retries.take(&policy, self.now());
-        allowed.then(|| self.pick_from_balancer(request, attempt, tried))?
+        let allowed = self.retries.take(&policy, now);
+        allowed.then(|| self.pick_from_balancer(request, behind, now))?
     }
 
     /// Whether all requests together may fail over once more.
@@ -55,8 +56,8 @@ impl<E: Env> Pool<E> {
     fn pick_from_balancer(
         self: &Arc<Self>,
         request: RequestId,
-        attempt: u32,
-        tried: &[UpstreamId],
+        (attempt, tried): (u32, &[UpstreamId]),
+        now: Timestamp,
     ) -> Option<(Lease<E>, Pick)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let state = self.state.lock();
@@ -67,7 +68,7 @@ impl<E: Env> Pool<E> {
         drop(state);
         let upstream = current.get(id)?;
         let pick = Pick::new(Arc::clone(&current.standing), None);
-        Some((self.lease(upstream, Some(request), attempt, (pick.standing.epoch, None), false), pick))
+        Some((self.lease(upstream, Some(request), attempt, (pick.standing.epoch, None), false, now), pick))
     }
 
     /// A probe that is to be sent now.
@@ -90,7 +91,7 @@ impl<E: Env> Pool<E> {
         self.note_wanted(&mut state);
         let current = self.current.load();
         drop(state);
-        let lease = self.lease(current.get(id)?, None, 0, (current.turns.epoch().number(), None), true);
+        let lease = self.lease(current.get(id)?, None, 0, (current.turns.epoch().number(), None), true, self.now());
         Some(Probe { lease, charge, targets })
     }
 
@@ -117,8 +118,8 @@ impl<E: Env> Pool<E> {
         attempt: u32,
         (epoch, ticket): (u64, Option<u64>),
         probe: bool,
+        now: Timestamp,
     ) -> Lease<E> {
-        let now = self.now();
         self.emit_at(now, &Event::PickMade { request, attempt, epoch, ticket, upstream: upstream.id, probe });
         self.leased(upstream, Attempt { upstream: upstream.id, started: now, probe }, request, attempt == 0)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::Instant;
 
 use crate::config;
 use crate::core::health::UpstreamHealth;
@@ -229,10 +230,14 @@ impl<S> Upstream<S> {
         })
     }
 
-    /// The kept connection that was used last, if it has been idle for less than `idle_for` and `is_dead` does not find it
+    /// The kept connection that was used last, if at `now` it has been idle for less than `idle_for` and `is_dead` does not find it
     /// ended.
-    pub(crate) fn take_idle(&self, idle_for: Duration, is_dead: impl FnMut(&mut Leg<S>) -> bool) -> Option<Leg<S>> {
-        Some(self.kept.lock().take(idle_for, is_dead)?.0)
+    pub(crate) fn take_idle(
+        &self,
+        (idle_for, now): (Duration, Instant),
+        is_dead: impl FnMut(&mut Leg<S>) -> bool,
+    ) -> Option<Leg<S>> {
+        Some(self.kept.lock().take((idle_for, now), is_dead)?.0)
     }
 
     /// Keeps a connection that is between requests, unless `most` are kept already or there is no place. Tells whether it

@@ -66,7 +66,7 @@ impl<S> Warm<S> {
     pub(super) fn take(&self, now: Timestamp, is_dead: impl FnMut(&mut Leg<S>) -> bool) -> Option<Leg<S>> {
         let mut state = self.state.lock();
         state.demand.asked(now);
-        let (leg, opened) = state.open.take(self.limits.max_age, is_dead)?;
+        let (leg, opened) = state.open.take((self.limits.max_age, Instant::now()), is_dead)?;
         state.failing = state.failing.filter(|failing| opened < failing.since);
         Some(leg)
     }
