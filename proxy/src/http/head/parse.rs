@@ -146,22 +146,25 @@ pub(crate) fn parse_fields(lines: &[u8], limits: HeadLimits, kind: Kind) -> Resu
 const FEW: usize = 16;
 
 fn tokenize(lines: &[u8], limits: HeadLimits) -> Result<Fields, HeadError> {
+    let mut few = [httparse::EMPTY_HEADER; FEW];
+    if let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(lines, &mut few)
+        && headers.len() <= limits.max_fields
+    {
+        return collect(lines, headers);
+    }
     let count = lines.iter().filter(|&&b| b == b'\n').count().saturating_sub(1);
     if count > limits.max_fields {
         return Err(HeadError::TooManyFields);
     }
-    let mut few = [httparse::EMPTY_HEADER; FEW];
-    let mut many = Vec::new();
-    let slots = match few.get_mut(..count) {
-        Some(few) => few,
-        None => {
-            many.resize(count, httparse::EMPTY_HEADER);
-            &mut many
-        }
-    };
-    let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(lines, slots) else {
+    let mut many = vec![httparse::EMPTY_HEADER; count];
+    let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(lines, &mut many) else {
         return Err(HeadError::Field);
     };
+    collect(lines, headers)
+}
+
+/// Copies what was read of `lines`.
+fn collect(lines: &[u8], headers: &[httparse::Header<'_>]) -> Result<Fields, HeadError> {
     // Without the empty line.
     let mut fields = Fields::with_capacity(lines.len().saturating_sub(2), headers.len());
     for header in headers {

@@ -155,13 +155,26 @@ pub(crate) fn end_of_line(
 /// How many bytes from `at` on may stand within any line, up to where a line's end would exceed the limit.
 fn plain(buf: &[u8], at: usize, max_bytes: usize) -> usize {
     let until = buf.len().min(max_bytes.saturating_sub(1));
-    let bytes = buf.get(at..until).unwrap_or_default();
-    let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7e | 0x80..);
-    // Within a block no byte is skipped, so that all of them are looked at at once.
-    let block = |block: &&[u8; 8]| block.iter().fold(true, |plain, byte| plain & is_plain(byte));
-    let whole = bytes.as_chunks().0.iter().take_while(block).count() * 8;
-    let rest = bytes.get(whole..).unwrap_or_default();
-    whole + rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len())
+    let (blocks, rest) = buf.get(at..until).unwrap_or_default().as_chunks();
+    let mut count = 0;
+    for block in blocks {
+        if let plain @ ..8 = plain_in_block(*block) {
+            return count + plain;
+        }
+        count += 8;
+    }
+    count + rest.iter().position(|byte| !matches!(byte, 0x20..=0x7e | 0x80..)).unwrap_or(rest.len())
+}
+
+/// How many bytes of a block may stand within any line, up to the first that may not. All eight are looked at at once: a byte of the
+/// result has its highest bit set if it is below 0x20 or is 0x7f. What a subtraction borrows can mark no byte before the first.
+fn plain_in_block(block: [u8; 8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(block);
+    let is_del = word ^ (ONES * 0x7f);
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let del = is_del.wrapping_sub(ONES) & !is_del;
+    (((control | del) & (ONES * 0x80)).trailing_zeros() / 8) as usize
 }
 
 /// Whether `at` is in the first line, not counting an empty line before it.
@@ -172,4 +185,28 @@ fn in_start_line(buf: &[u8], at: usize) -> bool {
 /// Whether a line starts at `at`. Every LF before `at` is known to end a line.
 fn starts_line(buf: &[u8], at: usize) -> bool {
     at.checked_sub(1).is_none_or(|before| buf[before] == b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_that_may_not_stand_in_a_line_is_found_whatever_stands_beside_it() {
+        let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7e | 0x80..);
+        // The bytes at which one of the subtractions borrows, or nearly does.
+        for beside in [b'a', 0, 0x1f, 0x20, 0x21, 0x7e, 0x7f, 0x80, 0xa0, 0xff] {
+            for byte in 0..=u8::MAX {
+                for at in 0..8 {
+                    for others in at..8 {
+                        let mut block = [b'a'; 8];
+                        block[others..].fill(beside);
+                        block[at] = byte;
+                        let first = block.iter().position(|byte| !is_plain(byte)).unwrap_or(8);
+                        assert_eq!(plain_in_block(block), first, "{block:x?}");
+                    }
+                }
+            }
+        }
+    }
 }
