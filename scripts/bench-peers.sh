@@ -4,7 +4,8 @@
 #   scripts/bench-peers.sh [--rounds N] [--millis N] [--measures NAME,…] [--contenders NAME,…] [--beside FILE] [--json FILE]
 #   scripts/bench-peers.sh --table FILE PAGE…      writes the table of a kept run into pages
 #
-# The others come from the distribution; one that is not installed is left out.
+# The others come from the distribution; one that is not installed is left out. PROFILE=none builds netdrift without a profile, which is a
+# matter of a third of the time.
 set -eu
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -16,8 +17,6 @@ for name in haproxy squid tinyproxy nginx; do
   [ -x "/usr/sbin/$name" ] || [ -x "/usr/bin/$name" ] || missing="$missing $name"
 done
 [ -z "$missing" ] || echo "left out, not installed:$missing  (apt-get install$missing)" >&2
-# The binary as it ships: cargo bench would build it with the test features of its dependencies.
-"$cargo" build --locked --release -p proxy
-target=${CARGO_TARGET_DIR:-target}
-case $target in /*) ;; *) target=$PWD/$target ;; esac
-exec "$cargo" bench --locked -p proxy --bench peers -- --proxy "$target/release/proxy" "$@"
+# The binary as it ships, by a profile where that can be had: cargo bench would build it with the test features of its dependencies.
+proxy=$(CARGO="$cargo" scripts/pgo.sh)
+exec "$cargo" bench --locked -p proxy --bench peers -- --proxy "$proxy" "$@"
