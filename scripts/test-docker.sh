@@ -154,6 +154,8 @@ check_images() {
   check "make docker-harness" 'make docker-harness'
   check "the harness: all five programs, and a scenario passes" \
     'docker run --rm netdrift-harness bash -c "for one in proxy test-proxy faulty-proxy simulator loadgen; do \$one --version || exit; done; simulator run /app/scenarios/one-refuses.json"'
+  check "the sweep job's command in the job's image plays its part" \
+    'docker run --rm -e JOB_COMPLETION_INDEX=0 -e SHARDS=2 -e RUNS=4 -e SEED=1 -e RESULTS=/work "$(sed -n "s/^ *image: //p" deploy/sweep-job.yaml)" /bin/sh -c "$(sed -n "s/^ *- exec simulator/exec simulator/p" deploy/sweep-job.yaml)" | grep "2 runs"'
   docker images --format '      {{.Repository}}:{{.Tag}} {{.Size}}' | grep netdrift
   [ "$failed" = 0 ] || return
   check "a container with nothing set ends with 78 and says which variable is missing" \

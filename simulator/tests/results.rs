@@ -60,6 +60,15 @@ fn what_must_sometimes_come_is_judged_over_all_shards() {
     assert!(code == Some(1) && text.contains("violated    x: expect[0]: in none of 2 runs"), "{text}");
 }
 
+/// The images that the Makefile builds on one that has a shell. The others are on an empty one.
+fn images_with_a_shell() -> Vec<String> {
+    let makefile = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Makefile")).unwrap();
+    let name = makefile.lines().find_map(|line| line.strip_prefix("IMAGE ?= ")).unwrap();
+    let builds = makefile.lines().filter(|line| line.contains("$(docker_build)$(SHELL_IMAGE)"));
+    let tags = builds.map(|line| line.split_once(" -t ").unwrap().1.split(' ').next().unwrap());
+    tags.map(|tag| tag.replace("$(IMAGE)", name)).collect()
+}
+
 #[test]
 fn the_pods_of_the_shipped_job_play_the_whole_between_them() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/sweep-job.yaml");
@@ -67,6 +76,12 @@ fn the_pods_of_the_shipped_job_play_the_whole_between_them() {
     let behind = |text: &str| manifest.split_once(text).unwrap().1.lines().next().unwrap().to_owned();
     assert_eq!(behind("SHARDS, value: ").trim_matches(['"', ' ', '}']), behind("completions: "));
     assert_eq!(behind("maxFailedIndexes: "), behind("completions: "), "one part that finds something stops no other");
+    assert!(
+        images_with_a_shell().contains(&behind("  image: ")),
+        "{} is none of {:?}",
+        behind("  image: "),
+        images_with_a_shell()
+    );
     let command = format!("exec simulator {}", behind("- exec simulator "));
     let folder = tempfile::tempdir().unwrap();
     let binaries = Path::new(env!("CARGO_BIN_EXE_simulator")).parent().unwrap().to_owned();
