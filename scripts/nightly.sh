@@ -16,16 +16,12 @@ seed=${SEED:-$(date -u +%Y%m%d)}
 cargo=${CARGO:-cargo}
 steps=(sweep sweep-turmoil mutations parity fidelity matrix soak fuzz)
 [[ $seed =~ ^[0-9]+$ ]] || { echo "nightly: SEED must be a whole number, not '$seed'" >&2; exit 64; }
-commit=$(git rev-parse --short=12 HEAD)
-# What is not committed can't be played again from the commit.
-[ -z "$(git status --porcelain)" ] || commit=$commit-changed
-folder=runs/$commit-$seed
 
 escaped() { sed -e 's/&/\&amp;/g' -e 's/</\&lt;/g' -e 's/>/\&gt;/g' -e 's/"/\&quot;/g'; }
 
 # page: a row for each folder of runs/, the newest first, a column for each step.
 page() {
-  local here step outcome
+  local here what step outcome
   {
     echo '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     echo '<title>netdrift: nightly runs</title>'
@@ -35,8 +31,11 @@ page() {
     echo "<table><tr><th>When<th>Commit<th>Seed$(printf '<th>%s' "${steps[@]}")</tr>"
     for here in $(ls -1dt runs/*/ 2>/dev/null); do
       here=${here%/}
-      [ -f "$here/when" ] || continue
-      printf '<tr><td>%s<td>%s<td>%s' "$(escaped <"$here/when")" "$(escaped <"$here/commit")" "$(escaped <"$here/seed")"
+      printf '<tr>'
+      # A night that was cut off, or a folder of something else: who looks for it finds it here.
+      for what in when commit seed; do
+        printf '<td>%s' "$([ -f "$here/$what" ] && escaped <"$here/$what" || escaped <<<"unreadable: ${here#runs/}/$what")"
+      done
       for step in "${steps[@]}"; do
         outcome=$(cat "$here/$step.outcome" 2>/dev/null || echo "not played")
         printf '<td class="%s">' "${outcome%% *}"
@@ -77,6 +76,10 @@ if [ "${1:-}" = page ]; then
   page
   exit
 fi
+commit=$(git rev-parse --short=12 HEAD)
+# What is not committed can't be played again from the commit.
+[ -z "$(git status --porcelain)" ] || commit=$commit-changed
+folder=runs/$commit-$seed
 wanted=("$@")
 [ "$#" -gt 0 ] || wanted=("${steps[@]}")
 for step in "${wanted[@]}"; do

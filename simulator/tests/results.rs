@@ -38,7 +38,20 @@ fn shards_of_runs_are_merged_and_what_does_not_fit_is_named() {
     assert!(code == Some(0) && text.contains("things that can happen"), "{text}");
     let (code, text) = said(&simulator(here, &["merge", "1.json"]));
     assert_eq!((code, text.as_str()), (Some(65), "shard 2/2 is missing\n"));
+    let others = ["run", "x.json", "--seeds", "7..12", "--shard", "2/2", "--json", "others.json"];
+    assert_eq!(said(&simulator(here, &others)).0, Some(0));
+    let (code, text) = said(&simulator(here, &["merge", "1.json", "others.json"]));
+    let named = "others.json: planned: other scenarios, seeds or limits than in 1.json\n";
+    assert_eq!((code, text.as_str()), (Some(65), named));
     let whole = std::fs::read_to_string(here.join("2.json")).unwrap();
+    for (field, problem) in [
+        ("\"runs\": 99,", "2.json: runs: is 99, but there are 3 reports"),
+        ("\"x\": 1, \"runs\": 3,", "unknown field `x`"),
+    ] {
+        std::fs::write(here.join("2.json"), whole.replacen("\"runs\": 3,", field, 1)).unwrap();
+        let (code, text) = said(&simulator(here, &["merge", "1.json", "2.json"]));
+        assert!(code == Some(65) && text.contains(problem), "{text}");
+    }
     std::fs::write(here.join("2.json"), &whole[..whole.len() - 20]).unwrap();
     let (code, text) = said(&simulator(here, &["merge", "1.json", "2.json", "gone.json"]));
     assert_eq!(code, Some(65), "{text}");
@@ -137,4 +150,29 @@ fn a_pipeline_is_told_which_lines_do_not_hold_and_what_is_new() {
     let (code, text) = said(&simulator(here, &["run", "x.json", "--annotations", "github"]));
     assert_eq!(code, Some(65), "{text}");
     assert!(text.contains("::error file=x.json,line=1,title=wrong scenario::story: must be a string"), "{text}");
+}
+
+#[test]
+fn the_nightly_page_has_a_row_for_each_folder_and_says_what_it_can_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/nightly.sh");
+    std::fs::create_dir(folder.path().join("scripts")).unwrap();
+    std::fs::copy(script, folder.path().join("scripts/nightly.sh")).unwrap();
+    let runs = folder.path().join("runs");
+    for (name, files) in [("abc-1", &["when", "commit", "seed"][..]), ("cut-off", &["commit"])] {
+        std::fs::create_dir_all(runs.join(name)).unwrap();
+        for file in files {
+            std::fs::write(runs.join(name).join(file), format!("the {file}\n")).unwrap();
+        }
+    }
+    let made = Command::new("bash").args(["scripts/nightly.sh", "page"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(said(&made), (Some(0), String::new()));
+    let page = std::fs::read_to_string(runs.join("index.html")).unwrap();
+    assert_eq!(page.matches("<tr><td>").count(), 2, "{page}");
+    for cells in [
+        "<td>the when<td>the commit<td>the seed",
+        "<td>unreadable: cut-off/when<td>the commit<td>unreadable: cut-off/seed",
+    ] {
+        assert!(page.contains(cells), "{cells}: {page}");
+    }
 }

@@ -42,7 +42,7 @@ fn text_of(file: &Path) -> String {
 }
 
 /// The results to hold those of now against.
-pub(crate) fn read_base(file: &Path, engine: EngineKind, subject: &Subject) -> Result<results::Read, Failed> {
+pub(crate) fn read_base(file: &Path, engine: EngineKind, subject: &Subject) -> Result<results::Results, Failed> {
     let wrong = |text: String| Failed { code: DATA, text };
     let base = results::read(file).map_err(|problem| wrong(format!("{problem}\n")))?;
     if base.engine != engine {

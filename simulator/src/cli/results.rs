@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use simulator::explore::coverage::Reached;
-use simulator::explore::results::{self, Read, Sometimes};
+use simulator::explore::results::{self, Results, Sometimes};
 use simulator::judge::Verdict;
 use simulator::report;
 
@@ -12,7 +12,7 @@ use super::failure::{DATA, Failed, unwritten};
 use super::files::print;
 
 /// Reads all of `files`, or says everything that is wrong with any.
-fn read(files: &[PathBuf]) -> Result<Vec<(PathBuf, Read)>, Failed> {
+fn read(files: &[PathBuf]) -> Result<Vec<(PathBuf, Results)>, Failed> {
     let mut wrong = String::new();
     let mut all = Vec::new();
     for file in files {
@@ -29,8 +29,7 @@ pub(crate) fn merge(args: &Merge) -> Result<u8, Failed> {
     let whole = results::merge(read(&args.results)?)
         .map_err(|problems| Failed { code: DATA, text: problems.iter().map(|one| format!("{one}\n")).collect() })?;
     if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&whole).expect("plain strings and numbers always serialise") + "\n";
-        std::fs::write(file, text).map_err(|error| unwritten(file, &error))?;
+        std::fs::write(file, report::json(&whole)).map_err(|error| unwritten(file, &error))?;
     }
     let mut failed = 0;
     for outcome in whole.failed() {

@@ -1,6 +1,6 @@
 //! Some commands search for failures: the sweep, and the shrinking of a scenario that fails.
 
-use simulator::explore::results::{self, Results, Source};
+use simulator::explore::results::{self, Planned, Results, Source};
 use simulator::explore::sweep::{SweepPlan, SweepRun};
 use simulator::explore::{shrink, sweep};
 use simulator::judge::{RunReport, Verdict, run_on};
@@ -50,10 +50,12 @@ pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
     if let Some(file) = &args.json {
         let results = Results {
             version: results::VERSION,
+            build: results::build(),
             source: Source::Sweep,
             engine,
             subject: NETDRIFT.to_owned(),
             seed: Some(seed),
+            planned: Planned::of_sweep(&plan),
             shard,
             runs: totals.runs,
             reports,

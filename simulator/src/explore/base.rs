@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::results::Read;
+use super::results::Results;
 use crate::judge::{RunReport, Verdict};
 
 /// A run: its scenario and seed.
@@ -23,7 +23,7 @@ pub struct SinceBase {
 
 impl SinceBase {
     /// Holds `reports` against the results of `base`, both of one engine.
-    pub fn of(reports: &[RunReport], base: &Read) -> Self {
+    pub fn of(reports: &[RunReport], base: &Results) -> Self {
         let before: BTreeMap<(&str, u64), Verdict> =
             base.reports.iter().map(|one| ((one.scenario.as_str(), one.seed), one.verdict)).collect();
         let mut since = SinceBase::default();
@@ -61,7 +61,7 @@ fn fails(verdict: Verdict) -> bool {
 mod tests {
     use super::*;
     use crate::explore::coverage::Reached;
-    use crate::explore::results::{Outcome, Source, VERSION};
+    use crate::explore::results::{Planned, Source, VERSION};
     use crate::explore::shard::Shard;
     use crate::judge::{LawTotals, run};
     use crate::scenario;
@@ -79,18 +79,16 @@ mod tests {
         let reports: Vec<RunReport> = [("new", 2), ("known", 2), ("mended", 1), ("sound", 1), ("unknown", 2)]
             .map(|(name, exactly)| run(&scenario::parse(&text(name, exactly)).unwrap(), 1))
             .into();
-        let outcome = |scenario: &str, verdict| Outcome {
-            scenario: scenario.to_owned(),
-            seed: 1,
-            verdict,
-            violations: Vec::new(),
-        };
-        let base = Read {
+        let outcome =
+            |scenario: &str, verdict| RunReport { scenario: scenario.to_owned(), verdict, ..reports[0].clone() };
+        let base = Results {
             version: VERSION,
+            build: String::new(),
             source: Source::Run,
             engine: EngineKind::default(),
             subject: crate::subject::NETDRIFT.to_owned(),
             seed: None,
+            planned: Planned { runs: Some(4), digest: String::new() },
             shard: Shard::WHOLE,
             runs: 4,
             reports: vec![

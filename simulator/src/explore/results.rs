@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use ring::digest::{Context, SHA256};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::batch::Job;
 use super::coverage::Reached;
 use super::shard::Shard;
-use crate::judge::{LawTotals, Verdict, Violation};
-use crate::subject::NETDRIFT;
+use super::sweep::SweepPlan;
+use crate::judge::{LawTotals, RunReport, Verdict, Violation};
 use crate::world::EngineKind;
 
 /// The version of the format. Another simulator may write another.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Which command wrote results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,26 +29,83 @@ pub enum Source {
     Sweep,
 }
 
-/// Results of many runs. `R` is a report: all of it when it is written, what is needed of it when it is read.
+/// All runs of which a shard plays its part. Shards fit together if theirs are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Planned {
+    /// How many runs there are over all shards. `None` where the time or a failure may end them earlier.
+    pub runs: Option<u64>,
+    /// SHA-256 of what is played, as hexadecimal digits.
+    pub digest: String,
+}
+
+impl Planned {
+    /// All of `jobs`, before a shard takes its part of them.
+    pub fn of_jobs(jobs: &[Job]) -> Self {
+        let mut digest = Context::new(&SHA256);
+        let mut before: Option<&Job> = None;
+        for job in jobs {
+            // The seeds of a scenario come one behind the other.
+            if before.is_none_or(|before| !Arc::ptr_eq(&before.scenario, &job.scenario)) {
+                digest.update(&serde_json::to_vec(&*job.scenario).unwrap_or_default());
+                digest.update(job.subject.digest().as_bytes());
+            }
+            digest.update(&job.seed.to_be_bytes());
+            before = Some(job);
+        }
+        Planned { runs: Some(jobs.len() as u64), digest: hexadecimal(digest) }
+    }
+
+    /// The runs of a sweep. Its seed and its engine are compared by themselves.
+    pub fn of_sweep(plan: &SweepPlan) -> Self {
+        let SweepPlan { runs, time, until_failure, .. } = *plan;
+        let ends_early = time.is_some() || until_failure;
+        let mut digest = Context::new(&SHA256);
+        digest.update(format!("{runs:?} {:?} {until_failure}", time.as_ref().map(Duration::as_millis)).as_bytes());
+        Planned { runs: runs.filter(|_| !ends_early), digest: hexadecimal(digest) }
+    }
+}
+
+/// Which simulator this is: its version and the digest of its program. Another build may draw and judge otherwise.
+pub fn build() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut digest = Context::new(&SHA256);
+    match std::env::current_exe().and_then(std::fs::read) {
+        Ok(program) => digest.update(&program),
+        Err(_) => return version.to_owned(),
+    }
+    let digits = hexadecimal(digest);
+    format!("{version} {}", &digits[..16])
+}
+
+fn hexadecimal(digest: Context) -> String {
+    digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Results of many runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Results<R> {
+#[serde(deny_unknown_fields)]
+pub struct Results {
     /// Of this format.
     pub version: u32,
+    /// The simulator that wrote them, as [`build`] tells it.
+    pub build: String,
     /// Who wrote them.
     pub source: Source,
     /// Where the runs were played.
     pub engine: EngineKind,
-    /// The subject that they were played with. Results that say nothing of it are netdrift's.
-    #[serde(default = "netdrift")]
+    /// The subject that they were played with.
     pub subject: String,
     /// The seed of a sweep.
     pub seed: Option<u64>,
+    /// All runs of which this is a part.
+    pub planned: Planned,
     /// Which part of the runs they are of.
     pub shard: Shard,
     /// How many runs there were.
     pub runs: u64,
     /// Reports.
-    pub reports: Vec<R>,
+    pub reports: Vec<RunReport>,
     /// What must sometimes come.
     pub sometimes: Vec<Sometimes>,
     /// What was reached, and in how many runs.
@@ -53,12 +114,9 @@ pub struct Results<R> {
     pub laws: LawTotals,
 }
 
-fn netdrift() -> String {
-    NETDRIFT.to_owned()
-}
-
 /// Something that must come in one of many runs of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sometimes {
     /// The scenario.
     pub scenario: String,
@@ -84,27 +142,11 @@ impl Sometimes {
     }
 }
 
-/// What is read of a report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The scenario.
-    pub scenario: String,
-    /// The seed of its run.
-    pub seed: u64,
-    /// How it ended.
-    pub verdict: Verdict,
-    /// What does not hold.
-    pub violations: Vec<Violation>,
-}
-
-/// Results as they are read.
-pub type Read = Results<Outcome>;
-
 /// Reads the results in `file`.
 ///
 /// # Errors
 /// What is wrong with the file, with its name and the place in it.
-pub fn read(file: &Path) -> Result<Read, String> {
+pub fn read(file: &Path) -> Result<Results, String> {
     /// Only this is the same in every version.
     #[derive(Deserialize)]
     struct Versioned {
@@ -115,7 +157,14 @@ pub fn read(file: &Path) -> Result<Read, String> {
     if version != VERSION {
         return Err(format!("{}: version: is {version}, but this simulator reads {VERSION}", file.display()));
     }
-    parse(file, &text)
+    let results: Results = parse(file, &text)?;
+    let reports = results.reports.len() as u64;
+    // A sweep keeps the reports of those that did not pass.
+    let fits = if results.source == Source::Run { reports == results.runs } else { reports <= results.runs };
+    if !fits {
+        return Err(format!("{}: runs: is {}, but there are {reports} reports", file.display(), results.runs));
+    }
+    Ok(results)
 }
 
 fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
@@ -126,7 +175,7 @@ fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
 ///
 /// # Errors
 /// Everything that does not fit together, each with the file.
-pub fn merge(parts: Vec<(PathBuf, Read)>) -> Result<Read, Vec<String>> {
+pub fn merge(parts: Vec<(PathBuf, Results)>) -> Result<Results, Vec<String>> {
     let Some((first_file, first)) = parts.first() else { return Err(vec!["no results to merge".to_owned()]) };
     let mut problems = Vec::new();
     let mut seen: BTreeMap<u64, &Path> = BTreeMap::new();
@@ -138,10 +187,21 @@ pub fn merge(parts: Vec<(PathBuf, Read)>) -> Result<Read, Vec<String>> {
             }
         };
         differs("source", format!("{:?}", part.source), format!("{:?}", first.source));
+        differs("build", part.build.clone(), first.build.clone());
         differs("engine", part.engine.to_string(), first.engine.to_string());
         differs("subject", part.subject.clone(), first.subject.clone());
         differs("seed", format!("{:?}", part.seed), format!("{:?}", first.seed));
         differs("shard", format!("one of {}", part.shard.of()), format!("one of {}", first.shard.of()));
+        if part.planned != first.planned {
+            let (file, first) = (file.display(), first_file.display());
+            problems.push(format!("{file}: planned: other scenarios, seeds or limits than in {first}"));
+        }
+        let share = part.planned.runs.map(|runs| part.shard.share(runs));
+        if let Some(share) = share.filter(|share| *share != part.runs) {
+            let (file, all) = (file.display(), part.planned.runs.unwrap_or_default());
+            problems
+                .push(format!("{file}: runs: is {}, but shard {} of {all} runs has {share}", part.runs, part.shard));
+        }
         if let Some(other) = seen.insert(part.shard.index(), file) {
             problems.push(format!("{}: shard: {} is also in {}", file.display(), part.shard, other.display()));
         }
@@ -154,7 +214,7 @@ pub fn merge(parts: Vec<(PathBuf, Read)>) -> Result<Read, Vec<String>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let mut whole = Read {
+    let mut whole = Results {
         shard: Shard::WHOLE,
         runs: 0,
         reports: Vec::new(),
@@ -181,7 +241,7 @@ pub fn merge(parts: Vec<(PathBuf, Read)>) -> Result<Read, Vec<String>> {
     Ok(whole)
 }
 
-impl Read {
+impl Results {
     /// How the worst of the runs ended, what must sometimes come included.
     pub fn worst(&self) -> Verdict {
         let runs = self.reports.iter().map(|report| report.verdict);
@@ -192,7 +252,7 @@ impl Read {
     }
 
     /// Those of the runs that did not pass.
-    pub fn failed(&self) -> impl Iterator<Item = &Outcome> {
+    pub fn failed(&self) -> impl Iterator<Item = &RunReport> {
         self.reports.iter().filter(|report| report.verdict != Verdict::Passed)
     }
 
@@ -206,14 +266,17 @@ impl Read {
 mod tests {
     use super::*;
     use crate::judge::{Excuse, Kind, LawCounts};
+    use crate::subject::NETDRIFT;
 
-    fn part(shard: &str) -> (PathBuf, Read) {
-        let results = Read {
+    fn part(shard: &str) -> (PathBuf, Results) {
+        let results = Results {
             version: VERSION,
+            build: build(),
             source: Source::Sweep,
             engine: EngineKind::TurmoilNet,
-            subject: netdrift(),
+            subject: NETDRIFT.to_owned(),
             seed: Some(7),
+            planned: Planned { runs: None, digest: "x".to_owned() },
             shard: shard.parse().unwrap(),
             runs: 10,
             reports: Vec::new(),
@@ -271,6 +334,26 @@ mod tests {
     }
 
     #[test]
+    fn shards_of_other_runs_or_of_another_build_and_counts_that_are_not_theirs_are_named() {
+        let with = |change: &dyn Fn(&mut Results)| {
+            let mut other = part("2/2");
+            change(&mut other.1);
+            merge(vec![part("1/2"), other]).unwrap_err().join("\n")
+        };
+        assert_eq!(
+            with(&|other| other.planned.digest.push('y')),
+            "2of2.json: planned: other scenarios, seeds or limits than in 1of2.json"
+        );
+        let built = with(&|other| other.build = "0.0.1 abc".to_owned());
+        assert!(built.starts_with("2of2.json: build: is 0.0.1 abc, but "), "{built}");
+        let mut parts = [part("1/2"), part("2/2")];
+        for (_, one) in &mut parts {
+            one.planned.runs = Some(19);
+        }
+        assert_eq!(merge(parts.to_vec()).unwrap_err(), ["2of2.json: runs: is 10, but shard 2/2 of 19 runs has 9"]);
+    }
+
+    #[test]
     fn a_file_of_another_version_or_cut_short_is_refused_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.json");
@@ -281,11 +364,18 @@ mod tests {
         };
         assert_eq!(said(&text), Ok(part("1/1").1));
         assert_eq!(
-            said(&text.replace("\"version\": 1", "\"version\": 2")).unwrap_err(),
-            "x.json: version: is 2, but this simulator reads 1"
+            said(&text.replace("\"version\": 2", "\"version\": 1")).unwrap_err(),
+            "x.json: version: is 1, but this simulator reads 2"
         );
         assert!(said(&text[..text.len() / 2]).unwrap_err().contains("at line"));
         assert!(said(&text.replace("\"1/1\"", "\"2/1\"")).unwrap_err().contains("must be like 1/4"));
+        assert!(
+            said(&text.replace("\"runs\": 10,", "\"runs\": 10, \"rans\": 9,"))
+                .unwrap_err()
+                .contains("unknown field `rans`")
+        );
+        let more = text.replace("\"source\": \"sweep\"", "\"source\": \"run\"");
+        assert_eq!(said(&more).unwrap_err(), "x.json: runs: is 10, but there are 0 reports");
         assert!(said("[]").unwrap_err().starts_with("x.json: "));
     }
 }

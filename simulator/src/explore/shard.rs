@@ -38,6 +38,11 @@ impl Shard {
         number * self.of + self.index - 1
     }
 
+    /// How many of so many runs are this part's.
+    pub const fn share(self, runs: u64) -> u64 {
+        (runs + self.of - self.index) / self.of
+    }
+
     /// The part of `all` that this is.
     pub fn pick<T>(self, all: Vec<T>) -> Vec<T> {
         (0..).zip(all).filter(|(place, _): &(u64, T)| place % self.of + 1 == self.index).map(|(_, one)| one).collect()
@@ -86,6 +91,7 @@ mod tests {
         let shards: Vec<Shard> = (1..=3).map(|index| format!("{index}/3").parse().unwrap()).collect();
         assert_eq!(shards[1].pick((0..8).collect()), [1, 4, 7]);
         assert_eq!((0..3).map(|number| shards[1].place(number)).collect::<Vec<_>>(), [1, 4, 7]);
+        assert_eq!(shards.iter().map(|shard| shard.share(8)).collect::<Vec<_>>(), [3, 3, 2]);
         let mut all: Vec<i32> = shards.iter().flat_map(|shard| shard.pick((0..8).collect())).collect();
         all.sort_unstable();
         assert_eq!(all, (0..8).collect::<Vec<_>>());

@@ -86,6 +86,7 @@ impl Kind {
 
 /// The counts of a law.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LawCounts {
     /// Its name.
     pub law: String,

@@ -1,6 +1,6 @@
 //! What can't judge a subject: laws that rest on what it lacks, and laws and expectations that need its own word.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::checked::Kind;
 use super::laws::{Law, NEED_FEATURES};
@@ -8,7 +8,8 @@ use crate::scenario::{Expectation, Scenario};
 use crate::subject::Subject;
 
 /// A law or an expectation by which a run was not judged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Skipped {
     /// The law, or the place of the expectation.
     pub of: String,

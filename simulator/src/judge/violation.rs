@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something that does not hold of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Violation {
     /// The name of the law, or the place of the expectation, such as `expect[0]`.
     pub of: String,

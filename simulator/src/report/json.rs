@@ -1,10 +1,9 @@
 //! Writes the results of many runs as JSON.
 
 use crate::explore::results::Results;
-use crate::judge::RunReport;
 
 /// Results as one JSON value.
-pub fn json(results: &Results<RunReport>) -> String {
+pub fn json(results: &Results) -> String {
     let mut text = serde_json::to_string_pretty(results).expect("plain strings and numbers always serialise");
     text.push('\n');
     text
