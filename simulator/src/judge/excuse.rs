@@ -46,6 +46,8 @@ pub enum Excuse {
     Reloaded,
     /// A name led elsewhere in the middle.
     NameMoved,
+    /// An operator closed the tunnel, or let the upstream in.
+    ByHand,
     /// The journals do not tell enough to decide.
     Untold,
 }
@@ -74,6 +76,7 @@ impl Excuse {
             Excuse::FellIdle => "fell idle",
             Excuse::Reloaded => "reloaded",
             Excuse::NameMoved => "name moved",
+            Excuse::ByHand => "by hand",
             Excuse::Untold => "untold",
         }
     }

@@ -1,5 +1,6 @@
 //! This room judges a run: it compares the three witnesses, by the laws and by the scenario's expectations.
 
+mod by_hand;
 mod checked;
 mod excuse;
 mod expectations;

@@ -13,7 +13,7 @@ mod seen;
 mod timeline;
 mod values;
 
-pub use by_hand::ByHand;
+pub use by_hand::{ByHand, WhichTunnels};
 pub use chance::Chance;
 pub use client::{Actions, Client};
 pub use configuration::{CA_FILE, ConfigFile};

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::by_hand::ByHand;
+use super::by_hand::{ByHand, WhichTunnels};
 use super::host::PROXY;
 use super::values::clock_jump::ClockJump;
 use super::values::left_out::is_null;
@@ -103,6 +103,14 @@ pub enum Action {
         /// What is set.
         order: ByHand,
     },
+    /// An operator closes tunnels of a proxy.
+    CloseTunnels {
+        /// The proxy's host. Left out: `proxy`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+        /// Which.
+        which: WhichTunnels,
+    },
     /// A proxy is told to finish and stop.
     Drain {
         /// The proxy's host. Left out: `proxy`.
@@ -141,9 +149,10 @@ impl Action {
     /// The host of the proxy that is told something, if one is.
     pub fn told(&self) -> Option<&str> {
         match self {
-            Action::Reload { host, .. } | Action::Steer { host, .. } | Action::Drain { host } => {
-                Some(host.as_deref().unwrap_or(PROXY))
-            }
+            Action::Reload { host, .. }
+            | Action::Steer { host, .. }
+            | Action::CloseTunnels { host, .. }
+            | Action::Drain { host } => Some(host.as_deref().unwrap_or(PROXY)),
             _ => None,
         }
     }

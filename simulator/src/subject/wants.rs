@@ -39,6 +39,9 @@ impl Subject {
                 Some((index, "can't read a broken configuration of netdrift"))
             }
             Action::Steer { .. } => Some((index, "has no operator who sets it as netdrift is set")),
+            Action::CloseTunnels { .. } => {
+                Some((index, "has no operator who closes its tunnels as netdrift's are closed"))
+            }
             _ => None,
         });
         foreign.map(|(index, why)| format!("timeline[{index}]: {title} {why}")).chain(hashed).collect()

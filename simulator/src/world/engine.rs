@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy::TunnelFilter;
+
 use super::link::LinkChange;
 use super::patience::Patience;
 use super::wall_clock::WallClock;
@@ -108,6 +110,9 @@ pub trait RunsProxy: Engine {
 
     /// Has an operator set the upstream that the proxy on `host` calls `name`.
     fn steer_proxy(&mut self, host: &HostName, name: &str, order: ByHand);
+
+    /// Has an operator close the tunnels of the proxy on `host` that `filter` takes.
+    fn close_tunnels(&mut self, host: &HostName, filter: &TunnelFilter);
 
     /// Ends the faults of the machine on which the proxy on `host` runs. Real machines have none to end.
     fn heal_machine(&mut self, host: &HostName) {

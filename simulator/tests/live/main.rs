@@ -57,7 +57,9 @@ fn text(output: &Output) -> String {
 #[test]
 fn scenarios_hold_with_the_real_proxy_on_real_sockets() {
     proxy();
-    for name in ["exact-weights", "proxy-restart", "reload-broken", "steered"] {
+    for name in
+        ["exact-weights", "proxy-restart", "reload-broken", "steered", "ejected-by-hand", "tunnels-closed-by-hand"]
+    {
         let scenario = scenario::load_scaled(&scenarios().join(name).with_extension("json"), 0.25).unwrap();
         let report = run_on(EngineKind::Live, &scenario, scenario.seed);
         assert_eq!(report.verdict, Verdict::Passed, "{name}: {:#?}", report.violations);

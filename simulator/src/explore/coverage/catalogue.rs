@@ -41,6 +41,7 @@ words! {
         Action::Restart { .. } => "restart",
         Action::Reload { .. } => "reload",
         Action::Steer { .. } => "steer",
+        Action::CloseTunnels { .. } => "close-tunnels",
         Action::Drain { .. } => "drain",
         Action::ClockJump { .. } => "clock-jump",
         Action::Dns { .. } => "dns",

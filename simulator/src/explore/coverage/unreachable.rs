@@ -52,7 +52,6 @@ pub const UNREACHABLE: &[(&[&str], &str)] = &[
         ],
         "made-up clients ask for targets that are well formed, and for no pages but those of health",
     ),
-    (&["event/tunnels_closed"], "nobody closes tunnels of a made-up proxy by hand; tests on real sockets do"),
     (&["outcome/loop", "outcome/ourselves"], "no made-up proxy has itself for an upstream, be it round a ring"),
     (&["outcome/no_upstream"], "the last upstream of a made-up proxy always has a weight"),
     (&["failure/dns_timeout", "outcome/dns_timeout"], "a made-up lookup takes half a second at most"),

@@ -63,6 +63,8 @@ pub(super) enum Feature {
     Steer,
     SilentTunnels,
     ReloadTimeouts,
+    EjectByHand,
+    CloseTunnels,
 }
 
 use Feature::*;
@@ -149,7 +151,7 @@ impl Genome {
             let times = match feature {
                 Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd
                 | SilentTunnels => 6,
-                Pages | Abuse | ReloadUsers | Steer => 4,
+                Pages | Abuse | ReloadUsers | Steer | EjectByHand | CloseTunnels => 4,
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
                 // Where it is on, the proxy may turn many away.

@@ -98,9 +98,19 @@ mod tests {
         }
         let does = |index| serde_json::to_string(&drawn(index).timeline).unwrap();
         let all: String = (0..200).map(does).collect();
-        for word in
-            ["arm", "disarm", "dns", "crash", "partition", "hold", "partition-one-way", "reload", "drain", "steer"]
-        {
+        for word in [
+            "arm",
+            "disarm",
+            "dns",
+            "crash",
+            "partition",
+            "hold",
+            "partition-one-way",
+            "reload",
+            "drain",
+            "steer",
+            "close-tunnels",
+        ] {
             assert!(all.contains(&format!("\"do\":\"{word}\"")), "{word}");
         }
     }

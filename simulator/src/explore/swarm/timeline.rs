@@ -24,6 +24,8 @@ const EVENTS: &[Feature] = &[
     ClockJump,
     Outage,
     Steer,
+    EjectByHand,
+    CloseTunnels,
 ];
 
 impl Draw {
@@ -108,6 +110,25 @@ impl Draw {
                         let on = json!({ "at": until, "do": "steer", "host": proxy, "upstream": upstream, "order": "enable" });
                         timeline.push(on);
                     }
+                }
+                (EjectByHand, Some(host)) => {
+                    let upstream = self.host_of_entry(&host).to_owned();
+                    let order = |at: &str, order: &str| json!({ "at": at, "do": "steer", "host": proxy, "upstream": upstream, "order": order });
+                    timeline.push(order(&at, "eject"));
+                    // Mostly before its probe is due, which would let it in as well.
+                    if self.once_in(2) {
+                        let until = (start + self.number(50, 2000)).min(seconds * 1000 - 500);
+                        timeline.push(order(&format!("{until}ms"), "restore"));
+                    }
+                }
+                (CloseTunnels, _) => {
+                    let which = if self.has(ClientAuth) && self.once_in(4) {
+                        json!({ "user": "alice" })
+                    } else {
+                        let host = self.one_of(&names).clone();
+                        json!({ "upstream": self.host_of_entry(&host) })
+                    };
+                    timeline.push(json!({ "at": at, "do": "close-tunnels", "host": proxy, "which": which }));
                 }
                 (CrashUpstream, Some(host)) => {
                     timeline.push(json!({ "at": at, "do": "crash", "host": host }));

@@ -40,6 +40,7 @@ pub const LAWS: &[Law] = &[
     process::health::LAW,
     process::abuse::LAW,
     process::limit::LAW,
+    process::by_hand::LAW,
     requests::conservation::LAW,
     upstreams::blame::LAW,
     upstreams::returned::LAW,

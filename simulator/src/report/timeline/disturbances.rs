@@ -93,6 +93,11 @@ impl<'a> DisturbanceLanes<'a> {
                 let order = serde_json::to_string(order).unwrap_or_default().replace('"', "");
                 self.mark(at, proxy, Tone::Changed, "by hand", format!("{upstream} is set by hand: {order}"));
             }
+            Action::CloseTunnels { which, .. } => {
+                let proxy = action.told().unwrap_or(PROXY);
+                let which = serde_json::to_string(which).unwrap_or_default().replace('"', "");
+                self.mark(at, proxy, Tone::Changed, "tunnels closed", format!("tunnels are closed by hand: {which}"));
+            }
             // The proxy reports its reloads, which are drawn from these reports.
             Action::Reload { .. } => {}
             Action::Drain { .. } => {

@@ -235,6 +235,12 @@ impl<'a> Checker<'a> {
         configs.flat_map(|config| config.upstreams).map(|one| one.host.clone())
     }
 
+    /// Says so if no upstream that the proxy which `action` is about is ever given has `upstream` for the host in its URL.
+    fn of_url(&mut self, path: &str, upstream: &str, action: &Action) {
+        let configured: BTreeSet<String> = self.configured(action.told().unwrap_or(PROXY)).collect();
+        self.known(path, "upstream", upstream, configured.iter().map(String::as_str).collect());
+    }
+
     fn action(&mut self, path: &str, action: &Action) {
         match action {
             Action::Partition { between } | Action::Hold { between } => self.pair(&join(path, "between"), between),
@@ -271,13 +277,16 @@ impl<'a> Checker<'a> {
             }
             Action::Steer { host, upstream, .. } => {
                 self.proxy(&join(path, "host"), host.as_deref());
-                let configured: BTreeSet<String> = self.configured(action.told().unwrap_or(PROXY)).collect();
-                self.known(
-                    &join(path, "upstream"),
-                    "upstream",
-                    upstream,
-                    configured.iter().map(String::as_str).collect(),
-                );
+                self.of_url(&join(path, "upstream"), upstream, action);
+            }
+            Action::CloseTunnels { host, which } => {
+                self.proxy(&join(path, "host"), host.as_deref());
+                if let Some(upstream) = &which.upstream {
+                    self.of_url(&join(&join(path, "which"), "upstream"), upstream, action);
+                }
+                if let Err(problem) = which.filter(which.upstream.as_deref()) {
+                    self.problem(&join(path, "which"), problem.to_string());
+                }
             }
             Action::Drain { host } => self.proxy(&join(path, "host"), host.as_deref()),
             Action::ClockJump { .. } => {}

@@ -238,6 +238,21 @@ mod tests {
             ),
             (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
+                    "timeline": [{"at": "0s", "do": "close-tunnels", "which": {"upstream": "aa"}}]"#,
+                r#"timeline[0].which.upstream: no upstream "aa"; did you mean "a"?"#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
+                    "timeline": [{"at": "0s", "do": "close-tunnels", "which": {}}]"#,
+                "timeline[0].which: at least one of upstream, user, target",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
+                    "timeline": [{"at": "0s", "do": "close-tunnels", "which": {"usr": "a"}}]"#,
+                r#"timeline[0].which.usr: unknown field; did you mean "user"?"#,
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}],
                     "expect": [{"what": "picks", "proxy": "c", "upstream": "a"}]"#,
                 r#"expect[0].proxy: no proxy "c""#,
             ),

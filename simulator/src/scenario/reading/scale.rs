@@ -17,6 +17,8 @@ const NAMES: &[&str] = &[
     "host",
     "hosts",
     "between",
+    "user",
+    "target",
     "upstream",
     "client",
     "through",

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
-use crate::scenario::{ByHand, Client, ConfigFile, HostName, PROXY, Reorder, Scenario, Span, own_client};
+use crate::scenario::{ByHand, Client, ConfigFile, HostName, PROXY, Reorder, Scenario, Span, WhichTunnels, own_client};
 use crate::subject::Subject;
 use crate::world::engine::RunsProxy;
 use crate::world::link::{LinkChange, parts_per_million};
@@ -320,6 +320,17 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         order.set(upstream, &mut proxy.config);
         for one in proxy.config.upstreams.iter().filter(|one| one.host == upstream) {
             self.engine.steer_proxy(&proxy.host, &one.name, order);
+        }
+        self.engine.settle();
+    }
+
+    pub(super) fn close_tunnels(&mut self, place: usize, which: &WhichTunnels) {
+        let proxy = &self.proxies[place];
+        if self.down.contains(&proxy.host) {
+            return;
+        }
+        for filter in which.filters(&proxy.config) {
+            self.engine.close_tunnels(&proxy.host, &filter);
         }
         self.engine.settle();
     }

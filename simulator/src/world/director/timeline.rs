@@ -37,6 +37,7 @@ impl<E: RunsProxy> Stage<'_, E> {
             Action::Restart { host } => self.restart(&HostName::new(host)),
             Action::Reload { proxy, text, .. } => self.reload(self.told(action), proxy, text.as_deref()),
             Action::Steer { upstream, order, .. } => self.steer(self.told(action), upstream, *order),
+            Action::CloseTunnels { which, .. } => self.close_tunnels(self.told(action), which),
             Action::Drain { .. } => self.drain(self.told(action)),
             Action::ClockJump { by } => self.wall.jump(by.value().milliseconds()),
             Action::Dns { name, hosts } => self.set_name(name, hosts),

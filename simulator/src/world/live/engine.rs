@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use mock_upstreams::tls::authority_pem;
+use proxy::{Criteria, TunnelFilter};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
@@ -214,8 +215,28 @@ impl RunsProxy for Live {
     fn steer_proxy(&mut self, _: &HostName, name: &str, order: ByHand) {
         let Some(process) = &self.proxy else { return };
         let name = settings::name_on_loopback(name, &self.hosts.names());
-        if let Err(error) = program::steer(&self.subject, self.folder.path(), &order.arguments(&name)) {
+        let arguments: Vec<String> = ["upstream".to_owned()].into_iter().chain(order.arguments(&name)).collect();
+        if let Err(error) = program::operate(&self.subject, self.folder.path(), &arguments) {
             failed(&process.recorder(), format!("the proxy's upstream {name} could not be set by hand: {error}"));
+        }
+    }
+
+    /// The same with the command that closes tunnels.
+    fn close_tunnels(&mut self, _: &HostName, filter: &TunnelFilter) {
+        let Some(process) = &self.proxy else { return };
+        let Criteria { upstream, user, target, idle_for_ms, id } = filter.clone().into();
+        let upstream = upstream.map(|name| settings::name_on_loopback(&name, &self.hosts.names()));
+        let options = [
+            ("--upstream", upstream),
+            ("--user", user),
+            ("--target", target),
+            ("--idle-for", idle_for_ms.map(|ms| format!("{ms}ms"))),
+            ("--id", id.map(|id| id.to_string())),
+        ];
+        let given = options.into_iter().filter_map(|(word, value)| Some([word.to_owned(), value?])).flatten();
+        let arguments: Vec<String> = ["tunnels", "close"].map(str::to_owned).into_iter().chain(given).collect();
+        if let Err(error) = program::operate(&self.subject, self.folder.path(), &arguments) {
+            failed(&process.recorder(), format!("the proxy's tunnels could not be closed by hand: {error}"));
         }
     }
 

@@ -111,10 +111,10 @@ pub(super) fn netdrift(subject: &Subject, folder: &Path) -> io::Result<Command> 
     order(subject, &subject.file().start, folder)
 }
 
-/// Runs the command `proxy upstream` with these `arguments` for the netdrift whose configuration is in `folder`.
-pub(super) fn steer(subject: &Subject, folder: &Path, arguments: &[String]) -> io::Result<()> {
+/// Runs an operator's command with these `arguments` for the netdrift whose configuration is in `folder`.
+pub(super) fn operate(subject: &Subject, folder: &Path, arguments: &[String]) -> io::Result<()> {
     let mut command = netdrift(subject, folder)?;
-    command.arg("upstream").args(arguments).env_remove("PROXY_CONFIG").env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(arguments).env_remove("PROXY_CONFIG").env("NO_COLOR", "1").stdin(Stdio::null());
     let done = command.output()?;
     if done.status.success() {
         return Ok(());

@@ -46,6 +46,7 @@ fn refusal(action: &Action) -> Option<&'static str> {
         | Action::Restart { .. }
         | Action::Reload { .. }
         | Action::Steer { .. }
+        | Action::CloseTunnels { .. }
         | Action::Drain { .. }
         | Action::Arm { .. }
         | Action::Disarm { .. } => None,

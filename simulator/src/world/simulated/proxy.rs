@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy::env::Env;
-use proxy::{Operator, Proxy};
+use proxy::{Operator, Proxy, TunnelFilter};
 
 use super::chance::Machine;
 use super::env::SimEnv;
@@ -88,6 +88,17 @@ impl<E: Env> Proxies<E> {
         }
     }
 
+    /// A task that closes tunnels of the proxy on `host`. It has to run there.
+    pub(super) fn close_tunnels(&self, host: &HostName, filter: TunnelFilter) -> impl Future<Output = ()> + 'static {
+        let (running, host) = (self.running(host), host.clone());
+        async move {
+            let Some((proxy, recorder)) = running else { return };
+            if let Err(error) = proxy.close_tunnels(&filter, Operator { uid: 0, pid: None }).await {
+                recorder.write(&host, What::Scenario(ScenarioEvent::Failed { what: error.to_string() }));
+            }
+        }
+    }
+
     /// A task that drains the proxy on `host`. It has to run there.
     pub(super) fn drain(&self, host: &HostName) -> impl Future<Output = ()> + 'static {
         let running = self.running(host);
@@ -142,6 +153,11 @@ impl<E: InProcess> RunsProxy for E {
     fn steer_proxy(&mut self, host: &HostName, name: &str, order: ByHand) {
         let steer = self.proxies().steer(host, name, order);
         self.spawn(host, |_| steer);
+    }
+
+    fn close_tunnels(&mut self, host: &HostName, filter: &TunnelFilter) {
+        let close = self.proxies().close_tunnels(host, filter.clone());
+        self.spawn(host, |_| close);
     }
 
     fn heal_machine(&mut self, host: &HostName) {

@@ -1,6 +1,7 @@
 //! Laws about the processes, above all the proxy's.
 
 pub(in crate::judge) mod abuse;
+pub(in crate::judge) mod by_hand;
 pub(in crate::judge) mod drain;
 pub(in crate::judge) mod health;
 pub(in crate::judge) mod leftovers;

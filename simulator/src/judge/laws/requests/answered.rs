@@ -7,6 +7,7 @@ use mock_upstreams::journal::Record;
 use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Upstream};
 
+use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -91,6 +92,7 @@ fn due(
     let disturbances = &witnesses.disturbances;
     none(disturbances.of_client(asked.client, from, until))?;
     none(disturbances.of_proxy(from, until))?;
+    none(by_hand::closed(witnesses, asked, entries))?;
     let failed = asked.result().is_none_or(|result| result.failure.is_some());
     none(witnesses.crowded(asked, if failed { 0 } else { RESERVE }))?;
     let config = witnesses.configurations.at(from);

@@ -5,6 +5,7 @@ use loadgen::client::checksum::Transferred;
 use mock_upstreams::checksum;
 use mock_upstreams::journal::Outcome;
 
+use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -94,6 +95,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     // Who had to wait for room may have no time left.
     let excuse = excuse.or_else(|| witnesses.crowded(asked, RESERVE));
     let excuse = excuse.or_else(|| witnesses.may_fall_idle(asked).then_some(Excuse::FellIdle));
+    let excuse = excuse.or_else(|| by_hand::closed(witnesses, asked, entries));
     let stopped = || disturbances.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
     match (excuse.or_else(stopped), seen.failure) {
         (Some(why), _) => Some(Case::Excused(why)),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -46,6 +47,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
         return Some(Case::Holds);
     }
     let entries = witnesses.journals.of(id);
+    // The law `by-hand` judges the tunnels that an operator closes.
+    if by_hand::closed(witnesses, asked, entries).is_some() {
+        return None;
+    }
     let disturbances = &witnesses.disturbances;
     let excuse = excuse(witnesses, asked, from);
     let struck = entries.iter().any(|one| disturbances.harm(one) != Harm::Nothing);

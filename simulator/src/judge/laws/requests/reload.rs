@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use loadgen::FailureKind;
 
+use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::history::{History, id_of};
@@ -114,6 +115,9 @@ fn judge(
     };
     let excuse = asked.picks.last().and_then(|pick| behind(pick.upstream));
     let excuse = excuse.or_else(|| disturbances.of_proxy(began, ended));
+    let by_hand =
+        |client| by_hand::closed(&history.witnesses, client, history.witnesses.journals.of(id_of(&end.target)?));
+    let excuse = excuse.or_else(|| client.and_then(by_hand));
     let excuse = excuse.or_else(|| disturbances.stopped().filter(|at| *at <= ended).map(|_| Excuse::ProxyStopping));
     match excuse.or_else(|| disturbances.of_client(client?.client, began, ended)) {
         Some(why) => Case::Excused(why),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proxy::config::Config;
 
+use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
 use crate::judge::laws::law::{Check, Law};
@@ -33,7 +34,9 @@ fn check(history: &History<'_>) -> Checked {
                 _ => continue,
             };
             let text = || format!("nothing was done to {name}, but it is blamed ({how})");
-            let deserved = deserved(&history.witnesses, name, at) || opened_by_a_fault(&history.witnesses, at);
+            let by_hand = how == "ejected" && by_hand::ejected(&history.witnesses, name, at);
+            let deserved =
+                by_hand || deserved(&history.witnesses, name, at) || opened_by_a_fault(&history.witnesses, at);
             checked.add(Case::of((!deserved).then(|| Violation::found(text(), [line]))));
         }
     }

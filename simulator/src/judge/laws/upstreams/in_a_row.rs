@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
 use crate::judge::laws::law::{Check, Law};
@@ -48,7 +49,7 @@ fn check(history: &History<'_>) -> Checked {
                 }
                 ProxyEvent::Ejected { upstream, .. } => {
                     let row = rows.remove(upstream.as_str()).unwrap_or_default();
-                    if !row.suspected {
+                    if !row.suspected && !by_hand::ejected(&history.witnesses, upstream.as_str(), at) {
                         checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
                     }
                 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proxy::config::Config;
 
+use crate::judge::by_hand::changed_health;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -136,6 +137,10 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     if names.any(|name| !configurations.is_settled(name, from, until)) {
         return Some(Excuse::NameMoved);
     }
+    let mut names = config.upstreams.iter().map(|one| &*one.host).filter(|name| leads(name));
+    if names.any(|name| changed_health(witnesses, name, from, until)) {
+        return Some(Excuse::ByHand);
+    }
     if witnesses.disturbances.killed(witnesses.proxy, from, until) {
         return Some(Excuse::ProxyKilled);
     }
@@ -149,6 +154,7 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
         let mut others = config.upstreams.iter().filter(|one| !leads(&one.host) && one.weight.get() > 0);
         others.any(|one| {
             witnesses.disturbances.of_anything(&one.host, since, until).is_none()
+                && !changed_health(witnesses, &one.host, since, until)
                 && witnesses.serves(one, &one.host, config)
         })
     };
@@ -238,6 +244,12 @@ mod tests {
         twin.fires();
         twin.record.trace.lines.insert(last + 2, struck);
         assert_eq!(twin.checked().violations, []);
+    }
+
+    #[test]
+    fn one_that_was_let_in_by_hand_need_not_wait() {
+        let restored = r#", "timeline": [{ "at": "1s", "do": "steer", "upstream": "a", "order": "restore" }]"#;
+        Twin::of_scenario(&LAW, &failing(restored, "")).excuses(Excuse::ByHand);
     }
 
     #[test]

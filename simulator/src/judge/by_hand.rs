@@ -1,0 +1,125 @@
+//! What an operator did by hand: to whom, and what that excuses.
+
+use std::time::Duration;
+
+use proxy::config::Authentication;
+
+use super::excuse::Excuse;
+use super::witnesses::{ClientRequest, JournalEntry, Witnesses};
+use crate::scenario::{Action, ByHand, WhichTunnels};
+
+/// How long what is done by hand may take to be seen: an engine plays it in a step of its own, and the live one by a command.
+const PLAYED: Duration = Duration::from_millis(100);
+/// How many times the engine may be late for such a command.
+const LATE: u32 = 4;
+
+/// How much later than its order what is done by hand may come to pass in the proxy.
+pub(super) fn done_by(witnesses: &Witnesses<'_>) -> Duration {
+    PLAYED + witnesses.clock_skew + witnesses.tolerance * LATE
+}
+
+/// The same until clients and upstreams have heard of it.
+pub(super) fn seen_by(witnesses: &Witnesses<'_>) -> Duration {
+    done_by(witnesses) + witnesses.one_way() * 4 + witnesses.resending()
+}
+
+/// When upstreams were ejected and let in by hand, and the host in the URL of each.
+pub(super) fn of_health<'b, 'a>(
+    witnesses: &'b Witnesses<'a>,
+) -> impl Iterator<Item = (Duration, &'a str, ByHand)> + use<'a, 'b> {
+    witnesses.played.iter().filter_map(|(at, action)| match action {
+        Action::Steer { upstream, order: order @ (ByHand::Eject | ByHand::Restore), .. } => {
+            Some((*at, upstream.as_str(), *order))
+        }
+        _ => None,
+    })
+}
+
+/// Whether the upstream with `host` in its URL was ejected or let in by hand at some time from `from` to `until`.
+pub(super) fn changed_health(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> bool {
+    of_health(witnesses).any(|(at, name, _)| name == host && from <= at && at <= until)
+}
+
+/// Whether an ejection of which the proxy told at `at` was by hand.
+pub(super) fn ejected(witnesses: &Witnesses<'_>, host: &str, at: Duration) -> bool {
+    let so = |(when, name, order): (Duration, &str, ByHand)| {
+        name == host && order == ByHand::Eject && when <= at + witnesses.clock_skew && at <= when + done_by(witnesses)
+    };
+    of_health(witnesses).any(so)
+}
+
+/// When tunnels were closed by hand, and which.
+pub(super) fn closures<'b, 'a>(
+    witnesses: &'b Witnesses<'a>,
+) -> impl Iterator<Item = (Duration, &'a WhichTunnels)> + use<'a, 'b> {
+    witnesses.played.iter().filter_map(|(at, action)| match action {
+        Action::CloseTunnels { which, .. } => Some((*at, which)),
+        _ => None,
+    })
+}
+
+/// When the tunnel of a request stood, for its client.
+pub(super) fn stood(asked: &ClientRequest<'_>) -> Option<Duration> {
+    let result = asked.result().filter(|result| matches!(result.status, Some(200 | 101)))?;
+    let phases = [result.phases.connect_us, result.phases.reply_us];
+    Some(asked.began + phases.into_iter().flatten().map(Duration::from_micros).sum::<Duration>())
+}
+
+/// Whether `which` means the tunnel of a request at the time `at`. `None` where clients and upstreams can't tell.
+pub(super) fn takes(
+    witnesses: &Witnesses<'_>,
+    (at, which): (Duration, &WhichTunnels),
+    asked: &ClientRequest<'_>,
+    entries: &[JournalEntry<'_>],
+) -> Option<bool> {
+    let WhichTunnels { upstream, user, target, idle_for } = which;
+    let config = witnesses.configurations.at(at);
+    let leads = |wanted: &str| asked.target.eq_ignore_ascii_case(wanted) || asked.host().eq_ignore_ascii_case(wanted);
+    if target.as_deref().is_some_and(|wanted| !leads(wanted))
+        || user.as_deref().is_some_and(|name| asked.user != Some(name))
+    {
+        return Some(false);
+    }
+    // Of whom it asks for no credentials, the proxy need not know who it is.
+    let mut known = user.is_none() || matches!(config.authentication, Authentication::Basic { .. });
+    if let Some(name) = upstream {
+        if config.upstreams.iter().all(|one| *one.host != **name) {
+            return Some(false);
+        }
+        let hosts = witnesses.configurations.hosts_of(name, Duration::ZERO, at);
+        let untold = hosts.iter().any(|host| witnesses.disturbances.untold(host, asked.began, at));
+        let carried = entries.iter().filter(|entry| entry.is_success());
+        let (there, elsewhere): (Vec<&JournalEntry<'_>>, Vec<_>) =
+            carried.partition(|entry| hosts.contains(entry.host));
+        if !untold && there.is_empty() && !elsewhere.is_empty() {
+            return Some(false);
+        }
+        known &= hosts.len() == 1 && !there.is_empty() && elsewhere.is_empty();
+    }
+    (known && idle_for.is_none()).then_some(true)
+}
+
+/// Why the tunnel of a request may have been cut: an operator closed it.
+pub(super) fn closed(
+    witnesses: &Witnesses<'_>,
+    asked: &ClientRequest<'_>,
+    entries: &[JournalEntry<'_>],
+) -> Option<Excuse> {
+    let failed = asked.result().is_some_and(|result| result.failure.is_some());
+    if !failed || !(asked.is_tunnel() || asked.action == "websocket") {
+        return None;
+    }
+    let (soon, until) = (seen_by(witnesses), witnesses.end_of(asked));
+    let by = |(at, which): &(Duration, &WhichTunnels)| {
+        if asked.began > *at + witnesses.clock_skew || until + witnesses.clock_skew < *at {
+            return false;
+        }
+        match (takes(witnesses, (*at, which), asked, entries), stood(asked)) {
+            (Some(false), _) => false,
+            // Who reads slowly hears of it late.
+            (Some(true), Some(stood)) => stood <= *at + soon,
+            _ => until <= *at + soon,
+        }
+    };
+    closures(witnesses).any(|closure| by(&closure)).then_some(Excuse::ByHand)
+}
