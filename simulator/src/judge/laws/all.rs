@@ -41,6 +41,7 @@ pub const LAWS: &[Law] = &[
     process::abuse::LAW,
     process::limit::LAW,
     process::by_hand::LAW,
+    process::drain::STOPS,
     requests::conservation::LAW,
     upstreams::blame::LAW,
     upstreams::returned::LAW,
