@@ -73,9 +73,9 @@ fn served_until(
     if end < stopped || slow {
         return None;
     }
+    // Who waited to be accepted when the proxy went is told nothing, for as long as it has patience.
     let answered = asked.result().is_some_and(|result| result.status.is_some());
-    let served = if asked.began > until { answered } else { end > until };
-    if !served {
+    if !answered || end <= until {
         return Some(Case::Holds);
     }
     let disturbances = &witnesses.disturbances;
