@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use simulator::explore::base::SinceBase;
-use simulator::explore::batch::{Job, judge_sometimes, run_all, sometimes};
+use simulator::explore::batch::{Job, judge_sometimes, planned, run_all, sometimes};
 use simulator::explore::coverage::{self, Reached};
-use simulator::explore::results::{self, Planned, Results, Source};
+use simulator::explore::results::{self, Results, Source};
 use simulator::explore::shard::Shard;
 use simulator::explore::{TraceDiff, law_differences};
 use simulator::judge::{LawTotals, Verdict, run_subject};
@@ -51,7 +51,7 @@ pub(crate) fn run_many(args: &Run) -> Result<u8, Failed> {
         };
         jobs.extend(seeds.map(job));
     }
-    let planned = Planned::of_jobs(&jobs);
+    let planned = planned(&jobs);
     let jobs = args.shard.pick(jobs);
     let progress = Progress::new(u64::try_from(jobs.len()).ok());
     let reached = Mutex::new(Reached::new());

@@ -1,6 +1,6 @@
 //! Some commands search for failures: the sweep, and the shrinking of a scenario that fails.
 
-use simulator::explore::results::{self, Planned, Results, Source};
+use simulator::explore::results::{self, Results, Source};
 use simulator::explore::sweep::{SweepPlan, SweepRun};
 use simulator::explore::{shrink, sweep};
 use simulator::judge::{RunReport, Verdict, run_on};
@@ -55,7 +55,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
             engine,
             subject: NETDRIFT.to_owned(),
             seed: Some(seed),
-            planned: Planned::of_sweep(&plan),
+            planned: plan.planned(),
             shard,
             runs: totals.runs,
             reports,

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::results::Sometimes;
+use ring::digest::{Context, SHA256};
+
+use super::results::{Planned, Sometimes};
 use crate::judge::{RunReport, Verdict, run_subject};
 use crate::scenario::{Expectation, Scenario};
 use crate::subject::Subject;
@@ -24,6 +26,22 @@ pub struct Job {
     pub engine: EngineKind,
     /// The proxy.
     pub subject: Arc<Subject>,
+}
+
+/// All of `jobs`, before a shard takes its part of them.
+pub fn planned(jobs: &[Job]) -> Planned {
+    let mut digest = Context::new(&SHA256);
+    let mut before: Option<&Job> = None;
+    for job in jobs {
+        // The seeds of a scenario come one behind the other.
+        if before.is_none_or(|before| !Arc::ptr_eq(&before.scenario, &job.scenario)) {
+            digest.update(&serde_json::to_vec(&*job.scenario).unwrap_or_default());
+            digest.update(job.subject.digest().as_bytes());
+        }
+        digest.update(&job.seed.to_be_bytes());
+        before = Some(job);
+    }
+    Planned::new(Some(jobs.len() as u64), digest)
 }
 
 /// Runs `jobs` on `threads` threads. `done` hears of each as it ends; the reports come back in the order of `jobs`,

@@ -2,17 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::batch::Job;
 use super::coverage::Reached;
 use super::shard::Shard;
-use super::sweep::SweepPlan;
 use crate::judge::{LawTotals, RunReport, Verdict, Violation};
 use crate::world::EngineKind;
 
@@ -40,29 +36,9 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// All of `jobs`, before a shard takes its part of them.
-    pub fn of_jobs(jobs: &[Job]) -> Self {
-        let mut digest = Context::new(&SHA256);
-        let mut before: Option<&Job> = None;
-        for job in jobs {
-            // The seeds of a scenario come one behind the other.
-            if before.is_none_or(|before| !Arc::ptr_eq(&before.scenario, &job.scenario)) {
-                digest.update(&serde_json::to_vec(&*job.scenario).unwrap_or_default());
-                digest.update(job.subject.digest().as_bytes());
-            }
-            digest.update(&job.seed.to_be_bytes());
-            before = Some(job);
-        }
-        Planned { runs: Some(jobs.len() as u64), digest: hexadecimal(digest) }
-    }
-
-    /// The runs of a sweep. Its seed and its engine are compared by themselves.
-    pub fn of_sweep(plan: &SweepPlan) -> Self {
-        let SweepPlan { runs, time, until_failure, .. } = *plan;
-        let ends_early = time.is_some() || until_failure;
-        let mut digest = Context::new(&SHA256);
-        digest.update(format!("{runs:?} {:?} {until_failure}", time.as_ref().map(Duration::as_millis)).as_bytes());
-        Planned { runs: runs.filter(|_| !ends_early), digest: hexadecimal(digest) }
+    /// So many runs of what was digested.
+    pub(super) fn new(runs: Option<u64>, digest: Context) -> Self {
+        Planned { runs, digest: hexadecimal(digest) }
     }
 }
 

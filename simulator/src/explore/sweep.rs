@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use ring::digest::{Context, SHA256};
+
 use super::corpus::Corpus;
 use super::coverage::{Item, Reached, reached};
+use super::results::Planned;
 use super::shard::Shard;
 use super::swarm::{self, Genome};
 use crate::judge::{LawTotals, RunReport, Verdict, Violation, run_on};
@@ -36,6 +39,17 @@ pub struct SweepPlan {
     pub shard: Shard,
     /// No run begins once one has failed.
     pub until_failure: bool,
+}
+
+impl SweepPlan {
+    /// Its runs over all shards. Its seed and its engine are compared by themselves.
+    pub fn planned(&self) -> Planned {
+        let SweepPlan { runs, time, until_failure, .. } = *self;
+        let ends_early = time.is_some() || until_failure;
+        let mut digest = Context::new(&SHA256);
+        digest.update(format!("{runs:?} {:?} {until_failure}", time.as_ref().map(Duration::as_millis)).as_bytes());
+        Planned::new(runs.filter(|_| !ends_early), digest)
+    }
 }
 
 /// What a sweep has played.
