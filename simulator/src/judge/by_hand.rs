@@ -105,11 +105,12 @@ pub(super) fn closed(
     asked: &ClientRequest<'_>,
     entries: &[JournalEntry<'_>],
 ) -> Option<Excuse> {
-    let failed = asked.result().is_some_and(|result| result.failure.is_some());
-    if !failed || !(asked.is_tunnel() || asked.action == "websocket") {
+    if !(asked.is_tunnel() || asked.action == "websocket") {
         return None;
     }
-    let (soon, until) = (seen_by(witnesses), witnesses.end_of(asked));
+    // The last bytes of a client that has finished may still be on their way.
+    let on_the_way = witnesses.one_way() * 4;
+    let (soon, until) = (seen_by(witnesses), witnesses.end_of(asked) + on_the_way);
     let by = |(at, which): &(Duration, &WhichTunnels)| {
         if asked.began > *at + witnesses.clock_skew || until + witnesses.clock_skew < *at {
             return false;

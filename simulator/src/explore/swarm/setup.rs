@@ -174,6 +174,8 @@ impl Draw {
         }
         if self.has(Limit) {
             proxy["limits"] = json!({ "max_connections": self.number(24, 64) });
+            // A page that never ends keeps the place of a client that has gone, and nobody but the proxy knows for how long.
+            proxy["timeouts"]["body"] = json!("2s");
         }
         if self.has(Abuse) {
             proxy["timeouts"]["header"] = json!(format!("{}s", self.number(1, 5)));

@@ -10,7 +10,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{ClientRequest, Harm, RECOVERY_MARGIN, Witnesses};
+use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RECOVERY_MARGIN, Witnesses};
 use crate::scenario::{Action, ByHand, WhichTunnels};
 
 pub(in crate::judge) const LAW: Law = Law {
@@ -97,7 +97,9 @@ impl<'b, 'a> Ejection<'b, 'a> {
         // Its own check, where it has any, may let it in.
         let checked = entries.iter().filter(|one| asked(&one.record.id).is_none() && one.since + margin > at);
         let over = checked.filter(|one| one.is_success()).map(|one| one.since).min().map_or(over, |in_| over.min(in_));
-        let late = entries.iter().filter(|one| one.since > at + margin && one.since < over);
+        // When a further request came on a connection is known from its end alone.
+        let came_by = |one: &JournalEntry<'_>| if one.record.request > 1 { one.at } else { one.since };
+        let late = entries.iter().filter(|one| one.since > at + margin && came_by(one) < over);
         let mut late = late.filter_map(|one| Some((one, asked(&one.record.id)?)));
         let found = late.find(|(_, asked)| asked.began > at + margin);
         Case::of(found.map(|(entry, asked)| {
