@@ -149,17 +149,23 @@ impl Genome {
         let mut features = Vec::new();
         for feature in Feature::value_variants() {
             let times = match feature {
-                Herd | CrashProxy | Drain | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd
+                Herd | CrashProxy | LongTunnels | SecondProxy | TlsUpstreams | TlsTargets | QuietEnd
                 | SilentTunnels => 6,
+                // Who has no weight takes nothing over.
+                WeightZero | Disabled => 4,
                 Pages | Abuse | ReloadUsers | Steer | EjectByHand | CloseTunnels => 4,
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
                 // Where it is on, the proxy may turn many away.
-                Limit => 40,
+                Limit => 60,
+                // What comes behind it is owed nothing.
+                Drain => 8,
                 // Where they are on, the proxy owes little.
-                Outage => 12,
+                Outage => 16,
                 FewDescriptors | MaxAttempts => 20,
-                AcceptErrors | DnsFailures | BusyOffload => 6,
+                AcceptErrors | BusyOffload => 6,
+                // The name of the one that is left alone may be the one that fails.
+                DnsFailures => 10,
                 CrashUpstream | ReloadTimeouts => 3,
                 _ => 2,
             };

@@ -30,9 +30,12 @@ impl Draw {
                 let mut client = json!({ "name": format!("c{number}"), "do": action, "until": format!("{seconds}s") });
                 if self.once_in(4) {
                     client["clients"] = json!(self.number(1, 8));
-                    client["think"] = json!(format!("{}ms", self.number(10, 300)));
+                    // Some that ask without a pause would have most cases of a sweep, and what was done to them would count for all.
+                    client["think"] = json!(format!("{}ms", self.number(150, 500)));
                 } else {
-                    client["rate"] = json!(self.number(2, 16));
+                    let rate = self.number(2, 16);
+                    // Where each takes up a place for seconds, more make it crowded for good.
+                    client["rate"] = json!(if self.has(Limit) { 1 + rate / 8 } else { rate });
                     client["poisson"] = json!(self.once_in(3));
                 }
                 if self.has(ClientAuth) {

@@ -205,6 +205,12 @@ impl<'a> Disturbances<'a> {
         self.of_upstream(host, from, until).or_else(|| self.of_connections(host, from, until)).or_else(struck)
     }
 
+    /// How many connections to the upstream on `host`, and how many requests there, were struck at some time from `from` to `until`.
+    pub fn strikes(&self, host: &str, from: Duration, until: Duration) -> usize {
+        let Some(host) = self.hosts.get(host) else { return 0 };
+        host.connections.count(from, until) + host.requests.count(from, until)
+    }
+
     /// Whether a connection to the upstream on `host` was open at some time from `from` to `until` whose end nobody tells.
     pub fn untold(&self, host: &str, from: Duration, until: Duration) -> bool {
         self.hosts.get(host).is_some_and(|host| host.untold.overlapping(from, until).is_some())

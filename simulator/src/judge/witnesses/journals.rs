@@ -137,8 +137,12 @@ impl<'a> Journals<'a> {
                 let opened_before = |other: &JournalEntry<'_>| {
                     let success = |status: u16| matches!(status, 101 | 200..300);
                     let opened = match other.record.status {
-                        // An answer that came too late opened nothing: what the client saw is another's.
-                        Some(status) => success(status) && seen.is_none_or(|seen| seen == status),
+                        // An answer that came too late opened nothing: what the client saw is another's. Whatever opens a tunnel is a 200 to
+                        // its client.
+                        Some(status) => {
+                            let tunnel = one.record.method == "CONNECT";
+                            success(status) && seen.is_none_or(|seen| seen == status || tunnel && success(seen))
+                        }
                         // What a fault wrote in the place of an answer was taken for one, unless another gave that answer.
                         None => {
                             !other.record.faults.is_empty() && seen.is_some_and(success) && !all.iter().any(answered)

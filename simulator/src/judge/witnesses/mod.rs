@@ -37,6 +37,8 @@ const REST: Duration = Duration::from_millis(150);
 const RESENDING: Duration = Duration::from_secs(5);
 /// How many connections above its limit a proxy answers at least, be it with a refusal.
 pub(in crate::judge) const RESERVE: usize = 8;
+/// For how long an attempt counts among those that all requests together may have.
+const RETRIES_COUNT: Duration = Duration::from_secs(10);
 /// How long the run's own requests wait.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
 /// How much later than its longest back-off an ejected upstream may come back: its probe has to be asked for and answered.
@@ -72,6 +74,8 @@ pub struct Witnesses<'a> {
     pub accept_errors: Vec<Duration>,
     /// When the proxy's machine failed to look a name up, and which.
     pub failed_lookups: Vec<(Duration, &'a str)>,
+    /// When the proxy's machine had no descriptor for it.
+    pub lacks: Vec<Duration>,
     /// What the pages of health answered when all was healed and quiet, by the line in the trace.
     pub last_pages: Vec<(usize, &'a str, u16)>,
     /// When the last thing was witnessed.
@@ -116,6 +120,7 @@ impl<'a> Witnesses<'a> {
         let mut accept_errors = Vec::new();
         let mut failed_lookups = Vec::new();
         let mut last_pages = Vec::new();
+        let mut lacks = Vec::new();
         let mut liveness = scenario.duration.get();
         let mut convergence = None;
         for (place, line) in lines.iter().enumerate() {
@@ -157,6 +162,7 @@ impl<'a> Witnesses<'a> {
                 }
                 What::Scenario(ScenarioEvent::Chance { of: "no-descriptor", .. }) => {
                     machine_faults.push((line.at(), line.at() + REST));
+                    lacks.push(line.at());
                 }
                 What::Scenario(ScenarioEvent::Chance { of: "accept-error", .. }) => accept_errors.push(line.at()),
                 What::Scenario(_) => {}
@@ -203,6 +209,7 @@ impl<'a> Witnesses<'a> {
             accept_errors,
             failed_lookups,
             last_pages,
+            lacks,
             over,
             failed_actions,
             panics: &record.panics,
@@ -353,6 +360,12 @@ impl<'a> Witnesses<'a> {
     /// Whether `name` could not be looked up at some time from `from` to `until`, so that who it leads to could not be asked.
     pub fn lookup_failed(&self, name: &str, from: Duration, until: Duration) -> bool {
         self.failed_lookups.iter().any(|(at, whose)| *whose == name && *at <= until && *at + NO_LOOKUP >= from)
+    }
+
+    /// Whether the attempts that failed for want of descriptors may have used up what all requests together may try again, until `until`.
+    pub fn out_of_retries(&self, from: Duration, until: Duration) -> bool {
+        let since = from.saturating_sub(RETRIES_COUNT);
+        self.lacks.iter().any(|at| (since..=until).contains(at))
     }
 
     /// How long a connection may have waited in the backlog, from `from` to `until`, because the proxy's machine failed to accept some.

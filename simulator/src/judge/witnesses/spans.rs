@@ -42,6 +42,13 @@ impl<T: Copy> Spans<T> {
         None
     }
 
+    /// How many of them have an instant in common with the span from `from` to `until`.
+    pub(super) fn count(&self, from: Duration, until: Duration) -> usize {
+        let began = self.all.partition_point(|(begin, ..)| *begin <= until);
+        let later = (0..began).rev().take_while(|place| self.latest[*place] >= from);
+        later.filter(|place| self.all[*place].1 >= from).count()
+    }
+
     /// Whether one of them lasts from `from` to `until`.
     pub(super) fn covers(&self, from: Duration, until: Duration) -> bool {
         let place = self.all.partition_point(|(begin, ..)| *begin <= from);

@@ -136,6 +136,7 @@ fn due(
     none((sound + recovering == 0).then_some(Excuse::NoSoundUpstream))?;
     let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
     none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
+    none((bad > 0 && witnesses.out_of_retries(from, until)).then_some(Excuse::MachineFault))?;
     // What was served well at once, nobody else has acted on.
     let well = |one: &JournalEntry<'_>| {
         one.is_success()
@@ -259,6 +260,13 @@ impl Standing {
                 || (!asked_there(host) && witnesses.disturbances.unasked(host, from, until))
                 || !witnesses.serves(upstream, host, config)
         };
+        // One strike less than the threshold ejects nobody.
+        let policies = names.during(before, until).map(|config| config.health.policy.failure_threshold.get());
+        let threshold = policies.min().and_then(|least| usize::try_from(least).ok()).unwrap_or(1);
+        let may_be_out = |host: &str| {
+            witnesses.disturbances.of_upstream(host, before, from).is_some()
+                || witnesses.disturbances.strikes(host, before, until) >= threshold
+        };
         let unsettled = !names.is_settled(&upstream.host, known_since(config, from), until);
         // Nothing is sent to whoever could not be looked up, and that is known at once.
         let unknown = witnesses.lookup_failed(&upstream.host, known_since(config, from), until);
@@ -276,7 +284,7 @@ impl Standing {
         }
         if harmed || unknown {
             self.bad += 1;
-        } else if led.iter().any(|host| witnesses.disturbances.of_anything(host, before, from).is_some()) {
+        } else if led.iter().any(|host| may_be_out(host)) {
             self.recovering += 1;
         } else if witnesses
             .configurations

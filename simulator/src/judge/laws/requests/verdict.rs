@@ -19,7 +19,7 @@ pub(in crate::judge) const LAW: Law = Law {
 
 /// How much later than its attempts allow an answer may come: rounds over the network, and jobs that are offloaded.
 const ROUNDS: u32 = 16;
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_secs(6);
 
 /// Others may close a connection without a word; no RFC forbids it.
 fn check(witnesses: &Witnesses<'_>) -> Checked {
