@@ -94,7 +94,12 @@ pub(super) fn takes(
         if !untold && there.is_empty() && !elsewhere.is_empty() {
             return Some(false);
         }
-        known &= hosts.len() == 1 && !there.is_empty() && elsewhere.is_empty();
+        // Another name may have led there, and the order does not mean its tunnels.
+        let alias = config.upstreams.iter().filter(|one| *one.host != **name).any(|one| {
+            let others = witnesses.configurations.hosts_of(&one.host, Duration::ZERO, at);
+            hosts.iter().any(|host| others.contains(host))
+        });
+        known &= !alias && hosts.len() == 1 && !there.is_empty() && elsewhere.is_empty();
     }
     (known && idle_for.is_none()).then_some(true)
 }

@@ -157,7 +157,7 @@ impl Genome {
                 // Steps of a millisecond cost most of a run's time.
                 FineTick => 8,
                 // Where it is on, the proxy may turn many away.
-                Limit => 60,
+                Limit => 40,
                 // What comes behind it is owed nothing.
                 Drain => 8,
                 // Where they are on, the proxy owes little.

@@ -5,6 +5,7 @@ mod configurations;
 mod crowd;
 mod disturbances;
 mod journals;
+mod machine;
 mod request;
 mod spans;
 
@@ -17,6 +18,7 @@ pub(in crate::judge) use disturbances::struck_by;
 pub use disturbances::{Disturbances, Harm, harm_of};
 pub(in crate::judge) use journals::fault_of;
 pub use journals::{Connection, HostJournal, JournalEntry, Journals};
+use machine::Machine;
 pub use request::{ClientRequest, RequestEnd};
 
 use loadgen::ActionKind;
@@ -29,16 +31,10 @@ use crate::record::{ClientEvent, ProxyEvent, RunRecord, ScenarioEvent, What};
 use crate::scenario::{Action, Client, HostName, LIVENESS, Scenario, Span, Written};
 use crate::subject::Subject;
 
-/// How long a name is not looked up again that could not be resolved.
-const NO_LOOKUP: Duration = Duration::from_millis(1200);
-/// How long the proxy takes no connection where its machine has failed to accept one.
-const REST: Duration = Duration::from_millis(150);
 /// How much longer something may take where packets are lost: each is sent again after 200 ms.
 const RESENDING: Duration = Duration::from_secs(5);
 /// How many connections above its limit a proxy answers at least, be it with a refusal.
 pub(in crate::judge) const RESERVE: usize = 8;
-/// For how long an attempt counts among those that all requests together may have.
-const RETRIES_COUNT: Duration = Duration::from_secs(10);
 /// How long the run's own requests wait.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
 /// How much later than its longest back-off an ejected upstream may come back: its probe has to be asked for and answered.
@@ -70,12 +66,8 @@ pub struct Witnesses<'a> {
     pub liveness: Duration,
     /// The rounds of requests that followed once everything was healed and the longest back-off was over.
     pub convergence: Option<Convergence>,
-    /// When the proxy's machine failed to accept a connection.
-    pub accept_errors: Vec<Duration>,
-    /// When the proxy's machine failed to look a name up, and which.
-    pub failed_lookups: Vec<(Duration, &'a str)>,
-    /// When the proxy's machine had no descriptor for it.
-    pub lacks: Vec<Duration>,
+    /// What the proxy's machine did not do.
+    pub machine: Machine<'a>,
     /// What the pages of health answered when all was healed and quiet, by the line in the trace.
     pub last_pages: Vec<(usize, &'a str, u16)>,
     /// When the last thing was witnessed.
@@ -117,10 +109,8 @@ impl<'a> Witnesses<'a> {
         let mut played = Vec::new();
         let mut failed_actions = Vec::new();
         let mut machine_faults = Vec::new();
-        let mut accept_errors = Vec::new();
-        let mut failed_lookups = Vec::new();
         let mut last_pages = Vec::new();
-        let mut lacks = Vec::new();
+        let mut machine = Machine::default();
         let mut liveness = scenario.duration.get();
         let mut convergence = None;
         for (place, line) in lines.iter().enumerate() {
@@ -158,13 +148,15 @@ impl<'a> Witnesses<'a> {
                 What::Scenario(ScenarioEvent::Failed { what }) => failed_actions.push((place, what.as_str())),
                 // A failing accept costs time only, and other addresses some of it.
                 What::Scenario(ScenarioEvent::Chance { of: "dns-failure", what }) => {
-                    failed_lookups.push((line.at(), what.as_str()));
+                    machine.failed_lookups.push((line.at(), what.as_str()));
                 }
                 What::Scenario(ScenarioEvent::Chance { of: "no-descriptor", .. }) => {
-                    machine_faults.push((line.at(), line.at() + REST));
-                    lacks.push(line.at());
+                    machine_faults.push((line.at(), line.at() + machine::REST));
+                    machine.lacks.push(line.at());
                 }
-                What::Scenario(ScenarioEvent::Chance { of: "accept-error", .. }) => accept_errors.push(line.at()),
+                What::Scenario(ScenarioEvent::Chance { of: "accept-error", .. }) => {
+                    machine.accept_errors.push(line.at())
+                }
                 What::Scenario(_) => {}
             }
         }
@@ -206,10 +198,8 @@ impl<'a> Witnesses<'a> {
             played,
             liveness,
             convergence,
-            accept_errors,
-            failed_lookups,
             last_pages,
-            lacks,
+            machine,
             over,
             failed_actions,
             panics: &record.panics,
@@ -355,23 +345,6 @@ impl<'a> Witnesses<'a> {
         let connected = asked.result().and_then(|result| result.phases.connect_us);
         let until = connected.map_or(self.end_of(asked), |us| asked.began + Duration::from_micros(us) + self.one_way());
         crowd.exceeds(reserve, asked.began, until).then_some(Excuse::Crowded)
-    }
-
-    /// Whether `name` could not be looked up at some time from `from` to `until`, so that who it leads to could not be asked.
-    pub fn lookup_failed(&self, name: &str, from: Duration, until: Duration) -> bool {
-        self.failed_lookups.iter().any(|(at, whose)| *whose == name && *at <= until && *at + NO_LOOKUP >= from)
-    }
-
-    /// Whether the attempts that failed for want of descriptors may have used up what all requests together may try again, until `until`.
-    pub fn out_of_retries(&self, from: Duration, until: Duration) -> bool {
-        let since = from.saturating_sub(RETRIES_COUNT);
-        self.lacks.iter().any(|at| (since..=until).contains(at))
-    }
-
-    /// How long a connection may have waited in the backlog, from `from` to `until`, because the proxy's machine failed to accept some.
-    pub fn rests(&self, from: Duration, until: Duration) -> Duration {
-        let failed = self.accept_errors.iter().filter(|at| (from..=until).contains(*at)).count();
-        REST * u32::try_from(failed).unwrap_or(u32::MAX)
     }
 
     /// How much longer an answer may take because packets are lost.

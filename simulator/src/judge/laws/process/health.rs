@@ -23,7 +23,7 @@ const SLACK: Duration = Duration::from_secs(1);
 
 /// How long the proxy may take for what needs no upstream.
 pub(super) fn in_time(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Duration {
-    let rests = witnesses.rests(asked.began, witnesses.end_of(asked));
+    let rests = witnesses.machine.rests(asked.began, witnesses.end_of(asked));
     witnesses.one_way() * ROUNDS + SLACK + witnesses.resending() + rests + witnesses.tolerance
 }
 

@@ -121,7 +121,7 @@ fn each<'a>(
         // A request that its client gave up may have reached the upstream or not.
         let excuse = excuse.or_else(|| witnesses.disturbances.of_anything(name, since, at));
         let excuse = excuse.or_else(|| witnesses.disturbances.of_proxy(Duration::ZERO, at));
-        let unknown = witnesses.lookup_failed(name, Duration::ZERO, at);
+        let unknown = witnesses.machine.lookup_failed(name, Duration::ZERO, at);
         let excuse = excuse.or(unknown.then_some(Excuse::MachineFault));
         let unsure = witnesses.configurations.is_alias(name)
             || has_alias(history, name)

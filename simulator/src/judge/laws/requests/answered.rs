@@ -98,7 +98,7 @@ fn due(
     let config = witnesses.configurations.at(from);
     if let Some(stopped) = disturbances.stopped() {
         let accepts = stopped + config.server.drain_delay;
-        let late = from + ON_THE_WAY + witnesses.rests(from, until) >= accepts
+        let late = from + ON_THE_WAY + witnesses.machine.rests(from, until) >= accepts
             || until >= accepts + config.server.drain_timeout;
         // A stopping proxy answers one request more on each connection, and those that wait behind it go elsewhere.
         let late = late || (until >= accepts && witnesses.action_of(asked).is_some_and(is_pipelined));
@@ -136,7 +136,7 @@ fn due(
     none((sound + recovering == 0).then_some(Excuse::NoSoundUpstream))?;
     let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
     none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
-    none((bad > 0 && witnesses.out_of_retries(from, until)).then_some(Excuse::MachineFault))?;
+    none((bad > 0 && witnesses.machine.out_of_retries(from, until)).then_some(Excuse::MachineFault))?;
     // What was served well at once, nobody else has acted on.
     let well = |one: &JournalEntry<'_>| {
         one.is_success()
@@ -151,7 +151,7 @@ fn due(
     let each = config.timeouts.connect + config.timeouts.reply;
     let waits = each * waiting;
     let due = waits + slowest * 2 + target_takes(asked) + witnesses.one_way() * ROUNDS + SLACK;
-    let due = due + witnesses.resending() + witnesses.rests(from, until);
+    let due = due + witnesses.resending() + witnesses.machine.rests(from, until);
     let patience = witnesses.patience(asked).min(config.timeouts.request);
     none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
     Ok(due)
@@ -269,7 +269,7 @@ impl Standing {
         };
         let unsettled = !names.is_settled(&upstream.host, known_since(config, from), until);
         // Nothing is sent to whoever could not be looked up, and that is known at once.
-        let unknown = witnesses.lookup_failed(&upstream.host, known_since(config, from), until);
+        let unknown = witnesses.machine.lookup_failed(&upstream.host, known_since(config, from), until);
         let harmed = unsettled || hosts.iter().any(|host| harmed(host));
         if harmed {
             let refused = |host: &str| witnesses.disturbances.only_refused(host, from, until);

@@ -72,7 +72,7 @@ fn judge<'a>(
         return Case::Excused(Excuse::NameMoved);
     }
     // The first request behind that may use the old address still, but has it looked up; so does the first behind a lookup that failed.
-    let failed = witnesses.failed_lookups.iter().filter(|(when, whose)| *whose == name && *when <= arrived);
+    let failed = witnesses.machine.failed_lookups.iter().filter(|(when, whose)| *whose == name && *when <= arrived);
     let failed = failed.map(|(when, _)| *when).max().filter(|when| *when > at);
     let first = *stale.entry((entry.host, at)).and_modify(|first| *first = arrived.min(*first)).or_insert(arrived);
     if arrived > failed.map_or(first, |failed| first.max(failed)) + LOOKUP + config.timeouts.connect + warm {

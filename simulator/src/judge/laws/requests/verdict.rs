@@ -108,7 +108,7 @@ fn due(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, from: Duration, unt
     let each = longest(|one| one.dns) + longest(|one| one.connect) + longest(|one| one.reply) + body;
     let attempts = (each * attempts).min(longest(|one| one.request));
     let rounds = witnesses.one_way() * ROUNDS;
-    attempts + rounds + SLACK + witnesses.resending() + witnesses.rests(from, until) + witnesses.tolerance
+    attempts + rounds + SLACK + witnesses.resending() + witnesses.machine.rests(from, until) + witnesses.tolerance
 }
 
 #[cfg(test)]
