@@ -60,6 +60,16 @@ mod tests {
     }
 
     #[test]
+    fn it_is_well_but_for_the_time_from_a_loss_to_the_next_that_is_reached() {
+        let mut network = OwnNetwork::default();
+        assert!(network.is_well());
+        lost(&mut network, &[0], 4, 1);
+        assert!(!network.is_well());
+        network.reached();
+        assert!(network.is_well());
+    }
+
+    #[test]
     fn a_single_upstream_is_no_witness_for_itself() {
         assert_eq!(lost(&mut OwnNetwork::default(), &[0, 0, 0], 1, 1), [false; 3]);
         assert_eq!(lost(&mut OwnNetwork::default(), &[0, 1], 2, 1), [false, true]);

@@ -291,6 +291,15 @@ mod tests {
     }
 
     #[test]
+    fn the_most_at_once_are_known_though_nobody_looked_then() {
+        let counters = Counters::default();
+        (0..3).for_each(|_| counters.entered());
+        (0..3).for_each(|_| counters.left());
+        counters.entered();
+        assert_eq!(counters.read(at(1)).total.max_concurrency, 3);
+    }
+
+    #[test]
     fn the_rejected_are_no_part_of_the_total() {
         let stats = Stats::default();
         stats.request_rejected();

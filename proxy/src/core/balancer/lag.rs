@@ -90,6 +90,7 @@ mod tests {
         let epoch = balancer.epoch();
         let close = |picks: u64, expected: [f64; 3]| {
             let lags = lags(epoch, picks, u64::MAX);
+            assert_eq!(lags.len(), 3);
             for ((id, lag), (number, expected)) in lags.iter().zip((0..).zip(expected)) {
                 assert!(*id == UpstreamId::new(number) && (lag - expected).abs() < 1e-9, "{picks}: {lags:?}");
             }
