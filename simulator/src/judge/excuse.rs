@@ -14,7 +14,7 @@ pub enum Excuse {
     ProxyKilled,
     /// The proxy was told to stop.
     ProxyStopping,
-    /// The proxy's machine had no room for an offloaded job, or its lookup of a name failed.
+    /// The proxy's machine lacked descriptors, or failed to look a name up.
     MachineFault,
     /// As many clients as the proxy serves at once may have been there.
     Crowded,

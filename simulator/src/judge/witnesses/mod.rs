@@ -21,7 +21,7 @@ pub use journals::{Connection, HostJournal, JournalEntry, Journals};
 use machine::Machine;
 pub use request::{ClientRequest, RequestEnd};
 
-use loadgen::ActionKind;
+use loadgen::{ActionKind, ConnectionUse};
 use mock_upstreams::journal::Outcome;
 use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Transport, Upstream};
@@ -272,6 +272,14 @@ impl<'a> Witnesses<'a> {
         let Some(pause) = self.pause_of(asked) else { return false };
         let longest = pause + self.one_way() * 2 + self.resending() + self.tolerance;
         self.configurations.during(asked.began, self.end_of(asked)).any(|one| longest >= one.timeouts.idle_tunnel)
+    }
+
+    /// Whether a request may wait behind others on its connection.
+    pub fn may_be_pipelined(&self, asked: &ClientRequest<'_>) -> bool {
+        let pipelines = |action: &loadgen::Action| {
+            matches!(action.kind, ActionKind::Http { connection: ConnectionUse::Pipelined { .. }, .. })
+        };
+        !asked.is_tunnel() && self.action_of(asked).is_none_or(pipelines)
     }
 
     /// How long the client of a request waits for it.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use loadgen::{ActionKind, ConnectionUse};
-
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::history::History;
@@ -72,10 +70,8 @@ fn served_until(
 ) -> Option<Case> {
     let end = witnesses.end_of(asked);
     // Whoever waits behind others in a pipeline tells of its answer when all are over.
-    let slow = witnesses.action_of(asked).is_none_or(|action| {
-        let http = matches!(&action.kind, ActionKind::Http { connection: ConnectionUse::Pipelined { .. }, .. });
-        http || action.throttle.is_some()
-    });
+    let slow =
+        witnesses.may_be_pipelined(asked) || witnesses.action_of(asked).is_none_or(|action| action.throttle.is_some());
     if end < stopped || slow {
         return None;
     }

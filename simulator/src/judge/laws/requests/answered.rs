@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadgen::{Action, ActionKind, ConnectionUse, FailureKind};
+use loadgen::FailureKind;
 use mock_upstreams::journal::Record;
 use mock_upstreams::targets::Builtin;
 use proxy::config::{Config, Upstream};
@@ -48,10 +48,6 @@ fn should_work(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
         && (asked.end.is_some() || !asked.client.starts_with(LIVENESS))
         && witnesses.reaches_the_proxy(asked)
         && witnesses.is_admitted(asked, until) == Some(true)
-}
-
-fn is_pipelined(action: &Action) -> bool {
-    matches!(action.kind, ActionKind::Http { connection: ConnectionUse::Pipelined { .. }, .. })
 }
 
 fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case {
@@ -101,7 +97,7 @@ fn due(
         let late = from + ON_THE_WAY + witnesses.machine.rests(from, until) >= accepts
             || until >= accepts + config.server.drain_timeout;
         // A stopping proxy answers one request more on each connection, and those that wait behind it go elsewhere.
-        let late = late || (until >= accepts && witnesses.action_of(asked).is_some_and(is_pipelined));
+        let late = late || (until >= accepts && witnesses.may_be_pipelined(asked));
         none(late.then_some(Excuse::ProxyStopping))?;
     }
     // Whoever has begun to answer must go on.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadgen::{ActionKind, ConnectionUse, FailureKind};
+use loadgen::FailureKind;
 
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
@@ -35,7 +35,8 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 
 /// `None` for a request whose client gave up before its answer was due, or that waits behind others.
 fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
-    if is_pipelined(witnesses, asked) {
+    // Where one answer closes a connection, those that wait behind it get none.
+    if witnesses.may_be_pipelined(asked) {
         return None;
     }
     let (from, until) = (asked.began, witnesses.end_of(asked));
@@ -78,15 +79,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
     Some(Case::Holds)
 }
 
-/// Where one answer closes a connection, those that wait behind it get none.
-fn is_pipelined(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
-    let action = witnesses.action_of(asked);
-    action.is_none_or(|action| {
-        matches!(action.kind, ActionKind::Http { connection: ConnectionUse::Pipelined { .. }, .. })
-    }) && !asked.is_tunnel()
-}
-
-/// What was done to its client or to the proxy. Nothing that is done to upstreams, to targets or to the proxy's machine excuses.
+/// What was done to its client or to the proxy's process. Nothing that is done to upstreams or targets excuses a request that is not
+/// answered.
 fn excuse(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, from: Duration, until: Duration) -> Option<Excuse> {
     let disturbances = &witnesses.disturbances;
     let excuse = disturbances.of_client(asked.client, from, until);
