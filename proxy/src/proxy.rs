@@ -15,7 +15,7 @@ use crate::client::Entrance;
 use crate::client::{listener, requests, statistics};
 use crate::config::{self, Config, diff};
 use crate::context::{Connections, Context, Health, Settings};
-use crate::env::{Env, Listener, Lock, Stop};
+use crate::env::{Env, Listener, Lock};
 use crate::event::health_events::HealthEvents;
 use crate::event::memory::Memory;
 use crate::event::metrics::Metrics;
@@ -36,8 +36,6 @@ pub struct Proxy<E: Env> {
     /// Our name in Via unless the configuration gives one. It is random, so that two proxies in a row don't take each
     /// other for themselves.
     pseudonym: String,
-    /// Another process accepts the clients from now on.
-    handed_over: Stop,
 }
 
 /// The bound sockets of one proxy.
@@ -145,15 +143,13 @@ impl<E: Env> Proxy<E> {
         });
         let env = &context.env;
         let accepting = Arc::clone(&context);
-        let handed_over = Stop::new();
-        let leave = handed_over.clone();
         env.spawn(async move {
             let admin = async {
                 if let Some(listener) = listeners.admin {
-                    listener::accept(Arc::clone(&accepting), listener, Entrance::Admin, leave.clone()).await;
+                    listener::accept(Arc::clone(&accepting), listener, Entrance::Admin).await;
                 }
             };
-            let clients = listener::accept(Arc::clone(&accepting), listeners.clients, Entrance::Clients, leave.clone());
+            let clients = listener::accept(Arc::clone(&accepting), listeners.clients, Entrance::Clients);
             tokio::join!(clients, admin);
             accepting.connections.closed.fire();
         });
@@ -163,7 +159,7 @@ impl<E: Env> Proxy<E> {
         env.spawn(warmer::keep_warm(env.clone(), Arc::clone(&context.pool), closed.clone()));
         env.spawn(prober::sweep(Arc::clone(&context.pool), closing.clone()));
         env.spawn(prober::sample(Arc::clone(&context.pool), closing.clone()));
-        Ok(Proxy { context, pseudonym, handed_over })
+        Ok(Proxy { context, pseudonym })
     }
 
     /// Returns the address on which the proxy listens, with the actual port if port 0 was configured.
@@ -253,7 +249,7 @@ impl<E: Env> Proxy<E> {
     /// [`Proxy::ended`] waits for the end of it.
     pub async fn hand_over(&self) {
         let connections = &self.context.connections;
-        self.handed_over.fire();
+        connections.handed_over.fire();
         connections.closed.wait().await;
         connections.become_unready();
         self.context.pool.emit(&Event::DrainStarted { open: connections.open() });

@@ -10,7 +10,7 @@ use crate::client::connection::Entrance;
 use crate::client::session;
 use crate::context::ConnectionSlot;
 use crate::context::Context;
-use crate::env::{Env, Lack, Listener, Stop};
+use crate::env::{Env, Lack, Listener};
 use crate::event::Event;
 
 /// How many connections are answered above the limit, so that health checks and statistics work and other clients get a
@@ -24,17 +24,13 @@ const REST: Duration = Duration::from_millis(100);
 /// How many connections are still accepted once accepting is to stop: those in the kernel's queue count as let in.
 const LAST: usize = 4096;
 
-/// Accepts until accepting is to stop and the kernel's queue is empty, or until the listener was `handed_over`: another
+/// Accepts until accepting is to stop and the kernel's queue is empty, or until the listener was handed over: another
 /// process has the same socket then, and the queue is left to it.
-pub(crate) async fn accept<E: Env>(
-    context: Arc<Context<E>>,
-    mut listener: E::Listener,
-    entrance: Entrance,
-    handed_over: Stop,
-) {
+pub(crate) async fn accept<E: Env>(context: Arc<Context<E>>, mut listener: E::Listener, entrance: Entrance) {
+    let connections = &context.connections;
     let most = context.max_connections;
     // Registered once, and not for each client anew.
-    let (mut handed_over, mut closing) = (pin!(handed_over.wait()), pin!(context.connections.closing.wait()));
+    let (mut handed_over, mut closing) = (pin!(connections.handed_over.wait()), pin!(connections.closing.wait()));
     loop {
         tokio::select! {
             biased;

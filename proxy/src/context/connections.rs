@@ -13,6 +13,8 @@ use crate::env::Stop;
 pub(crate) struct Connections {
     /// Drain has begun: unready, and every response says that its connection closes.
     unready: AtomicBool,
+    /// Another process has the listening sockets, and accepts the clients from now on.
+    pub(crate) handed_over: Stop,
     /// Accepting has stopped; connections between requests close.
     pub(crate) closing: Stop,
     /// Nobody waits to be accepted any more.
@@ -29,6 +31,12 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn become_unready(&self) {
         self.unready.store(true, Ordering::Release);
+    }
+
+    /// Whether it drains and nobody else serves its addresses. Where another process does, a load balancer must not take them out
+    /// for what a last request on an old connection is told.
+    pub(crate) fn gives_up_its_addresses(&self) -> bool {
+        self.is_unready() && !self.handed_over.fired()
     }
 
     pub(crate) fn is_unready(&self) -> bool {

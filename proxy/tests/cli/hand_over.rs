@@ -124,12 +124,19 @@ fn the_listener_of_the_own_pages_goes_with_it() {
 
 #[test]
 fn a_kept_connection_is_answered_once_more_and_told_to_close() {
+    for path in ["/healthz", "/readyz"] {
+        once_more_on_a_kept_connection(path);
+    }
+}
+
+/// Whoever asks about readiness asks about the address, which the next process serves.
+fn once_more_on_a_kept_connection(path: &str) {
     let place = Place::new();
     let mut first = place.start();
     let mut kept = connect(place.address);
     let mut next = None;
     for close in [false, true] {
-        write!(kept, "GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", place.address).unwrap();
+        write!(kept, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", place.address).unwrap();
         let mut answer = [0; 4096];
         let count = kept.read(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer[..count]).to_lowercase();

@@ -108,7 +108,7 @@ fn remembered<E: Env>(context: &Context<E>, rest: &str, query: Option<&str>) -> 
 
 /// Why no request should be sent here, if so.
 fn unready<E: Env>(context: &Context<E>) -> Option<&'static str> {
-    if context.connections.is_unready() {
+    if context.connections.gives_up_its_addresses() {
         return Some("draining");
     }
     (!context.pool.is_ready()).then_some("no upstream can serve")
