@@ -23,6 +23,9 @@ pub(in crate::judge) const LAW: Law = Law {
 /// A client may finish so much before its last bytes have reached the proxy.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
+/// A proxy that is killed has not written yet what it gathered for its log.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// The line of a request's end, and the status that the proxy tells of.
 type Ends<'a> = BTreeMap<&'a str, Vec<(usize, u16)>>;
 
@@ -47,8 +50,13 @@ fn check(history: &History<'_>) -> Checked {
     let journals = history.witnesses.journals.by_id().filter(|(id, _)| requests.contains_key(id));
     let written = journals.flat_map(|(id, entries)| entries.iter().map(move |entry| (id, entry)));
     let again = |id: &str| requests.get(id).is_some_and(|asked| may_ask_again(&history.witnesses, asked));
+    let killed = |entry: &JournalEntry<'_>| {
+        let witnesses = &history.witnesses;
+        witnesses.disturbances.killed(witnesses.proxy, entry.since, entry.at + LAST_LINES)
+    };
     let written = written.map(|(id, entry)| match picked(history, id, entry, &untold) {
         Case::Broken(_) if again(id) => Case::Excused(Excuse::Untold),
+        Case::Broken(_) if killed(entry) => Case::Excused(Excuse::ProxyKilled),
         case => case,
     });
     known.chain(strange).chain(written).collect()
@@ -132,6 +140,8 @@ fn picked(history: &History<'_>, id: &str, entry: &JournalEntry<'_>, untold: &[&
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use mock_upstreams::journal::{Event, Outcome};
 
     use super::LAW;
@@ -240,6 +250,20 @@ mod tests {
         line.host = others.into_iter().find(|name| *name != line.host).unwrap();
         twin.record.trace.lines.push(line);
         twin.fires();
+    }
+
+    /// On real sockets the lines of the last moments go with the process: the restart of a proxy was a violation once in a while.
+    #[test]
+    fn what_a_killed_proxy_did_last_need_not_be_in_its_log() {
+        for (killed, bound) in [(true, 1500), (true, 500), (false, 1500)] {
+            let restart = if killed { r#"{ "at": "2s", "do": "restart", "host": "proxy" }"# } else { "" };
+            let text = r#"{ "name": "killed", "story": "The proxy is killed.", "duration": "6s", "upstreams": [{ "name": "a" }],
+                "clients": [{ "name": "client", "do": "echo", "rate": 10, "until": "3s" }], "timeline": [RESTART] }"#;
+            let mut twin = Twin::of_scenario(&LAW, &text.replace("RESTART", restart));
+            let lost = Duration::from_millis(bound)..Duration::from_secs(2);
+            twin.record.trace.lines.retain(|line| !(matches!(line.what, What::Proxy(_)) && lost.contains(&line.at())));
+            if killed && bound == 1500 { twin.excuses(Excuse::ProxyKilled) } else { twin.fires() }
+        }
     }
 
     #[test]
