@@ -95,6 +95,16 @@ impl<E: Env> Connection<E> {
             || self.context.connections.is_unready()
     }
 
+    /// Whether the client has said by `head` that this request is its last, and nothing has come behind it: then there is nothing
+    /// to listen for.
+    pub(crate) fn sends_no_more(&self, head: &RequestHead) -> bool {
+        let is_last = match head.version {
+            Version::Http10 => !head.fields.contains_token("connection", "keep-alive"),
+            Version::Http11 => head.fields.contains_token("connection", "close"),
+        };
+        is_last && self.inbox.is_empty()
+    }
+
     /// Describes a request for the log, and gives it its number.
     pub(crate) fn origin(
         &self,

@@ -272,7 +272,13 @@ impl<E: Env> Forward<'_, E> {
                 if reusable && inbox.is_empty() && self.upload.is_finished() {
                     lease.keep(leg, self.settings.config.limits.pool_per_upstream);
                 }
-                if close { NextStep::Linger } else { NextStep::NextRequest }
+                if !close {
+                    NextStep::NextRequest
+                } else if self.upload.is_finished() && self.connection.sends_no_more(&self.head) {
+                    NextStep::Close
+                } else {
+                    NextStep::Linger
+                }
             }
             Err((outcome, blame, cause)) => {
                 if blame != Blame::Client {

@@ -1,6 +1,7 @@
 //! Tests plain HTTP: what a head loses and gains on its way, methods, loops, hops, old clients.
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::support::{Double, Heard, TestProxy, config, run};
@@ -290,5 +291,31 @@ fn the_figures_add_up_after_a_mixed_run() {
         assert_eq!(sum("success_requests") + sum("failed_requests"), sum("total_requests"));
         let picks = proxy.ear.heard().iter().filter(|heard| matches!(heard, Heard::Pick { .. })).count();
         assert_eq!(sum("total_requests"), picks as u64, "every attempt is counted once: {stats}");
+    });
+}
+
+/// Whoever still listens takes what comes; a connection that is closed answers it with a reset.
+#[test]
+fn only_a_client_that_may_still_send_is_listened_to_behind_its_answer() {
+    run(async {
+        let (upstream, _asked) = server(|_, _| reply(200, "x")).await;
+        let proxy = TestProxy::before(&[upstream.addr]).await;
+        let asks =
+            |version: &str, field: &str| format!("GET http://a.test/ HTTP/{version}\r\nHost: a.test\r\n{field}\r\n");
+        for (request, listens) in [
+            (asks("1.1", "Connection: close\r\n"), false),
+            (asks("1.0", ""), false),
+            (asks("1.0", "Connection: keep-alive\r\n"), true),
+            // It has broken its word once.
+            (asks("1.1", "Connection: close\r\n") + "G", true),
+        ] {
+            let mut client = proxy.client().await;
+            client.send(&request).await;
+            client.head().await;
+            assert_eq!(client.rest().await.unwrap(), b"x");
+            client.send("more").await;
+            let sent = client.stream.write_all(b"more").await;
+            assert_eq!(sent.is_ok(), listens, "{request:?}: {sent:?}");
+        }
     });
 }
