@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::timeout;
 
@@ -144,13 +144,19 @@ const YOUNG: Duration = Duration::from_secs(30);
 const MAX_DISCARDED: usize = 64 * 1024 * 1024;
 
 impl Direction {
-    /// Passes an end on to `destination`; its error goes to `failed`.
-    fn poll_end<D: AsyncWrite + Unpin>(
+    /// Passes an end on to `destination`; its error goes to `failed`. `other` is the direction that comes from there.
+    fn poll_end<D: Duplex>(
         &mut self,
         cx: &mut Context<'_>,
         destination: &mut D,
+        other: Direction,
         failed: &mut Option<io::Error>,
     ) {
+        // With this the tunnel is over, and both are dropped.
+        if D::ENDS_WHEN_DROPPED && other == Direction::Ended {
+            *self = Direction::Ended;
+            return;
+        }
         // Flushes what was written before.
         match Pin::new(destination).poll_shutdown(cx) {
             Poll::Ready(Ok(())) => *self = Direction::Ended,
@@ -270,10 +276,10 @@ where
                     _ => {}
                 }
                 if going_up == Direction::Ending {
-                    going_up.poll_end(cx, &mut upstream, &mut failed.upstream);
+                    going_up.poll_end(cx, &mut upstream, going_down, &mut failed.upstream);
                 }
                 if going_down == Direction::Ending {
-                    going_down.poll_end(cx, &mut client, &mut failed.client);
+                    going_down.poll_end(cx, &mut client, going_up, &mut failed.client);
                 }
                 if going_up == Direction::Discarding {
                     going_up.poll_discard(cx, &mut client, &mut discarded);

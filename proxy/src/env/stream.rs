@@ -8,6 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connected byte stream that can also be reset.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Whether dropping one whose peer has ended its direction ends ours in order too, so that nobody need shut it down first.
+    const ENDS_WHEN_DROPPED: bool = false;
+
     /// Drops the stream so that the peer sees a reset (RST), not an orderly end. What the peer has not received yet is
     /// lost.
     fn abort(self);

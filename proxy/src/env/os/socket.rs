@@ -56,6 +56,8 @@ pub(super) fn set_options(socket: SockRef<'_>) -> io::Result<()> {
 }
 
 impl Duplex for OsStream {
+    const ENDS_WHEN_DROPPED: bool = true;
+
     fn watch(&self) {
         // Can't fail on a live socket, and a dead one is reported by its first read.
         let _ = SockRef::from(&self.tcp).set_tcp_keepalive(&KEEPALIVE);

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex};
 use tokio::time::Instant;
 
 use super::*;
@@ -90,4 +91,61 @@ async fn the_peers_of_a_tunnel_are_watched_once_it_is_no_longer_young() {
         assert_eq!(WATCHED.get(), watched, "after {lasts:?}");
         drop((outside, target));
     }
+}
+
+/// Counts how often it is shut down; dropped, it ends as well.
+struct EndsWhenDropped(DuplexStream, Arc<AtomicUsize>);
+
+impl Duplex for EndsWhenDropped {
+    const ENDS_WHEN_DROPPED: bool = true;
+
+    fn abort(self) {}
+}
+
+impl AsyncRead for EndsWhenDropped {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for EndsWhenDropped {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_at_once_is_not_shut_down_before() {
+    let ((client, mut outside), (upstream, mut target)) = (duplex(64), duplex(64));
+    let (of_client, of_upstream) = (Arc::default(), Arc::default());
+    let minute = Duration::from_secs(60);
+    let relay = relay_buffered(
+        EndsWhenDropped(client, Arc::clone(&of_client)),
+        EndsWhenDropped(upstream, Arc::clone(&of_upstream)),
+        Early::default(),
+        RelayLimits { idle: minute, half_closed: minute },
+        Arc::<Traffic>::default(),
+        Stop::new(),
+    );
+    let ends = async {
+        outside.shutdown().await.unwrap();
+        assert_eq!(target.read(&mut [0]).await.unwrap(), 0);
+        target.write_all(b"bye").await.unwrap();
+        drop(target);
+        let mut heard = Vec::new();
+        outside.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"bye");
+    };
+    let (relayed, ()) = tokio::join!(relay, ends);
+    assert_eq!(relayed.end, RelayEnd::Closed);
+    assert_eq!([of_client, of_upstream].map(|count: Arc<AtomicUsize>| count.load(Ordering::Relaxed)), [0, 1]);
 }
