@@ -129,13 +129,16 @@ fn of_live_logs(args: &Fidelity) -> Result<u8, Failed> {
         let text = "none of these scenarios can be played on real sockets: nothing was compared\n".to_owned();
         return Err(Failed { code: Verdict::Unsupported.exit_code(), text });
     }
+    if let Some(folder) = &args.keep {
+        std::fs::create_dir_all(folder).map_err(|error| unwritten(folder, &error))?;
+    }
     let progress = Progress::logged(u64::try_from(playable.len()).ok());
     let (next, unlike) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..threads(args.jobs).clamp(1, playable.len()) {
             scope.spawn(|| {
                 while let Some((_, scenario)) = playable.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = incident::of_live_log(scenario);
+                    let found = incident::of_live_log(scenario, args.keep.as_deref());
                     let (text, failed) = report::live_fidelity(scenario, &found, args.json);
                     unlike.fetch_add(usize::from(failed), Ordering::Relaxed);
                     progress.ended(failed, &report::printable(&text));

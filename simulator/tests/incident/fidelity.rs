@@ -115,6 +115,26 @@ fn a_thinned_day_ejects_when_the_day_did() {
     assert_eq!(differences(&fidelity), [""; 0], "{:?}", seen.guessed);
 }
 
+/// All upstreams are gone at once, at any moment of a tenth of a second: some of the failures that eject them share it with successes, and
+/// others with what fails behind the ejection.
+#[test]
+fn a_day_on_which_all_upstreams_were_gone_at_once_ejects_none_before() {
+    for crash in (1200..1300).step_by(10) {
+        let upstream = |name: &str| {
+            let when = format!(r#""from": "{crash}ms", "until": "3500ms""#);
+            format!(r#"{{ "name": "{name}", "plan": {{ "faults": [{{ "fault": "refuse", "when": {{ {when} }} }}] }} }}"#)
+        };
+        let scenario = format!(
+            r#"{{ "name": "gone", "story": "All refuse.", "duration": "10s", "upstreams": [{}],
+                "proxy": {{ "health_check": {{ "backoff_base": "500ms", "backoff_max": "2500ms" }} }},
+                "clients": [{{ "name": "client", "do": "echo", "requests": 300, "rate": 40 }}] }}"#,
+            ["a", "b", "c"].map(upstream).join(", ")
+        );
+        let (recording, fidelity) = replayed(&scenario::parse(&scenario).unwrap(), true);
+        assert_eq!(differences(&fidelity), [""; 0], "gone at {crash} ms: {:?}", recording.scenario.upstreams);
+    }
+}
+
 #[test]
 fn a_replay_that_is_not_the_day_is_told_from_it() {
     let scenario = shipped("one-refuses");

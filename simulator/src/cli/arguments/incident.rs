@@ -59,6 +59,9 @@ pub(crate) struct Fidelity {
     /// With `--live`: so many at once. Left out: one for each core.
     #[arg(long, requires = "live")]
     pub(crate) jobs: Option<usize>,
+    /// With `--live`: leave each log in this folder, with its configuration and the day that was made of it.
+    #[arg(long, requires = "live", value_name = "FOLDER")]
+    pub(crate) keep: Option<PathBuf>,
     /// Print the reports as JSON, one after the other, each with the name of its scenario.
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,6 +7,9 @@
 //! 3. The failures that ejected the upstream, and those of probes until it came back, are never merged with what is around them: the
 //!    proxy has seen a change there, and the replay must.
 //! 4. What changed between two attempts is placed in the middle between them: nobody was there to see it.
+//! 5. Where some attempts of a segment went well and others did not, each kind of failure has its spell in it: from behind the last success
+//!    in front of its first to the first success behind its last. A fault never strikes where the upstream was seen to do well before it
+//!    failed, or after.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -65,6 +68,19 @@ pub(in crate::incident) struct Segment {
     pub until: Option<Duration>,
     /// What became of the attempts in it.
     pub counts: Counts,
+    /// When it failed, by how.
+    pub spells: BTreeMap<Came, Spell>,
+}
+
+/// When an upstream failed in one way, within a segment.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::incident) struct Spell {
+    /// Its begin.
+    pub from: Duration,
+    /// Its end; `None` for one that had not ended with the day.
+    pub until: Option<Duration>,
+    /// What became of the attempts in it.
+    pub among: Counts,
 }
 
 /// The attempts through one upstream.
@@ -89,6 +105,8 @@ struct Bin {
     counts: Counts,
     /// The upstream was ejected for these failures, or they kept it out.
     out: bool,
+    /// How many bins a segment is made of; one until they are merged.
+    parts: usize,
 }
 
 impl Bin {
@@ -98,6 +116,11 @@ impl Bin {
         for (came, count) in other.counts {
             *self.counts.entry(came).or_default() += count;
         }
+    }
+
+    /// Whether the upstream did well. One that came back did, also where no attempt was told of.
+    fn went_well(&self) -> bool {
+        self.counts.is_empty() || self.counts.keys().any(|came| came.is_well())
     }
 
     fn count(&self) -> u64 {
@@ -120,7 +143,7 @@ impl Behaviour {
     /// An attempt began at `at`.
     pub(in crate::incident) fn attempt(&mut self, at: Duration, came: Came) {
         let at = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
-        let bin = Bin { first: at, last: at, counts: Counts::from([(came, 1)]), out: false };
+        let bin = Bin { first: at, last: at, counts: Counts::from([(came, 1)]), out: false, parts: 1 };
         put(&mut self.bins, (at / self.width, came.is_well()), bin);
         while self.bins.len() > MOST_BINS {
             self.width = self.width.saturating_mul(2);
@@ -144,6 +167,7 @@ impl Behaviour {
             mark(&mut bins, outage);
         }
         come_back(&mut bins, outages);
+        let parts = bins.clone();
         let all: u64 = bins.iter().map(Bin::count).sum();
         let (logarithm, mut strictness) = ((all.max(1) as f64).ln(), 1.0);
         loop {
@@ -157,17 +181,44 @@ impl Behaviour {
                 bins.iter_mut().for_each(|bin| bin.out = false);
             }
         }
-        let middle =
-            |one: &Bin, next: &Bin| Duration::from_micros(one.last.min(next.first) / 2 + next.first.max(one.last) / 2);
         let ends: Vec<Option<Duration>> =
             bins.windows(2).map(|pair| Some(middle(&pair[0], &pair[1]))).chain([None]).collect();
-        let mut from = Duration::ZERO;
+        let (mut from, mut begin) = (Duration::ZERO, 0);
         let mut segments = Vec::new();
         for (bin, until) in bins.into_iter().zip(ends) {
-            segments.push(Segment { from, until, counts: bin.counts });
+            let own = &parts[begin..begin + bin.parts];
+            let failed = bin.counts.keys().copied().filter(|came| !came.is_well());
+            let spells = failed.map(|came| (came, spell(own, came, from, until))).collect();
+            segments.push(Segment { from, until, counts: bin.counts, spells });
             from = until.unwrap_or(from);
+            begin += bin.parts;
         }
         segments
+    }
+}
+
+/// The middle between two bins.
+fn middle(one: &Bin, next: &Bin) -> Duration {
+    Duration::from_micros(one.last.min(next.first) / 2 + next.first.max(one.last) / 2)
+}
+
+/// When the upstream failed like that in a segment that is made of `parts`.
+fn spell(parts: &[Bin], came: Came, from: Duration, until: Option<Duration>) -> Spell {
+    let with = || parts.iter().filter(|bin| bin.counts.contains_key(&came));
+    let (Some(first), Some(last)) = (with().min_by_key(|bin| bin.first), with().max_by_key(|bin| bin.last)) else {
+        return Spell { from, until, among: Counts::new() };
+    };
+    let well = || parts.iter().filter(|bin| bin.went_well());
+    let before = well().filter(|bin| bin.last < first.first).max_by_key(|bin| bin.last);
+    let behind = well().filter(|bin| bin.first > last.last).min_by_key(|bin| bin.first);
+    let mut among = Counts::new();
+    for bin in parts.iter().filter(|bin| bin.last >= first.first && bin.first <= last.last) {
+        bin.counts.iter().for_each(|(came, count)| *among.entry(*came).or_default() += count);
+    }
+    Spell {
+        from: before.map_or(from, |before| middle(before, first)),
+        until: behind.map(|behind| middle(last, behind)).or(until),
+        among,
     }
 }
 
@@ -184,16 +235,17 @@ fn put(bins: &mut BTreeMap<(u64, bool), Bin>, place: (u64, bool), bin: Bin) {
 fn mark(bins: &mut [Bin], outage: &Outage) {
     let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
     let (ejected, back) = (micros(outage.ejected), outage.recovered.map_or(u64::MAX, micros));
-    let failed = |bin: &Bin| bin.counts.keys().all(|came| !came.is_well());
     let mut missing = u64::from(outage.failures);
-    for bin in bins.iter_mut().rev().filter(|bin| failed(bin) && bin.first <= ejected) {
-        if missing == 0 {
+    // Bins are wider than a row may be, so its begin is told by the success in front of it and not by their counts.
+    for bin in bins.iter_mut().rev().filter(|bin| bin.first <= ejected) {
+        if !bin.went_well() {
+            bin.out = true;
+            missing = missing.saturating_sub(bin.count());
+        } else if missing == 0 {
             break;
         }
-        bin.out = true;
-        missing = missing.saturating_sub(bin.count());
     }
-    let during = |bin: &&mut Bin| failed(bin) && bin.first > ejected && bin.first < back;
+    let during = |bin: &&mut Bin| !bin.went_well() && bin.first > ejected && bin.first < back;
     bins.iter_mut().filter(during).for_each(|bin| bin.out = true);
 }
 
@@ -201,7 +253,7 @@ fn mark(bins: &mut [Bin], outage: &Outage) {
 fn come_back(bins: &mut Vec<Bin>, outages: &[Outage]) {
     for recovered in outages.iter().filter_map(|outage| outage.recovered) {
         let at = u64::try_from(recovered.as_micros()).unwrap_or(u64::MAX);
-        bins.push(Bin { first: at, last: at, counts: Counts::new(), out: false });
+        bins.push(Bin { first: at, last: at, counts: Counts::new(), out: false, parts: 1 });
     }
     bins.sort_by_key(|bin| (bin.first, bin.last));
 }
@@ -215,6 +267,7 @@ fn merge(bins: &mut Vec<Bin>, strictness: f64, logarithm: f64) {
             for bin in bins.drain(..) {
                 match merged.last_mut() {
                     Some(last) if last.out == bin.out && loss(last, &bin) <= part * penalty(last, &bin, logarithm) => {
+                        last.parts += bin.parts;
                         last.absorb(bin);
                     }
                     _ => merged.push(bin),
@@ -327,6 +380,46 @@ mod tests {
         let outage = Outage { ejected: at(9_905), failures: 3, recovered: Some(at(19_700)) };
         let segments = day(10, |ms| if ms < 8000 { Came::Served(3) } else { REFUSED }).segments(&[outage]);
         assert_eq!(segments.last().map(|one| (one.from, one.counts.len())), Some((at(14_800), 0)), "{segments:?}");
+    }
+
+    /// Requests come every 25 ms. The first two failures share a bin with successes, and the one that ejects another with those behind it.
+    #[test]
+    fn failures_that_ejected_begin_behind_the_last_success_whatever_failed_in_the_bin_of_the_ejection() {
+        let mut behaviour = Behaviour::default();
+        for ms in (0..2000).step_by(25) {
+            behaviour.attempt(at(ms), if ms < 1250 { Came::Served(3) } else { REFUSED });
+        }
+        let outage = Outage { ejected: at(1301), failures: 3, recovered: None };
+        let segments = behaviour.segments(&[outage]);
+        let edges: Vec<_> = segments.iter().map(|one| (one.from, one.until, one.spells.len())).collect();
+        let turn = Duration::from_micros(1_237_500);
+        assert_eq!(edges, [(at(0), Some(turn), 0), (turn, None, 1)], "{segments:?}");
+    }
+
+    #[test]
+    fn a_failure_among_successes_has_a_spell_between_the_one_before_it_and_the_one_behind() {
+        let spell_of = |wrong: std::ops::Range<u64>| {
+            let mut segments = day(60, |ms| if wrong.contains(&ms) { REFUSED } else { Came::Served(3) }).segments(&[]);
+            assert_eq!(segments.len(), 1, "{segments:?}");
+            let spell = segments.remove(0).spells.remove(&REFUSED).unwrap();
+            (spell.from, spell.until, spell.among)
+        };
+        let alone = |count| Counts::from([(REFUSED, count)]);
+        assert_eq!(spell_of(30_000..30_001), (at(29_950), Some(at(30_050)), alone(1)));
+        // Nobody saw it do well before, or behind.
+        assert_eq!(spell_of(0..1), (at(0), Some(at(50)), alone(1)));
+        assert_eq!(spell_of(59_900..60_000), (at(59_850), None, alone(1)));
+    }
+
+    #[test]
+    fn a_spell_counts_what_went_well_within_it_too() {
+        let mut segments =
+            day(60, |ms| if ms >= 20_000 && ms < 50_000 && ms % 5000 == 0 { REFUSED } else { Came::Served(3) })
+                .segments(&[]);
+        assert_eq!(segments.len(), 1, "{segments:?}");
+        let spell = segments.remove(0).spells.remove(&REFUSED).unwrap();
+        assert_eq!((spell.from, spell.until), (at(19_950), Some(at(45_050))));
+        assert_eq!(spell.among, Counts::from([(REFUSED, 6), (Came::Served(3), 245)]));
     }
 
     #[test]

@@ -116,27 +116,28 @@ fn entry(fault: &Json, id: &str, (from, until): Window, share: f64) -> Json {
 }
 
 fn of_segment(faults: &mut Vec<Json>, cuts: &mut Vec<Window>, number: usize, segment: &Segment) {
-    let playable = segment.counts.iter().filter(|(came, _)| came.is_well() || can_play(**came));
-    let playable: Counts = playable.map(|(came, count)| (*came, *count)).collect();
-    let mut left = playable.values().sum::<u64>();
-    let whole = (segment.from, segment.until);
     // Each fault is drawn by itself and the first that strikes counts, so each has its share of what those in front of it leave.
-    for (came, count) in playable.iter().filter(|(came, _)| !came.is_well()) {
-        let share = *count as f64 / left as f64;
+    for (came, spell) in &segment.spells {
+        let window = (spell.from, spell.until);
+        let is_left = |other: &Came| other.is_well() || can_play(*other) && other >= came;
+        let left = spell.among.iter().filter(|(other, _)| is_left(other)).map(|(_, count)| count).sum::<u64>();
+        let share = spell.among.get(came).copied().unwrap_or(0) as f64 / left.max(1) as f64;
         let id = format!("part-{number}-{}", kind_of(*came));
         match means(*came) {
-            Some(Means::Drawn(fault)) => faults.push(entry(&fault, &id, whole, share)),
+            Some(Means::Drawn(fault)) => faults.push(entry(&fault, &id, window, share)),
             Some(Means::Closed) => {
                 let refuse = json!({ "fault": "refuse" });
-                let windows = (1..).zip(turns(whole, share));
+                let windows = (1..).zip(turns(window, share));
                 faults.extend(windows.map(|(turn, window)| entry(&refuse, &format!("{id}-{turn}"), window, 1.0)));
             }
-            Some(Means::Cut) => cuts.extend(turns(whole, share)),
+            Some(Means::Cut) => cuts.extend(turns(window, share)),
             None => {}
         }
-        left -= count;
     }
-    late(&playable, |fault, kind, share| faults.push(entry(fault, &format!("part-{number}-{kind}"), whole, share)));
+    let whole = (segment.from, segment.until);
+    late(&segment.counts, |fault, kind, share| {
+        faults.push(entry(fault, &format!("part-{number}-{kind}"), whole, share));
+    });
 }
 
 fn kind_of(came: Came) -> String {
@@ -190,11 +191,17 @@ fn late(counts: &Counts, mut put: impl FnMut(&Json, &str, f64)) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::behaviour::Spell;
     use super::*;
 
     fn segment(from: u64, until: Option<u64>, counts: &[(Came, u64)]) -> Segment {
-        let seconds = Duration::from_secs;
-        Segment { from: seconds(from), until: until.map(seconds), counts: counts.iter().copied().collect() }
+        let (from, until) = (Duration::from_secs(from), until.map(Duration::from_secs));
+        let counts: Counts = counts.iter().copied().collect();
+        let failed = counts.keys().copied().filter(|came| !came.is_well());
+        let spells = failed.map(|came| (came, Spell { from, until, among: counts.clone() })).collect();
+        Segment { from, until, counts, spells }
     }
 
     #[test]
@@ -232,6 +239,25 @@ mod tests {
         let windows = plan["faults"].as_array().unwrap();
         assert_eq!(windows.len(), 10);
         assert_eq!(windows[1]["when"], json!({"from": "11s", "until": "11s 250ms"}));
+    }
+
+    #[test]
+    fn what_failed_strikes_in_its_spell_with_its_share_there() {
+        let seconds = Duration::from_secs;
+        let down = Came::Failed("connect_refused");
+        let (well, status) = (Came::Served(2), Came::Status(503));
+        let mut segment = segment(0, None, &[(well, 80), (status, 10), (down, 1)]);
+        let among = |counts: &[(Came, u64)]| counts.iter().copied().collect::<Counts>();
+        segment.spells = BTreeMap::from([
+            (status, Spell { from: seconds(30), until: Some(seconds(50)), among: among(&[(well, 9), (status, 10), (down, 1)]) }),
+            (down, Spell { from: seconds(40), until: Some(seconds(41)), among: among(&[(status, 1), (down, 1)]) }),
+        ]);
+        let plan = plan(&[segment], &BTreeSet::new()).faults;
+        assert!(faulty_upstream::plan::parse(&plan.to_string()).is_ok(), "{plan}");
+        let windows: Vec<_> = plan["faults"].as_array().unwrap().iter().map(|fault| &fault["when"]).collect();
+        // Of what the status leaves there, everything is refused.
+        let wanted = [json!({"from": "30s", "until": "50s", "probability": 0.5}), json!({"from": "40s", "until": "41s"})];
+        assert_eq!(windows, wanted.iter().collect::<Vec<_>>());
     }
 
     #[test]
