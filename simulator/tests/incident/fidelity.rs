@@ -122,7 +122,9 @@ fn a_day_on_which_all_upstreams_were_gone_at_once_ejects_none_before() {
     for crash in (1200..1300).step_by(10) {
         let upstream = |name: &str| {
             let when = format!(r#""from": "{crash}ms", "until": "3500ms""#);
-            format!(r#"{{ "name": "{name}", "plan": {{ "faults": [{{ "fault": "refuse", "when": {{ {when} }} }}] }} }}"#)
+            format!(
+                r#"{{ "name": "{name}", "plan": {{ "faults": [{{ "fault": "refuse", "when": {{ {when} }} }}] }} }}"#
+            )
         };
         let scenario = format!(
             r#"{{ "name": "gone", "story": "All refuse.", "duration": "10s", "upstreams": [{}],

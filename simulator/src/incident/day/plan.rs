@@ -249,14 +249,22 @@ mod tests {
         let mut segment = segment(0, None, &[(well, 80), (status, 10), (down, 1)]);
         let among = |counts: &[(Came, u64)]| counts.iter().copied().collect::<Counts>();
         segment.spells = BTreeMap::from([
-            (status, Spell { from: seconds(30), until: Some(seconds(50)), among: among(&[(well, 9), (status, 10), (down, 1)]) }),
+            (
+                status,
+                Spell {
+                    from: seconds(30),
+                    until: Some(seconds(50)),
+                    among: among(&[(well, 9), (status, 10), (down, 1)]),
+                },
+            ),
             (down, Spell { from: seconds(40), until: Some(seconds(41)), among: among(&[(status, 1), (down, 1)]) }),
         ]);
         let plan = plan(&[segment], &BTreeSet::new()).faults;
         assert!(faulty_upstream::plan::parse(&plan.to_string()).is_ok(), "{plan}");
         let windows: Vec<_> = plan["faults"].as_array().unwrap().iter().map(|fault| &fault["when"]).collect();
         // Of what the status leaves there, everything is refused.
-        let wanted = [json!({"from": "30s", "until": "50s", "probability": 0.5}), json!({"from": "40s", "until": "41s"})];
+        let wanted =
+            [json!({"from": "30s", "until": "50s", "probability": 0.5}), json!({"from": "40s", "until": "41s"})];
         assert_eq!(windows, wanted.iter().collect::<Vec<_>>());
     }
 

@@ -1,18 +1,19 @@
 //! Log files are read a line at a time, in the order of their first lines' times.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value as Json;
+
+use super::file;
 
 /// The most bytes of a line. The proxy's own are shorter: heads are limited, and causes are cut.
 const LONGEST: u64 = 1 << 20;
 /// Lines that are searched for a first time.
 const FIRST_LINES: usize = 1000;
 /// Bytes at the end of a file that are searched for its last time.
-const LAST: u64 = 4 * LONGEST;
+const LAST: usize = 4 << 20;
 /// Files whose times overlap by so much are not of one process. Where a log is rotated, lines of several threads are under way.
 const OVERLAP: Duration = Duration::from_secs(5);
 
@@ -36,6 +37,8 @@ pub(in crate::incident) enum Unread {
     NoJson,
     /// It has no time.
     NoTime,
+    /// The compressed file breaks off in it, or is damaged there.
+    Broken,
     /// It tells no event: a remark, or of another program.
     NoEvent,
     /// Its event is unknown here: of another version.
@@ -52,6 +55,7 @@ impl Unread {
             Unread::NoText => "no text",
             Unread::NoJson => "no JSON, such as lines that were cut",
             Unread::NoTime => "without a time",
+            Unread::Broken => "at which a compressed file breaks off",
             Unread::NoEvent => "without an event, such as remarks",
             Unread::UnknownEvent => "of an event that this version does not know",
             Unread::OtherFields => "of an event whose fields are not as they should be",
@@ -73,8 +77,18 @@ pub(in crate::incident) struct LogLine {
 /// `files` in the order of the times at which they begin; those without any come last.
 ///
 /// # Errors
-/// A file can't be read; told with its path. Or two tell of the same time, so that they are of two processes.
+/// A file can't be read, or not twice; told with its path. Or two tell of the same time, so that they are of two processes.
 pub(in crate::incident) fn in_order(files: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    // One by itself is in order, and may be a pipe.
+    if let [_] = files {
+        return Ok(files.to_vec());
+    }
+    for path in files {
+        if !file::is_kept(path).map_err(|error| told(path, &error))? {
+            let why = io::Error::other("it is no file, and of several logs each is read twice");
+            return Err(told(path, &why));
+        }
+    }
     let mut begun = Vec::new();
     for file in files {
         let mut lines = Lines::open(file, 0)?;
@@ -107,14 +121,10 @@ pub(in crate::incident) fn in_order(files: &[PathBuf]) -> io::Result<Vec<PathBuf
     Ok(begun.into_iter().map(|(_, _, file)| file).collect())
 }
 
-/// The last time in the last part of `file`; none where nothing there has one, or where it can't be read from its end.
-fn last_time(file: &Path) -> io::Result<Option<SystemTime>> {
-    let mut lines = Lines::open(file, 0)?;
-    let reader = &mut lines.reader;
-    let length = reader.get_ref().metadata().map_err(|error| told(file, &error))?.len();
-    if reader.seek(SeekFrom::Start(length.saturating_sub(LAST))).is_err() {
-        return Ok(None);
-    }
+/// The last time in the last part of the file at `path`; none where nothing there has one.
+fn last_time(path: &Path) -> io::Result<Option<SystemTime>> {
+    let end = file::end_of(path, LAST).map_err(|error| told(path, &error))?;
+    let mut lines = Lines::of(end, path, 0);
     let mut last = None;
     while let Some(line) = lines.next_line()? {
         last = line.map(|line| line.time).ok().or(last);
@@ -124,7 +134,7 @@ fn last_time(file: &Path) -> io::Result<Option<SystemTime>> {
 
 /// The lines of one file.
 pub(in crate::incident) struct Lines {
-    reader: BufReader<File>,
+    reader: Box<dyn BufRead>,
     buffer: Vec<u8>,
     at: Place,
     path: PathBuf,
@@ -136,9 +146,11 @@ impl Lines {
     /// # Errors
     /// It can't be opened; told with its path.
     pub(in crate::incident) fn open(path: &Path, log: usize) -> io::Result<Self> {
-        let file = File::open(path).map_err(|error| told(path, &error))?;
-        let (reader, path) = (BufReader::with_capacity(1 << 16, file), path.to_owned());
-        Ok(Lines { reader, buffer: Vec::new(), at: Place { log, line: 0 }, path })
+        Ok(Lines::of(file::open(path).map_err(|error| told(path, &error))?, path, log))
+    }
+
+    fn of(reader: Box<dyn BufRead>, path: &Path, log: usize) -> Self {
+        Lines { reader, buffer: Vec::new(), at: Place { log, line: 0 }, path: path.to_owned() }
     }
 
     /// The next line, or why it tells nothing and where it stands; `None` at the end.
@@ -148,10 +160,16 @@ impl Lines {
     pub(in crate::incident) fn next_line(&mut self) -> io::Result<Option<Result<LogLine, (Place, Unread)>>> {
         self.buffer.clear();
         let read = (&mut self.reader).take(LONGEST).read_until(b'\n', &mut self.buffer);
-        if read.map_err(|error| told(&self.path, &error))? == 0 {
+        let broken = read.as_ref().is_err_and(file::is_broken);
+        if !broken && read.map_err(|error| told(&self.path, &error))? == 0 {
             return Ok(None);
         }
         self.at.line += 1;
+        if broken {
+            // What stands behind can't be found again.
+            self.reader = Box::new(io::empty());
+            return Ok(Some(Err((self.at, Unread::Broken))));
+        }
         if self.buffer.len() as u64 == LONGEST && self.buffer.last() != Some(&b'\n') {
             self.skip().map_err(|error| told(&self.path, &error))?;
             return Ok(Some(Err((self.at, Unread::TooLong))));
@@ -190,6 +208,7 @@ fn read_line(bytes: &[u8], at: Place) -> Result<LogLine, Unread> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
 
     use super::*;
 
@@ -231,6 +250,49 @@ mod tests {
         let (empty, oldest) = (write("b", ""), write("a.log.2", &line(1)));
         let files = [now.clone(), empty.clone(), before.clone(), oldest.clone()];
         assert_eq!(in_order(&files).unwrap(), [oldest, before, now, empty]);
-        assert!(in_order(&[folder.path().join("none")]).unwrap_err().to_string().contains("none: "));
+        let with_none = [files[0].clone(), folder.path().join("none")];
+        assert!(in_order(&with_none).unwrap_err().to_string().contains("none: "));
+    }
+
+    fn packed(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// `logrotate` compresses all but the newest.
+    #[test]
+    fn a_log_that_was_compressed_by_gzip_is_read_and_one_that_breaks_off_up_to_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log.2.gz");
+        let of = |second: u32| {
+            format!("{{\"timestamp\":\"2026-01-01T00:{:02}:{:02}Z\",\"event\":{second}}}\n", second / 60, second % 60)
+        };
+        let text: String = (0..2000).map(of).collect();
+        let bytes = packed(&text);
+        // Two one behind the other are one, to gzip.
+        fs::write(&path, [bytes.clone(), packed(&of(2000))].concat()).unwrap();
+        let lines = read_all(&path);
+        assert_eq!((lines.len(), &lines[2000]), (2001, &Ok("2000".to_owned())));
+        assert_eq!(last_time(&path).unwrap(), Some(humantime::parse_rfc3339("2026-01-01T00:33:20Z").unwrap()));
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let lines = read_all(&path);
+        assert!(lines.len() > 100 && lines.len() < 2000, "{}", lines.len());
+        assert_eq!(lines.last(), Some(&Err(Unread::Broken)));
+        assert!(last_time(&path).unwrap().is_some());
+        fs::write(&path, b"\xfd7zXZ\x00 and so on").unwrap();
+        let refused = Lines::open(&path, 1).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.ends_with("a.log.2.gz: it is compressed: unpack it by `unxz` first"), "{refused}");
+    }
+
+    #[test]
+    fn of_several_logs_none_is_a_pipe_since_each_is_read_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        fs::write(&path, "").unwrap();
+        let null = PathBuf::from("/dev/null");
+        let refused = in_order(&[path, null.clone()]).unwrap_err().to_string();
+        assert_eq!(refused, "/dev/null: it is no file, and of several logs each is read twice");
+        assert_eq!(in_order(std::slice::from_ref(&null)).unwrap(), [null]);
     }
 }
