@@ -19,6 +19,8 @@ pub(in crate::incident) const MOST_BYTES: u64 = 1 << 20;
 const SHORT: Duration = Duration::from_millis(500);
 /// Blocks that a held tunnel echoes.
 const BLOCKS: u32 = 5;
+/// How fine times are rounded, in doublings: how many connections are open at once depends on them.
+const FINEST: f64 = 0.125;
 /// How long a client waits: longer than the proxy makes anybody wait.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -87,17 +89,17 @@ pub(in crate::incident) struct NamesOf<'a> {
 /// The clients of a scenario that make these requests.
 pub(in crate::incident) fn clients(mut all: Vec<Asked>, names: NamesOf<'_>) -> Vec<Json> {
     all.sort_by_key(|one| one.at);
-    // The exponents of two to which sizes and times are rounded are multiples of this.
-    let mut coarse = 1;
+    // The exponents of two to which times are rounded are multiples of this, and those of sizes of as many wholes.
+    let mut coarse = FINEST;
     let groups = loop {
         let mut groups: BTreeMap<Does, Vec<&Asked>> = BTreeMap::new();
         for one in &all {
             groups.entry(one.does.rounded(coarse)).or_default().push(one);
         }
-        if groups.len() <= MOST_CLIENTS || coarse >= 32 {
+        if groups.len() <= MOST_CLIENTS || coarse >= 32.0 {
             break groups;
         }
-        coarse *= 2;
+        coarse *= 2.0;
     };
     let client = |(number, (does, requests)): (usize, (Does, Vec<&Asked>))| client(number, does, &requests, names);
     (1..).zip(groups).map(client).collect()
@@ -173,18 +175,18 @@ pub(in crate::incident) fn milliseconds(span: Duration) -> Duration {
 }
 
 /// The nearest power of two whose exponent is a multiple of `coarse`; 0 stays.
-fn rounded(number: u64, coarse: u32) -> u64 {
+fn rounded(number: u64, coarse: f64) -> u64 {
     if number == 0 {
         return 0;
     }
-    let exponent = ((number as f64).log2() / f64::from(coarse)).round() as u32 * coarse;
-    1u64.checked_shl(exponent).unwrap_or(1 << 63)
+    // A float that is too large becomes the greatest number.
+    (((number as f64).log2() / coarse).round() * coarse).exp2().round() as u64
 }
 
 impl Does {
     /// With sizes and times as coarse as that.
-    fn rounded(self, coarse: u32) -> Self {
-        let bytes = |number: u64| rounded(number, coarse).min(MOST_BYTES);
+    fn rounded(self, coarse: f64) -> Self {
+        let bytes = |number: u64| rounded(number, coarse.max(1.0)).min(MOST_BYTES);
         let span = |span: Duration| {
             let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
             Duration::from_millis(rounded(millis, coarse).min(1 << 32))
@@ -202,7 +204,7 @@ impl Does {
             Does::Plain { method, up, .. } => Does::Plain { method, up: bytes(up), down: bytes(up) },
             Does::Left { after } => Does::Left { after: span(after) },
             Does::Dead { tunnel, failure, target } => {
-                Does::Dead { tunnel, failure, target: target.filter(|_| coarse == 1) }
+                Does::Dead { tunnel, failure, target: target.filter(|_| coarse <= 1.0) }
             }
             Does::Outsider { .. } => self,
         }
@@ -237,7 +239,7 @@ mod tests {
             does,
             [
                 "download:bytes=4096,send=128",
-                "hold:for=2s 48ms,every=512ms,bytes=1638",
+                "hold:for=2s 435ms,every=608ms,bytes=1638",
                 "http:method=GET,bytes=1024",
                 "http:method=POST,path=/echo,send=8",
                 "connect:target={id}.t7.status-5xx.dead:443",
@@ -247,8 +249,17 @@ mod tests {
         );
         assert_eq!(clients[0]["arrivals"], json!(["20ms", "300ms"]));
         assert_eq!(clients[0]["users"], json!(["p1:replaced", "p2:replaced"]));
-        assert_eq!((&clients[5]["users"], &clients[6]["timeout"]), (&json!(["nobody:wrong"]), &json!("64ms")));
+        assert_eq!((&clients[5]["users"], &clients[6]["timeout"]), (&json!(["nobody:wrong"]), &json!("59ms")));
         does.iter().for_each(|does| drop(does.parse::<loadgen::ActionShare>().unwrap()));
+    }
+
+    /// A limit of connections is reached by as many as it was.
+    #[test]
+    fn few_clients_hold_their_tunnels_for_as_long_as_they_were_within_a_twentieth() {
+        for millis in (600..60_000).step_by(77) {
+            let Does::Tunnel { open, .. } = tunnel(1, 1, millis).rounded(FINEST) else { unreachable!() };
+            assert!((open.as_millis() as f64 / millis as f64 - 1.0).abs() < 0.05, "{millis} ms: {open:?}");
+        }
     }
 
     #[test]
