@@ -27,7 +27,7 @@ pub struct FaultyUpstream {
     tls: Option<Tls>,
     plan: Mutex<Plan>,
     /// The moment from which `from`, `until` and all schedules are counted.
-    started: Instant,
+    started: Mutex<Instant>,
     plan_changed: Notify,
     killed: Notify,
 }
@@ -39,7 +39,7 @@ impl FaultyUpstream {
             mock: Upstream::new(name, settings, journal),
             tls: None,
             plan: Mutex::new(plan),
-            started: Instant::now(),
+            started: Mutex::new(Instant::now()),
             plan_changed: Notify::new(),
             killed: Notify::new(),
         }
@@ -64,8 +64,18 @@ impl FaultyUpstream {
         self.mock.journal()
     }
 
+    /// Counts the times of the plan from now on, where what they are meant for begins later than the upstream was made.
+    pub fn begin(&self) {
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.plan_changed.notify_waiters();
+    }
+
+    fn started(&self) -> Instant {
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.started().elapsed()
     }
 
     fn lock(&self) -> MutexGuard<'_, Plan> {
@@ -205,7 +215,7 @@ impl FaultyUpstream {
                 return wanted;
             }
             let next = async {
-                match until.and_then(|until| self.started.checked_add(until)) {
+                match until.and_then(|until| self.started().checked_add(until)) {
                     Some(until) => sleep_until(until).await,
                     None => std::future::pending().await,
                 }

@@ -138,6 +138,17 @@ async fn a_window_opens_and_closes_the_fault() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_window_is_counted_from_the_begin_of_what_it_is_meant_for() {
+    let upstream = upstream(plan_of(r#"{"fault": "refuse", "when": {"from": "5s", "until": "8s"}}"#));
+    let begins = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        upstream.begin();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    };
+    assert_eq!(told_meanwhile(&upstream, begins).await, [(8, State::Closed), (11, State::Open)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_schedule_that_is_armed_by_hand_begins_then() {
     let upstream = upstream(plan_of(r#"{"fault": "die", "with": {"down": "5s"}, "armed": false}"#));
     let by_hand = async {

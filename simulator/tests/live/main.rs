@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't build or read what it needs fails")]
 
 mod log;
+mod programs;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};

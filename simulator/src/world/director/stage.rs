@@ -120,6 +120,8 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
             stage.start_proxy(place);
         }
         stage.engine.begin();
+        // A proxy may take its time to start, and the upstreams were there before it. Where none has run yet, its time begins by itself.
+        stage.upstreams.values().filter_map(|(slot, _)| slot.borrow().clone()).for_each(|upstream| upstream.begin());
         for (place, client) in (0..).zip(&scenario.clients) {
             stage.start_client(place, client.clone(), scenario.duration);
         }
