@@ -153,8 +153,10 @@ parity: build ## Play them in every engine and hold the outcomes against each ot
 fidelity: build ## Play them on real sockets, record the proxy's own logs and replay these: the same ejections, recoveries and failures, within stated bounds
 	$(simulator) fidelity --live --scale 0.25 --jobs 6 scenarios
 
-matrix: build ## Play every fault against every proxy that is installed and ask each for what it claims, for half an hour: simulator/COMPARISON.md
-	$(simulator) matrix --json simulator/comparison.json --page simulator/COMPARISON.md
+TIMES ?= 3
+
+matrix: build ## Play every fault against every proxy that is installed and ask each for what it claims, TIMES (3) times, each for half an hour: simulator/COMPARISON.md
+	$(simulator) matrix --times $(TIMES) --json simulator/comparison.json --page simulator/COMPARISON.md
 
 bench-far: tools ## How long a tunnel through a far upstream takes to open, with warm connections and without
 	$(CARGO) bench --locked -p proxy --bench far

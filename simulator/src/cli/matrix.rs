@@ -58,14 +58,14 @@ fn play(args: &Matrix) -> Result<matrix::Matrix, Failed> {
         trials.iter().filter(|trial| whole.cell(trial.name(), subject.name()).is_none()).copied().collect()
     };
     let due: Vec<(&Arc<Subject>, Vec<Trial>)> = subjects.iter().map(|subject| (subject, due(subject))).collect();
-    let progress = Progress::new(Some(due.iter().map(|(_, trials)| trials.len() as u64).sum()));
+    let progress = Progress::new(Some(due.iter().map(|(_, trials)| (trials.len() * args.times) as u64).sum()));
     let told = |cell: &matrix::Cell| {
         progress.ended(false, "");
         // If nobody reads this, the files and the exit code still tell.
         let _ = print(&format!("{:<12} {:<24} {}\n", cell.subject, cell.trial, report::matrix_cell(Some(cell))));
     };
     for (subject, trials) in due {
-        whole.cells.extend(matrix::play(subject, &trials, args.jobs, told));
+        whole.cells.extend(matrix::play(subject, &trials, args.times, args.jobs, told));
     }
     drop(progress);
     whole.sort();

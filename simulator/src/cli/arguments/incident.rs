@@ -95,6 +95,6 @@ pub(crate) struct WhatIf {
     pub(crate) html: Option<PathBuf>,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| format!("must be 1 or more (got {text:?})"))
 }

@@ -36,7 +36,10 @@ pub(crate) struct Matrix {
     /// Subjects by name or folder, with commas between them. Left out: those of simulator/subjects that are installed.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub(crate) subjects: Vec<String>,
-    /// Cells at once.
+    /// Play each cell so many times. The worst of them counts, and is shown with its share.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = super::incident::at_least_one)]
+    pub(crate) times: usize,
+    /// Runs at once.
     #[arg(long, default_value_t = 4)]
     pub(crate) jobs: usize,
     /// netdrift's binary. Left out: the one beside the simulator's.

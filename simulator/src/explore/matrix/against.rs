@@ -54,6 +54,7 @@ mod tests {
             plain: Tally::default(),
             counted: BTreeMap::new(),
             said: Vec::new(),
+            share: None,
         };
         Matrix { version: VERSION, date: String::new(), columns: Vec::new(), cells: cells.iter().map(cell).collect() }
     }

@@ -1,5 +1,6 @@
 //! A cell says what came of one trial with one subject.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,18 @@ pub struct Cell {
     /// The first violations, or why the cell could not be played.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<String>,
+    /// In how many of its runs it came out like that, where not in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+}
+
+/// A part of the runs of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// So many runs came out like the cell.
+    pub runs: u64,
+    /// Of so many.
+    pub of: u64,
 }
 
 /// What a client saw.
@@ -105,7 +118,18 @@ impl Cell {
             plain: Tally::of(report, PLAIN),
             counted: counted(report),
             said: said.collect(),
+            share: None,
         }
+    }
+
+    /// The worst of the runs of one cell, with how many were no better; none where there are none.
+    pub fn worst(runs: Vec<Cell>) -> Option<Self> {
+        let of = runs.len() as u64;
+        let kinds: Vec<Shown> = runs.iter().map(Cell::shown).collect();
+        let failures = |cell: &Cell| cell.tunnels.failures() + cell.plain.failures();
+        let worst = runs.into_iter().min_by_key(|cell| (cell.shown(), Reverse(failures(cell))))?;
+        let runs = kinds.into_iter().filter(|shown| *shown == worst.shown()).count() as u64;
+        Some(Cell { share: (runs < of).then_some(Share { runs, of }), ..worst })
     }
 
     /// What it shows.
@@ -167,5 +191,25 @@ mod tests {
         let violations = vec![violation("no")];
         let refused = Cell::of("refuse", &RunReport { verdict: Verdict::Unsupported, violations, ..whole });
         assert_eq!((refused.shown(), refused.said), (Shown::NotPlayed, vec!["no".to_owned()]));
+    }
+
+    #[test]
+    fn of_several_runs_the_worst_counts_with_its_share() {
+        let cell = |verdict, failed: u64| Cell {
+            trial: "x".to_owned(),
+            subject: "y".to_owned(),
+            verdict,
+            broken: BTreeMap::new(),
+            tunnels: Tally { asked: 9, failed: BTreeMap::from([("reset".to_owned(), failed)]) },
+            plain: Tally::default(),
+            counted: BTreeMap::new(),
+            said: Vec::new(),
+            share: None,
+        };
+        let (whole, bad, worse) = (cell(Verdict::Passed, 0), cell(Verdict::Violated, 2), cell(Verdict::Violated, 5));
+        let found = Cell::worst(vec![whole.clone(), bad, worse.clone()]).unwrap();
+        assert_eq!(found, Cell { share: Some(Share { runs: 2, of: 3 }), ..worse });
+        assert_eq!(Cell::worst(vec![whole.clone(), whole.clone()]), Some(whole), "all alike need no share");
+        assert_eq!(Cell::worst(Vec::new()), None);
     }
 }

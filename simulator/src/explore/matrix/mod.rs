@@ -9,7 +9,7 @@ mod story;
 mod trial;
 
 pub use against::{Worse, worse};
-pub use cell::{Cell, Shown, Tally};
+pub use cell::{Cell, Share, Shown, Tally};
 pub use play::{Column, Matrix, VERSION, play, read};
 pub use story::{PLAIN, TUNNEL, story};
 pub use trial::Trial;

@@ -102,11 +102,19 @@ impl Matrix {
     }
 }
 
-/// Plays each of `trials` with `subject`, `jobs` cells at once, and returns the cells. `told` hears of each as it ends.
-pub fn play(subject: &Arc<Subject>, trials: &[Trial], jobs: usize, told: impl Fn(&Cell) + Sync) -> Vec<Cell> {
+/// Plays each of `trials` with `subject` so many `times`, `jobs` runs at once, and returns of each the worst with its share: where a
+/// subject finds a fault by checks of its own, what becomes of a request depends on when the last one was. `told` hears of each run as it ends.
+pub fn play(
+    subject: &Arc<Subject>,
+    trials: &[Trial],
+    times: usize,
+    jobs: usize,
+    told: impl Fn(&Cell) + Sync,
+) -> Vec<Cell> {
     let subject = &Arc::new(subject.that_comes_back_within(COMES_BACK_WITHIN));
     let cells: Vec<Job> = trials
         .iter()
+        .flat_map(|trial| std::iter::repeat_n(trial, times))
         .map(|trial| {
             let scenario = Arc::new(trial.story(subject));
             let seed = scenario.seed;
@@ -115,13 +123,14 @@ pub fn play(subject: &Arc<Subject>, trials: &[Trial], jobs: usize, told: impl Fn
             Job { file, scenario, seed, engine: EngineKind::Live, subject: Arc::clone(subject) }
         })
         .collect();
-    let played = Mutex::new(Vec::new());
+    let played: Mutex<BTreeMap<String, Vec<Cell>>> = Mutex::default();
     run_all(&cells, jobs, |job, report| {
         let cell = Cell::of(&job.file.to_string_lossy(), report);
         told(&cell);
-        played.lock().unwrap_or_else(PoisonError::into_inner).push(cell);
+        let mut played = played.lock().unwrap_or_else(PoisonError::into_inner);
+        played.entry(cell.trial.clone()).or_default().push(cell);
     });
-    played.into_inner().unwrap_or_else(PoisonError::into_inner)
+    played.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().filter_map(Cell::worst).collect()
 }
 
 /// Reads the results in `file`.
@@ -156,6 +165,7 @@ mod tests {
             plain: Default::default(),
             counted: BTreeMap::new(),
             said: vec![version.to_owned()],
+            share: None,
         };
         let column = Column {
             subject: subject.to_owned(),

@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn a_spell_counts_what_went_well_within_it_too() {
         let mut segments =
-            day(60, |ms| if ms >= 20_000 && ms < 50_000 && ms % 5000 == 0 { REFUSED } else { Came::Served(3) })
+            day(60, |ms| if (20_000..50_000).contains(&ms) && ms % 5000 == 0 { REFUSED } else { Came::Served(3) })
                 .segments(&[]);
         assert_eq!(segments.len(), 1, "{segments:?}");
         let spell = segments.remove(0).spells.remove(&REFUSED).unwrap();

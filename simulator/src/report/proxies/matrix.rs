@@ -16,7 +16,8 @@ const FAMILIES: [Family; 6] =
 pub fn matrix_cell(cell: Option<&Cell>) -> String {
     let Some(cell) = cell else { return "not run".to_owned() };
     let failed = cell.tunnels.failures() + cell.plain.failures();
-    match cell.shown() {
+    let share = cell.share.map(|share| format!(", {} of {} runs", share.runs, share.of)).unwrap_or_default();
+    let shown = match cell.shown() {
         Shown::NotPlayed => "n/a".to_owned(),
         Shown::Stuck => "**stuck**".to_owned(),
         Shown::Whole => "whole".to_owned(),
@@ -25,7 +26,8 @@ pub fn matrix_cell(cell: Option<&Cell>) -> String {
             let laws: Vec<String> = cell.broken.iter().map(|(law, times)| format!("{law} {times}")).collect();
             format!("**{}**", laws.join(", "))
         }
-    }
+    };
+    shown + &share
 }
 
 /// The page of a matrix: who was played, what came of each fault, what was found in others, and what was claimed beside what was shown.
@@ -65,6 +67,7 @@ One command shows a cell again: `simulator matrix --faults FAULT --subjects SUBJ
   page with an error that may be the target's own, every upstream of the subject has the fault, or the subject lacks what would have helped.
 - **`answered 3`**: this law was broken three times. The [laws](README.md#the-laws) say what that means.
 - **`stuck`**: once the fault was over, requests did not succeed again within 5 s.
+- `…, 2 of 3 runs`: the cell was played several times, came out like that twice, and better otherwise. Without that all its runs came out so.
 - `n/a`: the subject can't do what the cell asks; the reasons are below the tables.
 
 ";
@@ -225,7 +228,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::explore::matrix::VERSION;
+    use crate::explore::matrix::{Share, VERSION};
     use crate::judge::Verdict;
 
     fn cell(subject: &str, trial: &str, verdict: Verdict, failed: u64) -> Cell {
@@ -246,7 +249,16 @@ mod tests {
             },
             plain: Tally { asked: 20, failed: BTreeMap::new() },
             counted: BTreeMap::new(),
+            share: None,
         }
+    }
+
+    #[test]
+    fn a_cell_that_came_out_so_in_some_of_its_runs_says_in_how_many() {
+        let bad = cell("y", "x", Verdict::Violated, 2);
+        let share = Some(Share { runs: 2, of: 3 });
+        assert_eq!(matrix_cell(Some(&Cell { share, ..bad.clone() })), "**answered 2**, 2 of 3 runs");
+        assert_eq!(matrix_cell(Some(&bad)), "**answered 2**");
     }
 
     fn column(subject: &str, lacks: &[Feature]) -> Column {
