@@ -44,6 +44,12 @@ impl<N: Connector> ActiveRequest<'_, N> {
         let head = "GET http://http.mock/ HTTP/1.1\r\nHost: http.mock\r\n";
         match abuse {
             Abuse::Silence => Vec::new(),
+            // No id: it is no request that anybody waits for.
+            Abuse::HalfBody => {
+                let head = "POST http://sink.mock/ HTTP/1.1\r\nHost: sink.mock\r\nContent-Length: 1000\r\n";
+                format!("{head}{}\r\nhalf of it", self.credentials()).into_bytes()
+            }
+            Abuse::Lingering => format!("{head}{}\r\n", self.credentials()).into_bytes(),
             Abuse::HalfHead => head.into(),
             Abuse::LongHead => {
                 let field = "X-More: and more\r\n";

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::active_request::{ActiveRequest, LINGER, bounded, pace, send};
 use super::checksum::{Transferred, fill, pattern};
@@ -42,7 +42,9 @@ impl<N: Connector> ActiveRequest<'_, N> {
             }
             ActionKind::Hold { span, every, bytes } => self.hold(action, &mut wire, *span, *every, *bytes).await,
             ActionKind::Upload { bytes } => self.upload(action, &mut wire, *bytes).await,
-            ActionKind::Download { bytes, send } => self.download(action, &mut wire, *bytes, *send).await,
+            ActionKind::Download { bytes, send, wait } => {
+                self.download(action, &mut wire, *bytes, (*wait, *send)).await
+            }
             ActionKind::Tls { exchange } => {
                 let tls = self.handshake(wire).await?;
                 let mut wire = BufferedStream::new(tls);
@@ -210,7 +212,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
         action: &Action,
         stream: &mut S,
         bytes: u64,
-        answer: u64,
+        (wait, answer): (Duration, u64),
     ) -> Outcome {
         let before = Instant::now();
         let mut block = vec![0; BLOCK];
@@ -232,6 +234,10 @@ impl<N: Connector> ActiveRequest<'_, N> {
             got if got > bytes => Err(FailureKind::Corrupt.at(Phase::Data)),
             _ => Ok(()),
         };
+        if result.is_ok() && !wait.is_zero() {
+            sleep(wait).await;
+            self.deadline = Instant::now() + self.workload.timeout;
+        }
         if result.is_ok() && answer > 0 {
             result = self.send_all(action, stream, answer).await;
         }

@@ -14,17 +14,28 @@ pub enum Abuse {
     LongHead,
     /// It sends what is no HTTP. It has to get a 400.
     Garbage,
+    /// It announces a body, sends a part of it and stops. It has to get a 408.
+    HalfBody,
+    /// It asks for a page, reads it, and asks for nothing more. Its connection has to be ended without a further word.
+    Lingering,
 }
 
 impl Abuse {
     /// All of them.
-    pub const ALL: [Abuse; 4] = [Abuse::Silence, Abuse::HalfHead, Abuse::LongHead, Abuse::Garbage];
+    pub const ALL: [Abuse; 6] =
+        [Abuse::Silence, Abuse::HalfHead, Abuse::LongHead, Abuse::Garbage, Abuse::HalfBody, Abuse::Lingering];
+
+    /// Whether its request is one that the proxy sends on.
+    pub fn reaches_upstreams(self) -> bool {
+        matches!(self, Abuse::HalfBody | Abuse::Lingering)
+    }
 
     /// The status that it has to be answered with; none: nothing may be said.
     pub fn status(self) -> Option<u16> {
         match self {
             Abuse::Silence => None,
-            Abuse::HalfHead => Some(408),
+            Abuse::Lingering => Some(200),
+            Abuse::HalfHead | Abuse::HalfBody => Some(408),
             Abuse::LongHead => Some(431),
             Abuse::Garbage => Some(400),
         }
@@ -38,6 +49,8 @@ impl fmt::Display for Abuse {
             Abuse::HalfHead => "half-head",
             Abuse::LongHead => "long-head",
             Abuse::Garbage => "garbage",
+            Abuse::HalfBody => "half-body",
+            Abuse::Lingering => "lingering",
         })
     }
 }
@@ -47,6 +60,7 @@ impl FromStr for Abuse {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Abuse::ALL.into_iter().find(|one| one.to_string() == text);
-        found.ok_or_else(|| format!("by=`{text}`: expected silence, half-head, long-head or garbage"))
+        let expected = "silence, half-head, long-head, garbage, half-body or lingering";
+        found.ok_or_else(|| format!("by=`{text}`: expected {expected}"))
     }
 }

@@ -68,6 +68,8 @@ pub enum ActionKind {
         bytes: u64,
         /// Bytes that it sends behind the target's end, before it ends its own side.
         send: u64,
+        /// How long it stays silent behind the target's end before it does.
+        wait: Duration,
     },
     /// Keeps a tunnel open, with an echoed block now and then.
     Hold {
@@ -185,10 +187,13 @@ impl fmt::Display for Action {
                 }
             }
             ActionKind::Upload { bytes } => write!(f, ",bytes={bytes}")?,
-            ActionKind::Download { bytes, send } => {
+            ActionKind::Download { bytes, send, wait } => {
                 write!(f, ",bytes={bytes}")?;
                 if *send > 0 {
                     write!(f, ",send={send}")?;
+                }
+                if !wait.is_zero() {
+                    write!(f, ",wait={}", humantime::format_duration(*wait))?;
                 }
             }
             ActionKind::Hold { span, every, bytes } => {
@@ -236,9 +241,11 @@ impl FromStr for Action {
                 early: options.flag("early")?,
             },
             "upload" => ActionKind::Upload { bytes: options.bytes("bytes", 65_536)? },
-            "download" => {
-                ActionKind::Download { bytes: options.bytes("bytes", 65_536)?, send: options.bytes("send", 0)? }
-            }
+            "download" => ActionKind::Download {
+                bytes: options.bytes("bytes", 65_536)?,
+                send: options.bytes("send", 0)?,
+                wait: options.duration("wait", Duration::ZERO)?,
+            },
             "hold" => ActionKind::Hold {
                 span: options.duration("for", Duration::from_secs(60))?,
                 every: options.duration("every", Duration::from_secs(5))?.max(Duration::from_millis(1)),
@@ -319,6 +326,7 @@ mod tests {
             "upload:bytes=2m,slow=10/5ms",
             "download:bytes=5,target=x.example:99",
             "download:bytes=5,send=7",
+            "download:bytes=5,send=7,wait=3s",
             "hold:for=3s,every=1s",
             "http:bytes=10,keep-alive",
             "http:method=HEAD,bytes=10,version=1.0",
@@ -326,6 +334,8 @@ mod tests {
             "http:bytes=10,pipeline=4",
             "page:path=/healthz,keep-alive",
             "abuse:by=half-head",
+            "abuse:by=half-body",
+            "abuse:by=lingering",
             "websocket:rounds=3,bytes=1k",
             "tls:path=/ip,status=204,method=POST,send=7",
         ] {

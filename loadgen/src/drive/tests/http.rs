@@ -128,8 +128,10 @@ async fn abuse_has_to_be_turned_away_by_its_own_answer() {
         ("abuse:by=half-head", "GET http://http.mock/ HTTP/1.1\r\n", Some(408)),
         ("abuse:by=long-head", "GET http://http.mock/ HTTP/1.1\r\n", Some(431)),
         ("abuse:by=garbage", "\u{fffd}", Some(400)),
+        ("abuse:by=half-body", "POST http://sink.mock/ HTTP/1.1\r\n", Some(408)),
+        ("abuse:by=lingering", "GET http://http.mock/ HTTP/1.1\r\n", Some(200)),
     ] {
-        for answered in [None, Some(400), Some(408), Some(431)] {
+        for answered in [None, Some(200), Some(400), Some(408), Some(431)] {
             let text = answered.map(refusal).unwrap_or_default();
             let serve = |mut stream: DuplexStream| {
                 let text = text.clone();

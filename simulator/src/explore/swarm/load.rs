@@ -81,8 +81,21 @@ impl Draw {
                 // A crowd does not last, and the pages have to be asked for in the middle of it.
                 let often = if self.has(Limit) { 10 } else { 1 };
                 let rate = self.number(1, 4) * often;
-                clients.push(json!({ "name": name, "do": action, "rate": rate, "until": format!("{seconds}s") }));
+                let mut client = json!({ "name": name, "do": action, "rate": rate, "until": format!("{seconds}s") });
+                if self.has(ClientAuth) && feature == Feature::Abuse {
+                    client["users"] = json!([format!("alice:{PASSWORD}")]);
+                }
+                clients.push(client);
             }
+        }
+        if self.has(SilentTunnels) {
+            // Longer than any time-out that is drawn for tunnels of which one side has ended.
+            let mut client = json!({ "name": "patient", "do": "download:bytes=100,send=10,wait=25s", "until": format!("{seconds}s") });
+            client["rate"] = json!(self.number(1, 3));
+            if self.has(ClientAuth) {
+                client["users"] = json!([format!("alice:{PASSWORD}")]);
+            }
+            clients.push(client);
         }
         clients
     }

@@ -179,6 +179,8 @@ impl Draw {
         }
         if self.has(Abuse) {
             proxy["timeouts"]["header"] = json!(format!("{}s", self.number(1, 5)));
+            proxy["timeouts"]["body"] = json!("3s");
+            proxy["timeouts"]["keep_alive"] = json!("4s");
         }
         if self.has(Pages) && self.has(Drain) {
             proxy["server"]["drain_delay"] = json!(format!("{}s", self.number(0, 5)));

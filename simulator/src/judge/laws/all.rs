@@ -5,7 +5,7 @@ use super::{process, requests, upstreams};
 use crate::subject::Feature;
 
 /// The laws that have to know all clients of a proxy. They can't judge one that another proxy asks.
-pub(in crate::judge) const NEED_ALL_CLIENTS: [&str; 3] = ["once", "conservation", "statistics"];
+pub(in crate::judge) const NEED_ALL_CLIENTS: [&str; 4] = ["once", "turns", "conservation", "statistics"];
 
 /// The laws that have to know what became of each request at its upstream. They can't judge a proxy that asks another one.
 pub(in crate::judge) const NEED_ALL_UPSTREAMS: [&str; 1] = ["once"];
@@ -29,12 +29,14 @@ pub const LAWS: &[Law] = &[
     requests::idle::LAW,
     requests::reply::LAW,
     requests::once::LAW,
+    requests::attempts::LAW,
     requests::configured::LAW,
     requests::admission::outsiders::LAW,
     requests::admission::users::LAW,
     requests::certificates::LAW,
     upstreams::left_alone::LAW,
     upstreams::converged::LAW,
+    upstreams::turns::LAW,
     process::leftovers::LAW,
     process::liveness::LAW,
     process::health::LAW,

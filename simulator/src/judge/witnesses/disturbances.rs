@@ -205,6 +205,18 @@ impl<'a> Disturbances<'a> {
         self.of_upstream(host, from, until).or_else(|| self.of_connections(host, from, until)).or_else(struck)
     }
 
+    /// From when to when each of all that was done to `host`, or to a connection or request there, had effects.
+    pub fn all(&self, host: &str) -> impl Iterator<Item = (Duration, Duration)> {
+        let host = self.hosts.get(host).into_iter();
+        host.flat_map(|host| [&host.process, &host.link, &host.listener, &host.connections, &host.requests])
+            .flat_map(Spans::all)
+    }
+
+    /// The same of the proxy's machine.
+    pub fn of_machine(&self) -> impl Iterator<Item = (Duration, Duration)> {
+        self.machine.all()
+    }
+
     /// How many connections to the upstream on `host`, and how many requests there, were struck at some time from `from` to `until`.
     pub fn strikes(&self, host: &str, from: Duration, until: Duration) -> usize {
         let Some(host) = self.hosts.get(host) else { return 0 };

@@ -29,6 +29,11 @@ impl<T: Copy> Spans<T> {
         Spans { latest: latest.collect(), all }
     }
 
+    /// All of them, from their first to their last instants.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Duration, Duration)> {
+        self.all.iter().map(|(from, until, _)| (*from, *until))
+    }
+
     /// What the latest one stands for of those that have an instant in common with the span from `from` to `until`.
     pub(super) fn overlapping(&self, from: Duration, until: Duration) -> Option<T> {
         let mut place = self.all.partition_point(|(begin, ..)| *begin <= until);

@@ -80,8 +80,11 @@ impl<E: RunsProxy> Stage<'_, E> {
             // A connection may last a little longer at the proxy than at its client.
             let room = config.limits.max_connections.map_or(u64::MAX, |most| most.get() as u64 / 2);
             let clients = round.clamp(1, 8).min(room.max(1));
-            self.ask(place, json!({ "do": "connect", "requests": rounds * round, "clients": clients }), until);
-            self.engine.wait(ROUNDS_LIMIT, |engine| engine.live_tasks(&own) == 0);
+            // The last round one after the other, so that everybody can see in which order turns are taken.
+            for (requests, clients) in [((rounds - 1) * round, clients), (round, 1)] {
+                self.ask(place, json!({ "do": "connect", "requests": requests, "clients": clients }), until);
+                self.engine.wait(ROUNDS_LIMIT, |engine| engine.live_tasks(&own) == 0);
+            }
         }
     }
 }

@@ -3,24 +3,31 @@
 use std::time::Duration;
 
 use loadgen::{Abuse, ActionKind, Failure, FailureKind};
+use proxy::config::{Timeouts, Upstream};
 
 use super::health::{excuse, in_time};
 use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{ClientRequest, Witnesses};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "abuse",
-    text: "A client that says nothing or stops within a head is turned away by the end of the header time-out; one that sends a head \
-           without end, or what is no HTTP, at once.",
+    text: "A client that says nothing or stops within a head is turned away by the end of the header time-out, one that stops within a body \
+           or asks for nothing more by the end of its own; one that sends a head without end, or what is no HTTP, at once.",
     check: Check::BlackBox(check),
 };
 
 fn check(witnesses: &Witnesses<'_>) -> Checked {
     let asked = witnesses.pages.iter().filter(|(_, asked)| witnesses.reaches_the_proxy(asked));
     let abuse = asked.filter_map(|(id, asked)| match &witnesses.action_of(asked)?.kind {
-        ActionKind::Abuse { by } => Some(judge(witnesses, id, asked, *by)),
+        // Of who is refused for its credentials nothing is waited for.
+        ActionKind::Abuse { by }
+            if !by.reaches_upstreams() || witnesses.is_admitted(asked, witnesses.end_of(asked)) == Some(true) =>
+        {
+            Some(judge(witnesses, id, asked, *by))
+        }
         _ => None,
     });
     abuse.collect()
@@ -28,10 +35,15 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 
 fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abuse) -> Case {
     let (from, until) = (asked.began, witnesses.end_of(asked));
+    let longest = |of: fn(&Timeouts) -> Duration| {
+        let during = witnesses.configurations.during(from, until);
+        during.map(|config| of(&config.timeouts)).max().unwrap_or_default()
+    };
     let waits = match by {
-        Abuse::Silence | Abuse::HalfHead => {
-            witnesses.configurations.during(from, until).map(|config| config.timeouts.header).max().unwrap_or_default()
-        }
+        Abuse::Silence | Abuse::HalfHead => longest(|timeouts| timeouts.header),
+        // Before that somebody has to take its request, or to answer it.
+        Abuse::HalfBody => longest(|timeouts| timeouts.body) + longest(|timeouts| timeouts.request),
+        Abuse::Lingering => longest(|timeouts| timeouts.keep_alive) + longest(|timeouts| timeouts.request),
         Abuse::LongHead | Abuse::Garbage => Duration::ZERO,
     };
     let wrong = match asked.result() {
@@ -45,10 +57,23 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abu
             None => return Case::Holds,
         },
     };
-    match excuse(witnesses, asked) {
+    match excuse(witnesses, asked).or_else(|| by.reaches_upstreams().then(|| unserved(witnesses, asked)).flatten()) {
         Some(why) => Case::Excused(why),
         None => Case::Broken(Violation::found(wrong, [asked.line, asked.last_line()])),
     }
+}
+
+/// Why it may not have been served: something was done to an upstream by then, or one of them serves nobody.
+fn unserved(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Option<Excuse> {
+    let (config, until) = (witnesses.configurations.at(asked.began), witnesses.end_of(asked));
+    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    let disturbed = hosts.find_map(|host| witnesses.disturbances.of_anything(host, Duration::ZERO, until));
+    let serves = |upstream: &Upstream| {
+        let hosts = witnesses.configurations.hosts_of(&upstream.host, Duration::ZERO, until);
+        hosts.iter().all(|host| witnesses.serves(upstream, host, config))
+    };
+    let all_serve = || config.upstreams.iter().filter(|one| one.weight.get() > 0).all(|one| serves(one));
+    disturbed.or_else(|| (!all_serve()).then_some(Excuse::NoSoundUpstream))
 }
 
 /// netdrift says 408 to whoever has begun a head, and nothing to whoever has not; others may do as they like (RFC 9110, 15.5.9).
@@ -92,6 +117,34 @@ mod tests {
             }
             twin.fires();
         }
+    }
+
+    fn stalled(rest: &str) -> Twin {
+        let text = format!(
+            r#"{{ "name": "stalled", "story": "Some stop in the middle.", "duration": "6s",
+            "proxy": {{ "timeouts": {{ "body": "2s", "keep_alive": "2s", "request": "4s" }} }}, "upstreams": [{{ "name": "a" }}], {rest}
+            "clients": [{{ "name": "half", "do": "abuse:by=half-body", "requests": 4, "rate": 2 }},
+                {{ "name": "lingers", "do": "abuse:by=lingering", "requests": 4, "rate": 2 }}] }}"#
+        );
+        Twin::of_scenario(&LAW, &text)
+    }
+
+    #[test]
+    fn fires_where_a_body_that_stops_or_a_kept_connection_stays() {
+        for client in ["half", "lingers"] {
+            let mut twin = stalled("");
+            assert_eq!(twin.checked().cases, 8);
+            let at =
+                twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id.starts_with(client)));
+            twin.record.trace.lines[at].at_us += 8_000_000;
+            twin.fires();
+        }
+    }
+
+    #[test]
+    fn what_was_done_to_its_upstream_excuses() {
+        let killed = r#""timeline": [{ "at": "700ms", "do": "crash", "host": "a" }],"#;
+        stalled(killed).excuses(Excuse::UpstreamKilled);
     }
 
     /// Another proxy may close without a word where netdrift says 408.

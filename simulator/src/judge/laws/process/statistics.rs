@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use loadgen::{ActionKind, FailureKind};
+use mock_upstreams::journal::Record;
 use serde_json::Value as Json;
 
 use crate::judge::checked::{Case, Checked};
@@ -18,8 +19,8 @@ use crate::scenario::Action;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "statistics",
-    text: "The statistics page says what happened: requests, successes and failures; and it books each attempt to the upstream that \
-           had it, which has written it down.",
+    text: "The statistics page says what happened: requests, successes and failures; it books each attempt to the upstream that had it, \
+           which has written it down; and when all is over nothing is under way or open but the page's own connection.",
     check: Check::Told(check),
 };
 
@@ -86,11 +87,24 @@ fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, place: (usize, Dura
         ("the upstreams' total_requests", sum("total_requests"), attempts),
         ("the upstreams' success_requests", sum("success_requests"), served),
         ("current_requests", number(page, &["current_requests"]).saturating_sub(may_last), 0),
+        ("the upstreams' current_connections", sum_of_present(page, "current_connections").saturating_sub(may_last), 0),
     ];
     for (name, said, happened) in facts {
         let text = || format!("{name} is {said}, but {happened} happened");
         checked.add(Case::of((said != happened).then(|| Violation::found(text(), [line]))));
     }
+    // The page was asked for on one. Of a client that has gone the proxy may not have heard.
+    let open = number(page, &["open_connections"]).saturating_sub(1 + may_last);
+    let unheard = history.witnesses.requests.values().chain(history.witnesses.pages.values());
+    let mut unheard =
+        unheard.filter_map(|asked| history.witnesses.disturbances.of_client(asked.client, asked.began, at));
+    checked.add(compare(
+        unheard.next(),
+        "open_connections, but for the page's own and those that may last,",
+        open,
+        0,
+        line,
+    ));
 }
 
 /// Holds what the page says of each upstream against what the proxy told, and against the upstream's own journal.
@@ -128,9 +142,13 @@ fn each<'a>(
             || gone(history) > 0
             || !witnesses.serves(upstream, name, config);
         let excuse = excuse.or(unsure.then_some(Excuse::Untold));
-        let own = |id: &Option<String>| id.as_ref().is_some_and(|id| witnesses.requests.contains_key(id.as_str()));
+        // Those of hostile clients have no id; the proxy's checks have none either, and come by CONNECT or HEAD.
+        let own = |record: &Record| match &record.id {
+            Some(id) => witnesses.requests.contains_key(id.as_str()),
+            None => matches!(record.method.as_str(), "GET" | "POST"),
+        };
         let written = witnesses.journals.at(name).into_iter().flat_map(|journal| &journal.requests);
-        let written = written.filter(|entry| own(&entry.record.id) && entry.at <= at).count() as u64;
+        let written = written.filter(|entry| own(entry.record) && entry.at <= at).count() as u64;
         let said = number(metrics, &["total_requests"]);
         // The proxy's own probes ask for targets of clients, and are no requests; some get through.
         let probes: usize = witnesses.requests.keys().map(|id| history.probes(id, name)).sum();
@@ -172,7 +190,7 @@ fn gone(history: &History<'_>) -> u64 {
     let unread = |asked: &ClientRequest<'_>| {
         history.witnesses.action_of(asked).is_some_and(|action| matches!(action.kind, ActionKind::Websocket { .. }))
     };
-    let requests = history.witnesses.requests.values();
+    let requests = history.witnesses.requests.values().chain(history.witnesses.pages.values());
     let gone = requests.filter(|asked| match asked.result() {
         Some(result) => result.failure.is_some_and(|failure| match failure.kind {
             FailureKind::Status(_) => unread(asked),
@@ -205,9 +223,12 @@ fn number(page: &Json, path: &[&str]) -> u64 {
 
 /// The sum over all upstreams, with those that a reload has removed.
 fn sum_of_upstreams(page: &Json, field: &str) -> u64 {
+    sum_of_present(page, field) + number(page, &["total", "departed", field])
+}
+
+fn sum_of_present(page: &Json, field: &str) -> u64 {
     let metrics = page.pointer("/total/upstream_metrics").and_then(Json::as_array);
-    let present: u64 = metrics.into_iter().flatten().map(|one| number(one, &[field])).sum();
-    present + number(page, &["total", "departed", field])
+    metrics.into_iter().flatten().map(|one| number(one, &[field])).sum()
 }
 
 #[cfg(test)]
@@ -224,6 +245,8 @@ mod tests {
             "/total/total_requests",
             "/total/upstream_metrics/0/success_requests",
             "/current_requests",
+            "/open_connections",
+            "/total/upstream_metrics/1/current_connections",
             "/recent_15m/total_requests",
             "/rejected_requests",
         ] {

@@ -1,5 +1,5 @@
-//! The law `idle`: a tunnel through which nothing goes is ended at its time-out, neither later nor sooner; one whose client has ended its
-//! side, no later than at that of half-closed ones.
+//! The law `idle`: a tunnel through which nothing goes is ended at its time-out, neither later nor sooner; one of which a side has ended,
+//! no later than at that of half-closed ones.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::judge::witnesses::{ClientRequest, Harm, Witnesses};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "idle",
-    text: "A tunnel through which nothing goes is ended once the idle time-out is over, and not before; one whose client has ended its \
-           side, by the end of the half-closed time-out.",
+    text: "A tunnel through which nothing goes is ended once the idle time-out is over, and not before; one of which either \
+           side has ended, by the end of the half-closed time-out.",
     check: Check::BlackBox(check),
 };
 
@@ -26,7 +26,9 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     let silent = |(id, asked): (&&str, &ClientRequest<'_>)| judge(witnesses, id, asked);
     let half_closed = |(id, asked): (&&str, &ClientRequest<'_>)| judge_half_closed(witnesses, id, asked);
     let requests = || witnesses.requests.iter();
-    requests().filter_map(silent).chain(requests().filter_map(half_closed)).collect()
+    let left_open = |(id, asked): (&&str, &ClientRequest<'_>)| judge_left_open(witnesses, id, asked);
+    let ended = requests().filter_map(half_closed).chain(requests().filter_map(left_open));
+    requests().filter_map(silent).chain(ended).collect()
 }
 
 /// `None` for a tunnel that did not stand, or whose client need not be silent for longer than the time-out.
@@ -68,13 +70,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
 /// upstream excuses: the client has had all that it asked for, and is told by the proxy alone.
 fn judge_half_closed(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
     let (from, until) = (asked.half_closed()?, witnesses.end_of(asked));
-    let limits = || {
-        witnesses.configurations.during(from, until).map(|config| match witnesses.subject.tells() {
-            true => config.timeouts.half_closed,
-            // Others have one time-out for silent tunnels of both kinds.
-            false => config.timeouts.idle_tunnel,
-        })
-    };
+    let limits = || witnesses.configurations.during(from, until).map(|config| witnesses.half_closed(config));
     let (least, most) = (limits().min()?, limits().max()?);
     let margin = SLACK + witnesses.one_way() * ROUNDS + witnesses.resending() + witnesses.tolerance;
     let lasted = until.saturating_sub(from);
@@ -91,6 +87,40 @@ fn judge_half_closed(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<
     })
 }
 
+/// The same of a tunnel whose other end has ended its side, and whose client says nothing more and stays for longer than the time-out: its
+/// upstream tells when it was over.
+fn judge_left_open(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
+    let (from, until, stays) = (asked.began, witnesses.end_of(asked), witnesses.stays_for(asked)?);
+    let limits = || witnesses.configurations.during(from, until).map(|config| witnesses.half_closed(config));
+    let (least, most) = (limits().min()?, limits().max()?);
+    let margin = SLACK + witnesses.one_way() * ROUNDS + witnesses.resending() + witnesses.tolerance;
+    let result = asked.result().filter(|result| result.phases.first_byte_us.is_some())?;
+    // Its client says more only where all has come.
+    let ended = until.checked_sub(stays).filter(|at| *at >= from && stays > most + margin)?;
+    let [entry] = witnesses.journals.of(id) else { return None };
+    if by_hand::closed(witnesses, asked, &[*entry]).is_some() {
+        return None;
+    }
+    let phases = [result.phases.connect_us, result.phases.reply_us, result.phases.first_byte_us];
+    let began_to_end = from + phases.into_iter().flatten().map(Duration::from_micros).sum::<Duration>();
+    let early = entry.at + margin < began_to_end + least;
+    if !early && entry.at <= ended + most + margin {
+        return Some(Case::Holds);
+    }
+    let disturbances = &witnesses.disturbances;
+    let excuse =
+        excuse(witnesses, asked, from).or_else(|| disturbances.of_upstream(entry.host, from, entry.at.max(until)));
+    let struck = disturbances.harm(entry) != Harm::Nothing;
+    let text = || {
+        let lasted = entry.at.saturating_sub(began_to_end);
+        format!("the tunnel of {id} lasted {lasted:?} beyond its other end's; its time-out is {least:?} to {most:?}")
+    };
+    Some(match excuse.or(struck.then_some(Excuse::RequestStruck)) {
+        Some(why) => Case::Excused(why),
+        None => Case::Broken(Violation::found(text(), [asked.line, entry.line])),
+    })
+}
+
 /// Why the news of a tunnel's end may not have reached its client in time.
 fn excuse(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, from: Duration) -> Option<Excuse> {
     let (until, disturbances) = (witnesses.end_of(asked), &witnesses.disturbances);
@@ -103,6 +133,8 @@ fn excuse(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, from: Duration) 
 
 #[cfg(test)]
 mod tests {
+    use mock_upstreams::journal::Event;
+
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
@@ -145,6 +177,37 @@ mod tests {
         let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
         twin.record.trace.lines[at].at_us += 3_000_000;
         twin.fires();
+    }
+
+    fn left_open(timeline: &str) -> String {
+        format!(
+            r#"{{ "name": "left-open", "story": "Clients stay when all has come.", "duration": "3s",
+            "proxy": {{ "timeouts": {{ "half_closed": "3s" }} }}, "upstreams": [{{ "name": "a" }}],
+            "clients": [{{ "name": "client", "do": "download:bytes=100,send=10,wait=15s", "requests": 4, "rate": 2 }}],
+            "timeline": [{timeline}] }}"#
+        )
+    }
+
+    /// The upstream has ended first, and its client says nothing more.
+    #[test]
+    fn fires_where_a_tunnel_that_its_client_leaves_open_stays_or_is_ended_at_once() {
+        for by in [9_000_000, -3_000_000_i64] {
+            let mut twin = Twin::of_scenario(&LAW, &left_open(""));
+            assert_eq!(twin.checked().cases, 4);
+            let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+            let line = &mut twin.record.trace.lines[at];
+            line.at_us = line.at_us.saturating_add_signed(by);
+            twin.fires();
+        }
+    }
+
+    #[test]
+    fn an_upstream_that_is_cut_off_hears_late_of_the_end() {
+        let cut = r#"{ "at": "1s", "do": "partition", "between": ["a", "proxy"] }, { "at": "2900ms", "do": "heal", "between": ["a", "proxy"] }"#;
+        let mut twin = Twin::of_scenario(&LAW, &left_open(cut));
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        twin.record.trace.lines[at].at_us += 9_000_000;
+        twin.excuses(Excuse::UpstreamCutOff);
     }
 
     #[test]

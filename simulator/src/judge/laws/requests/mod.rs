@@ -2,6 +2,7 @@
 
 pub(in crate::judge) mod admission;
 pub(in crate::judge) mod answered;
+pub(in crate::judge) mod attempts;
 pub(in crate::judge) mod bytes;
 pub(in crate::judge) mod certificates;
 pub(in crate::judge) mod configured;

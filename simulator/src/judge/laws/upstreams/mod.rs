@@ -11,3 +11,4 @@ pub(in crate::judge) mod members;
 pub(in crate::judge) mod restore;
 pub(in crate::judge) mod returned;
 pub(in crate::judge) mod shares;
+pub(in crate::judge) mod turns;

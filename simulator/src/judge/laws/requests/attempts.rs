@@ -1,0 +1,108 @@
+//! The law `attempts`: a request is tried through no more upstreams than the configuration allows.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
+use crate::judge::laws::law::{Check, Law};
+use crate::judge::violation::Violation;
+use crate::judge::witnesses::{ClientRequest, Witnesses};
+
+pub(in crate::judge) const LAW: Law = Law {
+    name: "attempts",
+    text: "No request reaches more upstreams than it may be tried through, by their journals.",
+    check: Check::BlackBox(check),
+};
+
+/// A request that began so shortly behind a reload may still be of the configuration before it.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+
+fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let reached = witnesses.requests.iter().filter(|(id, _)| !witnesses.journals.of(id).is_empty());
+    reached.filter_map(|(id, asked)| judge(witnesses, id, asked)).collect()
+}
+
+/// `None` where the subject has no such limit.
+fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
+    let (from, until) = (asked.began, witnesses.end_of(asked));
+    let during = witnesses.configurations.during(from.saturating_sub(ON_THE_WAY), until);
+    let most = during.map(|config| config.failover.max_attempts.get()).max()?;
+    let entries = witnesses.journals.of(id);
+    // An attempt may ask its upstream a second time, on a connection of its own, where a kept one was closing.
+    let asked_there: BTreeSet<&str> = entries.iter().map(|entry| entry.host).collect();
+    if asked_there.len() as u64 <= u64::from(most) {
+        return Some(Case::Holds);
+    }
+    // Who opened it may have been killed before it wrote that down, and a probe has asked for the same target since.
+    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    if hosts.any(|host| witnesses.disturbances.killed(host, from, witnesses.over)) {
+        return Some(Case::Excused(Excuse::UpstreamKilled));
+    }
+    let text = format!("{id} was tried through {} upstreams of at most {most}: {asked_there:?}", asked_there.len());
+    let lines = entries.iter().map(|entry| entry.line).chain([asked.last_line()]);
+    Some(Case::Broken(Violation::found(text, lines)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mock_upstreams::journal::Event;
+
+    use super::LAW;
+    use crate::judge::excuse::Excuse;
+    use crate::judge::laws::twin::Twin;
+    use crate::record::{Line, What};
+    use crate::scenario::HostName;
+
+    fn limited(most: u32, timeline: &str) -> String {
+        let refuses = r#"{ "faults": [{ "fault": "status-502" }] }"#;
+        format!(
+            r#"{{ "name": "limited", "story": "Most upstreams fail.", "duration": "4s",
+            "proxy": {{ "failover": {{ "max_attempts": {most} }} }},
+            "upstreams": [{{ "name": "a", "plan": {refuses} }}, {{ "name": "b", "plan": {refuses} }}, {{ "name": "c" }}],
+            "clients": [{{ "name": "client", "do": "http:bytes=100", "requests": 8, "rate": 2 }}],
+            "timeline": [{timeline}] }}"#
+        )
+    }
+
+    /// Has a request that was tried through two upstreams be tried through the third as well.
+    fn tried_once_more(twin: &mut Twin) {
+        let lines = twin.record.trace.lines.clone();
+        let id = |what: &What| match what {
+            What::Upstream(Event::Request(record)) => record.id.clone(),
+            _ => None,
+        };
+        let mut tried: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
+        for line in &lines {
+            tried.entry(id(&line.what).unwrap_or_default()).or_default().push(line);
+        }
+        let (_, twice) = tried.iter().find(|(id, lines)| !id.is_empty() && lines.len() == 2).unwrap();
+        let hosts: Vec<&HostName> = twice.iter().map(|line| &line.host).collect();
+        let mut more = twice[0].clone();
+        // At the end, so that nothing witnessed comes later.
+        more.at_us = lines.last().unwrap().at_us;
+        let all = ["a", "b", "c"].map(HostName::new);
+        more.host = all.into_iter().find(|host| !hosts.contains(&host)).unwrap();
+        twin.record.trace.lines.push(more);
+    }
+
+    #[test]
+    fn fires_where_one_upstream_more_was_tried() {
+        let mut twin = Twin::of_scenario(&LAW, &limited(2, ""));
+        tried_once_more(&mut twin);
+        twin.fires();
+        let mut twin = Twin::of_scenario(&LAW, &limited(3, ""));
+        twin.scenario.proxy["failover"]["max_attempts"] = 1.into();
+        twin.fires();
+    }
+
+    #[test]
+    fn a_killed_upstream_excuses() {
+        let killed = r#"{ "at": "3s", "do": "crash", "host": "b" }"#;
+        let mut twin = Twin::of_scenario(&LAW, &limited(2, killed));
+        tried_once_more(&mut twin);
+        twin.excuses(Excuse::UpstreamKilled);
+    }
+}
