@@ -27,6 +27,10 @@ impl Draw {
                     // How long a connection that is kept takes up a place, nobody but its two ends can tell.
                     action = action.replace(",keep-alive", "");
                 }
+                if self.has(Feature::Abuse) {
+                    // The proxy soon ends kept connections there, and what came at that very moment nobody may send again.
+                    action = action.replace(",expect,keep-alive", ",expect");
+                }
                 let mut client = json!({ "name": format!("c{number}"), "do": action, "until": format!("{seconds}s") });
                 if self.once_in(4) {
                     client["clients"] = json!(self.number(1, 8));

@@ -53,6 +53,12 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abu
         }
         Some(result) => match &result.failure {
             Some(failure) if turns_away_its_own_way(witnesses, failure) => return Case::Holds,
+            // Above the limit the reserve turns away whoever wants to be served.
+            Some(Failure { kind: FailureKind::Status(503), .. })
+                if by.reaches_upstreams() && witnesses.crowded(asked, 0).is_some() =>
+            {
+                return Case::Holds;
+            }
             Some(failure) => format!("{id} was turned away otherwise: {failure}"),
             None => return Case::Holds,
         },
@@ -63,11 +69,14 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abu
     }
 }
 
-/// Why it may not have been served: something was done to an upstream by then, or one of them serves nobody.
+/// Why it may not have been served: something was done to an upstream by then, or one of them serves nobody. Who was not refused, but had to
+/// wait, can only have waited for what was done meanwhile.
 fn unserved(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Option<Excuse> {
     let (config, until) = (witnesses.configurations.at(asked.began), witnesses.end_of(asked));
     let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-    let disturbed = hosts.find_map(|host| witnesses.disturbances.of_anything(host, Duration::ZERO, until));
+    let refused = asked.result().is_some_and(|result| result.status.is_some_and(|status| status >= 400));
+    let since = if refused { Duration::ZERO } else { asked.began };
+    let disturbed = hosts.find_map(|host| witnesses.disturbances.of_anything(host, since, until));
     let serves = |upstream: &Upstream| {
         let hosts = witnesses.configurations.hosts_of(&upstream.host, Duration::ZERO, until);
         hosts.iter().all(|host| witnesses.serves(upstream, host, config))

@@ -72,6 +72,8 @@ fn served_until(
     // Whoever waits behind others in a pipeline tells of its answer when all are over.
     let slow =
         witnesses.may_be_pipelined(asked) || witnesses.action_of(asked).is_none_or(|action| action.throttle.is_some());
+    // So does whoever says nothing for long behind the other end's.
+    let slow = slow || witnesses.stays_for(asked).is_some();
     if end < stopped || slow {
         return None;
     }

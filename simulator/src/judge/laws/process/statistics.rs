@@ -33,6 +33,8 @@ struct Told<'a> {
     rejected: u64,
     /// Attempts and successful attempts, by the upstream that was picked.
     attempts: BTreeMap<&'a str, (u64, u64)>,
+    /// Who is ejected, so that a probe of it may be under way.
+    ejected: BTreeSet<&'a str>,
 }
 
 fn check(history: &History<'_>) -> Checked {
@@ -53,6 +55,8 @@ fn check(history: &History<'_>) -> Checked {
                     *attempts += 1;
                     *served += u64::from(failure.is_none());
                 }
+                ProxyEvent::Ejected { upstream, .. } => drop(told.ejected.insert(upstream.as_str())),
+                ProxyEvent::Recovered { upstream, .. } => drop(told.ejected.remove(upstream.as_str())),
                 // What is refused for what it asks or who asks it has no verdict.
                 ProxyEvent::Finished(end) => {
                     let refused = end.attempts == 0 && end.status >= 400 && !decided.contains(&end.request);
@@ -87,12 +91,21 @@ fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, place: (usize, Dura
         ("the upstreams' total_requests", sum("total_requests"), attempts),
         ("the upstreams' success_requests", sum("success_requests"), served),
         ("current_requests", number(page, &["current_requests"]).saturating_sub(may_last), 0),
-        ("the upstreams' current_connections", sum_of_present(page, "current_connections").saturating_sub(may_last), 0),
     ];
     for (name, said, happened) in facts {
         let text = || format!("{name} is {said}, but {happened} happened");
         checked.add(Case::of((said != happened).then(|| Violation::found(text(), [line]))));
     }
+    // What the proxy asks upstreams by itself takes a connection there, too.
+    let checks = history.witnesses.configurations.at(at).health.active.is_some() || !told.ejected.is_empty();
+    let leased = sum_of_present(page, "current_connections").saturating_sub(may_last);
+    checked.add(compare(
+        checks.then_some(Excuse::Untold),
+        "current_connections, but for those that may last,",
+        leased,
+        0,
+        line,
+    ));
     // The page was asked for on one. Of a client that has gone the proxy may not have heard.
     let open = number(page, &["open_connections"]).saturating_sub(1 + may_last);
     let unheard = history.witnesses.requests.values().chain(history.witnesses.pages.values());

@@ -90,7 +90,9 @@ fn due(
     none(disturbances.of_proxy(from, until))?;
     none(by_hand::closed(witnesses, asked, entries))?;
     let failed = asked.result().is_none_or(|result| result.failure.is_some());
-    none(witnesses.crowded(asked, if failed { 0 } else { RESERVE }))?;
+    let crowded = witnesses.crowded(asked, if failed { 0 } else { RESERVE });
+    // Whom an upstream has heard of was let in, be it late.
+    none(crowded.filter(|_| entries.is_empty()))?;
     let config = witnesses.configurations.at(from);
     if let Some(stopped) = disturbances.stopped() {
         let accepts = stopped + config.server.drain_delay;
@@ -150,7 +152,7 @@ fn due(
     let due = due + witnesses.resending() + witnesses.machine.rests(from, until);
     let patience = witnesses.patience(asked).min(config.timeouts.request);
     none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
-    Ok(due)
+    Ok(if crowded.is_some() { due + patience } else { due })
 }
 
 fn none(excuse: Option<Excuse>) -> Result<(), Excuse> {
@@ -183,7 +185,7 @@ struct Standing {
     bad: u32,
     /// Those of them that may have had the request wait for them.
     waiting: u32,
-    /// Those to which something was done before, so that they may still be left alone.
+    /// Those to which something was done before, or that an operator ejected, so that they may still be left alone.
     recovering: u32,
     /// The others.
     sound: u32,
@@ -280,7 +282,9 @@ impl Standing {
         }
         if harmed || unknown {
             self.bad += 1;
-        } else if led.iter().any(|host| may_be_out(host)) {
+        } else if led.iter().any(|host| may_be_out(host))
+            || by_hand::changed_health(witnesses, &upstream.host, before, until)
+        {
             self.recovering += 1;
         } else if witnesses
             .configurations
@@ -314,6 +318,17 @@ mod tests {
         if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[at].what {
             how(result);
         }
+    }
+
+    /// The other upstream was killed before its probe was due.
+    #[test]
+    fn an_upstream_that_was_ejected_by_hand_may_be_left_alone() {
+        let text = r#"{ "name": "by-hand", "story": "One is ejected by hand, and then the other is killed.", "duration": "4s",
+            "upstreams": [{ "name": "a" }, { "name": "b" }],
+            "clients": [{ "name": "client", "do": "echo", "requests": 30, "rate": 10 }],
+            "timeline": [{ "at": "1s", "do": "steer", "upstream": "a", "order": "eject" },
+                { "at": "1100ms", "do": "crash", "host": "b" }, { "at": "1500ms", "do": "restart", "host": "b" }] }"#;
+        Twin::of_scenario(&LAW, text).excuses(Excuse::Recovering);
     }
 
     #[test]
@@ -492,7 +507,15 @@ mod tests {
         let full = r#"{ "name": "full", "story": "More come than the proxy serves.", "duration": "5s",
             "proxy": { "limits": { "max_connections": 2 } }, "upstreams": [{ "name": "a" }],
             "clients": [{ "name": "herd", "do": "hold:for=3s", "requests": 6, "rate": 1000 }, { "name": "late", "do": "echo", "requests": 2, "from": "1s" }] }"#;
-        Twin::of_scenario(&LAW, full).excuses(Excuse::Crowded);
+        let mut twin = Twin::of_scenario(&LAW, full);
+        twin.excuses(Excuse::Crowded);
+        // But not who was let in.
+        let served = |what: &What| matches!(what, What::Client(ClientEvent::Ended(result)) if result.failure.is_none());
+        let at = twin.find(served);
+        if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[at].what {
+            result.failure = Some(FailureKind::Corrupt.at(Phase::Data));
+        }
+        twin.fires();
     }
 
     #[test]
