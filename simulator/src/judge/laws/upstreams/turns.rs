@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use loadgen::ActionKind;
+use loadgen::{Action, ActionKind};
 use proxy::config::Config;
 
 use super::shares::gcd;
@@ -11,7 +11,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{ClientRequest, RECOVERY_MARGIN, Witnesses};
-use crate::scenario::Action;
+use crate::scenario;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "turns",
@@ -73,11 +73,19 @@ fn turn<'a>(witnesses: &Witnesses<'a>, id: &str, asked: &ClientRequest<'a>) -> R
         return Err(Trouble);
     }
     let phases = &end.result.phases;
-    let reply = phases.reply_us.filter(|_| !witnesses.may_be_pipelined(asked));
+    let reply = phases.reply_us.filter(|_| sends_its_head_at_once(witnesses, asked));
     let answered = reply.map(|reply| asked.began + Duration::from_micros(phases.connect_us.unwrap_or(0) + reply));
     turn.answered = Some(answered.unwrap_or(end.at).min(end.at));
     turn.host = Some(entry.host);
     Ok(Some(turn))
+}
+
+/// Whether the client of a tunnel sends its whole head at once and nothing with it: it counts from then on.
+fn sends_its_head_at_once(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
+    let at_once = |action: &Action| {
+        action.is_tunnel() && action.throttle.is_none() && !matches!(action.kind, ActionKind::Echo { early: true, .. })
+    };
+    witnesses.action_of(asked).is_some_and(at_once)
 }
 
 /// When the turns may have been others than those of the schedule that the configuration makes, each until all are eligible again.
@@ -89,7 +97,7 @@ fn troubles(witnesses: &Witnesses<'_>) -> Vec<(Duration, Duration)> {
     let mut troubles: Vec<_> = disturbed.map(|(from, until)| (from, until.saturating_add(back))).collect();
     troubles.extend(witnesses.configurations.given().skip(1).map(|(at, _)| (at, at + ON_THE_WAY)));
     troubles.extend(witnesses.machine.failed_lookups.iter().map(|(at, _)| (*at, *at + ON_THE_WAY)));
-    let by_hand = witnesses.played.iter().filter(|(_, action)| matches!(action, Action::Steer { .. }));
+    let by_hand = witnesses.played.iter().filter(|(_, action)| matches!(action, scenario::Action::Steer { .. }));
     troubles.extend(by_hand.map(|(at, _)| (*at, *at + back)));
     troubles.extend(witnesses.disturbances.stopped().map(|at| (at, Duration::MAX)));
     troubles
@@ -286,6 +294,15 @@ mod tests {
     #[test]
     fn who_is_under_way_may_have_taken_either_turn() {
         let mut twin = of(r#""clients": [{ "name": "client", "do": "connect", "requests": 9, "rate": 1000 }]"#);
+        in_blocks(&mut twin, false);
+        assert_eq!(twin.checked().violations, []);
+    }
+
+    /// Its head is long under way, and the reply is counted from its end on.
+    #[test]
+    fn a_head_that_comes_slowly_is_under_way() {
+        let mut twin =
+            of(r#""clients": [{ "name": "slow", "do": "echo:bytes=10,slow=10/50ms", "requests": 9, "rate": 10 }]"#);
         in_blocks(&mut twin, false);
         assert_eq!(twin.checked().violations, []);
     }
