@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,25 +24,6 @@ const KEEPALIVE: TcpKeepalive =
 #[derive(Debug)]
 pub struct OsStream {
     pub(super) tcp: TcpStream,
-    /// The first write is tried without asking the runtime, which hears of what a new socket is ready for only in its next turn.
-    /// Of one that was accepted the runtime assumes it by itself.
-    tries_write: bool,
-}
-
-impl OsStream {
-    pub(super) fn accepted(tcp: TcpStream) -> Self {
-        OsStream { tcp, tries_write: false }
-    }
-
-    /// Writes without asking the runtime, this once. The writer is registered with it already.
-    #[cold]
-    fn try_write(&mut self, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.tries_write = false;
-        match rustix::net::send(&self.tcp, buf, SendFlags::NOSIGNAL) {
-            Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
-            sent => Poll::Ready(sent.map_err(Into::into)),
-        }
-    }
 }
 
 /// Connects to `addr`.
@@ -56,18 +37,15 @@ pub(super) async fn connect(addr: SocketAddr) -> io::Result<OsStream> {
         Ok(()) | Err(Errno::INPROGRESS) => {}
         Err(error) => return Err(error.into()),
     }
-    // To this machine the handshake is over by now, if it went well: then the socket has a peer, and there is nothing to wait for.
-    let is_connected = addr.ip().is_loopback() && rustix::net::getpeername(&socket).is_ok();
     let tcp = TcpStream::from_std(socket.into())?;
-    if !is_connected
-        && tcp.ready(Interest::WRITABLE | Interest::ERROR).await?.is_error()
+    if tcp.ready(Interest::WRITABLE | Interest::ERROR).await?.is_error()
         && let Some(error) = tcp.take_error()?
     {
         return Err(error);
     }
     // Can't fail on a live socket, and a dead one is reported by its first read.
     let _ = tcp.set_nodelay(true);
-    Ok(OsStream { tcp, tries_write: is_connected })
+    Ok(OsStream { tcp })
 }
 
 /// What every accepted connection inherits from its listener: small writes go out at once, and a peer that vanished is
@@ -110,10 +88,7 @@ impl AsyncRead for OsStream {
 
 impl AsyncWrite for OsStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.tcp).poll_write(cx, buf) {
-            Poll::Pending if self.tries_write => self.try_write(buf),
-            told => told,
-        }
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -198,7 +173,7 @@ impl Listener for OsListener {
 
     async fn accept(&mut self) -> io::Result<(OsStream, SocketAddr)> {
         let (tcp, peer) = self.tcp.accept().await?;
-        Ok((OsStream::accepted(tcp), peer))
+        Ok((OsStream { tcp }, peer))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -208,10 +183,7 @@ impl Listener for OsListener {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::io::Read;
     use std::net::Ipv4Addr;
-    use std::pin::pin;
 
     use super::*;
     use crate::env::Env;
@@ -232,28 +204,5 @@ mod tests {
             assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));
             assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
         }
-    }
-
-    #[tokio::test]
-    async fn a_peer_on_this_machine_is_connected_and_written_to_without_a_turn_of_the_runtime() {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let os = Os::new();
-        let mut connecting = pin!(os.connect(listener.local_addr().unwrap()));
-        let connected = poll_fn(|cx| Poll::Ready(connecting.as_mut().poll(cx))).await;
-        let Poll::Ready(Ok(mut stream)) = connected else { panic!("{connected:?}") };
-        let mut writes = async |bytes| poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_write(cx, bytes))).await;
-        let written = writes(b"a word").await;
-        assert!(matches!(written, Poll::Ready(Ok(6))), "{written:?}");
-        assert!(writes(b"another").await.is_pending(), "the runtime knows of nothing yet");
-        let mut heard = [0; 6];
-        listener.accept().unwrap().0.read_exact(&mut heard).unwrap();
-        assert_eq!(&heard, b"a word");
-    }
-
-    #[tokio::test]
-    async fn who_refuses_on_this_machine_is_heard() {
-        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let error = Os::new().connect(free).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -252,7 +252,7 @@ mod tests {
     async fn pair() -> (TcpStream, OsStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let outside = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (outside, OsStream::accepted(listener.accept().await.unwrap().0))
+        (outside, OsStream { tcp: listener.accept().await.unwrap().0 })
     }
 
     impl Line {
