@@ -150,9 +150,10 @@ impl<'a> Journals<'a> {
                     };
                     opened && other.host != one.host && other.since <= one.since && other.line != one.line
                 };
-                // A fault that opens a tunnel may have cut off the very request whose client got that answer, if it came before that.
+                // A fault that answers may have struck the very request whose client got that answer, if it came before that.
                 let in_time = ended.is_none_or(|ended| one.since <= ended);
-                let struck = one.is_success() && !one.record.faults.is_empty() && in_time;
+                let by_a_fault = one.reply_came_first || !one.record.faults.is_empty();
+                let struck = one.is_success() && by_a_fault && in_time;
                 !(asks && ((!struck && all.iter().any(opened_before)) || strange(one, id)))
             });
         }

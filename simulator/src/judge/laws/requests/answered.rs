@@ -331,6 +331,17 @@ mod tests {
         Twin::of_scenario(&LAW, text).excuses(Excuse::Recovering);
     }
 
+    /// A request for a head that fails over behind an answer which comes too late looks as a probe does.
+    #[test]
+    fn a_reply_that_came_before_its_request_has_struck_it() {
+        let text = r#"{ "name": "first", "story": "One answers late, one before it is asked.", "duration": "8s",
+            "proxy": { "timeouts": { "reply": "1s" } }, "network": { "latency": "30ms" },
+            "upstreams": [{ "name": "late", "plan": { "faults": [{ "fault": "accept-late", "with": { "delay": "1200ms" } }] } },
+                { "name": "first", "plan": { "faults": [{ "fault": "reply-first" }] } }, { "name": "sound" }],
+            "clients": [{ "name": "client", "do": "http:method=HEAD,bytes=1504,keep-alive", "requests": 30, "rate": 10 }] }"#;
+        Twin::of_scenario(&LAW, text).excuses(Excuse::RequestStruck);
+    }
+
     #[test]
     fn fires_where_a_request_is_dropped_refused_cut_or_late() {
         let mut twin = Twin::of(&LAW);
