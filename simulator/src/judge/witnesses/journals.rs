@@ -164,6 +164,12 @@ impl<'a> Journals<'a> {
         self.by_id.get(id).map_or(&[], Vec::as_slice)
     }
 
+    /// How many entries carry `id`, those that were set aside too.
+    pub fn mentions(&self, id: &str) -> usize {
+        let all = self.by_host.values().flat_map(|journal| &journal.requests);
+        all.filter(|entry| entry.record.id.as_deref() == Some(id)).count()
+    }
+
     /// The requests that upstreams wrote down, by id.
     pub fn by_id(&self) -> impl Iterator<Item = (&'a str, &[JournalEntry<'a>])> {
         self.by_id.iter().map(|(id, entries)| (*id, entries.as_slice()))
