@@ -104,14 +104,6 @@ pub(super) fn takes(
     (known && idle_for.is_none()).then_some(true)
 }
 
-/// Whether an operator may have closed the tunnel of a request when its upstream wrote down the end.
-pub(super) fn may_have_closed(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, entry: &JournalEntry<'_>) -> bool {
-    closures(witnesses).any(|(at, which)| {
-        let then = at <= entry.at + witnesses.clock_skew && entry.at <= at + seen_by(witnesses);
-        then && takes(witnesses, (at, which), asked, &[*entry]) != Some(false)
-    })
-}
-
 /// Why the tunnel of a request may have been cut: an operator closed it.
 pub(super) fn closed(
     witnesses: &Witnesses<'_>,
@@ -130,8 +122,9 @@ pub(super) fn closed(
         }
         match (takes(witnesses, (*at, which), asked, entries), stood(asked)) {
             (Some(false), _) => false,
-            // Who reads slowly hears of it late.
+            // Who reads slowly hears of it late, and so does who says nothing.
             (Some(true), Some(stood)) => stood <= *at + soon,
+            (None, Some(stood)) if witnesses.stays_for(asked).is_some() => stood <= *at + soon,
             _ => until <= *at + soon,
         }
     };
