@@ -91,7 +91,10 @@ pub(super) fn takes(
         let carried = entries.iter().filter(|entry| entry.is_success());
         let (there, elsewhere): (Vec<&JournalEntry<'_>>, Vec<_>) =
             carried.partition(|entry| hosts.contains(entry.host));
-        if !untold && there.is_empty() && !elsewhere.is_empty() {
+        // One that looks like a probe may have carried it.
+        let mut ids = entries.iter().filter_map(|entry| entry.record.id.as_deref());
+        let doubtful = untold || ids.any(|id| witnesses.journals.mentions(id) > entries.len());
+        if !doubtful && there.is_empty() && !elsewhere.is_empty() {
             return Some(false);
         }
         // Another name may have led there, and the order does not mean its tunnels.

@@ -82,7 +82,9 @@ fn unserved(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Option<Excu
         hosts.iter().all(|host| witnesses.serves(upstream, host, config))
     };
     let all_serve = || config.upstreams.iter().filter(|one| one.weight.get() > 0).all(|one| serves(one));
-    disturbed.or_else(|| (!all_serve()).then_some(Excuse::NoSoundUpstream))
+    let unknown = |upstream: &Upstream| witnesses.machine.lookup_failed(&upstream.host, since, until);
+    let disturbed = disturbed.or_else(|| (!all_serve()).then_some(Excuse::NoSoundUpstream));
+    disturbed.or_else(|| config.upstreams.iter().any(|one| unknown(one)).then_some(Excuse::MachineFault))
 }
 
 /// netdrift says 408 to whoever has begun a head, and nothing to whoever has not; others may do as they like (RFC 9110, 15.5.9).
@@ -154,6 +156,11 @@ mod tests {
     fn what_was_done_to_its_upstream_excuses() {
         let killed = r#""timeline": [{ "at": "700ms", "do": "crash", "host": "a" }],"#;
         stalled(killed).excuses(Excuse::UpstreamKilled);
+    }
+
+    #[test]
+    fn who_lingers_may_be_refused_because_no_upstream_could_be_looked_up() {
+        stalled(r#""chance": { "dns_failures": 0.9 },"#).excuses(Excuse::MachineFault);
     }
 
     /// Another proxy may close without a word where netdrift says 408.

@@ -78,6 +78,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         Some(why) => Case::Excused(why),
         None if struck => Case::Excused(Excuse::RequestStruck),
         None if killed_later(witnesses, asked) => Case::Excused(Excuse::UpstreamKilled),
+        // The news of a tunnel's end was lost, and who would have sent it again is gone.
+        None if end_was_lost(witnesses, asked, end.at) => Case::Excused(Excuse::ProxyKilled),
         // A fault may keep an upstream from ever noticing that a tunnel has ended.
         None if may_still_serve(witnesses, asked.began, end.at) => Case::Excused(Excuse::Untold),
         None => broken(format!("{id} was served, but no upstream wrote it down"), &[]),
@@ -100,6 +102,12 @@ fn killed_while(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
 fn killed_later(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
     let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
     hosts.any(|host| witnesses.disturbances.killed(host, asked.began, witnesses.over))
+}
+
+/// Whether the proxy was killed before it may have sent a lost packet again.
+fn end_was_lost(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, end: Duration) -> bool {
+    let until = end + witnesses.resending();
+    witnesses.loses_packets() && witnesses.disturbances.killed(witnesses.proxy, asked.began, until)
 }
 
 /// Whether a connection that was opened from `from` to `until`, or kept warm until then, has not been closed by the end of the run.
@@ -255,5 +263,18 @@ mod tests {
         let mut twin = Twin::of_scenario(&LAW, KILLED);
         twin.remove(written);
         twin.excuses(Excuse::UpstreamKilled);
+    }
+
+    #[test]
+    fn the_lost_end_of_a_tunnel_is_not_sent_again_by_a_proxy_that_was_killed() {
+        for killed in [true, false] {
+            let restart = if killed { r#"{ "at": "2s", "do": "restart", "host": "proxy" }"# } else { "" };
+            let text = r#"{ "name": "lost", "story": "The proxy is killed where packets are lost.", "duration": "6s",
+                "network": { "loss": 0.001 }, "upstreams": [{ "name": "a" }],
+                "clients": [{ "name": "client", "do": "echo", "requests": 8, "rate": 10 }], "timeline": [RESTART] }"#;
+            let mut twin = Twin::of_scenario(&LAW, &text.replace("RESTART", restart));
+            twin.remove(written);
+            if killed { twin.excuses(Excuse::ProxyKilled) } else { twin.fires() }
+        }
     }
 }

@@ -202,4 +202,16 @@ mod tests {
         twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::ReloadFailed { .. })));
         twin.fires();
     }
+
+    /// The upstream that carried it looks like one that was probed, because the client said nothing.
+    #[test]
+    fn a_silent_tunnel_that_failed_over_may_have_been_closed_by_hand() {
+        let text = r#"{ "name": "closed", "story": "One opens its tunnels too late, and the other's are closed.", "duration": "5s",
+            "proxy": { "timeouts": { "half_closed": "9s", "reply": "1s" } }, "network": { "latency": "30ms" },
+            "upstreams": [{ "name": "late", "plan": { "faults": [{ "fault": "accept-late", "with": { "delay": "950ms" } }] } }, { "name": "b" }, { "name": "gone" }],
+            "clients": [{ "name": "client", "do": "download:bytes=100,send=10,wait=15s", "requests": 6, "rate": 4 }],
+            "timeline": [{ "at": "3s", "do": "reload", "proxy": { "timeouts": { "half_closed": "9s", "reply": "1s" }, "upstream_proxies": [{ "url": "http://late:8080" }, { "url": "http://b:8080" }] } },
+                { "at": "3500ms", "do": "close-tunnels", "which": { "upstream": "b" } }] }"#;
+        Twin::of_scenario(&LAW, text);
+    }
 }
