@@ -35,7 +35,8 @@ fn took_short_for_whole(entries: &[JournalEntry<'_>], asked: &ClientRequest<'_>,
         && end.result.failure.is_none()
         && end.result.status.is_some_and(|status| (200..300).contains(&status))
         && answers.peek().is_some()
-        && answers.all(|one| struck_by(one.record, &CUT_SHORT))
+        // What came before the request was whole.
+        && answers.all(|one| struck_by(one.record, &CUT_SHORT) && !one.reply_came_first)
 }
 
 /// `None` where no upstream answered with what the client saw, so that there is nothing to compare.
@@ -324,5 +325,14 @@ mod tests {
             }
             if excused { twin.excuses(Excuse::RequestStruck) } else { twin.fires() }
         }
+    }
+
+    /// The reply that came first was whole, and nobody reads the one behind it.
+    #[test]
+    fn a_reply_that_came_first_is_not_the_one_that_was_cut() {
+        let text = r#"{ "name": "first", "story": "Upstreams answer before they are asked, and cut what comes then.", "duration": "4s",
+            "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "cut-body" }, { "fault": "reply-first" }] } }],
+            "clients": [{ "name": "client", "do": "http:version=1.0,path=/chunked/4", "requests": 8, "rate": 4 }] }"#;
+        Twin::of_scenario(&LAW, text);
     }
 }
