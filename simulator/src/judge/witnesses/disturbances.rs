@@ -205,10 +205,11 @@ impl<'a> Disturbances<'a> {
         self.of_upstream(host, from, until).or_else(|| self.of_connections(host, from, until)).or_else(struck)
     }
 
-    /// From when to when each of all that was done to `host`, or to a connection or request there, had effects.
+    /// From when to when each of all that was done to `host`, or to a connection or request there, had effects; and each connection of
+    /// which neither a request nor the end is told.
     pub fn all(&self, host: &str) -> impl Iterator<Item = (Duration, Duration)> {
         let host = self.hosts.get(host).into_iter();
-        host.flat_map(|host| [&host.process, &host.link, &host.listener, &host.connections, &host.requests])
+        host.flat_map(|one| [&one.process, &one.link, &one.listener, &one.connections, &one.requests, &one.unasked])
             .flat_map(Spans::all)
     }
 
