@@ -40,7 +40,7 @@ fn compare(now: &Cell, before: &Cell) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{Tally, VERSION};
+    use super::super::{Share, Tally, VERSION};
     use super::*;
     use crate::judge::Verdict;
 
@@ -54,7 +54,7 @@ mod tests {
             plain: Tally::default(),
             counted: BTreeMap::new(),
             said: Vec::new(),
-            share: None,
+            share: Share::default(),
         };
         Matrix { version: VERSION, date: String::new(), columns: Vec::new(), cells: cells.iter().map(cell).collect() }
     }

@@ -37,9 +37,9 @@ pub struct Cell {
     /// The first violations, or why the cell could not be played.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<String>,
-    /// In how many of its runs it came out like that, where not in all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share: Option<Share>,
+    /// In how many of its runs it came out like that.
+    #[serde(default, skip_serializing_if = "Share::is_default")]
+    pub share: Share,
 }
 
 /// A part of the runs of a cell.
@@ -49,6 +49,19 @@ pub struct Share {
     pub runs: u64,
     /// Of so many.
     pub of: u64,
+}
+
+impl Default for Share {
+    /// The one run that there is.
+    fn default() -> Self {
+        Share { runs: 1, of: 1 }
+    }
+}
+
+impl Share {
+    fn is_default(&self) -> bool {
+        *self == Share::default()
+    }
 }
 
 /// What a client saw.
@@ -118,7 +131,7 @@ impl Cell {
             plain: Tally::of(report, PLAIN),
             counted: counted(report),
             said: said.collect(),
-            share: None,
+            share: Share::default(),
         }
     }
 
@@ -129,7 +142,7 @@ impl Cell {
         let failures = |cell: &Cell| cell.tunnels.failures() + cell.plain.failures();
         let worst = runs.into_iter().min_by_key(|cell| (cell.shown(), Reverse(failures(cell))))?;
         let runs = kinds.into_iter().filter(|shown| *shown == worst.shown()).count() as u64;
-        Some(Cell { share: (runs < of).then_some(Share { runs, of }), ..worst })
+        Some(Cell { share: Share { runs, of }, ..worst })
     }
 
     /// What it shows.
@@ -204,12 +217,14 @@ mod tests {
             plain: Tally::default(),
             counted: BTreeMap::new(),
             said: Vec::new(),
-            share: None,
+            share: Share::default(),
         };
         let (whole, bad, worse) = (cell(Verdict::Passed, 0), cell(Verdict::Violated, 2), cell(Verdict::Violated, 5));
         let found = Cell::worst(vec![whole.clone(), bad, worse.clone()]).unwrap();
-        assert_eq!(found, Cell { share: Some(Share { runs: 2, of: 3 }), ..worse });
-        assert_eq!(Cell::worst(vec![whole.clone(), whole.clone()]), Some(whole), "all alike need no share");
+        assert_eq!(found, Cell { share: Share { runs: 2, of: 3 }, ..worse });
+        assert_eq!(Cell::worst(vec![whole.clone()]), Some(whole.clone()));
+        let twice = Cell { share: Share { runs: 2, of: 2 }, ..whole.clone() };
+        assert_eq!(Cell::worst(vec![whole.clone(), whole]), Some(twice));
         assert_eq!(Cell::worst(Vec::new()), None);
     }
 }

@@ -150,6 +150,7 @@ pub fn read(file: &Path) -> Result<Matrix, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cell::Share;
     use super::*;
     use crate::judge::Verdict;
 
@@ -165,7 +166,7 @@ mod tests {
             plain: Default::default(),
             counted: BTreeMap::new(),
             said: vec![version.to_owned()],
-            share: None,
+            share: Share::default(),
         };
         let column = Column {
             subject: subject.to_owned(),

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use faulty_upstream::fault::{Family, Strikes};
 use faulty_upstream::{CATALOGUE, Fault};
 
-use crate::explore::matrix::{Cell, Column, Matrix, Shown, Tally, Trial};
+use crate::explore::matrix::{Cell, Column, Matrix, Share, Shown, Tally, Trial};
 use crate::subject::{Feature, NETDRIFT};
 
 const FAMILIES: [Family; 6] =
@@ -16,7 +16,8 @@ const FAMILIES: [Family; 6] =
 pub fn matrix_cell(cell: Option<&Cell>) -> String {
     let Some(cell) = cell else { return "not run".to_owned() };
     let failed = cell.tunnels.failures() + cell.plain.failures();
-    let share = cell.share.map(|share| format!(", {} of {} runs", share.runs, share.of)).unwrap_or_default();
+    let Share { runs, of } = cell.share;
+    let share = if runs < of { format!(", {runs} of {of} runs") } else { String::new() };
     let shown = match cell.shown() {
         Shown::NotPlayed => "n/a".to_owned(),
         Shown::Stuck => "**stuck**".to_owned(),
@@ -33,7 +34,7 @@ pub fn matrix_cell(cell: Option<&Cell>) -> String {
 /// The page of a matrix: who was played, what came of each fault, what was found in others, and what was claimed beside what was shown.
 pub fn matrix_page(matrix: &Matrix) -> String {
     let mut page = String::from(HEAD);
-    let _ = writeln!(page, "Last played on {}.\n", matrix.date);
+    let _ = writeln!(page, "Last played on {}, each cell {}.\n", matrix.date, times(matrix));
     page.push_str("| Subject | Version | What it is |\n|---|---|---|\n");
     for Column { title, version, about, .. } in &matrix.columns {
         let _ = writeln!(page, "| {title} | {} | {} |", escaped(version), escaped(about));
@@ -47,6 +48,16 @@ pub fn matrix_page(matrix: &Matrix) -> String {
     found(&mut page, matrix);
     features(&mut page, matrix);
     page
+}
+
+/// How often each cell was played.
+fn times(matrix: &Matrix) -> String {
+    let of = || matrix.cells.iter().map(|cell| cell.share.of);
+    match (of().min().unwrap_or_default(), of().max().unwrap_or_default()) {
+        (1, 1) => "once".to_owned(),
+        (least, most) if least == most => format!("{most} times"),
+        (least, most) => format!("{least} to {most} times"),
+    }
 }
 
 const HEAD: &str = "# Every fault against every proxy
@@ -228,7 +239,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::explore::matrix::{Share, VERSION};
+    use crate::explore::matrix::VERSION;
     use crate::judge::Verdict;
 
     fn cell(subject: &str, trial: &str, verdict: Verdict, failed: u64) -> Cell {
@@ -249,14 +260,14 @@ mod tests {
             },
             plain: Tally { asked: 20, failed: BTreeMap::new() },
             counted: BTreeMap::new(),
-            share: None,
+            share: Share::default(),
         }
     }
 
     #[test]
     fn a_cell_that_came_out_so_in_some_of_its_runs_says_in_how_many() {
         let bad = cell("y", "x", Verdict::Violated, 2);
-        let share = Some(Share { runs: 2, of: 3 });
+        let share = Share { runs: 2, of: 3 };
         assert_eq!(matrix_cell(Some(&Cell { share, ..bad.clone() })), "**answered 2**, 2 of 3 runs");
         assert_eq!(matrix_cell(Some(&bad)), "**answered 2**");
     }
@@ -280,7 +291,7 @@ mod tests {
             date: "2026-01-31".to_owned(),
             columns: vec![column(NETDRIFT, &[]), column("other", &[Feature::ConnectFailoverByReply])],
             cells: vec![
-                cell(NETDRIFT, "refuse", Verdict::Passed, 0),
+                Cell { share: Share { runs: 3, of: 3 }, ..cell(NETDRIFT, "refuse", Verdict::Passed, 0) },
                 cell(NETDRIFT, "accept-close", Verdict::Violated, 1),
                 cell("other", "refuse", Verdict::Violated, 3),
                 cell("other", "accept-reset", Verdict::Passed, 2),
@@ -291,7 +302,7 @@ mod tests {
         };
         let page = matrix_page(&matrix);
         for line in [
-            "Last played on 2026-01-31.",
+            "Last played on 2026-01-31, each cell 1 to 3 times.",
             "| OTHER | 1.0 | a \\| b |",
             "| `refuse` | whole | **answered 3** |",
             "| `accept-reset` | not run | excused 2/40 |",
