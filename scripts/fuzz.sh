@@ -19,6 +19,8 @@ if ! command -v c++ >/dev/null; then
   echo "missing: a C++ compiler, of which libFuzzer is built    apt-get install g++" >&2
   exit 77
 fi
+# cargo-fuzz has no --locked: what a run finds should be found again by the same dependencies.
+"$cargo" fetch --locked --quiet
 targets=("$@")
 if [ "$#" -eq 0 ]; then
   for target in fuzz_targets/*.rs; do
