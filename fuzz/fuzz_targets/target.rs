@@ -28,7 +28,7 @@ fuzz_target!(|input: (u8, &str)| {
     assert!(!authority.to_string().contains(['@', '/', '?', '#', '\\', '%']));
     assert_eq!(Authority::parse(&authority.to_string(), None), Ok(authority.clone()));
     assert!(authority.port != 0);
-    let _ = is_ourselves(&authority, &[([127, 0, 0, 1], 3130).into()]);
+    let _ = is_ourselves(&authority, [([127, 0, 0, 1], 3130).into()]);
     if let Some(absolute) = absolute {
         let again = route(&RequestHead { target: absolute.clone(), ..head }).expect("our own target can be read");
         assert!(matches!(again, Route::Forward { authority: one, absolute: other, .. }

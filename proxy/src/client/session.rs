@@ -233,7 +233,7 @@ impl<E: Env> Connection<E> {
         if settings.via.has_passed(&head.fields) {
             return Err(RequestError::Loop);
         }
-        if is_ourselves(target, &[self.context.listen]) {
+        if is_ourselves(target, self.context.addresses()) {
             return Err(RequestError::Ourselves);
         }
         let text = target.to_shared(if head.method.is_connect() { &head.target } else { "" });

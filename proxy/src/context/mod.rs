@@ -52,6 +52,11 @@ impl<E: Env> Context<E> {
     pub(crate) fn next_request(&self) -> RequestId {
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
+
+    /// Where this proxy listens, for clients and for its own pages.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        [Some(self.listen), self.admin].into_iter().flatten()
+    }
 }
 
 /// How the last reload went.

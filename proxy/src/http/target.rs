@@ -116,8 +116,8 @@ fn split_scheme(target: &str) -> Option<(&str, &str)> {
 /// address, `localhost`, or a name under `localhost`.
 ///
 /// We would answer such a request as if it came from this machine.
-pub fn is_ourselves(authority: &Authority, listen: &[SocketAddr]) -> bool {
-    let is_at = |ours: &SocketAddr| match &authority.host {
+pub fn is_ourselves(authority: &Authority, listen: impl IntoIterator<Item = SocketAddr>) -> bool {
+    let is_at = |ours: SocketAddr| match &authority.host {
         Host::Name(name) => {
             let name = name.strip_suffix('.').unwrap_or(name);
             name == "localhost" || name.ends_with(".localhost")
@@ -127,7 +127,7 @@ pub fn is_ourselves(authority: &Authority, listen: &[SocketAddr]) -> bool {
             ip == bound || ip.is_unspecified() || (bound.is_unspecified() && ip.is_loopback())
         }),
     };
-    listen.iter().any(|ours| ours.port() == authority.port && is_at(ours))
+    listen.into_iter().any(|ours| ours.port() == authority.port && is_at(ours))
 }
 
 #[cfg(test)]

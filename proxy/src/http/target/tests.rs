@@ -161,9 +161,9 @@ fn ourselves_is_recognised_by_literals_and_localhost() {
         ("[::ffff:192.0.2.1]:3128", "192.0.2.1:3128", true),
     ] {
         let others = "198.51.100.1:1".parse().unwrap();
-        assert_eq!(is_ourselves(&authority(target), &[others, listen.parse().unwrap()]), is_ours, "{listen} {target}");
+        assert_eq!(is_ourselves(&authority(target), [others, listen.parse().unwrap()]), is_ours, "{listen} {target}");
     }
-    assert!(!is_ourselves(&authority("127.0.0.1:80"), &[]));
+    assert!(!is_ourselves(&authority("127.0.0.1:80"), []));
 }
 
 proptest! {

@@ -207,6 +207,24 @@ fn the_admin_listener_has_the_pages_and_nothing_else() {
 }
 
 #[test]
+fn the_admin_listener_is_not_reached_through_the_proxy() {
+    run(async {
+        // Who asks there from this machine needs no credentials, and an upstream on this machine asks for any client.
+        let (proxy, admin) = with_admin(|_| {}).await;
+        let port = admin.port();
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+            for request in [
+                format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}"),
+                format!("GET http://{host}:{port}/stats HTTP/1.1\r\nHost: {host}:{port}"),
+            ] {
+                let (status, _, body) = ask(proxy.addr, &request).await;
+                assert_eq!((status, body.contains("through itself")), (403, true), "{request}: {body}");
+            }
+        }
+    });
+}
+
+#[test]
 fn the_admin_listener_asks_foreigners_for_credentials_unless_it_is_open_to_all() {
     run(async {
         let users = |json: &mut Value| {
