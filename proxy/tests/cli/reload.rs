@@ -78,6 +78,29 @@ fn a_hangup_reads_it_again_changed_or_not() {
 }
 
 #[test]
+fn a_pipe_is_read_again_only_when_that_is_asked_for() {
+    let mut place = Place::new();
+    rustix::fs::mknodat(rustix::fs::CWD, place.file(), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    // Opening it waits for the other side.
+    let give = |place: &Place| {
+        let (pipe, text) = (place.file(), place.config.to_string());
+        std::thread::spawn(move || fs::write(pipe, text).unwrap())
+    };
+    let given = give(&place);
+    let mut proxy = Running::spawn(place.folder.path(), &place.file());
+    proxy.line("proxy.json is no regular file");
+    proxy.line("listen=");
+    given.join().unwrap();
+    set_weight(&mut place, 5);
+    proxy.signal(Signal::HUP);
+    let given = give(&place);
+    let line = proxy.line("configuration");
+    assert!(line.contains("reloaded config_epoch=2"), "{line}");
+    given.join().unwrap();
+    assert_eq!((weight(&place), page(place.address, "/healthz")["reloads"].as_u64()), (5, Some(1)));
+}
+
+#[test]
 fn a_file_that_it_refers_to_counts_also_one_named_later_or_missing_at_first() {
     let mut place = Place::before(echo());
     fs::write(place.path("password"), "one\n").unwrap();

@@ -1,5 +1,7 @@
 //! Keeps track of the configuration's files, and puts what they say in force.
 
+use std::fs;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -17,6 +19,8 @@ pub(super) struct Source {
     path: PathBuf,
     files: Files,
     changes: Changes,
+    /// Whether the files are looked at unasked.
+    is_watched: bool,
 }
 
 impl Source {
@@ -28,11 +32,15 @@ impl Source {
         if let Some(reason) = changes.fallback_reason() {
             warn!("files are looked at every few seconds only: {reason}");
         }
-        Source { path: path.to_owned(), files, changes }
+        let is_watched = is_watchable(&files);
+        Source { path: path.to_owned(), files, changes, is_watched }
     }
 
     /// Waits until a file may have changed. Cancel safe.
     pub(super) async fn changed(&mut self) {
+        if !self.is_watched {
+            return pending().await;
+        }
         self.changes.next().await;
     }
 
@@ -52,6 +60,7 @@ impl Source {
         if files.paths() != self.files.paths() {
             self.changes.set_paths(&files.paths());
             self.changes.touch();
+            self.is_watched = is_watchable(&files);
         }
         self.files = files;
         manager.reloading();
@@ -81,6 +90,15 @@ impl Source {
             Err(error) => Answer::Refused { problems: error.to_string() },
         }
     }
+}
+
+/// Whether all of `files` can be read again whenever they may have changed. A pipe (`--config <(…)`) gives its bytes once, and keeps
+/// whoever reads it waiting for a writer.
+fn is_watchable(files: &Files) -> bool {
+    let is_other = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| !found.is_file());
+    let Some(path) = files.paths().into_iter().find(is_other) else { return true };
+    warn!("files are read again only when asked for: {} is no regular file", path.display());
+    false
 }
 
 /// What the service manager is told of a proxy that serves, for people.
