@@ -145,11 +145,19 @@ fn read_admin(raw: &raw::Admin, reading: &mut Reading<'_>) -> Option<Option<Admi
         return Some(None);
     }
     let listen = reading.good("admin.listen_address", read_listen(&raw.listen_address))?;
-    if listen.port() != 0 && reading.listen.is_some_and(|clients| clients == listen) {
-        reading.problems.add("admin.listen_address", "is server.listen_address; choose another port");
+    if reading.listen.is_some_and(|clients| overlap(clients, listen)) {
+        reading.problems.add("admin.listen_address", "has an address of server.listen_address; choose another port");
         return None;
     }
     Some(Some(Admin { listen, open_to_all: raw.open_to_all }))
+}
+
+/// Whether nobody can listen on both. Port 0 is a free one for each.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (this, that) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // `::` has the addresses of both families.
+    let has = |any: IpAddr, one: IpAddr| any.is_unspecified() && (any.is_ipv6() || one.is_ipv4());
+    one.port() == other.port() && one.port() != 0 && (this == that || has(this, that) || has(that, this))
 }
 
 fn read_listen(text: &str) -> Result<SocketAddr, String> {
@@ -176,7 +184,8 @@ fn read_stats_endpoint(path: String) -> Result<String, String> {
     if !path.starts_with('/') || !path.chars().all(|c| c.is_ascii_graphic() && !"?#%\\".contains(c)) {
         return Err(format!("must be a path that starts with \"/\", such as \"/stats\" (got {})", shown(&path)));
     }
-    if RESERVED_PATHS.contains(&path.as_str()) {
+    // Each of the last requests has a page of its own below theirs.
+    if RESERVED_PATHS.contains(&path.as_str()) || path.starts_with("/requests/") {
         return Err(format!("{path} is another page of ours; choose another path"));
     }
     Ok(path)

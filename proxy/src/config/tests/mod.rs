@@ -319,3 +319,26 @@ fn files_are_found_beside_the_configuration() {
     let found = lines(load(Path::new("no/such.json")).outcome);
     assert!(found.len() == 1 && found[0].starts_with("no/such.json: can't read the file: "), "{found:?}");
 }
+
+#[test]
+fn the_own_pages_have_an_address_that_clients_do_not_connect_to() {
+    for (clients, pages, good) in [
+        ("127.0.0.1:3130", "127.0.0.1:3131", true),
+        ("127.0.0.1:0", "127.0.0.1:0", true),
+        ("127.0.0.1:3130", "127.0.0.2:3130", true),
+        ("127.0.0.1:3130", "[::1]:3130", true),
+        ("[::1]:3130", "0.0.0.0:3130", true),
+        ("127.0.0.1:3130", "0.0.0.0:3130", false),
+        ("127.0.0.1:3130", ":3130", false),
+        ("127.0.0.1:3130", "[::ffff:127.0.0.1]:3130", false),
+        ("[::1]:3130", ":3130", false),
+        ("0.0.0.0:3130", "127.0.0.1:3130", false),
+        ("0.0.0.0:3130", ":3130", false),
+    ] {
+        let config = json!({
+            "server": { "listen_address": clients, "allow_unauthenticated_clients": true },
+            "admin": { "listen_address": pages },
+        });
+        assert_eq!(parse_json(&with(config)).is_ok(), good, "{clients} {pages}");
+    }
+}

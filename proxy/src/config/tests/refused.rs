@@ -107,12 +107,16 @@ fn single_problems_are_said_in_these_words() {
             "server.stats_endpoint: /dashboard is another page of ours; choose another path",
         ),
         (
+            json!({ "server": { "stats_endpoint": "/requests/all" } }),
+            "server.stats_endpoint: /requests/all is another page of ours; choose another path",
+        ),
+        (
             json!({ "admin": { "listen_address": "9100" } }),
             "admin.listen_address: must be an address and a port, such as \"127.0.0.1:3130\", \"[::1]:3130\" or \":3130\" (got \"9100\")",
         ),
         (
             json!({ "admin": { "listen_address": "127.0.0.1:3130" } }),
-            "admin.listen_address: is server.listen_address; choose another port",
+            "admin.listen_address: has an address of server.listen_address; choose another port",
         ),
         (
             json!({ "server": { "stats_hosts": ["ok.example", "not ok"] } }),
