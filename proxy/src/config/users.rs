@@ -19,6 +19,12 @@ const MAX_ARGON2_PASSES: u32 = 10;
 /// The most lanes.
 const MAX_ARGON2_LANES: u32 = 16;
 
+/// How hashes begin of kinds that are not supported: of crypt(5), of htpasswd, of PHP and Python, and of LDAP directories.
+const OTHER_HASHES: [&str; 24] = [
+    "$1$", "$2$", "$2x$", "$3$", "$5$", "$6$", "$7$", "$apr1$", "$gy$", "$md5", "$sha1$", "$sm3$", "$y$", "$P$", "$H$",
+    "$pbkdf2", "$scrypt$", "{CRYPT}", "{MD5}", "{PBKDF2", "{SHA}", "{SHA2", "{SMD5}", "{SSHA",
+];
+
 pub(super) fn read(raw: raw::Authentication, reading: &mut Reading<'_>) -> Option<Authentication> {
     let mut seen = BTreeMap::new();
     let mut users = Vec::new();
@@ -80,7 +86,8 @@ fn read_password(text: Secret) -> Result<Password, String> {
         return check_argon2(shown).map(|()| Password::Argon2(text));
     }
     // Taken as plain text, a hash of another kind would let in whoever presents the hash itself.
-    if ["$1$", "$5$", "$6$", "$apr1$", "$2x$", "$y$", "$7$", "{SHA}"].iter().any(|prefix| shown.starts_with(prefix)) {
+    let begins_like = |prefix: &&str| shown.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    if OTHER_HASHES.iter().any(begins_like) {
         return Err(
             "is a hash of a kind not supported; give bcrypt or argon2 (`proxy hash-password` makes one)".to_owned()
         );
@@ -213,6 +220,11 @@ mod tests {
             (format!("$argon2id$v=19$m=19456,t=11,p=1{salt_and_hash}"), "must be 10 or less (got 11)"),
             (format!("$argon2id$v=19$m=19456,t=2,p=17{salt_and_hash}"), "must be 16 or less (got 17)"),
             ("$apr1$abc$def".to_owned(), "not supported"),
+            ("$scrypt$ln=16,r=8,p=1$abc$def".to_owned(), "not supported"),
+            ("$pbkdf2-sha256$29000$abc$def".to_owned(), "not supported"),
+            ("$sha1$40000$abc$def".to_owned(), "not supported"),
+            ("{ssha512}abc".to_owned(), "not supported"),
+            ("{CRYPT}$6$abc$def".to_owned(), "not supported"),
             (String::new(), "must not be empty"),
             ("two\nlines".to_owned(), "control characters"),
         ] {
