@@ -155,3 +155,18 @@ pub(super) fn is_reusable(head: &ResponseHead, framing: Framing) -> bool {
         && !head.fields.contains_token("connection", "close")
         && !head.fields.contains_token("proxy-connection", "close")
 }
+
+/// Schemes by which a client proves who it is to a connection, and not in each request (RFC 4559; RFC 9110 section 3.3 warns of them).
+const OF_CONNECTIONS: [&[u8]; 2] = [b"ntlm ", b"negotiate "];
+
+/// Whether the target may take whoever sends the next request on this connection for the sender of this one. While it still asks
+/// for the next step of a login, it takes nobody for anybody, and that step has to come on the same connection.
+pub(super) fn belongs_to_its_client(request: &RequestHead, response: &ResponseHead) -> bool {
+    let has_token = |value: &[u8]| {
+        let begins_with =
+            |scheme: &&[u8]| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+        OF_CONNECTIONS.iter().any(begins_with)
+    };
+    let goes_on = || response.status == 401 && response.fields.get_all("www-authenticate").any(has_token);
+    request.fields.get_all("authorization").any(has_token) && !goes_on()
+}

@@ -33,7 +33,7 @@ use crate::upstream::failed::{FailedAttempt, told};
 use crate::upstream::leg::Leg;
 use crate::upstream::pool::Lease;
 use exchange::{Asked, Bounds, Client, ExchangeError, GoAhead, Reply, exchange};
-use head::{Outgoing, incoming, is_reusable, last_hop};
+use head::{Outgoing, belongs_to_its_client, incoming, is_reusable, last_hop};
 
 /// Statuses by which a gateway says that it could not reach the target: another upstream may.
 const GATEWAY: [u16; 3] = [502, 503, 504];
@@ -248,7 +248,7 @@ impl<E: Env> Forward<'_, E> {
             || framing == Framing::UntilClose
             // It is not known here whether the upstream will still want the rest of the body.
             || !self.upload.is_finished();
-        let reusable = is_reusable(&head, framing);
+        let reusable = is_reusable(&head, framing) && !belongs_to_its_client(&self.head, &head);
         let client = self.head.version;
         close |= client == Version::Http10;
         let rules = BodyRules::new(Kind::Response, &head.fields, self.settings.limits);

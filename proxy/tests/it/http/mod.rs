@@ -6,6 +6,7 @@ mod expect;
 mod hostile;
 mod keepalive;
 mod lenient;
+mod negotiate;
 pub(crate) mod plain;
 mod plain_clients;
 mod upgrade;
