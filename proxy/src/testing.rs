@@ -62,6 +62,8 @@ struct Network {
     accepted: AtomicUsize,
     /// How many accepts are to fail before the next one succeeds.
     failing: AtomicUsize,
+    /// What the wall clock showed at the beginning, by its present setting.
+    clock: Mutex<SystemTime>,
 }
 
 /// What happens to those who connect to an address.
@@ -88,6 +90,7 @@ impl MemoryEnv {
             lookups: Mutex::default(),
             accepted: AtomicUsize::new(0),
             failing: AtomicUsize::new(0),
+            clock: Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
         }))
     }
 
@@ -143,6 +146,11 @@ impl MemoryEnv {
     /// Returns the time since the environment was created.
     pub fn elapsed(&self) -> Duration {
         self.0.began.elapsed()
+    }
+
+    /// Sets the wall clock forward by this much.
+    pub fn set_clock_forward(&self, by: Duration) {
+        *lock(&self.0.clock) += by;
     }
 
     /// Returns how many connections the listeners have accepted so far.
@@ -310,7 +318,7 @@ impl Env for MemoryEnv {
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
+        *lock(&self.0.clock) + self.elapsed()
     }
 
     fn rand_u64(&self) -> u64 {

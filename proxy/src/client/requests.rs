@@ -16,8 +16,9 @@ const MAX_LISTED: usize = 1000;
 /// The requests that are remembered, the newest first: all of them, or those that did not go well.
 pub(crate) fn list<E: Env>(context: &Context<E>, failed: bool) -> String {
     let remembered = context.memory.read(failed);
+    let started = context.start(since_start(context.pool.now()));
     let requests = remembered.iter().take(MAX_LISTED);
-    let requests = requests.map(|one| RequestOut::of(&one.summary, context.started + since_start(one.ended))).collect();
+    let requests = requests.map(|one| RequestOut::of(&one.summary, started + since_start(one.ended))).collect();
     pretty(&ListPage { missed: context.memory.missed(), requests }) + "\n"
 }
 
@@ -33,7 +34,7 @@ pub(crate) fn story<E: Env>(context: &Context<E>, request: RequestId) -> Option<
         attempts.push(AttemptOut::of(attempt, failed, &tried));
         tried.push(&attempt.upstream);
     }
-    let request = RequestOut::of(summary, context.started + since_start(one.ended));
+    let request = RequestOut::of(summary, context.start(since_start(context.pool.now())) + since_start(one.ended));
     Some(pretty(&StoryPage { request, attempts }) + "\n")
 }
 

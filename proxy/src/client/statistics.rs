@@ -35,11 +35,13 @@ pub(crate) async fn page<E: Env>(context: &Context<E>, settings: &Settings) -> S
         upstream_metrics: [],
         departed: read(&stats.departed).into(),
     };
+    let uptime = stats.now.since(Timestamp::ZERO);
+    let started = context.start(uptime);
     let frame = StatsPage {
         name: settings.config.server.name.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        start_time: rfc3339(context.started),
-        uptime: go_duration(stats.now.since(Timestamp::ZERO)),
+        start_time: rfc3339(started),
+        uptime: go_duration(uptime),
         config_epoch: settings.epoch,
         reload_error: reload.error,
         restart_required: reload.restart_required,
@@ -49,14 +51,14 @@ pub(crate) async fn page<E: Env>(context: &Context<E>, settings: &Settings) -> S
         log_lines_dropped: context.observer.dropped(),
         log_lines_left_out: context.observer.left_out(),
         errors_by_blame: context.metrics.errors().into(),
-        health_events: health_events(context),
+        health_events: health_events(context, started),
         total: window("total", |reading| reading.total),
         recent_15m: window("15m0s", |reading| reading.recent),
     };
     let mut lists = [String::new(), String::new()];
     for some in stats.upstreams.chunks(BITE) {
         for one in some {
-            for (list, out) in lists.iter_mut().zip(upstream_out(one, context.started, stats.now)) {
+            for (list, out) in lists.iter_mut().zip(upstream_out(one, started, stats.now)) {
                 let comma = if list.is_empty() { "" } else { "," };
                 *list += &format!("{comma}\n{}", pretty(&out)).replace('\n', "\n      ");
             }
@@ -126,9 +128,9 @@ struct HealthEventOut {
     cause: Option<String>,
 }
 
-fn health_events<E: Env>(context: &Context<E>) -> Vec<HealthEventOut> {
+fn health_events<E: Env>(context: &Context<E>, started: SystemTime) -> Vec<HealthEventOut> {
     let out = |HealthEvent { at, event, upstream, name, cause }| HealthEventOut {
-        at: rfc3339(context.started + at.since(Timestamp::ZERO)),
+        at: rfc3339(started + at.since(Timestamp::ZERO)),
         event,
         id: upstream.to_string(),
         name,

@@ -17,6 +17,7 @@ use crate::client::error::{Answer, RequestError, text_response};
 use crate::client::requests;
 use crate::client::statistics;
 use crate::context::{Context, Settings};
+use crate::core::time::Timestamp;
 use crate::env::Env;
 use crate::event::metrics::{self, Format, Gauges, UpstreamGauges};
 use crate::http::authority::{Authority, Host};
@@ -172,7 +173,8 @@ struct ReadinessPage {
 async fn gauges<E: Env>(context: &Context<E>, settings: &Settings) -> Gauges {
     let lag = context.pool.schedule_lag().await;
     let stats = context.pool.read();
-    let since = context.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        context.start(stats.now.since(Timestamp::ZERO)).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let upstream = |UpstreamReading { upstream, health, .. }: &UpstreamReading<E::Stream>| {
         let bytes = upstream.figures.bytes();
         UpstreamGauges {

@@ -1,10 +1,13 @@
 //! Tests the pages of the last requests: what the story of one tells, who may read it, and that nobody's input does harm.
 
+use std::time::Duration;
+
+use proxy::env::Env;
 use proxy::event::Summary;
 use serde_json::{Value, json};
 
 use crate::reports::metrics::ask;
-use crate::support::{Double, TestProxy, config, run};
+use crate::support::{Double, Memory, TestProxy, config, parse, run, run_paused};
 
 /// The page at `path`, as JSON.
 async fn page(proxy: &TestProxy, path: &str) -> Value {
@@ -196,5 +199,35 @@ fn nothing_is_remembered_where_nothing_is_to_be() {
         let request = finished(&proxy, 1, "bad.test:443").await.request;
         assert_eq!(numbers(&page(&proxy, "/requests").await), [0; 0]);
         assert_eq!(status(&proxy, &format!("/requests/{request}")).await, 404);
+    });
+}
+
+/// A machine may begin with another time than it gets by NTP, and a log tells the time that it is then.
+#[test]
+fn a_clock_that_was_set_tells_when_a_request_was_and_when_the_proxy_started() {
+    run_paused(async {
+        let net = Memory::default();
+        net.refuse(([10, 0, 0, 1], 1).into());
+        let mut json = config(&[([10, 0, 0, 1], 1).into()]);
+        json["server"]["listen_address"] = json!("127.0.0.1:3130");
+        let (_proxy, ear) = net.start(parse(&json)).await;
+        net.set_clock_forward(Duration::from_secs(1_000_000));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let mut client = net.client();
+        client.send("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n").await;
+        client.head().await;
+        ear.finished(1).await;
+        let before = |span: Duration| humantime::format_rfc3339_seconds(net.wall() - span).to_string();
+        for (path, pointer, then) in [
+            ("/requests", "/requests/0/time", before(Duration::ZERO)),
+            ("/stats", "/total/upstream_metrics/0/last_failure/at", before(Duration::ZERO)),
+            ("/stats", "/start_time", before(Duration::from_secs(60))),
+        ] {
+            let mut client = net.client();
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
+            let page: Value = serde_json::from_slice(&client.response().await.1).unwrap();
+            let told = page.pointer(pointer).unwrap().as_str().unwrap();
+            assert_eq!(told[..19], then[..19], "{path} {pointer}");
+        }
     });
 }
