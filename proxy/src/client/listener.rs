@@ -17,6 +17,9 @@ use crate::event::Event;
 /// 503.
 const RESERVE: usize = 16;
 
+/// How many are answered above that on the listener of our own pages, so that no crowd of clients keeps a health check waiting there.
+const ADMIN_RESERVE: usize = 16;
+
 /// How long accepting rests when we have run out of something: the listener stays readable, so trying again at once
 /// would spin.
 const REST: Duration = Duration::from_millis(100);
@@ -59,13 +62,17 @@ async fn accept_one<E: Env>(
     listener: &mut E::Listener,
     (most, entrance): (usize, Entrance),
 ) {
-    context.connections.wait_for_fewer(most + RESERVE).await;
+    let reserve = match entrance {
+        Entrance::Clients => RESERVE,
+        Entrance::Admin => RESERVE + ADMIN_RESERVE,
+    };
+    context.connections.wait_for_fewer(most + reserve).await;
     match listener.accept().await {
         Ok((stream, peer)) => {
             let overloaded = context.connections.open() >= most;
-            if let Some(slot) = context.connections.enter(most + RESERVE) {
-                spawn(context, stream, (peer, entrance), slot, overloaded);
-            }
+            // The other listener may have let somebody in meanwhile. One too many is let in then: it must not be ended without a word.
+            let slot = context.connections.enter();
+            spawn(context, stream, (peer, entrance), slot, overloaded);
         }
         // Only this client left before it was accepted, so there is no reason to rest.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}

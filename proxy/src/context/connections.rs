@@ -57,12 +57,10 @@ impl Connections {
         self.resets.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A place for a connection, if fewer than `most` are taken.
-    pub(crate) fn enter(self: &Arc<Self>, most: usize) -> Option<ConnectionSlot> {
-        let taken = self.open.fetch_add(1, Ordering::AcqRel);
-        // Made first, so that it gives the place back where there was none.
-        let slot = ConnectionSlot(Arc::clone(self));
-        (taken < most).then_some(slot)
+    /// A place for a connection that was accepted. Who accepts has waited for room before; see [`Connections::wait_for_fewer`].
+    pub(crate) fn enter(self: &Arc<Self>) -> ConnectionSlot {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        ConnectionSlot(Arc::clone(self))
     }
 
     /// Waits until fewer than `fewer_than` connections are open. Cancel safe.

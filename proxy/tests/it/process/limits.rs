@@ -1,11 +1,13 @@
 //! What one crowd of clients may take, and that the others are still answered. What takes time is proven below the
 //! code, under paused time.
 
+use proxy::Proxy;
+use proxy::testing::{MemoryEnv, MemoryStream};
 use serde_json::json;
 use tokio::process::Command;
 
 use super::binary::{Binary, stats};
-use crate::support::{Client, Double, TestProxy, config, run};
+use crate::support::{Client, Double, Memory, TestProxy, config, parse, run, run_paused};
 
 /// The whole answer to `GET path`, on a connection of its own.
 async fn page(proxy: &TestProxy, path: &str) -> String {
@@ -77,6 +79,46 @@ fn the_silent_do_not_lock_out_the_health_check() {
             silent.push(proxy.client().await);
         }
         assert!(page(&proxy, "/healthz").await.starts_with("HTTP/1.1 200 "));
+    });
+}
+
+/// A proxy in memory for one client and the sixteen of the reserve, with a listener for its own pages.
+async fn with_pages(net: &Memory) -> Proxy<MemoryEnv> {
+    let mut json = config(&[([10, 0, 0, 1], 1).into()]);
+    json["server"]["listen_address"] = json!("127.0.0.1:3130");
+    json["admin"] = json!({ "listen_address": "127.0.0.1:3131" });
+    json["limits"] = json!({ "max_connections": 1 });
+    net.start(parse(&json)).await.0
+}
+
+/// A client of the listener for the pages, whose request was answered.
+async fn healthy(net: &Memory) -> Client<MemoryStream> {
+    let mut client = Client::on(MemoryEnv::client(net, ([127, 0, 0, 1], 3131).into()).unwrap());
+    client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head:?}");
+    client
+}
+
+#[test]
+fn a_crowd_on_one_listener_ends_no_connection_to_the_other_without_a_word() {
+    run_paused(async {
+        let net = Memory::default();
+        let _proxy = with_pages(&net).await;
+        let _crowd: Vec<_> = (0..17).map(|_| net.client()).collect();
+        let began = net.elapsed();
+        healthy(&net).await;
+        assert_eq!(net.elapsed(), began, "it waits for nobody to leave");
+    });
+    run_paused(async {
+        let net = Memory::default();
+        let _proxy = with_pages(&net).await;
+        let _crowd: Vec<_> = (0..16).map(|_| net.client()).collect();
+        let _page = healthy(&net).await;
+        let mut client = net.client();
+        client.send("CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n").await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head:?}");
     });
 }
 
