@@ -132,7 +132,8 @@ fn read_one(raw: raw::Upstream, at: &str, reading: &mut Reading<'_>) -> Option<U
         set_weight: weight,
         enabled: raw.enabled,
         by_hand: None,
-        tag: raw.tag,
+        // It would be a name that nobody sees.
+        tag: raw.tag.filter(|tag| !tag.trim().is_empty()),
         note: raw.note,
         connect_headers,
         warm_connections: match raw.warm_connections {

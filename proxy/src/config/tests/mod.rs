@@ -284,6 +284,7 @@ fn no_two_upstreams_are_called_the_same() {
     let (one, two) = ("http://one:1", "http://two:1");
     assert_eq!(names(json!([{ "url": one, "tag": "us" }, { "url": two }])), ["us", two]);
     assert_eq!(names(json!([{ "url": one, "tag": "us" }, { "url": two, "tag": "us" }])), [one, two]);
+    assert_eq!(names(json!([{ "url": one, "tag": "" }, { "url": two, "tag": " " }])), [one, two]);
     // One tag of its own is enough to tell two apart.
     let same = |a: Value, b: Value| names(json!([a, b]));
     let (anna, bert) = ("http://anna:HUNTER2@one:1", "http://b%40x:HUNTER2@one:1");
