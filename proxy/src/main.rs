@@ -220,6 +220,10 @@ fn reload(proxy: RunningProxy) -> Result<ExitCode, CommandError> {
 /// Says what a reload with the file at `path` would change in a running proxy.
 fn compare(proxy: RunningProxy, path: &Path) -> Result<ExitCode, CommandError> {
     let file = path.display();
+    // To that process the names of this one's pipes (`<(…)`, `/dev/stdin`) are those of other files, or of none.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(other(format_args!("{file}: is no regular file, and the running proxy has to open it itself")));
+    }
     let path = std::path::absolute(path).map_err(other)?;
     match ask(proxy, Request::Compare { path }, RELOAD_WAIT)? {
         Answer::Compared { changes, by_hand, restart_required, warnings } => {

@@ -309,3 +309,14 @@ fn a_configuration_from_a_pipe_can_be_run() {
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.end(), 0);
 }
+
+/// The running proxy opens the file itself, and `/dev/stdin` or `/dev/fd/63` is another one to it.
+#[test]
+fn a_pipe_is_not_compared_with_what_runs_since_only_this_command_has_it() {
+    let place = Place::new();
+    let _proxy = place.start();
+    let mut command = place.command(&["check", "--against-running", "/dev/stdin"]);
+    let (code, out, err) = outcome(command.write_stdin(place.config.to_string()));
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("/dev/stdin: is no regular file, and the running proxy has to open it itself"), "{err}");
+}
