@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::triggers::Why;
@@ -47,11 +47,12 @@ impl Files {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        self.remove_old(why)?;
+        self.remove_old(why, &path)?;
         Ok(path)
     }
 
-    fn remove_old(&self, why: Why) -> io::Result<()> {
+    /// Removes the oldest ones, but never `written`: where the clock was set back, it looks like one of those.
+    fn remove_old(&self, why: Why, written: &Path) -> io::Result<()> {
         let end = format!("-{}{END}", why.as_str());
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -63,7 +64,8 @@ impl Files {
         // Their names begin with the time.
         names.sort_unstable();
         let old = names.len().saturating_sub(MOST_FILES);
-        names.iter().take(old).try_for_each(|name| fs::remove_file(self.directory.join(name)))
+        let paths = names.iter().map(|name| self.directory.join(name)).filter(|path| path != written);
+        paths.take(old).try_for_each(fs::remove_file)
     }
 }
 
@@ -92,6 +94,17 @@ mod tests {
         assert!(!first.exists() && paths.iter().all(|path| path.exists()) && last.exists());
         assert!(folder.path().join("other.jsonl").exists(), "what is not ours is left alone");
         assert!(files.write(Why::Ejection, UNIX_EPOCH + Duration::from_secs(100), b"").is_err(), "none is overwritten");
+    }
+
+    #[test]
+    fn a_record_stays_that_is_written_by_a_clock_that_was_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::new(folder.path().to_owned()).unwrap();
+        let write = |second| files.write(Why::Ejection, UNIX_EPOCH + Duration::from_secs(second), b"{}\n").unwrap();
+        let before: Vec<_> = (100..100 + MOST_FILES as u64).map(write).collect();
+        let (first, second) = (write(1), write(2));
+        assert!(second.exists() && before[1..].iter().all(|path| path.exists()));
+        assert!(!first.exists() && !before[0].exists());
     }
 
     #[test]
