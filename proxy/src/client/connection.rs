@@ -30,6 +30,9 @@ const LINGER_RATE: usize = 64 * 1024;
 const LINGER_MOST: Duration = Duration::from_secs(30);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
+/// The same for a client above the connection limit, however much it sends: it must not hold one of the few slots of the reserve.
+const LINGER_OVERLOADED: Duration = Duration::from_secs(1);
+
 /// How the names of protocols begin that ask a server to connect to somebody (RFC 9298 and its kin).
 const CONNECT_PREFIX: &[u8] = b"connect-";
 
@@ -179,11 +182,12 @@ impl<E: Env> Connection<E> {
     /// (RFC 9112 section 9.6).
     pub(crate) async fn linger(&mut self) {
         let (began, mut read) = (Instant::now(), 0);
+        let most = if self.overloaded { LINGER_OVERLOADED } else { LINGER_MOST };
         let ended = timeout(LINGER_SILENT, self.stream.shutdown()).await;
         while let Ok(Ok(())) = ended {
             self.inbox.bytes.clear();
             let earned = Duration::from_secs_f64(read as f64 / LINGER_RATE as f64);
-            let until = began + (LINGER_SILENT + earned).min(LINGER_MOST);
+            let until = began + (LINGER_SILENT + earned).min(most);
             let filled = poll_fn(|cx| self.inbox.poll_fill_body(cx, &mut self.stream));
             match timeout_at(until, filled).await {
                 Ok(Ok(count @ 1..)) if read + count <= LINGER_BYTES => read += count,

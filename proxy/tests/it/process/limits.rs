@@ -1,10 +1,14 @@
 //! What one crowd of clients may take, and that the others are still answered. What takes time is proven below the
 //! code, under paused time.
 
+use std::time::Duration;
+
 use proxy::Proxy;
 use proxy::testing::{MemoryEnv, MemoryStream};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::time::sleep;
 
 use super::binary::{Binary, stats};
 use crate::support::{Client, Double, Memory, TestProxy, config, parse, run, run_paused};
@@ -79,6 +83,37 @@ fn the_silent_do_not_lock_out_the_health_check() {
             silent.push(proxy.client().await);
         }
         assert!(page(&proxy, "/healthz").await.starts_with("HTTP/1.1 200 "));
+    });
+}
+
+#[test]
+fn those_who_go_on_sending_do_not_lock_out_the_health_check() {
+    run_paused(async {
+        let net = Memory::default();
+        let mut json = config(&[([10, 0, 0, 1], 1).into()]);
+        json["server"]["listen_address"] = json!("127.0.0.1:3130");
+        json["limits"] = json!({ "max_connections": 1 });
+        json["timeouts"] = json!({ "header": "1h" });
+        let _proxy = net.start(parse(&json)).await;
+        let _inside = net.client();
+        for _ in 0..16 {
+            let mut client = net.client();
+            tokio::spawn(async move {
+                client.send("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000000\r\n\r\n").await;
+                while client.stream.write_all(&[b'x'; 16 * 1024]).await.is_ok() {
+                    sleep(Duration::from_millis(100)).await;
+                }
+            });
+        }
+        // Until all of them are being listened to.
+        sleep(Duration::from_millis(500)).await;
+        let began = net.elapsed();
+        let mut client = net.client();
+        client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head:?}");
+        let waited = net.elapsed() - began;
+        assert!(waited <= Duration::from_secs(1), "{waited:?}");
     });
 }
 
