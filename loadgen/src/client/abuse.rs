@@ -28,7 +28,7 @@ impl<N: Connector> ActiveRequest<'_, N> {
             tokio::select! {
                 biased;
                 status = turned_away(from, abuse) => status,
-                never = send_and_stay(&mut to, &bytes) => never,
+                never = send_and_stay(&mut to, &bytes, abuse) => never,
             }
         };
         self.measured.status = bounded(self.deadline, Phase::Reply, turning_away).await?;
@@ -45,12 +45,12 @@ impl<N: Connector> ActiveRequest<'_, N> {
         match abuse {
             Abuse::Silence => Vec::new(),
             // No id: it is no request that anybody waits for.
-            Abuse::HalfBody => {
+            Abuse::HalfBody | Abuse::CutBody => {
                 let head = "POST http://sink.mock/ HTTP/1.1\r\nHost: sink.mock\r\nContent-Length: 1000\r\n";
                 format!("{head}{}\r\nhalf of it", self.credentials()).into_bytes()
             }
             Abuse::Lingering => format!("{head}{}\r\n", self.credentials()).into_bytes(),
-            Abuse::HalfHead => head.into(),
+            Abuse::HalfHead | Abuse::CutHead => head.into(),
             Abuse::LongHead => {
                 let field = "X-More: and more\r\n";
                 (head.to_owned() + &field.repeat(LONG / field.len())).into_bytes()
@@ -67,11 +67,12 @@ impl<N: Connector> ActiveRequest<'_, N> {
     }
 }
 
-/// Sends `bytes` as far as they are taken, and stays.
-async fn send_and_stay<T>(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> T {
+/// Sends `bytes` as far as they are taken, and stays, be it to read alone.
+async fn send_and_stay<T>(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], abuse: Abuse) -> T {
     // Who refuses need not take the rest.
     if to.write_all(bytes).await.is_ok() {
-        let _ = to.flush().await;
+        let cuts = matches!(abuse, Abuse::CutHead | Abuse::CutBody);
+        let _ = if cuts { to.shutdown().await } else { to.flush().await };
     }
     pending().await
 }

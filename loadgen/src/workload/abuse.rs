@@ -10,24 +10,36 @@ pub enum Abuse {
     Silence,
     /// It begins a head and stops. It has to get a 408.
     HalfHead,
+    /// It begins a head and ends its side. It has to get a 400.
+    CutHead,
     /// It sends field after field, and no end of the head. It has to get a 431.
     LongHead,
     /// It sends what is no HTTP. It has to get a 400.
     Garbage,
     /// It announces a body, sends a part of it and stops. It has to get a 408.
     HalfBody,
+    /// It announces a body, sends a part of it and ends its side. It has to get a 400.
+    CutBody,
     /// It asks for a page, reads it, and asks for nothing more. Its connection has to be ended without a further word.
     Lingering,
 }
 
 impl Abuse {
     /// All of them.
-    pub const ALL: [Abuse; 6] =
-        [Abuse::Silence, Abuse::HalfHead, Abuse::LongHead, Abuse::Garbage, Abuse::HalfBody, Abuse::Lingering];
+    pub const ALL: [Abuse; 8] = [
+        Abuse::Silence,
+        Abuse::HalfHead,
+        Abuse::CutHead,
+        Abuse::LongHead,
+        Abuse::Garbage,
+        Abuse::HalfBody,
+        Abuse::CutBody,
+        Abuse::Lingering,
+    ];
 
     /// Whether its request is one that the proxy sends on.
     pub fn reaches_upstreams(self) -> bool {
-        matches!(self, Abuse::HalfBody | Abuse::Lingering)
+        matches!(self, Abuse::HalfBody | Abuse::CutBody | Abuse::Lingering)
     }
 
     /// The status that it has to be answered with; none: nothing may be said.
@@ -37,7 +49,7 @@ impl Abuse {
             Abuse::Lingering => Some(200),
             Abuse::HalfHead | Abuse::HalfBody => Some(408),
             Abuse::LongHead => Some(431),
-            Abuse::Garbage => Some(400),
+            Abuse::CutHead | Abuse::Garbage | Abuse::CutBody => Some(400),
         }
     }
 }
@@ -47,9 +59,11 @@ impl fmt::Display for Abuse {
         f.write_str(match self {
             Abuse::Silence => "silence",
             Abuse::HalfHead => "half-head",
+            Abuse::CutHead => "cut-head",
             Abuse::LongHead => "long-head",
             Abuse::Garbage => "garbage",
             Abuse::HalfBody => "half-body",
+            Abuse::CutBody => "cut-body",
             Abuse::Lingering => "lingering",
         })
     }
@@ -60,7 +74,7 @@ impl FromStr for Abuse {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Abuse::ALL.into_iter().find(|one| one.to_string() == text);
-        let expected = "silence, half-head, long-head, garbage, half-body or lingering";
+        let expected = "silence, half-head, cut-head, long-head, garbage, half-body, cut-body or lingering";
         found.ok_or_else(|| format!("by=`{text}`: expected {expected}"))
     }
 }

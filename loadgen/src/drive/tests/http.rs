@@ -126,9 +126,11 @@ async fn abuse_has_to_be_turned_away_by_its_own_answer() {
     for (action, begin, status) in [
         ("abuse:by=silence", "", None),
         ("abuse:by=half-head", "GET http://http.mock/ HTTP/1.1\r\n", Some(408)),
+        ("abuse:by=cut-head", "GET http://http.mock/ HTTP/1.1\r\n", Some(400)),
         ("abuse:by=long-head", "GET http://http.mock/ HTTP/1.1\r\n", Some(431)),
         ("abuse:by=garbage", "\u{fffd}", Some(400)),
         ("abuse:by=half-body", "POST http://sink.mock/ HTTP/1.1\r\n", Some(408)),
+        ("abuse:by=cut-body", "POST http://sink.mock/ HTTP/1.1\r\n", Some(400)),
         ("abuse:by=lingering", "GET http://http.mock/ HTTP/1.1\r\n", Some(200)),
     ] {
         for answered in [None, Some(200), Some(400), Some(408), Some(431)] {
@@ -140,6 +142,10 @@ async fn abuse_has_to_be_turned_away_by_its_own_answer() {
                         let mut piece = [0; 500];
                         let got = stream.read(&mut piece).await.unwrap();
                         assert!(String::from_utf8_lossy(&piece[..got]).starts_with(begin), "{action}");
+                    }
+                    if action.contains("=cut-") {
+                        // It ends its side, and waits for the answer.
+                        stream.read_to_end(&mut Vec::new()).await.unwrap();
                     }
                     let _ = stream.write_all(text.as_bytes()).await;
                 }

@@ -15,7 +15,8 @@ use crate::judge::witnesses::{ClientRequest, Witnesses};
 pub(in crate::judge) const LAW: Law = Law {
     name: "abuse",
     text: "A client that says nothing or stops within a head is turned away by the end of the header time-out, one that stops within a body \
-           or asks for nothing more by the end of its own; one that sends a head without end, or what is no HTTP, at once.",
+           or asks for nothing more by the end of its own; one that sends a head without end, what is no HTTP, or the end of its side within a \
+           head or a body, at once.",
     check: Check::BlackBox(check),
 };
 
@@ -44,7 +45,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, by: Abu
         // Before that somebody has to take its request, or to answer it.
         Abuse::HalfBody => longest(|timeouts| timeouts.body) + longest(|timeouts| timeouts.request),
         Abuse::Lingering => longest(|timeouts| timeouts.keep_alive) + longest(|timeouts| timeouts.request),
-        Abuse::LongHead | Abuse::Garbage => Duration::ZERO,
+        // An upstream takes its request first.
+        Abuse::CutBody => longest(|timeouts| timeouts.connect),
+        Abuse::CutHead | Abuse::LongHead | Abuse::Garbage => Duration::ZERO,
     };
     let wrong = match asked.result() {
         None => format!("{id} was never turned away"),
@@ -100,7 +103,7 @@ mod tests {
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{ClientEvent, What};
+    use crate::record::{ClientEvent, ProxyEvent, What};
     use crate::subject::named;
 
     fn abused(rest: &str) -> Twin {
@@ -108,6 +111,7 @@ mod tests {
             r#"{{ "name": "abused", "story": "Some are no good clients.", "duration": "6s", "proxy": {{ "timeouts": {{ "header": "2s" }} }},
             "upstreams": [{{ "name": "a" }}], {rest}
             "clients": [{{ "name": "half", "do": "abuse:by=half-head", "requests": 4, "rate": 2 }},
+                {{ "name": "cuts", "do": "abuse:by=cut-head", "requests": 4, "rate": 2 }},
                 {{ "name": "garbage", "do": "abuse:by=garbage", "requests": 4, "rate": 2 }}] }}"#
         );
         Twin::of_scenario(&LAW, &text)
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn fires_where_somebody_stays_or_is_answered_otherwise() {
-        for (client, late_us) in [("half", 4_000_000), ("garbage", 2_000_000), ("half", 0)] {
+        for (client, late_us) in [("half", 4_000_000), ("garbage", 2_000_000), ("cuts", 2_000_000), ("half", 0)] {
             let mut twin = abused("");
             let at =
                 twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id.starts_with(client)));
@@ -125,6 +129,29 @@ mod tests {
                 && late_us == 0
             {
                 one.failure = Some(FailureKind::Status(200).at(Phase::Reply));
+            }
+            twin.fires();
+        }
+    }
+
+    /// Somebody waits for the rest of a body behind the end of who sends it.
+    #[test]
+    fn fires_where_a_body_that_was_cut_is_waited_for_or_taken() {
+        let cut = r#"{ "name": "cut", "story": "Some cut their own uploads.", "duration": "6s",
+            "proxy": { "timeouts": { "connect": "1s", "body": "4s" } }, "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "cut", "do": "abuse:by=cut-body", "requests": 4, "rate": 2 }] }"#;
+        let outcome = |what: &What| matches!(what, What::Proxy(ProxyEvent::Finished(end)) if end.outcome == "body_cut");
+        let twin = Twin::of_scenario(&LAW, cut);
+        assert_eq!(twin.record.trace.lines.iter().filter(|line| outcome(&line.what)).count(), 4);
+        for (late_us, status) in [(4_000_000, 400), (0, 408), (0, 200)] {
+            let mut twin = Twin::of_scenario(&LAW, cut);
+            let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
+            let line = &mut twin.record.trace.lines[at];
+            line.at_us += late_us;
+            if let What::Client(ClientEvent::Ended(one)) = &mut line.what
+                && status != 400
+            {
+                one.failure = Some(FailureKind::Status(status).at(Phase::Reply));
             }
             twin.fires();
         }
