@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Command::Merge(args) => results::merge(&args),
         Command::Conformance(args) => conformance::conformance(&args),
         Command::Matrix(args) => matrix::matrix(&args),
-        Command::Coverage { results } => results::coverage(&results),
+        Command::Coverage(args) => results::coverage(&args),
         Command::Shrink(args) => search::shrink(&args),
         Command::Diff { one, other, results } => play::diff(&one, &other, results.as_deref()),
         Command::Record(args) => incident::record(&args),

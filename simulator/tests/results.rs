@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use simulator::explore::coverage::{catalogue, why_unreachable};
+
 /// In half of the runs a fault strikes, so that two shards show together what one alone may not.
 const STORY: &str = r#"{"name": "x", "story": "x", "duration": "2s",
     "upstreams": [{"name": "a", "plan": {"faults": [{"fault": "status-503", "when": {"probability": 0.5}}]}}, {"name": "b"}],
@@ -58,6 +60,38 @@ fn shards_of_runs_are_merged_and_what_does_not_fit_is_named() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("2.json: ") && lines[0].contains("at line"), "{text}");
     assert!(lines[1].starts_with("gone.json: "), "{text}");
+}
+
+#[test]
+fn what_was_not_reached_and_is_not_listed_fails_only_if_that_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    std::fs::write(here.join("x.json"), STORY).unwrap();
+    assert_eq!(said(&simulator(here, &["run", "x.json", "--json", "run.json"])).0, Some(0));
+    assert_eq!(said(&simulator(here, &["coverage", "run.json"])).0, Some(0));
+    let (code, text) = said(&simulator(here, &["coverage", "--strict", "run.json"]));
+    assert!(code == Some(1) && text.contains(" not reached and not listed as unreachable, 0 listed and "), "{text}");
+    let whole: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(here.join("run.json")).unwrap()).unwrap();
+    let write = |file: &str, source: &str, reached: &dyn Fn(&str) -> bool| {
+        let mut results = whole.clone();
+        results["source"] = source.into();
+        let items = catalogue().into_iter().filter(|item| reached(item)).map(|item| (item, 1.into()));
+        results["reached"] = serde_json::Value::Object(items.collect());
+        std::fs::write(here.join(file), results.to_string()).unwrap();
+    };
+    let listed = |item: &str| why_unreachable(&item.to_owned()).is_some();
+    // What the sweep lacks, a story has, and what is listed too.
+    write("sweep.json", "sweep", &|item| !listed(item) && item != "event/ejected");
+    write("stories.json", "run", &|item| listed(item) || item == "event/ejected");
+    let (code, text) = said(&simulator(here, &["coverage", "--strict", "sweep.json", "stories.json"]));
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = said(&simulator(here, &["coverage", "--strict", "sweep.json"]));
+    assert!(code == Some(1) && text.contains("1 not reached and not listed as unreachable, 0 listed"), "{text}");
+    write("sweep.json", "sweep", &|item| !listed(item) || item == "action/loss");
+    let (code, text) = said(&simulator(here, &["coverage", "--strict", "sweep.json"]));
+    assert!(code == Some(1) && text.contains("0 not reached and not listed as unreachable, 1 listed"), "{text}");
+    assert!(text.contains("action/loss was reached, though it is listed as unreachable"), "{text}");
 }
 
 #[test]

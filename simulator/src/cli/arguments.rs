@@ -62,11 +62,7 @@ pub(crate) enum Command {
     /// Play every fault of the faulty upstream against every proxy that is installed, on real sockets.
     Matrix(Matrix),
     /// Print what was never reached, by the results of runs and sweeps.
-    Coverage {
-        /// What `run --json` and `sweep --json` have written.
-        #[arg(required = true)]
-        results: Vec<PathBuf>,
-    },
+    Coverage(Coverage),
     /// Find the smallest scenario that still fails as this one does, and write it down.
     Shrink(Shrink),
     /// Tell how two traces differ: the first line that does, what became of requests, and what the laws say of it.
@@ -247,6 +243,17 @@ pub(crate) struct Merge {
     /// Write what they are together as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// Print what was never reached
+#[derive(Debug, Args)]
+pub(crate) struct Coverage {
+    /// What `run --json` and `sweep --json` have written.
+    #[arg(required = true)]
+    pub(crate) results: Vec<PathBuf>,
+    /// Fail where something was not reached that is not listed as unreachable, or a sweep has reached what is.
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// Shrink a scenario that fails

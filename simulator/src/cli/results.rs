@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use simulator::explore::coverage::Reached;
-use simulator::explore::results::{self, Results, Sometimes};
+use simulator::explore::coverage::{Gaps, Reached};
+use simulator::explore::results::{self, Results, Sometimes, Source};
 use simulator::judge::Verdict;
 use simulator::report;
 
-use super::arguments::Merge;
+use super::arguments::{Coverage, Merge};
 use super::failure::{DATA, Failed, unwritten};
 use super::files::print;
 
@@ -42,19 +42,30 @@ pub(crate) fn merge(args: &Merge) -> Result<u8, Failed> {
     for (one, violation) in whole.sometimes.iter().filter_map(|one: &Sometimes| Some((one, one.violation()?))) {
         print(&format!("{:<11} {}: {}: {}\n", "violated", one.scenario, violation.of, violation.text))?;
     }
-    print(&report::coverage(&whole.reached))?;
+    let swept = if whole.source == Source::Sweep { whole.reached.clone() } else { Reached::new() };
+    print(&report::coverage(&whole.reached, &swept))?;
     print(&report::laws(&whole.laws))?;
     print(&format!("{} runs, {failed} failed\n", whole.runs))?;
     Ok(whole.worst().exit_code())
 }
 
-/// Prints what no run has reached.
-pub(crate) fn coverage(files: &[PathBuf]) -> Result<u8, Failed> {
-    let mut reached = Reached::new();
-    for (_, results) in read(files)? {
+/// Prints what no run has reached, and judges that if it is asked to.
+pub(crate) fn coverage(args: &Coverage) -> Result<u8, Failed> {
+    let (mut reached, mut swept) = (Reached::new(), Reached::new());
+    for (_, results) in read(&args.results)? {
         for (item, runs) in results.reached {
+            if results.source == Source::Sweep {
+                *swept.entry(item.clone()).or_default() += runs;
+            }
             *reached.entry(item).or_default() += runs;
         }
     }
-    print(&report::coverage(&reached))
+    print(&report::coverage(&reached, &swept))?;
+    let gaps = Gaps::of(&reached, &swept);
+    if !args.strict || gaps.is_empty() {
+        return Ok(0);
+    }
+    let (unreached, listed) = (gaps.unreached.len(), gaps.listed.len());
+    print(&format!("{unreached} not reached and not listed as unreachable, {listed} listed and reached by a sweep\n"))?;
+    Ok(Verdict::Violated.exit_code())
 }

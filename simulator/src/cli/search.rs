@@ -40,7 +40,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<u8, Failed> {
     })?;
     drop(progress);
     let mut verdict = Verdict::worst(reports.iter().map(|report| report.verdict));
-    print(&report::coverage(&totals.reached))?;
+    print(&report::coverage(&totals.reached, &totals.reached))?;
     print(&report::laws(&totals.laws))?;
     if totals.laws.mostly_excused(totals.runs).next().is_some() {
         // A law that is mostly excused says nothing, so that the sweep has not shown what it is meant to show.
