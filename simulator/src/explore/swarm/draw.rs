@@ -65,6 +65,7 @@ pub(super) enum Feature {
     ReloadTimeouts,
     EjectByHand,
     CloseTunnels,
+    Ambush,
 }
 
 use Feature::*;
@@ -80,6 +81,7 @@ pub(super) enum Part {
     Network,
     Chance,
     SecondProxy,
+    Ambush,
 }
 
 /// The first upstream.
@@ -159,7 +161,7 @@ impl Genome {
                 // Where it is on, the proxy may turn many away.
                 Limit => 40,
                 // What comes behind it is owed nothing.
-                Drain => 8,
+                Drain | Ambush => 8,
                 // Where they are on, the proxy owes little.
                 Outage => 16,
                 FewDescriptors | MaxAttempts => 20,
@@ -206,7 +208,7 @@ impl Genome {
             on.retain(|feature| !matches!(feature, UpstreamAuth | TlsUpstreams));
         }
         // A fault that answers in the place of a target that does not work has the upstreams that tell the truth set aside.
-        if on.contains(&Faults) || on.contains(&Arming) {
+        if [Faults, Arming, Ambush].iter().any(|one| on.contains(one)) {
             on.retain(|feature| !matches!(feature, DeadTargets | OddPages | ReloadTimeouts));
         }
         // Whoever is cut off keeps its place, and nobody else knows for how long; the same where packets are lost.
@@ -225,8 +227,12 @@ impl Genome {
         if on.contains(&QuietEnd) {
             on.retain(|feature| *feature != Herd);
         }
+        // An ambush draws when the proxy drains by itself.
+        if on.contains(&Ambush) {
+            on.retain(|feature| *feature != Drain);
+        }
         // A proxy that was killed while it drained starts again and does not drain.
-        if on.contains(&Drain) {
+        if on.contains(&Drain) || on.contains(&Ambush) {
             on.retain(|feature| *feature != CrashProxy);
         }
         self

@@ -38,8 +38,9 @@ impl Draw {
                     client["think"] = json!(format!("{}ms", self.number(150, 500)));
                 } else {
                     let rate = self.number(2, 16);
-                    // Where each takes up a place for seconds, more make it crowded for good.
-                    client["rate"] = json!(if self.has(Limit) { 1 + rate / 8 } else { rate });
+                    // Where each takes up a place for seconds, more make it crowded for good. Few leave the proxy idle between them.
+                    let few = self.has(Limit) || (self.has(Ambush) && self.once_in(2));
+                    client["rate"] = json!(if few { 1 + rate / 8 } else { rate });
                     client["poisson"] = json!(self.once_in(3));
                 }
                 if self.has(ClientAuth) {

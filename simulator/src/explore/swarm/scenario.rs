@@ -23,7 +23,8 @@ pub fn scenario(genome: &Genome) -> Scenario {
 
 impl Draw {
     fn scenario(&mut self, seed: u64) -> Json {
-        let count = self.number(1, 5);
+        let least = if self.has(Feature::Ambush) { 2 } else { 1 };
+        let count = self.number(1, 5).max(least);
         let names: Vec<String> = (1..=count).map(|number| format!("u{number}")).collect();
         let seconds = self.number(10, 40);
         // The last one is left alone, so that there is often somebody who must serve.
@@ -51,7 +52,9 @@ impl Draw {
             }
         }
         self.turn_to(Part::Timeline);
-        let timeline = self.timeline(&upstreams, &proxies, &clients, seconds);
+        let mut timeline = self.timeline(&upstreams, &proxies, &clients, seconds);
+        self.turn_to(Part::Ambush);
+        timeline.extend(self.ambush(&upstreams, &proxies, seconds));
         self.turn_to(Part::Network);
         let network = self.network();
         self.turn_to(Part::Chance);

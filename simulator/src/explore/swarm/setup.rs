@@ -93,8 +93,13 @@ impl Draw {
         if self.has(Faults) && self.once_in(2) {
             faults.push(self.fault(tls));
         }
-        if self.has(Arming) && self.once_in(2) {
+        let ambush = self.has(Ambush);
+        if ambush || (self.has(Arming) && self.once_in(2)) {
             let mut fault = self.fault(tls);
+            if ambush {
+                // It strikes whatever comes while it is armed.
+                fault["when"] = json!({});
+            }
             fault["id"] = json!("later");
             fault["armed"] = json!(false);
             faults.push(fault);
@@ -182,7 +187,11 @@ impl Draw {
             proxy["timeouts"]["body"] = json!("3s");
             proxy["timeouts"]["keep_alive"] = json!("4s");
         }
-        if self.has(Pages) && self.has(Drain) {
+        if self.has(Ambush) {
+            // Clients come, and who is out is probed, while it already drains.
+            proxy["server"]["drain_delay"] = json!("4s");
+            proxy["health_check"]["backoff_base"] = json!("2s");
+        } else if self.has(Pages) && self.has(Drain) {
             proxy["server"]["drain_delay"] = json!(format!("{}s", self.number(0, 5)));
         }
         if self.has(ClientAuth) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use loadgen::FailureKind;
 use proxy::config::Upstream;
 
-use crate::judge::by_hand::{changed_health, closures, of_health, seen_by, stood, takes};
+use crate::judge::by_hand::{changed_health, closures, done_by, of_health, seen_by, stood, takes};
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -15,8 +15,8 @@ use crate::scenario::{Action, ByHand, WhichTunnels};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "by-hand",
-    text: "An upstream that is ejected by hand gets no request until its first probe is due, and one that is let in by hand takes its turns \
-           at once; tunnels that are closed by hand end at once, as resets.",
+    text: "An upstream that is ejected by hand, and not together with all others, gets no request until its first probe is due, and one that \
+           is let in by hand takes its turns at once; tunnels that are closed by hand end at once, as resets.",
     check: Check::BlackBox(check),
 };
 
@@ -26,15 +26,18 @@ const ROUNDS: u64 = 4;
 const SLACK: Duration = Duration::from_secs(1);
 
 fn check(witnesses: &Witnesses<'_>) -> Checked {
-    let orders = || of_health(witnesses);
-    let ejections = orders().filter(|(.., order)| *order == ByHand::Eject);
-    let ejections = ejections.filter_map(|(at, name, _)| Ejection::of(witnesses, at, name));
+    let ejections = orders_to_eject(witnesses).filter_map(|(at, name)| Ejection::of(witnesses, at, name));
     let ejected = ejections.flat_map(|ejection| [Some(ejection.judge()), ejection.judge_restoration()]).flatten();
     let closed = closures(witnesses).flat_map(|closure| {
         let requests = witnesses.requests.iter();
         requests.filter_map(move |(id, asked)| judge_tunnel(witnesses, closure, id, asked))
     });
     ejected.chain(closed).collect()
+}
+
+/// When upstreams were ejected by hand, and the host in the URL of each.
+fn orders_to_eject<'b, 'a>(witnesses: &'b Witnesses<'a>) -> impl Iterator<Item = (Duration, &'a str)> + use<'a, 'b> {
+    of_health(witnesses).filter(|(.., order)| *order == ByHand::Eject).map(|(at, name, _)| (at, name))
 }
 
 /// An ejection by hand of an upstream that served until then.
@@ -80,7 +83,14 @@ impl<'b, 'a> Ejection<'b, 'a> {
         let probe = at + policy.backoff_base.min(policy.backoff_max) * 4 / 5;
         let running = witnesses.disturbances.of_proxy(at, at).is_none()
             && witnesses.disturbances.stopped().is_none_or(|stopped| stopped > at);
-        let known = alone && served && running;
+        // Where all are ejected, somebody has to serve.
+        let together = |name: &str| {
+            let soon = done_by(witnesses);
+            let mut ejections = orders_to_eject(witnesses).filter(|(_, other)| *other == name);
+            ejections.any(|(when, _)| when <= at + soon && at <= when + soon)
+        };
+        let left = |one: &Upstream| one.weight.get() > 0 && one.key() != upstream.key() && !together(&one.host);
+        let known = alone && served && running && config.upstreams.iter().any(|one| left(one));
         known.then_some(Ejection { witnesses, at, upstream, host, probe, next })
     }
 
@@ -293,6 +303,13 @@ mod tests {
             twin.scenario.timeline.clear();
             twin.fires();
         }
+    }
+
+    #[test]
+    fn where_all_are_ejected_at_once_it_says_nothing_of_who_is_asked() {
+        let all = format!("{CLOSE}, {EJECT}, {}", EJECT.replace(r#""a""#, r#""b""#));
+        let checked = Twin::of_scenario(&LAW, &steered(&all, "")).checked();
+        assert_eq!(checked.excused(), 0, "{checked:?}");
     }
 
     #[test]

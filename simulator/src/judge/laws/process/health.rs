@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use loadgen::ActionKind;
 
+use crate::judge::by_hand::changed_health;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -97,7 +98,9 @@ fn somebody_serves(witnesses: &Witnesses<'_>, from: Duration, until: Duration) -
     configurations.is_unchanged(Duration::ZERO, until)
         && config.upstreams.iter().filter(|one| one.weight.get() > 0).any(|one| {
             let hosts = configurations.hosts_of(&one.host, Duration::ZERO, until);
-            hosts.iter().all(|host| sound(host) && witnesses.serves(one, host, config))
+            // One that an operator has ejected need not serve.
+            !changed_health(witnesses, &one.host, Duration::ZERO, until)
+                && hosts.iter().all(|host| sound(host) && witnesses.serves(one, host, config))
         })
 }
 
@@ -144,6 +147,20 @@ mod tests {
         let mut twin =
             asked(r#""proxy": { "server": { "drain_delay": "6s" } }, "timeline": [{ "at": "4s", "do": "drain" }],"#);
         answer(&mut twin, "ready", Some(200), 0);
+        twin.fires();
+    }
+
+    #[test]
+    fn a_proxy_whose_operator_has_ejected_all_need_not_be_ready() {
+        let ejected =
+            |name: &str| format!(r#"{{ "at": "4s", "do": "steer", "upstream": "{name}", "order": "eject" }}"#);
+        let both = format!(r#""timeline": [{}, {}],"#, ejected("a"), ejected("b"));
+        let twin = asked(&both);
+        let refused = |what: &What| matches!(what, What::Client(ClientEvent::Ended(one)) if one.status == Some(503));
+        assert!(twin.record.trace.lines.iter().any(|line| refused(&line.what)), "it has said so");
+        // One of them is enough.
+        let mut twin = asked(&format!(r#""timeline": [{}],"#, ejected("a")));
+        answer(&mut twin, "ready", Some(503), 0);
         twin.fires();
     }
 

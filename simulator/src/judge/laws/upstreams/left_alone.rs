@@ -56,12 +56,15 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
     // When the proxy may have learned of each success.
     let successes: Vec<(Duration, Duration)> = entries
         .iter()
-        .filter(|entry| !is_plain(entry) && witnesses.disturbances.harm(entry) != Harm::Attempt)
-        .map(|entry| {
+        .map(|entry| (entry, witnesses.disturbances.harm(entry) == Harm::Attempt))
+        // A fault may cost an attempt and need not: what was answered well all the same counts for the upstream.
+        .filter(|(entry, harmed)| !is_plain(entry) && (!harmed || entry.is_success()))
+        .map(|(entry, harmed)| {
             let id = entry.record.id.as_deref();
             let asked = id.and_then(|id| witnesses.requests.get(id)).map_or(entry.since, |asked| asked.began);
             let since = if entry.record.method == "CONNECT" { entry.since } else { asked };
-            (since, entry.at.min(since.max(entry.since) + known_by).max(since))
+            let known = if harmed { entry.at } else { entry.at.min(since.max(entry.since) + known_by) };
+            (since, known.max(since))
         })
         // A tunnel that stood when its upstream was killed is not written down.
         .chain(journal.connections.iter().filter(|one| one.is_untold()).map(|one| (one.opened, one.opened + known_by)))
@@ -170,6 +173,18 @@ mod tests {
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
     use crate::record::{Line, What};
+
+    /// Half of what it gets it answers with garbage, and all the rest late and well.
+    #[test]
+    fn an_answer_that_is_only_late_ends_a_row_of_failures() {
+        let mixed = r#"{ "name": "mixed", "story": "One upstream has two faults.", "duration": "10s",
+            "proxy": { "health_check": { "failure_threshold": 2, "backoff_base": "1s", "backoff_max": "8s" } },
+            "upstreams": [
+                { "name": "a", "plan": { "faults": [{ "fault": "garbage", "when": { "every": 2 } }, { "fault": "brown-out", "with": { "delay": "50ms" } }] } },
+                { "name": "b", "plan": { "faults": [{ "fault": "garbage", "when": { "until": "2s" } }] } }, { "name": "c" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 10 }] }"#;
+        Twin::of_scenario(&LAW, mixed);
+    }
 
     fn failing(more: &str, other: &str) -> String {
         format!(
