@@ -319,12 +319,18 @@ impl<'a> Witnesses<'a> {
     /// well within the time that the proxy gives it.
     pub fn serves(&self, upstream: &Upstream, host: &str, config: &Config) -> bool {
         let Some(own) = self.scenario.upstreams.iter().find(|one| one.name == host) else { return false };
-        let slow = own.latency.is_some_and(|latency| latency.get() * 2 > config.timeouts.reply);
+        let slow = self.is_slow(host, config);
         let tls = match &upstream.transport {
             Transport::Plain => !own.tls,
             Transport::Tls { server_name, .. } => own.tls && server_name == host,
         };
         !slow && tls && configurations::credentials_fit(upstream, own.auth.as_deref())
+    }
+
+    /// Whether the upstream on `host` takes so long by itself that the proxy may not wait for its answer.
+    pub fn is_slow(&self, host: &str, config: &Config) -> bool {
+        let latency = self.scenario.upstreams.iter().find(|one| one.name == host).and_then(|one| one.latency);
+        latency.is_some_and(|latency| latency.get() * 2 > config.timeouts.reply)
     }
 
     /// The longest that a packet takes from one host to another, without losses.

@@ -126,21 +126,25 @@ fn due(
         none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
         none(hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold))?;
     }
+    none(is_overtaken(witnesses, asked).then_some(Excuse::RequestStruck))?;
     let standing = Standing::of(witnesses, asked, entries, until);
     let Standing { bad, waiting, recovering, sound, refused_alone, slowest } = standing;
-    if bad > 0 && sound == 0 {
-        return Err(if recovering > 0 { Excuse::Recovering } else { Excuse::NoSoundUpstream });
-    }
-    none((sound + recovering == 0).then_some(Excuse::NoSoundUpstream))?;
-    let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
-    none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
-    none((bad > 0 && witnesses.machine.out_of_retries(from, until)).then_some(Excuse::MachineFault))?;
-    // What was served well at once, nobody else has acted on.
+    // Where a sound one has served it, its answer must be what the client gets, whoever else is at fault.
     let well = |one: &JournalEntry<'_>| {
         one.is_success()
             && disturbances.harm(one) == Harm::Nothing
             && disturbances.of_upstream(one.host, from, until).is_none()
     };
+    if !entries.iter().any(|one| well(one) && served(one) && !witnesses.is_slow(one.host, config)) {
+        if bad > 0 && sound == 0 {
+            return Err(if recovering > 0 { Excuse::Recovering } else { Excuse::NoSoundUpstream });
+        }
+        none((sound + recovering == 0).then_some(Excuse::NoSoundUpstream))?;
+        let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
+        none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
+        none((bad > 0 && witnesses.machine.out_of_retries(from, until)).then_some(Excuse::MachineFault))?;
+    }
+    // What was served well at once, nobody else has acted on.
     let astray = entries.is_empty() || !entries.iter().all(well);
     none((bad > 0 && astray && !asked.is_repeatable() && !refused_alone).then_some(Excuse::ActedUpon))?;
     let claimed = if asked.is_tunnel() { Feature::ConnectFailoverByReply } else { Feature::PlainFailoverByReply };
@@ -153,6 +157,20 @@ fn due(
     let patience = witnesses.patience(asked).min(config.timeouts.request);
     none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
     Ok(if crowded.is_some() { due + patience } else { due })
+}
+
+/// Whether its answer may have been lost, and not sent again because the answer to one that came with it in a pipeline was cut by a reset.
+fn is_overtaken(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
+    let failed = asked.result().is_none_or(|result| result.failure.is_some());
+    let together = |other: &ClientRequest<'_>| other.client == asked.client && other.began == asked.began;
+    let cut = |id: &str| {
+        let entries = witnesses.journals.of(id);
+        entries.iter().any(|entry| witnesses.disturbances.harm(entry) == Harm::Answer)
+    };
+    failed
+        && witnesses.loses_packets()
+        && witnesses.may_be_pipelined(asked)
+        && witnesses.requests.iter().any(|(id, other)| together(other) && cut(id))
 }
 
 fn none(excuse: Option<Excuse>) -> Result<(), Excuse> {
@@ -415,6 +433,49 @@ mod tests {
         Twin::of_scenario(&LAW, &wrong(silent, "", "", "echo")).excuses(Excuse::NoTime);
     }
 
+    /// The last request that `host` has served before the fifth second fails for its client.
+    fn refuse_served_by(twin: &mut Twin, host: &str) -> String {
+        let before = twin.record.trace.lines.iter().rev().filter(|line| line.at_us < 5_000_000);
+        let mut served = before.filter(|line| line.host.as_str() == host).filter_map(|line| match &line.what {
+            What::Upstream(Event::Request(record)) => record.id.clone(),
+            _ => None,
+        });
+        let id = served.next().unwrap();
+        refuse(twin, &id);
+        id
+    }
+
+    /// The request with `id` fails for its client.
+    fn refuse(twin: &mut Twin, id: &str) {
+        let ended = |line: &&mut Line| matches!(&line.what, What::Client(ClientEvent::Ended(one)) if one.id == id);
+        if let Some(Line { what: What::Client(ClientEvent::Ended(result)), .. }) =
+            twin.record.trace.lines.iter_mut().find(ended)
+        {
+            (result.failure, result.status) = (Some(FailureKind::Status(502).at(Phase::Reply)), Some(502));
+        }
+    }
+
+    /// The same, and the upstream has not served it.
+    fn refuse_instead_of(twin: &mut Twin, host: &str) {
+        let id = refuse_served_by(twin, host);
+        twin.remove(|what| matches!(what, What::Upstream(Event::Request(record)) if record.id.as_ref() == Some(&id)));
+    }
+
+    /// Neither the attempt limit nor what was done before excuses anything where the one that has served it is sound.
+    #[test]
+    fn fires_where_a_sound_upstream_has_served_whoever_else_is_at_fault() {
+        let one = r#""failover": { "max_attempts": 1 }"#;
+        let restarted = r#"{ "at": "1s", "do": "crash", "host": "b" }, { "at": "2s", "do": "restart", "host": "b" }"#;
+        let late = r#"{ "fault": "refuse", "when": { "from": "3500ms" } }"#;
+        for (plan, timeline, proxy) in [(r#"{ "fault": "refuse" }"#, "", one), (late, restarted, "")] {
+            let mut twin = Twin::of_scenario(&LAW, &wrong(plan, timeline, proxy, "echo"));
+            let sound = twin.checked();
+            refuse_served_by(&mut twin, "b");
+            twin.fires();
+            assert_eq!(twin.checked().excused(), sound.excused(), "what is excused does not follow from what came");
+        }
+    }
+
     /// The connection is kept to where the name of the upstream led before, and that host goes wrong.
     #[test]
     fn a_fault_behind_a_kept_connection_uses_up_an_attempt_though_the_name_has_moved() {
@@ -467,6 +528,40 @@ mod tests {
         Twin::of_scenario(&LAW, &slow).excuses(Excuse::ProxyStopping);
     }
 
+    /// The answer to one of them was cut by a reset. What was lost of the one before it is not sent again.
+    #[test]
+    fn a_reset_overtakes_what_was_lost_in_front_of_it_in_a_pipeline() {
+        for (loss, excused) in [(0.0, false), (0.01, true)] {
+            let cut = wrong(r#"{ "fault": "body-reset" }"#, "", "", "http:bytes=10,pipeline=4")
+                .replace(r#""timeline""#, &format!(r#""network": {{ "loss": {loss} }}, "timeline""#))
+                .replace(r#""rate": 10"#, r#""clients": 2, "requests": 40"#);
+            let mut twin = Twin::of_scenario(&LAW, &cut);
+            let lines = &twin.record.trace.lines;
+            let asked = |wanted: &str| {
+                lines
+                    .iter()
+                    .find(|line| matches!(&line.what, What::Client(ClientEvent::Asked { id, .. }) if id == wanted))
+                    .unwrap()
+                    .at_us
+            };
+            let at = |host: &str| {
+                let ids = lines.iter().filter(|line| line.host.as_str() == host).filter_map(|line| match &line.what {
+                    What::Upstream(Event::Request(record)) => record.id.clone(),
+                    _ => None,
+                });
+                ids.map(|id| (asked(&id), id)).collect::<Vec<_>>()
+            };
+            let struck = at("a");
+            let (_, id) =
+                at("b").into_iter().find(|(began, _)| struck.iter().any(|(other, _)| other == began)).unwrap();
+            let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(result)) if result.id == id));
+            if let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what {
+                (result.failure, result.status) = (Some(FailureKind::Timeout.at(Phase::Reply)), None);
+            }
+            assert_eq!(twin.checked().violations.is_empty(), excused, "{loss}");
+        }
+    }
+
     #[test]
     fn a_connection_whose_end_nobody_tells_may_have_been_struck() {
         let one = r#""failover": { "max_attempts": 1 }, "timeouts": { "reply": "1s" }"#;
@@ -481,7 +576,9 @@ mod tests {
         Twin::of_scenario(&LAW, &lookups).excuses(Excuse::NoSoundUpstream);
         let both = r#"{ "at": "1s", "do": "crash", "host": "a" }, { "at": "2s", "do": "restart", "host": "a" },
             { "at": "2500ms", "do": "crash", "host": "b" }"#;
-        Twin::of_scenario(&LAW, &wrong("", both, "", "echo")).excuses(Excuse::Recovering);
+        let mut twin = Twin::of_scenario(&LAW, &wrong("", both, "", "echo"));
+        refuse_instead_of(&mut twin, "a");
+        twin.excuses(Excuse::Recovering);
     }
 
     /// Its own upstream holds it open and tells nothing of it, and a probe asked another for its target.
@@ -553,7 +650,18 @@ mod tests {
             "timeline": [{ "at": "1s", "do": "crash", "host": "a" },
                 { "at": "1500ms", "do": "dns", "name": "moving.test", "hosts": ["b"] },
                 { "at": "4s", "do": "crash", "host": "c" }, { "at": "6s", "do": "restart", "host": "c" }] }"#;
-        Twin::of_scenario(&LAW, moved).excuses(Excuse::Recovering);
+        let mut twin = Twin::of_scenario(&LAW, moved);
+        let served = |what: &What| matches!(what, What::Upstream(Event::Request(record)) if record.id.is_some());
+        let lines = twin.record.trace.lines.clone();
+        let places = (0..lines.len()).filter(|place| served(&lines[*place].what));
+        // Some of what was served then might have been refused.
+        let excused = places.filter(|place| {
+            twin.record.trace.lines.clone_from(&lines);
+            let What::Upstream(Event::Request(record)) = twin.record.trace.lines.remove(*place).what else { panic!() };
+            refuse(&mut twin, record.id.as_deref().unwrap());
+            twin.checked().excused.contains_key(&Excuse::Recovering)
+        });
+        assert!(excused.count() > 0);
     }
 
     #[test]
