@@ -96,13 +96,11 @@ fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, place: (usize, Dura
         let text = || format!("{name} is {said}, but {happened} happened");
         checked.add(Case::of((said != happened).then(|| Violation::found(text(), [line]))));
     }
-    // On real sockets it hears of an end when it comes to read it.
-    let late = (!history.witnesses.tolerance.is_zero()).then_some(Excuse::Untold);
     // What the proxy asks upstreams by itself takes a connection there, too.
     let checks = history.witnesses.configurations.at(at).health.active.is_some() || !told.ejected.is_empty();
     let leased = sum_of_present(page, "current_connections").saturating_sub(may_last);
     checked.add(compare(
-        late.or(checks.then_some(Excuse::Untold)),
+        checks.then_some(Excuse::Untold),
         "current_connections, but for those that may last,",
         leased,
         0,
@@ -114,7 +112,7 @@ fn sums(history: &History<'_>, told: &Told<'_>, page: &Json, place: (usize, Dura
     let mut unheard =
         unheard.filter_map(|asked| history.witnesses.disturbances.of_client(asked.client, asked.began, at));
     checked.add(compare(
-        late.or_else(|| unheard.next()),
+        unheard.next(),
         "open_connections, but for the page's own and those that may last,",
         open,
         0,
@@ -251,7 +249,6 @@ mod tests {
     use std::time::Duration;
 
     use super::LAW;
-    use crate::judge::excuse::Excuse;
     use serde_json::json;
 
     use crate::judge::laws::twin::Twin;
@@ -274,21 +271,9 @@ mod tests {
                 *page.pointer_mut(path).unwrap() = json!(99);
             }
             twin.fires();
-        }
-    }
-
-    /// In the matrix nearly half of the cells on real sockets called that a violation.
-    #[test]
-    fn on_real_sockets_a_connection_may_be_counted_that_has_just_ended() {
-        for path in ["/open_connections", "/total/upstream_metrics/1/current_connections"] {
-            let mut twin = Twin::of(&LAW);
-            let at = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Statistics { .. })));
-            if let What::Proxy(ProxyEvent::Statistics { page }) = &mut twin.record.trace.lines[at].what {
-                *page.pointer_mut(path).unwrap() = json!(9);
-            }
-            twin.fires();
+            // On real sockets the page is read until all is at rest.
             twin.record.tolerance = Duration::from_millis(500);
-            twin.excuses(Excuse::Untold);
+            twin.fires();
         }
     }
 
