@@ -83,7 +83,8 @@ fn served_until(
         return Some(Case::Holds);
     }
     let disturbances = &witnesses.disturbances;
-    let excuse = disturbances.of_client(asked.client, stopped, until);
+    // The end may have been lost while its client was cut off, be it before the order.
+    let excuse = disturbances.of_client(asked.client, asked.began, until);
     let excuse = excuse.or_else(|| disturbances.of_proxy(stopped, end));
     // A reset that is lost is not sent again.
     let excuse = excuse.or_else(|| witnesses.loses_packets().then_some(Excuse::ClientCutOff));
@@ -120,6 +121,19 @@ mod tests {
         let mut twin = Twin::of_scenario(&STOPS, held);
         twin.scenario.proxy["server"]["drain_timeout"] = serde_json::json!("2s");
         twin.fires();
+    }
+
+    /// It has ended long before, and its client was cut off then.
+    #[test]
+    fn who_was_cut_off_before_the_order_may_never_hear_of_the_end() {
+        let held = r#"{ "name": "held", "story": "A proxy stops under tunnels.", "duration": "8s", "upstreams": [{ "name": "a" }],
+            "proxy": { "server": { "drain_timeout": "4s" } },
+            "clients": [{ "name": "client", "do": "hold:for=60s", "requests": 2, "clients": 2, "timeout": "90s" }],
+            "timeline": [{ "at": "200ms", "do": "partition", "between": ["proxy", "client"] }, { "at": "500ms", "do": "heal" },
+                { "at": "2s", "do": "drain" }] }"#;
+        let mut twin = Twin::of_scenario(&STOPS, held);
+        twin.scenario.proxy["server"]["drain_timeout"] = serde_json::json!("2s");
+        twin.excuses(Excuse::ClientCutOff);
     }
 
     #[test]
