@@ -21,7 +21,7 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
@@ -64,6 +64,8 @@ struct Network {
     failing: AtomicUsize,
     /// What the wall clock showed at the beginning, by its present setting.
     clock: Mutex<SystemTime>,
+    /// What is drawn.
+    random: AtomicU64,
 }
 
 /// What happens to those who connect to an address.
@@ -91,6 +93,7 @@ impl MemoryEnv {
             accepted: AtomicUsize::new(0),
             failing: AtomicUsize::new(0),
             clock: Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
+            random: AtomicU64::new(0),
         }))
     }
 
@@ -130,6 +133,11 @@ impl MemoryEnv {
     /// Sets what the resolver does from now on.
     pub fn set_names(&self, names: Names) {
         *lock(&self.0.names) = names;
+    }
+
+    /// Has every random number be `number` from now on; until then it is 0.
+    pub fn set_random(&self, number: u64) {
+        self.0.random.store(number, Ordering::SeqCst);
     }
 
     /// Returns every connection that was tried through [`Env::connect`], in order: when (since the environment was
@@ -322,7 +330,7 @@ impl Env for MemoryEnv {
     }
 
     fn rand_u64(&self) -> u64 {
-        0
+        self.0.random.load(Ordering::SeqCst)
     }
 
     async fn offload<T, F>(&self, job: F) -> Result<T, Busy>

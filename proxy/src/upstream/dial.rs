@@ -260,3 +260,46 @@ fn connect_failure(error: &io::Error) -> Failure {
         _ => Failure::ConnectFailed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_this_side_lacks_is_told_from_what_the_upstream_does() {
+        use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, ConnectionReset, HostUnreachable, TimedOut};
+        for (kind, failure) in [
+            (AddrNotAvailable, Failure::OwnResources),
+            (ConnectionRefused, Failure::ConnectRefused),
+            (ConnectionReset, Failure::ResetBeforeHead),
+            (TimedOut, Failure::ConnectTimeout),
+            (HostUnreachable, Failure::ConnectFailed),
+        ] {
+            assert_eq!(connect_failure(&kind.into()), failure, "{kind}");
+        }
+        for lacking in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS] {
+            assert_eq!(connect_failure(&lacking.into()), Failure::OwnResources, "{lacking}");
+        }
+    }
+
+    /// What comes of asking an upstream that has sent `sent` and takes nothing.
+    async fn asked_of_one_that_takes_nothing(sent: &[u8]) -> Failure {
+        let (mut ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_all(sent).await.unwrap();
+        drop(theirs);
+        let limit = Limit { span: Duration::from_secs(1), failure: Failure::ReplyTimeout };
+        let limits = HeadLimits { max_bytes: 1024, max_fields: 10 };
+        ask(&mut ours, b"CONNECT a.test:80 HTTP/1.1\r\n\r\n", limit, limits)
+            .await
+            .map_or_else(|failed| failed.failure, |(reply, _)| Failure::Status(reply.status))
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_takes_no_head_is_judged_by_what_it_has_said() {
+        assert_eq!(asked_of_one_that_takes_nothing(b"").await, Failure::ResetBeforeHead);
+        assert_eq!(asked_of_one_that_takes_nothing(b"HTTP/1.1 403 N").await, Failure::MalformedHead);
+        assert_eq!(asked_of_one_that_takes_nothing(b"HTTP/1.1 200 OK\r\n\r\n").await, Failure::Status(200));
+    }
+}

@@ -408,6 +408,20 @@ mod tests {
     }
 
     #[test]
+    fn upstreams_of_one_host_share_its_name_and_one_that_nobody_has_is_forgotten() {
+        let resolver = Resolver::default();
+        let names = || resolver.names.lock().keys().cloned().collect::<Vec<_>>();
+        let (one, other) = (resolver.endpoint("a.test", 1), resolver.endpoint("a.test", 2));
+        assert!(matches!((&one.host, &other.host), (Host::Name(one), Host::Name(other)) if Arc::ptr_eq(one, other)));
+        drop(resolver.endpoint("b.test", 1));
+        let _third = resolver.endpoint("c.test", 1);
+        assert_eq!(names(), ["a.test", "c.test"]);
+        drop((one, other));
+        let _fourth = resolver.endpoint("d.test", 1);
+        assert_eq!(names(), ["c.test", "d.test"]);
+    }
+
+    #[test]
     fn a_name_with_hundreds_of_addresses_is_cut() {
         let found: Vec<_> = (1..=200).map(|n| addr(&format!("10.0.0.{n}:1"))).collect();
         assert_eq!(interleave(&found).len(), MAX_ADDRESSES);

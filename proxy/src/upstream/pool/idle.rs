@@ -176,6 +176,9 @@ mod tests {
             add(&mut idle, number, &places);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
+        // The oldest has ended too, but it is too old in any case.
+        let ended = idle.sweep(Duration::from_secs(3), |leg| matches!(leg, Leg::Plain(1)));
+        assert_eq!((ended, idle.len()), (None, 2));
         let ended = idle.sweep(Duration::from_secs(3), |leg| matches!(leg, Leg::Plain(2)));
         assert_eq!(ended, Some(Duration::from_secs(2)));
         assert_eq!((taken(&mut idle, 9, 9), taken(&mut idle, 9, 9)), (Some(3), None));

@@ -167,6 +167,7 @@ mod tests {
                 "{micros} in {at}: {}",
                 longest(at)
             );
+            assert_eq!((bucket(longest(at)), bucket(longest(at) + 1)), (at, at + 1), "{micros}");
             before = at;
         }
         assert_eq!(before, 3286);

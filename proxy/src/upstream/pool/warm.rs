@@ -152,3 +152,124 @@ impl<S> State<S> {
         self.failing = Some(Failing { since: now, pause });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Connections to an upstream that is asked so often that three should be open, and takes a second to connect to.
+    struct Scene {
+        warm: Warm<u8>,
+        places: IdlePlaces,
+        began: Instant,
+    }
+
+    impl Scene {
+        fn new(places: usize) -> Self {
+            let limits = WarmConnections { max: NonZeroUsize::new(3).unwrap(), max_age: SECOND * 20 };
+            let scene = Scene { warm: Warm::new(limits, None), places: IdlePlaces::new(places), began: Instant::now() };
+            scene.warm.connected(SECOND);
+            for _ in 0..10 {
+                scene.warm.take(scene.now(), |_| false);
+            }
+            scene
+        }
+
+        fn now(&self) -> Timestamp {
+            Timestamp::ZERO.after(self.began.elapsed())
+        }
+
+        /// What is to be opened now, and in how many milliseconds there is more to do.
+        fn step(&self) -> (Vec<Opening>, Option<u128>) {
+            let Step { open, wake } = self.warm.step(self.now(), &self.places);
+            (open, wake.map(|wake| (wake - Instant::now()).as_millis()))
+        }
+
+        /// As [`Scene::step`], of how many.
+        fn due(&self) -> (usize, Option<u128>) {
+            let (open, wake) = self.step();
+            (open.len(), wake)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_are_opened_as_are_missing() {
+        let scene = Scene::new(9);
+        let (mut open, wake) = scene.step();
+        assert_eq!((open.len(), wake), (3, None));
+        assert_eq!(scene.due(), (0, None), "they are being opened");
+        scene.warm.opened(open.pop().unwrap(), Some(Leg::Plain(1)));
+        assert_eq!(scene.due(), (0, Some(20_000)), "the first that opened grows old");
+        assert!(scene.warm.take(scene.now(), |_| false).is_some());
+        assert_eq!(scene.due(), (1, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_there_is_no_place_one_is_looked_for_again() {
+        let scene = Scene::new(1);
+        let (open, wake) = scene.step();
+        assert_eq!((open.len(), wake), (1, Some(1000)));
+        assert_eq!(scene.due(), (0, Some(1000)));
+        // A place is found where it is given back.
+        scene.warm.opened(open.into_iter().next().unwrap(), None);
+        tokio::time::advance(SECOND).await;
+        assert_eq!(scene.due().0, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_a_failure_one_tries_for_all_and_the_others_follow_once_it_has_lasted() {
+        let scene = Scene::new(9);
+        for opening in scene.step().0 {
+            scene.warm.opened(opening, None);
+        }
+        assert_eq!(scene.due(), (0, Some(1000)), "three that failed together are one failure");
+        tokio::time::advance(SECOND).await;
+        let (mut open, wake) = scene.step();
+        assert_eq!((open.len(), wake), (1, None));
+        assert_eq!(scene.due(), (0, None), "it is being opened");
+        scene.warm.opened(open.pop().unwrap(), None);
+        assert_eq!(scene.due(), (0, Some(2000)), "the pause doubles");
+        tokio::time::advance(SECOND * 2).await;
+        let (mut open, _) = scene.step();
+        scene.warm.opened(open.pop().unwrap(), Some(Leg::Plain(1)));
+        assert_eq!(scene.due(), (0, Some(1000)), "it may end at once");
+        tokio::time::advance(SECOND).await;
+        assert_eq!(scene.due().0, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ends_sooner_than_in_a_pause_has_failed_and_one_that_lasted_has_not() {
+        for (lasted, pause) in [(SECOND - Duration::from_millis(1), Some(1000)), (SECOND, None)] {
+            let scene = Scene::new(9);
+            let mut open = scene.step().0;
+            scene.warm.opened(open.pop().unwrap(), Some(Leg::Plain(1)));
+            tokio::time::advance(lasted).await;
+            assert!(scene.warm.sweep(|_| true));
+            drop(open);
+            assert_eq!(scene.warm.len(), 0);
+            assert_eq!(scene.due().1, pause, "{lasted:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_grows_to_half_a_minute() {
+        let scene = Scene::new(9);
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            let now = scene.now();
+            // Somebody goes on asking.
+            scene.warm.take(now, |_| false);
+            for opening in scene.step().0 {
+                scene.warm.opened(opening, None);
+            }
+            let (_, Some(wake)) = scene.due() else { panic!("nothing is to come") };
+            pauses.push(wake / 1000);
+            tokio::time::advance(Duration::from_millis(wake as u64)).await;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+    }
+}

@@ -213,8 +213,11 @@ fn the_observer_hears_what_changed_and_what_waits_for_a_restart() {
         proxy.proxy.reload(parse(&json)).unwrap();
         proxy.proxy.refuse_reload("something is wrong");
         let heard = proxy.ear.heard();
-        let [Heard::Reloaded { config_epoch: 2, changes, restart_required }, Heard::ReloadFailed { problems }] =
-            &heard[..]
+        let [
+            Heard::Epoch { number: 0, .. },
+            Heard::Reloaded { config_epoch: 2, changes, restart_required },
+            Heard::ReloadFailed { problems },
+        ] = &heard[..]
         else {
             panic!("{heard:?}");
         };

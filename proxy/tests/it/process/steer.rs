@@ -168,7 +168,9 @@ fn an_ejected_one_takes_no_first_picks_and_is_restored_at_once() {
             steer(&proxy, a.addr, Order::Restore).change,
             format!("upstream {} is let in already", name(a.addr))
         );
-        steer(&proxy, a.addr, Order::Eject);
+        let ejected = steer(&proxy, a.addr, Order::Eject).change;
+        let due = ejected.strip_prefix(&format!("upstream {} ejected, probe in ", name(a.addr))).unwrap();
+        assert!(due.strip_suffix(" s").unwrap().parse::<f64>().unwrap() > 1000.0, "{ejected}");
         let again = steer(&proxy, a.addr, Order::Eject);
         assert_eq!(again.change, format!("upstream {} is ejected already", name(a.addr)));
         for _ in 0..4 {

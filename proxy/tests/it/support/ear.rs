@@ -23,6 +23,11 @@ pub(crate) enum Heard {
         cause: Option<String>,
         phases: Phases,
     },
+    /// Upstream numbers and their weights.
+    Epoch {
+        number: u64,
+        members: Vec<(u32, u32)>,
+    },
     Blamed {
         upstream: u32,
         blame: Blame,
@@ -118,6 +123,10 @@ impl Observer for Ear {
                 cause: cause.map(str::to_owned),
                 phases: *phases,
             },
+            Event::EpochStarted { number, members, .. } => Heard::Epoch {
+                number: *number,
+                members: members.iter().map(|(upstream, weight)| (upstream.number(), *weight)).collect(),
+            },
             Event::Blamed { upstream, blame, rule } => {
                 Heard::Blamed { upstream: upstream.number(), blame: *blame, rule: *rule }
             }
@@ -139,11 +148,9 @@ impl Observer for Ear {
             }
             Event::DrainStarted { .. } => Heard::DrainStarted,
             Event::Drained { reset } => Heard::Drained { reset: *reset },
-            Event::EpochStarted { .. }
-            | Event::ProbeAsked { .. }
-            | Event::Verdict { .. }
-            | Event::Steered { .. }
-            | Event::AcceptFailed { .. } => return,
+            Event::ProbeAsked { .. } | Event::Verdict { .. } | Event::Steered { .. } | Event::AcceptFailed { .. } => {
+                return;
+            }
         };
         self.0.heard.lock().unwrap().push(heard);
         self.0.more.notify_waiters();

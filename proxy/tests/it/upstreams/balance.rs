@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mock_upstreams::Journal;
+use proxy::{Operator, Order};
 use serde_json::{Value, json};
 
-use crate::support::{Double, Heard, TestProxy, config, run};
+use crate::support::{Double, Heard, TestProxy, config, parse, run};
 
 /// Mock upstreams of these weights, and the configuration that names them.
 async fn weighted(weights: &[u32]) -> (Vec<Arc<Journal>>, Value) {
@@ -131,5 +132,27 @@ fn failover_picks_take_no_ticket() {
         assert_eq!(tickets, (0..30).collect::<Vec<u64>>());
         assert_eq!(first, [10, 10, 10]);
         assert_eq!((behind[0], behind[1] + behind[2]), (0, 10));
+    });
+}
+
+#[test]
+fn each_epoch_is_told_with_those_who_take_picks_in_it() {
+    run(async {
+        let (_journals, mut config) = weighted(&[3, 0, 2]).await;
+        let proxy = TestProxy::start(config.clone()).await;
+        let epoch = |heard: &Heard| match heard {
+            Heard::Epoch { number, members } => Some((*number, members.clone())),
+            _ => None,
+        };
+        assert_eq!(proxy.ear.wait(epoch).await, (0, vec![(0, 3), (2, 2)]));
+        let name = config["upstream_proxies"][0]["url"].as_str().unwrap().to_owned();
+        let steer = |order| proxy.proxy.steer(&name, order, Operator { uid: 0, pid: None }).unwrap();
+        steer(Order::Eject);
+        assert_eq!(proxy.ear.wait_nth(2, epoch).await, (1, vec![(2, 2)]));
+        steer(Order::Restore);
+        assert_eq!(proxy.ear.wait_nth(3, epoch).await, (2, vec![(0, 3), (2, 2)]));
+        config["upstream_proxies"][1]["weight"] = json!(1);
+        proxy.proxy.reload(parse(&config)).unwrap();
+        assert_eq!(proxy.ear.wait_nth(4, epoch).await, (3, vec![(0, 3), (1, 1), (2, 2)]));
     });
 }

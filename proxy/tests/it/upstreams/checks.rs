@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proxy::core::attribution::Blame;
@@ -98,6 +99,65 @@ fn checks_come_on_their_interval_and_probes_on_a_growing_back_off() {
         net.serve(addr(1), Duration::ZERO, opening).await;
         ear.wait(|heard| matches!(heard, Heard::Recovered { .. }).then_some(())).await;
         assert_eq!(net.elapsed(), secs(232));
+    });
+}
+
+#[test]
+fn checks_are_spread_by_chance_over_their_interval_and_a_tenth_about_it() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_random(u64::MAX);
+        net.serve(addr(1), Duration::ZERO, opening).await;
+        let (_, _ear) = net.start(parse(&timed(json!(["e.test:443"])))).await;
+        sleep(secs(100)).await;
+        let times: Vec<u64> = net.connects().iter().map(|(at, _)| at.as_millis() as u64).collect();
+        // The latest that may be: at the end of the first interval, and each next one a tenth late.
+        let [first, second, third] = times[..] else { panic!("{times:?}") };
+        assert!((29_998..=30_001).contains(&first), "{times:?}");
+        assert!([second - first, third - second].iter().all(|gap| (32_998..=33_002).contains(gap)), "{times:?}");
+    });
+}
+
+/// The endpoints of which an upstream at 127.0.0.1 is asked in its first checks, if it opens all but the first one.
+async fn asked(rotate: bool) -> Vec<String> {
+    let (net, asked) = (Memory::default(), Arc::new(Mutex::new(Vec::new())));
+    let tell = Arc::clone(&asked);
+    net.serve(addr(1), Duration::ZERO, move |mut peer: Client<MemoryStream>| {
+        let tell = Arc::clone(&tell);
+        async move {
+            let head = peer.head().await;
+            let endpoint = head.split(' ').nth(1).unwrap().to_owned();
+            let refused = endpoint == "a.test:443";
+            tell.lock().unwrap().push(endpoint);
+            peer.send(if refused { "HTTP/1.1 502 Bad Gateway\r\n\r\n" } else { "HTTP/1.1 200 OK\r\n\r\n" }).await;
+        }
+    })
+    .await;
+    let mut config = timed(json!(["a.test:443", "b.test:443", "c.test:443"]));
+    config["health_check"]["endpoint_rotation"] = json!(rotate);
+    let (_, _ear) = net.start(parse(&config)).await;
+    sleep(secs(100)).await;
+    let asked = asked.lock().unwrap().clone();
+    asked
+}
+
+#[test]
+fn endpoints_are_asked_in_turn_or_else_from_the_first_to_one_that_answers() {
+    run_paused(async {
+        let name = |letter: char| format!("{letter}.test:443");
+        assert_eq!(asked(true).await, ['b', 'c', 'a', 'b'].map(name));
+        assert_eq!(asked(false).await, ['a', 'b', 'a', 'b', 'a', 'b', 'a', 'b'].map(name));
+    });
+}
+
+#[test]
+fn an_upstream_that_cannot_be_reached_fails_a_check_once_whatever_the_endpoints() {
+    run_paused(async {
+        let net = Memory::default();
+        let (_, ear) = net.start(parse(&timed(json!(["a.test:443", "b.test:443"])))).await;
+        ear.wait(|heard| matches!(heard, Heard::Ejected { .. }).then_some(())).await;
+        assert_eq!(net.elapsed(), secs(27), "the second check in a row that failed");
+        assert_eq!(net.connects().len(), 2);
     });
 }
 

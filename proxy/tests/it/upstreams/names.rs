@@ -52,6 +52,32 @@ fn an_address_that_refuses_makes_way_at_once() {
 }
 
 #[test]
+fn an_address_that_refuses_makes_way_at_once_while_another_is_silent() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Resolve(vec![addr(1), addr(2), addr(3)]));
+        net.black_hole(addr(1));
+        net.serve(addr(3), millis(20), opening).await;
+        let (_, _ear) = net.start(parse(&named(json!({})))).await;
+        assert_eq!(connect(&mut net.client()).await, 200);
+        assert_eq!(net.connects(), [(millis(0), addr(1)), (millis(250), addr(2)), (millis(250), addr(3))]);
+        assert_eq!(net.elapsed(), millis(270));
+    });
+}
+
+#[test]
+fn a_name_whose_addresses_all_refuse_fails_without_waiting() {
+    run_paused(async {
+        let net = Memory::default();
+        net.set_names(Names::Resolve(vec![addr(1), addr(2)]));
+        let (_, ear) = net.start(parse(&named(json!({})))).await;
+        assert_eq!(connect(&mut net.client()).await, 502);
+        assert_eq!(net.elapsed(), millis(0));
+        assert_eq!(ear.finished(1).await.failed_attempts[0].failure, "connect_refused");
+    });
+}
+
+#[test]
 fn a_name_is_resolved_again_over_time_and_no_request_waits_for_that() {
     run_paused(async {
         let net = Memory::default();

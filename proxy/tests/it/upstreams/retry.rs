@@ -2,8 +2,10 @@
 
 use proxy::core::attribution::{Blame, Rule};
 
+use serde_json::json;
+
 use crate::http::plain::{get, reply, server};
-use crate::support::{Double, Heard, TestProxy, run};
+use crate::support::{Double, Heard, TestProxy, config, run};
 
 /// An upstream that reads a head, sends `reply` and ends in order.
 async fn cutting(reply: &'static [u8]) -> Double {
@@ -166,6 +168,25 @@ fn what_every_gateway_says_is_passed_on_and_ejects_nobody() {
         let heard = proxy.ear.heard();
         assert!(!heard.iter().any(|heard| matches!(heard, Heard::Ejected { .. })), "a dead target ejects nobody");
         assert!(heard.iter().any(|heard| matches!(heard, Heard::Blamed { blame: Blame::Target, .. })));
+    });
+}
+
+#[test]
+fn a_gateways_word_at_the_last_attempt_is_passed_on_though_other_upstreams_are_left() {
+    run(async {
+        let (bad, _) = server(|_, _| reply(502, "bad")).await;
+        let (good, _) = server(|_, _| reply(200, "good")).await;
+        let mut config = config(&[bad.addr, good.addr]);
+        config["failover"] = json!({ "max_attempts": 1 });
+        let proxy = TestProxy::start(config).await;
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let mut client = proxy.client().await;
+            client.send(get("/")).await;
+            answers.push(client.response().await.1);
+        }
+        answers.sort();
+        assert_eq!(answers, [b"bad".to_vec(), b"good".to_vec()]);
     });
 }
 
