@@ -60,8 +60,8 @@ struct Network {
     connects: Mutex<Vec<(Duration, SocketAddr)>>,
     lookups: Mutex<Vec<Duration>>,
     accepted: AtomicUsize,
-    /// How many accepts are to fail before the next one succeeds.
-    failing: AtomicUsize,
+    /// How many accepts are to fail before the next one succeeds, and how.
+    failing: Mutex<(usize, io::ErrorKind)>,
     /// What the wall clock showed at the beginning, by its present setting.
     clock: Mutex<SystemTime>,
     /// What is drawn.
@@ -91,7 +91,7 @@ impl MemoryEnv {
             connects: Mutex::default(),
             lookups: Mutex::default(),
             accepted: AtomicUsize::new(0),
-            failing: AtomicUsize::new(0),
+            failing: Mutex::new((0, io::ErrorKind::Other)),
             clock: Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
             random: AtomicU64::new(0),
         }))
@@ -166,14 +166,14 @@ impl MemoryEnv {
         self.0.accepted.load(Ordering::SeqCst)
     }
 
-    /// Makes the next `count` accepts fail for want of descriptors although a connection waits.
-    pub fn fail_accepts(&self, count: usize) {
-        self.0.failing.store(count, Ordering::SeqCst);
+    /// Makes the next `count` accepts fail with `kind` although a connection waits.
+    pub fn fail_accepts(&self, count: usize, kind: io::ErrorKind) {
+        *lock(&self.0.failing) = (count, kind);
     }
 
     /// Returns how many of the failures that [`MemoryEnv::fail_accepts`] ordered are still to come.
     pub fn failing_accepts(&self) -> usize {
-        self.0.failing.load(Ordering::SeqCst)
+        lock(&self.0.failing).0
     }
 
     fn addresses(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Address>> {
@@ -272,9 +272,12 @@ impl Listener for MemoryListener {
 
     async fn accept(&mut self) -> io::Result<(MemoryStream, SocketAddr)> {
         let network = &self.env.0;
-        if !self.waiting.is_empty() && network.failing.load(Ordering::SeqCst) > 0 {
-            network.failing.fetch_sub(1, Ordering::SeqCst);
-            return Err(io::Error::other("too many open files"));
+        if !self.waiting.is_empty() {
+            let (left, kind) = &mut *lock(&network.failing);
+            if *left > 0 {
+                *left -= 1;
+                return Err((*kind).into());
+            }
         }
         let accepted = self.waiting.recv().await.ok_or(io::ErrorKind::NotConnected)?;
         network.accepted.fetch_add(1, Ordering::SeqCst);

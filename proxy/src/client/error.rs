@@ -294,3 +294,66 @@ fn reason(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_has_its_registered_phrase() {
+        for (status, phrase) in [
+            (200, "OK"),
+            (400, "Bad Request"),
+            (401, "Unauthorized"),
+            (403, "Forbidden"),
+            (404, "Not Found"),
+            (405, "Method Not Allowed"),
+            (407, "Proxy Authentication Required"),
+            (408, "Request Timeout"),
+            (414, "URI Too Long"),
+            (429, "Too Many Requests"),
+            (431, "Request Header Fields Too Large"),
+            (501, "Not Implemented"),
+            (502, "Bad Gateway"),
+            (503, "Service Unavailable"),
+            (504, "Gateway Timeout"),
+            (505, "HTTP Version Not Supported"),
+            // A target's own, which is passed on; nobody reads its phrase.
+            (451, ""),
+        ] {
+            assert_eq!(reason(status), phrase, "{status}");
+        }
+    }
+
+    /// Status, word, blame, Proxy-Status, and the field of its own.
+    fn told(error: &RequestError) -> (u16, &'static str, Blame, Option<String>, Option<&'static str>) {
+        let ErrorReply { status, token, blame, proxy_status, extra, .. } = error.reply();
+        (status, token, blame, proxy_status.map(|ours| ours.to_string()), extra.map(|(name, _)| name))
+    }
+
+    #[test]
+    fn a_refusal_is_the_clients_fault_unless_the_proxy_has_no_room() {
+        let ours = |error: &str| Some(format!("netdrift; error={error}"));
+        let denied = ours("http_request_denied");
+        let (retry, busy) = (Some("Retry-After"), Refusal::Busy.token());
+        let challenge = || "Basic".to_owned();
+        for (error, expected) in [
+            (RequestError::Auth(Refusal::Busy, challenge()), (503, busy, Blame::Netdrift, denied.clone(), retry)),
+            (RequestError::StatsAuth(Refusal::Busy, challenge()), (503, busy, Blame::Netdrift, denied.clone(), retry)),
+            (RequestError::Overloaded, (503, "overloaded", Blame::Netdrift, denied.clone(), retry)),
+            (RequestError::Ourselves, (403, "ourselves", Blame::Client, denied, None)),
+            (RequestError::Loop, (502, "loop", Blame::Client, ours("proxy_loop_detected"), None)),
+        ] {
+            assert_eq!(told(&error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn where_no_upstream_could_be_asked_the_answer_says_so() {
+        let record =
+            AttemptsRecord { attempts: 0, attempt: None, failures: Vec::new(), deadline_passed: false, opened: None };
+        let ours = "netdrift; error=destination_unavailable; details=\"0 attempts\"".to_owned();
+        let expected = (503, "no_upstream", Blame::Netdrift, Some(ours), Some("Retry-After"));
+        assert_eq!(told(&RequestError::NoUpstreamOpened(record)), expected);
+    }
+}

@@ -336,4 +336,8 @@ mod tests {
             ["0s", "59s", "1m0s", "1h30m45s", "100h0m0s"]
         );
     }
+    #[test]
+    fn milliseconds_are_told_to_the_microsecond() {
+        assert_eq!([0.0, 1.0, 0.000_4, 0.001_6, 12.345_6].map(round), [0.0, 1.0, 0.0, 0.002, 12.346]);
+    }
 }

@@ -9,6 +9,8 @@ pub(crate) mod leg;
 pub(crate) mod pool;
 pub(crate) mod prober;
 mod resolver;
+#[cfg(test)]
+mod tests;
 pub(crate) mod warmer;
 
 pub use leg::TlsSetupError;

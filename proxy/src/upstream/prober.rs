@@ -333,3 +333,24 @@ async fn sweep_once<E: Env>(pool: &Pool<E>) -> bool {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::tests::pool;
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_are_disproved_by_a_page_first_and_all_else_by_the_endpoints_first() {
+        let (pool, env) = pool(&[1]);
+        let snapshot = pool.snapshot();
+        let prober = Prober { env: &env, pool: &pool, settings: &snapshot.settings };
+        let asked = |charge| {
+            let lease = pool.lease_for_check(&snapshot.upstreams[0]);
+            let probe = Probe { lease, charge, targets: vec![(Service::Page, "page.test:80".to_owned())] };
+            prober.asks(&probe).iter().map(|ask| ask.target.to_string()).collect::<Vec<_>>()
+        };
+        let (endpoint, page) = ("endpoint.test:443", "page.test:80");
+        assert_eq!(asked(Charge::Page), [page, page, page, endpoint]);
+        assert_eq!(asked(Charge::Unreachable), [endpoint, page, page, page]);
+    }
+}

@@ -101,6 +101,19 @@ async fn the_first_head_takes_no_longer_than_it_may_however_late_it_begins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_later_head_may_take_as_long_as_the_first_from_when_it_begins() {
+    let (proxy, env) = start(json!({ "timeouts": { "header": "7s" } })).await;
+    let mut client = client(&proxy, &env);
+    client.write_all(HEALTH).await.unwrap();
+    assert!(answer(&mut client).await.starts_with("HTTP/1.1 200 "));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    client.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    let (text, took) = to_end(&mut client).await;
+    assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+    assert_eq!(took.as_secs(), 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_idle_between_requests_is_let_go_without_a_word() {
     let (proxy, env) = start(json!({ "timeouts": { "header": "7s", "keep_alive": "30s" } })).await;
     let mut client = client(&proxy, &env);
@@ -146,7 +159,7 @@ async fn above_the_reserve_clients_wait_in_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn an_accept_that_fails_is_tried_again_after_a_rest() {
     let (proxy, env) = start(json!({})).await;
-    env.fail_accepts(1_000);
+    env.fail_accepts(1_000, std::io::ErrorKind::Other);
     let _client = client(&proxy, &env);
     // The listener was waiting already when it began to fail, so one got in.
     let _second = client(&proxy, &env);
@@ -155,6 +168,19 @@ async fn an_accept_that_fails_is_tried_again_after_a_rest() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let failures = first - env.failing_accepts();
     assert!((50..=200).contains(&failures), "{failures} failures in ten seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_leave_before_they_are_accepted_cost_the_next_no_rest() {
+    let (proxy, env) = start(json!({})).await;
+    env.fail_accepts(1_000, std::io::ErrorKind::ConnectionAborted);
+    let mut clients = [client(&proxy, &env), client(&proxy, &env)];
+    let started = Instant::now();
+    for client in &mut clients {
+        client.write_all(HEALTH).await.unwrap();
+        assert!(answer(client).await.starts_with("HTTP/1.1 200 "));
+    }
+    assert_eq!((started.elapsed(), env.failing_accepts()), (Duration::ZERO, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -221,6 +221,8 @@ mod tests {
         latency.record(Duration::from_millis(1));
         latency.sample(minutes(3));
         assert!((0.0..2.0).contains(&latency.read(minutes(2))[1].p99));
+        latency.read(minutes(3));
+        assert_eq!(latency.past.lock().len(), 2, "one mark for each slot, however often somebody looks");
     }
 
     #[test]

@@ -272,4 +272,31 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
     }
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_used_shows_that_the_others_will_open_if_it_opened_behind_the_last_failure() {
+        let then = SECOND * 2;
+        for (failed_last, apart, due) in
+            [(true, then, (0, Some(2000))), (true, Duration::ZERO, (3, None)), (false, then, (3, None))]
+        {
+            let scene = Scene::new(9);
+            let mut open = scene.step().0;
+            scene.warm.opened(open.pop().unwrap(), None);
+            for fails in [!failed_last, failed_last] {
+                tokio::time::advance(apart).await;
+                scene.warm.opened(open.pop().unwrap(), (!fails).then_some(Leg::Plain(1)));
+            }
+            assert!(scene.warm.take(scene.now(), |_| false).is_some());
+            assert_eq!(scene.due(), due, "{failed_last} {apart:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_tries_for_others_that_nobody_wants() {
+        let scene = Scene::new(9);
+        for opening in scene.step().0 {
+            scene.warm.opened(opening, None);
+        }
+        tokio::time::advance(SECOND * 60).await;
+        assert_eq!(scene.due(), (0, None));
+    }
 }

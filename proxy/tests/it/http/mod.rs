@@ -1,5 +1,6 @@
 //! Tests messages: whose requests are taken, how heads and bodies are passed on, and what is refused.
 
+mod answers;
 mod auth;
 mod bodies;
 mod expect;

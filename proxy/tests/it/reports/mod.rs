@@ -9,3 +9,4 @@ mod pages;
 mod requests;
 mod secrets;
 mod stats;
+mod times;

@@ -126,6 +126,23 @@ fn a_story_tells_who_was_picked_and_why_others_were_not() {
 
 /// What a request began with, whatever has come since.
 #[test]
+fn a_story_counts_the_excluded_upstreams_that_it_does_not_name() {
+    run(async {
+        let good = choosy().await;
+        for (disabled, named, more) in [(2, 2, Value::Null), (34, 32, json!(2))] {
+            let mut json = config(&[good.addr]);
+            let upstreams = json["upstream_proxies"].as_array_mut().unwrap();
+            let out = |number| json!({ "url": format!("http://10.0.0.{number}:3128"), "enabled": false });
+            upstreams.extend((1..=disabled).map(out));
+            let proxy = TestProxy::start(json).await;
+            let number = finished(&proxy, 1, "a.test:443").await.request;
+            let attempt = page(&proxy, &format!("/requests/{number}")).await["attempts"][0].take();
+            assert_eq!((attempt["excluded"].as_array().unwrap().len(), &attempt["excluded_more"]), (named, &more));
+        }
+    });
+}
+
+#[test]
 fn a_story_names_the_configuration_that_the_request_began_with() {
     run(async {
         let mut json = config(&[choosy().await.addr]);

@@ -3,6 +3,7 @@
 mod by_hand;
 mod connect;
 mod curl;
+mod empty;
 mod refusal;
 pub(crate) mod timing;
 pub(crate) mod tunnel;

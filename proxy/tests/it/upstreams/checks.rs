@@ -194,25 +194,35 @@ fn a_probe_that_decides_nothing_is_followed_by_the_next() {
 /// The endpoints come round only every third time, and the good upstream has been there before the bad one fails.
 #[test]
 fn checks_that_take_their_endpoints_in_turn_bear_witness_for_each_other() {
-    run_paused(async {
-        let net = Memory::default();
-        net.serve(addr(1), Duration::ZERO, opening).await;
-        net.serve(addr(2), millis(1), async |mut peer: Client<MemoryStream>| {
-            peer.head().await;
-            peer.send("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
-        })
-        .await;
-        let mut config = timed(json!(["a.test:443", "b.test:443", "c.test:443"]));
-        config["health_check"]["endpoint_rotation"] = json!(true);
-        config["upstream_proxies"] = crate::support::config(&[addr(1), addr(2)])["upstream_proxies"].take();
-        let (_, ear) = net.start(parse(&config)).await;
-        sleep(secs(600)).await;
-        let ejected = ear.heard().into_iter().find_map(|heard| match heard {
-            Heard::Ejected { url, .. } => Some(url),
-            _ => None,
-        });
-        assert_eq!(ejected, Some(format!("http://{}", addr(2))));
+    for by_reload in [false, true] {
+        run_paused(bear_witness(by_reload));
+    }
+}
+
+/// With checks that are configured from the start, or `by_reload`.
+async fn bear_witness(by_reload: bool) {
+    let net = Memory::default();
+    net.serve(addr(1), Duration::ZERO, opening).await;
+    net.serve(addr(2), millis(1), async |mut peer: Client<MemoryStream>| {
+        peer.head().await;
+        peer.send("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
+    })
+    .await;
+    let mut config = timed(json!(["a.test:443", "b.test:443", "c.test:443"]));
+    config["health_check"]["endpoint_rotation"] = json!(true);
+    config["upstream_proxies"] = crate::support::config(&[addr(1), addr(2)])["upstream_proxies"].take();
+    let mut before = config.clone();
+    before["health_check"]["enabled"] = json!(!by_reload);
+    let (proxy, ear) = net.start(parse(&before)).await;
+    if by_reload {
+        proxy.reload(parse(&config)).unwrap();
+    }
+    sleep(secs(600)).await;
+    let ejected = ear.heard().into_iter().find_map(|heard| match heard {
+        Heard::Ejected { url, .. } => Some(url),
+        _ => None,
     });
+    assert_eq!(ejected, Some(format!("http://{}", addr(2))));
 }
 
 #[test]

@@ -176,17 +176,20 @@ fn a_gateways_word_at_the_last_attempt_is_passed_on_though_other_upstreams_are_l
     run(async {
         let (bad, _) = server(|_, _| reply(502, "bad")).await;
         let (good, _) = server(|_, _| reply(200, "good")).await;
-        let mut config = config(&[bad.addr, good.addr]);
-        config["failover"] = json!({ "max_attempts": 1 });
-        let proxy = TestProxy::start(config).await;
-        let mut answers = Vec::new();
-        for _ in 0..2 {
-            let mut client = proxy.client().await;
-            client.send(get("/")).await;
-            answers.push(client.response().await.1);
+        let none_left = json!({ "retry_budget_percent": 0, "retry_budget_min_per_second": 0 });
+        for failover in [json!({ "max_attempts": 1 }), none_left] {
+            let mut config = config(&[bad.addr, good.addr]);
+            config["failover"] = failover.clone();
+            let proxy = TestProxy::start(config).await;
+            let mut answers = Vec::new();
+            for _ in 0..2 {
+                let mut client = proxy.client().await;
+                client.send(get("/")).await;
+                answers.push(client.response().await.1);
+            }
+            answers.sort();
+            assert_eq!(answers, [b"bad".to_vec(), b"good".to_vec()], "{failover}");
         }
-        answers.sort();
-        assert_eq!(answers, [b"bad".to_vec(), b"good".to_vec()]);
     });
 }
 

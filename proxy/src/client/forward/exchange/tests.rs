@@ -134,16 +134,18 @@ async fn the_reply_is_waited_for_from_the_bodys_last_byte() {
     assert_eq!(started.elapsed(), Duration::from_secs(50) + REPLY.span);
 }
 
-/// A connection whose reset has been told to a writer, so that a reader finds an end.
-struct ResetMet;
+/// A connection that takes nothing. Where its reset has been told to a writer, a reader finds an end; else one waits.
+struct TakesNothing {
+    is_reset: bool,
+}
 
-impl AsyncRead for ResetMet {
+impl AsyncRead for TakesNothing {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        if self.is_reset { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 
-impl AsyncWrite for ResetMet {
+impl AsyncWrite for TakesNothing {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
         Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
     }
@@ -160,8 +162,17 @@ impl AsyncWrite for ResetMet {
 #[tokio::test(start_paused = true)]
 async fn a_reset_that_a_write_has_met_is_no_orderly_end() {
     let (_client, ours) = duplex(4096);
-    let (ended, _) = post(ours, (ResetMet, false)).await;
+    let (ended, _) = post(ours, (TakesNothing { is_reset: true }, false)).await;
     assert!(matches!(ended, Err(ExchangeError::Upstream(failed)) if failed.failure == Failure::ResetBeforeHead));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_refuses_the_body_has_a_replys_time_to_say_why() {
+    let (_client, ours) = duplex(4096);
+    let started = Instant::now();
+    let (ended, _) = post(ours, (TakesNothing { is_reset: false }, false)).await;
+    assert!(matches!(ended, Err(ExchangeError::Upstream(failed)) if failed.failure == Failure::ReplyTimeout));
+    assert_eq!(started.elapsed(), REPLY.span);
 }
 
 /// A connection that takes one write, and nothing after that.
@@ -198,4 +209,33 @@ async fn a_body_that_came_with_its_head_leaves_with_it() {
     inbox.bytes.extend_from_slice(b"hello");
     let _ = post_behind(inbox, ours, (&mut leg, false)).await;
     assert_eq!(leg.0, [HEAD, b"hello"].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withheld_body_goes_at_the_upstreams_100_and_at_no_other_interim_answer() {
+    for (interim, waited) in [("100 Continue", Duration::ZERO), ("103 Early Hints", CONTINUE_WAIT)] {
+        let ((mut client, ours), (leg, mut upstream)) = (duplex(4096), duplex(4096));
+        client.write_all(b"hello").await.unwrap();
+        let started = Instant::now();
+        let answers = async {
+            head(&mut upstream).await;
+            upstream.write_all(format!("HTTP/1.1 {interim}\r\n\r\n").as_bytes()).await.unwrap();
+            upstream.read_exact(&mut [0; 5]).await.unwrap();
+            assert_eq!(started.elapsed(), waited, "{interim}");
+            upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            upstream
+        };
+        let ((done, _), _upstream) = tokio::join!(post(ours, (leg, true)), answers);
+        assert_eq!(done.ok().unwrap().head.status, 204);
+    }
+}
+
+#[test]
+fn interim_answers_that_a_slow_client_has_not_taken_wait_up_to_a_limit() {
+    let mut go_ahead = GoAhead::default();
+    let mut pass_on = |length| {
+        go_ahead.pass_on(&vec![b'x'; length], 10);
+        go_ahead.unsent.len()
+    };
+    assert_eq!([11, 6, 5, 4, 1].map(&mut pass_on), [0, 6, 6, 10, 10]);
 }

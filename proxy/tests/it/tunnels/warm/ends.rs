@@ -241,3 +241,17 @@ fn they_close_with_the_end_of_accepting_though_a_tunnel_goes_on() {
         assert_eq!((reset, scene.seen.open()), (0, 0));
     });
 }
+
+#[test]
+fn a_reload_that_leaves_their_upstream_as_it_is_leaves_them_open() {
+    run_paused(async {
+        let scene = Scene::good(json!({ "max": 1, "max_age": "1h" })).await;
+        let (_tunnel, _) = scene.tunnel().await;
+        sleep(secs(1)).await;
+        assert_eq!((scene.seen.all(), scene.seen.open()), (2, 2));
+        scene.reload(|config| config["timeouts"]["dns"] = json!("7s"));
+        sleep(secs(1)).await;
+        assert_eq!((scene.seen.all(), scene.seen.open()), (2, 2));
+        assert_eq!(scene.tunnel().await.1, Duration::ZERO);
+    });
+}
