@@ -137,8 +137,7 @@ async fn asked(rotate: bool) -> Vec<String> {
     config["health_check"]["endpoint_rotation"] = json!(rotate);
     let (_, _ear) = net.start(parse(&config)).await;
     sleep(secs(100)).await;
-    let asked = asked.lock().unwrap().clone();
-    asked
+    asked.lock().unwrap().clone()
 }
 
 #[test]
