@@ -135,12 +135,16 @@ impl<'a> Journals<'a> {
                 let asks = one.record.up.bytes == 0 && matches!(one.record.method.as_str(), "CONNECT" | "HEAD");
                 let answered = |other: &JournalEntry<'_>| seen.is_some() && other.record.status == seen;
                 let opened_before = |other: &JournalEntry<'_>| {
-                    let success = |status: u16| matches!(status, 101 | 200..300);
+                    let tunnel = one.record.method == "CONNECT";
+                    // A page is as good as open whatever its target says of it, but for what gateways say in its place.
+                    let success = |status: u16| match tunnel {
+                        true => matches!(status, 101 | 200..300),
+                        false => !matches!(status, 407 | 502..=504),
+                    };
                     let opened = match other.record.status {
                         // An answer that came too late opened nothing: what the client saw is another's. Whatever opens a tunnel is a 200 to
                         // its client.
                         Some(status) => {
-                            let tunnel = one.record.method == "CONNECT";
                             success(status) && seen.is_none_or(|seen| seen == status || tunnel && success(seen))
                         }
                         // What a fault wrote in the place of an answer was taken for one, unless another gave that answer.

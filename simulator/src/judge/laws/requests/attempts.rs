@@ -53,7 +53,7 @@ mod tests {
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{Line, What};
+    use crate::record::{ClientEvent, Line, What};
     use crate::scenario::HostName;
 
     fn limited(most: u32, timeline: &str) -> String {
@@ -95,6 +95,35 @@ mod tests {
         twin.fires();
         let mut twin = Twin::of_scenario(&LAW, &limited(3, ""));
         twin.scenario.proxy["failover"]["max_attempts"] = 1.into();
+        twin.fires();
+    }
+
+    /// A target that has said anything of a page is one that works, by which another upstream is probed then.
+    #[test]
+    fn a_probe_for_a_page_that_was_refused_by_its_target_is_no_attempt() {
+        let mut twin = Twin::of_scenario(
+            &LAW,
+            r#"{ "name": "refused", "story": "Targets refuse.", "duration": "2s",
+            "proxy": { "failover": { "max_attempts": 1 } }, "upstreams": [{ "name": "a" }, { "name": "b" }],
+            "clients": [{ "name": "client", "do": "http:method=HEAD", "rate": 10 }] }"#,
+        );
+        let answered = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
+        let lines = &mut twin.record.trace.lines;
+        let What::Client(ClientEvent::Ended(result)) = &mut lines[ended].what else { panic!() };
+        result.status = Some(401);
+        let What::Upstream(Event::Request(record)) = &mut lines[answered].what else { panic!() };
+        record.status = Some(401);
+        let mut probe = lines[answered].clone();
+        let other = if probe.host == HostName::new("a") { "b" } else { "a" };
+        (probe.host, probe.at_us) = (HostName::new(other), lines.last().unwrap().at_us);
+        let What::Upstream(Event::Request(record)) = &mut probe.what else { panic!() };
+        (record.connection, record.status) = (99, Some(200));
+        lines.push(probe);
+        assert_eq!(twin.checked().violations, []);
+        // What a gateway says opens nothing: this was another attempt.
+        let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[answered].what else { panic!() };
+        record.status = Some(502);
         twin.fires();
     }
 
