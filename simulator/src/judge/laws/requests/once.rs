@@ -43,6 +43,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
     if !asked.is_repeatable() && acted.len() > 1 {
         return broken(format!("{id} may have been acted on {} times", acted.len()), &acted);
     }
+    // A client may expect a refusal, which the proxy makes itself.
+    let served =
+        |end: &RequestEnd<'_>| end.result.failure.is_none() && end.result.status.is_none_or(|status| status < 400);
     if asked.is_tunnel() {
         let mut hosts = BTreeSet::new();
         // It was asked for again on a connection of its own.
@@ -56,13 +59,15 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
         if again.is_some_and(probed) {
             return Case::Excused(Excuse::UpstreamKilled);
         }
+        // The upstream that opened it has not told of it yet, by which it would be seen that the others were probed with its target.
+        let is_told = entries.iter().any(JournalEntry::is_success);
+        if again.is_some_and(|one| one.record.up.bytes == 0) && asked.end.is_some_and(|end| served(&end)) && !is_told {
+            return Case::Excused(Excuse::Untold);
+        }
         if let Some(again) = again {
             return broken(format!("{} got {id} twice", again.host), &[again]);
         }
     }
-    // A client may expect a refusal, which the proxy makes itself.
-    let served =
-        |end: &RequestEnd<'_>| end.result.failure.is_none() && end.result.status.is_none_or(|status| status < 400);
     let Some(end) = asked.end.filter(served) else { return Case::Holds };
     let written = entries.iter().any(|one| one.record.status.is_some());
     // A killed upstream writes nothing down, and one that was cut off may never learn that a tunnel has ended.
@@ -235,6 +240,23 @@ mod tests {
             }
             twin.record.trace.lines.push(line);
             if killed { twin.excuses(Excuse::UpstreamKilled) } else { twin.fires() }
+        }
+    }
+
+    #[test]
+    fn probes_may_ask_twice_for_a_tunnel_of_which_its_upstream_has_not_told() {
+        for told in [false, true] {
+            let mut twin = Twin::of(&LAW);
+            let at = twin.find(written);
+            let mut probe = twin.record.trace.lines[at].clone();
+            if let What::Upstream(Event::Request(record)) = &mut probe.what {
+                (record.up, record.status) = (mock_upstreams::checksum::Transferred::of(b""), Some(502));
+            }
+            if !told {
+                twin.record.trace.lines.remove(at);
+            }
+            twin.record.trace.lines.extend([probe.clone(), probe]);
+            if told { twin.fires() } else { twin.excuses(Excuse::Untold) }
         }
     }
 

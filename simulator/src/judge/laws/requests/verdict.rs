@@ -74,6 +74,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
     // A slow link takes its time for every body.
     let timed = witnesses.scenario.network.bytes_per_second.is_none();
     if timed && took > due {
+        // Who waits in the backlog while descriptors are lacking waits for others too, who get each that comes free.
+        if witnesses.machine.lacks.iter().any(|at| (from..=until).contains(at)) {
+            return Some(Case::Excused(Excuse::MachineFault));
+        }
         return broken(format!("{id} was answered after {took:?}; {due:?} are enough"));
     }
     Some(Case::Holds)
@@ -112,7 +116,7 @@ mod tests {
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
-    use crate::record::{ClientEvent, ClientResult, What};
+    use crate::record::{ClientEvent, ClientResult, ScenarioEvent, What};
     use crate::subject::named;
 
     /// Nobody works, so that every request is refused.
@@ -153,6 +157,17 @@ mod tests {
         for client in ["tunnel", "page"] {
             changed(client, |result| result.phases.connect_us = Some(100_000_000)).fires();
         }
+    }
+
+    #[test]
+    fn who_waits_while_descriptors_are_lacking_waits_for_others_too() {
+        let mut twin = changed("tunnel", |result| result.phases.connect_us = Some(100_000_000));
+        let late = |what: &What| matches!(what, What::Client(ClientEvent::Ended(one)) if one.phases.connect_us == Some(100_000_000));
+        let at = twin.find(late);
+        let mut line = twin.record.trace.lines[at].clone();
+        line.what = What::Scenario(ScenarioEvent::Chance { of: "no-descriptor", what: "accept".to_owned() });
+        twin.record.trace.lines.insert(at, line);
+        twin.excuses(Excuse::MachineFault);
     }
 
     #[test]

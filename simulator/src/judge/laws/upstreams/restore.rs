@@ -40,13 +40,17 @@ fn judge(history: &History<'_>, process: &ProxyProcess<'_>, lines: &Lines<'_>, i
     };
     let witnesses = &history.witnesses;
     let apart = witnesses.clock_skew;
+    // Whose attempts began since: how long one took is told by a clock that may lag behind that of the trace.
+    let mut picked = Vec::new();
     for (offset, (line, at, event)) in lines[index + 1..].iter().enumerate() {
         match event {
             ProxyEvent::Recovered { upstream, .. } if upstream == who => return Some(Case::Holds),
             // The ejection that confirms a suspicion is judged by itself.
             ProxyEvent::Ejected { upstream, .. } if upstream == who => return Some(Case::Holds),
+            ProxyEvent::PickMade { request, upstream, .. } if upstream == who => picked.push(*request),
             ProxyEvent::AttemptEnded { request, upstream, failure: None, took_us }
                 if upstream == who
+                    && picked.contains(request)
                     && at.saturating_sub(Duration::from_micros(*took_us)) > since + apart
                     && !History::proves_nothing(process, *request) =>
             {
@@ -83,6 +87,29 @@ mod tests {
         let mut twin = Twin::of_ejection(&LAW);
         twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Recovered { .. })));
         twin.fires();
+    }
+
+    /// Its clock lagged behind that of the trace, so that it seemed to have begun later.
+    #[test]
+    fn an_attempt_that_was_picked_before_the_ejection_restores_nothing() {
+        let mut twin = Twin::of_ejection(&LAW);
+        let restores = |what: &What| matches!(what, What::Proxy(ProxyEvent::Recovered { .. }));
+        let ejected = twin.find(|what| matches!(what, What::Proxy(ProxyEvent::Ejected { .. })));
+        twin.remove(restores);
+        let lines = &mut twin.record.trace.lines;
+        let What::Proxy(ProxyEvent::Ejected { upstream: who, .. }) = &lines[ejected].what else { panic!() };
+        let who = who.clone();
+        let first = lines.iter().skip(ejected).position(
+            |line| matches!(&line.what, What::Proxy(ProxyEvent::AttemptEnded { upstream, failure: None, .. }) if *upstream == who),
+        );
+        let ended = ejected + first.unwrap();
+        let What::Proxy(ProxyEvent::AttemptEnded { request: of, .. }) = lines[ended].what else { panic!() };
+        let pick = lines.iter().skip(ejected).position(
+            |line| matches!(&line.what, What::Proxy(ProxyEvent::PickMade { request, upstream, .. }) if *upstream == who && *request == of),
+        );
+        lines.truncate(ended + 1);
+        lines.remove(ejected + pick.unwrap());
+        assert_eq!(twin.checked().violations, []);
     }
 
     #[test]
