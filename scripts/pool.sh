@@ -86,15 +86,19 @@ start_proxy() {
   process[proxy]=$!
   wait_for "the proxy to be ready" curl -fsS --max-time 5 "http://127.0.0.1:$port/readyz"
   descriptors_begin=$(descriptors)
+  pipes_begin=$(pipes)
 }
 
-# The proxy's open descriptors.
-descriptors() { find "/proc/${process[proxy]}/fd" -type l | wc -l; }
+# The proxy's open descriptors, but for its pipes: each thread keeps up to four for the next stream, with two ends each.
+descriptors() { find "/proc/${process[proxy]}/fd" -type l ! -lname 'pipe:*' | wc -l; }
+pipes() { find "/proc/${process[proxy]}/fd" -type l -lname 'pipe:*' | wc -l; }
 no_more_than_begin() { [ "$(descriptors)" -le "$descriptors_begin" ]; }
+few_pipes() { [ "$(pipes)" -le $((pipes_begin + 8 * $(nproc))) ]; }
 # nothing_left: whether the proxy has come back to the descriptors that it began with; kept connections may idle out first.
 nothing_left() {
   wait_for "the proxy's descriptors to come back to $descriptors_begin" no_more_than_begin || true
   claim "descriptors: $descriptors_begin before any load, $(descriptors) at rest" no_more_than_begin
+  claim "ends of pipes: $pipes_begin before any load, $(pipes) at rest, of which threads may keep $((8 * $(nproc)))" few_pipes
 }
 
 healthz() { curl -fsS --max-time 10 "http://127.0.0.1:$port/healthz"; }

@@ -94,14 +94,23 @@ fn stage_text(stage: &Stage, factor: f64) -> String {
 /// Scales an action. A text that is not an action has been refused already, so it is returned unchanged.
 fn action_text(text: &str, factor: f64) -> String {
     let Ok(ActionShare { share, mut action }) = text.parse() else { return text.to_owned() };
-    if let ActionKind::Hold { span, every, .. } = &mut action.kind {
-        (*span, *every) = (times(*span, factor), times(*every, factor));
-    }
-    // How long `http.mock` is to take (mock-upstreams/README.md).
-    if let ActionKind::Http { exchange, .. } = &mut action.kind
-        && let Some(Ok(millis)) = exchange.path.strip_prefix("/delay/").map(str::parse)
-    {
-        exchange.path = format!("/delay/{}", times(Duration::from_millis(millis), factor).as_millis());
+    match &mut action.kind {
+        ActionKind::Download { wait, bytes: _, send: _ } => *wait = times(*wait, factor),
+        ActionKind::Hold { span, every, bytes: _ } => (*span, *every) = (times(*span, factor), times(*every, factor)),
+        ActionKind::Http { exchange, .. } => {
+            // How long `http.mock` is to take (mock-upstreams/README.md).
+            if let Some(Ok(millis)) = exchange.path.strip_prefix("/delay/").map(str::parse) {
+                exchange.path = format!("/delay/{}", times(Duration::from_millis(millis), factor).as_millis());
+            }
+        }
+        // None has a length of time. Named, so that a new one is not forgotten here.
+        ActionKind::Connect
+        | ActionKind::Echo { .. }
+        | ActionKind::Upload { .. }
+        | ActionKind::Page { .. }
+        | ActionKind::Websocket { .. }
+        | ActionKind::Abuse { .. }
+        | ActionKind::Tls { .. } => {}
     }
     if let Some(throttle) = &mut action.throttle {
         throttle.every = times(throttle.every, factor);
@@ -170,7 +179,7 @@ mod tests {
                        "upstream_proxies": [{ "url": "http://a:8080", "note": "1m" }] },
             "upstreams": [{ "name": "1h", "latency": "1s",
                             "plan": { "faults": [{ "fault": "x", "when": { "from": "2s" }, "with": { "up": "10ms" } }] } }],
-            "clients": [{ "name": "c", "rate": 10, "requests": 5, "do": ["hold:for=2s,bytes=10", "2*echo:slow=9/100ms", "http:path=/delay/2000"] },
+            "clients": [{ "name": "c", "rate": 10, "requests": 5, "do": ["hold:for=2s,bytes=10", "2*echo:slow=9/100ms", "http:path=/delay/2000", "download:bytes=9,wait=2s"] },
                         { "name": "d", "through": "2h", "stages": "1x10s,1..2.5x20s", "timeout": "4s", "do": "echo:bytes=10k" }],
             "timeline": [{ "at": "3s", "do": "crash", "host": "1h" },
                          { "at": "4s", "do": "partition-one-way", "from": "1h", "to": "c" },
@@ -191,7 +200,8 @@ mod tests {
             "clients": [{ "name": "c", "rate": 40, "requests": 5,
                           "do": ["1*hold:target={id}.echo.mock:80,for=500ms,every=1s 250ms,bytes=10",
                                  "2*echo:target={id}.echo.mock:80,rounds=1,bytes=64,slow=9/25ms",
-                                 "1*http:target={id}.http.mock:80,method=GET,path=/delay/500"] },
+                                 "1*http:target={id}.http.mock:80,method=GET,path=/delay/500",
+                                 "1*download:target={id}.n9.source.mock:80,bytes=9,wait=500ms"] },
                         { "name": "d", "through": "2h", "stages": "4..4x2s500ms,4..10x5s", "timeout": "1s",
                           "do": "1*echo:target={id}.echo.mock:80,rounds=1,bytes=10240" }],
             "timeline": [{ "at": "750ms", "do": "crash", "host": "1h" },
