@@ -36,27 +36,24 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The text files below `folder` that are part of the project, by their path from the root, in order.
+/// The text files below `folder` that are part of the project, by their path from the root, in order. What git ignores is not.
 fn files(folder: &str) -> Vec<String> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    fn walk(folder: &Path, ignored: &[PathBuf], found: &mut Vec<PathBuf>) {
         let Ok(entries) = fs::read_dir(folder) else { return };
         for entry in entries.map(Result::unwrap) {
-            let name = entry.file_name();
-            // Cargo builds beside a manifest; a module may have that name, too.
-            let built = ["bin", ".git", "corpus", "artifacts"].iter().any(|skip| name == *skip)
-                || (name == "target" && folder.join("Cargo.toml").exists());
+            let path = entry.path();
             match entry.file_type().unwrap() {
-                kind if kind.is_dir() && !built => walk(&entry.path(), found),
-                kind if kind.is_file() && !built && fs::read_to_string(entry.path()).is_ok() => {
-                    found.push(entry.path())
-                }
+                kind if kind.is_dir() && !ignored.contains(&path) => walk(&path, ignored, found),
+                kind if kind.is_file() && fs::read_to_string(&path).is_ok() => found.push(path),
                 _ => {}
             }
         }
     }
     let root = root();
+    let ignore = read(".gitignore");
+    let ignored = ignore.lines().filter_map(|line| line.strip_prefix('/')).chain([".git"]).map(|line| root.join(line));
     let mut found = Vec::new();
-    walk(&root.join(folder), &mut found);
+    walk(&root.join(folder), &ignored.collect::<Vec<_>>(), &mut found);
     let mut names: Vec<String> =
         found.iter().map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
