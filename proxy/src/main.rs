@@ -347,7 +347,7 @@ fn run(path: &Path, take_over: bool, warning: Option<String>) -> Result<ExitCode
     if let Err(error) = descriptors::raise_nofile() {
         warn!("the descriptor limit stays at {}: {error}", descriptors::nofile());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(other)?;
+    let runtime = proxy::env::os::runtime().map_err(other)?;
     let signals = {
         let _runtime = runtime.enter();
         ProcessSignals::handle().map_err(other)?

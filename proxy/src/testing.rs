@@ -213,25 +213,51 @@ pub fn longest_hold() -> Duration {
 #[derive(Debug)]
 pub struct MemoryStream {
     bytes: DuplexStream,
-    /// Whether either end has reset the connection; both ends share it.
-    reset: Arc<AtomicBool>,
+    /// Both ends share it.
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Whether either end has reset the connection.
+    reset: AtomicBool,
+    more_expected: AtomicUsize,
+    last_said: AtomicUsize,
 }
 
 impl MemoryStream {
     fn pair() -> (Self, Self) {
         let (one, other) = tokio::io::duplex(CONNECTION_BYTES);
-        let reset = Arc::new(AtomicBool::new(false));
-        (MemoryStream { bytes: one, reset: Arc::clone(&reset) }, MemoryStream { bytes: other, reset })
+        let shared = Arc::<Shared>::default();
+        (MemoryStream { bytes: one, shared: Arc::clone(&shared) }, MemoryStream { bytes: other, shared })
+    }
+
+    /// How often [`Duplex::expect_more`] was called on either end.
+    pub fn more_expected(&self) -> usize {
+        self.shared.more_expected.load(Ordering::SeqCst)
+    }
+
+    /// How often [`Duplex::say_last`] was called on either end.
+    pub fn last_said(&self) -> usize {
+        self.shared.last_said.load(Ordering::SeqCst)
     }
 
     fn check_reset(&self) -> io::Result<()> {
-        if self.reset.load(Ordering::SeqCst) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if self.shared.reset.load(Ordering::SeqCst) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 }
 
 impl Duplex for MemoryStream {
     fn abort(self) {
-        self.reset.store(true, Ordering::SeqCst);
+        self.shared.reset.store(true, Ordering::SeqCst);
+    }
+
+    fn expect_more(&self) {
+        self.shared.more_expected.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn say_last(&self) {
+        self.shared.last_said.fetch_add(1, Ordering::SeqCst);
     }
 }
 

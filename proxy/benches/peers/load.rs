@@ -163,8 +163,9 @@ async fn requests(addr: SocketAddr, deadline: Instant, request: &[u8], keep: boo
             return Err(io::Error::other(String::from_utf8_lossy(&held).into_owned()));
         }
         done.waited(start);
-        // Who does not keep connections alive is dialled again: that is its way of doing this job.
-        if keep && !held.to_ascii_lowercase().windows(17).any(|text| text == b"connection: close") {
+        // Who does not keep connections alive is dialled again: that is its way of doing this job. It says so in the first response, which
+        // alone is looked through: a longer head must not cost its proxy anything here.
+        if keep && (reused || !held.to_ascii_lowercase().windows(17).any(|text| text == b"connection: close")) {
             kept = Some(stream);
         }
     }

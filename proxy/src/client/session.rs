@@ -138,7 +138,7 @@ impl<E: Env> Connection<E> {
             };
             match self.inbox.take_head(settings.limits, Kind::Request, read) {
                 Ok(Some(head)) => return head.map(Some),
-                Ok(None) => {}
+                Ok(None) => self.stream.expect_more(),
                 Err(error) => return Err((RequestError::Head(error), !asks_by_head(&self.inbox.bytes))),
             }
             // Most come whole, and need no look at the clock.
@@ -206,7 +206,12 @@ impl<E: Env> Connection<E> {
                 Err(error) => self.refuse(settings, &head, error).await,
             },
             Route::Forward { authority, absolute } => match self.admit(settings, &head, &authority).await {
-                Ok(origin) => forward(self, settings, head, framing, (authority, absolute), origin).await,
+                Ok(origin) => {
+                    if framing.is_longer_than(self.inbox.bytes.len()) {
+                        self.stream.expect_more();
+                    }
+                    forward(self, settings, head, framing, (authority, absolute), origin).await
+                }
                 Err(error) => self.refuse_forward(settings, &head, framing, error).await,
             },
         }

@@ -19,6 +19,12 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// while, because most are gone before: then it would cost more calls than all else about them.
     fn watch(&self) {}
 
+    /// The peer has more to say before it is answered: what it said is to be acknowledged now. Until then some send no more (RFC 896).
+    fn expect_more(&self) {}
+
+    /// What is written from now on is at hand and the last, so that the end of the stream may travel with it.
+    fn say_last(&self) {}
+
     /// Waits until all that was written is on its way to the peer, where the world can tell: a reset takes with it
     /// what is not. Bounds are the caller's.
     fn sent(&self) -> impl Future<Output = ()> + Send {

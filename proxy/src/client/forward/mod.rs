@@ -19,7 +19,7 @@ use crate::context::{Context, Settings};
 use crate::core::attribution::{Blame, Failure, Service};
 use crate::core::failover::Allowance;
 use crate::core::time::Timestamp;
-use crate::env::Env;
+use crate::env::{Duplex, Env};
 use crate::event::Phase;
 use crate::http::authority::Authority;
 use crate::http::body::{BodyCodec, BodyRules};
@@ -259,6 +259,10 @@ impl<E: Env> Forward<'_, E> {
         };
         let mut out = self.go_ahead.unsent.take_rest();
         out.unsplit(incoming(self.settings, &head, client, (close, self.connection.context.env.wall())));
+        let ends = close && self.upload.is_finished() && self.connection.sends_no_more(&self.head);
+        if ends && !framing.is_longer_than(inbox.bytes.len()) {
+            self.connection.stream.say_last();
+        }
         let mut down = Carry::behind(out, codec);
         let carried = match self.carry(&mut down, (&mut leg, &mut inbox), takes_body).await {
             // The failed write may have taken the reset's place, so that the end seen need not be the body's.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+mod hints;
+
 use super::*;
 use crate::config::Lookup;
 use crate::env::Listener;

@@ -6,6 +6,7 @@ pub mod descriptors;
 mod process;
 mod socket;
 mod splice;
+mod threads;
 
 use std::future::Future;
 use std::io;
@@ -22,9 +23,10 @@ use tokio::sync::Semaphore;
 
 use super::relay;
 use super::{Busy, Early, Env, ProcessFigures, RelayLimits, Relayed, Stop, Traffic};
-use socket::set_options;
 pub use socket::{ListenerHandle, OsListener, OsStream};
+use socket::{answer_before_acknowledging, set_options};
 use splice::SplicePump;
+pub use threads::runtime;
 
 /// Connections the kernel may hold for us before we accept them; the system's own cap applies too.
 const BACKLOG: u32 = 4096;
@@ -79,7 +81,9 @@ fn listen(addr: SocketAddr) -> io::Result<OsListener> {
     // Accepted connections inherit them; setting them on each would be five system calls for every client.
     set_options(SockRef::from(&socket))?;
     socket.bind(addr)?;
-    Ok(OsListener::new(socket.listen(BACKLOG)?))
+    let listening = socket.listen(BACKLOG)?;
+    answer_before_acknowledging(&listening)?;
+    Ok(OsListener::new(listening))
 }
 
 /// Whether every address was asked for on a machine that has no IPv6, where those of IPv4 are all there are.

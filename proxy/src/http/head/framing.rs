@@ -18,6 +18,17 @@ pub enum Framing {
     UntilClose,
 }
 
+impl Framing {
+    /// Whether a body goes on behind its first `count` bytes, as far as its head tells.
+    pub(crate) const fn is_longer_than(self, count: usize) -> bool {
+        match self {
+            Framing::None => false,
+            Framing::Length(length) => length > count as u64,
+            Framing::Chunked | Framing::UntilClose => true,
+        }
+    }
+}
+
 /// Where the body of a request ends.
 ///
 /// A CONNECT and a TRACE have no body (RFC 9110 sections 9.3.6 and 9.3.8). They are refused if they announce one, except with
