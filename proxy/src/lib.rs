@@ -18,7 +18,7 @@
 //! | `client` | the client's side: listener, session, CONNECT, plain HTTP, our own pages, the record of a request | `context`, `authentication`, `upstream`, `event`, `config`, `http`, `env`, `core` |
 //! | `proxy` | start, reload, drain, what is set by hand | `client`, `context`, `upstream`, `event`, `config`, `http`, `env`, `core` |
 //! | `daemon` | what only a process on a machine needs: command line, log, PID file, control socket, file watching | `proxy`, `context`, `event`, `config`, `env`, `core` |
-//! | `testing` | an environment in memory, for tests; only with the feature `testing` | `env` |
+//! | `testing` | an environment in memory, for tests; only with the feature `testing` | `config`, `env` |
 
 pub mod authentication;
 mod client;

@@ -13,7 +13,7 @@
 //!
 //! 1. Create a [`MemoryEnv`]. Every address in it refuses connections, and no name is known.
 //! 2. [`bind`](Env::bind) a listener for each upstream, and serve it in a task of your own.
-//! 3. Start a [`Proxy`](crate::Proxy) with a clone of the environment.
+//! 3. Start a [`Proxy`](crate::Proxy) with a clone of the environment, by a configuration that was read [`Nowhere`] else.
 //! 4. Connect to the proxy as a client with [`MemoryEnv::client`].
 
 use std::collections::BTreeMap;
@@ -30,7 +30,22 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::config::Lookup;
 use crate::env::{Busy, Duplex, Env, Listener, watched};
+
+/// Has no environment variables and no files, so that a configuration is all that its text says.
+#[derive(Clone, Copy, Debug)]
+pub struct Nowhere;
+
+impl Lookup for Nowhere {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &str) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
 
 /// How many bytes a connection holds each way before its writer has to wait.
 pub const CONNECTION_BYTES: usize = 16 * 1024;

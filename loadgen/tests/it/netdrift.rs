@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use proxy::config::Lookup;
 use proxy::core::time::Timestamp;
 use proxy::env::os::Os;
 use proxy::event::{Event, Observer};
+use proxy::testing::Nowhere;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -37,19 +37,6 @@ impl Observer for Health {
             // Nobody may be listening any more.
             let _ = self.changes.lock().unwrap().send(word);
         }
-    }
-}
-
-/// Reads no environment and no files.
-struct Nowhere;
-
-impl Lookup for Nowhere {
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &str) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::config::{self, Lookup};
+use crate::config;
 use crate::core::attribution::{Evidence, Failure, Service};
 use crate::core::failover::Allowance;
 use crate::core::health::{AttemptResult, Charge};
@@ -17,23 +17,10 @@ use crate::event::{Exclusion, NoObserver};
 use crate::http::authority::Authority;
 use crate::http::head::HeadLimits;
 use crate::http::via::Via;
-use crate::testing::MemoryEnv;
+use crate::testing::{MemoryEnv, Nowhere};
 use crate::upstream::clock::PhaseClock;
 use crate::upstream::dial::{DialSettings, ask_for_page};
 use crate::upstream::pool::{FailureMemory, Pool};
-
-/// Reads no environment and no files.
-struct Nowhere;
-
-impl Lookup for Nowhere {
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &str) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
 
 fn address(number: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, number as u8], 3128))

@@ -8,26 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 mod hints;
 
 use super::*;
-use crate::config::Lookup;
 use crate::env::Listener;
 use crate::event::NoObserver;
 use crate::proxy::Proxy;
-use crate::testing::{CONNECTION_BYTES, MemoryEnv, MemoryStream, Names, lock_turns};
+use crate::testing::{CONNECTION_BYTES, MemoryEnv, MemoryStream, Names, Nowhere, lock_turns};
 
 const UPSTREAM: &str = "10.0.0.1:3128";
-
-/// Reads no environment and no files.
-struct Nowhere;
-
-impl Lookup for Nowhere {
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &str) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
 
 /// A proxy with these settings beside one upstream at [`UPSTREAM`], in a network of its own.
 async fn start(settings: Value) -> (Proxy<MemoryEnv>, MemoryEnv) {
