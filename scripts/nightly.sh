@@ -59,11 +59,15 @@ sweep() { simulator sweep --runs "${SWEEP_RUNS:-20000}" --seed "$seed" --json "$
 
 # reach: what neither sweeps nor stories have reached is listed as unreachable, and no sweep has reached anything that is.
 reach() {
-  local more results=("$folder/sweep.json" "$folder/stories.json")
+  local more status results=("$folder/sweep.json" "$folder/stories.json")
   simulator run --json "$folder/stories.json" scenarios || return
   for more in 1 2 3; do
-    simulator coverage --strict "${results[@]}" && return
-    simulator sweep --runs "${SWEEP_RUNS:-20000}" --seed $((seed + more)) --json "$folder/more-$more.json" --keep "$folder/more-$more" || return
+    status=0
+    simulator coverage --strict "${results[@]}" || status=$?
+    # Any other status than 1 says that it could not be asked, against which no sweep helps.
+    [ "$status" -eq 1 ] || return "$status"
+    # 10#: what begins with 0 is decimal too.
+    simulator sweep --runs "${SWEEP_RUNS:-20000}" --seed $((10#$seed + more)) --json "$folder/more-$more.json" --keep "$folder/more-$more" || return
     results+=("$folder/more-$more.json")
   done
   simulator coverage --strict "${results[@]}"

@@ -185,28 +185,3 @@ fn a_pipeline_is_told_which_lines_do_not_hold_and_what_is_new() {
     assert_eq!(code, Some(65), "{text}");
     assert!(text.contains("::error file=x.json,line=1,title=wrong scenario::story: must be a string"), "{text}");
 }
-
-#[test]
-fn the_nightly_page_has_a_row_for_each_folder_and_says_what_it_can_not_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/nightly.sh");
-    std::fs::create_dir(folder.path().join("scripts")).unwrap();
-    std::fs::copy(script, folder.path().join("scripts/nightly.sh")).unwrap();
-    let runs = folder.path().join("runs");
-    for (name, files) in [("abc-1", &["when", "commit", "seed"][..]), ("cut-off", &["commit"])] {
-        std::fs::create_dir_all(runs.join(name)).unwrap();
-        for file in files {
-            std::fs::write(runs.join(name).join(file), format!("the {file}\n")).unwrap();
-        }
-    }
-    let made = Command::new("bash").args(["scripts/nightly.sh", "page"]).current_dir(folder.path()).output().unwrap();
-    assert_eq!(said(&made), (Some(0), String::new()));
-    let page = std::fs::read_to_string(runs.join("index.html")).unwrap();
-    assert_eq!(page.matches("<tr><td>").count(), 2, "{page}");
-    for cells in [
-        "<td>the when<td>the commit<td>the seed",
-        "<td>unreadable: cut-off/when<td>the commit<td>unreadable: cut-off/seed",
-    ] {
-        assert!(page.contains(cells), "{cells}: {page}");
-    }
-}
