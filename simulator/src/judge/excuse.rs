@@ -32,6 +32,8 @@ pub enum Excuse {
     NoSoundUpstream,
     /// As many upstreams as the request may try were at fault.
     AttemptLimit,
+    /// All requests together may have failed over as often as the retry budget allows.
+    BudgetSpent,
     /// The upstreams at fault may have used up the request's time.
     NoTime,
     /// An upstream at fault may have acted on the request, so that nobody may send it again.
@@ -69,6 +71,7 @@ impl Excuse {
             Excuse::RequestStruck => "request struck",
             Excuse::NoSoundUpstream => "no sound upstream",
             Excuse::AttemptLimit => "attempt limit",
+            Excuse::BudgetSpent => "budget spent",
             Excuse::NoTime => "no time",
             Excuse::ActedUpon => "acted upon",
             Excuse::NotClaimed => "not claimed",

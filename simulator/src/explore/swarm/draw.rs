@@ -66,6 +66,7 @@ pub(super) enum Feature {
     EjectByHand,
     CloseTunnels,
     Ambush,
+    TightBudget,
 }
 
 use Feature::*;
@@ -165,6 +166,7 @@ impl Genome {
                 // Where they are on, the proxy owes little.
                 Outage => 16,
                 FewDescriptors | MaxAttempts => 20,
+                TightBudget => 12,
                 AcceptErrors | BusyOffload => 6,
                 // The name of the one that is left alone may be the one that fails.
                 DnsFailures => 10,

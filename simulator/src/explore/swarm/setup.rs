@@ -200,6 +200,11 @@ impl Draw {
             let users = json!([{ "username": "alice", "password": password }]);
             proxy["authentication"] = json!({ "enabled": true, "users": users });
         }
+        if self.has(TightBudget) {
+            // The default is seldom spent.
+            proxy["failover"]["retry_budget_percent"] = json!(self.number(0, 20));
+            proxy["failover"]["retry_budget_min_per_second"] = json!(self.number(0, 1));
+        }
         proxy
     }
 }

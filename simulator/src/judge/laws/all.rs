@@ -5,7 +5,8 @@ use super::{process, requests, upstreams};
 use crate::subject::Feature;
 
 /// The laws that have to know all clients of a proxy. They can't judge one that another proxy asks.
-pub(in crate::judge) const NEED_ALL_CLIENTS: [&str; 4] = ["once", "turns", "conservation", "statistics"];
+pub(in crate::judge) const NEED_ALL_CLIENTS: [&str; 5] =
+    ["once", "retry-budget", "turns", "conservation", "statistics"];
 
 /// The laws that have to know what became of each request at its upstream. They can't judge a proxy that asks another one.
 pub(in crate::judge) const NEED_ALL_UPSTREAMS: [&str; 1] = ["once"];
@@ -29,7 +30,8 @@ pub const LAWS: &[Law] = &[
     requests::idle::LAW,
     requests::reply::LAW,
     requests::once::LAW,
-    requests::attempts::LAW,
+    requests::failovers::attempts::LAW,
+    requests::failovers::retry_budget::LAW,
     requests::configured::LAW,
     requests::admission::outsiders::LAW,
     requests::admission::users::LAW,
@@ -55,7 +57,7 @@ pub const LAWS: &[Law] = &[
     upstreams::shares::LAW,
     upstreams::members::LAW,
     upstreams::back_off::LAW,
-    requests::failover::LAW,
+    requests::failovers::failover::LAW,
     upstreams::restore::LAW,
     upstreams::in_a_row::LAW,
     upstreams::ejects::LAW,

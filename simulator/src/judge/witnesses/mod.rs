@@ -268,6 +268,15 @@ impl<'a> Witnesses<'a> {
         !asked.is_tunnel() && self.action_of(asked).is_none_or(pipelines)
     }
 
+    /// Whether the client of a tunnel sends its whole head at once and nothing with it: the time until its reply counts from then on.
+    pub fn sends_its_head_at_once(&self, id: &str, asked: &ClientRequest<'_>) -> bool {
+        let at_once = |action: &loadgen::Action| {
+            action.throttle.is_none() && !matches!(action.kind, ActionKind::Echo { early: true, .. })
+        };
+        // The run's own do.
+        asked.is_tunnel() && (Self::is_own(id) || self.action_of(asked).is_some_and(at_once))
+    }
+
     /// How long the client of a request waits for it.
     pub fn patience(&self, asked: &ClientRequest<'_>) -> Duration {
         self.client(asked).map_or(OWN_PATIENCE, |client| client.timeout.get())

@@ -2,6 +2,7 @@
 
 mod standing;
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use loadgen::FailureKind;
@@ -12,6 +13,7 @@ use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
+use crate::judge::laws::requests::failovers::retry_budget::Taken;
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RESERVE, Witnesses};
 use crate::scenario::LIVENESS;
@@ -34,7 +36,8 @@ const ON_THE_WAY: Duration = Duration::from_secs(1);
 
 fn check(witnesses: &Witnesses<'_>) -> Checked {
     let asked = witnesses.requests.iter().filter(|(_, asked)| should_work(witnesses, asked));
-    asked.map(|(id, asked)| judge(witnesses, id, asked)).collect()
+    let taken = OnceCell::new();
+    asked.map(|(id, asked)| judge(witnesses, &taken, id, asked)).collect()
 }
 
 /// Whether the target works, the client comes with good credentials, and the proxy is there to be asked.
@@ -47,10 +50,10 @@ fn should_work(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
         && witnesses.is_admitted(asked, until) == Some(true)
 }
 
-fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case {
+fn judge(witnesses: &Witnesses<'_>, taken: &OnceCell<Taken>, id: &str, asked: &ClientRequest<'_>) -> Case {
     let (from, until) = (asked.began, witnesses.end_of(asked));
     let entries = witnesses.journals.of(id);
-    let due = match due(witnesses, asked, entries, until) {
+    let due = match due(witnesses, taken, (id, asked), entries, until) {
         Ok(due) => due,
         Err(excuse) => return Case::Excused(excuse),
     };
@@ -77,7 +80,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Case
 /// How long the answer may take; or why it can't be demanded at all.
 fn due(
     witnesses: &Witnesses<'_>,
-    asked: &ClientRequest<'_>,
+    taken: &OnceCell<Taken>,
+    (id, asked): (&str, &ClientRequest<'_>),
     entries: &[JournalEntry<'_>],
     until: Duration,
 ) -> Result<Duration, Excuse> {
@@ -140,6 +144,8 @@ fn due(
         let limits = witnesses.configurations.during(from, until).map(|config| config.failover.max_attempts);
         none(limits.map(|most| most.get()).min().filter(|most| *most <= bad).map(|_| Excuse::AttemptLimit))?;
         none((bad > 0 && witnesses.machine.out_of_retries(from, until)).then_some(Excuse::MachineFault))?;
+        let spent = || taken.get_or_init(|| taken_by_all(witnesses)).may_be_all(witnesses, id, asked);
+        none((bad > 0 && spent()).then_some(Excuse::BudgetSpent))?;
     }
     // What was served well at once, nobody else has acted on.
     let astray = entries.is_empty() || !entries.iter().all(well);
@@ -154,6 +160,18 @@ fn due(
     let patience = witnesses.patience(asked).min(config.timeouts.request);
     none((waiting > 0 && due > patience).then_some(Excuse::NoTime))?;
     Ok(if crowded.is_some() { due + patience } else { due })
+}
+
+/// What all requests may have taken out of the retry budget: one for each upstream at fault, and all that they may have where the target or
+/// the proxy's own machine is.
+fn taken_by_all(witnesses: &Witnesses<'_>) -> Taken {
+    Taken::new(witnesses, |id, asked| {
+        let until = witnesses.end_of(asked);
+        if !witnesses.should_succeed(asked) || witnesses.disturbances.of_proxy(asked.began, until).is_some() {
+            return u64::MAX;
+        }
+        u64::from(Standing::of(witnesses, asked, witnesses.journals.of(id), until).bad)
+    })
 }
 
 /// Whether its answer may have been lost, and not sent again because the answer to one that came with it in a pipeline was cut by a reset.
@@ -254,6 +272,29 @@ mod tests {
         ] {
             Twin::of_scenario(&LAW, &wrong("", timeline, "", "echo")).excuses(why);
         }
+    }
+
+    /// By the requests and the failures that clients and upstreams tell of.
+    #[test]
+    fn a_spent_retry_budget_excuses_and_one_with_room_does_not() {
+        let refused = r#"{ "fault": "status-502" }"#;
+        let with = |percent: u32| {
+            let failover = format!(r#"{{ "retry_budget_percent": {percent}, "retry_budget_min_per_second": 0 }}"#);
+            let proxy = format!(r#""health_check": {{ "failure_threshold": 1000 }}, "failover": {failover}"#);
+            Twin::of_scenario(&LAW, &wrong(refused, "", &proxy, "echo"))
+        };
+        with(0).excuses(Excuse::BudgetSpent);
+        with(10).excuses(Excuse::BudgetSpent);
+        let mut twin = with(300);
+        let failed = |what: &What| matches!(what, What::Upstream(Event::Request(record)) if record.status == Some(502));
+        let last = twin.record.trace.lines.iter().rposition(|line| failed(&line.what)).unwrap();
+        let What::Upstream(Event::Request(record)) = &twin.record.trace.lines[last].what else { panic!() };
+        let id = record.id.clone().unwrap();
+        let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id == id));
+        let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what else { panic!() };
+        (result.status, result.failure) = (Some(502), Some(FailureKind::Status(502).at(Phase::Reply)));
+        twin.remove(|what| matches!(what, What::Upstream(Event::Request(one)) if one.status == Some(200) && one.id.as_ref() == Some(&id)));
+        twin.fires();
     }
 
     #[test]

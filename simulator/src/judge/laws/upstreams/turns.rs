@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use loadgen::{Action, ActionKind};
+use loadgen::ActionKind;
 use proxy::config::Config;
 
 use super::shares::gcd;
@@ -73,19 +73,11 @@ fn turn<'a>(witnesses: &Witnesses<'a>, id: &str, asked: &ClientRequest<'a>) -> R
         return Err(Trouble);
     }
     let phases = &end.result.phases;
-    let reply = phases.reply_us.filter(|_| sends_its_head_at_once(witnesses, id, asked));
+    let reply = phases.reply_us.filter(|_| witnesses.sends_its_head_at_once(id, asked));
     let answered = reply.map(|reply| asked.began + Duration::from_micros(phases.connect_us.unwrap_or(0) + reply));
     turn.answered = Some(answered.unwrap_or(end.at).min(end.at));
     turn.host = Some(entry.host);
     Ok(Some(turn))
-}
-
-/// Whether the client of a tunnel sends its whole head at once and nothing with it: it counts from then on.
-fn sends_its_head_at_once(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> bool {
-    let at_once =
-        |action: &Action| action.throttle.is_none() && !matches!(action.kind, ActionKind::Echo { early: true, .. });
-    // The run's own do.
-    asked.is_tunnel() && (Witnesses::is_own(id) || witnesses.action_of(asked).is_some_and(at_once))
 }
 
 /// When the turns may have been others than those of the schedule that the configuration makes, each until all are eligible again.
