@@ -108,10 +108,12 @@ fn judge(
         return Case::Holds;
     }
     let hosts = || history.scenario.upstreams.iter().map(|one| one.name.as_str());
+    // A fault may keep an upstream from ever noticing that a tunnel has ended, and from telling that it struck it.
+    let untold = |host: &str| disturbances.untold(host, began, ended).then_some(Excuse::Untold);
     let behind = |name: &str| {
         hosts()
             .filter(|host| history.leads_to(name, host))
-            .find_map(|host| disturbances.of_anything(host, began, ended))
+            .find_map(|host| disturbances.of_anything(host, began, ended).or_else(|| untold(host)))
     };
     let excuse = asked.picks.last().and_then(|pick| behind(pick.upstream));
     let excuse = excuse.or_else(|| disturbances.of_proxy(began, ended));
@@ -131,6 +133,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use loadgen::{Failure, FailureKind, Phase};
+    use mock_upstreams::journal::Event;
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
@@ -194,6 +197,16 @@ mod tests {
     fn a_served_client_whose_last_words_find_nobody_lost_nothing() {
         assert_eq!(ended_behind_a_reload("upstream_closed", None).checked().violations, []);
         ended_behind_a_reload("upstream_closed", Some(FailureKind::Reset)).fires();
+    }
+
+    /// An upstream that never reads does not see the end.
+    #[test]
+    fn a_tunnel_of_which_its_upstream_has_not_told_may_have_been_struck() {
+        let mut twin = ended_behind_a_reload("idle", Some(FailureKind::Reset));
+        twin.fires();
+        let told = |what: &What| matches!(what, What::Upstream(Event::Closed { .. } | Event::Request(_)));
+        twin.record.trace.lines.retain(|line| !told(&line.what));
+        twin.excuses(Excuse::Untold);
     }
 
     #[test]
