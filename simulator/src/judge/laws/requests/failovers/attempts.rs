@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::may_be_sent_again;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -23,8 +24,11 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     reached.filter_map(|(id, asked)| judge(witnesses, id, asked)).collect()
 }
 
-/// `None` where the subject has no such limit.
+/// `None` where the subject has no such limit, and of what may have come to the proxy more than once.
 fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
+    if may_be_sent_again(witnesses, asked) {
+        return None;
+    }
     let (from, until) = (asked.began, witnesses.end_of(asked));
     let during = witnesses.configurations.during(from.saturating_sub(ON_THE_WAY), until);
     let most = during.map(|config| config.failover.max_attempts.get()).max()?;
@@ -96,6 +100,22 @@ mod tests {
         let mut twin = Twin::of_scenario(&LAW, &limited(3, ""));
         twin.scenario.proxy["failover"]["max_attempts"] = 1.into();
         twin.fires();
+    }
+
+    /// The connection on which it went first was closing.
+    #[test]
+    fn what_a_client_sent_again_on_another_connection_was_tried_anew() {
+        let kept = limited(2, "").replace("http:bytes=100", "http:bytes=100,keep-alive");
+        for reused in [true, false] {
+            let mut twin = Twin::of_scenario(&LAW, &kept);
+            tried_once_more(&mut twin);
+            for line in &mut twin.record.trace.lines {
+                if let What::Client(ClientEvent::Ended(result)) = &mut line.what {
+                    result.reused = reused;
+                }
+            }
+            if reused { twin.fires() } else { assert_eq!(twin.checked().violations, []) }
+        }
     }
 
     /// A target that has said anything of a page is one that works, by which another upstream is probed then.
