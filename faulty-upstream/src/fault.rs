@@ -197,6 +197,7 @@ fn any_request() -> ProxyRequest {
         method: "CONNECT".to_owned(),
         target: Target { host: "echo.mock".to_owned(), port: 80 },
         user: None,
+        served_as: None,
         admitted: true,
         websocket_key: None,
     }

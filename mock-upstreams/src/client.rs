@@ -28,6 +28,8 @@ struct ConnectionEntry {
     connection: u64,
     requests: u64,
     reason: Option<&'static str>,
+    /// Who has logged in on it, by a scheme whose login stays with a connection.
+    logged_in: Option<String>,
 }
 
 impl Drop for ConnectionEntry {
@@ -39,7 +41,7 @@ impl Drop for ConnectionEntry {
 impl<S> Client<S> {
     pub(crate) fn new(stream: S, connection: u64, peer: Option<String>, journal: Arc<Journal>) -> Self {
         journal.write(Event::Opened { connection, peer });
-        let entry = ConnectionEntry { journal, connection, requests: 0, reason: None };
+        let entry = ConnectionEntry { journal, connection, requests: 0, reason: None, logged_in: None };
         Client { stream, unread: Bytes::new(), recording: None, entry }
     }
 
@@ -56,6 +58,16 @@ impl<S> Client<S> {
     /// Says how many requests were read from the connection so far.
     pub(crate) fn count_requests(&mut self, requests: u64) {
         self.entry.requests = requests;
+    }
+
+    /// Who has logged in on the connection, and stays so to its end.
+    pub(crate) fn logged_in(&self) -> Option<String> {
+        self.entry.logged_in.clone()
+    }
+
+    /// Says who has logged in on the connection.
+    pub(crate) fn stays_logged_in(&mut self, name: Option<String>) {
+        self.entry.logged_in = name;
     }
 
     /// Notes why the connection is about to be closed, for the journal.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::{HeaderMap, PROXY_AUTHORIZATION, SEC_WEBSOCKET_KEY, UPGRADE};
+use hyper::header::{AUTHORIZATION, HeaderMap, PROXY_AUTHORIZATION, SEC_WEBSOCKET_KEY, UPGRADE};
 use hyper::{Method, Request};
 
 /// Where a client wants to go.
@@ -69,6 +69,8 @@ pub struct ProxyRequest {
     pub target: Target,
     /// The user of its `Proxy-Authorization`, whether or not the password is right.
     pub user: Option<String>,
+    /// Whom its target takes the client for: who has logged in by NTLM or Negotiate, with it or with an earlier request on the connection.
+    pub served_as: Option<String>,
     /// Whether the upstream serves it: it has the right credentials, or the upstream asks for none.
     pub admitted: bool,
     /// The value of `Sec-WebSocket-Key`, where the request opens a WebSocket.
@@ -87,6 +89,8 @@ impl ProxyRequest {
             method: request.method().to_string(),
             target: Target::from_authority(authority),
             user: credentials(request.headers()).map(|(user, _)| user),
+            // Whoever is refused here gets to no target, and a tunnel is a connection of its own.
+            served_as: (admitted && form == Form::Absolute).then(|| login(request.headers())).flatten(),
             admitted,
             websocket_key: websocket_key(request.headers()),
         })
@@ -98,6 +102,16 @@ pub(crate) fn websocket_key(headers: &HeaderMap) -> Option<String> {
     let upgrade = headers.get(UPGRADE)?.to_str().ok()?;
     let key = headers.get(SEC_WEBSOCKET_KEY)?.to_str().ok()?;
     upgrade.eq_ignore_ascii_case("websocket").then(|| key.to_owned())
+}
+
+/// Who logs in to the target by NTLM or Negotiate. The token is taken for the name, in one step.
+pub(crate) fn login(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let stays = ["ntlm", "negotiate"].iter().any(|one| scheme.eq_ignore_ascii_case(one));
+    if !stays {
+        return None;
+    }
+    String::from_utf8(STANDARD.decode(token.trim()).ok()?).ok()
 }
 
 /// The user and the password of a Basic `Proxy-Authorization`.

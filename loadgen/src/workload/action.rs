@@ -332,6 +332,8 @@ mod tests {
             "http:method=HEAD,bytes=10,version=1.0",
             "http:path=/echo,method=POST,send=10,chunked,trailers,expect",
             "http:bytes=10,pipeline=4",
+            "http:bytes=10,login=negotiate/ann,keep-alive",
+            "http:login=ntlm/ben",
             "page:path=/healthz,keep-alive",
             "abuse:by=half-head",
             "abuse:by=cut-head",
@@ -366,6 +368,8 @@ mod tests {
             ("http:pipeline=1", "2 to 64"),
             ("http:pipeline=2,method=POST,send=3", "without a body"),
             ("tls:pipeline=2", "`pipeline`"),
+            ("http:login=basic/ann", "negotiate/NAME"),
+            ("http:login=ntlm/", "negotiate/NAME"),
             ("abuse:by=x", "half-head"),
             ("upload:slow=0/1s", "BYTES/PAUSE"),
         ] {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::login::Login;
 use super::options::Options;
 use crate::quantity;
 
@@ -23,6 +24,8 @@ pub struct HttpExchange {
     pub trailers: bool,
     /// Sends the body behind a `100 (Continue)` only.
     pub expect: bool,
+    /// Logs in to the target, and the login stays with the connection.
+    pub login: Option<Login>,
     /// Checks that the response's body is that many bytes of the pattern; for HEAD, that its Content-Length says so.
     pub pattern: Option<u64>,
     /// The status that is right; none: any from 200 to 399.
@@ -76,6 +79,7 @@ impl HttpExchange {
             chunked: options.flag("chunked")?,
             trailers: options.flag("trailers")?,
             expect: options.flag("expect")?,
+            login: options.take("login").map(|value| value.parse()).transpose()?,
             pattern,
             status: status.transpose()?,
         };
@@ -121,6 +125,9 @@ impl fmt::Display for HttpExchange {
             if set {
                 write!(f, ",{name}")?;
             }
+        }
+        if let Some(login) = &self.login {
+            write!(f, ",login={login}")?;
         }
         if let Some(bytes) = self.pattern {
             write!(f, ",pattern={bytes}")?;

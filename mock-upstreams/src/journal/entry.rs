@@ -90,6 +90,10 @@ pub struct Record {
     pub target: String,
     /// The user of its credentials, whether or not the password is right.
     pub user: Option<String>,
+    /// Whom the target took the client for: who had logged in by NTLM or Negotiate, with this request or an earlier one on its
+    /// connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub served_as: Option<String>,
     /// The status that was sent; `None` where no well-formed status line was sent.
     pub status: Option<u16>,
     /// How the request ended.

@@ -24,6 +24,7 @@ impl Recording {
             method: request.method.clone(),
             target: request.target.to_string(),
             user: request.user.clone(),
+            served_as: request.served_as.clone(),
             status: None,
             outcome: Outcome::Aborted,
             up: Transferred::EMPTY,

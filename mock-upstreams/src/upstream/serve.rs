@@ -134,13 +134,15 @@ impl Upstream {
         }
         let connection = client.connection();
         let requests = AtomicU64::new(client.requests());
+        let logged_in = Mutex::new(client.logged_in());
         let last = Mutex::new(None);
         let service = service_fn(|message: Request<Incoming>| {
             let admitted = self.settings.auth.as_ref().is_none_or(|auth| auth.admits(&message));
             let number = requests.load(Ordering::Relaxed) + 1;
-            let request = ProxyRequest::read(&message, connection, number, admitted);
-            if request.is_some() {
+            let mut request = ProxyRequest::read(&message, connection, number, admitted);
+            if let Some(request) = &mut request {
                 requests.fetch_add(1, Ordering::Relaxed);
+                stay_logged_in(&logged_in, request);
             }
             let answer = self.answer(message, request, connect, interceptor, &last);
             Box::pin(answer) as Pin<Box<_>>
@@ -151,6 +153,7 @@ impl Upstream {
         let mut client = parts.io.into_inner();
         client.put_back(parts.read_buf);
         client.count_requests(requests.load(Ordering::Relaxed));
+        client.stays_logged_in(logged_in.into_inner().unwrap_or_else(PoisonError::into_inner));
 
         match last.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(LastRequest { request, recording, intercepted }) => {
@@ -226,6 +229,16 @@ impl Upstream {
             None => forward::forward(&request.target, message, connect).await,
         };
         Ok(counted::count_answer(recording, answer))
+    }
+}
+
+/// A login by NTLM or Negotiate stays: whoever asks for a page later on the same connection is taken for who has logged in on it, as by a
+/// server of the Windows kind behind a proxy that is bound to it from then on.
+fn stay_logged_in(logged_in: &Mutex<Option<String>>, request: &mut ProxyRequest) {
+    if request.form == Form::Absolute && request.admitted {
+        let mut logged_in = logged_in.lock().unwrap_or_else(PoisonError::into_inner);
+        *logged_in = request.served_as.take().or_else(|| logged_in.take());
+        request.served_as.clone_from(&logged_in);
     }
 }
 

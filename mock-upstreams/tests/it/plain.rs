@@ -33,6 +33,33 @@ async fn a_connection_serves_request_after_request() {
 }
 
 #[tokio::test]
+async fn a_login_stays_with_its_connection_and_with_no_other() {
+    watched(async {
+        let mock = Mock::start(with_auth()).await;
+        let (ann, ben) = ("Authorization: Negotiate YW5u\r\n", "Authorization: ntlm YmVu\r\n");
+        let good = "Proxy-Authorization: Basic dTpw\r\n";
+        for (fields, connection) in [
+            (vec!["", ann, "", ben, ""], good),
+            // Whoever is not let in gets to no target, and Basic goes with each request.
+            (vec![ann], ""),
+            (vec!["Authorization: Basic YTpi\r\n", ""], good),
+        ] {
+            let mut client = mock.connect().await;
+            for field in fields {
+                let request = format!("GET http://http.mock/status/204 HTTP/1.1\r\nHost: x\r\n{connection}{field}\r\n");
+                client.write_all(request.as_bytes()).await.unwrap();
+                read_head(&mut client).await;
+            }
+        }
+        let mut seen = mock.requests(8).await;
+        seen.sort_by_key(|record| (record.connection, record.request));
+        let seen: Vec<_> = seen.iter().map(|record| record.served_as.as_deref()).collect();
+        assert_eq!(seen, [None, Some("ann"), Some("ann"), Some("ben"), Some("ben"), None, None, None]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn http_mock_answers_by_path() {
     watched(async {
         let mock = Mock::start(Settings::default()).await;

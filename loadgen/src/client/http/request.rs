@@ -76,6 +76,9 @@ impl<N: Connector> ActiveRequest<'_, N> {
         if is_the_proxys(action) {
             head.push_str(&self.credentials());
         }
+        if let Some(login) = &exchange.login {
+            head.push_str(&format!("Authorization: {}\r\n", login.authorization()));
+        }
         let keeps = action.connection() != ConnectionUse::Once;
         // TE is a matter of this connection alone, which has to be said (RFC 9110 section 10.1.4).
         let connection = match (version, keeps, exchange.trailers) {

@@ -156,3 +156,15 @@ async fn abuse_has_to_be_turned_away_by_its_own_answer() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_logs_in_is_served_as_itself() {
+    let upstream = upstream();
+    for action in ["http:login=negotiate/ann", "http:login=ntlm/ben,keep-alive", "http"] {
+        let done = run(&closed(1, 2, action), &upstream).await;
+        assert!(done.iter().all(|one| one.outcome == Ok(())), "{action}: {done:?}");
+    }
+    let seen: Vec<_> = upstream.journal().requests().into_iter().map(|record| record.served_as).collect();
+    let [ann, ben] = ["ann", "ben"].map(|name| Some(name.to_owned()));
+    assert_eq!(seen, [ann.clone(), ann, ben.clone(), ben, None, None]);
+}
