@@ -67,6 +67,7 @@ pub(super) enum Feature {
     CloseTunnels,
     Ambush,
     TightBudget,
+    Logins,
 }
 
 use Feature::*;
@@ -163,6 +164,8 @@ impl Genome {
                 Limit => 40,
                 // What comes behind it is owed nothing.
                 Drain | Ambush => 8,
+                // It shows within a few requests.
+                Logins => 8,
                 // Where they are on, the proxy owes little.
                 Outage => 16,
                 FewDescriptors | MaxAttempts => 20,

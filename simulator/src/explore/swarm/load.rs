@@ -64,6 +64,10 @@ impl Draw {
             // Longer than any time-out that is drawn for them.
             (SilentTunnels, "silent", "hold:for=25s,every=25s".to_owned()),
             (ReloadTimeouts, "slow", "http:target={id}.d5000.slow.mock:80".to_owned()),
+            // Whoever comes behind one who has logged in, on the same connection, would be taken for him.
+            (Logins, "ann", "http:bytes=500,login=negotiate/ann".to_owned()),
+            (Logins, "ben", "http:bytes=500,login=ntlm/ben".to_owned()),
+            (Logins, "visitor", "http:bytes=500".to_owned()),
             (TlsTargets, "sealed", format!("tls:method=POST,path=/echo,send={}", self.size(60_000))),
         ];
         for (feature, name, action) in also {

@@ -35,6 +35,7 @@ pub const LAWS: &[Law] = &[
     requests::configured::LAW,
     requests::admission::outsiders::LAW,
     requests::admission::users::LAW,
+    requests::admission::identity::LAW,
     requests::certificates::LAW,
     upstreams::left_alone::LAW,
     upstreams::converged::LAW,
