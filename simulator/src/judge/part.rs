@@ -254,6 +254,6 @@ mod tests {
             LAWS.iter().map(|law| law.name).filter(|name| !judged.contains(name)).collect()
         };
         let lacks: Vec<_> = Part::all(&scenario, &record).iter().map(lacks).collect();
-        assert_eq!(lacks, [vec!["once"], vec!["once", "turns", "conservation", "statistics"], vec![]]);
+        assert_eq!(lacks, [vec!["once"], vec!["once", "retry-budget", "turns", "conservation", "statistics"], vec![]]);
     }
 }
