@@ -1,6 +1,6 @@
 //! The law `identity`: nobody is served as somebody else.
 
-use loadgen::ActionKind;
+use loadgen::{Action, ActionKind};
 
 use crate::judge::checked::{Case, Checked};
 use crate::judge::laws::law::{Check, Law};
@@ -34,15 +34,27 @@ fn judge(
     entry: &JournalEntry<'_>,
     name: &str,
 ) -> Case {
-    // Whoever logs in with some requests only is the same person with the others.
-    let logs_in = |action: &loadgen::Action| match &action.kind {
+    if logs_in_as(witnesses, asked, name) {
+        return Case::Holds;
+    }
+    let is_login = |one: &&JournalEntry<'_>| {
+        let asked = one.record.id.as_deref().and_then(|id| witnesses.requests.get(id));
+        let same_connection = one.record.connection == entry.record.connection && one.line < entry.line;
+        same_connection && asked.is_some_and(|asked| logs_in_as(witnesses, asked, name))
+    };
+    let before = witnesses.journals.at(entry.host).and_then(|journal| journal.requests.iter().rfind(is_login));
+    let lines = before.map(|one| one.line).into_iter().chain([asked.line, entry.line]);
+    Case::Broken(Violation::found(format!("{} served {id} as {name}, who is another client", entry.host), lines))
+}
+
+/// Whether the client that asked logs in as `name`. Whoever does so with some requests only is the same person with the others.
+fn logs_in_as(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, name: &str) -> bool {
+    let login = |action: &Action| match &action.kind {
         ActionKind::Http { exchange, .. } => exchange.login.as_ref().is_some_and(|login| login.name() == name),
         _ => false,
     };
     let mut actions = witnesses.client(asked).into_iter().flat_map(|client| client.actions());
-    let is_itself = actions.any(|one| logs_in(&one.value().action));
-    let text = || format!("{} served {id} as {name}, who is another client", entry.host);
-    Case::of((!is_itself).then(|| Violation::found(text(), [asked.line, entry.line])))
+    actions.any(|one| login(&one.value().action))
 }
 
 #[cfg(test)]
@@ -53,38 +65,45 @@ mod tests {
     use crate::judge::laws::twin::Twin;
     use crate::record::What;
 
-    const TWO: &str = r#"{ "name": "two", "story": "One of two clients logs in.", "duration": "3s", "upstreams": [{ "name": "a" }],
+    const LOGINS: &str = r#"{ "name": "logins", "story": "Two of three clients log in.", "duration": "3s", "upstreams": [{ "name": "a" }],
         "clients": [{ "name": "ann", "do": ["http:login=negotiate/ann", "http"], "requests": 20, "rate": 10 },
             { "name": "other", "do": "http:login=ntlm/ben", "requests": 10, "rate": 5 },
             { "name": "nobody", "do": "http", "requests": 10, "rate": 5 }] }"#;
 
-    /// Has the upstream serve a request as `name` whose client, by what its ids begin with, was served as another or as nobody.
-    fn twin(client: &str, name: &str) -> Twin {
-        let mut twin = Twin::of_scenario(&LAW, TWO);
-        let wanted = |record: &Record| {
-            record.id.as_deref().is_some_and(|id| id.starts_with(client)) && record.served_as.as_deref() != Some(name)
-        };
-        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(record)) if wanted(record)));
-        if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
-            record.served_as = Some(name.to_owned());
-        }
-        twin
+    /// Has a request of `client`, by what its ids begin with, follow on the connection on which `name` has logged in, and be served as
+    /// that. Returns the line of the login as well.
+    fn twin(client: &str, name: &str) -> (Twin, usize) {
+        let mut twin = Twin::of_scenario(&LAW, LOGINS);
+        let is_served = |record: &Record| record.served_as.as_deref() == Some(name);
+        let login = twin.find(|what| matches!(what, What::Upstream(Event::Request(record)) if is_served(record)));
+        let mut requests = twin.record.trace.lines[login..].iter_mut().filter_map(|line| match &mut line.what {
+            What::Upstream(Event::Request(record)) => Some(record),
+            _ => None,
+        });
+        let connection = requests.next().unwrap().connection;
+        let is_of_client = |record: &Record| record.id.as_deref().is_some_and(|id| id.starts_with(client));
+        let follower = requests.find(|record| is_of_client(record) && !is_served(record)).unwrap();
+        (follower.connection, follower.served_as) = (connection, Some(name.to_owned()));
+        (twin, login)
     }
 
     #[test]
-    fn fires_where_a_client_is_served_as_another() {
-        twin("nobody-", "ann").fires();
-        twin("other-", "ann").fires();
+    fn fires_where_a_client_is_served_as_another_and_shows_the_login() {
+        for client in ["nobody-", "other-"] {
+            let (twin, login) = twin(client, "ann");
+            let found = twin.checked().violations;
+            assert_eq!(found.iter().map(|one| one.lines[0]).collect::<Vec<_>>(), [login], "{found:?}");
+        }
     }
 
     #[test]
     fn who_logs_in_with_some_requests_may_be_known_by_all_of_them() {
-        assert_eq!(twin("ann-", "ann").checked().violations, []);
+        assert_eq!(twin("ann-", "ann").0.checked().violations, []);
     }
 
     #[test]
     fn each_login_is_a_case_and_none_is_excused() {
-        let checked = Twin::of_scenario(&LAW, &TWO.replace(", \"http\"]", "]")).checked();
+        let checked = Twin::of_scenario(&LAW, &LOGINS.replace(", \"http\"]", "]")).checked();
         assert_eq!((checked.cases, checked.excused()), (30, 0));
     }
 }
