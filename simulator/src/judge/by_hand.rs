@@ -113,12 +113,22 @@ pub(super) fn closed(
     asked: &ClientRequest<'_>,
     entries: &[JournalEntry<'_>],
 ) -> Option<Excuse> {
+    closed_before(witnesses, asked, entries, Duration::ZERO)
+}
+
+/// The same of one of which somebody else saw the end later than its client, at `over`.
+pub(super) fn closed_before(
+    witnesses: &Witnesses<'_>,
+    asked: &ClientRequest<'_>,
+    entries: &[JournalEntry<'_>],
+    over: Duration,
+) -> Option<Excuse> {
     if !(asked.is_tunnel() || asked.action == "websocket") {
         return None;
     }
     // The last bytes of a client that has finished may still be on their way.
     let on_the_way = witnesses.one_way() * 4;
-    let (soon, until) = (seen_by(witnesses), witnesses.end_of(asked) + on_the_way);
+    let (soon, until) = (seen_by(witnesses), over.max(witnesses.end_of(asked) + on_the_way));
     let by = |(at, which): &(Duration, &WhichTunnels)| {
         if asked.began > *at + witnesses.clock_skew || until + witnesses.clock_skew < *at {
             return false;

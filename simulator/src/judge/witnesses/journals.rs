@@ -23,6 +23,8 @@ pub struct JournalEntry<'a> {
     /// Since when it may have lasted: its connection was opened then, or the request before it on that connection ended, or its
     /// client began with it, whichever came last.
     pub since: Duration,
+    /// When its connection was opened, if that was written down.
+    pub opened: Option<Duration>,
     /// The upstream's host.
     pub host: &'a str,
     /// Whether a fault wrote a reply to its connection before the request was read.
@@ -109,9 +111,11 @@ impl<'a> Journals<'a> {
                 let connection = journal.connection(record.connection);
                 let reply_came_first = connection.as_ref().is_some_and(|one| one.faults.contains(&"reply-first"));
                 let certificate_is_wrong = connection.as_ref().is_some_and(|one| one.certificate_is_wrong());
+                let opened = connection.as_ref().map(|one| one.opened);
                 let free = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
                 let since = free.max(record.id.as_deref().and_then(began).unwrap_or(free)).min(at);
-                let entry = JournalEntry { line, at, since, host, reply_came_first, certificate_is_wrong, record };
+                let entry =
+                    JournalEntry { line, at, since, opened, host, reply_came_first, certificate_is_wrong, record };
                 journal.requests.push(entry);
                 if let Some(id) = &record.id {
                     self.by_id.entry(id).or_default().push(entry);

@@ -170,6 +170,10 @@ impl<'a> Witnesses<'a> {
             if entry.record.method != asked.method {
                 return true;
             }
+            // Whoever was asked only once the client had its answer has not given it.
+            if asked.opened().zip(entry.opened).is_some_and(|(told, opened)| opened > told + record.clock_skew) {
+                return true;
+            }
             // Another upstream may have had the request, and was killed before it wrote it down; but not where the proxy refused it.
             let refused = asked.result().and_then(|result| result.status).is_some_and(|status| status >= 400);
             let ended = asked.end.as_ref().map_or(over, |end| end.at);

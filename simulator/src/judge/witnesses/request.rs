@@ -67,6 +67,13 @@ impl<'a> ClientRequest<'a> {
         self.end.map(|end| end.result)
     }
 
+    /// When its client was told that its tunnel is open.
+    pub fn opened(&self) -> Option<Duration> {
+        let result = self.result().filter(|result| self.is_tunnel() && result.status == Some(200))?;
+        let took = result.phases.connect_us.unwrap_or(0) + result.phases.reply_us?;
+        Some(self.began + Duration::from_micros(took))
+    }
+
     /// When its client ended its side of a tunnel through which everything had come back, and began to wait for the other end.
     pub fn half_closed(&self) -> Option<Duration> {
         let result = self.result()?;

@@ -96,7 +96,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     // Who had to wait for room may have no time left.
     let excuse = excuse.or_else(|| witnesses.crowded(asked, RESERVE));
     let excuse = excuse.or_else(|| witnesses.may_fall_idle(asked).then_some(Excuse::FellIdle));
-    let excuse = excuse.or_else(|| by_hand::closed(witnesses, asked, entries));
+    let excuse = excuse.or_else(|| by_hand::closed_before(witnesses, asked, entries, over));
     let stopped = || disturbances.stopped().filter(|stopped| *stopped <= over).map(|_| Excuse::ProxyStopping);
     match (excuse.or_else(stopped), seen.failure) {
         (Some(why), _) => Some(Case::Excused(why)),
@@ -152,6 +152,25 @@ mod tests {
             record.up = checksum::Transferred::of(b"short");
         }
         twin.fires();
+    }
+
+    #[test]
+    fn an_operator_may_close_a_tunnel_whose_last_bytes_were_lost_and_not_yet_sent_again() {
+        let mut twin = Twin::of_scenario(
+            &LAW,
+            r#"{ "name": "closed", "story": "Tunnels are closed by hand.", "duration": "3s", "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "client", "do": "echo", "requests": 8, "rate": 10 }],
+            "timeline": [{ "at": "1500ms", "do": "close-tunnels", "which": { "upstream": "a" } }] }"#,
+        );
+        let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+        if let What::Upstream(Event::Request(record)) = &mut twin.record.trace.lines[at].what {
+            record.up = checksum::Transferred::of(b"short");
+        }
+        twin.fires();
+        let mut line = twin.record.trace.lines.remove(at);
+        line.at_us = twin.record.trace.lines.last().unwrap().at_us;
+        twin.record.trace.lines.push(line);
+        twin.excuses(Excuse::ByHand);
     }
 
     /// One answered too late, and had nothing of it; the last bytes were lost one way.

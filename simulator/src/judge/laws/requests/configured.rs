@@ -90,7 +90,7 @@ mod tests {
     use super::LAW;
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
-    use crate::record::What;
+    use crate::record::{Line, What};
     use crate::scenario::HostName;
 
     #[test]
@@ -134,6 +134,27 @@ mod tests {
         line.at_us = twin.record.trace.lines.last().unwrap().at_us;
         twin.record.trace.lines.push(line);
         assert_eq!(twin.checked().violations, []);
+    }
+
+    /// Whoever carries the tunnel has not told of it by the end of the run, so that the entry of the probe is the only one.
+    #[test]
+    fn whoever_is_connected_to_once_the_client_has_its_answer_is_probed() {
+        for late in [false, true] {
+            let mut twin = Twin::of(&LAW);
+            twin.scenario.proxy["upstream_proxies"][2]["weight"] = json!(0);
+            twin.rename_upstream("gamma", "alpha");
+            assert_eq!(twin.checked().violations, []);
+            let written = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+            let mut probe = twin.record.trace.lines.remove(written);
+            let What::Upstream(Event::Request(record)) = &mut probe.what else { panic!() };
+            (record.up, record.down) = (Transferred::of(b""), Transferred::of(b""));
+            record.connection = 99;
+            let what = What::Upstream(Event::Opened { connection: 99, peer: None });
+            (probe.host, probe.at_us) = (HostName::new("gamma"), twin.record.trace.lines.last().unwrap().at_us);
+            let opened = Line { at_us: if late { probe.at_us } else { 0 }, host: probe.host.clone(), what };
+            twin.record.trace.lines.extend([opened, probe]);
+            if late { assert_eq!(twin.checked().violations, []) } else { twin.fires() }
+        }
     }
 
     fn moving(seconds: u64) -> String {
