@@ -87,6 +87,11 @@ impl<'a> History<'a> {
         given.into_iter().any(|(_, config)| config.upstreams.iter().all(|one| one.host != upstream))
     }
 
+    /// When `process` told something for the first time.
+    pub fn began(&self, process: &ProxyProcess<'a>) -> Duration {
+        self.lines.get(process.lines.0).map_or(Duration::ZERO, |line| line.at())
+    }
+
     /// The proxy's lines of one process, with their places.
     pub fn proxy_lines(&self, process: &ProxyProcess<'a>) -> impl Iterator<Item = (usize, Duration, &'a ProxyEvent)> {
         let (from, until) = process.lines;

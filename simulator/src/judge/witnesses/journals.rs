@@ -178,6 +178,16 @@ impl<'a> Journals<'a> {
         all.filter(|entry| entry.record.id.as_deref() == Some(id)).count()
     }
 
+    /// How many entries carry an id, those that were set aside too, for each id.
+    pub fn all_mentions(&self) -> BTreeMap<&'a str, usize> {
+        let ids =
+            self.by_host.values().flat_map(|journal| &journal.requests).filter_map(|entry| entry.record.id.as_deref());
+        ids.fold(BTreeMap::new(), |mut all, id| {
+            *all.entry(id).or_default() += 1;
+            all
+        })
+    }
+
     /// The requests that upstreams wrote down, by id.
     pub fn by_id(&self) -> impl Iterator<Item = (&'a str, &[JournalEntry<'a>])> {
         self.by_id.iter().map(|(id, entries)| (*id, entries.as_slice()))

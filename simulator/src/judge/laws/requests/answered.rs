@@ -162,15 +162,18 @@ fn due(
     Ok(if crowded.is_some() { due + patience } else { due })
 }
 
-/// What all requests may have taken out of the retry budget: one for each upstream at fault, and all that they may have where the target or
-/// the proxy's own machine is.
+/// What all requests may have taken out of the retry budget: one for each upstream at fault and each one that may have been probed or
+/// have failed, and all that they may have where the target or the proxy's own machine is at fault.
 fn taken_by_all(witnesses: &Witnesses<'_>) -> Taken {
+    let mentions = witnesses.journals.all_mentions();
     Taken::new(witnesses, |id, asked| {
         let until = witnesses.end_of(asked);
         if !witnesses.should_succeed(asked) || witnesses.disturbances.of_proxy(asked.began, until).is_some() {
             return u64::MAX;
         }
-        u64::from(Standing::of(witnesses, asked, witnesses.journals.of(id), until).bad)
+        let entries = witnesses.journals.of(id);
+        let set_aside = mentions.get(id).map_or(0, |all| all.saturating_sub(entries.len()));
+        u64::from(Standing::of(witnesses, asked, entries, until).bad) + set_aside as u64
     })
 }
 

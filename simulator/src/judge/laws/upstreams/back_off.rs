@@ -30,7 +30,7 @@ fn cases<'a>(history: &History<'a>, process: &ProxyProcess<'a>) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut rounds: BTreeMap<&str, (u32, Duration)> = BTreeMap::new();
     // The proxy counts from its own start.
-    let started = history.lines.get(process.lines.0).map_or(Duration::ZERO, |line| line.at());
+    let started = history.began(process);
     for (line, at, event) in history.proxy_lines(process) {
         let (name, round, since, until) = match event {
             ProxyEvent::Ejected { upstream, until_us, .. } => (upstream.as_str(), 0, at, until_us),

@@ -42,7 +42,7 @@ fn cases<'a>(history: &History<'a>, process: &ProxyProcess<'a>) -> Vec<Case> {
     let witnesses = &history.witnesses;
     let mut cases = Vec::new();
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
-    let mut reloaded = Duration::ZERO;
+    let mut reloaded = history.began(process);
     let overdue = |rows: &mut BTreeMap<&str, Row>, now: Duration, cases: &mut Vec<Case>| {
         for (name, row) in rows.iter_mut() {
             if row.due.is_some_and(|due| now > due + witnesses.clock_skew) {
@@ -150,6 +150,41 @@ mod tests {
             twin.record.trace.lines.splice(place..place, [tell(ended), tell(blamed)]);
             if counts { twin.fires() } else { assert_eq!(twin.checked().violations, []) }
         }
+    }
+
+    #[test]
+    fn one_that_a_former_process_was_without_stays_ejected_behind_a_reload() {
+        let upstreams = |names: &[&str]| {
+            let url = |name| format!(r#"{{ "url": "http://{name}:8080" }}"#);
+            let urls = names.iter().map(url).collect::<Vec<_>>().join(", ");
+            format!(
+                r#""do": "reload", "proxy": {{ "upstream_proxies": [{urls}], "health_check": {{ "failure_threshold": 1 }},
+                "timeouts": {{ "connect": "1s", "reply": "1s" }} }}"#
+            )
+        };
+        let story = format!(
+            r#"{{ "name": "restarted", "story": "A process had no b.", "duration": "12s",
+            "proxy": {{ "health_check": {{ "failure_threshold": 1 }} }}, "upstreams": [{{ "name": "a" }}, {{ "name": "b" }}],
+            "clients": [{{ "name": "client", "do": "echo", "rate": 5 }}],
+            "timeline": [{{ "at": "1s", {without} }}, {{ "at": "2s", {with} }}, {{ "at": "3s", "do": "crash", "host": "proxy" }},
+                {{ "at": "4s", "do": "restart", "host": "proxy" }}, {{ "at": "6s", {with} }}] }}"#,
+            without = upstreams(&["a"]),
+            with = upstreams(&["a", "b"]),
+        );
+        let mut twin = Twin::of_ejection(&LAW);
+        twin.scenario = crate::scenario::parse(&story).unwrap();
+        twin.record = crate::world::EngineKind::default().play(&twin.scenario, 1).unwrap();
+        let upstream = || HostName::new("b");
+        let mut tell = |at_us, what| {
+            let place = twin.record.trace.lines.partition_point(|line| line.at_us <= at_us);
+            twin.record
+                .trace
+                .lines
+                .insert(place, Line { at_us, host: HostName::new("proxy"), what: What::Proxy(what) });
+        };
+        tell(5_000_000, ProxyEvent::Ejected { upstream: upstream(), failures: 1, until_us: 5_500_000 });
+        tell(8_000_000, ProxyEvent::Blamed { upstream: upstream(), blame: "upstream", rule: "malformed_head" });
+        assert_eq!(twin.checked().violations, []);
     }
 
     #[test]
