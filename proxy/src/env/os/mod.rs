@@ -82,7 +82,7 @@ fn listen(addr: SocketAddr) -> io::Result<OsListener> {
     set_options(SockRef::from(&socket))?;
     socket.bind(addr)?;
     let listening = socket.listen(BACKLOG)?;
-    answer_before_acknowledging(&listening)?;
+    answer_before_acknowledging(&listening);
     Ok(OsListener::new(listening))
 }
 

@@ -52,7 +52,7 @@ fn unconnected(addr: SocketAddr) -> io::Result<OwnedFd> {
     let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
     // We speak first: what we say acknowledges the handshake, and the upstream has a packet less, and one wake-up for both.
-    answer_before_acknowledging(&socket)?;
+    answer_before_acknowledging(&socket);
     Ok(socket)
 }
 
@@ -65,8 +65,9 @@ pub(super) fn set_options(socket: SockRef<'_>) -> io::Result<()> {
 
 /// Lets an acknowledgement ride on what is sent next, at most 200 ms later, as nearly every first packet is answered by one of ours: a packet
 /// less for each connection. Whoever is accepted by `socket` inherits it, if it listens already.
-pub(super) fn answer_before_acknowledging(socket: impl AsFd) -> io::Result<()> {
-    Ok(rustix::net::sockopt::set_tcp_quickack(socket, false)?)
+pub(super) fn answer_before_acknowledging(socket: impl AsFd) {
+    // A system that lacks it sends that packet, and all else is as it was.
+    let _ = rustix::net::sockopt::set_tcp_quickack(socket, false);
 }
 
 impl Duplex for OsStream {
@@ -182,7 +183,7 @@ impl OsListener {
         }
         socket.set_nonblocking(true)?;
         set_options(SockRef::from(&socket))?;
-        answer_before_acknowledging(&socket)?;
+        answer_before_acknowledging(&socket);
         Ok(OsListener::new(TcpListener::from_std(socket)?))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 /// Who was awake for less had next to nothing to do. Then nobody waits for the core, and whoever brings the next work best finds us asleep: a
-/// lone round trip would take half as long again, since the scheduler wakes those that have just run on another core.
+/// lone round trip would take twice as long, since the scheduler wakes those that have just run on another core.
 const BUSY: Duration = Duration::from_micros(50);
 
 /// For how long others may have the core while one of our threads makes way: those that we wait for give it back sooner. Whoever has it for
@@ -84,7 +84,7 @@ mod tests {
         assert_ne!(rests_behind_a_turn(long, now), Some(now));
     }
 
-    /// A round trip over one tunnel took 80 µs instead of 45 where every thread made way.
+    /// A round trip over one tunnel alone took 80 µs instead of 40 where every thread made way.
     #[test]
     fn a_thread_that_had_next_to_nothing_to_do_goes_to_sleep_at_once() {
         let now = Instant::now();
