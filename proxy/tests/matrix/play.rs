@@ -105,6 +105,8 @@ async fn behind_a_good_one(row: &Row, asks: Asks) {
     settled(&mut watching, proxy.addr).await;
     at_rest(&stats(&mut watching, proxy.addr).await);
     journal.until(|counts| counts.open_connections == 0).await;
+    drop(watching);
+    proxy.proxy.drain().await;
 }
 
 #[test]
@@ -128,6 +130,7 @@ async fn alone(row: &Row, asks: Asks) {
         assert_eq!((summary.status, summary.attempts), (alone, 1));
     }
     assert_eq!(is_ejected(&proxy.ear), row.author == Some(Author::Upstream), "alone");
+    proxy.proxy.drain().await;
 
     let other = Faulty::start(row).await;
     let proxy = TestProxy::start(config(row, asks, &[faulty.entry(), other.entry()], SHORTEST)).await;
@@ -145,6 +148,7 @@ async fn alone(row: &Row, asks: Asks) {
     let first = usize::from(row.blamed == Blamed::OutOfReach);
     assert!(blames.len() >= 2 * THRESHOLD && blames[first..].iter().all(|blame| *blame == expected), "{blames:?}");
     assert_eq!(is_ejected(&proxy.ear), matches!(row.blamed, Blamed::Upstream(_)), "both alike");
+    proxy.proxy.drain().await;
 }
 
 /// Nobody is blamed at once for what somebody else could have written.

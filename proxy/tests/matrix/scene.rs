@@ -130,6 +130,9 @@ pub(crate) fn config(row: &Row, asks: Asks, upstreams: &[Value], short: &str) ->
     config["health_check"] = json!({
         "failure_threshold": THRESHOLD, "backoff_base": "1ms", "backoff_max": "10ms", "timeout_seconds": 1
     });
+    // A row ends with its proxy, whatever it has left open: a probe that came behind the row would meet whoever was given the port
+    // of its upstream since.
+    config["server"]["drain_timeout"] = "0s".into();
     config["timeouts"] = json!({ "pool_idle": short });
     if let Some(waits) = row.waits {
         config["timeouts"][waits] = short.into();
