@@ -64,11 +64,11 @@ impl SocketListener {
 
     fn close(&mut self) -> io::Result<()> {
         if self.listening.take().is_some() {
-            // It stays bound. The connections that wait in the backlog are reset.
-            self.socket.shutdown(Shutdown::Read)?;
             // Two sockets may have a port in common while both allow it and neither listens: the system would give this one
             // to whoever asks for any port, and clients of this upstream would meet a stranger.
             self.socket.set_reuse_address(false)?;
+            // It stays bound. The connections that wait in the backlog are reset.
+            self.socket.shutdown(Shutdown::Read)?;
         }
         Ok(())
     }
