@@ -64,7 +64,7 @@ reach() {
   for more in 1 2 3; do
     status=0
     simulator coverage --strict "${results[@]}" || status=$?
-    # Any other status than 1 says that it could not be asked, against which no sweep helps.
+    # Any other status than 1 says that it could not be asked or that the list is wrong, against which no sweep helps.
     [ "$status" -eq 1 ] || return "$status"
     # 10#: what begins with 0 is decimal too.
     simulator sweep --runs "${SWEEP_RUNS:-20000}" --seed $((10#$seed + more)) --json "$folder/more-$more.json" --keep "$folder/more-$more" || return

@@ -251,7 +251,7 @@ pub(crate) struct Coverage {
     /// What `run --json` and `sweep --json` have written.
     #[arg(required = true)]
     pub(crate) results: Vec<PathBuf>,
-    /// Fail where something was not reached that is not listed as unreachable, or a sweep has reached what is.
+    /// Fail where something was not reached that is not listed as unreachable (1), or a sweep has reached what is (65).
     #[arg(long)]
     pub(crate) strict: bool,
 }
