@@ -131,7 +131,7 @@ pub struct Ejection {
 pub struct UpstreamHealth {
     /// Since the last success.
     failures: Row,
-    /// The last of them, as far as only the upstream can have caused them.
+    /// Those of them that only the upstream can have caused. What comes between them in doubt is no success either.
     certain: Row,
     /// Tunnels that brought nothing since one last delivered. Each comes behind a success, so they are counted apart.
     empty_tunnels: u32,
@@ -295,8 +295,6 @@ impl UpstreamHealth {
         }
         if charge.is_certain() {
             self.certain.add(charge);
-        } else {
-            self.certain = Row::EMPTY;
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) struct Heard {
     pub(super) since: Option<Timestamp>,
     /// Failures since the last success, and the gravest.
     pub(super) row: (u32, Option<Charge>),
-    /// The last of them, as far as they are certain.
+    /// Those of them that are certain.
     pub(super) certain: (u32, Option<Charge>),
     pub(super) empty_tunnels: u32,
     pub(super) out: Option<Out>,
@@ -94,8 +94,6 @@ impl Heard {
                 }
                 if charge.is_certain() {
                     add(&mut self.certain);
-                } else {
-                    self.certain = (0, None);
                 }
                 return self.judge(policy, may_be_suspected, now);
             }
