@@ -211,6 +211,8 @@ async fn each_failure_is_told_from_the_others() {
             Malformed,
             Phase::Data,
         ),
+        // Of what is too long the rest is not read, which may have no end.
+        ("http:version=1.0,most=2", "HTTP/1.0 200 OK\r\n\r\nabc", Corrupt, Phase::Data),
         // A body that nobody waited for.
         (
             "http:path=/echo,method=POST,send=2,expect",

@@ -334,6 +334,7 @@ mod tests {
             "http:bytes=10,pipeline=4",
             "http:bytes=10,login=negotiate/ann,keep-alive",
             "http:login=ntlm/ben",
+            "http:path=/chunked/9,most=1k",
             "page:path=/healthz,keep-alive",
             "abuse:by=half-head",
             "abuse:by=cut-head",

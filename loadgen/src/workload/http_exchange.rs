@@ -28,6 +28,8 @@ pub struct HttpExchange {
     pub login: Option<Login>,
     /// Checks that the response's body is that many bytes of the pattern; for HEAD, that its Content-Length says so.
     pub pattern: Option<u64>,
+    /// A response with a longer body than that is wrong, and is not read on, as by `curl --max-filesize`.
+    pub most: Option<u64>,
     /// The status that is right; none: any from 200 to 399.
     pub status: Option<u16>,
 }
@@ -58,6 +60,7 @@ impl HttpExchange {
         let path = options.take("path").unwrap_or(default_path);
         let method = options.take("method").unwrap_or_else(|| "GET".to_owned());
         let pattern = options.take("pattern").map(|value| quantity::bytes(&value)).transpose()?.or(bytes);
+        let most = options.take("most").map(|value| quantity::bytes(&value)).transpose()?;
         let status = options.take("status");
         let status = status.map(|value| value.parse().map_err(|_| format!("status=`{value}` is no status")));
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -81,6 +84,7 @@ impl HttpExchange {
             expect: options.flag("expect")?,
             login: options.take("login").map(|value| value.parse()).transpose()?,
             pattern,
+            most,
             status: status.transpose()?,
         };
         exchange.consistent()?;
@@ -131,6 +135,9 @@ impl fmt::Display for HttpExchange {
         }
         if let Some(bytes) = self.pattern {
             write!(f, ",pattern={bytes}")?;
+        }
+        if let Some(bytes) = self.most {
+            write!(f, ",most={bytes}")?;
         }
         if let Some(status) = self.status {
             write!(f, ",status={status}")?;
