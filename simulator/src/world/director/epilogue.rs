@@ -9,6 +9,7 @@ use loadgen::User;
 use proxy::config::{Authentication, Password, Server};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep};
 
 use super::stage::{Proxy, Stage};
 use crate::record::{ClientEvent, ProxyEvent, ScenarioEvent, What};
@@ -21,8 +22,11 @@ const LIVENESS_REQUESTS: u64 = 5;
 /// How long clients may take to finish, and how much longer than its own limit a stopping proxy may take.
 const END_LIMIT: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(5);
-/// How often the statistics page is read at most where the proxy may hear a moment late of what has ended. Some of it may last for long.
-const READS: u32 = 500;
+/// How long the statistics page is read again where the proxy may hear a moment late of what has ended: on a busy machine a thread of its may
+/// wait for its turn. Some of it may last for long.
+const REST: Duration = Duration::from_secs(2);
+/// How far apart these reads are, so that they don't take that turn themselves.
+const AGAIN: Duration = Duration::from_millis(10);
 
 impl<E: RunsProxy> Stage<'_, E> {
     /// Heals everything.
@@ -157,15 +161,14 @@ impl<E: RunsProxy> Stage<'_, E> {
         let (recorder, name) = (self.recorder.clone(), proxy.clone());
         let read = Rc::new(Cell::new(false));
         let done = Rc::clone(&read);
-        let reads = if E::TOLERANCE.is_zero() { 1 } else { READS };
+        let rest = if E::TOLERANCE.is_zero() { Duration::ZERO } else { REST };
         self.engine.spawn(proxy, move |host| async move {
             for path in ["/healthz", "/readyz", &statistics] {
                 let mut read = page(&host, address, path).await;
-                let again = if path == statistics { reads } else { 1 };
-                for _ in 1..again {
-                    if matches!(&read, Ok((_, page)) if !is_at_rest(page)) {
-                        read = page(&host, address, path).await;
-                    }
+                let until = Instant::now() + if path == statistics { rest } else { Duration::ZERO };
+                while Instant::now() < until && matches!(&read, Ok((_, page)) if !is_at_rest(page)) {
+                    sleep(AGAIN).await;
+                    read = page(&host, address, path).await;
                 }
                 let event = match read {
                     Ok((_, page)) if path == statistics => What::Proxy(ProxyEvent::Statistics { page }),
