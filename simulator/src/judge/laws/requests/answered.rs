@@ -289,6 +289,40 @@ mod tests {
         with(0).excuses(Excuse::BudgetSpent);
         with(10).excuses(Excuse::BudgetSpent);
         let mut twin = with(300);
+        refuse_last(&mut twin);
+        twin.fires();
+    }
+
+    /// A budget of eleven or so, of which the run itself takes less: what was set aside may have taken the rest.
+    #[test]
+    fn what_looks_like_a_probe_may_have_spent_the_retry_budget() {
+        let refused = r#"{ "fault": "status-502", "when": { "from": "5s" } }"#;
+        let proxy = r#""health_check": { "failure_threshold": 1000 },
+            "failover": { "retry_budget_percent": 20, "retry_budget_min_per_second": 0 }"#;
+        let mut twin = Twin::of_scenario(&LAW, &wrong(refused, "", proxy, "http:method=HEAD,bytes=10"));
+        let is_of_b = |line: &&Line| line.host.as_str() == "b" && line.at_us < 5_000_000;
+        let served = |line: &&Line| matches!(&line.what, What::Upstream(Event::Request(_)));
+        let lines = twin.record.trace.lines.iter();
+        let like_probes: Vec<Line> = lines
+            .filter(is_of_b)
+            .filter(served)
+            .cloned()
+            .map(|mut line| {
+                line.host = HostName::new("a");
+                let What::Upstream(Event::Request(record)) = &mut line.what else { panic!() };
+                record.status = Some(502);
+                line
+            })
+            .collect();
+        refuse_last(&mut twin);
+        twin.fires();
+        twin.record.trace.lines.extend(like_probes);
+        twin.record.trace.lines.sort_by_key(|line| line.at_us);
+        twin.excuses(Excuse::BudgetSpent);
+    }
+
+    /// The client of the last request that an upstream has refused is refused as well, and nobody else is asked.
+    fn refuse_last(twin: &mut Twin) {
         let failed = |what: &What| matches!(what, What::Upstream(Event::Request(record)) if record.status == Some(502));
         let last = twin.record.trace.lines.iter().rposition(|line| failed(&line.what)).unwrap();
         let What::Upstream(Event::Request(record)) = &twin.record.trace.lines[last].what else { panic!() };
@@ -297,7 +331,6 @@ mod tests {
         let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what else { panic!() };
         (result.status, result.failure) = (Some(502), Some(FailureKind::Status(502).at(Phase::Reply)));
         twin.remove(|what| matches!(what, What::Upstream(Event::Request(one)) if one.status == Some(200) && one.id.as_ref() == Some(&id)));
-        twin.fires();
     }
 
     #[test]
