@@ -68,6 +68,7 @@ pub(super) enum Feature {
     Ambush,
     TightBudget,
     Logins,
+    BothKinds,
 }
 
 use Feature::*;
@@ -84,6 +85,7 @@ pub(super) enum Part {
     Chance,
     SecondProxy,
     Ambush,
+    BothKinds,
 }
 
 /// The first upstream.
@@ -164,8 +166,8 @@ impl Genome {
                 Limit => 40,
                 // What comes behind it is owed nothing.
                 Drain | Ambush => 8,
-                // It shows within a few requests.
-                Logins => 8,
+                // They show within a few requests.
+                Logins | BothKinds => 8,
                 // Where they are on, the proxy owes little.
                 Outage => 16,
                 FewDescriptors | MaxAttempts => 20,

@@ -1,6 +1,7 @@
 //! The swarm makes scenarios up from seeds, so that a sweep finds combinations that nobody thought of.
 
 mod ambush;
+mod both_kinds;
 mod draw;
 mod fault;
 mod load;

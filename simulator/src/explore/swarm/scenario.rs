@@ -23,7 +23,11 @@ pub fn scenario(genome: &Genome) -> Scenario {
 
 impl Draw {
     fn scenario(&mut self, seed: u64) -> Json {
-        let least = if self.has(Feature::Ambush) { 2 } else { 1 };
+        let least = match () {
+            () if self.has(Feature::BothKinds) => 3,
+            () if self.has(Feature::Ambush) => 2,
+            () => 1,
+        };
         let count = self.number(1, 5).max(least);
         let names: Vec<String> = (1..=count).map(|number| format!("u{number}")).collect();
         let seconds = self.number(10, 40);
@@ -51,6 +55,8 @@ impl Draw {
                 }
             }
         }
+        self.turn_to(Part::BothKinds);
+        self.both_kinds(&mut upstreams, &mut clients, asked);
         self.turn_to(Part::Timeline);
         let mut timeline = self.timeline(&upstreams, &proxies, &clients, seconds);
         self.turn_to(Part::Ambush);
