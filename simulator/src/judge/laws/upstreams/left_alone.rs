@@ -127,6 +127,8 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
 /// Why nobody can say whether the upstream is out.
 fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> Option<Excuse> {
     let configurations = &witnesses.configurations;
+    // The first failure counts for nothing where its attempt began before the upstream's health did.
+    let from = from.saturating_sub(configurations.at(from).timeouts.connect);
     // A reload that changes how an upstream is reached clears its health, and one may change what is enough to be ejected.
     let config = configurations.at(from);
     let leads = |name: &str| configurations.hosts_of(name, from, until).contains(host);
@@ -265,6 +267,15 @@ mod tests {
     fn one_that_was_let_in_by_hand_need_not_wait() {
         let restored = r#", "timeline": [{ "at": "1s", "do": "steer", "upstream": "a", "order": "restore" }]"#;
         Twin::of_scenario(&LAW, &failing(restored, "")).excuses(Excuse::ByHand);
+        // A probe was under way, and its failure came later.
+        let probed = r#"{ "name": "probed", "story": "One upstream is let in by hand while it is probed.", "duration": "20s",
+            "network": { "latency": "100ms" },
+            "proxy": { "health_check": { "failure_threshold": 2, "backoff_base": "2s", "backoff_max": "8s" } },
+            "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "garbage", "when": { "from": "3s" } }] } }, { "name": "b" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 1 }],
+            "timeline": [{ "at": "1500ms", "do": "steer", "upstream": "a", "order": "eject" },
+                { "at": "3650ms", "do": "steer", "upstream": "a", "order": "restore" }] }"#;
+        Twin::of_scenario(&LAW, probed).excuses(Excuse::ByHand);
     }
 
     #[test]
