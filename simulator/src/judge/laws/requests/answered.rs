@@ -122,7 +122,8 @@ fn due(
         reset || result.status.is_some_and(|status| !own(status))
     });
     let served = |one: &JournalEntry<'_>| one.is_success() && !asked.is_foreign_to(one.record);
-    if begun && !entries.iter().any(served) {
+    // What one connection left without an answer is sent again on another, whose upstream may not have told of it any more.
+    if begun && (witnesses.may_be_pipelined(asked) || !entries.iter().any(served)) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
         none(hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold))?;
@@ -446,6 +447,27 @@ mod tests {
             .replace(r#""a", "#, r#""a", "latency": "1s", "#)
             .replace(r#""rate": 10"#, r#""clients": 4, "requests": 4"#);
         Twin::of_scenario(&LAW, &slow).excuses(Excuse::ProxyStopping);
+    }
+
+    /// The answer that its client got may not be that of which an upstream tells.
+    #[test]
+    fn what_is_sent_again_by_a_pipeline_may_be_answered_by_one_that_was_killed_before_it_told() {
+        let crash = r#"{ "at": "1s", "do": "crash", "host": "b" }, { "at": "3s", "do": "restart", "host": "b" }"#;
+        let slow = wrong("", crash, "", "http:bytes=10,pipeline=4")
+            .replace(r#""a", "#, r#""a", "latency": "1s", "#)
+            .replace(r#""rate": 10"#, r#""clients": 4, "requests": 4"#);
+        let mut twin = Twin::of_scenario(&LAW, &slow);
+        let lines = &twin.record.trace.lines;
+        let by_a = lines.iter().filter(|line| line.host.as_str() == "a");
+        let mut ids = by_a.filter_map(|line| match &line.what {
+            What::Upstream(Event::Request(record)) => record.id.clone(),
+            _ => None,
+        });
+        let id = ids.find(|id| id.starts_with("client")).unwrap();
+        let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id == id));
+        let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what else { panic!() };
+        result.failure = Some(FailureKind::Corrupt.at(Phase::Data));
+        twin.excuses(Excuse::UpstreamKilled);
     }
 
     /// The answer to one of them was cut by a reset. What was lost of the one before it is not sent again.

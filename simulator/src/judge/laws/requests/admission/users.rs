@@ -30,6 +30,10 @@ fn judge(witnesses: &Witnesses<'_>, entry: &JournalEntry<'_>) -> Case {
             leads && one.credentials.as_ref().is_some_and(|own| own.username == *user)
         })
     });
+    // What a link held up may have been sent under an earlier configuration.
+    if let Some(why) = witnesses.disturbances.of_upstream(entry.host, since, entry.at).filter(|_| !own) {
+        return Case::Excused(why);
+    }
     let text = || format!("{} was shown the user {user:?}, who is not its own", entry.host);
     Case::of((!own).then(|| Violation::found(text(), [entry.line])))
 }
@@ -39,6 +43,7 @@ mod tests {
     use mock_upstreams::journal::Event;
 
     use super::LAW;
+    use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
     use crate::record::What;
 
@@ -50,5 +55,18 @@ mod tests {
             record.user = Some("alice".to_owned());
         }
         twin.fires();
+    }
+    /// A check was held up by a cut link for longer than its own time, and arrived behind a reload that took its upstream away.
+    #[test]
+    fn what_a_link_held_up_may_have_been_sent_under_an_earlier_configuration() {
+        let reloaded = r#"{ "name": "held", "story": "One upstream is cut off, and taken away meanwhile.", "duration": "14s",
+            "network": { "latency": "100ms" },
+            "proxy": { "health_check": { "enabled": true, "endpoints": ["echo.mock:80"], "interval_seconds": 1, "timeout_seconds": 1 },
+                "timeouts": { "connect": "1s", "reply": "1s" }, "upstream_proxies": [{ "url": "http://u:secret@a:8080" }, { "url": "http://b:8080" }] },
+            "upstreams": [{ "name": "a", "auth": "u:secret" }, { "name": "b" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 10 }],
+            "timeline": [{ "at": "3780ms", "do": "hold", "between": ["proxy", "a"] }, { "at": "9s", "do": "heal", "between": ["proxy", "a"] },
+                { "at": "4200ms", "do": "reload", "proxy": { "timeouts": { "connect": "1s" }, "upstream_proxies": [{ "url": "http://b:8080" }] } }] }"#;
+        Twin::of_scenario(&LAW, reloaded).excuses(Excuse::UpstreamCutOff);
     }
 }
