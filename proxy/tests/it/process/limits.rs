@@ -126,9 +126,14 @@ async fn with_pages(net: &Memory) -> Proxy<MemoryEnv> {
     net.start(parse(&json)).await.0
 }
 
-/// A client of the listener for the pages, whose request was answered.
+/// A client of the listener for the pages.
+fn visitor(net: &Memory) -> Client<MemoryStream> {
+    Client::on(MemoryEnv::client(net, ([127, 0, 0, 1], 3131).into()).unwrap())
+}
+
+/// One whose request was answered.
 async fn healthy(net: &Memory) -> Client<MemoryStream> {
-    let mut client = Client::on(MemoryEnv::client(net, ([127, 0, 0, 1], 3131).into()).unwrap());
+    let mut client = visitor(net);
     client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head:?}");
@@ -154,6 +159,20 @@ fn a_crowd_on_one_listener_ends_no_connection_to_the_other_without_a_word() {
         client.send("CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n").await;
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 503 "), "{head:?}");
+    });
+}
+
+#[test]
+fn the_listener_for_the_pages_has_sixteen_places_of_its_own() {
+    run_paused(async {
+        let net = Memory::default();
+        let _proxy = with_pages(&net).await;
+        let _crowd: Vec<_> = (0..40).map(|_| net.client()).collect();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(net.accepted(), 17, "one and the reserve");
+        let _visitors: Vec<_> = (0..40).map(|_| visitor(&net)).collect();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(net.accepted(), 33);
     });
 }
 
