@@ -39,4 +39,7 @@ async fn the_end_travels_with_the_last_response_where_all_of_it_is_at_hand() {
     assert_eq!(told(&[&format!("{GET}\r\n")], HELLO).await.1, 0);
     assert_eq!(told(&[&last], "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello").await.1, 0);
     assert_eq!(told(&[&last], "HTTP/1.1 200 OK\r\n\r\nhello").await.1, 0);
+    // A client that still sends is listened to behind it.
+    let unsent = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 4\r\n\r\n";
+    assert_eq!(told(&[unsent], HELLO).await.1, 0);
 }
