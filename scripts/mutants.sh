@@ -6,7 +6,7 @@
 #   scripts/mutants.sh upstream        proxy/src/upstream, with the proxy's unit and integration tests
 #   scripts/mutants.sh client          proxy/src/client, likewise
 #   scripts/mutants.sh --sweep ROOM    with a sweep of 60 made-up scenarios alone, which judge the proxy from outside (NETDRIFT_SWEEP_RUNS)
-#   scripts/mutants.sh ROOM OPTION…    with options of cargo-mutants, such as: --file '**/health.rs', --shard 0/8
+#   scripts/mutants.sh ROOM OPTION…    with options of cargo-mutants, such as: --re 'health\.rs', --shard 0/8
 #
 # The core needs nothing but std, so it is built alone: seconds for each mutant instead of a minute. The bounded search
 # (core/search) is left out, since it would take longer than all other tests together: the share is theirs alone.
