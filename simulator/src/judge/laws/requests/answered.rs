@@ -454,16 +454,16 @@ mod tests {
     fn what_is_sent_again_by_a_pipeline_may_be_answered_by_one_that_was_killed_before_it_told() {
         let crash = r#"{ "at": "1s", "do": "crash", "host": "b" }, { "at": "3s", "do": "restart", "host": "b" }"#;
         let slow = wrong("", crash, "", "http:bytes=10,pipeline=4")
-            .replace(r#""a", "#, r#""a", "latency": "1s", "#)
+            .replace(r#"{ "name": "b" }"#, r#"{ "name": "b", "latency": "1s" }"#)
             .replace(r#""rate": 10"#, r#""clients": 4, "requests": 4"#);
         let mut twin = Twin::of_scenario(&LAW, &slow);
         let lines = &twin.record.trace.lines;
         let by_a = lines.iter().filter(|line| line.host.as_str() == "a");
-        let mut ids = by_a.filter_map(|line| match &line.what {
+        let ids = by_a.filter_map(|line| match &line.what {
             What::Upstream(Event::Request(record)) => record.id.clone(),
             _ => None,
         });
-        let id = ids.find(|id| id.starts_with("client")).unwrap();
+        let id = ids.filter(|id| id.starts_with("client")).last().unwrap();
         let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id == id));
         let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what else { panic!() };
         result.failure = Some(FailureKind::Corrupt.at(Phase::Data));
