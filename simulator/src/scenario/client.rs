@@ -22,6 +22,9 @@ pub struct Client {
     /// The host of the proxy that it uses. Left out: `proxy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
+    /// Which listener of that proxy it comes to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub entrance: Entrance,
     /// What its requests do: one of loadgen's actions, or several of them with their shares.
     #[serde(rename = "do")]
     pub does: Actions,
@@ -64,6 +67,17 @@ pub struct Client {
     /// How long a request may take. In a held tunnel, how long each block may take.
     #[serde(default = "half_a_minute", skip_serializing_if = "is_half_a_minute")]
     pub timeout: Span,
+}
+
+/// A listener of the proxy
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entrance {
+    /// That for clients, at `server.listen_address`.
+    #[default]
+    Clients,
+    /// That of the proxy's own pages, at `admin.listen_address`.
+    Admin,
 }
 
 /// What requests do

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::chance::Chance;
-use super::client::Client;
+use super::client::{Client, Entrance};
 use super::expectation::Expectation;
 use super::host::PROXY;
 use super::network::Network;
@@ -141,6 +141,11 @@ impl Scenario {
     /// What the scenario writes of the configuration of the proxy on `host`.
     pub fn configuration(&self, host: &str) -> &Json {
         self.further_proxies.get(host).unwrap_or(&self.proxy)
+    }
+
+    /// Which listener of its proxy the client of that name comes to. The run's own come where clients do.
+    pub fn entrance_of(&self, client: &str) -> Entrance {
+        self.clients.iter().find(|one| one.name == client).map_or(Entrance::Clients, |one| one.entrance)
     }
 }
 

@@ -15,7 +15,7 @@ mod values;
 
 pub use by_hand::{ByHand, WhichTunnels};
 pub use chance::Chance;
-pub use client::{Actions, Client};
+pub use client::{Actions, Client, Entrance};
 pub use configuration::{CA_FILE, ConfigFile};
 pub use expectation::{Expectation, FailurePhase, RequestOutcome, UpstreamState};
 pub use file::{Aspect, Scenario, Upstream, schema};

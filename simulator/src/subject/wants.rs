@@ -31,6 +31,10 @@ impl Subject {
             };
             has_hashed_users(&config).then(text)
         });
+        let pages = configurations(scenario).into_iter().filter_map(|(place, config)| {
+            let text = || format!("{place}.admin: {title} has no listener of its own for the pages of netdrift");
+            config.admin.is_some().then(text)
+        });
         let entries = scenario.timeline.iter().enumerate();
         let foreign = entries.filter_map(|(index, entry)| match &entry.action {
             Action::Reload { proxy, text, .. }
@@ -44,7 +48,7 @@ impl Subject {
             }
             _ => None,
         });
-        foreign.map(|(index, why)| format!("timeline[{index}]: {title} {why}")).chain(hashed).collect()
+        foreign.map(|(index, why)| format!("timeline[{index}]: {title} {why}")).chain(hashed).chain(pages).collect()
     }
 }
 
@@ -152,6 +156,9 @@ mod tests {
         let refused = asks("haproxy", &users(hash));
         assert!(refused[0].starts_with("proxy.authentication.users: HAProxy can't be told a password"), "{refused:?}");
         assert_eq!((asks("haproxy", &users("p")), asks("netdrift", &users(hash))), (Vec::new(), Vec::new()));
+        let pages = format!(r#""proxy": {{"admin": {{"listen_address": ":9100"}}}}, {plain}"#);
+        let refused = asks("haproxy", &pages);
+        assert_eq!(refused, ["proxy.admin: HAProxy has no listener of its own for the pages of netdrift"]);
         let steered = r#""timeline": [{"at": "1s", "do": "steer", "upstream": "a", "order": "disable"}]"#;
         let steered = format!("{plain}, {steered}");
         let refused = asks("haproxy", &steered);

@@ -79,6 +79,11 @@ impl<'a> Configurations<'a> {
         &self.all[0].1
     }
 
+    /// The port at which the proxy's own pages are, where they have a listener of their own. No reload changes that.
+    pub fn port_of_pages(&self) -> Option<u16> {
+        self.first().admin.as_ref().map(|admin| admin.listen.port())
+    }
+
     /// The newest configuration that was given by `at`.
     pub fn at(&self, at: Duration) -> &Config {
         let place = self.all.partition_point(|(given, _)| *given <= at);

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use super::configurations::Configurations;
 use super::request::ClientRequest;
-use crate::scenario::Action;
+use crate::scenario::{Action, Entrance};
 
 /// How long a connection may last at the proxy behind the end that its client saw.
 const PARTING: Duration = Duration::from_millis(100);
+
+/// How many connections a proxy serves at the listener of its own pages, whatever crowd there is elsewhere.
+const PLACES_OF_PAGES: usize = 16;
 
 /// What a proxy allows, and who was there.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Crowd {
 #[derive(Debug, Default)]
 struct Connected {
     spans: Vec<(Duration, Duration)>,
+    /// Whether it comes to the listener of the proxy's own pages.
+    at_pages: bool,
     /// Whether it keeps connections for further requests. Then it may have as many as it ever made requests at once.
     keeps: bool,
     /// The most requests that it had made at once, from each of these times on.
@@ -91,6 +96,7 @@ impl Crowd {
         for asked in requests {
             let of_client = connected.entry(asked.client.to_owned()).or_default();
             of_client.spans.push(span(asked));
+            of_client.at_pages = asked.entrance == Entrance::Admin;
             of_client.keeps |= asked.result().is_some_and(|result| result.reused);
         }
         connected.values_mut().for_each(Connected::count);
@@ -102,10 +108,13 @@ impl Crowd {
         self.most
     }
 
-    /// Whether more clients than the limit and a `reserve` together may have been there at some time from `from` to `until`.
-    pub fn exceeds(&self, reserve: usize, from: Duration, until: Duration) -> bool {
-        let there: usize = self.connected.values().map(|of_client| of_client.between(from, until)).sum();
-        there > self.least + reserve
+    /// Whether more clients than the limit and a `reserve` together may have been there at some time from `from` to `until`; for who comes
+    /// to the listener of the proxy's own pages, more than its own places there.
+    pub fn exceeds(&self, (entrance, reserve): (Entrance, usize), from: Duration, until: Duration) -> bool {
+        let at_pages = entrance == Entrance::Admin;
+        let counted = self.connected.values().filter(|of_client| of_client.at_pages || !at_pages);
+        let there: usize = counted.map(|of_client| of_client.between(from, until)).sum();
+        there > if at_pages { PLACES_OF_PAGES } else { self.least + reserve }
     }
 }
 

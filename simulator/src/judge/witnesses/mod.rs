@@ -121,8 +121,9 @@ impl<'a> Witnesses<'a> {
                 What::Proxy(_) => {}
                 What::Client(ClientEvent::Asked { id, action, method, target, user, .. }) => {
                     let (client, began) = (line.host.as_str(), line.at());
-                    let user = user.as_deref();
-                    let asked = ClientRequest { client, line: place, began, action, method, target, user, end: None };
+                    let (user, entrance) = (user.as_deref(), scenario.entrance_of(client));
+                    let asked =
+                        ClientRequest { client, entrance, line: place, began, action, method, target, user, end: None };
                     if matches!(*action, "page" | "abuse") {
                         pages.insert(id, asked)
                     } else {
@@ -352,12 +353,12 @@ impl<'a> Witnesses<'a> {
     }
 
     /// Why a client may have been turned away because too many were there when it came, or may have had to wait where the proxy keeps a
-    /// `reserve`.
+    /// `reserve`. At the listener of the proxy's own pages only who comes there too counts.
     pub fn crowded(&self, asked: &ClientRequest<'_>, reserve: usize) -> Option<Excuse> {
         let crowd = self.crowd.as_ref()?;
         let connected = asked.result().and_then(|result| result.phases.connect_us);
         let until = connected.map_or(self.end_of(asked), |us| asked.began + Duration::from_micros(us) + self.one_way());
-        crowd.exceeds(reserve, asked.began, until).then_some(Excuse::Crowded)
+        crowd.exceeds((asked.entrance, reserve), asked.began, until).then_some(Excuse::Crowded)
     }
 
     /// How much longer an answer may take because packets are lost.

@@ -5,12 +5,15 @@ use std::time::Duration;
 use mock_upstreams::journal::Record;
 
 use crate::record::ClientResult;
+use crate::scenario::Entrance;
 
 /// What a client saw of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientRequest<'a> {
     /// The host of its client.
     pub client: &'a str,
+    /// Which listener of the proxy its client comes to.
+    pub entrance: Entrance,
     /// The line of its begin.
     pub line: usize,
     /// When it began.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use loadgen::ActionKind;
-use proxy::config::Problems;
 use proxy::config::text::{hint, join};
+use proxy::config::{Config, Problems};
 
 use super::tls::tls;
-use crate::scenario::client::Client;
+use crate::scenario::client::{Client, Entrance};
 use crate::scenario::configuration::ConfigFile;
 use crate::scenario::file::Scenario;
 use crate::scenario::host::{LIVENESS, PROXY};
@@ -145,6 +145,9 @@ impl<'a> Checker<'a> {
             }
         }
         self.proxy(&join(path, "through"), client.through.as_deref());
+        if client.entrance == Entrance::Admin {
+            self.at_admin(path, client);
+        }
         if let Err(text) = client.mix() {
             self.problem(&join(path, "do"), text);
         }
@@ -192,6 +195,29 @@ impl<'a> Checker<'a> {
         let last = client.until.unwrap_or(self.scenario.duration);
         if client.from > last {
             self.problem(&join(path, "from"), "comes behind its end");
+        }
+    }
+
+    /// Only pages are asked for at the listener of the proxy's own pages, which has to be there.
+    fn at_admin(&mut self, path: &str, client: &Client) {
+        let host = client.proxy();
+        let config = self.scenario.proxies().any(|proxy| proxy == host).then(|| ConfigFile::first(self.scenario, host));
+        if config.and_then(|file| file.config.ok()).is_some_and(|config| config.admin.is_none()) {
+            self.problem(&join(path, "entrance"), format!("{host} has no admin.listen_address"));
+        }
+        if client.actions().any(|written| !matches!(written.value().action.kind, ActionKind::Page { .. })) {
+            self.problem(&join(path, "do"), "only a page can be asked for where the proxy's own pages are");
+        }
+    }
+
+    /// A reload leaves the listener of the proxy's own pages where it is, and a later start does not: nobody could say where they are.
+    fn keeps_its_pages(&mut self, path: &str, host: &str, file: &ConfigFile) {
+        let first = self.scenario.proxies().any(|proxy| proxy == host).then(|| ConfigFile::first(self.scenario, host));
+        let pages = |config: &Config| config.admin.as_ref().map(|admin| admin.listen);
+        if let (Some(Ok(first)), Ok(config)) = (first.map(|file| file.config), &file.config)
+            && pages(&first) != pages(config)
+        {
+            self.problem(path, "admin.listen_address must stay as the proxy has it at its start");
         }
     }
 
@@ -259,6 +285,11 @@ impl<'a> Checker<'a> {
                 if proxy.is_null() == text.is_none() {
                     self.problem(path, "give either proxy or text");
                 }
+                let (field, file) = match text {
+                    Some(text) => ("text", ConfigFile::new(text.clone())),
+                    None => ("proxy", ConfigFile::complete(proxy, self.scenario)),
+                };
+                self.keeps_its_pages(&join(path, field), host.as_deref().unwrap_or(PROXY), &file);
             }
             Action::Dns { hosts, .. } => {
                 for (index, host) in hosts.iter().enumerate() {

@@ -206,6 +206,19 @@ mod tests {
                 r#"clients[0].through: no proxy "secnd"; did you mean "second"?"#,
             ),
             (
+                r#""clients": [{"name": "c", "do": "page:path=/readyz", "requests": 1, "entrance": "admin"}]"#,
+                "clients[0].entrance: proxy has no admin.listen_address",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1, "entrance": "admin"}], "proxy": {"admin": {"listen_address": ":9100"}}"#,
+                "clients[0].do: only a page can be asked for",
+            ),
+            (
+                r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "proxy": {"admin": {"listen_address": ":9100"}},
+                    "timeline": [{"at": "0s", "do": "reload", "proxy": {}}]"#,
+                "timeline[0].proxy: admin.listen_address must stay",
+            ),
+            (
                 r#""clients": [{"name": "c", "do": "echo", "requests": 1}], "further_proxies": {"second": {"servr": {}}}"#,
                 "further_proxies.second: ",
             ),

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use loadgen::User;
-use proxy::config::{Authentication, Password, Server};
+use proxy::config::{Authentication, Password};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use super::stage::{Proxy, Stage};
 use crate::record::{ClientEvent, ProxyEvent, ScenarioEvent, What};
-use crate::scenario::{Client, HostName, Span, Written};
+use crate::scenario::{Client, Entrance, HostName, Span, Written};
 use crate::world::engine::{Host, RunsProxy};
 use crate::world::link::{Gate, LinkChange};
 
@@ -144,7 +144,7 @@ impl<E: RunsProxy> Stage<'_, E> {
             // The pages must not count sessions whose clients are gone, so they are read once the proxy has noticed that.
             left.extend(self.engine.proxy_at_rest(&host, config.timeouts.pool_idle));
             if self.subject.tells() {
-                self.read_pages(&host, &config.server);
+                self.read_pages(place);
             }
             self.drain(place);
             let takes = self.subject.file().stop.as_ref().map_or(Duration::ZERO, |order| order.takes.get());
@@ -155,14 +155,16 @@ impl<E: RunsProxy> Stage<'_, E> {
         left.into_iter().map(|what| (host.clone(), what)).collect()
     }
 
-    fn read_pages(&mut self, proxy: &HostName, server: &Server) {
-        let address = self.engine.proxy_inside(proxy, server.listen.port());
-        let statistics = server.stats_endpoint.clone();
-        let (recorder, name) = (self.recorder.clone(), proxy.clone());
+    fn read_pages(&mut self, place: usize) {
+        let proxy = &self.proxies[place];
+        let host = proxy.host.clone();
+        let address = self.engine.proxy_inside(&host, proxy.port(Entrance::Admin));
+        let statistics = proxy.config.server.stats_endpoint.clone();
+        let (recorder, name) = (self.recorder.clone(), host.clone());
         let read = Rc::new(Cell::new(false));
         let done = Rc::clone(&read);
         let rest = if E::TOLERANCE.is_zero() { Duration::ZERO } else { REST };
-        self.engine.spawn(proxy, move |host| async move {
+        self.engine.spawn(&host, move |host| async move {
             for path in ["/healthz", "/readyz", &statistics] {
                 let mut read = page(&host, address, path).await;
                 let until = Instant::now() + if path == statistics { rest } else { Duration::ZERO };

@@ -15,7 +15,9 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value as Json;
 
 use crate::record::{Clock, Recorder, ScenarioEvent, What};
-use crate::scenario::{ByHand, Client, ConfigFile, HostName, PROXY, Reorder, Scenario, Span, WhichTunnels, own_client};
+use crate::scenario::{
+    ByHand, Client, ConfigFile, Entrance, HostName, PROXY, Reorder, Scenario, Span, WhichTunnels, own_client,
+};
 use crate::subject::Subject;
 use crate::world::engine::RunsProxy;
 use crate::world::link::{LinkChange, parts_per_million};
@@ -46,6 +48,12 @@ impl Proxy {
     /// The host of the run's own requests to it.
     pub(super) fn own_client(&self) -> HostName {
         own_client(self.host.as_str())
+    }
+
+    /// The port of this listener of its; of that for clients where the pages have none of their own.
+    pub(super) fn port(&self, entrance: Entrance) -> u16 {
+        let admin = self.config.admin.as_ref().filter(|_| entrance == Entrance::Admin);
+        admin.map_or(self.config.server.listen, |admin| admin.listen).port()
     }
 }
 
@@ -233,7 +241,7 @@ impl<'a, E: RunsProxy> Stage<'a, E> {
         let wait = client.from.get().saturating_sub(now);
         let last = client.until.unwrap_or(last).get().saturating_sub(now);
         let proxy = &self.proxies[self.proxy_on(client.proxy()).unwrap_or(0)];
-        let address = SocketAddr::new(self.engine.address(&proxy.host), proxy.config.server.listen.port());
+        let address = SocketAddr::new(self.engine.address(&proxy.host), proxy.port(client.entrance));
         let name = HostName::new(&client.name);
         let process =
             ClientProcess { client, place, life, seed: self.seed, wait, last, recorder: self.recorder.clone() };

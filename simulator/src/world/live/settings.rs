@@ -23,10 +23,13 @@ pub(super) fn on_loopback(text: &str, listen: IpAddr, names: &BTreeMap<IpAddr, H
         }
     }
     if let Some(server) = section(&mut file, "server") {
-        let port = server.get("listen_address").and_then(Json::as_str).and_then(|text| text.rsplit_once(':'));
-        let port = port.map_or("", |(_, port)| port).to_owned();
-        server.insert("listen_address".to_owned(), json!(format!("{listen}:{port}")));
+        place(server, listen);
         server.insert("pid_file".to_owned(), json!(pid_file));
+    }
+    // Without an address there is no such listener.
+    let admin = file.get_mut("admin").and_then(Json::as_object_mut);
+    if let Some(admin) = admin.filter(|admin| admin.get("listen_address").is_some_and(|address| address != "")) {
+        place(admin, listen);
     }
     if let Some(logging) = section(&mut file, "logging") {
         logging.insert("format".to_owned(), json!("json"));
@@ -38,6 +41,13 @@ pub(super) fn on_loopback(text: &str, listen: IpAddr, names: &BTreeMap<IpAddr, H
 /// What the live proxy calls the upstream whose name is `name`. It is called by its URL, or by a tag, which stays as it is.
 pub(super) fn name_on_loopback(name: &str, names: &BTreeMap<IpAddr, HostName>) -> String {
     by_address(name, names).map_or_else(|| name.to_owned(), |(placed, _)| placed)
+}
+
+/// Has the listener of `section` at the address `listen`, on the port that it has.
+fn place(section: &mut Map<String, Json>, listen: IpAddr) {
+    let port = section.get("listen_address").and_then(Json::as_str).and_then(|text| text.rsplit_once(':'));
+    let port = port.map_or("", |(_, port)| port).to_owned();
+    section.insert("listen_address".to_owned(), json!(format!("{listen}:{port}")));
 }
 
 /// The section of that name, which is added if it is missing. `None` if it is not an object.
@@ -70,7 +80,7 @@ mod tests {
 
     #[test]
     fn hosts_stand_by_address_and_the_rest_is_kept() {
-        let text = r#"{"server": {"listen_address": "0.0.0.0:3130", "name": "x"},
+        let text = r#"{"server": {"listen_address": "0.0.0.0:3130", "name": "x"}, "admin": {"listen_address": ":9100", "open_to_all": true},
             "upstream_proxies": [{"url": "http://u:p@alpha:8080", "weight": 2}, {"url": "http://other:1"},
             {"url": "https://alpha:8080", "tls": {"ca_file": "x.pem"}}]}"#;
         let file: Json = serde_json::from_str(&placed(text)).unwrap();
@@ -80,6 +90,7 @@ mod tests {
             json!({ "url": "https://127.0.0.9:8080", "tls": { "ca_file": "x.pem", "server_name": "alpha" } });
         assert_eq!(file["upstream_proxies"][2], over_tls);
         assert_eq!(file["server"], json!({ "listen_address": "127.0.0.1:3130", "name": "x", "pid_file": "p.pid" }));
+        assert_eq!(file["admin"], json!({ "listen_address": "127.0.0.1:9100", "open_to_all": true }));
         assert_eq!(file["logging"]["format"], "json");
     }
 

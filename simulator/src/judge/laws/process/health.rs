@@ -10,22 +10,28 @@ use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{ClientRequest, RESERVE, Witnesses};
+use crate::scenario::Entrance;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "health",
     text: "The proxy says in time that it is alive, and that it is ready while an upstream exists to which nothing was ever done, until it \
-           is told to stop; more clients than it serves change nothing. Once all is healed it is ready.",
+           is told to stop; more clients than it serves change nothing. Once all is healed it is ready. Where its pages have a listener of \
+           their own, no crowd of clients changes anything there, and nobody gets them where clients connect or through the proxy.",
     check: Check::BlackBox(check),
 };
 
 /// How many rounds over the network an answer may take, and how much longer.
 const ROUNDS: u32 = 8;
 const SLACK: Duration = Duration::from_secs(1);
+/// The same at the listener of the proxy's own pages, where nobody waits for a place. Above its limit the proxy is rid of most clients within a
+/// second, so that a longer one would hide that they share their places.
+const SLACK_AT_PAGES: Duration = Duration::from_millis(200);
 
 /// How long the proxy may take for what needs no upstream.
 pub(super) fn in_time(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Duration {
     let rests = witnesses.machine.rests(asked.began, witnesses.end_of(asked));
-    witnesses.one_way() * ROUNDS + SLACK + witnesses.resending() + rests + witnesses.tolerance
+    let slack = if asked.entrance == Entrance::Admin { SLACK_AT_PAGES } else { SLACK };
+    witnesses.one_way() * ROUNDS + slack + witnesses.resending() + rests + witnesses.tolerance
 }
 
 /// Why nothing can be demanded of an answer of the proxy itself.
@@ -46,7 +52,7 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
         ActionKind::Page { exchange, .. } => judge(witnesses, id, asked, &exchange.path),
         _ => None,
     });
-    pages.chain(at_last(witnesses)).collect()
+    pages.chain(at_last(witnesses)).chain(through_the_proxy(witnesses)).collect()
 }
 
 /// Once all is healed, the proxy is ready if anybody serves.
@@ -63,10 +69,32 @@ fn at_last<'w>(witnesses: &'w Witnesses<'_>) -> impl Iterator<Item = Case> + 'w 
     })
 }
 
+/// Who asks the proxy for its own pages, at a name for this very machine, is not sent to an upstream: where that stands on the same machine,
+/// it would find them, and the client would pass for a local one.
+fn through_the_proxy<'w>(witnesses: &'w Witnesses<'_>) -> impl Iterator<Item = Case> + 'w {
+    let port = witnesses.configurations.port_of_pages();
+    let local = |host: &str| host == "localhost" || host.ends_with(".localhost");
+    let is_at_pages = move |target: &str| {
+        target.rsplit_once(':').is_some_and(|(host, of)| local(host) && port.is_some_and(|port| of == port.to_string()))
+    };
+    let asked = witnesses.requests.iter().filter(move |(_, asked)| is_at_pages(asked.target));
+    asked.map(|(id, asked)| {
+        let written = witnesses.journals.of(id).first().map(|entry| (entry.host, entry.line));
+        let found =
+            written.map(|(host, line)| (format!("{id} asks for the proxy's own pages, and was sent to {host}"), line));
+        let told = asked.result().and_then(|result| result.status) == Some(200);
+        let found = found
+            .or_else(|| told.then(|| (format!("{id} got the proxy's own pages through the proxy"), asked.last_line())));
+        Case::of(found.map(|(text, line)| Violation::found(text, [asked.line, line])))
+    })
+}
+
 /// `None` for any other page.
 fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, path: &str) -> Option<Case> {
     let (from, until) = (asked.began, witnesses.end_of(asked));
+    let elsewhere = witnesses.configurations.port_of_pages().is_some() && asked.entrance == Entrance::Clients;
     let right: &[u16] = match (path, witnesses.disturbances.stopped()) {
+        ("/healthz" | "/readyz", _) if elsewhere => &[404],
         ("/healthz", _) => &[200],
         ("/readyz", Some(stopped)) if from >= stopped + witnesses.one_way() => &[503],
         ("/readyz", Some(stopped)) if until >= stopped => &[200, 503],
@@ -78,6 +106,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, path: &
     let broken = |text: String| Some(Case::Broken(Violation::found(text, [asked.line, asked.last_line()])));
     if right == [503] && status == Some(200) {
         return broken(format!("{id} was told that the proxy is ready, though it was told to stop"));
+    }
+    if elsewhere && status == Some(200) {
+        return broken(format!("{id} got {path} where clients connect, though the pages have a listener of their own"));
     }
     let wrong = match status {
         None => format!("{id} was not told by {path} how the proxy is"),
@@ -187,5 +218,73 @@ mod tests {
         let mut full = Twin::of_scenario(&LAW, full);
         answer(&mut full, "alive", None, 0);
         full.excuses(Excuse::Crowded);
+    }
+
+    /// The pages have a listener of their own, where `watchers` ask for one at once, while a crowd takes all other places.
+    fn crowded(watchers: u32) -> Twin {
+        let text = format!(
+            r#"{{ "name": "crowded", "story": "A crowd takes all places but the pages' own.", "duration": "4s",
+            "proxy": {{ "admin": {{ "listen_address": "0.0.0.0:9100" }}, "limits": {{ "max_connections": 2 }}, "timeouts": {{ "header": "3s" }} }},
+            "upstreams": [{{ "name": "a" }}],
+            "clients": [{{ "name": "herd", "do": "abuse:by=silence", "requests": 60, "rate": 1000 }},
+                {{ "name": "alive", "do": "page:path=/healthz", "entrance": "admin", "clients": {watchers}, "requests": {watchers}, "from": "1s" }}] }}"#
+        );
+        let twin = Twin::of_scenario(&LAW, &text);
+        assert_eq!(twin.checked().violations, []);
+        twin
+    }
+
+    #[test]
+    fn fires_where_a_crowd_of_clients_keeps_the_listener_of_the_pages_from_answering() {
+        for (status, took_us) in [(None, 0), (Some(200), 500_000)] {
+            let mut twin = crowded(16);
+            answer(&mut twin, "alive", status, took_us);
+            twin.fires();
+        }
+    }
+
+    #[test]
+    fn more_at_once_at_the_listener_of_the_pages_than_it_has_places_excuse() {
+        let mut twin = crowded(17);
+        answer(&mut twin, "alive", None, 0);
+        twin.excuses(Excuse::Crowded);
+    }
+
+    /// The pages have a listener of their own, and nobody asks there.
+    fn astray() -> Twin {
+        let twin = Twin::of_scenario(
+            &LAW,
+            r#"{ "name": "astray", "story": "Some ask for the pages where they are not.", "duration": "4s",
+            "proxy": { "admin": { "listen_address": "0.0.0.0:9100" } }, "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "alive", "do": "page:path=/healthz", "requests": 4, "rate": 5 },
+                { "name": "ready", "do": "page:path=/readyz", "requests": 4, "rate": 5 },
+                { "name": "roundabout", "do": "http:target={id}.proxy.localhost:9100,path=/readyz", "requests": 4, "rate": 5 },
+                { "name": "good", "do": "http", "requests": 4, "rate": 5 }] }"#,
+        );
+        assert_eq!(twin.checked().violations, []);
+        twin
+    }
+
+    #[test]
+    fn fires_where_pages_with_a_listener_of_their_own_are_told_where_clients_connect() {
+        for (client, status) in [("alive", Some(200)), ("ready", Some(200)), ("ready", Some(503)), ("alive", None)] {
+            let mut twin = astray();
+            answer(&mut twin, client, status, 0);
+            twin.fires();
+        }
+    }
+
+    #[test]
+    fn fires_where_the_pages_are_asked_for_through_the_proxy_and_an_upstream_hears_of_it_or_they_are_told() {
+        let mut twin = astray();
+        answer(&mut twin, "roundabout", Some(200), 0);
+        twin.fires();
+        let mut twin = astray();
+        let good = |what: &What| matches!(what, What::Client(ClientEvent::Asked { id, .. }) if id.starts_with("good"));
+        let at = twin.find(good);
+        if let What::Client(ClientEvent::Asked { target, .. }) = &mut twin.record.trace.lines[at].what {
+            *target = "good-0.proxy.localhost:9100".to_owned();
+        }
+        twin.fires();
     }
 }
