@@ -69,6 +69,7 @@ pub(super) enum Feature {
     TightBudget,
     Logins,
     BothKinds,
+    AdminListener,
 }
 
 use Feature::*;
@@ -86,6 +87,7 @@ pub(super) enum Part {
     SecondProxy,
     Ambush,
     BothKinds,
+    AdminListener,
 }
 
 /// The first upstream.
@@ -172,6 +174,9 @@ impl Genome {
                 Outage => 16,
                 FewDescriptors | MaxAttempts => 20,
                 TightBudget => 12,
+                // Its places of its own show only where there is a crowd.
+                AdminListener if features.contains(&Limit) => 2,
+                AdminListener => 8,
                 AcceptErrors | BusyOffload => 6,
                 // The name of the one that is left alone may be the one that fails.
                 DnsFailures => 10,

@@ -1,5 +1,6 @@
 //! The swarm makes scenarios up from seeds, so that a sweep finds combinations that nobody thought of.
 
+mod admin;
 mod ambush;
 mod both_kinds;
 mod draw;

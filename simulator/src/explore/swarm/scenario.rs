@@ -57,6 +57,10 @@ impl Draw {
         }
         self.turn_to(Part::BothKinds);
         self.both_kinds(&mut upstreams, &mut clients, asked);
+        if self.has(Feature::AdminListener) {
+            self.turn_to(Part::AdminListener);
+            self.admin_listener(&mut proxies, &mut clients, seconds);
+        }
         self.turn_to(Part::Timeline);
         let mut timeline = self.timeline(&upstreams, &proxies, &clients, seconds);
         self.turn_to(Part::Ambush);
