@@ -85,7 +85,7 @@ pub enum Entrance {
 #[serde(untagged)]
 pub enum Actions {
     /// All requests do the same.
-    One(Written<ActionShare>),
+    One(Box<Written<ActionShare>>),
     /// One of these is drawn for each request, by their shares.
     Several(Vec<Written<ActionShare>>),
 }
@@ -99,7 +99,7 @@ impl Client {
     /// Its actions with their shares, in the order given.
     pub fn actions(&self) -> impl Iterator<Item = &Written<ActionShare>> {
         match &self.does {
-            Actions::One(one) => std::slice::from_ref(one),
+            Actions::One(one) => std::slice::from_ref(&**one),
             Actions::Several(several) => several.as_slice(),
         }
         .iter()
