@@ -459,11 +459,11 @@ mod tests {
         let mut twin = Twin::of_scenario(&LAW, &slow);
         let lines = &twin.record.trace.lines;
         let by_a = lines.iter().filter(|line| line.host.as_str() == "a");
-        let ids = by_a.filter_map(|line| match &line.what {
+        let mut ids = by_a.filter_map(|line| match &line.what {
             What::Upstream(Event::Request(record)) => record.id.clone(),
             _ => None,
         });
-        let id = ids.filter(|id| id.starts_with("client")).last().unwrap();
+        let id = ids.rfind(|id| id.starts_with("client")).unwrap();
         let ended = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(one)) if one.id == id));
         let What::Client(ClientEvent::Ended(result)) = &mut twin.record.trace.lines[ended].what else { panic!() };
         result.failure = Some(FailureKind::Corrupt.at(Phase::Data));
