@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::may_be_sent_again;
+use super::{may_be_sent_again, upstream_of, wandering};
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -20,12 +20,13 @@ pub(in crate::judge) const LAW: Law = Law {
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 
 fn check(witnesses: &Witnesses<'_>) -> Checked {
+    let wandering = wandering(witnesses);
     let reached = witnesses.requests.iter().filter(|(id, _)| !witnesses.journals.of(id).is_empty());
-    reached.filter_map(|(id, asked)| judge(witnesses, id, asked)).collect()
+    reached.filter_map(|(id, asked)| judge(witnesses, &wandering, id, asked)).collect()
 }
 
 /// `None` where the subject has no such limit, and of what may have come to the proxy more than once.
-fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
+fn judge(witnesses: &Witnesses<'_>, wandering: &BTreeSet<&str>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
     if may_be_sent_again(witnesses, asked) {
         return None;
     }
@@ -34,7 +35,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
     let most = during.map(|config| config.failover.max_attempts.get()).max()?;
     let entries = witnesses.journals.of(id);
     // An attempt may ask its upstream a second time, on a connection of its own, where a kept one was closing.
-    let asked_there: BTreeSet<&str> = entries.iter().map(|entry| entry.host).collect();
+    let asked_there: BTreeSet<Option<&str>> = entries.iter().map(|entry| upstream_of(wandering, entry.host)).collect();
     if asked_there.len() as u64 <= u64::from(most) {
         return Some(Case::Holds);
     }
@@ -43,7 +44,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
     if hosts.any(|host| witnesses.disturbances.killed(host, from, witnesses.over)) {
         return Some(Case::Excused(Excuse::UpstreamKilled));
     }
-    let text = format!("{id} was tried through {} upstreams of at most {most}: {asked_there:?}", asked_there.len());
+    let hosts: BTreeSet<&str> = entries.iter().map(|entry| entry.host).collect();
+    let text = format!("{id} was tried through {} upstreams of at most {most}: {hosts:?}", asked_there.len());
     let lines = entries.iter().map(|entry| entry.line).chain([asked.last_line()]);
     Some(Case::Broken(Violation::found(text, lines)))
 }
@@ -116,6 +118,19 @@ mod tests {
             }
             if reused { twin.fires() } else { assert_eq!(twin.checked().violations, []) }
         }
+    }
+
+    /// A kept connection that was closing led to where the name of its upstream had led before.
+    #[test]
+    fn an_attempt_may_reach_both_hosts_to_which_its_upstreams_name_has_led() {
+        let named = r#""proxy": { "upstream_proxies": [{ "url": "http://moving.test:8080" }, { "url": "http://b:8080" }, { "url": "http://c:8080" }],"#;
+        let named = limited(2, r#"{ "at": "3s", "do": "dns", "name": "moving.test", "hosts": ["b"] }"#)
+            .replace(r#""proxy": {"#, &format!(r#""network": {{ "dns": {{ "moving.test": ["a"] }} }}, {named}"#));
+        let mut twin = Twin::of_scenario(&LAW, &named);
+        tried_once_more(&mut twin);
+        assert_eq!(twin.checked().violations, []);
+        twin.scenario.timeline.clear();
+        twin.fires();
     }
 
     /// A target that has said anything of a page is one that works, by which another upstream is probed then.

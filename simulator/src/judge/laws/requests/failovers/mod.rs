@@ -4,6 +4,9 @@ pub(in crate::judge) mod attempts;
 pub(in crate::judge) mod failover;
 pub(in crate::judge) mod retry_budget;
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use loadgen::{ActionKind, ConnectionUse};
 
 use crate::judge::witnesses::{ClientRequest, Witnesses};
@@ -13,4 +16,18 @@ fn may_be_sent_again(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bo
     let keeps = |action: &loadgen::Action| matches!(&action.kind, ActionKind::Http { connection, .. } if *connection != ConnectionUse::Once);
     let went_out_anew = asked.result().is_none_or(|result| !result.reused);
     witnesses.may_be_pipelined(asked) || (went_out_anew && witnesses.action_of(asked).is_some_and(keeps))
+}
+
+/// The hosts to which names lead that are not their own. A kept connection may go to where a name led before, and the same attempt then to
+/// where it leads now.
+fn wandering<'a>(witnesses: &'a Witnesses<'_>) -> BTreeSet<&'a str> {
+    let configurations = &witnesses.configurations;
+    let upstreams = configurations.given().flat_map(|(_, config)| &config.upstreams);
+    let aliases = upstreams.filter(|one| configurations.is_alias(&one.host));
+    aliases.flat_map(|one| configurations.hosts_of(&one.host, Duration::ZERO, witnesses.over)).collect()
+}
+
+/// The upstream that answers on `host`; all hosts among which names wander are taken for one.
+fn upstream_of<'a>(wandering: &BTreeSet<&str>, host: &'a str) -> Option<&'a str> {
+    (!wandering.contains(host)).then_some(host)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proxy::config::Config;
 
-use super::may_be_sent_again;
+use super::{may_be_sent_again, upstream_of, wandering};
 use crate::judge::checked::{Case, Checked};
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
@@ -34,9 +34,9 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     if !witnesses.subject.tells() {
         return Checked::default();
     }
-    let moving = moving(witnesses);
+    let wandering = wandering(witnesses);
     let requests = witnesses.requests.iter();
-    let mut all: Vec<_> = requests.filter_map(|(id, asked)| Failovers::of(witnesses, &moving, id, asked)).collect();
+    let mut all: Vec<_> = requests.filter_map(|(id, asked)| Failovers::of(witnesses, &wandering, id, asked)).collect();
     all.sort_by_key(|one| one.until);
     (0..all.len()).map(|last| judge(witnesses, &all[..=last])).collect()
 }
@@ -80,15 +80,6 @@ fn last_start(witnesses: &Witnesses<'_>, until: Duration) -> Duration {
     killed.max().unwrap_or_default()
 }
 
-/// The hosts to which names lead that are not their own. A kept connection may go to where a name led before, and the same attempt then to
-/// where it leads now.
-fn moving<'a>(witnesses: &'a Witnesses<'_>) -> BTreeSet<&'a str> {
-    let configurations = &witnesses.configurations;
-    let upstreams = configurations.given().flat_map(|(_, config)| &config.upstreams);
-    let aliases = upstreams.filter(|one| configurations.is_alias(&one.host));
-    aliases.flat_map(|one| configurations.hosts_of(&one.host, Duration::ZERO, witnesses.over)).collect()
-}
-
 /// When all picks of a request had been made, if its client was answered.
 fn picked_by(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Option<Duration> {
     let end = asked.end?;
@@ -110,7 +101,12 @@ struct Failovers<'a> {
 }
 
 impl<'a> Failovers<'a> {
-    fn of(witnesses: &'a Witnesses<'a>, moving: &BTreeSet<&str>, id: &str, asked: &ClientRequest<'a>) -> Option<Self> {
+    fn of(
+        witnesses: &'a Witnesses<'a>,
+        wandering: &BTreeSet<&str>,
+        id: &str,
+        asked: &ClientRequest<'a>,
+    ) -> Option<Self> {
         let until = picked_by(witnesses, id, asked)?;
         let status = asked.result()?.status?;
         let entries = witnesses.journals.of(id);
@@ -131,8 +127,8 @@ impl<'a> Failovers<'a> {
             return None;
         }
         let failed = entries.iter().filter(|one| !one.is_success() && one.at <= until);
-        let upstream = |one: &JournalEntry<'a>| if moving.contains(one.host) { None } else { Some(one.host) };
-        let upstreams: BTreeSet<Option<&str>> = failed.chain(answer).map(upstream).collect();
+        let upstreams: BTreeSet<Option<&str>> =
+            failed.chain(answer).map(|entry| upstream_of(wandering, entry.host)).collect();
         let number = (upstreams.len() as u64).checked_sub(1).filter(|number| *number > 0)?;
         Some(Failovers { asked: *asked, entries, number, since: asked.began, until })
     }
