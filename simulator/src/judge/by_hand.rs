@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use loadgen::FailureKind;
 use proxy::config::Authentication;
 
 use super::excuse::Excuse;
 use super::witnesses::{ClientRequest, JournalEntry, Witnesses};
+use crate::record::ClientResult;
 use crate::scenario::{Action, ByHand, WhichTunnels};
 
 /// How long what is done by hand may take to be seen: an engine plays it in a step of its own, and the live one by a command.
@@ -128,17 +130,20 @@ pub(super) fn closed_before(
     }
     // The last bytes of a client that has finished may still be on their way.
     let on_the_way = witnesses.one_way() * 4;
-    let (soon, until) = (seen_by(witnesses), over.max(witnesses.end_of(asked) + on_the_way));
+    let (soon, ended) = (seen_by(witnesses), over.max(witnesses.end_of(asked)));
+    // A reset that is lost is not sent again.
+    let waited = |result: &ClientResult| result.failure.is_some_and(|failure| failure.kind == FailureKind::Timeout);
+    let never_told = witnesses.loses_packets() && asked.result().is_some_and(waited);
     let by = |(at, which): &(Duration, &WhichTunnels)| {
-        if asked.began > *at + witnesses.clock_skew || until + witnesses.clock_skew < *at {
+        if asked.began > *at + witnesses.clock_skew || ended + on_the_way + witnesses.clock_skew < *at {
             return false;
         }
         match (takes(witnesses, (*at, which), asked, entries), stood(asked)) {
             (Some(false), _) => false,
             // Who reads slowly hears of it late, and so does who says nothing.
             (Some(true), Some(stood)) => stood <= *at + soon,
-            (None, Some(stood)) if witnesses.stays_for(asked).is_some() => stood <= *at + soon,
-            _ => until <= *at + soon,
+            (None, Some(stood)) if witnesses.stays_for(asked).is_some() || never_told => stood <= *at + soon,
+            _ => ended <= *at + soon,
         }
     };
     closures(witnesses).any(|closure| by(&closure)).then_some(Excuse::ByHand)

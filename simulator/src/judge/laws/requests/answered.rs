@@ -470,6 +470,30 @@ mod tests {
         twin.excuses(Excuse::UpstreamKilled);
     }
 
+    /// The reset was lost, so that its client waited to the end of its time; nobody can tell by which of its names the upstream was taken.
+    #[test]
+    fn a_client_need_not_hear_of_its_tunnels_end_by_hand() {
+        for (loss, excused) in [(0.0, false), (0.001, true)] {
+            let closed = format!(
+                r#"{{ "name": "closed", "story": "Tunnels are closed by hand.", "duration": "8s",
+                "network": {{ "loss": {loss}, "latency": "100ms", "dns": {{ "also.test": ["a"] }} }},
+                "proxy": {{ "upstream_proxies": [{{ "url": "http://also.test:8080" }}, {{ "url": "http://a:8080" }}] }},
+                "upstreams": [{{ "name": "a" }}], "clients": [{{ "name": "client", "do": "echo:rounds=3", "rate": 10 }}],
+                "timeline": [{{ "at": "3s", "do": "close-tunnels", "which": {{ "upstream": "a" }} }}] }}"#
+            );
+            let mut twin = Twin::of_scenario(&LAW, &closed);
+            let lines = &mut twin.record.trace.lines;
+            let reset = |what: &What| matches!(what, What::Client(ClientEvent::Ended(one)) if one.status == Some(200) && one.failure.is_some());
+            let at = lines.iter().position(|line| reset(&line.what)).unwrap();
+            let mut line = lines.remove(at);
+            line.at_us = lines.last().unwrap().at_us;
+            let What::Client(ClientEvent::Ended(result)) = &mut line.what else { panic!() };
+            result.failure = Some(FailureKind::Timeout.at(Phase::Data));
+            lines.push(line);
+            if excused { twin.excuses(Excuse::ByHand) } else { twin.fires() }
+        }
+    }
+
     /// The answer to one of them was cut by a reset. What was lost of the one before it is not sent again.
     #[test]
     fn a_reset_overtakes_what_was_lost_in_front_of_it_in_a_pipeline() {
