@@ -145,7 +145,6 @@ impl Engine for TurmoilNet {
                 if let Some(due) = with_net(|net| net.idle_until(now)) {
                     let wake = due.map_or(until, |due| due.min(until));
                     if wake > step {
-                        tasks::forget_activity();
                         tasks
                             .run_until(async {
                                 tokio::select! {
@@ -161,6 +160,8 @@ impl Engine for TurmoilNet {
                 tasks.run_until(sleep_until(started + step)).await;
                 let steps = u32::try_from((step - now).as_nanos().div_ceil(tick.as_nanos())).unwrap_or(u32::MAX);
                 with_net(|net| net.pass(steps));
+                // What tasks do from here on, be it between two calls of this, the next pass takes.
+                tasks::forget_activity();
             }
         });
     }
@@ -271,4 +272,27 @@ fn next_boundary(now: Duration, tick: Duration) -> Duration {
 fn address_of(index: usize) -> IpAddr {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)).saturating_add(index)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::record::{ClientEvent, What};
+    use crate::scenario;
+    use crate::world::EngineKind;
+
+    /// What tasks had sent while a host was crashed stayed where it was until something else happened.
+    #[test]
+    fn the_network_carries_what_was_sent_in_the_moment_of_a_crash() {
+        let text = r#"{ "name": "crash", "story": "A host to which nobody is connected is killed as a client asks.", "duration": "4s",
+            "network": { "tick": "5ms", "latency": "1ms" }, "proxy": { "upstream_proxies": [{ "url": "http://a:8080" }] },
+            "upstreams": [{ "name": "a" }, { "name": "b" }], "clients": [{ "name": "client", "do": "echo", "rate": 1 }],
+            "timeline": [{ "at": "1996ms", "do": "crash", "host": "b" }] }"#;
+        let scenario = scenario::parse(text).unwrap();
+        let record = EngineKind::default().play(&scenario, 1).unwrap();
+        let connects = record.trace.lines.iter().filter_map(|line| match &line.what {
+            What::Client(ClientEvent::Ended(result)) => result.phases.connect_us,
+            _ => None,
+        });
+        assert!(connects.max().unwrap() < 50_000, "{:#?}", record.trace.lines);
+    }
 }
