@@ -365,6 +365,7 @@ mod tests {
             ("http:method=HEAD,send=3", "HEAD"),
             ("http:version=2", "1.0 or 1.1"),
             ("http:version=1.0,send=3,chunked", "HTTP/1.0"),
+            ("http:bytes=9,most=3", "most: "),
             ("http:expect", "send=N"),
             ("http:pipeline=1", "2 to 64"),
             ("http:pipeline=2,method=POST,send=3", "without a body"),

@@ -28,7 +28,7 @@ pub struct HttpExchange {
     pub login: Option<Login>,
     /// Checks that the response's body is that many bytes of the pattern; for HEAD, that its Content-Length says so.
     pub pattern: Option<u64>,
-    /// A response with a longer body than that is wrong, and is not read on, as by `curl --max-filesize`.
+    /// A good response with a longer body than that is wrong, and is not read on, as by `curl --max-filesize`.
     pub most: Option<u64>,
     /// The status that is right; none: any from 200 to 399.
     pub status: Option<u16>,
@@ -98,6 +98,9 @@ impl HttpExchange {
         }
         if self.method == "HEAD" && (self.has_body() || self.trailers) {
             return Err("method=HEAD: it goes without a body and without trailers".to_owned());
+        }
+        if self.most.is_some() && (self.pattern.is_some() || (self.path == "/echo" && self.has_body())) {
+            return Err("most: the length of this response's body is known".to_owned());
         }
         if self.expect && self.send == 0 {
             return Err("expect: there has to be a body that waits (send=N)".to_owned());

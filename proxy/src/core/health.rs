@@ -1,10 +1,10 @@
 //! Decides when an upstream is ejected and when it comes back.
 //!
 //! ```text
-//!           failures in a row ≥ failure_threshold, all of them its own
+//!           failure_threshold of the failures in a row are its own for certain
 //!  eligible ─────────────────────────────────────────────────────────► ejected ──┐ failed probe: longer back-off
 //!   ▲   │                                                               ▲  │  ▲───┘
-//!   │   │ … some of which a target could have caused                    │  │
+//!   │   │ failures in a row ≥ failure_threshold                         │  │
 //!   │   └──────────────────────────────► suspected ─────────────────────┘  │
 //!   │                                        │       failed probe          │
 //!   └────────────────────────────────────────┴─────────────────────────────┘
@@ -131,7 +131,7 @@ pub struct Ejection {
 pub struct UpstreamHealth {
     /// Since the last success.
     failures: Row,
-    /// Those of them that only the upstream can have caused. What comes between them in doubt is no success either.
+    /// Those of them that only the upstream can have caused. A doubtful failure between them does not end this row; a success does.
     certain: Row,
     /// Tunnels that brought nothing since one last delivered. Each comes behind a success, so they are counted apart.
     empty_tunnels: u32,
@@ -249,7 +249,8 @@ impl UpstreamHealth {
                 }
                 AttemptResult::Failure(charge) if recovered.is_none_or(|at| attempt.started > at) => {
                     self.charged(charge);
-                    (self.certain.count >= policy.failure_threshold.get()).then(|| self.eject(policy, random, now))
+                    let enough = self.certain.count >= policy.failure_threshold.get();
+                    (charge.is_certain() && enough).then(|| self.eject(policy, random, now))
                 }
                 AttemptResult::Delivered => {
                     self.empty_tunnels = 0;

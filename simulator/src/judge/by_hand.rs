@@ -131,9 +131,10 @@ pub(super) fn closed_before(
     // The last bytes of a client that has finished may still be on their way.
     let on_the_way = witnesses.one_way() * 4;
     let (soon, ended) = (seen_by(witnesses), over.max(witnesses.end_of(asked)));
-    // A reset that is lost is not sent again.
+    // A reset that is lost is not sent again; the upstream has heard of the end.
     let waited = |result: &ClientResult| result.failure.is_some_and(|failure| failure.kind == FailureKind::Timeout);
-    let never_told = witnesses.loses_packets() && asked.result().is_some_and(waited);
+    let lost = witnesses.loses_packets() && asked.result().is_some_and(waited);
+    let never_told = |by: Duration| lost && entries.iter().any(|entry| entry.at <= by);
     let by = |(at, which): &(Duration, &WhichTunnels)| {
         if asked.began > *at + witnesses.clock_skew || ended + on_the_way + witnesses.clock_skew < *at {
             return false;
@@ -142,7 +143,9 @@ pub(super) fn closed_before(
             (Some(false), _) => false,
             // Who reads slowly hears of it late, and so does who says nothing.
             (Some(true), Some(stood)) => stood <= *at + soon,
-            (None, Some(stood)) if witnesses.stays_for(asked).is_some() || never_told => stood <= *at + soon,
+            (None, Some(stood)) if witnesses.stays_for(asked).is_some() || never_told(*at + soon) => {
+                stood <= *at + soon
+            }
             _ => ended <= *at + soon,
         }
     };

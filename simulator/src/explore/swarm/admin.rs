@@ -23,6 +23,8 @@ impl Draw {
         let asks = |client: &Json| client["do"].as_str().is_some_and(|action| action.starts_with("page:"));
         for client in clients.iter_mut().filter(|client| asks(client)) {
             client["entrance"] = json!("admin");
+            // More often, and they were a crowd themselves.
+            client["rate"] = json!(self.number(1, 3));
         }
         let through_the_proxy = format!("http:target={{id}}.proxy.localhost:{PORT},path=/healthz");
         let mut also = vec![("astray", "page:path=/readyz".to_owned()), ("roundabout", through_the_proxy)];

@@ -8,8 +8,8 @@ use super::draw::{Draw, Feature, PASSWORD};
 const UNREADABLE: [&str; 4] = ["garbage", "http-9.9", "absurd-number", "cut-head"];
 
 impl Draw {
-    /// The first of `upstreams` fails as targets could have had it fail, so that as much is out as may be for that, and the second with what
-    /// only an upstream can write, which is doubtful of a page. Left to chance, nobody fails so at everything that is asked of him.
+    /// The first of `upstreams` fails as targets could have had it fail, which uses `max_ejection_percent` up, and the second with what only an
+    /// upstream can write, which is doubtful of a page. Left to chance, none fails so at everything that it is asked.
     pub(super) fn both_kinds(&mut self, upstreams: &mut [Json], clients: &mut Vec<Json>, seconds: u64) {
         if !self.has(Feature::BothKinds) {
             return;

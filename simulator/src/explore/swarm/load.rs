@@ -127,7 +127,7 @@ impl Draw {
             10 => format!("http:method=POST,path=/echo,send={block},expect,keep-alive"),
             11 => format!("http:method=HEAD,bytes={bytes},keep-alive"),
             12 => format!("http:version=1.0,path=/chunked/{bytes},pattern={bytes}"),
-            // Who does not know what is to come goes by the end of the connection alone, and reads for long what has none.
+            // Without a length, a body of HTTP/1.0 ends with its connection; an endless one would be read until the client's time is over.
             16 => format!("http:version=1.0,path=/chunked/{bytes},most=200k"),
             13 => format!("http:bytes={block},pipeline={}", self.number(2, 8)),
             14 => format!("websocket:rounds={},bytes={block}", self.number(1, 3)),

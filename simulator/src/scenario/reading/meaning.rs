@@ -201,8 +201,7 @@ impl<'a> Checker<'a> {
     /// Only pages are asked for at the listener of the proxy's own pages, which has to be there.
     fn at_admin(&mut self, path: &str, client: &Client) {
         let host = client.proxy();
-        let config = self.scenario.proxies().any(|proxy| proxy == host).then(|| ConfigFile::first(self.scenario, host));
-        if config.and_then(|file| file.config.ok()).is_some_and(|config| config.admin.is_none()) {
+        if self.first_config(host).is_some_and(|config| config.admin.is_none()) {
             self.problem(&join(path, "entrance"), format!("{host} has no admin.listen_address"));
         }
         if client.actions().any(|written| !matches!(written.value().action.kind, ActionKind::Page { .. })) {
@@ -210,11 +209,16 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A reload leaves the listener of the proxy's own pages where it is, and a later start does not: nobody could say where they are.
+    /// What the proxy on `host` starts with, if there is one, and it is a configuration.
+    fn first_config(&self, host: &str) -> Option<Config> {
+        let is_proxy = self.scenario.proxies().any(|proxy| proxy == host);
+        is_proxy.then(|| ConfigFile::first(self.scenario, host))?.config.ok()
+    }
+
+    /// A reload does not move the listener of the proxy's own pages, and a restart would: nobody could say where they are.
     fn keeps_its_pages(&mut self, path: &str, host: &str, file: &ConfigFile) {
-        let first = self.scenario.proxies().any(|proxy| proxy == host).then(|| ConfigFile::first(self.scenario, host));
         let pages = |config: &Config| config.admin.as_ref().map(|admin| admin.listen);
-        if let (Some(Ok(first)), Ok(config)) = (first.map(|file| file.config), &file.config)
+        if let (Some(first), Ok(config)) = (self.first_config(host), &file.config)
             && pages(&first) != pages(config)
         {
             self.problem(path, "admin.listen_address must stay as the proxy has it at its start");

@@ -123,7 +123,7 @@ fn due(
     });
     let served = |one: &JournalEntry<'_>| one.is_success() && !asked.is_foreign_to(one.record);
     // What one connection left without an answer is sent again on another, whose upstream may not have told of it any more.
-    if begun && (witnesses.may_be_pipelined(asked) || !entries.iter().any(served)) {
+    if begun && (failed && witnesses.may_be_pipelined(asked) || !entries.iter().any(served)) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
         none(hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold))?;
@@ -470,7 +470,8 @@ mod tests {
         twin.excuses(Excuse::UpstreamKilled);
     }
 
-    /// The reset was lost, so that its client waited to the end of its time; nobody can tell by which of its names the upstream was taken.
+    /// The reset was lost, so that its client waited to the end of its time; nobody can tell by which of its names the upstream was taken. The
+    /// others hear of it late, over a far link.
     #[test]
     fn a_client_need_not_hear_of_its_tunnels_end_by_hand() {
         for (loss, excused) in [(0.0, false), (0.001, true)] {

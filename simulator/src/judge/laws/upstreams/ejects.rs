@@ -1,4 +1,4 @@
-//! The law `ejects`: as many failures in a row as the threshold, all of them the upstream's own for certain, eject it at once.
+//! The law `ejects`: as many failures as the threshold that are the upstream's own for certain, with no success between them, eject it at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,17 +12,18 @@ use crate::record::ProxyEvent;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "ejects",
-    text: "As many failures in a row as the threshold, all of which only the upstream can have caused, eject it at once.",
+    text: "As many failures as the threshold that only the upstream can have caused, with no success between them, eject it at once, \
+           whatever comes between them in doubt.",
     check: Check::Inside(check),
 };
 
 /// The rules by which a failure is the upstream's own for certain.
-const CERTAIN: [&str; 4] = ["unreachable", "tls", "malformed_head", "credentials_refused"];
+pub(super) const CERTAIN: [&str; 4] = ["unreachable", "tls", "malformed_head", "credentials_refused"];
 
 /// An upstream, as far as it was told of.
 #[derive(Default)]
 struct Row {
-    /// The lines of its certain failures since anything else was heard of it.
+    /// The lines of its certain failures since its last success.
     certain: Vec<usize>,
     /// It is out.
     out: bool,
@@ -72,7 +73,6 @@ fn cases<'a>(history: &History<'a>, process: &ProxyProcess<'a>) -> Vec<Case> {
                     continue;
                 }
                 if !CERTAIN.contains(rule) {
-                    row.certain.clear();
                     continue;
                 }
                 row.certain.push(line);
@@ -118,6 +118,14 @@ mod tests {
     fn fires_where_nobody_is_ejected() {
         let mut twin = Twin::of_ejection(&LAW);
         twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Ejected { .. })));
+        twin.fires();
+    }
+
+    #[test]
+    fn fires_where_failures_in_doubt_lay_between() {
+        let mut twin = Twin::of_scenario(&LAW, include_str!("../../../../../scenarios/failures-of-both-kinds.json"));
+        let beta = |name: &HostName| name.as_str() == "beta";
+        twin.remove(|what| matches!(what, What::Proxy(ProxyEvent::Ejected { upstream, .. }) if beta(upstream)));
         twin.fires();
     }
 

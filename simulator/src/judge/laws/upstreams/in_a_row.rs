@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ejects::CERTAIN;
 use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::history::History;
@@ -11,7 +12,8 @@ use crate::record::{ProxyEvent, What};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "in-a-row",
-    text: "An upstream is ejected for failures in a row only: a success between them begins the count anew.",
+    text: "An upstream is ejected for failures in a row only: a success between them begins the count anew, and what a target could have \
+           caused counts for a suspicion alone.",
     check: Check::Inside(check),
 };
 
@@ -49,6 +51,12 @@ fn check(history: &History<'_>) -> Checked {
                 }
                 ProxyEvent::Ejected { upstream, .. } => {
                     let row = rows.remove(upstream.as_str()).unwrap_or_default();
+                    // What a target could have caused ejects by way of a suspicion alone.
+                    let certain = |line: &usize| match &history.lines[*line].what {
+                        What::Proxy(ProxyEvent::Blamed { rule, .. }) => CERTAIN.contains(rule),
+                        _ => false,
+                    };
+                    let row = Row { charged: row.charged.into_iter().filter(certain).collect(), ..row };
                     if !row.suspected && !by_hand::ejected(&history.witnesses, upstream.as_str(), at) {
                         checked.add(Case::of(judge(history, upstream.as_str(), row, line)));
                     }
@@ -90,6 +98,16 @@ mod tests {
         let at_us = twin.record.trace.lines[at].at_us;
         let what = What::Proxy(ProxyEvent::Ejected { upstream, failures: 3, until_us: 9 });
         twin.record.trace.lines.insert(at, Line { at_us, host: HostName::new("proxy"), what });
+        twin.fires();
+    }
+    #[test]
+    fn fires_where_what_a_target_could_have_caused_ejects_at_once() {
+        let mut twin = Twin::of_ejection(&LAW);
+        for line in &mut twin.record.trace.lines {
+            if let What::Proxy(ProxyEvent::Blamed { rule, .. }) = &mut line.what {
+                *rule = "opened_elsewhere";
+            }
+        }
         twin.fires();
     }
 }

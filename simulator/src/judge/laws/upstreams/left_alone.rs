@@ -127,8 +127,6 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
 /// Why nobody can say whether the upstream is out.
 fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> Option<Excuse> {
     let configurations = &witnesses.configurations;
-    // The first failure counts for nothing where its attempt began before the upstream's health did.
-    let from = from.saturating_sub(configurations.at(from).timeouts.connect);
     // A reload that changes how an upstream is reached clears its health, and one may change what is enough to be ejected.
     let config = configurations.at(from);
     let leads = |name: &str| configurations.hosts_of(name, from, until).contains(host);
@@ -143,7 +141,9 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
         return Some(Excuse::NameMoved);
     }
     let mut names = config.upstreams.iter().map(|one| &*one.host).filter(|name| leads(name));
-    if names.any(|name| changed_health(witnesses, name, from, until)) {
+    // What began before the upstream was let in by hand counts for nothing.
+    let began = from.saturating_sub(config.timeouts.connect);
+    if names.any(|name| changed_health(witnesses, name, began, until)) {
         return Some(Excuse::ByHand);
     }
     if witnesses.disturbances.killed(witnesses.proxy, from, until) {

@@ -1,6 +1,9 @@
 //! The law `users`: no upstream is shown a user that is not its own.
 
+use std::time::Duration;
+
 use crate::judge::checked::{Case, Checked};
+use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{JournalEntry, Witnesses};
@@ -24,18 +27,24 @@ fn judge(witnesses: &Witnesses<'_>, entry: &JournalEntry<'_>) -> Case {
     let picked = configurations.at(entry.since).timeouts.connect;
     let picked = asked.map_or(entry.since.saturating_sub(picked), |asked| asked.began.min(entry.since));
     let since = picked.saturating_sub(witnesses.tolerance);
-    let own = configurations.during(since, entry.at).any(|config| {
-        config.upstreams.iter().any(|one| {
-            let leads = one.host == entry.host || configurations.is_alias(&one.host);
-            leads && one.credentials.as_ref().is_some_and(|own| own.username == *user)
+    let own = |from: Duration| {
+        configurations.during(from, entry.at).any(|config| {
+            config.upstreams.iter().any(|one| {
+                let leads = one.host == entry.host || configurations.is_alias(&one.host);
+                leads && one.credentials.as_ref().is_some_and(|own| own.username == *user)
+            })
         })
-    });
-    // What a link held up may have been sent under an earlier configuration.
-    if let Some(why) = witnesses.disturbances.of_upstream(entry.host, since, entry.at).filter(|_| !own) {
-        return Case::Excused(why);
+    };
+    if own(since) {
+        return Case::Holds;
     }
-    let text = || format!("{} was shown the user {user:?}, who is not its own", entry.host);
-    Case::of((!own).then(|| Violation::found(text(), [entry.line])))
+    // What a cut link held up may have been sent under an earlier configuration.
+    let held_up = witnesses.disturbances.of_upstream(entry.host, since, entry.at) == Some(Excuse::UpstreamCutOff);
+    if held_up && own(Duration::ZERO) {
+        return Case::Excused(Excuse::UpstreamCutOff);
+    }
+    let text = format!("{} was shown the user {user:?}, who is not its own", entry.host);
+    Case::Broken(Violation::found(text, [entry.line]))
 }
 
 #[cfg(test)]
@@ -56,6 +65,7 @@ mod tests {
         }
         twin.fires();
     }
+
     /// A check was held up by a cut link for longer than its own time, and arrived behind a reload that took its upstream away.
     #[test]
     fn what_a_link_held_up_may_have_been_sent_under_an_earlier_configuration() {

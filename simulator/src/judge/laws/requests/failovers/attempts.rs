@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{may_be_sent_again, upstream_of, wandering};
+use super::{hosts_of_moving_names, may_be_sent_again, upstream_of};
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -20,13 +20,13 @@ pub(in crate::judge) const LAW: Law = Law {
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 
 fn check(witnesses: &Witnesses<'_>) -> Checked {
-    let wandering = wandering(witnesses);
+    let moving = hosts_of_moving_names(witnesses);
     let reached = witnesses.requests.iter().filter(|(id, _)| !witnesses.journals.of(id).is_empty());
-    reached.filter_map(|(id, asked)| judge(witnesses, &wandering, id, asked)).collect()
+    reached.filter_map(|(id, asked)| judge(witnesses, &moving, id, asked)).collect()
 }
 
 /// `None` where the subject has no such limit, and of what may have come to the proxy more than once.
-fn judge(witnesses: &Witnesses<'_>, wandering: &BTreeSet<&str>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
+fn judge(witnesses: &Witnesses<'_>, moving: &BTreeSet<&str>, id: &str, asked: &ClientRequest<'_>) -> Option<Case> {
     if may_be_sent_again(witnesses, asked) {
         return None;
     }
@@ -35,7 +35,7 @@ fn judge(witnesses: &Witnesses<'_>, wandering: &BTreeSet<&str>, id: &str, asked:
     let most = during.map(|config| config.failover.max_attempts.get()).max()?;
     let entries = witnesses.journals.of(id);
     // An attempt may ask its upstream a second time, on a connection of its own, where a kept one was closing.
-    let asked_there: BTreeSet<Option<&str>> = entries.iter().map(|entry| upstream_of(wandering, entry.host)).collect();
+    let asked_there: BTreeSet<Option<&str>> = entries.iter().map(|entry| upstream_of(moving, entry.host)).collect();
     if asked_there.len() as u64 <= u64::from(most) {
         return Some(Case::Holds);
     }

@@ -18,16 +18,17 @@ fn may_be_sent_again(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bo
     witnesses.may_be_pipelined(asked) || (went_out_anew && witnesses.action_of(asked).is_some_and(keeps))
 }
 
-/// The hosts to which names lead that are not their own. A kept connection may go to where a name led before, and the same attempt then to
-/// where it leads now.
-fn wandering<'a>(witnesses: &'a Witnesses<'_>) -> BTreeSet<&'a str> {
+/// The hosts to which names that move have led. A kept connection may go to where its upstream's name led before, and the same attempt then
+/// to where it leads now.
+fn hosts_of_moving_names<'a>(witnesses: &'a Witnesses<'_>) -> BTreeSet<&'a str> {
     let configurations = &witnesses.configurations;
     let upstreams = configurations.given().flat_map(|(_, config)| &config.upstreams);
     let aliases = upstreams.filter(|one| configurations.is_alias(&one.host));
-    aliases.flat_map(|one| configurations.hosts_of(&one.host, Duration::ZERO, witnesses.over)).collect()
+    let hosts = aliases.map(|one| configurations.hosts_of(&one.host, Duration::ZERO, witnesses.over));
+    hosts.filter(|hosts| hosts.len() > 1).flatten().collect()
 }
 
-/// The upstream that answers on `host`; all hosts among which names wander are taken for one.
-fn upstream_of<'a>(wandering: &BTreeSet<&str>, host: &'a str) -> Option<&'a str> {
-    (!wandering.contains(host)).then_some(host)
+/// The upstream that answers on `host`; all of the `moving` hosts are taken for one.
+fn upstream_of<'a>(moving: &BTreeSet<&str>, host: &'a str) -> Option<&'a str> {
+    (!moving.contains(host)).then_some(host)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proxy::config::Config;
 
-use super::{may_be_sent_again, upstream_of, wandering};
+use super::{hosts_of_moving_names, may_be_sent_again, upstream_of};
 use crate::judge::checked::{Case, Checked};
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
@@ -34,9 +34,9 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
     if !witnesses.subject.tells() {
         return Checked::default();
     }
-    let wandering = wandering(witnesses);
+    let moving = hosts_of_moving_names(witnesses);
     let requests = witnesses.requests.iter();
-    let mut all: Vec<_> = requests.filter_map(|(id, asked)| Failovers::of(witnesses, &wandering, id, asked)).collect();
+    let mut all: Vec<_> = requests.filter_map(|(id, asked)| Failovers::of(witnesses, &moving, id, asked)).collect();
     all.sort_by_key(|one| one.until);
     (0..all.len()).map(|last| judge(witnesses, &all[..=last])).collect()
 }
@@ -101,12 +101,7 @@ struct Failovers<'a> {
 }
 
 impl<'a> Failovers<'a> {
-    fn of(
-        witnesses: &'a Witnesses<'a>,
-        wandering: &BTreeSet<&str>,
-        id: &str,
-        asked: &ClientRequest<'a>,
-    ) -> Option<Self> {
+    fn of(witnesses: &'a Witnesses<'a>, moving: &BTreeSet<&str>, id: &str, asked: &ClientRequest<'a>) -> Option<Self> {
         let until = picked_by(witnesses, id, asked)?;
         let status = asked.result()?.status?;
         let entries = witnesses.journals.of(id);
@@ -128,7 +123,7 @@ impl<'a> Failovers<'a> {
         }
         let failed = entries.iter().filter(|one| !one.is_success() && one.at <= until);
         let upstreams: BTreeSet<Option<&str>> =
-            failed.chain(answer).map(|entry| upstream_of(wandering, entry.host)).collect();
+            failed.chain(answer).map(|entry| upstream_of(moving, entry.host)).collect();
         let number = (upstreams.len() as u64).checked_sub(1).filter(|number| *number > 0)?;
         Some(Failovers { asked: *asked, entries, number, since: asked.began, until })
     }
