@@ -9,7 +9,7 @@ use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
-use crate::judge::witnesses::{Convergence, Witnesses};
+use crate::judge::witnesses::{Convergence, Harm, JournalEntry, Witnesses};
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "converged",
@@ -81,13 +81,24 @@ fn judge(witnesses: &Witnesses<'_>, convergence: &Convergence, hosts: &BTreeSet<
     }
 }
 
-/// What was done to an upstream so shortly before `at` that an attempt of that time may still fail then, and have it ejected in the
-/// middle of a round.
+/// What was done to an upstream so shortly before `at` that it may be ejected for it in the middle of a round: an attempt of that time may
+/// still fail then, and only then may another upstream open the endpoint of a check that failed, which charges the failed one with that.
 fn still_failing(witnesses: &Witnesses<'_>, at: Duration) -> Option<Excuse> {
-    let timeouts = &witnesses.configurations.at(at).timeouts;
-    let since = at.saturating_sub(timeouts.connect + timeouts.reply);
+    let config = witnesses.configurations.at(at);
+    let under_way = at.saturating_sub(config.timeouts.connect + config.timeouts.reply);
     let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-    hosts.find_map(|host| witnesses.disturbances.of_upstream(host, since, at))
+    let whole = hosts.find_map(|host| witnesses.disturbances.of_upstream(host, under_way, at));
+    let Some(checks) = &config.health.active else { return whole };
+    // It waits for those of all others: for a round of the endpoints, and an interval more.
+    let endpoints = if checks.rotate { checks.endpoints.len() } else { 1 };
+    let waiting = at.saturating_sub(checks.interval * u32::try_from(endpoints + 1).unwrap_or(u32::MAX));
+    let mut written = witnesses.journals.by_host.values().flat_map(|journal| &journal.requests);
+    let struck = |entry: &JournalEntry<'_>| {
+        entry.record.id.is_none()
+            && (waiting..=at).contains(&entry.at)
+            && witnesses.disturbances.harm(entry) != Harm::Nothing
+    };
+    whole.or_else(|| written.any(struck).then_some(Excuse::RequestStruck))
 }
 
 #[cfg(test)]
@@ -126,6 +137,25 @@ mod tests {
             let others = ["alpha", "beta"].map(crate::scenario::HostName::new);
             last.host = others.into_iter().find(|name| *name != last.host).unwrap();
             if excused { twin.excuses(Excuse::UpstreamKilled) } else { twin.fires() }
+        }
+    }
+    /// A check that failed under a fault was held against its upstream when that of another succeeded, two seconds into the rounds.
+    #[test]
+    fn a_failure_that_waits_for_a_second_opinion_may_eject_in_the_middle_of_a_round() {
+        for (until, excused) in [("10s", true), ("500ms", false)] {
+            let text = r#"{ "name": "late", "story": "One fails at the end.", "duration": "10s",
+                "proxy": { "timeouts": { "connect": "2s", "reply": "3s" }, "health_check": { "failure_threshold": 1000,
+                    "enabled": true, "endpoints": ["echo.mock:80"], "interval_seconds": 3, "timeout_seconds": 1 } },
+                "upstreams": [{ "name": "alpha", "plan": { "faults": [{ "fault": "status-401", "when": { "until": "UNTIL" } }] } }, { "name": "beta" }],
+                "clients": [{ "name": "client", "do": "echo", "rate": 4, "until": "10s" }] }"#;
+            let mut twin = Twin::of_scenario(&LAW, &text.replace("UNTIL", until));
+            let lines = twin.record.trace.lines.iter_mut().rev();
+            let mut written = lines
+                .filter(|line| matches!(&line.what, What::Upstream(Event::Request(record)) if record.id.is_some()));
+            let last = written.next().unwrap();
+            let others = ["alpha", "beta"].map(crate::scenario::HostName::new);
+            last.host = others.into_iter().find(|name| *name != last.host).unwrap();
+            if excused { twin.excuses(Excuse::RequestStruck) } else { twin.fires() }
         }
     }
 }
