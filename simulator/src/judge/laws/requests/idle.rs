@@ -59,6 +59,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
     let excuse = excuse.or_else(|| struck.then_some(Excuse::RequestStruck));
     let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
     let excuse = excuse.or_else(|| hosts().find_map(|host| disturbances.of_upstream(host, from, until)));
+    // A fault may have ended it, of which its upstream was killed before it could tell.
+    let untold = || hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold);
+    let excuse = excuse.or_else(untold);
     let text = || format!("the silent tunnel of {id} lasted {lasted:?}; its time-out is {least:?} to {most:?}");
     Some(match excuse {
         Some(why) => Case::Excused(why),
@@ -163,6 +166,22 @@ mod tests {
             line.at_us = line.at_us.saturating_add_signed(by);
             twin.fires();
         }
+    }
+
+    #[test]
+    fn a_tunnel_of_which_its_upstream_could_not_tell_may_have_been_struck() {
+        let mut twin = Twin::of_scenario(&LAW, &silent(""));
+        let at = twin.find(|what| matches!(what, What::Client(ClientEvent::Ended(_))));
+        let What::Client(ClientEvent::Ended(result)) = &twin.record.trace.lines[at].what else { panic!() };
+        let id = result.id.clone();
+        twin.record.trace.lines[at].at_us -= 2_000_000;
+        twin.fires();
+        let tells = |what: &What| matches!(what, What::Upstream(Event::Request(one)) if one.id.as_ref() == Some(&id));
+        let at = twin.find(tells);
+        let What::Upstream(Event::Request(record)) = twin.record.trace.lines.remove(at).what else { panic!() };
+        let number = record.connection;
+        twin.remove(|what| matches!(what, What::Upstream(Event::Closed { connection, .. }) if *connection == number));
+        twin.excuses(Excuse::Untold);
     }
 
     fn half_closed(timeline: &str) -> String {
