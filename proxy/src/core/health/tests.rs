@@ -1,5 +1,7 @@
 //! Tests when upstreams are ejected and come back, in single cases and as property tests.
 
+mod rows;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -252,45 +254,6 @@ fn what_a_target_could_have_caused_is_probed_at_once() {
         assert!(failing.health.take_probe(false, at(9)));
         let change = failing.ends(AttemptResult::Failure(charge), 9, true, 10);
         assert!(matches!(change, Some(Change::BackedOff { .. })), "{change:?}");
-    }
-}
-
-#[test]
-fn one_doubt_among_failures_is_enough_for_a_probe_but_certain_ones_eject_alone() {
-    let mut bench = Bench::new();
-    bench.ends(FAILURE, 1, false, 1);
-    bench.ends(DOUBT, 1, false, 1);
-    assert_eq!(bench.ends(FAILURE, 1, false, 1), Some(Change::Suspected { failures: 3 }));
-
-    let mut bench = Bench::new();
-    let ends = |bench: &mut Bench, result| {
-        let attempt = Attempt { upstream: UpstreamId::new(0), started: at(1), probe: false };
-        bench.health.report(&bench.policy, attempt, result, 0, at(1))
-    };
-    for _ in 0..9 {
-        assert_eq!(ends(&mut bench, DOUBT), None, "nobody sets it aside");
-    }
-    assert!(bench.health.is_suspect(&bench.policy));
-    assert_eq!((ends(&mut bench, FAILURE), ends(&mut bench, FAILURE)), (None, None));
-    assert!(matches!(ends(&mut bench, FAILURE), Some(Change::Ejected { failures: 12, .. })));
-    assert!(!bench.health.is_out_in_doubt());
-}
-
-/// With as much out as may be, an upstream that failed at every tunnel and at every page went on taking both for as long as they came by turns.
-#[test]
-fn failures_in_doubt_do_not_break_a_row_of_certain_ones() {
-    let mut bench = Bench::new();
-    let ends = |bench: &mut Bench, result| {
-        let attempt = Attempt { upstream: UpstreamId::new(0), started: at(1), probe: false };
-        bench.health.report(&bench.policy, attempt, result, 0, at(1))
-    };
-    for result in [FAILURE, DOUBT, FAILURE, DOUBT] {
-        assert_eq!(ends(&mut bench, result), None, "nobody sets it aside");
-    }
-    assert!(matches!(ends(&mut bench, FAILURE), Some(Change::Ejected { failures: 5, .. })));
-    let mut bench = Bench::new();
-    for result in [FAILURE, FAILURE, DOUBT, AttemptResult::Success, FAILURE, DOUBT, FAILURE] {
-        assert_eq!(ends(&mut bench, result), None, "a success does");
     }
 }
 
