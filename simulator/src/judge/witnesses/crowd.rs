@@ -10,7 +10,8 @@ use crate::scenario::{Action, Entrance};
 /// How long a connection may last at the proxy behind the end that its client saw.
 const PARTING: Duration = Duration::from_millis(100);
 
-/// How many connections a proxy serves at the listener of its own pages, whatever crowd there is elsewhere.
+/// How many connections a proxy serves at the listener of its own pages, whatever crowd there is elsewhere: what configs/README.md promises of
+/// `admin`, and not what the proxy's code says.
 const PLACES_OF_PAGES: usize = 16;
 
 /// What a proxy allows, and who was there.

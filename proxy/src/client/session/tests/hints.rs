@@ -15,6 +15,9 @@ async fn told(parts: &[&str], reply: &'static str) -> (usize, usize) {
         // Paused time moves on only when nobody has anything left to do.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    let mut status = [0; 12];
+    client.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200", "it has its response");
     (client.more_expected(), client.last_said())
 }
 

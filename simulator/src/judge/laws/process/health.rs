@@ -16,7 +16,7 @@ pub(in crate::judge) const LAW: Law = Law {
     name: "health",
     text: "The proxy says in time that it is alive, and that it is ready while an upstream exists to which nothing was ever done, until it \
            is told to stop; more clients than it serves change nothing. Once all is healed it is ready. Where its pages have a listener of \
-           their own, no crowd of clients changes anything there, and nobody gets them where clients connect or through the proxy.",
+           their own, no crowd of clients changes anything there, and nobody gets them where clients connect, or through the proxy by a local name.",
     check: Check::BlackBox(check),
 };
 

@@ -13,6 +13,7 @@ use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
+use crate::judge::laws::requests::failovers::may_be_answered_untold;
 use crate::judge::laws::requests::failovers::retry_budget::Taken;
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RESERVE, Witnesses};
@@ -122,12 +123,12 @@ fn due(
         reset || result.status.is_some_and(|status| !own(status))
     });
     let served = |one: &JournalEntry<'_>| one.is_success() && !asked.is_foreign_to(one.record);
-    // What one connection left without an answer is sent again on another, whose upstream may not have told of it any more.
-    if begun && (failed && witnesses.may_be_pipelined(asked) || !entries.iter().any(served)) {
+    if begun && !entries.iter().any(served) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
         none(hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold))?;
     }
+    none(may_be_answered_untold(witnesses, asked))?;
     none(is_overtaken(witnesses, asked).then_some(Excuse::RequestStruck))?;
     let standing = Standing::of(witnesses, asked, entries, until);
     let Standing { bad, waiting, recovering, sound, refused_alone, slowest } = standing;

@@ -9,6 +9,7 @@ use crate::judge::by_hand;
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
+use crate::judge::laws::requests::failovers::may_be_answered_untold;
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{ClientRequest, Harm, JournalEntry, RESERVE, RequestEnd, Witnesses, struck_by};
 
@@ -66,6 +67,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
     if asked.is_foreign_to(record) && hosts.any(untold) {
         return Some(Case::Excused(Excuse::Untold));
+    }
+    if let Some(why) = may_be_answered_untold(witnesses, asked).filter(|_| !alike) {
+        return Some(Case::Excused(why));
     }
     // Whatever was done to anybody, nothing is made up.
     if seen.failure.is_some_and(|failure| failure.kind == FailureKind::Corrupt) {
@@ -152,6 +156,34 @@ mod tests {
             record.up = checksum::Transferred::of(b"short");
         }
         twin.fires();
+    }
+
+    /// It was answered twice, and who answered the client was killed before it told.
+    #[test]
+    fn what_is_sent_again_by_a_pipeline_may_bring_what_no_upstream_tells_of() {
+        for (crash, excused) in [(r#"{ "at": "1s", "do": "crash", "host": "b" }"#, true), ("", false)] {
+            let text = format!(
+                r#"{{ "name": "again", "story": "One is slow, and killed.", "duration": "6s",
+                "upstreams": [{{ "name": "a" }}, {{ "name": "b", "latency": "1s" }}],
+                "clients": [{{ "name": "client", "do": "http:bytes=10,pipeline=4", "clients": 4, "requests": 4 }}], "timeline": [{crash}] }}"#
+            );
+            let mut twin = Twin::of_scenario(&LAW, &text);
+            let lines = &mut twin.record.trace.lines;
+            let by_a = lines.iter().filter(|line| line.host.as_str() == "a");
+            let mut ids = by_a.filter_map(|line| match &line.what {
+                What::Upstream(Event::Request(record)) => record.id.clone(),
+                _ => None,
+            });
+            let id = ids.rfind(|id| id.starts_with("client")).unwrap();
+            let results = lines.iter_mut().filter_map(|line| match &mut line.what {
+                What::Client(ClientEvent::Ended(result)) => Some(result),
+                _ => None,
+            });
+            let result = results.into_iter().find(|result| result.id == id).unwrap();
+            result.failure = Some(FailureKind::Corrupt.at(Phase::Data));
+            result.down.add(b"odd");
+            if excused { twin.excuses(Excuse::UpstreamKilled) } else { twin.fires() }
+        }
     }
 
     #[test]

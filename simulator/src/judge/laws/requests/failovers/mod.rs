@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use loadgen::{ActionKind, ConnectionUse};
 
+use crate::judge::excuse::Excuse;
 use crate::judge::witnesses::{ClientRequest, Witnesses};
 
 /// Whether its client may have sent it twice, where the connection was closing on which it went first.
@@ -16,6 +17,15 @@ fn may_be_sent_again(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bo
     let keeps = |action: &loadgen::Action| matches!(&action.kind, ActionKind::Http { connection, .. } if *connection != ConnectionUse::Once);
     let went_out_anew = asked.result().is_none_or(|result| !result.reused);
     witnesses.may_be_pipelined(asked) || (went_out_anew && witnesses.action_of(asked).is_some_and(keeps))
+}
+
+/// Why a failed request may have been answered by an upstream that does not tell of it: what one connection leaves without an answer, the
+/// client of a pipeline sends again on another, and whoever answered there may have been killed before it told.
+pub(super) fn may_be_answered_untold(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> Option<Excuse> {
+    let failed = asked.result().is_none_or(|result| result.failure.is_some());
+    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    let mut killed = || hosts.any(|host| witnesses.disturbances.killed(host, asked.began, witnesses.end_of(asked)));
+    (failed && witnesses.may_be_pipelined(asked) && killed()).then_some(Excuse::UpstreamKilled)
 }
 
 /// The hosts to which names that move have led. A kept connection may go to where its upstream's name led before, and the same attempt then
