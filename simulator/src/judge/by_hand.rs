@@ -42,6 +42,12 @@ pub(super) fn changed_health(witnesses: &Witnesses<'_>, host: &str, from: Durati
     of_health(witnesses).any(|(at, name, _)| name == host && from <= at && at <= until)
 }
 
+/// Whether the upstream with `host` in its URL was let in by hand at some time from `from` to `until`.
+pub(super) fn let_in(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> bool {
+    let let_in = |(at, name, order)| name == host && order == ByHand::Restore && from <= at && at <= until;
+    of_health(witnesses).any(let_in)
+}
+
 /// Whether an ejection of which the proxy told at `at` was by hand.
 pub(super) fn ejected(witnesses: &Witnesses<'_>, host: &str, at: Duration) -> bool {
     let so = |(when, name, order): (Duration, &str, ByHand)| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy::config::Config;
 
-use crate::judge::by_hand::changed_health;
+use crate::judge::by_hand::{changed_health, let_in};
 use crate::judge::checked::{Case, Checked};
 use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
@@ -38,9 +38,10 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 }
 
 /// Whether it failed at once, and only the upstream can have caused that. What a fault answered before it read the request counts for the
-/// proxy, and not what came behind that.
-fn is_plain(entry: &JournalEntry<'_>) -> bool {
+/// proxy, and not what came behind that. One that answers only when a time-out is over may have been asked for more by the same probe.
+fn is_plain(entry: &JournalEntry<'_>, known_by: Duration) -> bool {
     !entry.reply_came_first
+        && entry.at <= entry.since + known_by
         && entry.record.method == "CONNECT"
         && !entry.is_success()
         && struck_by(entry.record, &PLAINLY_ITS_OWN)
@@ -58,7 +59,7 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
         .iter()
         .map(|entry| (entry, witnesses.disturbances.harm(entry) == Harm::Attempt))
         // A fault may cost an attempt and need not: what was answered well all the same counts for the upstream.
-        .filter(|(entry, harmed)| !is_plain(entry) && (!harmed || entry.is_success()))
+        .filter(|(entry, harmed)| !is_plain(entry, known_by) && (!harmed || entry.is_success()))
         .map(|(entry, harmed)| {
             let id = entry.record.id.as_deref();
             let asked = id.and_then(|id| witnesses.requests.get(id)).map_or(entry.since, |asked| asked.began);
@@ -70,7 +71,7 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
         .chain(journal.connections.iter().filter(|one| one.is_untold()).map(|one| (one.opened, one.opened + known_by)))
         .collect();
     let succeeded = |from: Duration, until: Duration| successes.iter().any(|one| one.0 <= until && one.1 >= from);
-    let mut failed: Vec<&JournalEntry<'_>> = entries.iter().filter(|entry| is_plain(entry)).collect();
+    let mut failed: Vec<&JournalEntry<'_>> = entries.iter().filter(|entry| is_plain(entry, known_by)).collect();
     failed.sort_by_key(|entry| entry.since);
     let mut cases = Vec::new();
     let mut next = 0;
@@ -107,7 +108,10 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
             cases.push(match probe {
                 None => Case::Holds,
                 Some((before, round)) => {
-                    let apart = back_off(&policy, round) * 4 / 5;
+                    // A reload may have changed how long that is.
+                    let configs = witnesses.configurations.during(first.since, entry.at);
+                    let apart =
+                        configs.map(|config| back_off(&config.health.policy, round) * 4 / 5).min().unwrap_or_default();
                     let soon = entry.since + on_the_way < before.since + apart;
                     let text = || {
                         let text = format!("{host} failed {threshold} times in a row, and was asked again after");
@@ -130,8 +134,15 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     // A reload that changes how an upstream is reached clears its health, and one may change what is enough to be ejected.
     let config = configurations.at(from);
     let leads = |name: &str| configurations.hosts_of(name, from, until).contains(host);
-    let own = |config: &Config| config.upstreams.iter().find(|one| leads(&one.host)).map(|one| (one.key(), one.weight));
-    let same = |one: &Config| own(one) == own(config) && one.health.policy == config.health.policy;
+    let own = |config: &'_ Config| config.upstreams.iter().find(|one| leads(&one.host)).cloned();
+    let enough = |config: &Config| config.health.policy.failure_threshold;
+    let same = |one: &Config| {
+        let known = match (own(one), own(config)) {
+            (Some(one), Some(other)) => one.key() == other.key() && one.is_known_as(&other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        known && enough(one) == enough(config)
+    };
     if !configurations.during(from, until).all(same) {
         return Some(Excuse::Reloaded);
     }
@@ -143,7 +154,7 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
     let mut names = config.upstreams.iter().map(|one| &*one.host).filter(|name| leads(name));
     // What began before the upstream was let in by hand counts for nothing.
     let began = from.saturating_sub(config.timeouts.connect);
-    if names.any(|name| changed_health(witnesses, name, began, until)) {
+    if names.any(|name| let_in(witnesses, name, began, until)) {
         return Some(Excuse::ByHand);
     }
     if witnesses.disturbances.killed(witnesses.proxy, from, until) {
@@ -175,6 +186,17 @@ mod tests {
     use crate::judge::excuse::Excuse;
     use crate::judge::laws::twin::Twin;
     use crate::record::{Line, What};
+
+    /// Its own words come long after the time-outs, so that one probe asks for several targets, one soon after the other.
+    #[test]
+    fn what_one_probe_asks_for_is_one_probe() {
+        let late = failing("", "").replace(
+            r#"{ "fault": "garbage" }"#,
+            r#"{ "fault": "brown-out", "with": { "delay": "9s" }, "when": { "from": "3s" } }, { "fault": "garbage" }"#,
+        );
+        let late = late.replace(r#""failure_threshold""#, r#""timeout_seconds": 2, "failure_threshold""#);
+        Twin::of_scenario(&LAW, &late);
+    }
 
     /// Half of what it gets it answers with garbage, and all the rest late and well.
     #[test]
@@ -280,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_reload_and_a_pool_that_is_out_as_a_whole_excuse() {
-        let reload = r#", "timeline": [{ "at": "1s", "do": "reload", "proxy": {} }]"#;
+        let reload = r#", "timeline": [{ "at": "1s", "do": "reload", "proxy": { "health_check": { "failure_threshold": 4 } } }]"#;
         Twin::of_scenario(&LAW, &failing(reload, "")).excuses(Excuse::Reloaded);
         let out = r#", "plan": { "faults": [{ "fault": "garbage" }] }"#;
         Twin::of_scenario(&LAW, &failing("", out)).excuses(Excuse::NoSoundUpstream);
