@@ -105,8 +105,9 @@ pub(super) fn takes(
         if !doubtful && there.is_empty() && !elsewhere.is_empty() {
             return Some(false);
         }
-        // Another name may have led there, and the order does not mean its tunnels.
-        let alias = config.upstreams.iter().filter(|one| *one.host != **name).any(|one| {
+        // Another name may have led there, one that a reload has removed since among them, and the order does not mean its tunnels.
+        let configs = witnesses.configurations.during(asked.began, at);
+        let alias = configs.flat_map(|config| &config.upstreams).filter(|one| *one.host != **name).any(|one| {
             let others = witnesses.configurations.hosts_of(&one.host, Duration::ZERO, at);
             hosts.iter().any(|host| others.contains(host))
         });

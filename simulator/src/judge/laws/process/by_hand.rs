@@ -277,6 +277,19 @@ mod tests {
         twin.fires();
     }
 
+    /// They go on as if nothing had happened: the order names an upstream, and not the host that it shares with a former one.
+    #[test]
+    fn tunnels_of_a_removed_name_that_led_to_the_same_host_are_not_meant() {
+        let renamed = r#"{ "name": "renamed", "story": "An upstream gets another name.", "duration": "12s",
+            "network": { "dns": { "former.test": ["a"] } },
+            "proxy": { "upstream_proxies": [{ "url": "http://former.test:8080" }, { "url": "http://b:8080" }] },
+            "upstreams": [{ "name": "a" }, { "name": "b" }],
+            "clients": [{ "name": "h", "do": "hold:for=9s", "requests": 6, "rate": 6 }],
+            "timeline": [{ "at": "2s", "do": "reload", "proxy": { "upstream_proxies": [{ "url": "http://a:8080" }, { "url": "http://b:8080" }] } }, CLOSE,
+                { "at": "4s", "do": "close-tunnels", "which": { "upstream": "b" } }] }"#;
+        Twin::of_scenario(&LAW, &renamed.replace("CLOSE", CLOSE));
+    }
+
     /// The others are judged as if no operator were there.
     #[test]
     fn a_tunnel_that_was_closed_by_hand_is_excused_and_no_other() {
