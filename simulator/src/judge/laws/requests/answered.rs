@@ -122,7 +122,8 @@ fn due(
         let own = |status: u16| asked.is_tunnel() && status >= 300 || matches!(status, 407 | 502..=504);
         reset || result.status.is_some_and(|status| !own(status))
     });
-    let served = |one: &JournalEntry<'_>| one.is_success() && !asked.is_foreign_to(one.record);
+    // What began later was a probe that asked for the same.
+    let served = |one: &JournalEntry<'_>| one.is_success() && one.since <= until && !asked.is_foreign_to(one.record);
     if begun && !entries.iter().any(served) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
@@ -209,7 +210,7 @@ fn target_takes(asked: &ClientRequest<'_>) -> Duration {
 mod tests {
     use loadgen::{Failure, FailureKind, Phase};
     use mock_upstreams::checksum::Transferred;
-    use mock_upstreams::journal::Event;
+    use mock_upstreams::journal::{Event, Outcome};
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
@@ -557,6 +558,36 @@ mod tests {
         }
         twin.record.trace.lines.insert(at, line);
         twin.excuses(Excuse::Untold);
+    }
+
+    /// A target's status 500 goes to the client as it is, and whoever answered with it was killed before it told.
+    #[test]
+    fn a_page_was_not_served_by_who_only_answered_a_probe_for_it_later() {
+        let fault = r#"{ "fault": "status-500", "when": { "from": "2s", "until": "2050ms" } }"#;
+        let failing = wrong(fault, r#"{ "at": "2050ms", "do": "crash", "host": "a" }"#, "", "http:method=HEAD");
+        for (later, excused) in [(true, true), (false, false)] {
+            let mut twin = Twin::of_scenario(&LAW, &failing);
+            let failed =
+                |what: &What| matches!(what, What::Client(ClientEvent::Ended(result)) if result.failure.is_some());
+            let at = twin.find(failed);
+            let What::Client(ClientEvent::Ended(result)) = &twin.record.trace.lines[at].what else { panic!() };
+            let id = result.id.clone();
+            let asked =
+                |what: &What| matches!(what, What::Upstream(Event::Request(record)) if record.id.as_ref() == Some(&id));
+            let mut told = twin.record.trace.lines.remove(twin.find(asked));
+            let What::Upstream(Event::Request(record)) = &mut told.what else { panic!() };
+            // The same request, on a connection of its own.
+            (record.status, record.outcome, record.connection) = (Some(200), Outcome::Completed, 1000);
+            record.faults.clear();
+            let answered = Line { host: HostName::new("b"), ..told.clone() };
+            let opened =
+                Line { what: What::Upstream(Event::Opened { connection: 1000, peer: None }), ..answered.clone() };
+            let ended = twin.record.trace.lines[twin.find(failed)].at_us;
+            let at_us = if later { ended + 1_000_000 } else { ended - 1_000 };
+            let at = twin.record.trace.lines.partition_point(|line| line.at_us <= at_us);
+            twin.record.trace.lines.splice(at..at, [opened, answered].map(|line| Line { at_us, ..line }));
+            if excused { twin.excuses(Excuse::Untold) } else { twin.fires() }
+        }
     }
 
     #[test]
