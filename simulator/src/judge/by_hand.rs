@@ -106,7 +106,8 @@ pub(super) fn takes(
             return Some(false);
         }
         // Another name may have led there, one that a reload has removed since among them, and the order does not mean its tunnels.
-        let configs = witnesses.configurations.during(asked.began, at);
+        let began = asked.began.saturating_sub(done_by(witnesses));
+        let configs = witnesses.configurations.during(began, at);
         let alias = configs.flat_map(|config| &config.upstreams).filter(|one| *one.host != **name).any(|one| {
             let others = witnesses.configurations.hosts_of(&one.host, Duration::ZERO, at);
             hosts.iter().any(|host| others.contains(host))

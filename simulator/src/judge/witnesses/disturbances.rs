@@ -160,7 +160,8 @@ impl<'a> Disturbances<'a> {
             let fault = fault_of(label);
             harm_if_set(fault).filter(|_| worse).unwrap_or_else(|| harm_of(fault, tunnel))
         };
-        entry.record.faults.iter().map(of_label).max().unwrap_or(Harm::Nothing)
+        let late = if entry.was_read_late { Harm::Attempt } else { Harm::Nothing };
+        entry.record.faults.iter().map(of_label).chain([late]).max().unwrap_or(Harm::Nothing)
     }
 
     /// What was done to the client on `host`, or still had effects, at some time from `from` to `until`.

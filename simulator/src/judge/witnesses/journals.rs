@@ -29,6 +29,8 @@ pub struct JournalEntry<'a> {
     pub host: &'a str,
     /// Whether a fault wrote a reply to its connection before the request was read.
     pub reply_came_first: bool,
+    /// Whether a fault had it wait before anything was read from its connection.
+    pub was_read_late: bool,
     /// Whether its upstream has shown a wrong certificate on its connection.
     pub certificate_is_wrong: bool,
     /// What was written.
@@ -111,11 +113,23 @@ impl<'a> Journals<'a> {
                 let connection = journal.connection(record.connection);
                 let reply_came_first = connection.as_ref().is_some_and(|one| one.faults.contains(&"reply-first"));
                 let certificate_is_wrong = connection.as_ref().is_some_and(|one| one.certificate_is_wrong());
+                let was_read_late = connection
+                    .as_ref()
+                    .is_some_and(|one| one.free == one.opened && one.faults.contains(&"accept-late"));
                 let opened = connection.as_ref().map(|one| one.opened);
                 let free = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
                 let since = free.max(record.id.as_deref().and_then(began).unwrap_or(free)).min(at);
-                let entry =
-                    JournalEntry { line, at, since, opened, host, reply_came_first, certificate_is_wrong, record };
+                let entry = JournalEntry {
+                    line,
+                    at,
+                    since,
+                    opened,
+                    host,
+                    reply_came_first,
+                    was_read_late,
+                    certificate_is_wrong,
+                    record,
+                };
                 journal.requests.push(entry);
                 if let Some(id) = &record.id {
                     self.by_id.entry(id).or_default().push(entry);

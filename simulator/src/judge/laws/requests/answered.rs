@@ -53,8 +53,9 @@ fn should_work(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>) -> bool {
 
 fn judge(witnesses: &Witnesses<'_>, taken: &OnceCell<Taken>, id: &str, asked: &ClientRequest<'_>) -> Case {
     let (from, until) = (asked.began, witnesses.end_of(asked));
-    let entries = witnesses.journals.of(id);
-    let due = match due(witnesses, taken, (id, asked), entries, until) {
+    // What began later was a probe that asked for the same.
+    let entries: Vec<_> = witnesses.journals.of(id).iter().filter(|one| one.since <= until).copied().collect();
+    let due = match due(witnesses, taken, (id, asked), &entries, until) {
         Ok(due) => due,
         Err(excuse) => return Case::Excused(excuse),
     };
@@ -122,8 +123,7 @@ fn due(
         let own = |status: u16| asked.is_tunnel() && status >= 300 || matches!(status, 407 | 502..=504);
         reset || result.status.is_some_and(|status| !own(status))
     });
-    // What began later was a probe that asked for the same.
-    let served = |one: &JournalEntry<'_>| one.is_success() && one.since <= until && !asked.is_foreign_to(one.record);
+    let served = |one: &JournalEntry<'_>| one.is_success() && !asked.is_foreign_to(one.record);
     if begun && !entries.iter().any(served) {
         let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
         none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
@@ -239,6 +239,15 @@ mod tests {
                 { "name": "first", "plan": { "faults": [{ "fault": "reply-first" }] } }, { "name": "sound" }],
             "clients": [{ "name": "client", "do": "http:method=HEAD,bytes=1504,keep-alive", "requests": 30, "rate": 10 }] }"#;
         Twin::of_scenario(&LAW, text).excuses(Excuse::RequestStruck);
+    }
+
+    /// It was acted upon behind the time-out, so nobody else could be asked.
+    #[test]
+    fn a_request_that_was_read_too_late_was_struck() {
+        let text = r#"{ "name": "late", "story": "One answers too late.", "duration": "8s", "proxy": { "timeouts": { "reply": "1s" } },
+            "upstreams": [{ "name": "late", "plan": { "faults": [{ "fault": "accept-late", "with": { "delay": "1200ms" } }] } }, { "name": "sound" }],
+            "clients": [{ "name": "client", "do": "http:method=POST,path=/echo,send=2", "rate": 2 }] }"#;
+        Twin::of_scenario(&LAW, text).excuses(Excuse::ActedUpon);
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
             let Some(asked) = id.and_then(|id| witnesses.requests.get(id)).filter(|asked| asked.began > out) else {
                 continue;
             };
-            if let Some(why) = excuse(witnesses, host, first.since, entry.at) {
+            if let Some(why) = excuse(witnesses, host, (first.since, over), entry.at) {
                 // Nobody knows any more how it stands; another row may begin with this one.
                 cases.push(Case::Excused(why));
                 last -= 1;
@@ -108,10 +108,10 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
             cases.push(match probe {
                 None => Case::Holds,
                 Some((before, round)) => {
-                    // A reload may have changed how long that is.
-                    let configs = witnesses.configurations.during(first.since, entry.at);
-                    let apart =
-                        configs.map(|config| back_off(&config.health.policy, round) * 4 / 5).min().unwrap_or_default();
+                    // By whichever configuration was in force when the probe before failed.
+                    let configs = witnesses.configurations.during(before.since, before.at + on_the_way);
+                    let back_offs = configs.map(|config| back_off(&config.health.policy, round) * 4 / 5);
+                    let apart = back_offs.min().unwrap_or_default();
                     let soon = entry.since + on_the_way < before.since + apart;
                     let text = || {
                         let text = format!("{host} failed {threshold} times in a row, and was asked again after");
@@ -129,12 +129,17 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
 }
 
 /// Why nobody can say whether the upstream is out.
-fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> Option<Excuse> {
+fn excuse(
+    witnesses: &Witnesses<'_>,
+    host: &str,
+    (from, over): (Duration, Duration),
+    until: Duration,
+) -> Option<Excuse> {
     let configurations = &witnesses.configurations;
     // A reload that changes how an upstream is reached clears its health, and one may change what is enough to be ejected.
     let config = configurations.at(from);
     let leads = |name: &str| configurations.hosts_of(name, from, until).contains(host);
-    let own = |config: &'_ Config| config.upstreams.iter().find(|one| leads(&one.host)).cloned();
+    let own = |config: &Config| config.upstreams.iter().find(|one| leads(&one.host)).cloned();
     let enough = |config: &Config| config.health.policy.failure_threshold;
     let same = |one: &Config| {
         let known = match (own(one), own(config)) {
@@ -152,9 +157,9 @@ fn excuse(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration
         return Some(Excuse::NameMoved);
     }
     let mut names = config.upstreams.iter().map(|one| &*one.host).filter(|name| leads(name));
-    // What began before the upstream was let in by hand counts for nothing.
+    // What began before the upstream was ejected or let in by hand counts for nothing; once it is out, nobody can eject it again.
     let began = from.saturating_sub(config.timeouts.connect);
-    if names.any(|name| let_in(witnesses, name, began, until)) {
+    if names.any(|name| let_in(witnesses, name, began, until) || changed_health(witnesses, name, began, over)) {
         return Some(Excuse::ByHand);
     }
     if witnesses.disturbances.killed(witnesses.proxy, from, until) {
@@ -300,10 +305,32 @@ mod tests {
         Twin::of_scenario(&LAW, probed).excuses(Excuse::ByHand);
     }
 
+    /// Its health goes on, so the law does.
+    #[test]
+    fn a_reload_that_leaves_health_alone_and_an_ejection_of_one_that_is_out_excuse_nothing() {
+        let health = r#""failure_threshold": 3, "backoff_base": "1s", "backoff_max": "8s""#;
+        let reload = |proxy: &str| format!(r#"{{ "at": "2s", "do": "reload", "proxy": {{ {proxy} }} }}"#);
+        let weights = format!(
+            r#""health_check": {{ {health} }}, "upstream_proxies": [{{ "url": "http://a:8080", "weight": 2 }}, {{ "url": "http://b:8080" }}]"#
+        );
+        let sooner = format!(r#""health_check": {{ {} }}"#, health.replace("1s", "100ms"));
+        let ejected = r#"{ "at": "2s", "do": "steer", "upstream": "a", "order": "eject" }"#.to_owned();
+        for entry in [reload(&weights), reload(&sooner), ejected] {
+            let twin = Twin::of_scenario(&LAW, &failing(&format!(r#", "timeline": [{entry}]"#), ""));
+            assert_eq!(twin.checked().excused(), 0, "{entry}: {:?}", twin.checked());
+        }
+    }
+
     #[test]
     fn a_reload_and_a_pool_that_is_out_as_a_whole_excuse() {
-        let reload = r#", "timeline": [{ "at": "1s", "do": "reload", "proxy": { "health_check": { "failure_threshold": 4 } } }]"#;
-        Twin::of_scenario(&LAW, &failing(reload, "")).excuses(Excuse::Reloaded);
+        for reload in [
+            r#""health_check": { "failure_threshold": 4 }"#,
+            r#""health_check": { "failure_threshold": 3, "backoff_base": "1s", "backoff_max": "8s" },
+                "upstream_proxies": [{ "url": "http://ann:secret@a:8080" }, { "url": "http://b:8080" }]"#,
+        ] {
+            let reload = format!(r#", "timeline": [{{ "at": "1s", "do": "reload", "proxy": {{ {reload} }} }}]"#);
+            Twin::of_scenario(&LAW, &failing(&reload, "")).excuses(Excuse::Reloaded);
+        }
         let out = r#", "plan": { "faults": [{ "fault": "garbage" }] }"#;
         Twin::of_scenario(&LAW, &failing("", out)).excuses(Excuse::NoSoundUpstream);
     }
