@@ -62,10 +62,12 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     {
         return Some(Case::Excused(Excuse::RequestStruck));
     }
-    // Where an upstream never told what it carried, this entry may be a probe's: be it this one, which was killed and came back.
+    // Where an upstream never told what it carried, this entry may be a probe's: be it this one, which was killed and came back. A page that
+    // was answered only when its client had an answer is another's too.
     let untold = |host: &str| witnesses.disturbances.untold(host, asked.began, end.at);
     let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-    if asked.is_foreign_to(record) && hosts.any(untold) {
+    let late = !asked.is_tunnel() && !alike && entry.at > end.at + witnesses.clock_skew + witnesses.tolerance;
+    if (asked.is_foreign_to(record) || late) && hosts.any(untold) {
         return Some(Case::Excused(Excuse::Untold));
     }
     if let Some(why) = may_be_answered_untold(witnesses, asked).filter(|_| !alike) {
@@ -249,6 +251,28 @@ mod tests {
             twin.record.trace.lines.insert(0, Line { at_us: 0, host, what });
             twin.excuses(Excuse::Untold);
             twin.record.trace.lines.remove(0);
+        }
+    }
+
+    /// It answered when the time-out was over; whoever answered before keeps its connection open to the end, and has not told of it.
+    #[test]
+    fn a_page_that_was_answered_when_its_client_had_another_excuses() {
+        for (late, excused) in [(true, true), (false, false)] {
+            let mut twin = Twin::of_clients_that(&LAW, "http:bytes=100");
+            let at = twin.find(|what| matches!(what, What::Upstream(Event::Request(_))));
+            let mut told = twin.record.trace.lines.remove(at);
+            let What::Upstream(Event::Request(record)) = &told.what else { panic!() };
+            let id = record.id.clone();
+            let ended = |what: &What| matches!(what, What::Client(ClientEvent::Ended(result)) if Some(&result.id) == id.as_ref());
+            let end = twin.find(ended);
+            let line = &mut twin.record.trace.lines[end];
+            let What::Client(ClientEvent::Ended(result)) = &mut line.what else { panic!() };
+            result.failure = Some(FailureKind::Corrupt.at(Phase::Data));
+            result.down.bytes = 2;
+            told.at_us = line.at_us + if late { 1_000_000 } else { 0 };
+            let place = twin.record.trace.lines.partition_point(|line| line.at_us < told.at_us);
+            twin.record.trace.lines.insert(place, told);
+            if excused { twin.excuses(Excuse::Untold) } else { twin.fires() }
         }
     }
 

@@ -88,7 +88,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
 fn excuse(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, from: Duration, until: Duration) -> Option<Excuse> {
     let disturbances = &witnesses.disturbances;
     let excuse = disturbances.of_client(asked.client, from, until);
-    let killed = || disturbances.killed(witnesses.proxy, from, until).then_some(Excuse::ProxyKilled);
+    // A connection that was kept may have ended with a former process, of which its client hears when it uses it.
+    let found_dead = asked.result().is_some_and(|result| result.reused && result.status.is_none());
+    let since = if found_dead { Duration::ZERO } else { from };
+    let killed = || disturbances.killed(witnesses.proxy, since, until).then_some(Excuse::ProxyKilled);
     let stopped = || disturbances.stopped().filter(|at| *at <= until).map(|_| Excuse::ProxyStopping);
     excuse.or_else(killed).or_else(stopped).or_else(|| witnesses.crowded(asked, 0))
 }
@@ -118,6 +121,26 @@ mod tests {
     use crate::judge::laws::twin::Twin;
     use crate::record::{ClientEvent, ClientResult, ScenarioEvent, What};
     use crate::subject::named;
+
+    /// It uses them one after the other, the last one seconds later.
+    #[test]
+    fn a_client_finds_its_kept_connections_dead_when_it_uses_them() {
+        let crashed = r#"{ "name": "crashed", "story": "The proxy is killed.", "duration": "9s", "upstreams": [{ "name": "a" }],
+            "clients": [{ "name": "c", "do": "http:method=POST,path=/echo,send=5,keep-alive", "rate": 2, "timeout": "2s" }],
+            "timeline": [{ "at": "2600ms", "do": "crash", "host": "proxy" }, { "at": "2700ms", "do": "restart", "host": "proxy" }] }"#;
+        for (reused, excused) in [(true, true), (false, false)] {
+            let mut twin = Twin::of_scenario(&LAW, crashed);
+            let last = twin.record.trace.lines.iter().rposition(
+                |line| matches!(&line.what, What::Client(ClientEvent::Ended(one)) if one.id.starts_with("c-")),
+            );
+            let What::Client(ClientEvent::Ended(one)) = &mut twin.record.trace.lines[last.unwrap()].what else {
+                panic!()
+            };
+            (one.reused, one.status) = (reused, None);
+            one.failure = Some(FailureKind::Reset.at(Phase::Reply));
+            if excused { twin.excuses(Excuse::ProxyKilled) } else { twin.fires() }
+        }
+    }
 
     /// Nobody works, so that every request is refused.
     fn refused(rest: &str) -> String {
