@@ -77,6 +77,9 @@ async fn accept_one<E: Env>(
         // Only this client left before it was accepted, so there is no reason to rest.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
         Err(error) => {
+            if Lack::of(&error) == Some(Lack::Descriptors) {
+                context.pool.give_way();
+            }
             context.pool.emit(&Event::AcceptFailed { reason: Lack::reason(&error), error: &error.to_string() });
             tokio::time::sleep(REST).await;
         }

@@ -213,6 +213,13 @@ impl<E: Env> Pool<E> {
         self.state.lock().balancer.next_wakeup()
     }
 
+    /// Closes the connections to upstreams that nobody uses: clients wait to be let in, and there is no descriptor for them.
+    pub(crate) fn give_way(&self) {
+        for upstream in &self.snapshot().upstreams {
+            upstream.give_way();
+        }
+    }
+
     /// Whether the upstream takes picks.
     pub(crate) fn is_eligible(&self, id: UpstreamId) -> bool {
         self.state.lock().balancer.health(id).is_some_and(|health| health.is_eligible())

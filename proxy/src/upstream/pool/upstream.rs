@@ -259,6 +259,14 @@ impl<S> Upstream<S> {
         kept.len() > 0
     }
 
+    /// Closes the unused connections, kept and warm.
+    pub(super) fn give_way(&self) {
+        self.kept.lock().clear();
+        if let Some(warm) = &self.warm {
+            warm.give_way();
+        }
+    }
+
     pub(crate) fn idle_count(&self) -> usize {
         self.kept.lock().len()
     }

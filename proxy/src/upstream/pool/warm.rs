@@ -134,6 +134,13 @@ impl<S> Warm<S> {
         self.state.lock().open.clear();
     }
 
+    /// Closes all, and opens none for a while: others lack what they hold.
+    pub(crate) fn give_way(&self) {
+        let mut state = self.state.lock();
+        state.open.clear();
+        state.failed();
+    }
+
     /// Closes all, and whatever is being opened.
     pub(crate) fn retire(&self) {
         self.state.lock().open.retire();
@@ -253,6 +260,18 @@ mod tests {
             assert_eq!(scene.warm.len(), 0);
             assert_eq!(scene.due().1, pause, "{lasted:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_gave_way_is_not_opened_again_at_once() {
+        let scene = Scene::new(3);
+        for opening in scene.step().0 {
+            scene.warm.opened(opening, Some(Leg::Plain(1)));
+        }
+        scene.warm.give_way();
+        assert_eq!((scene.warm.len(), scene.due()), (0, (0, Some(1000))));
+        tokio::time::advance(SECOND).await;
+        assert_eq!(scene.due().0, 1);
     }
 
     #[tokio::test(start_paused = true)]
