@@ -58,6 +58,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
         if strange && witnesses.journals.of(id).iter().any(|one| witnesses.disturbances.harm(one) == Harm::Answer) {
             return Some(Case::Excused(Excuse::RequestStruck));
         }
+        let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+        if strange && hosts.any(|host| witnesses.disturbances.untold(host, from, until)) {
+            return Some(Case::Excused(Excuse::Untold));
+        }
         let gave_up = failure.is_none_or(|one| matches!(one.kind, FailureKind::Timeout | FailureKind::Unfinished));
         if gave_up && until - from < due {
             return None;
@@ -115,6 +119,7 @@ fn due(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, from: Duration, unt
 #[cfg(test)]
 mod tests {
     use loadgen::{Failure, FailureKind, Phase};
+    use mock_upstreams::journal::Event;
 
     use super::LAW;
     use crate::judge::excuse::Excuse;
@@ -210,7 +215,17 @@ mod tests {
     fn a_page_that_an_upstream_spoils_excuses() {
         let strange =
             refused("").replace(r#""fault": "status-502""#, r#""fault": "status", "with": { "status": 973 }"#);
-        Twin::of_scenario(&LAW, &strange).excuses(Excuse::RequestStruck);
+        let mut twin = Twin::of_scenario(&LAW, &strange);
+        twin.excuses(Excuse::RequestStruck);
+        for killed in [false, true] {
+            // Killed, it tells not even of the end of its connections.
+            let untold = |what: &What| match what {
+                What::Upstream(Event::Closed { .. }) => killed,
+                what => matches!(what, What::Upstream(Event::Request(_))),
+            };
+            twin.record.trace.lines.retain(|line| !untold(&line.what));
+            if killed { twin.excuses(Excuse::Untold) } else { twin.fires() }
+        }
     }
 
     #[test]
