@@ -60,10 +60,6 @@ pub const UNREACHABLE: &[(&[&str], &str)] = &[
     ),
     (&["blame/client", "rule/client_went_away"], "an attempt whose client has gone is charged to nobody"),
     (
-        &["failure/cut_short", "outcome/cut_short", "rule/cut_short"],
-        "the requests of made-up scenarios have more time than their attempts use up",
-    ),
-    (
         &["failure/empty_tunnel", "outcome/empty_tunnel", "rule/delivered_elsewhere"],
         "each made-up request has a target of its own, and only what another upstream brings from the same target tells",
     ),

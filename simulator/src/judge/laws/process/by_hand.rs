@@ -130,7 +130,9 @@ impl<'b, 'a> Ejection<'b, 'a> {
         let config = witnesses.configurations.at(at);
         let sum: u64 = config.upstreams.iter().map(|one| u64::from(one.weight.get())).sum();
         let began = |asked: &ClientRequest<'_>| asked.began > at + seen_by(witnesses) && asked.began < over;
-        let served = |id: &str| witnesses.journals.of(id).iter().any(|entry| entry.is_success());
+        // What a client asks for while it is cut off comes later.
+        let in_time = |entry: &JournalEntry<'_>| entry.is_success() && (at..over).contains(&entry.since);
+        let served = |id: &str| witnesses.journals.of(id).iter().any(in_time);
         let picks = witnesses.requests.iter().filter(|(id, asked)| began(asked) && served(id));
         let lines: Vec<usize> = picks.map(|(_, asked)| asked.line).collect();
         if !settled || lines.len() as u64 * u64::from(self.upstream.weight.get()) <= ROUNDS * sum {
@@ -260,6 +262,13 @@ mod tests {
             }
         }
         twin.fires();
+    }
+
+    #[test]
+    fn what_clients_ask_for_while_they_are_cut_off_need_not_reach_who_was_let_in() {
+        let cut_off = r#"{ "at": "3s", "do": "partition", "between": ["proxy", "c"] }, { "at": "11s", "do": "heal" }"#;
+        let twin = Twin::of_scenario(&LAW, &steered(&format!("{}, {cut_off}", with_restoration("4500ms")), ""));
+        assert_eq!(twin.checked().cases, 1, "the ejection alone");
     }
 
     #[test]

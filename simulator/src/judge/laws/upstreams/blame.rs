@@ -59,7 +59,8 @@ fn deserved(witnesses: &Witnesses<'_>, name: &str, at: Duration) -> bool {
     let warm = |config: &Config| config.upstreams.iter().any(|one| one.host == name && one.warm_connections.is_some());
     !names.is_settled(name, since.saturating_sub(config.timeouts.dns), at)
         || (witnesses.loses_packets() && names.during(since, at).any(warm))
-        || names.hosts_of(name, since, at).iter().any(|host| {
+        // A kept connection may go on to where its name led before.
+        || names.hosts_of(name, Duration::ZERO, at).iter().any(|host| {
             let disturbances = &witnesses.disturbances;
             disturbances.of_anything(host, since, until).is_some()
                 || disturbances.untold(host, since, until)
@@ -102,6 +103,19 @@ mod tests {
         let what = What::Proxy(ProxyEvent::Blamed { upstream, blame: "upstream", rule: "unreachable" });
         twin.record.trace.lines.insert(5, Line { at_us: 9, host: HostName::new("proxy"), what });
         twin.fires();
+    }
+
+    /// Its connection was in use all the time, so that it outlived the name's move by far.
+    #[test]
+    fn a_name_is_blamed_for_where_its_kept_connection_leads() {
+        let moved = r#"{ "name": "moved", "story": "A name moves, and its former host is cut off later.", "duration": "40s",
+            "network": { "dns": { "moving.test": ["a"] } },
+            "proxy": { "timeouts": { "dns": "1s", "connect": "1s", "reply": "1s" }, "upstream_proxies": [{ "url": "http://moving.test:8080" }, { "url": "http://c:8080" }] },
+            "upstreams": [{ "name": "a" }, { "name": "b" }, { "name": "c" }],
+            "clients": [{ "name": "client", "do": "http:bytes=10", "rate": 10, "until": "35s" }],
+            "timeline": [{ "at": "1s", "do": "dns", "name": "moving.test", "hosts": ["b"] },
+                { "at": "34750ms", "do": "partition-one-way", "from": "a", "to": "proxy" }] }"#;
+        Twin::of_scenario(&LAW, moved);
     }
 
     /// Its word alone had the proxy probe the others with targets that nobody can reach, and eject them.

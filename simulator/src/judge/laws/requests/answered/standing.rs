@@ -96,12 +96,13 @@ impl Standing {
                 || (!asked_there(host) && witnesses.disturbances.unasked(host, from, until))
                 || !witnesses.serves(upstream, host, config)
         };
-        // One strike less than the threshold ejects nobody.
+        // One strike less than the threshold ejects nobody; one that is out stays out with every probe that fails.
         let policies = names.during(before, until).map(|config| config.health.policy.failure_threshold.get());
         let threshold = policies.min().and_then(|least| usize::try_from(least).ok()).unwrap_or(1);
         let may_be_out = |host: &str| {
             witnesses.disturbances.of_upstream(host, before, from).is_some()
-                || witnesses.disturbances.strikes(host, before, until) >= threshold
+                || (witnesses.disturbances.strikes(host, before, until) > 0
+                    && witnesses.disturbances.strikes(host, Duration::ZERO, until) >= threshold)
         };
         let unsettled = !names.is_settled(&upstream.host, known_since(config, from), until);
         // Nothing is sent to whoever could not be looked up, and that is known at once.
@@ -164,6 +165,17 @@ mod tests {
             "clients": [{ "name": "client", "do": "echo", "requests": 30, "rate": 10 }],
             "timeline": [{ "at": "1s", "do": "steer", "upstream": "a", "order": "eject" },
                 { "at": "1100ms", "do": "crash", "host": "b" }, { "at": "1500ms", "do": "restart", "host": "b" }] }"#;
+        Twin::of_scenario(&LAW, text).excuses(Excuse::Recovering);
+    }
+
+    /// It fails at each of its probes, one at a time, and the other is killed.
+    #[test]
+    fn an_upstream_that_was_ejected_long_ago_may_still_be_out() {
+        let text = r#"{ "name": "out", "story": "One is out for long, and then the other is killed.", "duration": "20s",
+            "proxy": { "health_check": { "failure_threshold": 8, "backoff_base": "8s", "backoff_max": "8s" } },
+            "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "http-9.9", "when": { "until": "18s" } }] } }, { "name": "b" }],
+            "clients": [{ "name": "client", "do": "echo", "rate": 10 }],
+            "timeline": [{ "at": "18s", "do": "crash", "host": "b" }, { "at": "19s", "do": "restart", "host": "b" }] }"#;
         Twin::of_scenario(&LAW, text).excuses(Excuse::Recovering);
     }
 
