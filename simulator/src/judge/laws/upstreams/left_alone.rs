@@ -81,7 +81,8 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
         let threshold = usize::try_from(policy.failure_threshold.get()).unwrap_or(usize::MAX);
         let Some(row) = failed[next..].get(..threshold) else { break };
         let over = row.iter().map(|entry| entry.at).max().unwrap_or(first.at);
-        if succeeded(first.since, over) {
+        // What began before it was ejected or let in by hand counts for nothing; once it is out, nobody can eject it again.
+        if succeeded(first.since, over) || set_by_hand(witnesses, host, first.since, over) {
             next += 1;
             continue;
         }
@@ -99,7 +100,7 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
             let Some(asked) = id.and_then(|id| witnesses.requests.get(id)).filter(|asked| asked.began > out) else {
                 continue;
             };
-            if let Some(why) = excuse(witnesses, host, (first.since, over), entry.at) {
+            if let Some(why) = excuse(witnesses, host, (first.since, asked.began), entry.at) {
                 // Nobody knows any more how it stands; another row may begin with this one.
                 cases.push(Case::Excused(why));
                 last -= 1;
@@ -128,11 +129,19 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
     cases
 }
 
+/// Whether an operator ejected the upstream on `host` or let it in while attempts of the time from `from` to `until` were under way.
+fn set_by_hand(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> bool {
+    let config = witnesses.configurations.at(from);
+    let leads = |name: &str| witnesses.configurations.hosts_of(name, from, until).contains(host);
+    let mut names = config.upstreams.iter().map(|one| &*one.host).filter(|name| leads(name));
+    names.any(|name| changed_health(witnesses, name, from.saturating_sub(config.timeouts.connect), until))
+}
+
 /// Why nobody can say whether the upstream is out.
 fn excuse(
     witnesses: &Witnesses<'_>,
     host: &str,
-    (from, over): (Duration, Duration),
+    (from, picked): (Duration, Duration),
     until: Duration,
 ) -> Option<Excuse> {
     let configurations = &witnesses.configurations;
@@ -157,9 +166,7 @@ fn excuse(
         return Some(Excuse::NameMoved);
     }
     let mut names = config.upstreams.iter().map(|one| &*one.host).filter(|name| leads(name));
-    // What began before the upstream was ejected or let in by hand counts for nothing; once it is out, nobody can eject it again.
-    let began = from.saturating_sub(config.timeouts.connect);
-    if names.any(|name| let_in(witnesses, name, began, until) || changed_health(witnesses, name, began, over)) {
+    if names.any(|name| let_in(witnesses, name, from, until)) {
         return Some(Excuse::ByHand);
     }
     if witnesses.disturbances.killed(witnesses.proxy, from, until) {
@@ -174,9 +181,15 @@ fn excuse(
     let sound = |config: &Config| {
         let mut others = config.upstreams.iter().filter(|one| !leads(&one.host) && one.weight.get() > 0);
         others.any(|one| {
-            witnesses.disturbances.of_anything(&one.host, since, until).is_none()
-                && !changed_health(witnesses, &one.host, since, until)
-                && witnesses.serves(one, &one.host, config)
+            let nothing_done = |since: Duration| {
+                witnesses.disturbances.of_anything(&one.host, since, until).is_none()
+                    && !changed_health(witnesses, &one.host, since, until)
+            };
+            // Or it has come back, since it has served and nothing was done to it from then on.
+            let served = witnesses.journals.at(&one.host).into_iter().flat_map(|journal| &journal.requests);
+            let served = served.filter(|entry| entry.is_success() && entry.at < picked && nothing_done(entry.since));
+            let enough = usize::try_from(config.health.policy.recovery_threshold.get()).unwrap_or(usize::MAX);
+            (nothing_done(since) || served.take(enough).count() == enough) && witnesses.serves(one, &one.host, config)
         })
     };
     (!configurations.during(from, until).all(sound)).then_some(Excuse::NoSoundUpstream)
@@ -297,12 +310,12 @@ mod tests {
         // A probe was under way, and its failure came later.
         let probed = r#"{ "name": "probed", "story": "One upstream is let in by hand while it is probed.", "duration": "20s",
             "network": { "latency": "100ms" },
-            "proxy": { "health_check": { "failure_threshold": 2, "backoff_base": "2s", "backoff_max": "8s" } },
+            "proxy": { "timeouts": { "connect": "1s" }, "health_check": { "failure_threshold": 2, "backoff_base": "2s", "backoff_max": "8s" } },
             "upstreams": [{ "name": "a", "plan": { "faults": [{ "fault": "garbage", "when": { "from": "3s" } }] } }, { "name": "b" }],
             "clients": [{ "name": "client", "do": "echo", "rate": 1 }],
             "timeline": [{ "at": "1500ms", "do": "steer", "upstream": "a", "order": "eject" },
                 { "at": "3650ms", "do": "steer", "upstream": "a", "order": "restore" }] }"#;
-        Twin::of_scenario(&LAW, probed).excuses(Excuse::ByHand);
+        Twin::of_scenario(&LAW, probed);
     }
 
     /// Its health goes on, so the law does.
@@ -319,6 +332,15 @@ mod tests {
             let twin = Twin::of_scenario(&LAW, &failing(&format!(r#", "timeline": [{entry}]"#), ""));
             assert_eq!(twin.checked().excused(), 0, "{entry}: {:?}", twin.checked());
         }
+    }
+
+    /// The other one was out as well, and has come back since.
+    #[test]
+    fn another_that_serves_again_is_sound() {
+        let ejected = r#", "timeline": [{ "at": "500ms", "do": "steer", "upstream": "b", "order": "eject" }]"#;
+        let later = failing(ejected, "").replace(r#""garbage""#, r#""garbage", "when": { "from": "5s" }"#);
+        let twin = Twin::of_scenario(&LAW, &later);
+        assert_eq!(twin.checked().excused(), 0, "{:?}", twin.checked());
     }
 
     #[test]
