@@ -8,7 +8,7 @@ use faulty_upstream::Fault;
 use faulty_upstream::fault::Family;
 use mock_upstreams::journal::{Outcome, Record};
 
-use super::journals::{HostJournal, JournalEntry, Journals, fault_of};
+use super::journals::{ACCEPT_LATE, HostJournal, JournalEntry, Journals, fault_of};
 use super::spans::Spans;
 use crate::judge::excuse::Excuse;
 use crate::scenario::{Action, Scenario};
@@ -38,7 +38,8 @@ const HARMLESS: [&str; 9] =
 
 /// Faults that may do more harm with settings of their own than as they are. Few or short lines make a head that is good, and nothing
 /// comes behind it.
-const WORSE_IF_SET: [(&str, Harm); 5] = [
+const WORSE_IF_SET: [(&str, Harm); 6] = [
+    (ACCEPT_LATE, Harm::Attempt),
     ("drip", Harm::Attempt),
     ("informational", Harm::Attempt),
     ("slice", Harm::Answer),
@@ -160,7 +161,7 @@ impl<'a> Disturbances<'a> {
             let fault = fault_of(label);
             harm_if_set(fault).filter(|_| worse).unwrap_or_else(|| harm_of(fault, tunnel))
         };
-        let late = if entry.was_read_late { Harm::Attempt } else { Harm::Nothing };
+        let late = harm_if_set(ACCEPT_LATE).filter(|_| worse && entry.was_read_late).unwrap_or(Harm::Nothing);
         entry.record.faults.iter().map(of_label).chain([late]).max().unwrap_or(Harm::Nothing)
     }
 
@@ -228,6 +229,11 @@ impl<'a> Disturbances<'a> {
     /// Whether a connection to the upstream on `host` was open at some time from `from` to `until` whose end nobody tells.
     pub fn untold(&self, host: &str, from: Duration, until: Duration) -> bool {
         self.hosts.get(host).is_some_and(|host| host.untold.overlapping(from, until).is_some())
+    }
+
+    /// The same of any upstream.
+    pub fn any_untold(&self, from: Duration, until: Duration) -> bool {
+        self.hosts.values().any(|host| host.untold.overlapping(from, until).is_some())
     }
 
     /// The same of a connection of which no request is told either.

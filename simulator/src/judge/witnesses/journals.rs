@@ -37,6 +37,9 @@ pub struct JournalEntry<'a> {
     pub record: &'a Record,
 }
 
+/// The fault by which a connection is read only after a while.
+pub(super) const ACCEPT_LATE: &str = "accept-late";
+
 /// What one upstream wrote down.
 #[derive(Debug, Default)]
 pub struct HostJournal<'a> {
@@ -113,9 +116,8 @@ impl<'a> Journals<'a> {
                 let connection = journal.connection(record.connection);
                 let reply_came_first = connection.as_ref().is_some_and(|one| one.faults.contains(&"reply-first"));
                 let certificate_is_wrong = connection.as_ref().is_some_and(|one| one.certificate_is_wrong());
-                let was_read_late = connection
-                    .as_ref()
-                    .is_some_and(|one| one.free == one.opened && one.faults.contains(&"accept-late"));
+                let was_read_late =
+                    connection.as_ref().is_some_and(|one| one.free == one.opened && one.faults.contains(&ACCEPT_LATE));
                 let opened = connection.as_ref().map(|one| one.opened);
                 let free = connection.map_or(at, |one| std::mem::replace(&mut one.free, at));
                 let since = free.max(record.id.as_deref().and_then(began).unwrap_or(free)).min(at);

@@ -125,9 +125,9 @@ fn due(
     });
     let served = |one: &JournalEntry<'_>| one.is_success() && !asked.is_foreign_to(one.record);
     if begun && !entries.iter().any(served) {
-        let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-        none(hosts().find_map(|host| disturbances.of_upstream(host, from, until)))?;
-        none(hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold))?;
+        let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+        none(hosts.find_map(|host| disturbances.of_upstream(host, from, until)))?;
+        none(disturbances.any_untold(from, until).then_some(Excuse::Untold))?;
     }
     none(may_be_answered_untold(witnesses, asked))?;
     none(is_overtaken(witnesses, asked).then_some(Excuse::RequestStruck))?;

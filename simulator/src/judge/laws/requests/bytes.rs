@@ -64,10 +64,8 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>, end: &R
     }
     // Where an upstream never told what it carried, this entry may be a probe's: be it this one, which was killed and came back. A page that
     // was answered only when its client had an answer is another's too.
-    let untold = |host: &str| witnesses.disturbances.untold(host, asked.began, end.at);
-    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
     let late = !asked.is_tunnel() && !alike && entry.at > end.at + witnesses.clock_skew + witnesses.tolerance;
-    if (asked.is_foreign_to(record) || late) && hosts.any(untold) {
+    if (asked.is_foreign_to(record) || late) && witnesses.disturbances.any_untold(asked.began, end.at) {
         return Some(Case::Excused(Excuse::Untold));
     }
     if let Some(why) = may_be_answered_untold(witnesses, asked).filter(|_| !alike) {

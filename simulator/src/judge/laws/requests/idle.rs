@@ -57,10 +57,10 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
     let excuse = excuse(witnesses, asked, from);
     let struck = entries.iter().any(|one| disturbances.harm(one) != Harm::Nothing);
     let excuse = excuse.or_else(|| struck.then_some(Excuse::RequestStruck));
-    let hosts = || witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-    let excuse = excuse.or_else(|| hosts().find_map(|host| disturbances.of_upstream(host, from, until)));
+    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
+    let excuse = excuse.or_else(|| hosts.find_map(|host| disturbances.of_upstream(host, from, until)));
     // A fault may have ended it, of which its upstream was killed before it could tell.
-    let untold = || hosts().any(|host| disturbances.untold(host, from, until)).then_some(Excuse::Untold);
+    let untold = || disturbances.any_untold(from, until).then_some(Excuse::Untold);
     let excuse = excuse.or_else(untold);
     let text = || format!("the silent tunnel of {id} lasted {lasted:?}; its time-out is {least:?} to {most:?}");
     Some(match excuse {
@@ -102,8 +102,7 @@ fn judge_left_open(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_
     let ended = until.checked_sub(stays).filter(|at| *at >= from && stays > most + margin)?;
     // Two upstreams may have opened it, one of them for a probe, which looks like a client that says nothing.
     let [entry] = witnesses.journals.of(id) else { return None };
-    let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-    if witnesses.journals.mentions(id) > 1 || hosts.any(|host| witnesses.disturbances.untold(host, from, until)) {
+    if witnesses.journals.mentions(id) > 1 || witnesses.disturbances.any_untold(from, until) {
         return None;
     }
     if by_hand::closed(witnesses, asked, &[*entry]).is_some() {

@@ -9,6 +9,7 @@ use crate::judge::excuse::Excuse;
 use crate::judge::laws::law::{Check, Law};
 use crate::judge::violation::Violation;
 use crate::judge::witnesses::{ClientRequest, Harm, Witnesses};
+use crate::record::ClientResult;
 
 pub(in crate::judge) const LAW: Law = Law {
     name: "verdict",
@@ -58,8 +59,7 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
         if strange && witnesses.journals.of(id).iter().any(|one| witnesses.disturbances.harm(one) == Harm::Answer) {
             return Some(Case::Excused(Excuse::RequestStruck));
         }
-        let mut hosts = witnesses.scenario.upstreams.iter().map(|one| one.name.as_str());
-        if strange && hosts.any(|host| witnesses.disturbances.untold(host, from, until)) {
+        if strange && witnesses.disturbances.any_untold(from, until) {
             return Some(Case::Excused(Excuse::Untold));
         }
         let gave_up = failure.is_none_or(|one| matches!(one.kind, FailureKind::Timeout | FailureKind::Unfinished));
@@ -92,8 +92,9 @@ fn judge(witnesses: &Witnesses<'_>, id: &str, asked: &ClientRequest<'_>) -> Opti
 fn excuse(witnesses: &Witnesses<'_>, asked: &ClientRequest<'_>, from: Duration, until: Duration) -> Option<Excuse> {
     let disturbances = &witnesses.disturbances;
     let excuse = disturbances.of_client(asked.client, from, until);
-    // A connection that was kept may have ended with a former process, of which its client hears when it uses it.
-    let found_dead = asked.result().is_some_and(|result| result.reused && result.status.is_none());
+    // A connection that was kept may have ended with a former process. Its client hears of that, by a reset, when it uses it.
+    let reset = |result: &ClientResult| result.failure.is_some_and(|failure| failure.kind == FailureKind::Reset);
+    let found_dead = asked.result().is_some_and(|result| result.reused && result.status.is_none() && reset(result));
     let since = if found_dead { Duration::ZERO } else { from };
     let killed = || disturbances.killed(witnesses.proxy, since, until).then_some(Excuse::ProxyKilled);
     let stopped = || disturbances.stopped().filter(|at| *at <= until).map(|_| Excuse::ProxyStopping);
@@ -133,7 +134,9 @@ mod tests {
         let crashed = r#"{ "name": "crashed", "story": "The proxy is killed.", "duration": "9s", "upstreams": [{ "name": "a" }],
             "clients": [{ "name": "c", "do": "http:method=POST,path=/echo,send=5,keep-alive", "rate": 2, "timeout": "2s" }],
             "timeline": [{ "at": "2600ms", "do": "crash", "host": "proxy" }, { "at": "2700ms", "do": "restart", "host": "proxy" }] }"#;
-        for (reused, excused) in [(true, true), (false, false)] {
+        for (reused, how, excused) in
+            [(true, FailureKind::Reset, true), (false, FailureKind::Reset, false), (true, FailureKind::Refused, false)]
+        {
             let mut twin = Twin::of_scenario(&LAW, crashed);
             let last = twin.record.trace.lines.iter().rposition(
                 |line| matches!(&line.what, What::Client(ClientEvent::Ended(one)) if one.id.starts_with("c-")),
@@ -142,7 +145,7 @@ mod tests {
                 panic!()
             };
             (one.reused, one.status) = (reused, None);
-            one.failure = Some(FailureKind::Reset.at(Phase::Reply));
+            one.failure = Some(how.at(Phase::Reply));
             if excused { twin.excuses(Excuse::ProxyKilled) } else { twin.fires() }
         }
     }

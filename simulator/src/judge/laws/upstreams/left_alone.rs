@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxy::config::Config;
+use proxy::config::{Config, Upstream};
 
 use crate::judge::by_hand::{changed_health, let_in};
 use crate::judge::checked::{Case, Checked};
@@ -38,7 +38,8 @@ fn check(witnesses: &Witnesses<'_>) -> Checked {
 }
 
 /// Whether it failed at once, and only the upstream can have caused that. What a fault answered before it read the request counts for the
-/// proxy, and not what came behind that. One that answers only when a time-out is over may have been asked for more by the same probe.
+/// proxy, and not what came behind that. An upstream that answers only once a time-out is over is asked for several
+/// targets by one probe.
 fn is_plain(entry: &JournalEntry<'_>, known_by: Duration) -> bool {
     !entry.reply_came_first
         && entry.at <= entry.since + known_by
@@ -129,12 +130,21 @@ fn cases(witnesses: &Witnesses<'_>, host: &str, journal: &HostJournal<'_>) -> Ve
     cases
 }
 
+/// The upstreams, as configured at the time `from`, that lead to `host` by `until`.
+fn led_to<'w>(
+    witnesses: &'w Witnesses<'_>,
+    host: &str,
+    (from, until): (Duration, Duration),
+) -> impl Iterator<Item = &'w Upstream> {
+    let configurations = &witnesses.configurations;
+    let upstreams = configurations.at(from).upstreams.iter().map(|one| &**one);
+    upstreams.filter(move |one| configurations.hosts_of(&one.host, from, until).contains(host))
+}
+
 /// Whether an operator ejected the upstream on `host` or let it in while attempts of the time from `from` to `until` were under way.
 fn set_by_hand(witnesses: &Witnesses<'_>, host: &str, from: Duration, until: Duration) -> bool {
-    let config = witnesses.configurations.at(from);
-    let leads = |name: &str| witnesses.configurations.hosts_of(name, from, until).contains(host);
-    let mut names = config.upstreams.iter().map(|one| &*one.host).filter(|name| leads(name));
-    names.any(|name| changed_health(witnesses, name, from.saturating_sub(config.timeouts.connect), until))
+    let began = from.saturating_sub(witnesses.configurations.at(from).timeouts.connect);
+    led_to(witnesses, host, (from, until)).any(|one| changed_health(witnesses, &one.host, began, until))
 }
 
 /// Why nobody can say whether the upstream is out.
@@ -148,25 +158,22 @@ fn excuse(
     // A reload that changes how an upstream is reached clears its health, and one may change what is enough to be ejected.
     let config = configurations.at(from);
     let leads = |name: &str| configurations.hosts_of(name, from, until).contains(host);
-    let own = |config: &Config| config.upstreams.iter().find(|one| leads(&one.host)).cloned();
-    let enough = |config: &Config| config.health.policy.failure_threshold;
+    let own = led_to(witnesses, host, (from, until)).next();
     let same = |one: &Config| {
-        let known = match (own(one), own(config)) {
-            (Some(one), Some(other)) => one.key() == other.key() && one.is_known_as(&other),
-            (one, other) => one.is_none() && other.is_none(),
+        let known = match (own, one.upstreams.iter().find(|one| leads(&one.host))) {
+            (Some(own), Some(one)) => own.key() == one.key() && own.is_known_as(one),
+            (own, one) => own.is_none() && one.is_none(),
         };
-        known && enough(one) == enough(config)
+        known && one.health.policy.failure_threshold == config.health.policy.failure_threshold
     };
     if !configurations.during(from, until).all(same) {
         return Some(Excuse::Reloaded);
     }
     // Its health is that of its name, and other hosts may have answered to that.
-    let mut names = config.upstreams.iter().map(|one| one.host.as_str()).filter(|name| leads(name));
-    if names.any(|name| !configurations.is_settled(name, from, until)) {
+    if led_to(witnesses, host, (from, until)).any(|one| !configurations.is_settled(&one.host, from, until)) {
         return Some(Excuse::NameMoved);
     }
-    let mut names = config.upstreams.iter().map(|one| &*one.host).filter(|name| leads(name));
-    if names.any(|name| let_in(witnesses, name, from, until)) {
+    if led_to(witnesses, host, (from, until)).any(|one| let_in(witnesses, &one.host, from, until)) {
         return Some(Excuse::ByHand);
     }
     if witnesses.disturbances.killed(witnesses.proxy, from, until) {
